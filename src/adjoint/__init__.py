@@ -1,0 +1,54 @@
+"""adjoint: a differentiable program is a graph you can see and a gradient you can check.
+
+>>> import adjoint as ad
+>>> x = ad.tensor(3., requires_grad=True)
+>>> (x ** 2).backward()
+>>> x.grad
+tensor(6.)
+"""
+
+from math import e, inf, nan, pi
+
+from . import autograd, ops
+from .autodiff.modes import (
+    enable_grad,
+    inference_mode,
+    is_grad_enabled,
+    is_inference_mode_enabled,
+    no_grad,
+    set_grad_enabled,
+)
+from .core.dtype import (
+    DType,
+    bfloat16,
+    cdouble,
+    cfloat,
+    complex64,
+    complex128,
+    double,
+    float16,
+    float32,
+    float64,
+    get_default_dtype,
+    half,
+    int8,
+    int16,
+    int32,
+    int64,
+    long,
+    set_default_dtype,
+    short,
+    uint8,
+)
+from .core.dtype import bool_ as bool
+from .core.dtype import dtype as dtype
+from .core.dtype import float_ as float
+from .core.dtype import int_ as int
+from .core.primitive import op
+from .functional import FUNCTIONS
+from .printing import set_printoptions
+from .tensor import Size, Tensor, device
+
+__version__ = "0.1.0"
+globals().update({k: f for k, f in FUNCTIONS.items() if not k.startswith("_")})
+newaxis = None

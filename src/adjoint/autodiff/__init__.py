@@ -1,0 +1,1 @@
+"""Derivatives: the tape, dual numbers, batching, and the transforms made of them."""

@@ -1,0 +1,369 @@
+"""The reverse sweep: one walk over the nodes in reverse order of recording, with `+=`."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..core.bind import Box, NUMPY, dtype_of, floor
+from ..core.primitive import op
+from ..errors import GradError, show_site
+from .modes import anomalies, recording
+from .tape import RELEASED, Leaf, Packed, stale
+
+
+def reachable(roots) -> list:
+    """Nodes below `roots`, last recorded first; iterative, so depth has no limit."""
+    seen, stack = set(roots), list(seen_order(roots))
+    while stack:
+        for parent in stack.pop().parents:
+            if parent is not None and parent not in seen:
+                seen.add(parent)
+                stack.append(parent)
+    return sorted(seen, key=_order, reverse=True)
+
+
+def seen_order(roots):
+    """Roots without repeats, in order."""
+    return dict.fromkeys(roots)
+
+
+def _order(node):
+    return node.order
+
+
+def _leading_to(nodes, targets) -> set:
+    """Of `nodes` (last first), those from which a target can be reached."""
+    useful = set(targets)
+    for node in reversed(nodes):
+        if node not in useful and any(p in useful for p in node.parents):
+            useful.add(node)
+    return useful
+
+
+class Sweep:
+    """One reverse sweep. `targets` maps nodes to be captured; None accumulates into leaves."""
+
+    def __init__(self, roots, seeds, *, targets=None, retain=False, create=False, into=None):
+        self.retain, self.create = retain, create
+        self.targets, self.into = targets, into
+        self.captured: dict = {}
+        self.grads: dict = {}
+        self.owned: set = set()
+        self.nodes = reachable(roots)
+        goals = targets if targets is not None else into
+        self.useful = None if goals is None else _leading_to(self.nodes, goals)
+        for root, seed in zip(roots, seeds, strict=True):
+            self._give(root, seed, False)
+
+    def run(self):
+        """Walk, and return what was captured."""
+        token = recording.set(self.create)
+        try:
+            quietly(self._walk)
+        finally:
+            recording.reset(token)
+        return self.captured
+
+    def _walk(self):
+        grads, useful = self.grads, self.useful
+        for node in self.nodes:
+            g = grads.pop(node, None)
+            if g is None or (useful is not None and node not in useful):
+                continue
+            if node.prehooks:
+                g = self._hooked(node, g)
+            if self.targets is not None and node in self.targets:
+                self.captured[node] = g
+            if type(node) is Leaf:
+                self._arrive(node, g)
+            elif node.pick is not None:
+                self._collect(node, g)
+            else:
+                self._through(node, g)
+
+    def _hooked(self, node, g):
+        for hook in tuple(node.prehooks.values()):
+            boxed = g if self.create or isinstance(g, list) else node.level.wrap(g)
+            out = hook(boxed)
+            if out is not None:
+                g = out if self.create else _inner(out, node.level)
+                self.owned.discard(node)
+        return g
+
+    def _through(self, node, g):
+        parents = node.parents
+        useful = self.useful
+        if useful is None:
+            need = [p is not None for p in parents]
+        else:
+            need = [p is not None and p in useful for p in parents]
+        if True not in need:
+            return
+        gs = self._pull(node, g, need)
+        alone = need.count(True) == 1 and node in self.owned
+        for parent, gp in zip(parents, gs, strict=True):
+            if gp is not None and parent is not None and (useful is None or parent in useful):
+                fresh = alone if gp is g else getattr(gp, "base", self) is None
+                self._give(parent, gp, fresh)
+        if node.hooks:
+            _node_hooks(node, g, gs)
+        if not self.retain:
+            node.release()
+
+    def _pull(self, node, g, need):
+        if node.saved is RELEASED:
+            raise GradError(
+                "Trying to backward through the graph a second time: the values saved by "
+                f"{node.prim.name} ({show_site(node.site)}) have been freed",
+                hint="retain_graph=True in the first backward keeps them",
+            )
+        message = stale(node)
+        if message:
+            raise GradError(message)
+        level = node.level
+        y = node.saved_y[0] if node.saved_y else None
+        xs = [x.restore() if type(x) is Packed else x for x in node.saved]
+        if self.create:
+            y = None if y is None else _boxed_output(node, y)
+        else:
+            xs = [x.value if isinstance(x, Box) and x.level is level else x for x in xs]
+        try:
+            gs = node.prim.vjp(g, y, xs, node.params, need)
+        except NotImplementedError as error:
+            raise GradError(f"{node.prim.name} ({show_site(node.site)}): {error}") from error
+        if anomalies.get()[0]:
+            _check_anomaly(node, gs, level)
+        return gs
+
+    def _collect(self, node, g):
+        """An output of an operation with several: its cotangent joins the others'."""
+        (parent,) = node.parents
+        slots = self.grads.get(parent)
+        if slots is None:
+            slots = self.grads[parent] = [None] * parent.width
+        i = node.pick
+        slots[i] = g if slots[i] is None else slots[i] + g
+
+    def _give(self, node, g, fresh):
+        """The cotangent `+=` of the lectures; the first is kept as it is."""
+        grads = self.grads
+        before = grads.get(node)
+        if before is None:
+            grads[node] = g
+            if fresh:
+                self.owned.add(node)
+        elif not self.create and node in self.owned and type(before) is np.ndarray:
+            if type(g) is np.ndarray and g.dtype == before.dtype:
+                np.add(before, g, out=before)
+            else:
+                grads[node] = before + g
+        else:
+            grads[node] = before + g
+            self.owned.add(node)
+
+    def _arrive(self, node, g):
+        if self.targets is not None or (self.into is not None and node not in self.into):
+            return
+        tensor = node.tensor()
+        if tensor is None:
+            return
+        accumulate(tensor, g, self.create, node in self.owned)
+        for hook in tuple(tensor.post_hooks.values()) if tensor.post_hooks else ():
+            hook(tensor)
+
+
+def quietly(f):
+    """Run `f` with NumPy's warnings off where NumPy is the floor."""
+    if floor.get() is not NUMPY:
+        return f()
+    with np.errstate(all="ignore"):
+        return f()
+
+
+def accumulate(tensor, g, create, owned):
+    """tensor.grad += g, in place unless the gradient is itself recorded."""
+    if create:
+        tensor.grad = g if tensor.grad is None else tensor.grad + g
+        return
+    value = g.value if isinstance(g, Box) and g.level is tensor.level else g
+    if tensor.grad is None:
+        if isinstance(value, np.ndarray) and not (owned and value.flags.owndata):
+            value = value.copy(order="K")
+        tensor.grad = tensor.level.wrap(value)
+        return
+    before = tensor.grad.value
+    if isinstance(before, np.ndarray) and isinstance(value, np.ndarray):
+        np.add(before, value, out=before, casting="unsafe")
+    else:
+        tensor.grad.value = before + value
+    if tensor.grad.version is not None:
+        tensor.grad.version.n += 1
+
+
+def _inner(x, level):
+    return x.value if isinstance(x, Box) and x.level is level else x
+
+
+def _boxed_output(node, y):
+    """The saved result as a tensor in its place in the graph, for a recorded backward."""
+    if isinstance(y, tuple):
+        return y
+    out = node.level.wrap(y)
+    out.node = node
+    return out
+
+
+def _node_hooks(node, g, gs):
+    wrap = node.level.wrap
+    boxed = tuple(None if x is None else x if isinstance(x, Box) else wrap(x) for x in gs)
+    gy = g if isinstance(g, Box) else wrap(g)
+    for hook in tuple(node.hooks.values()):
+        hook(boxed, (gy,))
+
+
+def _check_anomaly(node, gs, level):
+    if not anomalies.get()[1]:
+        return
+    for i, g in enumerate(gs):
+        while isinstance(g, Box):
+            g = g.value
+        if isinstance(g, np.ndarray) and g.dtype.kind in "fc" and np.isnan(g).any():
+            raise GradError(
+                f"{node.name()} gave NaN as the gradient of its input {i}\n"
+                f"  the operation was recorded in {show_site(node.site)}"
+            )
+
+
+# ---------------------------------------------------------------- what users call
+
+
+def backward(tensors, grad_tensors=None, retain_graph=None, create_graph=False, inputs=None):
+    """Accumulate the gradients of `tensors` into the `.grad` of the leaves.
+
+    >>> import adjoint as ad
+    >>> x = ad.tensor([1., 2.], requires_grad=True)
+    >>> (x * x).sum().backward()
+    >>> x.grad
+    tensor([2., 4.])
+    """
+    roots, seeds = _start(tensors, grad_tensors, create_graph)
+    into = None
+    if inputs is not None:
+        inputs = _tuple(inputs)
+        if not inputs:
+            raise GradError("backward: inputs must not be empty")
+        into = {_node_of(x, i): x for i, x in enumerate(inputs)}
+    retain = create_graph if retain_graph is None else retain_graph
+    leaves = None if into is None else {n: x for n, x in into.items() if type(n) is Leaf}
+    if into is not None and len(leaves) < len(into):
+        captured = Sweep(roots, seeds, targets=into, retain=retain, create=create_graph).run()
+        for node, g in captured.items():
+            accumulate(into[node], g, create_graph, False)
+        return
+    Sweep(roots, seeds, retain=retain, create=create_graph, into=leaves).run()
+
+
+def grad(
+    outputs,
+    inputs,
+    grad_outputs=None,
+    retain_graph=None,
+    create_graph=False,
+    only_inputs=True,
+    allow_unused=None,
+    is_grads_batched=False,
+    materialize_grads=False,
+):
+    """The gradients of `outputs` with respect to `inputs`, as a tuple.
+
+    >>> import adjoint as ad
+    >>> x = ad.tensor(3., requires_grad=True)
+    >>> ad.autograd.grad(x ** 2, x)
+    (tensor(6.),)
+    """
+    inputs = _tuple(inputs)
+    if materialize_grads and allow_unused is False:
+        raise GradError("materialize_grads=True needs allow_unused to be True or unset")
+    allow_unused = materialize_grads if allow_unused is None else allow_unused
+    roots, seeds = _start(outputs, grad_outputs, create_graph)
+    nodes = [_node_of(x, i) for i, x in enumerate(inputs)]
+    retain = create_graph if retain_graph is None else retain_graph
+    found = Sweep(
+        roots, seeds, targets=dict.fromkeys(nodes), retain=retain, create=create_graph
+    ).run()
+    out = []
+    for i, (x, node) in enumerate(zip(inputs, nodes, strict=True)):
+        g = found.get(node)
+        if g is None and not allow_unused:
+            raise GradError(
+                f"grad: input {i} ({list(x.shape)}) was not used in computing the outputs",
+                hint="allow_unused=True gives None for it, materialize_grads=True zeros",
+            )
+        if g is None and materialize_grads:
+            g = op.zeros_like(x)
+        elif g is not None and not isinstance(g, Box):
+            g = x.level.wrap(g)
+        elif g is not None and g.level is not x.level:
+            g = x.level.wrap(g)
+        out.append(g)
+    return tuple(out)
+
+
+def _tuple(x):
+    return tuple(x) if isinstance(x, (tuple, list)) else (x,)
+
+
+def _node_of(x, i):
+    if not isinstance(x, Box):
+        raise TypeError(f"grad: input {i} must be a Tensor, got {type(x).__name__}")
+    x.sync()
+    if x.node is None:
+        raise GradError(
+            f"grad: input {i} ({list(x.shape)}) does not require grad",
+            hint="requires_grad_() before it is used",
+        )
+    return x.node
+
+
+def _start(outputs, seeds, create):
+    """(nodes, cotangents) with which a sweep starts, checked."""
+    outputs = _tuple(outputs)
+    seeds = (None,) * len(outputs) if seeds is None else _tuple(seeds)
+    if len(seeds) != len(outputs):
+        raise GradError(f"got {len(outputs)} outputs and {len(seeds)} gradients for them")
+    nodes = []
+    values = []
+    for y, seed in zip(outputs, seeds, strict=True):
+        y.sync()
+        if y.node is None:
+            raise GradError(
+                "element 0 of tensors does not require grad and does not have a grad_fn: "
+                "nothing with requires_grad=True went into it"
+            )
+        nodes.append(y.node)
+        values.append(_seed(y, seed, create))
+    return nodes, values
+
+
+def _seed(y, seed, create):
+    if seed is None:
+        if y.size_of() != 1:
+            raise GradError(
+                "grad can be implicitly created only for scalar outputs, got shape "
+                f"{tuple(y.shape)}",
+                hint="backward(gradient=...), or reduce the output, as with .sum()",
+            )
+        if dtype_of(y).kind == "c":
+            raise GradError("grad can be implicitly created only for real scalar outputs")
+        seed = op.ones_like(y)
+    elif tuple(seed.shape) != tuple(y.shape):
+        raise GradError(
+            f"the gradient has shape {tuple(seed.shape)}, its output {tuple(y.shape)}: "
+            "they must be the same"
+        )
+    elif dtype_of(seed) != dtype_of(y):
+        seed = op.cast(seed, dtype=dtype_of(y))
+    if create:
+        return seed
+    return seed.value if isinstance(seed, Box) and seed.level is y.level else seed
+

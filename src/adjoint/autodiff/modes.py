@@ -1,0 +1,147 @@
+"""Switches that hold for a block of code in one thread or task: recording, inference, anomaly."""
+
+from __future__ import annotations
+
+import functools
+from contextvars import ContextVar
+
+recording: ContextVar[bool] = ContextVar("recording", default=True)
+inferring: ContextVar[bool] = ContextVar("inferring", default=False)
+anomalies: ContextVar[tuple[bool, bool]] = ContextVar("anomalies", default=(False, True))
+
+
+class Switch:
+    """Base of the mode classes: a context manager, a decorator, reusable and nestable."""
+
+    var: ContextVar
+    value: object
+
+    def __enter__(self):
+        self.__dict__.setdefault("_tokens", []).append(self.var.get())
+        self.var.set(self.value)
+        return self
+
+    def __exit__(self, *_):
+        self.var.set(self._tokens.pop())
+
+    def __call__(self, f):
+        @functools.wraps(f)
+        def wrapped(*args, **kwargs):
+            with self:
+                return f(*args, **kwargs)
+
+        return wrapped
+
+
+class _Decorable(Switch):
+    """A switch whose class decorates without being called: `@no_grad`."""
+
+    def __new__(cls, f=None):
+        self = super().__new__(cls)
+        if f is None:
+            return self
+        return self(f)
+
+
+class no_grad(_Decorable):
+    """Nothing is recorded in this block.
+
+    >>> import adjoint as ad
+    >>> x = ad.tensor(2., requires_grad=True)
+    >>> with ad.no_grad():
+    ...     (x * x).requires_grad
+    False
+    """
+
+    var, value = recording, False
+
+
+class enable_grad(_Decorable):
+    """Record again inside `no_grad`."""
+
+    var, value = recording, True
+
+
+class set_grad_enabled(Switch):
+    """Recording on or off, at once and, as a context manager, for a block."""
+
+    var = recording
+
+    def __init__(self, mode: bool):
+        self.value = bool(mode)
+        self._tokens = [recording.get()]
+        recording.set(self.value)
+
+    def __enter__(self):
+        return self
+
+    def __call__(self, f):
+        recording.set(self._tokens.pop())
+        mode = self.value
+
+        @functools.wraps(f)
+        def wrapped(*args, **kwargs):
+            with set_grad_enabled(mode):
+                return f(*args, **kwargs)
+
+        return wrapped
+
+
+class inference_mode(Switch):
+    """`no_grad` whose results may never be used in recorded work."""
+
+    var, value = inferring, True
+
+    def __new__(cls, mode=True):
+        self = super().__new__(cls)
+        if callable(mode):
+            self.value = True
+            return self(mode)
+        self.value = bool(mode)
+        return self
+
+    def __enter__(self):
+        super().__enter__()
+        self.__dict__.setdefault("_modes", []).append(recording.get())
+        recording.set(recording.get() and not self.value)
+        return self
+
+    def __exit__(self, *error):
+        recording.set(self._modes.pop())
+        super().__exit__(*error)
+
+
+class detect_anomaly(Switch):
+    """Backward stops at the first NaN and names the operation and its line."""
+
+    var = anomalies
+
+    def __init__(self, check_nan: bool = True):
+        self.value = (True, check_nan)
+
+
+class set_detect_anomaly(detect_anomaly):
+    """Anomaly mode on or off, at once and for a block."""
+
+    def __init__(self, mode: bool, check_nan: bool = True):
+        self.value = (bool(mode), check_nan)
+        self._tokens = [anomalies.get()]
+        anomalies.set(self.value)
+
+    def __enter__(self):
+        return self
+
+
+def is_grad_enabled() -> bool:
+    """Whether operations are recorded here."""
+    return recording.get()
+
+
+def is_inference_mode_enabled() -> bool:
+    """Whether `inference_mode` holds here."""
+    return inferring.get()
+
+
+def is_anomaly_enabled() -> bool:
+    """Whether anomaly mode holds here."""
+    return anomalies.get()[0]

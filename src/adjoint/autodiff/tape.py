@@ -1,0 +1,334 @@
+"""The tape: a node per operation, holding its parents and what its rule reads."""
+
+from __future__ import annotations
+
+import weakref
+from itertools import count
+
+import numpy as np
+
+from ..core.bind import Box, Level, bind
+from ..core.dtype import is_inexact
+from ..core.primitive import spec_of
+from ..errors import GradError, show_site, user_site
+from .modes import inferring, recording
+
+_orders = count()
+
+
+class Version:
+    """How often a piece of memory was written in place, shared by its views."""
+
+    __slots__ = ("n", "site")
+
+    def __init__(self):
+        self.n, self.site = 0, None
+
+
+class Node:
+    """One recorded operation."""
+
+    __slots__ = (
+        "__weakref__",
+        "hooks",
+        "level",
+        "order",
+        "params",
+        "parents",
+        "pick",
+        "prehooks",
+        "prim",
+        "saved",
+        "saved_y",
+        "shape",
+        "site",
+        "stamps",
+        "width",
+    )
+
+    def __init__(self, prim, params, parents, level):
+        self.prim, self.params, self.parents, self.level = prim, params, parents, level
+        self.order = next(_orders)
+        self.pick = self.hooks = self.prehooks = self.stamps = self.saved_y = self.site = None
+
+    def name(self) -> str:
+        """PyTorch's name for it, such as MulBackward0."""
+        return "".join(p.capitalize() for p in self.prim.name.split("_")) + "Backward0"
+
+    def __repr__(self):
+        return f"<{self.name()}>"
+
+    @property
+    def next_functions(self):
+        """The nodes this one hands its cotangents to, as PyTorch lists them."""
+        return tuple((p, 0) for p in self.parents)
+
+    @property
+    def saved_tensors(self):
+        """What the rule reads: inputs, then the output."""
+        kept = [x for x in self.saved or () if isinstance(x, Box)]
+        return tuple(kept)
+
+    def register_hook(self, hook):
+        """hook(grad_inputs, grad_outputs) after this node's rule has run."""
+        self.hooks = self.hooks or {}
+        return Handle(self.hooks, hook)
+
+    def register_prehook(self, hook):
+        """hook(grad_outputs) before this node's rule runs."""
+        self.prehooks = self.prehooks or {}
+        return Handle(self.prehooks, _on_tuple(hook))
+
+    def release(self):
+        """Let go of what was saved; a second backward will say so."""
+        self.saved, self.saved_y = RELEASED, None
+
+
+RELEASED = ("released",)
+
+
+class Leaf(Node):
+    """Where a leaf's gradient arrives; the leaf owns it, so it refers back weakly."""
+
+    __slots__ = ("tensor",)
+
+    def __init__(self, tensor):
+        super().__init__(None, None, (), tensor.level)
+        self.tensor = weakref.ref(tensor)
+        self.saved = ()
+        self.shape = tuple(tensor.shape)
+
+    def name(self):
+        return "AccumulateGrad"
+
+    @property
+    def variable(self):
+        """The leaf tensor."""
+        return self.tensor()
+
+    def release(self):
+        """A leaf saves nothing."""
+
+
+def _on_tuple(hook):
+    def one(g):
+        out = hook((g,))
+        return None if out is None else out[0]
+
+    return one
+
+
+class Handle:
+    """Removes a hook."""
+
+    _ids = count()
+
+    def __init__(self, hooks: dict, hook):
+        self.hooks, self.id = hooks, next(self._ids)
+        hooks[self.id] = hook
+
+    def remove(self) -> None:
+        """Forget the hook; doing it twice is harmless."""
+        self.hooks.pop(self.id, None)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.remove()
+
+
+class Tape(Level):
+    """Reverse mode: runs the operation one level below and records how."""
+
+    def process(self, prim, args, params):
+        inner, parents, track = [], [], False
+        for x in args:
+            if isinstance(x, Box) and x.level is self:
+                if x.base is not None:
+                    refresh(x)
+                inner.append(x.value)
+                node = x.node
+                parents.append(node)
+                if node is not None:
+                    track = True
+            else:
+                inner.append(x)
+                parents.append(None)
+        y = bind(prim, *inner, **params)
+        if prim.outputs != 1:
+            return self._many(prim, args, params, parents, y, track)
+        out = self.wrap(y)
+        if track and prim.differentiable and recording.get():
+            out.node = self.record(prim, args, params, parents, out)
+        if prim.view:
+            mark_view(out, args[0], prim, params)
+        return out
+
+    def wrap(self, value):
+        """A tensor of this level around a value of the level below."""
+        face = Box.face
+        out = face.__new__(face)
+        if type(value) is not np.ndarray and not isinstance(value, Box):
+            value = np.asarray(value)
+        out.value = value
+        if self is not BASE:
+            out.level = self
+        if inferring.get():
+            out.inference = True
+        return out
+
+    def record(self, prim, args, params, parents, out):
+        """The node of `out`, keeping what the vjp will read, and in which version."""
+        node = Node(prim, params, tuple(parents), self)
+        node.site = user_site()
+        node.shape = out.value.shape if prim.outputs == 1 else None
+        if prim.saves_y:
+            if prim.outputs == 1:
+                if out.version is None:
+                    out.version = Version()
+                node.saved_y = (out.value, out.version, out.version.n)
+            else:
+                node.saved_y = (out, None, 0)
+        pack = saved_hooks()
+        keeps = prim.keeps([p is not None for p in parents], len(args))
+        saved, stamps = [], None
+        for i, x in enumerate(args):
+            if keeps[i]:
+                if isinstance(x, Box):
+                    if x.inference and recording.get():
+                        raise GradError("inference tensors cannot be saved for backward")
+                    if x.version is not None:
+                        stamps = stamps or []
+                        stamps.append((i, x.version, x.version.n))
+                    if pack:
+                        x = Packed(pack, x)
+                saved.append(x)
+            elif prim.family == "elementwise" and (
+                parents[i] is None or x.shape == node.shape
+            ):
+                saved.append(None)
+            else:
+                saved.append(spec_of(x))
+        node.saved, node.stamps = saved, stamps
+        return node
+
+    def _many(self, prim, args, params, parents, ys, track):
+        outs = tuple(self.wrap(y) for y in ys)
+        if track and prim.differentiable and recording.get():
+            node = self.record(prim, args, params, parents, tuple(o.value for o in outs))
+            node.width = len(outs)
+            for i, out in enumerate(outs):
+                if is_inexact(_dtype(out)):
+                    pick = Node(prim, params, (node,), self)
+                    pick.pick, pick.saved, pick.shape = i, (), tuple(out.shape)
+                    pick.site = node.site
+                    out.node = pick
+        if prim.view:
+            for i, out in enumerate(outs):
+                mark_view(out, args[0], prim, params, i)
+        return outs
+
+
+def _dtype(x):
+    while isinstance(x, Box):
+        x = x.value
+    return x.dtype
+
+
+BASE = Tape()
+BASE.depth = 1
+Box.level = BASE
+
+
+class Packed:
+    """A saved tensor that the user's pack hook turned into something else."""
+
+    __slots__ = ("node", "packed", "unpack")
+
+    def __init__(self, hooks, x):
+        self.packed, self.unpack, self.node = hooks[0](x), hooks[1], x.node
+
+    def restore(self):
+        """The tensor again, with its place in the graph."""
+        x = self.unpack(self.packed)
+        if x.node is None and self.node is not None:
+            x = alias(x, self.node)
+        return x
+
+
+def saved_hooks():
+    """The innermost pair of saved-tensor hooks, or None."""
+    return None
+
+
+def alias(x, node):
+    """Another tensor on the same memory and version, at another place in the graph."""
+    out = x.level.wrap(x.value)
+    out.node, out.version = node, x.version
+    return out
+
+
+# ---------------------------------------------------------------- views
+
+
+def mark_view(out, x, prim, params, pick=None):
+    """Note that `out` shows part of `x`'s memory, so that writes reach both."""
+    if not isinstance(x, Box) or x.level is not out.level:
+        return
+    a, b = out.value, x.value
+    if isinstance(a, np.ndarray) and not np.may_share_memory(a, b):
+        return
+    if x.version is None:
+        x.version = Version()
+    out.version = x.version
+    base = x if x.base is None else x.base
+    out.base, out.seen = base, base.writes
+    out.chain = (*x.chain, (prim, params, pick))
+
+
+def replay(chain, x):
+    """Take the same views of `x`."""
+    for prim, params, pick in chain:
+        x = bind(prim, x, **params)
+        if pick is not None:
+            x = x[pick]
+    return x
+
+
+def refresh(x):
+    """After a write to its base, a view takes its place in the graph anew."""
+    base = x.base
+    if x.seen == base.writes:
+        return
+    x.seen = base.writes
+    token = recording.set(True)
+    try:
+        again = replay(x.chain, base)
+    finally:
+        recording.reset(token)
+    x.node = again.node
+    if not isinstance(x.value, np.ndarray):
+        x.value = again.value
+
+
+def stale(node) -> str | None:
+    """The message for a saved value that was overwritten, if one was."""
+    for i, version, n in node.stamps or ():
+        if version.n != n:
+            return _stale_text(node, f"input {i}", version, n)
+    if node.saved_y and node.saved_y[1] is not None:
+        _, version, n = node.saved_y
+        if version.n != n:
+            return _stale_text(node, "the result", version, n)
+    return None
+
+
+def _stale_text(node, what, version, n):
+    shape = list(node.shape) if node.shape is not None else ""
+    return (
+        "one of the variables needed for gradient computation has been modified by an inplace "
+        f"operation: {what} of {node.prim.name} {shape}, saved at version {n}, is now at "
+        f"version {version.n}\n  saved in {show_site(node.site)}"
+        f"\n  overwritten in {show_site(version.site)}"
+    )

@@ -1,0 +1,22 @@
+"""`adjoint.autograd`: reverse mode by hand, as PyTorch names it."""
+
+from .autodiff.backward import backward, grad
+from .autodiff.modes import (
+    detect_anomaly,
+    enable_grad,
+    inference_mode,
+    no_grad,
+    set_detect_anomaly,
+    set_grad_enabled,
+)
+
+__all__ = [
+    "backward",
+    "detect_anomaly",
+    "enable_grad",
+    "grad",
+    "inference_mode",
+    "no_grad",
+    "set_detect_anomaly",
+    "set_grad_enabled",
+]

@@ -1,0 +1,1 @@
+"""Dtypes, shapes, trees, primitives and bind: what every other layer stands on."""

@@ -1,0 +1,409 @@
+"""Primitives: one record an operation, and the families that derive what can be derived.
+
+A record is a class whose body is data; naming it registers its single instance under
+`op.<name>`. A family supplies shape rule, vjp, jvp and vmap from the few rules written.
+Rules are written in the op language, so they are differentiable and traceable again.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable, Sequence
+from types import FunctionType
+from typing import Any, ClassVar
+
+import numpy as np
+
+from ..errors import AdjointError, ArgumentError, GradError
+from . import dtype as dt
+from .bind import bind, dtype_of
+from .shape import Spec, broadcast, reduced, sum_dims
+
+
+class Registry:
+    """All primitives by name: `op.exp(x)` binds the record `Exp`."""
+
+    def __iter__(self):
+        return iter(tuple(vars(self).values()))
+
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(f"no primitive is called {name!r}")
+
+
+op = Registry()
+
+
+def _snake(name: str) -> str:
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
+
+
+class Primitive:
+    """One operation. `eager` computes it with NumPy; the family says what else is written."""
+
+    name: ClassVar[str]
+    family: ClassVar[str] = "general"
+    eager: ClassVar[Callable]
+    outputs: ClassVar[int] = 1  # more than one: eager returns a tuple
+    differentiable: ClassVar[bool] = True
+    view: ClassVar[bool] = False  # the result shares memory with the first input
+    saves_y: ClassVar[bool] = True
+    symbol: ClassVar[str] = ""  # how a program prints it: "{} + {}"
+    samples: ClassVar[Callable | None] = None  # rng -> [(args, params), ...]
+    reference: ClassVar[Callable | None] = None  # an independent computation of eager
+    errors: ClassVar[Callable | None] = None  # -> [(args, params, error, text), ...]
+    lower: ClassVar[Callable | None] = None  # (builder, *xs, **params): native code
+
+    def __init_subclass__(cls, abstract: bool = False, **kwargs):
+        super().__init_subclass__(**kwargs)
+        for key, value in vars(cls).copy().items():
+            if isinstance(value, FunctionType) and key in cls._static and not abstract:
+                setattr(cls, key, staticmethod(value))
+        if abstract:
+            return
+        cls.name = cls.__dict__.get("name", _snake(cls.__name__))
+        instance = cls()
+        instance.prepare()
+        setattr(op, cls.name, instance)
+
+    _static = frozenset({"eager", "samples", "reference", "errors", "lower"})
+
+    def prepare(self) -> None:
+        """Compile what the record wrote into what the interpreters call; once, at import."""
+
+    def __call__(self, *args, **params):
+        return bind(self, *args, **params)
+
+    def __repr__(self):
+        return f"<primitive {self.name}>"
+
+    def __reduce__(self):
+        return (_find, (self.name,))
+
+    # What interpreters ask for; families answer, General records write them by hand.
+
+    def infer(self, *specs: Spec, **params) -> Spec | tuple[Spec, ...]:
+        """Shape rule: the result's Spec, or a ShapeError or DtypeError in the user's terms."""
+        raise NotImplementedError(f"{self.name} has no shape rule")
+
+    def keeps(self, need: Sequence[bool], count: int) -> Sequence[bool]:
+        """Which inputs the vjp reads when the inputs in `need` want a cotangent."""
+        return (True,) * count
+
+    def vjp(self, g, y, xs, params, need) -> Sequence:
+        """Cotangents of the inputs (None where not in `need`) from that of the output."""
+        raise GradError(f"{self.name} has no derivative in reverse mode")
+
+    def jvp(self, ts, y, xs, params):
+        """Tangent of the output from those of the inputs (None is zero)."""
+        raise GradError(f"{self.name} has no derivative in forward mode")
+
+    def batch(self, size: int, xs, dims, params):
+        """(result, batch dim) for inputs with a batch dim or None; here example by example."""
+        rows = []
+        for i in range(size):
+            rows.append(
+                bind(
+                    self,
+                    *(
+                        x if d is None else op.select(x, dim=d, index=i)
+                        for x, d in zip(xs, dims, strict=True)
+                    ),
+                    **params,
+                )
+            )
+        if self.outputs == 1:
+            return op.stack(*rows, dim=0), 0
+        columns = tuple(op.stack(*column, dim=0) for column in zip(*rows, strict=True))
+        return columns, (0,) * len(columns)
+
+    def explain(self, error: Exception, args, params) -> None:
+        """Raise our error for what NumPy refused: the shape rule's if it has one."""
+        if isinstance(error, (AdjointError, NotImplementedError, MemoryError)):
+            return
+        specs = [spec_of(x) for x in args]
+        try:
+            self.infer(*specs, **params)
+        except AdjointError as better:
+            raise better from None
+        except NotImplementedError:
+            pass
+        shown = ", ".join(map(str, specs))
+        raise ArgumentError(f"{self.name}({shown}): {error}") from error
+
+
+def _find(name: str) -> Primitive:
+    return getattr(op, name)
+
+
+def spec_of(x) -> Spec:
+    """The Spec of a value at any level."""
+    return Spec(tuple(x.shape), dtype_of(x))
+
+
+def sum_to(g, shape: Sequence[int]):
+    """Sum a cotangent over the dims that broadcasting had stretched."""
+    if tuple(g.shape) == tuple(shape):
+        return g
+    g = op.sum(g, dim=sum_dims(g.shape, shape), keepdim=False)
+    return g if tuple(g.shape) == tuple(shape) else op.reshape(g, shape=tuple(shape))
+
+
+def batch_to_front(x, d):
+    """`x` with its batch dim first."""
+    if d == 0:
+        return x
+    n = x.ndim
+    return op.permute(x, dims=(d, *(i for i in range(n) if i != d)))
+
+
+def with_batch(x, d, size: int):
+    """`x` with a batch dim first, broadcast in if it has none."""
+    if d is None:
+        return op.expand(x, shape=(size, *x.shape))
+    return batch_to_front(x, d)
+
+
+# ---------------------------------------------------------------- elementwise
+
+
+class Elementwise(Primitive, abstract=True):
+    """Each element by itself, with broadcasting.
+
+    The record writes `eager` and one rule an input: `dx(t, ...)` for unary, `dx1 dx2 ..`
+    else, which applies the partial derivative to `t`, a tangent or a cotangent alike (the
+    Jacobian is diagonal). What else the rule reads it names: y, x, x1 ..., or a parameter.
+    A function that is not holomorphic also writes `pull(t, ...)`, its reverse rule.
+    """
+
+    family = "elementwise"
+    out: ClassVar[str] = "same"  # dtype of the result: same, bool, real
+    inexact: ClassVar[bool] = False  # integers become the default floating dtype first
+    singular: ClassVar[bool] = False  # a partial may be infinite: zero times it stays zero
+    decides: ClassVar[int] = 0  # the input whose dtype the result has
+    takes: ClassVar[str] = "buifc"  # kinds of dtype it is defined for
+
+    _static = Primitive._static | {f"dx{i or ''}" for i in range(5)} | {
+        f"pull{i or ''}" for i in range(5)
+    }
+
+    def prepare(self):
+        self.nin = _count_inputs(self.eager)
+        names = ["x"] if self.nin == 1 else [f"x{i + 1}" for i in range(self.nin)]
+        rules = [getattr(self, f"d{n}", None) for n in names]
+        pulls = [getattr(self, n.replace("x", "pull"), None) for n in names]
+        self.rules = [f and _Rule(f, names) for f in rules]
+        self.pulls = [f and _Rule(f, names) for f in pulls]
+        self.differentiable = any(self.rules)
+        readers = [r for r in (*self.rules, *self.pulls) if r]
+        self.saves_y = any(r.reads_y for r in readers)
+        self._keeps: dict = {}
+
+    def infer(self, *specs, **params):
+        shape = broadcast(*(s.shape for s in specs), name=self.name)
+        d = specs[self.decides].dtype
+        if self.out == "bool":
+            d = np.dtype(bool)
+        return Spec(shape, dt.to_real(d) if self.out == "real" else d)
+
+    def keeps(self, need, count):
+        need = tuple(need)
+        found = self._keeps.get(need)
+        if found is None:
+            wanted = [r for r, n in zip(self.rules, need, strict=True) if r and n]
+            wanted += [r for r, n in zip(self.pulls, need, strict=True) if r and n]
+            found = tuple(any(i in r.reads for r in wanted) for i in range(count))
+            self._keeps[need] = found
+        return found
+
+    def push(self, i, t, y, xs, params):
+        """The partial derivative for input i, applied to `t`."""
+        out = self.rules[i](t, y, xs, params)
+        return op.guard(t, out) if self.singular else out
+
+    def vjp(self, g, y, xs, params, need):
+        out: list = [None] * len(xs)
+        for i, wanted in enumerate(need):
+            if wanted and self.rules[i]:
+                gx = self._pull(i, g, y, xs, params)
+                x = xs[i]  # None: unread, and of the result's shape
+                out[i] = gx if x is None or gx.shape == x.shape else sum_to(gx, x.shape)
+        return out
+
+    def _pull(self, i, g, y, xs, params):
+        """The adjoint of `push`: g times the conjugate of the partial derivative."""
+        if self.pulls[i]:
+            return self.pulls[i](g, y, xs, params)
+        if dtype_of(g).kind == "c":
+            return op.conj(self.push(i, op.conj(g), y, xs, params))
+        return self.push(i, g, y, xs, params)
+
+    def jvp(self, ts, y, xs, params):
+        total = None
+        for i, t in enumerate(ts):
+            if t is not None and self.rules[i]:
+                ty = self.push(i, t, y, xs, params)
+                total = ty if total is None else total + ty
+        if total is not None and total.shape != y.shape:
+            total = op.expand(total, shape=tuple(y.shape))
+        return total
+
+    def batch(self, size, xs, dims, params):
+        ranks = [x.ndim - (d is not None) for x, d in zip(xs, dims, strict=True)]
+        top = max(ranks)
+        aligned = []
+        for x, d, rank in zip(xs, dims, ranks, strict=True):
+            if d is not None:
+                x = batch_to_front(x, d)
+                if rank < top:
+                    x = op.reshape(x, shape=(size, *(1,) * (top - rank), *x.shape[1:]))
+            aligned.append(x)
+        return bind(self, *aligned, **params), 0
+
+
+class _Rule:
+    """A derivative rule and which of t, y, inputs and parameters it names."""
+
+    __slots__ = ("call", "reads", "reads_y")
+
+    def __init__(self, function, inputs):
+        names = list(inspect.signature(function).parameters)[1:]
+        self.reads_y = "y" in names
+        self.reads = frozenset(inputs.index(n) for n in names if n in inputs)
+        self.call = _caller(function, names, inputs)
+
+    def __call__(self, t, y, xs, params):
+        return self.call(t, y, xs, params)
+
+
+def _caller(f, names, inputs):
+    """A closure that passes just what `names` asks for; the common cases unrolled."""
+    if not names:
+        return lambda t, y, xs, params: f(t)
+    if names == ["y"]:
+        return lambda t, y, xs, params: f(t, y)
+    if len(names) == 1 and names[0] in inputs:
+        i = inputs.index(names[0])
+        return lambda t, y, xs, params: f(t, xs[i])
+    pick = [
+        (lambda y, xs, p: y)
+        if n == "y"
+        else (lambda y, xs, p, i=inputs.index(n): xs[i])
+        if n in inputs
+        else (lambda y, xs, p, n=n: p[n])
+        for n in names
+    ]
+    return lambda t, y, xs, params: f(t, *(get(y, xs, params) for get in pick))
+
+
+def _count_inputs(f) -> int:
+    if isinstance(f, np.ufunc):
+        return f.nin
+    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return sum(p.kind in kinds for p in inspect.signature(f).parameters.values())
+
+
+# ---------------------------------------------------------------- linear
+
+
+class Linear(Primitive, abstract=True):
+    """Linear in its first input (`joint`: in all): movement, gather, fft, convolution data.
+
+    The record writes `eager`, `shape(*specs, **params)` and `transpose(g, *inputs, **params)`,
+    the adjoint map; an input that is not read arrives as its Spec. `batched`, if written,
+    is (x with batch dim 0, *others, **params) -> result with batch dim 0.
+    """
+
+    family = "linear"
+    joint: ClassVar[bool] = False
+    saves_y = False
+    _static = Primitive._static | {"shape", "transpose", "batched"}
+    shape: ClassVar[Callable]
+    transpose: ClassVar[Callable]
+    batched: ClassVar[Callable | None] = None
+
+    def infer(self, *specs, **params):
+        return self.shape(*specs, **params)
+
+    def keeps(self, need, count):
+        return (False,) * count if self.joint else (False, *(True,) * (count - 1))
+
+    def vjp(self, g, y, xs, params, need):
+        if self.joint:
+            return self.transpose(g, *xs, **params)
+        return (self.transpose(g, *xs, **params), *(None,) * (len(xs) - 1))
+
+    def jvp(self, ts, y, xs, params):
+        if self.joint:
+            zeros = (op.zeros_like(x) if t is None else t for t, x in zip(ts, xs, strict=True))
+            return bind(self, *zeros, **params)
+        return None if ts[0] is None else bind(self, ts[0], *xs[1:], **params)
+
+    def batch(self, size, xs, dims, params):
+        if self.batched is None or any(d is not None for d in dims[not self.joint :]):
+            if not (self.joint and self.batched):
+                return super().batch(size, xs, dims, params)
+        if self.joint:
+            xs = [with_batch(x, d, size) for x, d in zip(xs, dims, strict=True)]
+            return self.batched(*xs, **params), 0
+        return self.batched(batch_to_front(xs[0], dims[0]), *xs[1:], **params), 0
+
+
+# ---------------------------------------------------------------- reduction
+
+
+class Reduction(Primitive, abstract=True):
+    """Over `dim` (a tuple) with `keepdim`; dy = sum(weights * dx).
+
+    The record writes `eager(x, *, dim, keepdim)` and `weights(y, x, dim)`, where y has its
+    reduced dims kept as 1.
+    """
+
+    family = "reduction"
+    out: ClassVar[str] = "same"  # same, bool, index, sum (ints to int64)
+    _static = Primitive._static | {"weights"}
+    weights: ClassVar[Callable | None] = None
+
+    def prepare(self):
+        self.differentiable = self.weights is not None
+        if self.differentiable:
+            names = inspect.signature(self.weights).parameters
+            self.saves_y = "y" in names
+            self._reads = "x" in names
+
+    def infer(self, x, *, dim, keepdim):
+        d = {
+            "bool": np.dtype(bool),
+            "index": np.dtype("int64"),
+            "sum": x.dtype if dt.is_inexact(x.dtype) else np.dtype("int64"),
+        }.get(self.out, x.dtype)
+        return Spec(reduced(x.shape, dim, keepdim), d)
+
+    def keeps(self, need, count):
+        return (self._reads,)
+
+    def _weights(self, y, x, dim):
+        given = {"y": y, "x": x, "dim": dim}
+        names = inspect.signature(self.weights).parameters
+        return self.weights(**{n: given[n] for n in names})
+
+    def vjp(self, g, y, xs, params, need):
+        (x,), dim = xs, params["dim"]
+        kept = reduced(x.shape, dim, True)
+        g = op.reshape(g, shape=kept)
+        y = op.reshape(y, shape=kept) if self.saves_y else None
+        w = self._weights(y, x, dim)
+        gx = g if w is None else g * (op.conj(w) if dtype_of(w).kind == "c" else w)
+        shape = tuple(x.shape)
+        return (gx if tuple(gx.shape) == shape else op.expand(gx, shape=shape),)
+
+    def jvp(self, ts, y, xs, params):
+        (t,), (x,) = ts, xs
+        kept = op.reshape(y, shape=reduced(x.shape, params["dim"], True))
+        w = self._weights(kept, x, params["dim"])
+        return op.sum(t if w is None else t * w, **params)
+
+    def batch(self, size, xs, dims, params):
+        x = batch_to_front(xs[0], dims[0])
+        dim = tuple(d + 1 for d in params["dim"])
+        return bind(self, x, **{**params, "dim": dim}), 0

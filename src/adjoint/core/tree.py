@@ -1,0 +1,101 @@
+"""Pytrees: nested tuples, lists, dicts, named tuples and registered classes."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from ..errors import ArgumentError
+
+
+class TreeDef(NamedTuple):
+    """How a container is put together again: its type, its keys, its children."""
+
+    kind: type | None
+    keys: Any
+    children: tuple[TreeDef, ...]
+
+    num_leaves = property(lambda self: _count(self))
+
+
+LEAF = TreeDef(None, None, ())
+
+
+def _count(tree: TreeDef) -> int:
+    return 1 if tree.kind is None else sum(map(_count, tree.children))
+
+
+# kind -> (split into (children, keys), join (keys, children))
+_NODES: dict[type, tuple[Callable, Callable]] = {
+    tuple: (lambda t: (t, None), lambda _, xs: tuple(xs)),
+    list: (lambda t: (t, None), lambda _, xs: list(xs)),
+    dict: (lambda t: (t.values(), tuple(t)), lambda ks, xs: dict(zip(ks, xs, strict=True))),
+    OrderedDict: (
+        lambda t: (t.values(), tuple(t)),
+        lambda ks, xs: OrderedDict(zip(ks, xs, strict=True)),
+    ),
+    type(None): (lambda t: ((), None), lambda _, xs: None),
+}
+
+
+def register(kind: type, split: Callable, join: Callable) -> None:
+    """Make a class a container: split(x) -> (children, keys), join(keys, children) -> x."""
+    _NODES[kind] = (split, join)
+
+
+def _rules(x):
+    found = _NODES.get(type(x))
+    if found is None and isinstance(x, tuple) and hasattr(x, "_fields"):
+        kind = type(x)
+        return (lambda t: (t, None), lambda _, xs: kind(*xs))
+    return found
+
+
+def flatten(tree) -> tuple[list, TreeDef]:
+    """The leaves from left to right, and what `unflatten` needs.
+
+    >>> flatten({'a': 1, 'b': (2, [3])})[0]
+    [1, 2, 3]
+    """
+    leaves: list = []
+
+    def walk(x):
+        rules = _rules(x)
+        if rules is None:
+            leaves.append(x)
+            return LEAF
+        children, keys = rules[0](x)
+        return TreeDef(type(x), keys, tuple(walk(c) for c in children))
+
+    return leaves, walk(tree)
+
+
+def unflatten(tree: TreeDef, leaves):
+    """The tree with these leaves; inverse of `flatten`."""
+    rest = iter(leaves)
+
+    def build(t):
+        if t.kind is None:
+            return next(rest)
+        children = [build(c) for c in t.children]
+        rules = _NODES.get(t.kind)
+        return rules[1](t.keys, children) if rules else t.kind(*children)
+
+    return build(tree)
+
+
+def map_leaves(f, tree, *others):
+    """The tree of f(leaf, ...), over one tree or several of the same shape.
+
+    >>> map_leaves(lambda a, b: a + b, (1, [2]), (10, [20]))
+    (11, [22])
+    """
+    leaves, definition = flatten(tree)
+    columns = [leaves]
+    for other in others:
+        more, same = flatten(other)
+        if same != definition:
+            raise ArgumentError(f"trees differ in structure: {tree!r} and {other!r}")
+        columns.append(more)
+    return unflatten(definition, [f(*row) for row in zip(*columns, strict=True)])

@@ -1,0 +1,80 @@
+"""Errors that speak to the user: the rule, the values, the line, a hint.
+
+Each class is also the built-in or PyTorch-like class that a caller would catch.
+"""
+
+from __future__ import annotations
+
+import linecache
+import os
+import sys
+
+PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
+
+
+def user_site():
+    """(code, instruction) of the innermost frame outside this package; cheap to keep."""
+    frame = sys._getframe(1)
+    while frame is not None and frame.f_code.co_filename.startswith(PACKAGE):
+        frame = frame.f_back
+    return None if frame is None else (frame.f_code, frame.f_lasti)
+
+
+def site_line(site) -> tuple[str, int, str]:
+    """(file, line, source text) of what `user_site` kept."""
+    if site is None:
+        return "<unknown>", 0, ""
+    code, instruction = site
+    line = code.co_firstlineno
+    for start, end, number in code.co_lines():
+        if number is not None and start <= instruction < end:
+            line = number
+            break
+    return code.co_filename, line, linecache.getline(code.co_filename, line).strip()
+
+
+def show_site(site) -> str:
+    """`train.py:14: y = f(x)`, as error messages and listings print it."""
+    file, line, text = site_line(site)
+    return f"{os.path.basename(file)}:{line}: {text}".rstrip(": ")
+
+
+class AdjointError(Exception):
+    """Base of all our errors; appends the user's line and a hint to the rule."""
+
+    def __init__(self, rule: str, *, hint: str = "", site=None):
+        where = site or user_site()
+        text = f"{rule}\n  in {show_site(where)}" if where else rule
+        super().__init__(text + (f"\n  hint: {hint}" if hint else ""))
+
+
+class ShapeError(AdjointError, RuntimeError, ValueError):
+    """Shapes that do not fit the operation."""
+
+
+class DtypeError(AdjointError, RuntimeError, TypeError):
+    """A dtype that the operation or a derivative does not take."""
+
+
+class DimError(AdjointError, IndexError):
+    """A dimension or an index out of range."""
+
+
+class ArgumentError(AdjointError, RuntimeError, ValueError):
+    """An argument whose value makes no sense here."""
+
+
+class ArgumentTypeError(AdjointError, TypeError):
+    """An argument of the wrong Python type."""
+
+
+class GradError(AdjointError, RuntimeError):
+    """A derivative that was asked for in a way that has no answer."""
+
+
+class TraceError(AdjointError, RuntimeError, TypeError):
+    """A traced value used where only a concrete one has an answer."""
+
+
+class LinAlgError(AdjointError, RuntimeError, ValueError):
+    """A matrix for which the decomposition or solve does not exist."""

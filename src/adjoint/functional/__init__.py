@@ -1,0 +1,18 @@
+"""The functions users call: arguments checked and promoted, then a primitive or a few.
+
+Importing the package fills the two tables of `face`: functions, and Tensor methods.
+"""
+
+from . import creation, indexing, pointwise, products, reductions, shapes
+from .face import FUNCTIONS, METHODS
+
+__all__ = [
+    "FUNCTIONS",
+    "METHODS",
+    "creation",
+    "indexing",
+    "pointwise",
+    "products",
+    "reductions",
+    "shapes",
+]

@@ -1,0 +1,125 @@
+"""What every user-facing function needs: the tables of names, lifting and promoting arguments."""
+
+from __future__ import annotations
+
+from functools import reduce
+
+import numpy as np
+
+from ..autodiff.tape import BASE
+from ..core import dtype as dt
+from ..core.bind import Box, dtype_of
+from ..core.primitive import op
+from ..errors import ArgumentTypeError, DtypeError
+
+FUNCTIONS: dict = {}
+METHODS: dict = {}
+SCALARS = (bool, int, float, complex, np.generic)
+
+
+def function(f):
+    """Make `f` a function of the package: `ad.f(x)`."""
+    FUNCTIONS[f.__name__] = f
+    return f
+
+
+def method(f):
+    """Make `f` a function and a Tensor method: `ad.f(x)` and `x.f()`."""
+    FUNCTIONS[f.__name__] = METHODS[f.__name__] = f
+    return f
+
+
+def only_method(f):
+    """Make `f` a Tensor method alone."""
+    METHODS[f.__name__] = f
+    return f
+
+
+def alias(new: str, name: str) -> None:
+    """A second name for a function and, where it is one, the method."""
+    FUNCTIONS[new] = FUNCTIONS[name]
+    if name in METHODS:
+        METHODS[new] = METHODS[name]
+
+
+def need_tensor(x, name: str, position: str = "input"):
+    """`x`, which must be a tensor, as PyTorch demands."""
+    if isinstance(x, Box):
+        return x
+    raise ArgumentTypeError(
+        f"{name}(): argument '{position}' must be Tensor, not {type(x).__name__}",
+        hint="tensor(...) makes one of numbers, lists and arrays",
+    )
+
+
+def wrap(value):
+    """A base tensor around an array."""
+    return BASE.wrap(value)
+
+
+def np_dtype(d) -> np.dtype | None:
+    """NumPy's dtype for what a user passes as `dtype=`; None stays None."""
+    return None if d is None else dt.dtype(d).np
+
+
+def cast(x, d: np.dtype):
+    """`x` in dtype `d`; itself if it has it."""
+    return x if dtype_of(x) == d else op.cast(x, dtype=d)
+
+
+def inexact(x):
+    """`x` with a floating or complex dtype: integers become the default dtype."""
+    return cast(x, dt.to_inexact(dtype_of(x)))
+
+
+def result_dtype(*xs) -> np.dtype:
+    """The dtype in which PyTorch computes with these tensors and numbers.
+
+    Tensors with dims come first, then 0-d tensors, then Python numbers; a later group
+    matters only where it has the higher rank.
+    """
+    arrays = [x for x in xs if isinstance(x, (Box, np.ndarray))]
+    best = _common([dtype_of(x) for x in arrays if len(x.shape)])
+    best = _outrank(best, _common([dtype_of(x) for x in arrays if not len(x.shape)]))
+    numbers = _common([dt.weak(_kind(x), best) for x in xs if isinstance(x, SCALARS)])
+    return _outrank(best, numbers)
+
+
+def _common(dtypes):
+    return reduce(dt.promote, dtypes) if dtypes else None
+
+
+def _outrank(best, other):
+    if best is None or other is None:
+        return best or other
+    return dt.promote(best, other) if dt.rank(other) > dt.rank(best) else best
+
+
+def _kind(x) -> type:
+    if isinstance(x, np.generic):
+        return type(x.item())
+    return type(x)
+
+
+def lift(x, d: np.dtype, name: str):
+    """A tensor in dtype `d`, or for a number the constant array of that dtype."""
+    if isinstance(x, Box):
+        return cast(x, d)
+    if isinstance(x, SCALARS):
+        try:
+            return np.array(x, d)
+        except OverflowError:
+            raise DtypeError(f"{name}: the number {x} does not fit {d.name}") from None
+    raise ArgumentTypeError(
+        f"{name}(): arguments must be Tensors or numbers, not {type(x).__name__}",
+        hint="tensor(...) makes a tensor of lists and arrays",
+    )
+
+
+def promote(name: str, *xs):
+    """All arguments in the common dtype."""
+    for x in xs:
+        if not isinstance(x, (Box, *SCALARS)):
+            lift(x, np.dtype(bool), name)
+    d = result_dtype(*xs)
+    return tuple(lift(x, d, name) for x in xs)

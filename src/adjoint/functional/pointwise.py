@@ -1,0 +1,394 @@
+"""Elementwise functions: generated from the records, and the composites over them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..core.bind import Box, bind, dtype_of
+from ..core.dtype import to_inexact
+from ..core.primitive import Elementwise, op
+from ..errors import ArgumentError, DtypeError
+from .face import FUNCTIONS, METHODS, alias, cast, function, inexact, lift, method, need_tensor
+from .face import only_method, promote
+
+_HIDDEN = frozenset({"cast", "guard", "pow_scalar", "pow", "where", "round", "div"})
+_KINDS = {"f": "fV"}
+
+
+def _kinds(prim) -> str:
+    """Kinds of dtype that go in without conversion."""
+    takes = prim.takes.replace("f", "fV")
+    return takes.translate({ord(c): None for c in "bui"}) if prim.inexact else takes
+
+
+def _checked(prim, x):
+    """`x` in a dtype that the record takes, or the error that says which."""
+    d = dtype_of(x)
+    if prim.inexact and d.kind in "bui":
+        return cast(x, to_inexact(d))
+    if d.kind not in _kinds(prim):
+        raise DtypeError(f"{prim.name}: not defined for {d.name}")
+    return x
+
+
+def unary(prim: Elementwise):
+    """The user's function for a record with one input."""
+    ready = _kinds(prim)
+
+    def f(input, *, out=None):
+        if not isinstance(input, Box):
+            need_tensor(input, prim.name)
+        if dtype_of(input).kind not in ready:
+            input = _checked(prim, input)
+        y = bind(prim, input)
+        return y if out is None else out.copy_(y)
+
+    return f
+
+
+def binary(prim: Elementwise):
+    """The user's function for a record with two inputs."""
+    ready = _kinds(prim)
+
+    def f(input, other, *, out=None):
+        if isinstance(input, Box):
+            d = dtype_of(input)
+            if isinstance(other, Box):
+                if dtype_of(other) is d and d.kind in ready:
+                    y = bind(prim, input, other)
+                    return y if out is None else out.copy_(y)
+            elif type(other) is float and d.kind == "f" and "f" in ready:
+                y = bind(prim, input, np.array(other, d))
+                return y if out is None else out.copy_(y)
+        y = bind(prim, *(_checked(prim, x) for x in promote(prim.name, input, other)))
+        return y if out is None else out.copy_(y)
+
+    return f
+
+
+def _install() -> None:
+    for prim in op:
+        if isinstance(prim, Elementwise) and prim.name not in _HIDDEN and prim.nin <= 2:
+            f = (unary if prim.nin == 1 else binary)(prim)
+            f.__name__ = f.__qualname__ = prim.name
+            f.__doc__ = type(prim).__doc__
+            f.__module__ = "adjoint"
+            method(f)
+
+
+_install()
+for _new, _name in {
+    "absolute": "abs",
+    "arcsin": "asin",
+    "arccos": "acos",
+    "arctan": "atan",
+    "arctan2": "atan2",
+    "arcsinh": "asinh",
+    "arccosh": "acosh",
+    "arctanh": "atanh",
+    "fix": "trunc",
+    "multiply": "mul",
+    "subtract": "sub_",
+    "negative": "neg",
+    "greater": "gt",
+    "greater_equal": "ge",
+    "less": "lt",
+    "less_equal": "le",
+    "not_equal": "ne",
+}.items():
+    if _name in FUNCTIONS:
+        alias(_new, _name)
+
+
+@method
+def add(input, other, *, alpha=1, out=None):
+    """input + alpha · other.
+
+    >>> add(tensor([1.]), tensor([2.]), alpha=10)
+    tensor([21.])
+    """
+    y = _add(input, other if alpha == 1 else _mul(other, alpha))
+    return y if out is None else out.copy_(y)
+
+
+@method
+def sub(input, other, *, alpha=1, out=None):
+    """input − alpha · other.
+
+    >>> sub(tensor([1.]), tensor([2.]), alpha=10)
+    tensor([-19.])
+    """
+    y = _sub(input, other if alpha == 1 else _mul(other, alpha))
+    return y if out is None else out.copy_(y)
+
+
+_add, _sub, _mul, _div = binary(op.add), binary(op.sub), binary(op.mul), binary(op.div)
+alias("subtract", "sub")
+
+
+@method
+def div(input, other, *, rounding_mode=None, out=None):
+    """input / other; `rounding_mode` "trunc" or "floor" rounds the quotient.
+
+    >>> div(tensor([7.]), 2, rounding_mode="floor")
+    tensor([3.])
+    """
+    if rounding_mode is None:
+        y = _div(input, other)
+    elif rounding_mode == "floor":
+        y = FUNCTIONS["floor_divide"](input, other)
+    elif rounding_mode == "trunc":
+        a, b = promote("div", input, other)
+        y = op.trunc(op.div(a, b)) if dtype_of(a).kind == "f" else _trunc_ints(a, b)
+    else:
+        raise ArgumentError(f"div: rounding_mode must be None, 'trunc' or 'floor', got {rounding_mode!r}")
+    return y if out is None else out.copy_(y)
+
+
+def _trunc_ints(a, b):
+    quotient = op.floor_divide(a, b)
+    inexact_down = op.logical_and(op.ne(op.remainder(a, b), _zero(a)), op.lt(quotient, _zero(a)))
+    return op.add(quotient, op.cast(inexact_down, dtype=dtype_of(quotient)))
+
+
+def _zero(x):
+    return np.zeros((), dtype_of(x))
+
+
+alias("divide", "div")
+alias("true_divide", "div")
+
+
+@method
+def pow(input, exponent, *, out=None):
+    """input to the power `exponent`, either of them a number or a tensor.
+
+    >>> pow(tensor([1., 2., 3.]), 2)
+    tensor([1., 4., 9.])
+    >>> pow(2, tensor([1., 2.]))
+    tensor([2., 4.])
+    """
+    if isinstance(exponent, (int, float)) and isinstance(input, Box):
+        d = dtype_of(input)
+        if d.kind in "fVc" or (isinstance(exponent, int) and d.kind in "iu"):
+            if d.kind in "iu" and exponent < 0:
+                raise ArgumentError("Integers to negative integer powers are not allowed")
+            y = op.pow_scalar(input, exponent=exponent)
+            return y if out is None else out.copy_(y)
+    y = op.pow(*promote("pow", input, exponent))
+    return y if out is None else out.copy_(y)
+
+
+@function
+def float_power(input, exponent):
+    """`pow` in double precision.
+
+    >>> float_power(tensor([2]), 2)
+    tensor([4.], dtype=adjoint.float64)
+    """
+    double = np.dtype("float64")
+    wide = [x if not isinstance(x, Box) or dtype_of(x).kind == "c" else cast(x, double) for x in (input, exponent)]
+    return pow(*wide)
+
+
+@method
+def round(input, *, decimals=0, out=None):
+    """The nearest integer, halves to even; `decimals` places.
+
+    >>> round(tensor([0.5, 1.5, -2.5]))
+    tensor([ 0.,  2., -2.])
+    """
+    y = op.round(_checked(op.round, need_tensor(input, "round")), decimals=decimals)
+    return y if out is None else out.copy_(y)
+
+
+@function
+def where(condition, input=None, other=None):
+    """`input` where `condition` holds, `other` elsewhere; alone: the indices where it holds.
+
+    >>> where(tensor([True, False]), 1., 0.)
+    tensor([1., 0.])
+    """
+    need_tensor(condition, "where", "condition")
+    if input is None and other is None:
+        return FUNCTIONS["nonzero"](condition, as_tuple=True)
+    if dtype_of(condition).kind != "b":
+        raise DtypeError(f"where: the condition must be bool, got {dtype_of(condition).name}")
+    a, b = promote("where", input, other)
+    return op.where(condition, a, b)
+
+
+@only_method
+def _where(self, condition, other):
+    return where(condition, self, other)
+
+
+METHODS["where"] = METHODS.pop("_where")
+
+
+@method
+def clamp(input, min=None, max=None, *, out=None):
+    """Limited to [min, max], either a number, a tensor or None; gradient passes inside.
+
+    >>> clamp(tensor([-2., 0.5, 2.]), -1, 1)
+    tensor([-1.0000,  0.5000,  1.0000])
+    """
+    x = need_tensor(input, "clamp")
+    if min is None and max is None:
+        raise ArgumentError("clamp: at least one of 'min' or 'max' must not be None")
+    given = [v for v in (min, max) if v is not None]
+    x, *bounds = promote("clamp", x, *given)
+    bounds = iter(bounds)
+    if min is not None:
+        low = next(bounds)
+        x = op.where(op.lt(x, low), low, x)
+    if max is not None:
+        high = next(bounds)
+        x = op.where(op.gt(x, high), high, x)
+    return x if out is None else out.copy_(x)
+
+
+alias("clip", "clamp")
+
+
+@method
+def clamp_min(input, min):
+    """Not below `min`.
+
+    >>> clamp_min(tensor([-1., 2.]), 0)
+    tensor([0., 2.])
+    """
+    return clamp(input, min=min)
+
+
+@method
+def clamp_max(input, max):
+    """Not above `max`.
+
+    >>> clamp_max(tensor([-1., 2.]), 0)
+    tensor([-1.,  0.])
+    """
+    return clamp(input, max=max)
+
+
+@method
+def lerp(input, end, weight):
+    """input + weight · (end − input).
+
+    >>> lerp(tensor([0., 10.]), tensor([10., 20.]), 0.5)
+    tensor([ 5., 15.])
+    """
+    return add(input, _mul(_sub(end, input), weight))
+
+
+@method
+def addcmul(input, tensor1, tensor2, *, value=1):
+    """input + value · tensor1 · tensor2.
+
+    >>> addcmul(tensor([1.]), tensor([2.]), tensor([3.]), value=2)
+    tensor([13.])
+    """
+    return add(input, _mul(tensor1, tensor2), alpha=value)
+
+
+@method
+def addcdiv(input, tensor1, tensor2, *, value=1):
+    """input + value · tensor1 / tensor2.
+
+    >>> addcdiv(tensor([1.]), tensor([6.]), tensor([3.]), value=2)
+    tensor([5.])
+    """
+    return add(input, _div(tensor1, tensor2), alpha=value)
+
+
+@method
+def square(input):
+    """x².
+
+    >>> square(tensor([3.]))
+    tensor([9.])
+    """
+    return pow(input, 2)
+
+
+@method
+def positive(input):
+    """x itself.
+
+    >>> +tensor([1.])
+    tensor([1.])
+    """
+    return need_tensor(input, "positive")
+
+
+@method
+def frac(input):
+    """x − trunc(x).
+
+    >>> frac(tensor([1.5, -1.5]))
+    tensor([ 0.5000, -0.5000])
+    """
+    return _sub(input, FUNCTIONS["trunc"](input))
+
+
+@method
+def rsub(input, other):
+    """other − input.
+
+    >>> rsub(tensor([1.]), 3)
+    tensor([2.])
+    """
+    return _sub(other, input)
+
+
+@method
+def isclose(input, other, rtol=1e-05, atol=1e-08, equal_nan=False):
+    """|input − other| ≤ atol + rtol |other|.
+
+    >>> isclose(tensor([1., 2.]), tensor([1., 2.1]))
+    tensor([ True, False])
+    """
+    a, b = promote("isclose", input, other)
+    close = FUNCTIONS["le"](FUNCTIONS["abs"](_sub(a, b)), add(_mul(FUNCTIONS["abs"](b), rtol), atol))
+    close = FUNCTIONS["logical_or"](FUNCTIONS["eq"](a, b), FUNCTIONS["logical_and"](close, op.isfinite(b)))
+    if equal_nan:
+        close = FUNCTIONS["logical_or"](close, op.logical_and(op.isnan(a), op.isnan(b)))
+    return close
+
+
+@method
+def allclose(input, other, rtol=1e-05, atol=1e-08, equal_nan=False) -> bool:
+    """Whether all elements are close.
+
+    >>> allclose(tensor([1.]), tensor([1.]))
+    True
+    """
+    return bool(isclose(input, other, rtol, atol, equal_nan).all())
+
+
+@method
+def equal(input, other) -> bool:
+    """Same shape and the same elements.
+
+    >>> equal(tensor([1, 2]), tensor([1, 2]))
+    True
+    """
+    same = tuple(input.shape) == tuple(other.shape)
+    return same and bool(FUNCTIONS["eq"](input, other).all())
+
+
+@method
+def softplus(input, beta=1.0, threshold=20.0):
+    """ln(1 + e^{βx}) / β, linear where βx exceeds `threshold`.
+
+    >>> softplus(tensor([0.]))
+    tensor([0.6931])
+    """
+    x = inexact(need_tensor(input, "softplus"))
+    scaled = _mul(x, float(beta))
+    soft = _div(op.logaddexp(scaled, _zero(x)), float(beta))
+    return op.where(op.gt(scaled, lift(threshold, dtype_of(x), "softplus")), x, soft)
+
+
+METHODS.pop("softplus")
+alias("logsigmoid", "log_sigmoid")

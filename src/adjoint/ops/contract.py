@@ -1,0 +1,141 @@
+"""Contractions: products summed over shared letters, as in einsum; matmul and its kin."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+
+from ..core.bind import dtype_of
+from ..core.primitive import Primitive, batch_to_front, op
+from ..core.shape import Spec
+from ..errors import ShapeError
+
+
+class Contract(Primitive):
+    """Sum of products over the letters of `spec` that the result lacks: "ij,jk->ik".
+
+    Every letter stands once in an operand. d(ab) = da b + a db, each again a contraction.
+
+    >>> op.contract(tensor([[1., 2.]]), tensor([[3.], [4.]]), spec="ij,jk->ik")
+    tensor([[11.]])
+    """
+
+    family = "contraction"
+    saves_y = False
+    symbol = "einsum({spec!r}, {}, {})"
+
+    def samples(rng):
+        n = rng.normal
+        return [
+            ((n(size=(2, 3)), n(size=(3, 4))), {"spec": "ij,jk->ik"}),
+            ((n(size=(5, 2, 3)), n(size=(5, 3, 4))), {"spec": "bij,bjk->bik"}),
+            ((n(size=(3,)), n(size=(3,))), {"spec": "i,i->"}),
+            ((n(size=(3,)), n(size=(2,))), {"spec": "i,j->ij"}),
+            ((n(size=(2, 3, 4)), n(size=(4, 3))), {"spec": "ijk,kj->i"}),
+            ((n(size=(2, 3)), n(size=(3, 4))), {"spec": "ij,jk->k"}),
+        ]
+
+    reference = staticmethod(lambda a, b, spec: np.einsum(spec, a, b))
+
+    def eager(a, b, *, spec):
+        return _plan(spec)(a, b)
+
+    def infer(self, a, b, *, spec):
+        left, right, out = _letters(spec)
+        sizes: dict = {}
+        for letters, x in ((left, a), (right, b)):
+            if len(letters) != x.ndim:
+                raise ShapeError(f"einsum {spec!r}: {letters!r} names {len(letters)} dims of {x}")
+            for c, n in zip(letters, x.shape, strict=True):
+                if sizes.setdefault(c, n) != n:
+                    raise ShapeError(f"einsum {spec!r}: {c!r} is {sizes[c]} and {n}, in {a}, {b}")
+        return Spec(tuple(sizes[c] for c in out), a.dtype)
+
+    def keeps(self, need, count):
+        return (need[1], need[0])
+
+    def vjp(self, g, y, xs, params, need):
+        left, right, out = _letters(params["spec"])
+        a, b = xs
+        ga = _towards(g, out, b, right, left, a.shape) if need[0] else None
+        gb = _towards(g, out, a, left, right, b.shape) if need[1] else None
+        return ga, gb
+
+    def jvp(self, ts, y, xs, params):
+        (ta, tb), (a, b) = ts, xs
+        first = None if ta is None else op.contract(ta, b, **params)
+        if tb is None:
+            return first
+        second = op.contract(a, tb, **params)
+        return second if first is None else first + second
+
+    def batch(self, size, xs, dims, params):
+        left, right, out = _letters(params["spec"])
+        free = next(c for c in _ALPHABET if c not in left + right)
+        a, b = (x if d is None else batch_to_front(x, d) for x, d in zip(xs, dims, strict=True))
+        left, right = (s if d is None else free + s for s, d in zip((left, right), dims, strict=True))
+        return op.contract(a, b, spec=f"{left},{right}->{free}{out}"), 0
+
+    def lower(b, x1, x2, spec):
+        return b.contract(x1, x2, spec)
+
+
+_ALPHABET = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+
+
+@lru_cache(4096)
+def _letters(spec: str) -> tuple[str, str, str]:
+    inputs, out = spec.split("->")
+    left, right = inputs.split(",")
+    return left, right, out
+
+
+def _towards(g, out, other, other_letters, mine, shape):
+    """Cotangent of one operand: contract g with the other; letters that were only ours to
+    be summed away are broadcast back."""
+    if dtype_of(other).kind == "c":
+        other = op.conj(other)
+    lost = [c for c in mine if c not in out and c not in other_letters]
+    kept = "".join(c for c in mine if c not in lost)
+    gx = op.contract(g, other, spec=f"{out},{other_letters}->{kept}")
+    if lost:
+        gx = op.reshape(gx, shape=tuple(1 if c in lost else n for c, n in zip(mine, shape, strict=True)))
+        gx = op.expand(gx, shape=tuple(shape))
+    return gx
+
+
+@lru_cache(4096)
+def _plan(spec: str):
+    """How NumPy computes it: matmul over batch letters where the form allows, else einsum."""
+    left, right, out = _letters(spec)
+    shared = [c for c in left if c in right]
+    batch = [c for c in shared if c in out]
+    inner = [c for c in shared if c not in out]
+    rows = [c for c in left if c not in right]
+    cols = [c for c in right if c not in left]
+    if any(c not in out for c in rows + cols) or not inner:
+        return lambda a, b: np.einsum(spec, a, b)
+    if spec in ("ij,jk->ik", "i,i->"):
+        return np.matmul
+    la = [left.index(c) for c in batch + rows + inner]
+    lb = [right.index(c) for c in batch + inner + cols]
+    natural = batch + rows + cols
+    lo = [natural.index(c) for c in out]
+    single = len(rows) == len(cols) == len(inner) == 1
+    nb, nr, ni = len(batch), len(rows), len(inner)
+
+    def run(a, b):
+        a, b = a.transpose(la), b.transpose(lb)
+        head, mid, tail = a.shape[:nb], a.shape[nb : nb + nr], b.shape[nb + ni :]
+        if not single:
+            k = a.shape[nb + nr :]
+            size = int(np.prod(k))
+            a = a.reshape(*head, int(np.prod(mid)), size)
+            b = b.reshape(*head, size, int(np.prod(tail)))
+        y = np.matmul(a, b)
+        if not single:
+            y = y.reshape(*head, *mid, *tail)
+        return y if lo == list(range(len(lo))) else y.transpose(lo)
+
+    return run

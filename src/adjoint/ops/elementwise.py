@@ -1,0 +1,1043 @@
+"""Elementwise primitives: arithmetic, exponential, trigonometric, rounding, comparison.
+
+One record an operation: NumPy's function and a line of calculus. `dx(t, ...)` applies the
+partial derivative to `t`; it names what else it reads (y, x, x1 ...).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..core.bind import dtype_of
+from ..core.primitive import Elementwise, op
+
+
+def _real(*shapes, low=-2.0, high=2.0):
+    """A sampler of random real inputs of these shapes."""
+    return lambda rng: [(tuple(rng.uniform(low, high, s) for s in shapes), {})]
+
+
+any1 = _real((3, 2))
+positive1 = _real((3, 2), low=0.2, high=3.0)
+unit1 = _real((3, 2), low=-0.9, high=0.9)
+any2 = _real((3, 2), (2,))
+positive2 = _real((3, 2), (3, 1), low=0.3, high=2.5)
+
+
+# ---------------------------------------------------------------- arithmetic
+
+
+class Add(Elementwise):
+    """Sum, y = x₁ + x₂.
+
+    >>> tensor([1., 2.]) + 1
+    tensor([2., 3.])
+    """
+
+    eager = np.add
+    symbol = "{} + {}"
+    samples = any2
+
+    def dx1(t):
+        return t
+
+    def dx2(t):
+        return t
+
+    def lower(b, x1, x2):
+        return b.add(x1, x2)
+
+
+class Sub(Elementwise):
+    """Difference, y = x₁ − x₂.
+
+    >>> tensor([1., 2.]) - 1
+    tensor([0., 1.])
+    """
+
+    symbol = "{} - {}"
+    samples = any2
+    eager = np.subtract
+
+    def dx1(t):
+        return t
+
+    def dx2(t):
+        return -t
+
+    def lower(b, x1, x2):
+        return b.sub(x1, x2)
+
+
+class Mul(Elementwise):
+    """Product, y = x₁ x₂.
+
+    >>> tensor([1., 2.]) * tensor([3., 4.])
+    tensor([3., 8.])
+    """
+
+    eager = np.multiply
+    symbol = "{} * {}"
+    samples = any2
+
+    def dx1(t, x2):
+        return t * x2
+
+    def dx2(t, x1):
+        return t * x1
+
+    def lower(b, x1, x2):
+        return b.mul(x1, x2)
+
+
+class Div(Elementwise):
+    """Quotient, y = x₁ / x₂; integers give floating results.
+
+    >>> tensor([1., 2.]) / 4
+    tensor([0.2500, 0.5000])
+    """
+
+    eager = np.true_divide
+    symbol = "{} / {}"
+    inexact = singular = True
+    samples = positive2
+
+    def dx1(t, x2):
+        return t / x2
+
+    def dx2(t, y, x2):
+        return -t * y / x2
+
+    def lower(b, x1, x2):
+        return b.div(x1, x2)
+
+
+class Neg(Elementwise):
+    """Negation, y = −x.
+
+    >>> -tensor([1., -2.])
+    tensor([-1.,  2.])
+    """
+
+    eager = np.negative
+    symbol = "-{}"
+    samples = any1
+    takes = "uifc"
+
+    def dx(t):
+        return -t
+
+    def lower(b, x):
+        return b.neg(x)
+
+
+class Pow(Elementwise):
+    """Power, y = x₁^x₂; 0⁰ = 1.
+
+    >>> tensor([2., 3.]) ** tensor([3., 2.])
+    tensor([8., 9.])
+    """
+
+    symbol = "{}**{}"
+    singular = True
+    samples = positive2
+    reference = np.float_power
+
+    def eager(x1, x2):
+        return np.power(x1, x2)
+
+    def dx1(t, x1, x2):
+        return t * x2 * op.pow(x1, op.where(x2 == 0, op.ones_like(x2), x2 - 1))
+
+    def dx2(t, y, x1):
+        return t * op.where(x1 == 0, op.zeros_like(y), y * op.log(x1))
+
+    def lower(b, x1, x2):
+        return b.pow(x1, x2)
+
+
+class PowScalar(Elementwise):
+    """Power with a fixed exponent, y = x^n.
+
+    >>> tensor([2., 3.]) ** 2
+    tensor([4., 9.])
+    """
+
+    symbol = "{}**{exponent}"
+    singular = True
+    reference = staticmethod(lambda x, exponent: np.float_power(x, exponent))
+
+    def samples(rng):
+        x = rng.uniform(0.3, 2, (3, 2))
+        return [((x,), {"exponent": n}) for n in (2, 3, 0.5, -1, -1.5, 0)] + [
+            ((-x,), {"exponent": 3})
+        ]
+
+    def eager(x, *, exponent):
+        if exponent == 2:
+            return np.square(x)
+        return np.power(x, np.asarray(exponent, x.dtype))
+
+    def dx(t, x, exponent):
+        if exponent == 2:
+            return t * (x + x)
+        if exponent == 0:
+            return op.zeros_like(t)
+        if exponent == 1:
+            return t
+        return t * (exponent * op.pow_scalar(x, exponent=exponent - 1))
+
+    def lower(b, x, exponent):
+        return b.pow(x, exponent)
+
+
+class Remainder(Elementwise):
+    """Remainder with the sign of the divisor, y = x₁ − ⌊x₁/x₂⌋ x₂.
+
+    >>> tensor([-3., 3.]) % 2
+    tensor([1., 1.])
+    """
+
+    eager = np.remainder
+    symbol = "{} % {}"
+    samples = positive2
+    takes = "uif"
+
+    def dx1(t):
+        return t
+
+    def dx2(t, x1, x2):
+        return -t * op.floor_divide(x1, x2)
+
+
+class Fmod(Elementwise):
+    """Remainder with the sign of the dividend, y = x₁ − trunc(x₁/x₂) x₂.
+
+    >>> fmod(tensor([-3., 3.]), 2)
+    tensor([-1.,  1.])
+    """
+
+    eager = np.fmod
+    samples = positive2
+    takes = "uif"
+
+    def dx1(t):
+        return t
+
+    def dx2(t, x1, x2):
+        return -t * op.trunc(x1 / x2)
+
+
+class FloorDivide(Elementwise):
+    """Quotient rounded down, y = ⌊x₁/x₂⌋.
+
+    >>> tensor([7, -7]) // 2
+    tensor([ 3, -4])
+    """
+
+    eager = np.floor_divide
+    symbol = "{} // {}"
+    samples = positive2
+    takes = "uif"
+
+    def dx1(t):
+        return op.zeros_like(t)
+
+    def dx2(t):
+        return op.zeros_like(t)
+
+
+# ---------------------------------------------------------------- exponential
+
+
+class Exp(Elementwise):
+    """Exponential, y = eˣ.
+
+    >>> exp(tensor([0., 1.]))
+    tensor([1.0000, 2.7183])
+    """
+
+    eager = np.exp
+    inexact = True
+    samples = any1
+
+    def dx(t, y):
+        return t * y
+
+    def lower(b, x):
+        return b.exp(x)
+
+
+class Exp2(Elementwise):
+    """Power of two, y = 2ˣ.
+
+    >>> exp2(tensor([3.]))
+    tensor([8.])
+    """
+
+    eager = np.exp2
+    inexact = True
+    samples = any1
+
+    def dx(t, y):
+        return t * (y * np.log(2).item())
+
+
+class Expm1(Elementwise):
+    """y = eˣ − 1, accurate near 0.
+
+    >>> expm1(tensor([0., 1.]))
+    tensor([0.0000, 1.7183])
+    """
+
+    eager = np.expm1
+    inexact = True
+    samples = any1
+
+    def dx(t, y):
+        return t * (y + 1)
+
+
+class Log(Elementwise):
+    """Natural logarithm, y = ln x.
+
+    >>> log(tensor([1., 10.]))
+    tensor([0.0000, 2.3026])
+    """
+
+    eager = np.log
+    inexact = singular = True
+    samples = positive1
+
+    def dx(t, x):
+        return t / x
+
+    def lower(b, x):
+        return b.log(x)
+
+
+class Log2(Elementwise):
+    """Logarithm to base 2.
+
+    >>> log2(tensor([8.]))
+    tensor([3.])
+    """
+
+    eager = np.log2
+    inexact = singular = True
+    samples = positive1
+
+    def dx(t, x):
+        return t / (x * np.log(2).item())
+
+
+class Log10(Elementwise):
+    """Logarithm to base 10.
+
+    >>> log10(tensor([1000.]))
+    tensor([3.])
+    """
+
+    eager = np.log10
+    inexact = singular = True
+    samples = positive1
+
+    def dx(t, x):
+        return t / (x * np.log(10).item())
+
+
+class Log1p(Elementwise):
+    """y = ln(1 + x), accurate near 0.
+
+    >>> log1p(tensor([0., 1.]))
+    tensor([0.0000, 0.6931])
+    """
+
+    eager = np.log1p
+    inexact = singular = True
+    samples = positive1
+
+    def dx(t, x):
+        return t / (x + 1)
+
+
+class Sqrt(Elementwise):
+    """Square root.
+
+    >>> sqrt(tensor([4., 9.]))
+    tensor([2., 3.])
+    """
+
+    eager = np.sqrt
+    inexact = singular = True
+    samples = positive1
+
+    def dx(t, y):
+        return t / (y + y)
+
+    def lower(b, x):
+        return b.sqrt(x)
+
+
+class Rsqrt(Elementwise):
+    """y = 1/√x.
+
+    >>> rsqrt(tensor([4.]))
+    tensor([0.5000])
+    """
+
+    inexact = singular = True
+    samples = positive1
+    reference = staticmethod(lambda x: x**-0.5)
+
+    def eager(x):
+        return np.reciprocal(np.sqrt(x))
+
+    def dx(t, y):
+        return t * (-0.5 * y * y * y)
+
+
+class Reciprocal(Elementwise):
+    """y = 1/x.
+
+    >>> reciprocal(tensor([4.]))
+    tensor([0.2500])
+    """
+
+    eager = np.reciprocal
+    inexact = singular = True
+    samples = positive1
+
+    def dx(t, y):
+        return t * (-y * y)
+
+
+class Sigmoid(Elementwise):
+    """Logistic function, y = 1/(1 + e⁻ˣ).
+
+    >>> sigmoid(tensor([0., 2.]))
+    tensor([0.5000, 0.8808])
+    """
+
+    inexact = True
+    samples = any1
+    reference = staticmethod(lambda x: 1 / (1 + np.exp(-x)))
+
+    def eager(x):
+        if x.dtype.kind == "c":
+            return 1 / (1 + np.exp(-x))
+        return 0.5 * (1 + np.tanh(0.5 * x))
+
+    def dx(t, y):
+        return t * (y * (1 - y))
+
+    def lower(b, x):
+        return b.div(1.0, b.add(1.0, b.exp(b.neg(x))))
+
+
+class LogSigmoid(Elementwise):
+    """y = ln σ(x) = min(x, 0) − ln(1 + e^−|x|), exact for large |x|.
+
+    >>> log_sigmoid(tensor([0., -1e4]))
+    tensor([-6.9315e-01, -1.0000e+04])
+    """
+
+    inexact = True
+    samples = any1
+    takes = "f"
+    reference = staticmethod(lambda x: -np.log1p(np.exp(-x)))
+
+    def eager(x):
+        return np.minimum(x, 0) - np.log1p(np.exp(-np.abs(x)))
+
+    def dx(t, x):
+        return t * op.sigmoid(-x)
+
+
+class Logaddexp(Elementwise):
+    """y = ln(e^x₁ + e^x₂).
+
+    >>> logaddexp(tensor([0.]), tensor([0.]))
+    tensor([0.6931])
+    """
+
+    eager = np.logaddexp
+    inexact = True
+    samples = any2
+    takes = "f"
+
+    def dx1(t, x1, x2):
+        return t * op.sigmoid(x1 - x2)
+
+    def dx2(t, x1, x2):
+        return t * op.sigmoid(x2 - x1)
+
+
+class Logaddexp2(Elementwise):
+    """y = log₂(2^x₁ + 2^x₂).
+
+    >>> logaddexp2(tensor([1.]), tensor([1.]))
+    tensor([2.])
+    """
+
+    eager = np.logaddexp2
+    inexact = True
+    samples = any2
+    takes = "f"
+
+    def dx1(t, x1, x2):
+        return t * op.sigmoid((x1 - x2) * np.log(2).item())
+
+    def dx2(t, x1, x2):
+        return t * op.sigmoid((x2 - x1) * np.log(2).item())
+
+
+# ---------------------------------------------------------------- trigonometric
+
+
+class Sin(Elementwise):
+    """Sine.
+
+    >>> sin(tensor([0., 1.]))
+    tensor([0.0000, 0.8415])
+    """
+
+    eager = np.sin
+    inexact = True
+    samples = any1
+
+    def dx(t, x):
+        return t * op.cos(x)
+
+    def lower(b, x):
+        return b.sin(x)
+
+
+class Cos(Elementwise):
+    """Cosine.
+
+    >>> cos(tensor([0., 1.]))
+    tensor([1.0000, 0.5403])
+    """
+
+    eager = np.cos
+    inexact = True
+    samples = any1
+
+    def dx(t, x):
+        return t * -op.sin(x)
+
+    def lower(b, x):
+        return b.cos(x)
+
+
+class Tan(Elementwise):
+    """Tangent.
+
+    >>> tan(tensor([0., 1.]))
+    tensor([0.0000, 1.5574])
+    """
+
+    eager = np.tan
+    inexact = True
+    samples = unit1
+
+    def dx(t, y):
+        return t * (1 + y * y)
+
+
+class Asin(Elementwise):
+    """Inverse sine.
+
+    >>> asin(tensor([0., 1.]))
+    tensor([0.0000, 1.5708])
+    """
+
+    eager = np.arcsin
+    inexact = singular = True
+    samples = unit1
+
+    def dx(t, x):
+        return t * op.rsqrt(1 - x * x)
+
+
+class Acos(Elementwise):
+    """Inverse cosine.
+
+    >>> acos(tensor([1., 0.]))
+    tensor([0.0000, 1.5708])
+    """
+
+    eager = np.arccos
+    inexact = singular = True
+    samples = unit1
+
+    def dx(t, x):
+        return t * -op.rsqrt(1 - x * x)
+
+
+class Atan(Elementwise):
+    """Inverse tangent.
+
+    >>> atan(tensor([0., 1.]))
+    tensor([0.0000, 0.7854])
+    """
+
+    eager = np.arctan
+    inexact = True
+    samples = any1
+
+    def dx(t, x):
+        return t / (1 + x * x)
+
+
+class Atan2(Elementwise):
+    """Angle of the point (x₂, x₁).
+
+    >>> atan2(tensor([1.]), tensor([1.]))
+    tensor([0.7854])
+    """
+
+    eager = np.arctan2
+    inexact = singular = True
+    samples = positive2
+    takes = "f"
+
+    def dx1(t, x1, x2):
+        return t * x2 / (x1 * x1 + x2 * x2)
+
+    def dx2(t, x1, x2):
+        return t * -x1 / (x1 * x1 + x2 * x2)
+
+
+class Sinh(Elementwise):
+    """Hyperbolic sine.
+
+    >>> sinh(tensor([0., 1.]))
+    tensor([0.0000, 1.1752])
+    """
+
+    eager = np.sinh
+    inexact = True
+    samples = any1
+
+    def dx(t, x):
+        return t * op.cosh(x)
+
+
+class Cosh(Elementwise):
+    """Hyperbolic cosine.
+
+    >>> cosh(tensor([0., 1.]))
+    tensor([1.0000, 1.5431])
+    """
+
+    eager = np.cosh
+    inexact = True
+    samples = any1
+
+    def dx(t, x):
+        return t * op.sinh(x)
+
+
+class Tanh(Elementwise):
+    """Hyperbolic tangent, y = (eˣ − e⁻ˣ)/(eˣ + e⁻ˣ).
+
+    >>> tanh(tensor([0., 1.]))
+    tensor([0.0000, 0.7616])
+    """
+
+    eager = np.tanh
+    inexact = True
+    samples = any1
+
+    def dx(t, y):
+        return t * (1 - y * y)
+
+    def lower(b, x):
+        return b.tanh(x)
+
+
+class Asinh(Elementwise):
+    """Inverse hyperbolic sine.
+
+    >>> asinh(tensor([0., 1.]))
+    tensor([0.0000, 0.8814])
+    """
+
+    eager = np.arcsinh
+    inexact = True
+    samples = any1
+
+    def dx(t, x):
+        return t * op.rsqrt(x * x + 1)
+
+
+class Acosh(Elementwise):
+    """Inverse hyperbolic cosine.
+
+    >>> acosh(tensor([1., 2.]))
+    tensor([0.0000, 1.3170])
+    """
+
+    eager = np.arccosh
+    inexact = singular = True
+    samples = _real((3, 2), low=1.3, high=3.0)
+
+    def dx(t, x):
+        return t * (op.rsqrt(x - 1) * op.rsqrt(x + 1))
+
+
+class Atanh(Elementwise):
+    """Inverse hyperbolic tangent.
+
+    >>> atanh(tensor([0., 0.5]))
+    tensor([0.0000, 0.5493])
+    """
+
+    eager = np.arctanh
+    inexact = singular = True
+    samples = unit1
+
+    def dx(t, x):
+        return t / (1 - x * x)
+
+
+class Hypot(Elementwise):
+    """y = √(x₁² + x₂²) without overflow.
+
+    >>> hypot(tensor([3.]), tensor([4.]))
+    tensor([5.])
+    """
+
+    eager = np.hypot
+    singular = True
+    samples = positive2
+    takes = "f"
+
+    def dx1(t, y, x1):
+        return t * (x1 / y)
+
+    def dx2(t, y, x2):
+        return t * (x2 / y)
+
+
+# ---------------------------------------------------------------- rounding, sign, selection
+
+
+class Abs(Elementwise):
+    """Magnitude, |x|; the derivative at 0 is 0.
+
+    >>> abs(tensor([-1., 2.]))
+    tensor([1., 2.])
+    """
+
+    eager = np.abs
+    out = "real"
+    samples = any1
+
+    def dx(t, x):
+        s = op.sgn(x)
+        return op.real(t * op.conj(s)) if dtype_of(s).kind == "c" else t * s
+
+    def pull(t, x):
+        s = op.sgn(x)
+        return op.cast(t, dtype=dtype_of(s)) * s if dtype_of(s).kind == "c" else t * s
+
+
+class Sign(Elementwise):
+    """−1, 0 or 1 by the sign.
+
+    >>> sign(tensor([-2., 0., 3.]))
+    tensor([-1.,  0.,  1.])
+    """
+
+    eager = np.sign
+    samples = positive1
+    takes = "buif"
+
+    def dx(t):
+        return op.zeros_like(t)
+
+
+class Sgn(Elementwise):
+    """x/|x|, 0 at 0; `sign` for complex numbers too.
+
+    >>> sgn(tensor([3+4j]))
+    tensor([0.6000+0.8000j])
+    """
+
+    eager = np.sign
+    samples = positive1
+    singular = True
+
+    def dx(t, y, x):
+        if dtype_of(x).kind != "c":
+            return op.zeros_like(t)
+        r = op.cast(op.abs(x), dtype=dtype_of(x))
+        return (t - y * op.cast(op.real(op.conj(y) * t), dtype=dtype_of(x))) / r
+
+    def pull(t, y, x):
+        return Sgn.dx(t, y, x)
+
+
+class Floor(Elementwise):
+    """Largest integer not above x.
+
+    >>> floor(tensor([1.5, -1.5]))
+    tensor([ 1., -2.])
+    """
+
+    eager = np.floor
+    samples = _real((3, 2), low=0.1, high=0.9)
+    takes = "uif"
+
+    def dx(t):
+        return op.zeros_like(t)
+
+
+class Ceil(Elementwise):
+    """Smallest integer not below x.
+
+    >>> ceil(tensor([1.5, -1.5]))
+    tensor([ 2., -1.])
+    """
+
+    eager = np.ceil
+    samples = _real((3, 2), low=0.1, high=0.9)
+    takes = "uif"
+
+    def dx(t):
+        return op.zeros_like(t)
+
+
+class Trunc(Elementwise):
+    """The integer part, towards 0.
+
+    >>> trunc(tensor([1.5, -1.5]))
+    tensor([ 1., -1.])
+    """
+
+    eager = np.trunc
+    samples = _real((3, 2), low=0.1, high=0.9)
+    takes = "uif"
+
+    def dx(t):
+        return op.zeros_like(t)
+
+
+class Round(Elementwise):
+    """Nearest integer, halves to even; `decimals` places.
+
+    >>> round(tensor([0.5, 1.5, 1.234]), decimals=1)
+    tensor([0.5000, 1.5000, 1.2000])
+    """
+
+    takes = "uif"
+    reference = staticmethod(lambda x, decimals: np.around(x, decimals))
+
+    def samples(rng):
+        return [((rng.uniform(0.1, 0.4, (3, 2)),), {"decimals": 0})]
+
+    def eager(x, *, decimals):
+        return np.round(x, decimals)
+
+    def dx(t):
+        return op.zeros_like(t)
+
+
+class Maximum(Elementwise):
+    """The larger of two; NaN wins, and at a tie each side takes half of the gradient.
+
+    >>> maximum(tensor([1., 5.]), tensor([3., 2.]))
+    tensor([3., 5.])
+    """
+
+    eager = np.maximum
+    samples = any2
+    takes = "buif"
+
+    def dx1(t, x1, x2):
+        return op.where(x1 == x2, t * 0.5, op.where(x1 < x2, op.zeros_like(t), t))
+
+    def dx2(t, x1, x2):
+        return op.where(x1 == x2, t * 0.5, op.where(x2 < x1, op.zeros_like(t), t))
+
+
+class Minimum(Elementwise):
+    """The smaller of two; NaN wins, and at a tie each side takes half of the gradient.
+
+    >>> minimum(tensor([1., 5.]), tensor([3., 2.]))
+    tensor([1., 2.])
+    """
+
+    eager = np.minimum
+    samples = any2
+    takes = "buif"
+
+    def dx1(t, x1, x2):
+        return op.where(x1 == x2, t * 0.5, op.where(x1 > x2, op.zeros_like(t), t))
+
+    def dx2(t, x1, x2):
+        return op.where(x1 == x2, t * 0.5, op.where(x2 > x1, op.zeros_like(t), t))
+
+
+class Relu(Elementwise):
+    """max(x, 0); the derivative at 0 is 0.
+
+    >>> relu(tensor([-1., 2.]))
+    tensor([0., 2.])
+    """
+
+    takes = "uif"
+    samples = _real((3, 2), low=0.1, high=2.0)
+    reference = staticmethod(lambda x: np.where(x > 0, x, 0))
+
+    def eager(x):
+        return np.maximum(x, 0)
+
+    def dx(t, y):
+        return op.where(y > 0, t, op.zeros_like(t))
+
+
+class Where(Elementwise):
+    """x₂ where x₁ holds, x₃ elsewhere; a zero cotangent stays zero on the side not taken.
+
+    >>> where(tensor([True, False]), tensor([1., 2.]), tensor([3., 4.]))
+    tensor([1., 4.])
+    """
+
+    decides = 1
+
+    def samples(rng):
+        return [((rng.random((3, 2)) > 0.5, rng.normal(size=(3, 2)), rng.normal(size=(2,))), {})]
+
+    reference = staticmethod(lambda c, a, b: np.choose(c, np.broadcast_arrays(b, a)))
+
+    def eager(x1, x2, x3):
+        return np.where(x1, x2, x3)
+
+    def dx2(t, x1):
+        return op.where(x1, t, op.zeros_like(t))
+
+    def dx3(t, x1):
+        return op.where(x1, op.zeros_like(t), t)
+
+    def lower(b, x1, x2, x3):
+        return b.select(x1, x2, x3)
+
+
+class Guard(Elementwise):
+    """The derivative x₂ of something along the tangent x₁: 0 where x₁ is 0, whatever x₂.
+
+    Holds `grad(where(x > 0, sqrt(x), 0))` at 0 to 0, where 0 · ∞ would be NaN.
+
+    >>> op.guard(tensor([0., 1.]), tensor([float('inf'), 2.]))
+    tensor([0., 2.])
+    """
+
+    samples = _real((3, 2), (3, 2))
+    reference = staticmethod(lambda t, x: np.where(t == 0, 0, x))
+
+    def eager(x1, x2):
+        if np.isfinite(x2).all():
+            return x2
+        return np.where(x1 == 0, np.zeros((), x2.dtype), x2)
+
+    def dx2(t, x1):
+        return op.guard(x1, t)
+
+
+# ---------------------------------------------------------------- complex
+
+
+class Conj(Elementwise):
+    """Complex conjugate.
+
+    >>> conj(tensor([1+2j]))
+    tensor([1.-2.j])
+    """
+
+    eager = np.conjugate
+    samples = any1
+
+    def dx(t):
+        return op.conj(t)
+
+    def pull(t):
+        return op.conj(t)
+
+
+class Cast(Elementwise):
+    """The same numbers in another dtype.
+
+    >>> tensor([1.7]).to(int64)
+    tensor([1])
+    """
+
+    reference = staticmethod(lambda x, dtype: np.array(x, dtype))
+
+    def samples(rng):
+        return [((rng.normal(size=(3, 2)),), {"dtype": np.dtype("float64")})]
+
+    def infer(self, x, *, dtype):
+        return x._replace(dtype=np.dtype(dtype))
+
+    def eager(x, *, dtype):
+        if x.dtype.kind == "c" and dtype.kind not in "cb":
+            x = x.real
+        return x.astype(dtype)
+
+    def dx(t, dtype):
+        return op.cast(t, dtype=dtype)
+
+    def vjp(self, g, y, xs, params, need):
+        return (op.cast(g, dtype=xs[0].dtype),)
+
+    def lower(b, x, dtype):
+        return b.cast(x, dtype)
+
+
+# ---------------------------------------------------------------- comparison, logic, bits
+
+
+class _Comparison(Elementwise, abstract=True):
+    out = "bool"
+
+
+def _compare(name: str, eager: np.ufunc, symbol: str, says: str, example: str) -> None:
+    body = {
+        "__module__": __name__,
+        "__doc__": f"{says}\n\n{example}\n",
+        "eager": eager,
+        "symbol": symbol,
+        "samples": any2 if eager.nin == 2 else any1,
+    }
+    type(name, (_Comparison,), body)
+
+
+for _row in (
+    ("Eq", np.equal, "{} == {}", "x₁ = x₂.", ">>> tensor([1, 2]) == 1\ntensor([ True, False])"),
+    ("Ne", np.not_equal, "{} != {}", "x₁ ≠ x₂.", ">>> tensor([1, 2]) != 1\ntensor([False,  True])"),
+    ("Lt", np.less, "{} < {}", "x₁ < x₂.", ">>> tensor([1, 2]) < 2\ntensor([ True, False])"),
+    ("Le", np.less_equal, "{} <= {}", "x₁ ≤ x₂.", ">>> tensor([1, 2]) <= 1\ntensor([ True, False])"),
+    ("Gt", np.greater, "{} > {}", "x₁ > x₂.", ">>> tensor([1, 2]) > 1\ntensor([False,  True])"),
+    ("Ge", np.greater_equal, "{} >= {}", "x₁ ≥ x₂.", ">>> tensor([1, 2]) >= 2\ntensor([False,  True])"),
+    ("LogicalAnd", np.logical_and, "", "Both are non-zero.",
+     ">>> logical_and(tensor([1, 0]), tensor([1, 1]))\ntensor([ True, False])"),
+    ("LogicalOr", np.logical_or, "", "One at least is non-zero.",
+     ">>> logical_or(tensor([1, 0]), tensor([0, 0]))\ntensor([ True, False])"),
+    ("LogicalXor", np.logical_xor, "", "Just one is non-zero.",
+     ">>> logical_xor(tensor([1, 0]), tensor([1, 1]))\ntensor([False,  True])"),
+    ("LogicalNot", np.logical_not, "", "Is zero.",
+     ">>> logical_not(tensor([1, 0]))\ntensor([False,  True])"),
+    ("Isnan", np.isnan, "", "Is not a number.",
+     ">>> isnan(tensor([1., nan]))\ntensor([False,  True])"),
+    ("Isinf", np.isinf, "", "Is infinite.",
+     ">>> isinf(tensor([1., inf]))\ntensor([False,  True])"),
+    ("Isfinite", np.isfinite, "", "Is neither infinite nor NaN.",
+     ">>> isfinite(tensor([1., inf]))\ntensor([ True, False])"),
+    ("Signbit", np.signbit, "", "Has its sign bit set.",
+     ">>> signbit(tensor([-0., 1.]))\ntensor([ True, False])"),
+):  # fmt: skip
+    _compare(*_row)

@@ -1,0 +1,96 @@
+"""How tensors print: aligned columns, PyTorch's number formats, the middle of much left out."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+OPTIONS = {"precision": 4, "threshold": 1000, "edgeitems": 3, "linewidth": 80, "sci_mode": None}
+
+
+def set_printoptions(
+    precision=None, threshold=None, edgeitems=None, linewidth=None, profile=None, sci_mode=None
+) -> None:
+    """How many digits, elements and columns a printed tensor shows."""
+    profiles = {
+        "default": {"precision": 4, "threshold": 1000, "edgeitems": 3, "linewidth": 80},
+        "short": {"precision": 2, "threshold": 1000, "edgeitems": 2, "linewidth": 80},
+        "full": {"precision": 4, "threshold": math.inf, "edgeitems": 3, "linewidth": 80},
+    }
+    OPTIONS.update(profiles.get(profile, {}))
+    given = {"precision": precision, "threshold": threshold, "edgeitems": edgeitems}
+    given["linewidth"] = linewidth
+    OPTIONS.update({k: v for k, v in given.items() if v is not None})
+    OPTIONS["sci_mode"] = sci_mode
+
+
+def show_array(value: np.ndarray, indent: int) -> str:
+    """The numbers of an array with brackets, continuation lines indented."""
+    shown = value if value.size <= OPTIONS["threshold"] else _edges(value)
+    return _nested(value, _formatter(shown), indent)
+
+
+def _edges(value):
+    k = OPTIONS["edgeitems"]
+    for dim in range(value.ndim):
+        if value.shape[dim] > 2 * k:
+            ends = np.r_[0:k, value.shape[dim] - k : value.shape[dim]]
+            value = value.take(ends, dim)
+    return value
+
+
+def _formatter(shown):
+    kind = shown.dtype.kind
+    if kind == "b":
+        return lambda v: f"{bool(v)!s:>5}" if shown.ndim and not shown.all() else str(bool(v))
+    if kind in "iu":
+        width = max((len(str(v)) for v in shown.ravel().tolist()), default=1)
+        return lambda v: f"{int(v):>{width}}"
+    if kind == "c":
+        re, im = _real_formatter(shown.real), _real_formatter(np.abs(shown.imag))
+        return lambda v: re(v.real) + ("-" if np.signbit(v.imag) else "+") + im(abs(v.imag)).lstrip() + "j"
+    return _real_formatter(shown)
+
+
+def _real_formatter(shown):
+    p = OPTIONS["precision"]
+    values = np.asarray(shown, np.float64).ravel()
+    finite = values[np.isfinite(values) & (values != 0)]
+    if finite.size == 0:
+        text = lambda v: f"{v:.0f}." if math.isfinite(v) else str(v)
+    else:
+        big, small = float(np.abs(finite).max()), float(np.abs(finite).min())
+        whole = bool((finite == np.ceil(finite)).all())
+        sci = OPTIONS["sci_mode"]
+        if sci is None:
+            sci = big / small > 1000.0 or big > 1.0e8 or small < 1.0e-4
+            sci = (big / small > 1000.0 or big > 1.0e8) if whole else sci
+        if sci:
+            text = lambda v: f"{v:.{p}e}" if math.isfinite(v) else str(v)
+        elif whole:
+            text = lambda v: f"{v:.0f}." if math.isfinite(v) else str(v)
+        else:
+            text = lambda v: f"{v:.{p}f}" if math.isfinite(v) else str(v)
+    width = max((len(text(float(v))) for v in values), default=0)
+    return lambda v: f"{text(float(v)):>{width}}"
+
+
+def _nested(value, text, indent):
+    if value.ndim == 0:
+        return text(value[()])
+    k = OPTIONS["edgeitems"]
+    cut = value.size > OPTIONS["threshold"] and value.shape[0] > 2 * k
+    rows = [*value[:k], None, *value[-k:]] if cut else list(value)
+    if value.ndim == 1:
+        return "[" + _lines([("..." if r is None else text(r)) for r in rows], indent + 1) + "]"
+    parts = ["..." if r is None else _nested(r, text, indent + 1) for r in rows]
+    gap = "," + "\n" * (value.ndim - 1) + " " * (indent + 1)
+    return "[" + gap.join(parts) + "]"
+
+
+def _lines(words, indent):
+    width = max((len(w) for w in words), default=0) + 2
+    each = max(1, (OPTIONS["linewidth"] - indent) // max(width, 1))
+    lines = [", ".join(words[i : i + each]) for i in range(0, len(words), each)]
+    return (",\n" + " " * indent).join(lines)

@@ -1,0 +1,537 @@
+"""Tensor: the face. Its operations are methods taken from `functional`; here is what it is."""
+
+from __future__ import annotations
+
+import weakref
+
+import numpy as np
+
+from . import functional
+from .autodiff import backward as reverse
+from .autodiff.inplace import assign, updated
+from .autodiff.tape import Handle, Leaf, Version, refresh
+from .core import dtype as dt
+from .core.bind import Box, dtype_of
+from .core.dtype import DType
+from .core.primitive import op
+from .errors import ArgumentError, ArgumentTypeError, DtypeError, GradError, TraceError
+from .functional.face import FUNCTIONS, METHODS, np_dtype
+from .printing import show_array
+
+
+class Size(tuple):
+    """A shape.
+
+    >>> zeros(2, 3).shape.numel()
+    6
+    """
+
+    __slots__ = ()
+
+    def __repr__(self):
+        return f"adjoint.Size({list(self)})"
+
+    def numel(self) -> int:
+        """How many elements a tensor of this shape has."""
+        return int(np.prod(self, dtype=np.int64))
+
+
+class Tensor(Box):
+    """An n-dimensional array that remembers how it was computed.
+
+    >>> x = Tensor([1., 2.]).requires_grad_()
+    >>> (x * x).sum().backward()
+    >>> x.grad
+    tensor([2., 4.])
+    """
+
+    # What most tensors leave as it is; a tensor holds only `value` and what differs.
+    node = None  # the place in the graph; None: nothing is recorded of it
+    grad = None
+    version = None
+    base, chain, seen, writes = None, (), 0, 0
+    post_hooks = None
+    inference = False
+    name = None
+    tangent = None
+    __array_priority__ = 1000
+
+    def __init__(self, *data, dtype=None, device=None):
+        d = np_dtype(dtype) or dt.get_default_dtype().np
+        if len(data) == 1 and isinstance(data[0], (list, tuple, np.ndarray, Box)):
+            self.value = functional.creation.array_of(data[0], d)
+        elif not data:
+            self.value = np.zeros(0, d)
+        else:
+            self.value = np.zeros(functional.shapes.sizes(data), d)
+
+    # ------------------------------------------------------------ what it is
+
+    @property
+    def shape(self) -> Size:
+        """The sizes of the dims."""
+        value = self.value
+        shape = value.shape
+        if self.__dict__.get("batch_dim") is not None:
+            d = self.batch_dim
+            shape = (*shape[:d], *shape[d + 1 :])
+        return Size(shape)
+
+    @property
+    def ndim(self) -> int:
+        """How many dims."""
+        n = self.value.ndim
+        return n - 1 if self.__dict__.get("batch_dim") is not None else n
+
+    dtype = property(lambda self: dt.dtype(dtype_of(self)), doc="The element type.")
+    device = property(lambda self: device("cpu"), doc="Where the numbers are.")
+    layout = property(lambda self: "strided")
+    itemsize = property(lambda self: dtype_of(self).itemsize)
+    nbytes = property(lambda self: self.numel() * self.itemsize)
+    T = property(lambda self: op.permute(self, dims=tuple(reversed(range(self.ndim)))))
+    mT = property(lambda self: METHODS["transpose"](self, -2, -1))
+    H = property(lambda self: functional.shapes.mH(self))
+    mH = property(lambda self: functional.shapes.mH(self))
+    is_cuda = is_sparse = is_quantized = False
+
+    def size(self, dim=None):
+        """The shape, or the size of one dim."""
+        return self.shape if dim is None else self.shape[dim]
+
+    def dim(self) -> int:
+        """How many dims."""
+        return self.ndim
+
+    ndimension = dim
+
+    def numel(self) -> int:
+        """How many elements."""
+        return self.shape.numel()
+
+    nelement = numel
+
+    def size_of(self) -> int:
+        """How many elements, as the engine asks."""
+        return self.shape.numel()
+
+    def element_size(self) -> int:
+        """Bytes of one element."""
+        return self.itemsize
+
+    def stride(self, dim=None):
+        """Steps in memory, in elements."""
+        steps = tuple(s // self.itemsize for s in self.numpy_of().strides)
+        return steps if dim is None else steps[dim]
+
+    def is_contiguous(self, memory_format=None) -> bool:
+        """Whether the elements lie row by row without gaps."""
+        return self.numpy_of().flags.c_contiguous
+
+    def contiguous(self, memory_format=None):
+        """This tensor, copied only where its memory is not row by row."""
+        value = self.value
+        if isinstance(value, np.ndarray) and value.flags.c_contiguous:
+            return self
+        return op.contiguous(self)
+
+    def is_floating_point(self) -> bool:
+        """Whether the dtype is floating."""
+        return self.dtype.is_floating_point
+
+    def is_complex(self) -> bool:
+        """Whether the dtype is complex."""
+        return self.dtype.is_complex
+
+    def is_signed(self) -> bool:
+        """Whether the dtype has negative numbers."""
+        return self.dtype.is_signed
+
+    def data_ptr(self) -> int:
+        """The address of the first element."""
+        return self.numpy_of().ctypes.data
+
+    # ------------------------------------------------------------ its numbers
+
+    def numpy_of(self) -> np.ndarray:
+        """The array under all boxes, or the error for a value that is not there yet."""
+        x = self
+        while isinstance(x, Box):
+            if x.__dict__.get("batch_dim") is not None:
+                raise TraceError("this value is batched by vmap: its numbers are not single here")
+            if not hasattr(x, "value"):
+                raise TraceError(
+                    "this value is traced: it has a shape and a dtype but no numbers yet",
+                    hint="where, cond, scan and while_loop decide on values inside a program",
+                )
+            x = x.value
+        return x
+
+    def numpy(self, *, force=False) -> np.ndarray:
+        """The numbers as an array on the same memory."""
+        if self.requires_grad and not force:
+            raise GradError(
+                "Can't call numpy() on Tensor that requires grad", hint="use tensor.detach().numpy()"
+            )
+        return self.numpy_of()
+
+    def __array__(self, dtype=None, copy=None):
+        value = self.numpy()
+        value = value if dtype is None else value.astype(dtype, copy=False)
+        return value.copy() if copy else value
+
+    def __dlpack__(self, **kwargs):
+        return self.numpy().__dlpack__(**kwargs)
+
+    def __dlpack_device__(self):
+        return self.numpy_of().__dlpack_device__()
+
+    def item(self):
+        """The number of a tensor with one element."""
+        if self.numel() != 1:
+            raise ArgumentError(f"a Tensor with {self.numel()} elements cannot be converted to Scalar")
+        return self.numpy_of().item()
+
+    def tolist(self):
+        """The numbers as nested lists."""
+        return self.numpy_of().tolist()
+
+    def __bool__(self):
+        if self.numel() != 1:
+            raise ArgumentError(
+                "Boolean value of Tensor with " + ("more than one value" if self.numel() else "no values") + " is ambiguous",
+                hint="use .any() or .all()",
+            )
+        return bool(self.item())
+
+    def __float__(self):
+        return float(self.item())
+
+    def __int__(self):
+        return int(self.item())
+
+    def __complex__(self):
+        return complex(self.item())
+
+    def __index__(self):
+        if dtype_of(self).kind not in "iub" or self.numel() != 1:
+            raise ArgumentTypeError("only integer tensors of a single element can be converted to an index")
+        return int(self.item())
+
+    def __len__(self):
+        if self.ndim == 0:
+            raise ArgumentTypeError("len() of a 0-d tensor")
+        return self.shape[0]
+
+    def __iter__(self):
+        if self.ndim == 0:
+            raise ArgumentTypeError("iteration over a 0-d tensor")
+        return iter(METHODS["unbind"](self))
+
+    def __contains__(self, element):
+        return bool(METHODS["eq"](self, element).any())
+
+    def __hash__(self):
+        return id(self)
+
+    def __repr__(self, *, tensor_contents=None):
+        return _show(self)
+
+    def __format__(self, spec):
+        return format(self.item(), spec) if spec and self.ndim == 0 else str(self)
+
+    def __deepcopy__(self, memo):
+        if not self.is_leaf:
+            raise GradError("Only leaf Tensors support deepcopy: a result is part of a graph", hint="detach() first")
+        out = type(self).__new__(type(self))
+        memo[id(self)] = out
+        out.value = self.numpy_of().copy()
+        if self.requires_grad:
+            out.requires_grad_()
+        if self.grad is not None:
+            out.grad = self.grad.detach().clone()
+        return out
+
+    def __reduce__(self):
+        return (_rebuild, (self.detach().numpy_of().copy(), self.requires_grad))
+
+    # ------------------------------------------------------------ its derivative
+
+    def sync(self) -> None:
+        """Take the place in the graph that a write to the base has given this view."""
+        if self.base is not None:
+            refresh(self)
+
+    @property
+    def requires_grad(self) -> bool:
+        """Whether a derivative with respect to it, or through it, can be asked for."""
+        self.sync()
+        return self.node is not None
+
+    @requires_grad.setter
+    def requires_grad(self, flag: bool):
+        self.requires_grad_(flag)
+
+    def requires_grad_(self, requires_grad: bool = True):
+        """Make this leaf one that gradients arrive at (or no longer)."""
+        if not self.is_leaf:
+            if not requires_grad:
+                raise GradError("you can only change requires_grad flags of leaf variables", hint="use detach()")
+            return self
+        if requires_grad and not self.dtype.is_floating_point and not self.dtype.is_complex:
+            raise DtypeError(
+                f"only Tensors of floating point and complex dtype can require gradients, not {self.dtype}"
+            )
+        if requires_grad and self.node is None:
+            self.node = Leaf(self)
+        elif not requires_grad:
+            self.node = None
+        return self
+
+    @property
+    def is_leaf(self) -> bool:
+        """Not the recorded result of an operation."""
+        self.sync()
+        return self.node is None or type(self.node) is Leaf
+
+    @property
+    def grad_fn(self):
+        """The node that computed it; None for a leaf."""
+        self.sync()
+        return None if self.node is None or type(self.node) is Leaf else self.node
+
+    @property
+    def data(self):
+        """The same memory, outside the graph."""
+        out = self.level.wrap(self.value)
+        return out
+
+    @data.setter
+    def data(self, new):
+        if dtype_of(new) != dtype_of(self):
+            raise DtypeError(f"data: dtype {self.dtype} cannot become {new.dtype}")
+        self.value = new.value
+        if type(self.node) is Leaf:
+            self.node.shape = tuple(self.shape)
+
+    _version = property(lambda self: 0 if self.version is None else self.version.n)
+    _base = property(lambda self: self.base)
+    output_nr = property(lambda self: 0 if self.node is None else self.node.pick or 0)
+
+    def detach(self):
+        """The same memory and version, outside the graph."""
+        if self.version is None:
+            self.version = Version()
+        out = self.level.wrap(self.value)
+        out.version = self.version
+        return out
+
+    def detach_(self):
+        """Leave the graph."""
+        if self.base is not None:
+            raise GradError("Can't detach views in-place", hint="use detach() instead")
+        self.node = None
+        return self
+
+    def backward(self, gradient=None, retain_graph=None, create_graph=False, inputs=None):
+        """Accumulate into `.grad` the gradients of this tensor with respect to the leaves."""
+        reverse.backward(self, gradient, retain_graph, create_graph, inputs)
+
+    def retain_grad(self) -> None:
+        """Keep the gradient of this result in `.grad` too."""
+        if not self.requires_grad:
+            raise GradError("can't retain_grad on Tensor that has requires_grad=False")
+        if self.is_leaf or self.__dict__.get("retains_grad"):
+            return
+        self.retains_grad = True
+        self.register_hook(_Retainer(self))
+
+    retains_grad = False
+
+    def register_hook(self, hook):
+        """hook(grad) -> grad or None, when this tensor's gradient is complete."""
+        if not self.requires_grad:
+            raise GradError("cannot register a hook on a tensor that doesn't require gradient")
+        node = self.node
+        if node.prehooks is None:
+            node.prehooks = {}
+        return Handle(node.prehooks, hook)
+
+    def register_post_accumulate_grad_hook(self, hook):
+        """hook(tensor) after `.grad` of this leaf was updated."""
+        if type(self.node) is not Leaf:
+            raise GradError("post accumulate grad hooks cannot be registered on non-leaf tensors")
+        self.post_hooks = self.post_hooks or {}
+        return Handle(self.post_hooks, hook)
+
+    # ------------------------------------------------------------ conversion
+
+    def to(self, *args, dtype=None, device=None, copy=False, non_blocking=False):
+        """This tensor in another dtype (or on another device)."""
+        for a in args:
+            if isinstance(a, Tensor):
+                dtype = a.dtype
+            elif isinstance(a, (DType, np.dtype, type)):
+                dtype = a
+            elif isinstance(a, (str, _Device)):
+                device = a
+        functional.creation.need_cpu(device)
+        d = np_dtype(dtype)
+        if d is None or d == dtype_of(self):
+            return METHODS["clone"](self) if copy else self
+        return op.cast(self, dtype=d)
+
+    def type(self, dtype=None):
+        """The dtype's name, or this tensor in another dtype."""
+        return f"adjoint.{self.dtype.name}" if dtype is None else self.to(dtype)
+
+    def cpu(self):
+        """This tensor: the CPU is where it is."""
+        return self
+
+    def type_as(self, other):
+        """This tensor in the dtype of `other`."""
+        return self.to(other.dtype)
+
+    # ------------------------------------------------------------ writing
+
+    def copy_(self, src, non_blocking=False):
+        """Write `src`, broadcast and cast, into this tensor."""
+        src = src if isinstance(src, Box) else FUNCTIONS["tensor"](src)
+        if dtype_of(src) != dtype_of(self):
+            src = op.cast(src, dtype=dtype_of(self))
+        return assign(self, src, "copy_")
+
+    def fill_(self, value):
+        """Write one number everywhere."""
+        return self.copy_(FUNCTIONS["full"]((), value, dtype=self.dtype) if not isinstance(value, Box) else value)
+
+    def zero_(self):
+        """Write zeros."""
+        return self.fill_(0)
+
+    def __setitem__(self, key, new):
+        part = self[key]
+        if part.base is None and part is not self:
+            METHODS["index_put_"](self, key, new)
+        else:
+            part.copy_(new if isinstance(new, Box) else FUNCTIONS["tensor"](new, dtype=self.dtype))
+
+
+class _Retainer:
+    """The hook of retain_grad; refers to its tensor weakly, as the graph must."""
+
+    def __init__(self, tensor):
+        self.tensor = weakref.ref(tensor)
+
+    def __call__(self, g):
+        x = self.tensor()
+        if x is not None:
+            x.grad = g if x.grad is None else x.grad + g
+
+
+class _Device(str):
+    """A device by name; only the CPU is here."""
+
+    __slots__ = ()
+
+    @property
+    def type(self):
+        """The kind of device."""
+        return self.split(":")[0]
+
+    index = None
+
+    def __repr__(self):
+        return f"device(type='{self}')"
+
+
+def device(name) -> _Device:
+    """The device of this name."""
+    functional.creation.need_cpu(name)
+    return _Device(name)
+
+
+def _rebuild(value, requires_grad):
+    return functional.creation.finish(value, requires_grad)
+
+
+def _show(x) -> str:
+    inner = x.value
+    if not isinstance(inner, np.ndarray):
+        return f"{type(x).__name__}({inner!r}, shape={list(x.shape)})"
+    text = show_array(inner, len("tensor("))
+    if inner.size == 0 and inner.shape != (0,):
+        text = f"[], size={tuple(inner.shape)}"
+    plain = inner.dtype in (np.dtype("int64"), np.dtype(bool), dt.get_default_dtype().np)
+    plain = plain or inner.dtype == dt.to_complex(dt.get_default_dtype().np)
+    if inner.size == 0:
+        plain = inner.dtype == dt.get_default_dtype().np
+    if not plain:
+        text += f", dtype={x.dtype}"
+    if x.grad_fn is not None:
+        text += f", grad_fn={x.grad_fn!r}"
+    elif x.requires_grad:
+        text += ", requires_grad=True"
+    return f"tensor({text})"
+
+
+Box.face = Tensor
+
+
+def _in_place(name, f):
+    def method(self, *args, **kwargs):
+        return updated(self, lambda x: f(x, *args, **kwargs), method.__name__)
+
+    method.__name__ = method.__qualname__ = name
+    method.__doc__ = f"`{name.rstrip('_')}` written into this tensor."
+    return method
+
+
+_PLAIN = frozenset("clone equal allclose split chunk unbind size".split())
+for _name, _f in METHODS.items():
+    if _name not in Tensor.__dict__ or _name.startswith("__"):
+        setattr(Tensor, _name, _f)
+    if not _name.startswith("__") and _name not in _PLAIN and not hasattr(Tensor, _name + "_"):
+        setattr(Tensor, _name + "_", _in_place(_name + "_", _f))
+
+
+def _swapped(f):
+    return lambda self, other: f(other, self)
+
+
+for _dunder, _name in {
+    "add": "add",
+    "sub": "sub",
+    "mul": "mul",
+    "truediv": "div",
+    "floordiv": "floor_divide",
+    "mod": "remainder",
+    "pow": "pow",
+    "matmul": "matmul",
+    "and": "bitwise_and",
+    "or": "bitwise_or",
+    "xor": "bitwise_xor",
+    "lshift": "bitwise_left_shift",
+    "rshift": "bitwise_right_shift",
+}.items():
+    if _name in METHODS:
+        setattr(Tensor, f"__{_dunder}__", METHODS[_name])
+        setattr(Tensor, f"__r{_dunder}__", _swapped(METHODS[_name]))
+        setattr(Tensor, f"__i{_dunder}__", _in_place(f"{_name}_", METHODS[_name]))
+for _dunder in ("eq", "ne", "lt", "le", "gt", "ge", "neg", "abs"):
+    setattr(Tensor, f"__{_dunder}__", METHODS[_dunder])
+Tensor.__pos__ = METHODS["positive"]
+if "bitwise_not" in METHODS:
+    Tensor.__invert__ = METHODS["bitwise_not"]
+for _dtype in "half float double short int long bool bfloat16 cfloat cdouble".split():
+    _to = {"bool": "bool", "float": "float32", "int": "int32", "half": "float16", "long": "int64"}
+    _to = {**_to, "double": "float64", "short": "int16", "cfloat": "complex64", "cdouble": "complex128"}
+
+    def _convert(self, _d=_to.get(_dtype, _dtype)):
+        return self.to(dt.BY_NAME[_d])
+
+    _convert.__name__, _convert.__doc__ = _dtype, f"This tensor in dtype {_to.get(_dtype, _dtype)}."
+    setattr(Tensor, _dtype, _convert)
+
+
+__all__ = ["Size", "Tensor", "device"]
