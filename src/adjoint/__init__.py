@@ -9,7 +9,7 @@ tensor(6.)
 
 from math import e, inf, nan, pi
 
-from . import autograd, ops
+from . import autograd, func, ops
 from .autodiff.modes import (
     enable_grad,
     inference_mode,
@@ -45,6 +45,18 @@ from .core.dtype import dtype as dtype
 from .core.dtype import float_ as float
 from .core.dtype import int_ as int
 from .core.primitive import op
+from .func import (
+    grad,
+    hessian,
+    hvp,
+    jacfwd,
+    jacrev,
+    jvp,
+    linearize,
+    value_and_grad,
+    vjp,
+    vmap,
+)
 from .functional import FUNCTIONS
 from .printing import set_printoptions
 from .tensor import Size, Tensor, device

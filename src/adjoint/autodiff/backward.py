@@ -57,7 +57,7 @@ class Sweep:
 
     def run(self):
         """Walk, and return what was captured."""
-        token = recording.set(self.create)
+        token = recording.set(recording.get() or self.create)
         try:
             quietly(self._walk)
         finally:

@@ -13,7 +13,7 @@ from ..core.primitive import op
 from ..core.shape import broadcast
 from ..errors import DtypeError, GradError, ShapeError, user_site
 from .modes import inferring, recording
-from .tape import Leaf, Version, alias, refresh
+from .tape import Leaf, Version, adopt, alias, refresh
 
 
 def assign(x, new, name: str):
@@ -25,28 +25,47 @@ def assign(x, new, name: str):
         new = op.expand(new, shape=tuple(x.shape))
     if dtype_of(new) != dtype_of(x):
         new = op.cast(new, dtype=dtype_of(x))
-    node = new.node if isinstance(new, Box) and new.level is x.level else None
-    recorded = recording.get() and (node is not None or x.node is not None)
-    value = new.value if isinstance(new, Box) and new.level is x.level else new
-    functional = not (isinstance(x.value, np.ndarray) and isinstance(value, np.ndarray))
-    if x.base is not None and (recorded or functional):
-        base, before = x.base, alias(x.base, x.base.node)
-        after = bind(op.overwrite, before, new, chain=x.chain)
-        base.node = after.node
-        if functional:
-            base.value = after.value
-        base.writes += 1
-        x.seen = base.writes
-    elif recorded or functional:
-        x.writes += 1
-    if functional:
-        x.value = value
+    if _same_memory_kind(x, new):
+        _write(x, new)
     else:
-        np.copyto(x.value, value)
-    if recorded:
-        x.node = node
+        _replace(x, new)
     _count(x)
     return x
+
+
+def _same_memory_kind(x, new) -> bool:
+    """Both are plain arrays at one level, so that memory can be written."""
+    value = new.value if isinstance(new, Box) and new.level is x.level else new
+    return isinstance(x.value, np.ndarray) and isinstance(value, np.ndarray)
+
+
+def _write(x, new):
+    """Memory changes in place; the tape, where it records, takes the new node."""
+    node = new.node if isinstance(new, Box) else None
+    recorded = recording.get() and (node is not None or x.node is not None)
+    if recorded and x.base is not None:
+        base = x.base
+        after = bind(op.overwrite, alias(base, base.node), new, chain=x.chain)
+        base.node = after.node
+        base.writes += 1
+        x.seen = base.writes
+    elif recorded:
+        x.writes += 1
+    np.copyto(x.value, new.value if isinstance(new, Box) else new)
+    if recorded:
+        x.node = node
+
+
+def _replace(x, new):
+    """No memory to write (a traced, batched or dual value): x becomes the new value."""
+    if x.base is not None:
+        base = x.base
+        adopt(base, bind(op.overwrite, alias(base, base.node), new, chain=x.chain))
+        base.writes += 1
+        x.seen = base.writes
+    else:
+        x.writes += 1
+    adopt(x, new)
 
 
 def updated(x, f, name: str):

@@ -265,8 +265,12 @@ def saved_hooks():
 def alias(x, node):
     """Another tensor on the same memory and version, at another place in the graph."""
     out = x.level.wrap(x.value)
+    out.__dict__.update({k: v for k, v in x.__dict__.items() if k in _PAYLOAD})
     out.node, out.version = node, x.version
     return out
+
+
+_PAYLOAD = frozenset({"tangent", "batch_dim"})
 
 
 # ---------------------------------------------------------------- views
@@ -307,9 +311,23 @@ def refresh(x):
         again = replay(x.chain, base)
     finally:
         recording.reset(token)
-    x.node = again.node
-    if not isinstance(x.value, np.ndarray):
-        x.value = again.value
+    if isinstance(x.value, np.ndarray) and isinstance(again.value, np.ndarray):
+        x.node = again.node
+    else:
+        adopt(x, again)
+
+
+def adopt(x, new):
+    """x stands for `new` from now on: its level, value and derivative."""
+    if not isinstance(new, Box):
+        new = x.level.wrap(new)
+    elif new.level.depth < x.level.depth:
+        new = x.level.wrap(new)
+    for name in ("level", "value", "node", "tangent", "batch_dim"):
+        if name in new.__dict__:
+            x.__dict__[name] = new.__dict__[name]
+        else:
+            x.__dict__.pop(name, None)
 
 
 def stale(node) -> str | None:

@@ -102,9 +102,11 @@ def _kind(x) -> type:
 
 
 def lift(x, d: np.dtype, name: str):
-    """A tensor in dtype `d`, or for a number the constant array of that dtype."""
+    """A tensor in dtype `d`; of an array or a number the constant array of that dtype."""
     if isinstance(x, Box):
         return cast(x, d)
+    if isinstance(x, np.ndarray):
+        return x.astype(d, copy=False)
     if isinstance(x, SCALARS):
         try:
             return np.array(x, d)
@@ -119,7 +121,7 @@ def lift(x, d: np.dtype, name: str):
 def promote(name: str, *xs):
     """All arguments in the common dtype."""
     for x in xs:
-        if not isinstance(x, (Box, *SCALARS)):
+        if not isinstance(x, (Box, np.ndarray, *SCALARS)):
             lift(x, np.dtype(bool), name)
     d = result_dtype(*xs)
     return tuple(lift(x, d, name) for x in xs)

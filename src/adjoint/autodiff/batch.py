@@ -1,0 +1,70 @@
+"""vmap's interpreter: every value has one more dim than it shows, or none."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..core.bind import Box, Level, bind
+from ..core.primitive import op
+from .tape import mark_view
+
+
+class Batch(Level):
+    """Carries a batch dim through each operation by the primitive's batching rule."""
+
+    def __init__(self, size: int, randomness: str):
+        self.size, self.randomness = size, randomness
+
+    def process(self, prim, args, params):
+        values, dims = [], []
+        for x in args:
+            if isinstance(x, Box) and x.level is self:
+                x.sync()
+                values.append(x.value)
+                dims.append(x.batch_dim)
+            else:
+                values.append(x)
+                dims.append(None)
+        if all(d is None for d in dims):
+            y = bind(prim, *values, **params)
+            d = None if prim.outputs == 1 else (None,) * len(y)
+        else:
+            y, d = prim.batch(self.size, values, dims, params)
+        if prim.outputs != 1:
+            outs = tuple(self.batched(a, b) for a, b in zip(y, d, strict=True))
+        else:
+            outs = self.batched(y, d)
+        if prim.view:
+            for i, out in enumerate(outs if prim.outputs != 1 else (outs,)):
+                mark_view(out, args[0], prim, params, i if prim.outputs != 1 else None)
+        return outs
+
+    def batched(self, value, dim):
+        """A value of this level with its batch dim."""
+        out = self.wrap(value)
+        out.batch_dim = dim
+        return out
+
+    def wrap(self, value):
+        """A value of this level without a batch dim."""
+        face = Box.face
+        out = face.__new__(face)
+        out.value = value if isinstance(value, Box) else np.asarray(value)
+        out.level, out.batch_dim = self, None
+        return out
+
+    def unwrap(self, x, out_dim):
+        """The value below with its batch dim at `out_dim`, broadcast in if it has none."""
+        value, d = (x.value, x.batch_dim) if _mine(x, self) else (x, None)
+        if out_dim is None:
+            return value
+        if d is None:
+            value, d = op.expand(value, shape=(self.size, *value.shape)), 0
+        n = value.ndim
+        order = [i for i in range(n) if i != d]
+        order.insert(out_dim % n, d)
+        return value if order == list(range(n)) else op.permute(value, dims=tuple(order))
+
+
+def _mine(x, level) -> bool:
+    return isinstance(x, Box) and x.level is level
