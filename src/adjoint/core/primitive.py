@@ -57,7 +57,7 @@ class Primitive:
     def __init_subclass__(cls, abstract: bool = False, **kwargs):
         super().__init_subclass__(**kwargs)
         for key, value in vars(cls).copy().items():
-            if isinstance(value, FunctionType) and key in cls._static and not abstract:
+            if isinstance(value, FunctionType) and key in cls._static:
                 setattr(cls, key, staticmethod(value))
         if abstract:
             return

@@ -11,7 +11,7 @@ from ..errors import ArgumentError, DtypeError
 from .face import FUNCTIONS, METHODS, alias, cast, function, inexact, lift, method, need_tensor
 from .face import only_method, promote
 
-_HIDDEN = frozenset({"cast", "guard", "pow_scalar", "pow", "where", "round", "div"})
+_HIDDEN = frozenset({"guard", "pow_scalar", "pow", "where", "round", "div"})
 _KINDS = {"f": "fV"}
 
 

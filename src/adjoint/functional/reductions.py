@@ -148,7 +148,7 @@ def logsumexp(input, dim, keepdim=False):
     """ln Σ eˣ over `dim`, without overflow.
 
     >>> logsumexp(tensor([1000., 1000.]), 0)
-    tensor(1000.6931)
+    tensor(1000.6932)
     """
     x = _start(input, "logsumexp", floating=True)
     return op.logsumexp(x, dim=norm_dims(dim, x.ndim), keepdim=keepdim)

@@ -334,8 +334,8 @@ class Log2(Elementwise):
 class Log10(Elementwise):
     """Logarithm to base 10.
 
-    >>> log10(tensor([1000.]))
-    tensor([3.])
+    >>> log10(tensor([10.]))
+    tensor([1.])
     """
 
     eager = np.log10
@@ -932,7 +932,7 @@ class Guard(Elementwise):
 
     Holds `grad(where(x > 0, sqrt(x), 0))` at 0 to 0, where 0 · ∞ would be NaN.
 
-    >>> op.guard(tensor([0., 1.]), tensor([float('inf'), 2.]))
+    >>> op.guard(tensor([0., 1.]), tensor([inf, 2.]))
     tensor([0., 2.])
     """
 
@@ -940,7 +940,7 @@ class Guard(Elementwise):
     reference = staticmethod(lambda t, x: np.where(t == 0, 0, x))
 
     def eager(x1, x2):
-        if np.isfinite(x2).all():
+        if x1.shape == x2.shape and np.isfinite(x2).all():
             return x2
         return np.where(x1 == 0, np.zeros((), x2.dtype), x2)
 
@@ -966,36 +966,6 @@ class Conj(Elementwise):
 
     def pull(t):
         return op.conj(t)
-
-
-class Cast(Elementwise):
-    """The same numbers in another dtype.
-
-    >>> tensor([1.7]).to(int64)
-    tensor([1])
-    """
-
-    reference = staticmethod(lambda x, dtype: np.array(x, dtype))
-
-    def samples(rng):
-        return [((rng.normal(size=(3, 2)),), {"dtype": np.dtype("float64")})]
-
-    def infer(self, x, *, dtype):
-        return x._replace(dtype=np.dtype(dtype))
-
-    def eager(x, *, dtype):
-        if x.dtype.kind == "c" and dtype.kind not in "cb":
-            x = x.real
-        return x.astype(dtype)
-
-    def dx(t, dtype):
-        return op.cast(t, dtype=dtype)
-
-    def vjp(self, g, y, xs, params, need):
-        return (op.cast(g, dtype=xs[0].dtype),)
-
-    def lower(b, x, dtype):
-        return b.cast(x, dtype)
 
 
 # ---------------------------------------------------------------- comparison, logic, bits

@@ -135,7 +135,7 @@ class Logsumexp(Reduction):
     """ln Σ eˣ over dims, without overflow.
 
     >>> tensor([1000., 1000.]).logsumexp(0)
-    tensor(1000.6931)
+    tensor(1000.6932)
     """
 
     samples = _reduce()

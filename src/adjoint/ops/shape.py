@@ -372,6 +372,36 @@ class OnesLike(_Filled):
         return np.ones(x.shape, x.dtype)
 
 
+class Cast(Linear):
+    """The same numbers in another dtype; of complex numbers the real parts.
+
+    >>> tensor([1.7]).to(int64)
+    tensor([1])
+    """
+
+    reference = staticmethod(lambda x, dtype: np.array(x.tolist(), dtype))
+
+    def samples(rng):
+        return [((rng.normal(size=(3, 2)),), {"dtype": np.dtype("complex128")})]
+
+    def eager(x, *, dtype):
+        if x.dtype.kind == "c" and dtype.kind not in "cb":
+            x = x.real
+        return x.astype(dtype)
+
+    def shape(x, *, dtype):
+        return x._replace(dtype=np.dtype(dtype))
+
+    def transpose(g, x, *, dtype):
+        return op.cast(g, dtype=x.dtype)
+
+    def batched(x, *, dtype):
+        return op.cast(x, dtype=dtype)
+
+    def lower(b, x, dtype):
+        return b.cast(x, dtype)
+
+
 class Contiguous(Linear):
     """A copy in row-major order.
 
