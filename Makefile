@@ -1,0 +1,55 @@
+# Every target makes what it needs in .venv, so that each works on a fresh machine.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+JOBS ?= auto
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-tiny test-torch lint types format bench docs clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# A stamp says which extras are installed; a change of pyproject.toml renews it.
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/base.stamp: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+$(VENV)/%.stamp: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[$*]"
+	@touch $@
+
+demo: $(VENV)/base.stamp ## explain and differentiate a function, fit a small network
+	$(BIN)/python examples/demo.py
+
+test: $(VENV)/test.stamp ## all tests, docstrings and lecture pages
+	$(BIN)/python -m pytest -q -n $(JOBS)
+
+test-tiny: $(VENV)/test.stamp ## a sample of everything in under ten seconds
+	$(BIN)/python -m pytest -q -m "not slow" tests/test_layers.py docs README.md
+
+test-torch: $(VENV)/test.stamp $(VENV)/torch.stamp ## all tests, those against PyTorch too
+	$(BIN)/python -m pytest -q -n $(JOBS)
+
+lint: $(VENV)/lint.stamp ## ruff: rules and formatting
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/lint.stamp ## pyright on the package
+	$(BIN)/pyright
+
+format: $(VENV)/lint.stamp ## let ruff repair and format
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/torch.stamp ## the benchmarks, interleaved with PyTorch
+	@for b in benchmarks/*.py; do echo "== $$b"; $(BIN)/python $$b || exit 1; done
+
+docs: $(VENV)/test.stamp ## run the pages of docs/ and the README
+	$(BIN)/python -m pytest -q docs README.md
+
+clean: ## remove the environment and caches
+	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis
