@@ -10,6 +10,8 @@ tensor(6.)
 from math import e, inf, nan, pi
 
 from . import autograd, func, ops
+from .autodiff.calculus import cvec, derivative, rvec, second_derivative, vec
+from .autodiff.check import GradcheckError, gradcheck, gradgradcheck
 from .autodiff.modes import (
     enable_grad,
     inference_mode,

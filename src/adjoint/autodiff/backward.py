@@ -200,6 +200,11 @@ def accumulate(tensor, g, create, owned):
         tensor.grad.version.n += 1
 
 
+def _at_least(g, level) -> bool:
+    """Already a value of this level, or of one inside it (a cotangent under vmap)."""
+    return isinstance(g, Box) and g.level.depth >= level.depth
+
+
 def _inner(x, level):
     return x.value if isinstance(x, Box) and x.level is level else x
 
@@ -301,9 +306,7 @@ def grad(
             )
         if g is None and materialize_grads:
             g = op.zeros_like(x)
-        elif g is not None and not isinstance(g, Box):
-            g = x.level.wrap(g)
-        elif g is not None and g.level is not x.level:
+        elif g is not None and not _at_least(g, x.level):
             g = x.level.wrap(g)
         out.append(g)
     return tuple(out)

@@ -131,11 +131,11 @@ def _plan(spec: str):
         if not single:
             k = a.shape[nb + nr :]
             size = int(np.prod(k))
-            a = a.reshape(*head, int(np.prod(mid)), size)
-            b = b.reshape(*head, size, int(np.prod(tail)))
+            a = a.reshape((*head, int(np.prod(mid)), size))
+            b = b.reshape((*head, size, int(np.prod(tail))))
         y = np.matmul(a, b)
         if not single:
-            y = y.reshape(*head, *mid, *tail)
+            y = y.reshape((*head, *mid, *tail))
         return y if lo == list(range(len(lo))) else y.transpose(lo)
 
     return run

@@ -1,0 +1,310 @@
+"""gradcheck and its kin: the derivatives of a function against central differences.
+
+The message names which derivative of which output and input is wrong, its entry, both
+numbers, and the recorded operations that lie between them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from ..core.bind import Box, dtype_of
+from ..errors import ArgumentError, GradError, show_site
+from .backward import grad as autograd_grad
+from .backward import reachable
+from .tape import BASE, Leaf
+from .transforms import jvp, vmap
+
+
+class GradcheckError(GradError):
+    """A derivative differs from the numerical one."""
+
+
+def gradcheck(
+    func: Callable,
+    inputs,
+    *,
+    eps: float = 1e-6,
+    atol: float = 1e-5,
+    rtol: float = 1e-3,
+    raise_exception: bool = True,
+    nondet_tol: float = 0.0,
+    check_undefined_grad: bool = True,
+    check_grad_dtypes: bool = False,
+    check_batched_grad: bool = False,
+    check_batched_forward_grad: bool = False,
+    check_forward_ad: bool = False,
+    check_backward_ad: bool = True,
+) -> bool:
+    """Compare the derivatives of `func` at `inputs` with central differences.
+
+    >>> x = tensor([1., 2.], dtype=float64, requires_grad=True)
+    >>> gradcheck(lambda x: (x ** 3).sum(), (x,))
+    True
+    """
+    inputs = tuple(inputs) if isinstance(inputs, (tuple, list)) else (inputs,)
+    try:
+        check = _Check(func, inputs, eps, atol, rtol)
+        if check_backward_ad:
+            check.reverse(nondet_tol, check_grad_dtypes)
+        if check_undefined_grad and check_backward_ad:
+            check.undefined()
+        if check_batched_grad:
+            check.batched_reverse()
+        if check_forward_ad:
+            check.forward()
+        if check_batched_forward_grad:
+            check.batched_forward()
+    except GradcheckError:
+        if raise_exception:
+            raise
+        return False
+    return True
+
+
+def gradgradcheck(
+    func: Callable, inputs, grad_outputs=None, *, gen_non_contig_grad_outputs=False, **options
+) -> bool:
+    """`gradcheck` of the gradient of `func`: its second derivatives.
+
+    >>> x = tensor([1., 2.], dtype=float64, requires_grad=True)
+    >>> gradgradcheck(lambda x: (x ** 3).sum(), (x,))
+    True
+    """
+    inputs = tuple(inputs) if isinstance(inputs, (tuple, list)) else (inputs,)
+    count = len(inputs)
+    if grad_outputs is None:
+        grad_outputs = [_random_like(y) for y in _outputs(func(*inputs))]
+    seeds = _outputs(grad_outputs)
+
+    def gradient(*args):
+        xs, gs = args[:count], args[count:]
+        moving = [x for x in xs if isinstance(x, Box) and x.requires_grad]
+        ys = [y for y in _outputs(func(*xs)) if y.requires_grad]
+        out = autograd_grad(ys, moving, list(gs[: len(ys)]), create_graph=True, allow_unused=True)
+        return tuple(g for g in out if g is not None)
+
+    seeds = [s.detach().requires_grad_() for s in seeds]
+    return gradcheck(gradient, (*inputs, *seeds), **options)
+
+
+class _Check:
+    """One function at one point, its numerical Jacobian computed once."""
+
+    def __init__(self, func, inputs, eps, atol, rtol):
+        self.func, self.inputs = func, inputs
+        self.eps, self.atol, self.rtol = eps, atol, rtol
+        self.moving = [
+            i for i, x in enumerate(inputs) if isinstance(x, Box) and x.requires_grad
+        ]
+        if not self.moving:
+            raise ArgumentError("gradcheck: at least one input must require grad")
+        for i in self.moving:
+            if dtype_of(inputs[i]) not in (np.float64, np.complex128):
+                raise ArgumentError(
+                    f"gradcheck: input {i} is {dtype_of(inputs[i]).name}: central differences "
+                    "need double precision",
+                    hint="dtype=float64",
+                )
+        self.outputs = [y for y in _outputs(func(*inputs)) if y.requires_grad]
+        if not self.outputs:
+            raise ArgumentError("gradcheck: no output requires grad")
+        self.numeric = {i: self._numeric(i) for i in self.moving}
+
+    def _at(self, i, value):
+        args = list(self.inputs)
+        args[i] = BASE.wrap(value).requires_grad_()
+        ys = [y for y in _outputs(self.func(*args)) if y.requires_grad]
+        return [y.detach().numpy().ravel() for y in ys]
+
+    def _numeric(self, i):
+        """Per output: d(output)/d(real part) and d(output)/d(imaginary part), by columns."""
+        x = self.inputs[i].detach().numpy()
+        units = (1.0, 1j) if x.dtype.kind == "c" else (1.0,)
+        tables = [[] for _ in range(len(self.outputs) * len(units))]
+        for k, unit in enumerate(units):
+            for j in range(x.size):
+                step = np.zeros(x.size, x.dtype)
+                step[j] = self.eps * unit
+                step = step.reshape(x.shape)
+                up, down = self._at(i, x + step), self._at(i, x - step)
+                for o, (a, b) in enumerate(zip(up, down, strict=True)):
+                    tables[o * len(units) + k].append((a - b) / (2 * self.eps))
+        shaped = []
+        for o, y in enumerate(self.outputs):
+            columns = [
+                np.array(tables[o * len(units) + k]).reshape(x.size, -1).T
+                for k in range(len(units))
+            ]
+            shaped.append((y.numel(), columns))
+        return [columns for _, columns in shaped]
+
+    def _compare(self, what, o, i, got, want):
+        if got.shape != want.shape:
+            got = got.reshape(want.shape)
+        wrong = ~np.isclose(got, want, rtol=self.rtol, atol=self.atol, equal_nan=True)
+        if not wrong.any():
+            return
+        row, column = np.argwhere(wrong)[0]
+        raise GradcheckError(
+            f"gradcheck: {what} derivative of output {o} with respect to input {i} differs at "
+            f"entry ({row}, {column}): the rule gives {got[row, column]:.6g}, central "
+            f"differences {want[row, column]:.6g} ({int(wrong.sum())} of {wrong.size} entries "
+            f"differ)\n  operations on the way: {self._suspects(o)}"
+        )
+
+    def _suspects(self, o):
+        nodes = [n for n in reachable([self.outputs[o].node]) if type(n) is not Leaf]
+        shown = dict.fromkeys(f"{n.prim.name} ({show_site(n.site)})" for n in nodes)
+        return "; ".join(list(shown)[:6])
+
+    def _wanted(self, i, o, g, unit):
+        """The gradient of Re⟨g, y⟩ that the numerical table gives for a cotangent."""
+        columns = self.numeric[i][o]
+        real = [np.real(np.conj(g) @ c) for c in columns]
+        return real[0] if len(real) == 1 else real[0] + 1j * real[1]
+
+    def _seeds(self, o):
+        y = self.outputs[o]
+        units = (1.0, 1j) if dtype_of(y).kind == "c" else (1.0,)
+        for unit in units:
+            for j in range(y.numel()):
+                g = np.zeros(y.numel(), dtype_of(y))
+                g[j] = unit
+                yield g
+
+    def _pull(self, o, g):
+        xs = [self.inputs[i] for i in self.moving]
+        y = self.outputs[o]
+        seed = BASE.wrap(g.reshape(tuple(y.shape)))
+        return autograd_grad(y, xs, seed, retain_graph=True, allow_unused=True)
+
+    def reverse(self, nondet_tol, check_dtypes):
+        for o in range(len(self.outputs)):
+            got = {i: [] for i in self.moving}
+            want = {i: [] for i in self.moving}
+            for g in self._seeds(o):
+                grads = self._pull(o, g)
+                again = self._pull(o, g) if not got[self.moving[0]] else grads
+                for i, gx, same in zip(self.moving, grads, again, strict=True):
+                    self._same(gx, same, nondet_tol, i)
+                    x = self.inputs[i]
+                    if check_dtypes and gx is not None and gx.dtype is not x.dtype:
+                        raise GradcheckError(f"gradcheck: gradient {i} is {gx.dtype}, not {x.dtype}")
+                    zero = np.zeros(x.numel(), dtype_of(x))
+                    got[i].append(zero if gx is None else gx.detach().numpy().ravel())
+                    want[i].append(self._wanted(i, o, g, 1.0))
+            for i in self.moving:
+                rows = len(got[i])
+                size = self.inputs[i].numel()
+                self._compare(
+                    "reverse",
+                    o,
+                    i,
+                    np.array(got[i]).reshape(rows, size),
+                    np.array(want[i]).reshape(rows, size),
+                )
+
+    def _same(self, a, b, tol, i):
+        if a is None or b is None or a is b:
+            return
+        if np.abs(a.detach().numpy() - b.detach().numpy()).max(initial=0) > tol:
+            raise GradcheckError(f"gradcheck: the gradient of input {i} changes from run to run")
+
+    def undefined(self):
+        """A None among several cotangents must act as zeros."""
+        if len(self.outputs) < 2:
+            return
+        xs = [self.inputs[i] for i in self.moving]
+        for o, y in enumerate(self.outputs):
+            seed = _random_like(y)
+            zeros = [_zeros_like(z) if k != o else seed for k, z in enumerate(self.outputs)]
+            alone = autograd_grad(y, xs, seed, retain_graph=True, allow_unused=True)
+            full = autograd_grad(self.outputs, xs, zeros, retain_graph=True, allow_unused=True)
+            for i, a, b in zip(self.moving, alone, full, strict=True):
+                a, b = (np.zeros(1) if g is None else g.detach().numpy() for g in (a, b))
+                if not np.allclose(a, b, rtol=self.rtol, atol=self.atol):
+                    raise GradcheckError(
+                        f"gradcheck: the gradient of input {i} changes when the other outputs "
+                        "have no cotangent instead of zeros"
+                    )
+
+    def batched_reverse(self):
+        for o, y in enumerate(self.outputs):
+            rows = np.stack([_random_like(y).numpy() for _ in range(2)])
+            xs = [self.inputs[i] for i in self.moving]
+
+            def pull(g, y=y, xs=xs):
+                found = autograd_grad(y, xs, g, retain_graph=True, allow_unused=True)
+                return tuple(
+                    _zeros_like(x) if gx is None else gx for x, gx in zip(xs, found, strict=True)
+                )
+
+            together = vmap(pull)(BASE.wrap(rows))
+            for k in range(2):
+                alone = pull(BASE.wrap(rows[k]))
+                for i, a, b in zip(self.moving, together, alone, strict=True):
+                    self._compare(
+                        "batched reverse", o, i, _row(a.numpy()[k]), _row(b.detach().numpy())
+                    )
+
+    def forward(self):
+        for i in self.moving:
+            x = self.inputs[i].detach()
+            units = (1.0, 1j) if dtype_of(x).kind == "c" else (1.0,)
+            for k, unit in enumerate(units):
+                columns = [[] for _ in self.outputs]
+                for j in range(x.numel()):
+                    t = np.zeros(x.numel(), dtype_of(x))
+                    t[j] = unit
+                    dys = self._push(i, x, BASE.wrap(t.reshape(tuple(x.shape))))
+                    for column, dy in zip(columns, dys, strict=True):
+                        column.append(dy.detach().numpy().ravel())
+                for o, column in enumerate(columns):
+                    want = self.numeric[i][o][k]
+                    got = np.array(column).reshape(x.numel(), -1).T
+                    self._compare("forward", o, i, got, want)
+
+    def _push(self, i, x, t):
+        def f(value):
+            args = [a.detach() if isinstance(a, Box) else a for a in self.inputs]
+            args[i] = value
+            ys = _outputs(self.func(*args))
+            return tuple(y for y in ys if dtype_of(y).kind in "fc")[: len(self.outputs)]
+
+        return jvp(f, (x,), (t,))[1]
+
+    def batched_forward(self):
+        for i in self.moving:
+            x = self.inputs[i].detach()
+            rows = np.stack([_random_like(x).numpy() for _ in range(2)])
+            together = vmap(lambda t, i=i, x=x: self._push(i, x, t))(BASE.wrap(rows))
+            for k in range(2):
+                alone = self._push(i, x, BASE.wrap(rows[k]))
+                for o, (a, b) in enumerate(zip(together, alone, strict=True)):
+                    self._compare(
+                        "batched forward", o, i, _row(a.numpy()[k]), _row(b.detach().numpy())
+                    )
+
+
+def _row(a):
+    return np.asarray(a).reshape(1, -1)
+
+
+def _outputs(ys) -> list:
+    ys = ys if isinstance(ys, Sequence) and not isinstance(ys, Box) else [ys]
+    return [y for y in ys if isinstance(y, Box)]
+
+
+def _random_like(x):
+    rng = np.random.default_rng(0)
+    value = rng.normal(size=tuple(x.shape))
+    if dtype_of(x).kind == "c":
+        value = value + 1j * rng.normal(size=tuple(x.shape))
+    return BASE.wrap(value.astype(dtype_of(x)))
+
+
+def _zeros_like(x):
+    return BASE.wrap(np.zeros(tuple(x.shape), dtype_of(x)))

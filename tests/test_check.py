@@ -1,0 +1,67 @@
+"""gradcheck finds wrong rules, says where, and passes right ones."""
+
+import numpy as np
+import pytest
+
+import adjoint as ad
+from adjoint.core.primitive import Elementwise, op
+
+
+@pytest.fixture
+def wrong_cube():
+    class WrongCube(Elementwise):
+        """x³ with the derivative of x²."""
+
+        def eager(x):
+            return x**3
+
+        def dx(t, x):
+            return t * (2 * x)
+
+    yield op.wrong_cube
+    delattr(op, "wrong_cube")
+
+
+def leaf(*shape, dtype=ad.float64, seed=0):
+    value = np.random.default_rng(seed).normal(size=shape)
+    if dtype is ad.complex128:
+        value = value + 1j
+    return ad.tensor(value, dtype=dtype, requires_grad=True)
+
+
+OPTIONS = {"check_forward_ad": True, "check_batched_grad": True, "check_batched_forward_grad": True}
+
+
+def test_right_rules_pass_in_every_mode():
+    assert ad.gradcheck(lambda x, y: (x @ y).tanh(), (leaf(2, 3), leaf(3, 2)), **OPTIONS)
+    assert ad.gradgradcheck(lambda x, y: (x @ y).tanh(), (leaf(2, 3), leaf(3, 2)))
+
+
+def test_complex_functions():
+    z = leaf(3, dtype=ad.complex128)
+    assert ad.gradcheck(lambda z: z * z, (z,), **OPTIONS)
+    assert ad.gradcheck(lambda z: z.abs(), (z,), check_forward_ad=True)
+    assert ad.gradcheck(lambda z: z.conj() * z.exp(), (z,), check_forward_ad=True)
+
+
+def test_several_outputs():
+    assert ad.gradcheck(lambda x: (x.sin(), x.sum()), (leaf(3),), **OPTIONS)
+
+
+def test_the_wrong_rule_is_named(wrong_cube):
+    with pytest.raises(ad.GradcheckError, match=r"wrong_cube .*") as caught:
+        ad.gradcheck(lambda x: wrong_cube(x * 2), (leaf(2),))
+    assert "entry (0, 0)" in str(caught.value)
+    assert not ad.gradcheck(lambda x: wrong_cube(x), (leaf(2),), raise_exception=False)
+    with pytest.raises(ad.GradcheckError, match="forward"):
+        ad.gradcheck(wrong_cube, (leaf(2),), check_forward_ad=True, check_backward_ad=False)
+
+
+def test_single_precision_is_refused():
+    with pytest.raises(ValueError, match="double precision"):
+        ad.gradcheck(lambda x: x, (leaf(2, dtype=ad.float32),))
+
+
+def test_nothing_to_check_is_refused():
+    with pytest.raises(ValueError, match="require grad"):
+        ad.gradcheck(lambda x: x, (ad.ones(2, dtype=ad.float64),))
