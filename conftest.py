@@ -11,5 +11,12 @@ def doctest_namespace(request):
     """Docstrings use adjoint's names bare; pages import what they use, as users do."""
     if request.path.suffix == ".md":
         return {}
+    own = request.node.dtest.globs
     names = {k: v for k, v in vars(ad).items() if not k.startswith("_")}
-    return {**names, "ad": ad, "np": np}
+    names |= {"ad": ad, "np": np}
+    return {k: v for k, v in names.items() if not _defined_there(own, k)}
+
+
+def _defined_there(module, name):
+    """Whether the module under test itself defines the name, and so means its own."""
+    return getattr(module.get(name), "__module__", None) == module["__name__"]
