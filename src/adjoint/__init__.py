@@ -60,6 +60,9 @@ from .func import (
     vmap,
 )
 from .functional import FUNCTIONS
+from .ir.program import Program
+from .ir.text import parse
+from .ir.trace import trace
 from .printing import set_printoptions
 from .tensor import Size, Tensor, device
 

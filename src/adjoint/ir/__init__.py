@@ -1,0 +1,1 @@
+"""Programs as data: the graph, how it is traced, printed, parsed, verified and run."""
