@@ -1,5 +1,5 @@
 """Every primitive, one record each; importing this package registers them."""
 
-from . import contract, elementwise, reduce, shape
+from . import contract, conv, elementwise, pool, reduce, shape
 
-__all__ = ["contract", "elementwise", "reduce", "shape"]
+__all__ = ["contract", "conv", "elementwise", "pool", "reduce", "shape"]

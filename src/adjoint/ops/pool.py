@@ -1,0 +1,337 @@
+"""Where the maxima of windows lie, and resizing along a dim by a sparse table of weights.
+
+Pooling by maxima is `pick` at these places; averages are convolutions or tables.
+"""
+
+from __future__ import annotations
+
+import itertools
+from functools import lru_cache
+
+import numpy as np
+
+from ..core.primitive import Linear, Primitive, op, with_batch
+from ..core.shape import Spec
+from .conv import merge_batch, split_batch, padded, tap_keys
+
+
+class _Places(Primitive, abstract=True):
+    """Numbers of places of the spatial dims of (N,C,·)."""
+
+    differentiable = False
+
+    def batch(self, size, xs, dims, params):
+        x = with_batch(xs[0], dims[0], size)
+        return split_batch(self(merge_batch(x), **params), size), 0
+
+
+class PoolArgmax(_Places):
+    """The number of the place of the largest element of each window; `out` windows a dim.
+
+    NaN counts as largest, as in PyTorch; padding never wins.
+
+    >>> x = tensor([[[1., 5., 2., 3.]]])
+    >>> p = dict(padding=((0, 0),), dilation=(1,), out=(2,))
+    >>> op.pool_argmax(x, kernel=(2,), stride=(2,), **p)
+    tensor([[[1, 3]]])
+    """
+
+    def samples(rng):
+        x = rng.normal(size=(2, 2, 5, 6))
+        p = {"kernel": (2, 3), "stride": (2, 1), "dilation": (2, 1)}
+        return [((x,), {**p, "padding": ((1, 1), (1, 1)), "out": (3, 6)})]
+
+    def reference(x, kernel, stride, padding, dilation, out):
+        y = np.zeros((*x.shape[:2], *out), int)
+        numbers = np.arange(np.prod(x.shape[2:])).reshape(x.shape[2:])
+        for p in itertools.product(*map(range, out)):
+            places = []
+            for tap in itertools.product(*map(range, kernel)):
+                at = [
+                    i * s + k * d - lo
+                    for i, s, k, d, (lo, _) in zip(
+                        p, stride, tap, dilation, padding, strict=True
+                    )
+                ]
+                if all(0 <= i < n for i, n in zip(at, x.shape[2:], strict=True)):
+                    places.append(numbers[tuple(at)])
+            flat = x.reshape(*x.shape[:2], -1)[..., places]
+            y[(..., *p)] = np.array(places)[flat.argmax(-1)]
+        return y
+
+    def eager(x, *, kernel, stride, padding, dilation, out):
+        size = x.shape[2:]
+        x = padded(
+            x, _reaching(size, kernel, stride, padding, dilation, out), _lowest(x.dtype)
+        )
+        at, step = _first(size, kernel, stride, padding, dilation, out)
+        index = np.broadcast_to(at, (*x.shape[:2], *out)).copy()
+        best = np.full(index.shape, _lowest(x.dtype), x.dtype)
+        taps = itertools.product(*map(range, kernel))
+        for tap, key in zip(taps, tap_keys(kernel, stride, dilation, out), strict=True):
+            found = x[key]
+            better = found > best
+            if x.dtype.kind == "f":
+                better |= np.isnan(found)
+            np.copyto(best, found, where=better)
+            np.copyto(index, _number(size, tap, step), where=better)
+        return index
+
+    def infer(self, x, *, out, **params):
+        return Spec((*x.shape[:2], *out), np.dtype("int64"))
+
+
+def _lowest(dtype):
+    if dtype.kind == "f":
+        return -np.inf
+    return False if dtype.kind == "b" else np.iinfo(dtype).min
+
+
+def _reaching(size, kernel, stride, padding, dilation, out):
+    """Padding enlarged at the end so that the last window fits."""
+    need = (
+        (m - 1) * s + d * (k - 1) + 1 - n - lo
+        for n, k, s, (lo, _), d, m in zip(
+            size, kernel, stride, padding, dilation, out, strict=True
+        )
+    )
+    return tuple(
+        (lo, max(hi, more)) for (lo, hi), more in zip(padding, need, strict=True)
+    )
+
+
+def _first(size, kernel, stride, padding, dilation, out):
+    """Number of each window's first element inside; where each tap lies, a dim at a time."""
+    starts, steps = [], []
+    for n, k, s, (lo, _), d, m in zip(
+        size, kernel, stride, padding, dilation, out, strict=True
+    ):
+        place = np.arange(m)[:, None] * s - lo + np.arange(k) * d
+        steps.append(place)
+        start = place[:, 0]
+        starts.append(
+            np.minimum(start + (-np.minimum(start, 0) + d - 1) // d * d, n - 1)
+        )
+    return _combine(size, starts), steps
+
+
+def _number(size, tap, steps):
+    return _combine(size, [s[:, k] for s, k in zip(steps, tap, strict=True)])
+
+
+def _combine(size, places):
+    """Row-major numbers of a grid of places."""
+    total = np.zeros((), np.int64)
+    for n, p in zip(size, places, strict=True):
+        total = total[..., None] * n + p
+    return total
+
+
+class AdaptiveArgmax(_Places):
+    """The number of the place of the largest element of each of `out` even windows.
+
+    >>> op.adaptive_argmax(tensor([[[1., 5., 2., 3.]]]), out=(2,))
+    tensor([[[1, 3]]])
+    """
+
+    def samples(rng):
+        return [((rng.normal(size=(2, 2, 5, 7)),), {"out": (2, 3)})]
+
+    def reference(x, out):
+        y = np.zeros((*x.shape[:2], *out), int)
+        for p in itertools.product(*map(range, out)):
+            inside = np.full(x.shape[2:], True)
+            for d, (i, m, n) in enumerate(zip(p, out, x.shape[2:], strict=True)):
+                near = (np.arange(n) >= i * n // m) & (
+                    np.arange(n) < -(-(i + 1) * n // m)
+                )
+                inside &= near.reshape([-1 if d == e else 1 for e in range(len(out))])
+            y[(..., *p)] = (
+                np.where(inside, x, -np.inf).reshape(*x.shape[:2], -1).argmax(-1)
+            )
+        return y
+
+    def eager(x, *, out):
+        size = x.shape[2:]
+        index = np.empty((*x.shape[:2], *out), np.int64)
+        for p in itertools.product(*map(range, out)):
+            spans = [even_span(i, n, m) for i, n, m in zip(p, size, out, strict=True)]
+            window = x[(..., *(slice(*s) for s in spans))]
+            places = _combine(size, [np.arange(*s) for s in spans]).ravel()
+            index[(..., *p)] = places[window.reshape(*x.shape[:2], -1).argmax(-1)]
+        return index
+
+    def infer(self, x, *, out):
+        return Spec((*x.shape[:2], *out), np.dtype("int64"))
+
+
+def even_span(i, n, m):
+    """Start and end of window i of m even ones over n elements."""
+    return i * n // m, -(-(i + 1) * n // m)
+
+
+# ---------------------------------------------------------------- resizing
+
+
+@lru_cache(256)
+def table(n, size, rule):
+    """(index, weight), each (size, taps): y[o] = Σ weight[o,k] x[index[o,k]].
+
+    `rule` is (mode, align_corners, ratio of input to output steps or None).
+    """
+    mode, align, ratio = rule
+    if mode == "adaptive":
+        return _even_table(n, size)
+    if mode in ("nearest", "nearest-exact"):
+        step = np.float32(n / size if ratio is None else ratio)
+        shift = np.float32(0.5 if mode == "nearest-exact" else 0)
+        at = np.floor((np.arange(size, dtype=np.float32) + shift) * step).astype(
+            np.int64
+        )
+        return np.minimum(at, n - 1)[:, None], np.ones((size, 1))
+    at = _places_between(n, size, align, ratio)
+    if mode == "linear":
+        at = np.maximum(at, 0)
+        low = np.minimum(np.floor(at).astype(np.int64), n - 1)
+        part = np.minimum(at - low, 1)
+        return np.stack([low, np.minimum(low + 1, n - 1)], 1), np.stack(
+            [1 - part, part], 1
+        )
+    low = np.floor(at).astype(np.int64)
+    index = np.clip(low[:, None] + np.arange(-1, 3), 0, n - 1)
+    return index, np.stack(cubic(at - low), 1)
+
+
+def _places_between(n, size, align, ratio):
+    o = np.arange(size)
+    if align:
+        return o * ((n - 1) / (size - 1) if size > 1 else 0.0)
+    return (o + 0.5) * (n / size if ratio is None else ratio) - 0.5
+
+
+def cubic(part, a=-0.75):
+    """Weights of Keys' cubic convolution for the four neighbours, `part` past the second."""
+
+    def inner(t):
+        return ((a + 2) * t - (a + 3)) * t * t + 1
+
+    def outer(t):
+        return ((a * t - 5 * a) * t + 8 * a) * t - 4 * a
+
+    return outer(part + 1), inner(part), inner(1 - part), outer(2 - part)
+
+
+def _even_table(n, size):
+    """Averages of even windows. Short windows take their first element more than once, at
+    a share of its weight: a weight of zero would make NaN of an infinity."""
+    spans = [even_span(o, n, size) for o in range(size)]
+    taps = max(b - a for a, b in spans)
+    index, weight = np.empty((size, taps), np.int64), np.empty((size, taps))
+    for o, (a, b) in enumerate(spans):
+        spare = taps - (b - a)
+        index[o] = [a] * spare + list(range(a, b))
+        weight[o] = 1 / (b - a)
+        weight[o, : spare + 1] /= spare + 1
+    return index, weight
+
+
+def _sample(shape, dim, n, size):
+    def samples(rng):
+        rules = [
+            ("linear", False, None),
+            ("linear", True, None),
+            ("cubic", False, 0.7),
+            ("nearest", False, None),
+            ("adaptive", False, None),
+        ]
+        return [
+            ((rng.normal(size=shape),), {"dim": dim, **n, "size": size, "rule": rule})
+            for rule in rules
+        ]
+
+    return samples
+
+
+def _matrix(n, size, rule):
+    out = np.zeros((size, n))
+    for o, (index, weight) in enumerate(zip(*table(n, size, rule), strict=True)):
+        for i, w in zip(index, weight, strict=True):
+            out[o, i] += w
+    return out
+
+
+class Resize(Linear):
+    """Along `dim` to `size` elements, each a weighted sum of a few by the `rule`'s table.
+
+    >>> op.resize(tensor([1., 3.]), dim=0, size=4, rule=("linear", False, None))
+    tensor([1.0000, 1.5000, 2.5000, 3.0000])
+    """
+
+    samples = _sample((2, 5, 3), 1, {}, 7)
+    reference = staticmethod(
+        lambda x, dim, size, rule: np.moveaxis(
+            np.tensordot(_matrix(x.shape[dim], size, rule), x, (1, dim)), 0, dim
+        )
+    )
+
+    def eager(x, *, dim, size, rule):
+        index, weight = table(x.shape[dim], size, rule)
+        if rule[0].startswith("nearest"):
+            return np.take(x, index[:, 0], dim)
+        weight = _beside(weight, x, dim)
+        y = np.take(x, index[:, 0], dim) * weight[0]
+        for k in range(1, index.shape[1]):
+            y += np.take(x, index[:, k], dim) * weight[k]
+        return y
+
+    def shape(x, *, dim, size, rule):
+        return Spec((*x.shape[:dim], size, *x.shape[dim + 1 :]), x.dtype)
+
+    def transpose(g, x, *, dim, size, rule):
+        return op.resize_back(g, dim=dim, size=x.shape[dim], rule=rule)
+
+    def batched(x, *, dim, size, rule):
+        return op.resize(x, dim=dim + 1, size=size, rule=rule)
+
+
+def _beside(weight, x, dim):
+    """Weights by tap, shaped to multiply x along `dim`, in its precision."""
+    weight = weight.T.astype(np.zeros((), x.dtype).real.dtype)
+    return weight.reshape(len(weight), -1, *(1,) * (x.ndim - dim - 1))
+
+
+class ResizeBack(Linear):
+    """The adjoint of `resize`: each element's share added to those it was made of.
+
+    >>> op.resize_back(ones(4), dim=0, size=2, rule=("nearest", False, None))
+    tensor([2., 2.])
+    """
+
+    samples = _sample((2, 7, 3), 1, {}, 5)
+    reference = staticmethod(
+        lambda y, dim, size, rule: np.moveaxis(
+            np.tensordot(_matrix(size, y.shape[dim], rule), y, (0, dim)), 0, dim
+        )
+    )
+
+    def eager(y, *, dim, size, rule):
+        index, weight = table(size, y.shape[dim], rule)
+        x = np.zeros((size, *y.shape[:dim], *y.shape[dim + 1 :]), y.dtype)
+        order = np.argsort(index, axis=None, kind="stable")
+        if not len(order):
+            return np.moveaxis(x, 0, dim)
+        rows, taps = np.divmod(order, index.shape[1])
+        share = weight[rows, taps].astype(np.zeros((), y.dtype).real.dtype)
+        parts = np.moveaxis(y, dim, 0)[rows] * share.reshape(-1, *(1,) * (y.ndim - 1))
+        found, starts = np.unique(index.ravel()[order], return_index=True)
+        x[found] = np.add.reduceat(parts, starts, axis=0)
+        return np.moveaxis(x, 0, dim)
+
+    def shape(y, *, dim, size, rule):
+        return Spec((*y.shape[:dim], size, *y.shape[dim + 1 :]), y.dtype)
+
+    def transpose(g, y, *, dim, size, rule):
+        return op.resize(g, dim=dim, size=y.shape[dim], rule=rule)
+
+    def batched(y, *, dim, size, rule):
+        return op.resize_back(y, dim=dim + 1, size=size, rule=rule)
