@@ -12,9 +12,12 @@ import sys
 PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 
 
-def user_site():
-    """(code, instruction) of the innermost frame outside this package; cheap to keep."""
-    frame = sys._getframe(1)
+def user_site(skip: int = 1):
+    """(code, instruction) of the innermost frame outside this package; cheap to keep.
+
+    The first `skip` frames are known to be ours.
+    """
+    frame = sys._getframe(skip)
     while frame is not None and frame.f_code.co_filename.startswith(PACKAGE):
         frame = frame.f_back
     return None if frame is None else (frame.f_code, frame.f_lasti)

@@ -9,7 +9,7 @@ import numpy as np
 from . import functional
 from .autodiff import backward as reverse
 from .autodiff.inplace import assign, updated
-from .autodiff.tape import Handle, Leaf, Version, refresh
+from .autodiff.tape import Handle, Leaf, refresh, versioned
 from .core import dtype as dt
 from .core.bind import Box, dtype_of
 from .core.dtype import DType
@@ -319,10 +319,8 @@ class Tensor(Box):
 
     def detach(self):
         """The same memory and version, outside the graph."""
-        if self.version is None:
-            self.version = Version()
         out = self.level.wrap(self.value)
-        out.version = self.version
+        out.version = versioned(self)
         return out
 
     def detach_(self):
@@ -514,10 +512,12 @@ for _dunder, _name in {
     "lshift": "bitwise_left_shift",
     "rshift": "bitwise_right_shift",
 }.items():
-    if _name in METHODS:
-        setattr(Tensor, f"__{_dunder}__", METHODS[_name])
-        setattr(Tensor, f"__r{_dunder}__", _swapped(METHODS[_name]))
-        setattr(Tensor, f"__i{_dunder}__", _in_place(f"{_name}_", METHODS[_name]))
+    if _name not in METHODS:
+        continue
+    _f = functional.pointwise.OPERATORS.get(_name, METHODS[_name])
+    setattr(Tensor, f"__{_dunder}__", _f)
+    setattr(Tensor, f"__r{_dunder}__", _swapped(_f))
+    setattr(Tensor, f"__i{_dunder}__", _in_place(f"{_name}_", _f))
 for _dunder in ("eq", "ne", "lt", "le", "gt", "ge", "neg", "abs"):
     setattr(Tensor, f"__{_dunder}__", METHODS[_dunder])
 Tensor.__pos__ = METHODS["positive"]

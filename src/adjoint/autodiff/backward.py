@@ -121,7 +121,7 @@ class Sweep:
         if message:
             raise GradError(message)
         level = node.level
-        y = node.saved_y[0] if node.saved_y else None
+        y = node.saved_y
         xs = [x.restore() if type(x) is Packed else x for x in node.saved]
         if self.create:
             y = None if y is None else _boxed_output(node, y)

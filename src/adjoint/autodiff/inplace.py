@@ -13,7 +13,7 @@ from ..core.primitive import op
 from ..core.shape import broadcast
 from ..errors import DtypeError, GradError, ShapeError, user_site
 from .modes import inferring, recording
-from .tape import Leaf, Version, adopt, alias, refresh
+from .tape import Leaf, adopt, alias, refresh, versioned
 
 
 def assign(x, new, name: str):
@@ -25,11 +25,13 @@ def assign(x, new, name: str):
         new = op.expand(new, shape=tuple(x.shape))
     if dtype_of(new) != dtype_of(x):
         new = op.cast(new, dtype=dtype_of(x))
+    version = versioned(x)
     if _same_memory_kind(x, new):
         _write(x, new)
     else:
         _replace(x, new)
-    _count(x)
+    version.n += 1
+    version.site = user_site()
     return x
 
 
@@ -108,10 +110,3 @@ def _check(x, new, name):
 def _rank_falls(new, x) -> bool:
     order = "buiVfc"
     return order.index(dtype_of(new).kind) > order.index(dtype_of(x).kind)
-
-
-def _count(x):
-    if x.version is None:
-        x.version = Version()
-    x.version.n += 1
-    x.version.site = user_site()

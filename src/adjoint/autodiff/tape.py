@@ -7,7 +7,7 @@ from itertools import count
 
 import numpy as np
 
-from ..core.bind import Box, Level, bind
+from ..core.bind import Box, Level, bind, floor
 from ..core.dtype import is_inexact
 from ..core.primitive import spec_of
 from ..errors import GradError, show_site, user_site
@@ -28,28 +28,12 @@ class Version:
 class Node:
     """One recorded operation."""
 
-    __slots__ = (
-        "__weakref__",
-        "hooks",
-        "level",
-        "order",
-        "params",
-        "parents",
-        "pick",
-        "prehooks",
-        "prim",
-        "saved",
-        "saved_y",
-        "shape",
-        "site",
-        "stamps",
-        "width",
-    )
+    # What most nodes leave as it is.
+    pick = hooks = prehooks = stamps = saved_y = y_version = width = None
 
     def __init__(self, prim, params, parents, level):
         self.prim, self.params, self.parents, self.level = prim, params, parents, level
         self.order = next(_orders)
-        self.pick = self.hooks = self.prehooks = self.stamps = self.saved_y = self.site = None
 
     def name(self) -> str:
         """PyTorch's name for it, such as MulBackward0."""
@@ -84,13 +68,23 @@ class Node:
         self.saved, self.saved_y = RELEASED, None
 
 
+def versioned(x) -> Version:
+    """The version counter of `x`'s memory, which the node that saved it as result shares."""
+    version = x.version
+    if version is None:
+        version = x.version = Version()
+        if x.node is not None:
+            x.node.y_version = version
+    return version
+
+
 RELEASED = ("released",)
 
 
 class Leaf(Node):
     """Where a leaf's gradient arrives; the leaf owns it, so it refers back weakly."""
 
-    __slots__ = ("tensor",)
+    site = None
 
     def __init__(self, tensor):
         super().__init__(None, None, (), tensor.level)
@@ -155,20 +149,24 @@ class Tape(Level):
             else:
                 inner.append(x)
                 parents.append(None)
-        y = bind(prim, *inner, **params)
+        if self is BASE:  # under the base tape lies the floor itself
+            y = floor.get().process(prim, inner, params)
+        else:
+            y = bind(prim, *inner, **params)
+        if track:
+            track = prim.differentiable and recording.get()
         if prim.outputs != 1:
             return self._many(prim, args, params, parents, y, track)
         out = self.wrap(y)
-        if track and prim.differentiable and recording.get():
-            out.node = self.record(prim, args, params, parents, out)
+        if track:
+            out.node = self.record(prim, args, params, parents, out.value)
         if prim.view:
             mark_view(out, args[0], prim, params)
         return out
 
     def wrap(self, value):
         """A tensor of this level around a value of the level below."""
-        face = Box.face
-        out = face.__new__(face)
+        out = _new(Box.face)
         if type(value) is not np.ndarray and not isinstance(value, Box):
             value = np.asarray(value)
         out.value = value
@@ -178,44 +176,43 @@ class Tape(Level):
             out.inference = True
         return out
 
-    def record(self, prim, args, params, parents, out):
-        """The node of `out`, keeping what the vjp will read, and in which version."""
-        node = Node(prim, params, tuple(parents), self)
-        node.site = user_site()
-        node.shape = out.value.shape if prim.outputs == 1 else None
+    def record(self, prim, args, params, parents, y):
+        """The node of `y`, keeping what the vjp will read, and in which version."""
+        node = Node(prim, params, parents, self)
+        node.site = user_site(4)
+        shape = None
+        if prim.outputs == 1:
+            node.shape = shape = y.shape
         if prim.saves_y:
-            if prim.outputs == 1:
-                if out.version is None:
-                    out.version = Version()
-                node.saved_y = (out.value, out.version, out.version.n)
-            else:
-                node.saved_y = (out, None, 0)
-        pack = saved_hooks()
-        keeps = prim.keeps([p is not None for p in parents], len(args))
-        saved, stamps = [], None
+            node.saved_y = y
+        pointwise = prim.family == "elementwise"
+        keeps = prim.plan(parents)
+        if pointwise and keeps is None and (len(args) == 1 or _all_of(args, shape)):
+            node.saved = _NOTHING[len(args)]
+            return node
+        saved = node.saved = []
         for i, x in enumerate(args):
-            if keeps[i]:
-                if isinstance(x, Box):
-                    if x.inference and recording.get():
-                        raise GradError("inference tensors cannot be saved for backward")
-                    if x.version is not None:
-                        stamps = stamps or []
-                        stamps.append((i, x.version, x.version.n))
-                    if pack:
-                        x = Packed(pack, x)
-                saved.append(x)
-            elif prim.family == "elementwise" and (
-                parents[i] is None or x.shape == node.shape
-            ):
+            if keeps is not None and keeps[i]:
+                saved.append(self._save(node, i, x) if isinstance(x, Box) else x)
+            elif pointwise and (parents[i] is None or tuple(x.shape) == shape):
                 saved.append(None)
             else:
                 saved.append(spec_of(x))
-        node.saved, node.stamps = saved, stamps
         return node
+
+    def _save(self, node, i, x):
+        """An input as the node keeps it: with its version noted, packed if hooks say so."""
+        if x.inference:
+            raise GradError("inference tensors cannot be saved for backward")
+        version = x.version
+        if version is not None:
+            node.stamps = (*(node.stamps or ()), (i, version, version.n))
+        pack = saved_hooks()
+        return Packed(pack, x) if pack else x
 
     def _many(self, prim, args, params, parents, ys, track):
         outs = tuple(self.wrap(y) for y in ys)
-        if track and prim.differentiable and recording.get():
+        if track:
             node = self.record(prim, args, params, parents, tuple(o.value for o in outs))
             node.width = len(outs)
             for i, out in enumerate(outs):
@@ -234,6 +231,19 @@ def _dtype(x):
     while isinstance(x, Box):
         x = x.value
     return x.dtype
+
+
+_NOTHING = ((), (None,), (None, None), (None, None, None), (None, None, None, None))
+_new = object.__new__
+
+
+def _all_of(args, shape) -> bool:
+    """No input was broadcast, or only constants were."""
+    for x in args:
+        value = x.value if isinstance(x, Box) else x
+        if value.shape != shape and isinstance(x, Box):
+            return False
+    return True
 
 
 BASE = Tape()
@@ -283,9 +293,7 @@ def mark_view(out, x, prim, params, pick=None):
     a, b = out.value, x.value
     if isinstance(a, np.ndarray) and not np.may_share_memory(a, b):
         return
-    if x.version is None:
-        x.version = Version()
-    out.version = x.version
+    out.version = versioned(x)
     base = x if x.base is None else x.base
     out.base, out.seen = base, base.writes
     out.chain = (*x.chain, (prim, params, pick))
@@ -335,10 +343,8 @@ def stale(node) -> str | None:
     for i, version, n in node.stamps or ():
         if version.n != n:
             return _stale_text(node, f"input {i}", version, n)
-    if node.saved_y and node.saved_y[1] is not None:
-        _, version, n = node.saved_y
-        if version.n != n:
-            return _stale_text(node, "the result", version, n)
+    if node.saved_y is not None and node.y_version is not None and node.y_version.n:
+        return _stale_text(node, "the result", node.y_version, 0)
     return None
 
 

@@ -63,6 +63,7 @@ class Primitive:
             return
         cls.name = cls.__dict__.get("name", _snake(cls.__name__))
         instance = cls()
+        instance._plans = {}
         instance.prepare()
         setattr(op, cls.name, instance)
 
@@ -89,6 +90,16 @@ class Primitive:
     def keeps(self, need: Sequence[bool], count: int) -> Sequence[bool]:
         """Which inputs the vjp reads when the inputs in `need` want a cotangent."""
         return (True,) * count
+
+    def plan(self, parents) -> Sequence[bool] | None:
+        """`keeps` for inputs of which those with a parent want a cotangent; None: keep none."""
+        need = tuple([p is not None for p in parents])
+        try:
+            return self._plans[need]
+        except KeyError:
+            keeps = self.keeps(need, len(need))
+            self._plans[need] = tuple(keeps) if True in keeps else None
+            return self._plans[need]
 
     def vjp(self, g, y, xs, params, need) -> Sequence:
         """Cotangents of the inputs (None where not in `need`) from that of the output."""
@@ -192,12 +203,13 @@ class Elementwise(Primitive, abstract=True):
         names = ["x"] if self.nin == 1 else [f"x{i + 1}" for i in range(self.nin)]
         rules = [getattr(self, f"d{n}", None) for n in names]
         pulls = [getattr(self, n.replace("x", "pull"), None) for n in names]
-        self.rules = [f and _Rule(f, names) for f in rules]
-        self.pulls = [f and _Rule(f, names) for f in pulls]
+        self._readers = [
+            [_Rule(f, names) for f in pair if f] for pair in zip(rules, pulls, strict=True)
+        ]
+        self.rules = [f and _Rule(f, names).call for f in rules]
+        self.pulls = [f and _Rule(f, names).call for f in pulls]
         self.differentiable = any(self.rules)
-        readers = [r for r in (*self.rules, *self.pulls) if r]
-        self.saves_y = any(r.reads_y for r in readers)
-        self._keeps: dict = {}
+        self.saves_y = any(r.reads_y for rs in self._readers for r in rs)
 
     def infer(self, *specs, **params):
         shape = broadcast(*(s.shape for s in specs), name=self.name)
@@ -207,34 +219,30 @@ class Elementwise(Primitive, abstract=True):
         return Spec(shape, dt.to_real(d) if self.out == "real" else d)
 
     def keeps(self, need, count):
-        need = tuple(need)
-        found = self._keeps.get(need)
-        if found is None:
-            wanted = [r for r, n in zip(self.rules, need, strict=True) if r and n]
-            wanted += [r for r, n in zip(self.pulls, need, strict=True) if r and n]
-            found = tuple(any(i in r.reads for r in wanted) for i in range(count))
-            self._keeps[need] = found
-        return found
+        wanted = [r for rs, n in zip(self._readers, need, strict=True) if n for r in rs]
+        return tuple(any(i in r.reads for r in wanted) for i in range(count))
 
     def push(self, i, t, y, xs, params):
         """The partial derivative for input i, applied to `t`."""
         out = self.rules[i](t, y, xs, params)
-        return op.guard(t, out) if self.singular else out
+        return guarded(t, out) if self.singular else out
 
     def vjp(self, g, y, xs, params, need):
-        out: list = [None] * len(xs)
+        out: list = []
         for i, wanted in enumerate(need):
-            if wanted and self.rules[i]:
-                gx = self._pull(i, g, y, xs, params)
-                x = xs[i]  # None: unread, and of the result's shape
-                out[i] = gx if x is None or gx.shape == x.shape else sum_to(gx, x.shape)
+            if not wanted or self.rules[i] is None:
+                out.append(None)
+                continue
+            gx = self._pull(i, g, y, xs, params)
+            x = xs[i]  # None: unread, and of the result's shape
+            out.append(gx if x is None or gx.shape == x.shape else sum_to(gx, x.shape))
         return out
 
     def _pull(self, i, g, y, xs, params):
         """The adjoint of `push`: g times the conjugate of the partial derivative."""
-        if self.pulls[i]:
+        if self.pulls[i] is not None:
             return self.pulls[i](g, y, xs, params)
-        if dtype_of(g).kind == "c":
+        if (g.dtype if type(g) is np.ndarray else dtype_of(g)).kind == "c":
             return op.conj(self.push(i, op.conj(g), y, xs, params))
         return self.push(i, g, y, xs, params)
 
@@ -272,8 +280,12 @@ class _Rule:
         self.reads = frozenset(inputs.index(n) for n in names if n in inputs)
         self.call = _caller(function, names, inputs)
 
-    def __call__(self, t, y, xs, params):
-        return self.call(t, y, xs, params)
+
+def guarded(t, out):
+    """`op.guard(t, out)`; on finite arrays, where it changes nothing, without a bind."""
+    if type(out) is np.ndarray and type(t) is np.ndarray and np.isfinite(out).all():
+        return out
+    return op.guard(t, out)
 
 
 def _caller(f, names, inputs):

@@ -49,17 +49,22 @@ def unary(prim: Elementwise):
 def binary(prim: Elementwise):
     """The user's function for a record with two inputs."""
     ready = _kinds(prim)
+    floats = "f" if "f" in ready else ""
 
     def f(input, other, *, out=None):
-        if isinstance(input, Box):
-            d = dtype_of(input)
-            if isinstance(other, Box):
-                if dtype_of(other) is d and d.kind in ready:
+        # The common case at the cost of two type checks: arrays of one dtype, or a float.
+        a = input.value if isinstance(input, Box) else None
+        if type(a) is np.ndarray:
+            d = a.dtype
+            if type(other) is float:
+                if d.kind == floats:
+                    y = bind(prim, input, np.array(other, d))
+                    return y if out is None else out.copy_(y)
+            elif isinstance(other, Box):
+                b = other.value
+                if type(b) is np.ndarray and b.dtype is d and d.kind in ready:
                     y = bind(prim, input, other)
                     return y if out is None else out.copy_(y)
-            elif type(other) is float and d.kind == "f" and "f" in ready:
-                y = bind(prim, input, np.array(other, d))
-                return y if out is None else out.copy_(y)
         y = bind(prim, *(_checked(prim, x) for x in promote(prim.name, input, other)))
         return y if out is None else out.copy_(y)
 
@@ -123,6 +128,8 @@ def sub(input, other, *, alpha=1, out=None):
 
 
 _add, _sub, _mul, _div = binary(op.add), binary(op.sub), binary(op.mul), binary(op.div)
+# What `+ - * /` call: without the keyword arguments of the named functions.
+OPERATORS = {"add": _add, "sub": _sub, "mul": _mul, "div": _div}
 alias("subtract", "sub")
 
 
