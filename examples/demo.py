@@ -5,67 +5,30 @@ import math
 import adjoint as ad
 
 
-def program(x1, x2, a):
-    """f(x1, x2) = x1**2 + (x1 - x2)**a - log(x1**2 + x2**2), a name for every step."""
-    z1 = x1**2
-    z2 = x2**2
-    z3 = x1 - x2
-    z4 = z3**a
-    z5 = z1 + z2
-    z6 = ad.log(z5)
-    z7 = z1 + z4 - z6
-    return {"z1": z1, "z2": z2, "z3": z3, "z4": z4, "z5": z5, "z6": z6, "z7": z7}
-
-
-LINES = {
-    "x1": "",
-    "x2": "",
-    "z1": "x1**2",
-    "z2": "x2**2",
-    "z3": "x1 - x2",
-    "z4": "z3**a",
-    "z5": "z1 + z2",
-    "z6": "log(z5)",
-    "z7": "z1 + z4 - z6",
-}
+def f(x1, x2, a=1.0):
+    """The function that the lectures take apart."""
+    return x1**2 + (x1 - x2) ** a - ad.log(x1**2 + x2**2)
 
 
 def explain():
-    """Print the straight-line program with values, beside it its adjoints."""
-    x1 = ad.tensor(2.0, dtype=ad.float64, requires_grad=True)
-    x2 = ad.tensor(1.0, dtype=ad.float64, requires_grad=True)
-    values = {"x1": x1, "x2": x2, **program(x1, x2, a=1.0)}
-    for z in values.values():
-        z.retain_grad()
-    values["z7"].backward()
+    """Print f as a straight-line program: values, local partials, the reverse program."""
     print("f(x1, x2) = x1**2 + (x1 - x2)**a - log(x1**2 + x2**2)  at (2, 1), a = 1\n")
-    print("  forward, a value a line             reverse, dz7 / d(that line)")
-    forward = list(values)
-    for name, back in zip(forward, reversed(forward), strict=True):
-        line = f"{name} = {LINES[name]}" if LINES[name] else name
-        left = f"  {line:18} {values[name].item():10.6f}"
-        print(f"{left:38}d{back} {values[back].grad.item():10.6f}")
-    print(
-        f"\n  f = {values['z7'].item():.6f}, gradient = ({x1.grad:.1f}, {x2.grad:.1f})"
-    )
+    point = ad.tensor(2.0, dtype=ad.float64), ad.tensor(1.0, dtype=ad.float64)
+    program = ad.trace(f)(*point)
+    print(program.show(*point, values=True, partials=True, reverse=True))
+    print("\n  step   value     adjoint df/d(step)\n")
+    for name, (value, adjoint) in program.adjoints(*point).items():
+        print(f"  {name:3} {float(value):10.6f} {float(adjoint):10.6f}")
 
 
-def tape():
-    """Print the same function as the tape holds it, in the order backward takes it."""
+def differentiate():
+    """Print the same gradient from the tape."""
     x1 = ad.tensor(2.0, requires_grad=True)
     x2 = ad.tensor(1.0, requires_grad=True)
-    todo, seen = [program(x1, x2, 1.0)["z7"].grad_fn], []
-    while todo:
-        node = todo.pop()
-        if node is not None and node not in seen:
-            seen.append(node)
-            todo.extend(parent for parent, _ in node.next_functions)
-    seen.sort(key=lambda node: -node.order)
-    print("\nthe tape, in the order in which backward walks it\n")
-    for node in seen:
-        to = [seen.index(p) for p, _ in node.next_functions if p is not None]
-        arrow = f"-> {', '.join(map(str, to))}" if to else ""
-        print(f"  {seen.index(node):2} {node.name():20} {arrow}")
+    y = f(x1, x2)
+    y.backward()
+    print(f"\n  y = f(x1, x2)  {y}")
+    print(f"  y.backward()   x1.grad = {x1.grad}, x2.grad = {x2.grad}")
 
 
 def weights(rows, columns):
@@ -101,5 +64,5 @@ def fit(steps=4000, rate=0.05):
 
 if __name__ == "__main__":
     explain()
-    tape()
+    differentiate()
     fit()
