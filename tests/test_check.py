@@ -29,11 +29,17 @@ def leaf(*shape, dtype=ad.float64, seed=0):
     return ad.tensor(value, dtype=dtype, requires_grad=True)
 
 
-OPTIONS = {"check_forward_ad": True, "check_batched_grad": True, "check_batched_forward_grad": True}
+OPTIONS = {
+    "check_forward_ad": True,
+    "check_batched_grad": True,
+    "check_batched_forward_grad": True,
+}
 
 
 def test_right_rules_pass_in_every_mode():
-    assert ad.gradcheck(lambda x, y: (x @ y).tanh(), (leaf(2, 3), leaf(3, 2)), **OPTIONS)
+    assert ad.gradcheck(
+        lambda x, y: (x @ y).tanh(), (leaf(2, 3), leaf(3, 2)), **OPTIONS
+    )
     assert ad.gradgradcheck(lambda x, y: (x @ y).tanh(), (leaf(2, 3), leaf(3, 2)))
 
 
@@ -54,7 +60,9 @@ def test_the_wrong_rule_is_named(wrong_cube):
     assert "entry (0, 0)" in str(caught.value)
     assert not ad.gradcheck(lambda x: wrong_cube(x), (leaf(2),), raise_exception=False)
     with pytest.raises(ad.GradcheckError, match="forward"):
-        ad.gradcheck(wrong_cube, (leaf(2),), check_forward_ad=True, check_backward_ad=False)
+        ad.gradcheck(
+            wrong_cube, (leaf(2),), check_forward_ad=True, check_backward_ad=False
+        )
 
 
 def test_single_precision_is_refused():

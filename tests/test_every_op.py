@@ -89,7 +89,9 @@ def inner(us, vs):
 @pytest.mark.parametrize("name", sorted(PRIMS))
 def test_record_is_complete(name):
     prim = PRIMS[name]
-    assert prim.__doc__ and ">>>" in prim.__doc__, "a record has a docstring with an example"
+    assert prim.__doc__ and ">>>" in prim.__doc__, (
+        "a record has a docstring with an example"
+    )
     assert prim.samples is not None, "a record has sample inputs"
     assert prim.reference is not None or isinstance(prim.eager, np.ufunc), "an oracle"
 
@@ -132,7 +134,9 @@ def test_vjp_is_the_adjoint_of_the_slope(prim, i):
     gs = directions([a.numpy() for a in y], 4)
     back = pull(tuple(tensors(gs)))
     want = inner(gs, slope(f, xs, ts))
-    assert inner([g.numpy() for g in back], ts) == pytest.approx(want, rel=2e-4, abs=2e-4)
+    assert inner([g.numpy() for g in back], ts) == pytest.approx(
+        want, rel=2e-4, abs=2e-4
+    )
 
 
 @pytest.mark.parametrize("prim,i", SMOOTH)
@@ -170,9 +174,13 @@ def test_vmap_is_a_loop(prim, i):
         fixed = [columns[0], *many[0][1:]]
         one = [prim(*tensors([x, *many[0][1:]]), **params) for x in columns[0]]
         want = tuple(
-            np.stack([y.numpy() for y in c]) for c in zip(*map(outputs, one), strict=True)
+            np.stack([y.numpy() for y in c])
+            for c in zip(*map(outputs, one), strict=True)
         )
-        close(vmap(lambda *xs: prim(*xs, **params), in_dims=tuple(only))(*tensors(fixed)), want)
+        close(
+            vmap(lambda *xs: prim(*xs, **params), in_dims=tuple(only))(*tensors(fixed)),
+            want,
+        )
 
 
 @pytest.mark.parametrize("name", sorted(n for n, p in PRIMS.items() if p.errors))
@@ -188,7 +196,9 @@ def test_errors_say_what_is_wrong(name):
 def test_example_in_docs(name):
     names = {k: getattr(ad, k) for k in dir(ad) if not k.startswith("__")}
     parser = doctest.DocTestParser()
-    test = parser.get_doctest(type(PRIMS[name]).__doc__, {**names, "np": np}, name, None, 0)
+    test = parser.get_doctest(
+        type(PRIMS[name]).__doc__, {**names, "np": np}, name, None, 0
+    )
     runner = doctest.DocTestRunner(verbose=False)
     out = []
     runner.run(test, out=out.append)

@@ -111,7 +111,9 @@ def test_argnums_aux_and_trees():
     close(g["w"], X.numpy())
     close(g["b"], 3)
     close(aux, X.numpy())
-    value, (gx, gy) = value_and_grad(lambda x, y: (x * y).sum(), argnums=(0, 1))(X, X * 2)
+    value, (gx, gy) = value_and_grad(lambda x, y: (x * y).sum(), argnums=(0, 1))(
+        X, X * 2
+    )
     close(value, (2 * X.numpy() ** 2).sum())
     close(gx, 2 * X.numpy())
     close(gy, X.numpy())
@@ -158,7 +160,10 @@ def test_zero_stays_zero_through_a_select():
         return ad.where(x > 0, x.sqrt(), 0.0).sum()
 
     close(grad(safe)(x), [0, 0.25])
-    close(jvp(lambda x: ad.where(x > 0, x.log(), 0.0), (x,), (ad.zeros_like(x),))[1], [0, 0])
+    close(
+        jvp(lambda x: ad.where(x > 0, x.log(), 0.0), (x,), (ad.zeros_like(x),))[1],
+        [0, 0],
+    )
 
 
 def test_no_grad_inside_and_outside():

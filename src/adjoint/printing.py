@@ -6,17 +6,33 @@ import math
 
 import numpy as np
 
-OPTIONS = {"precision": 4, "threshold": 1000, "edgeitems": 3, "linewidth": 80, "sci_mode": None}
+OPTIONS = {
+    "precision": 4,
+    "threshold": 1000,
+    "edgeitems": 3,
+    "linewidth": 80,
+    "sci_mode": None,
+}
 
 
 def set_printoptions(
-    precision=None, threshold=None, edgeitems=None, linewidth=None, profile=None, sci_mode=None
+    precision=None,
+    threshold=None,
+    edgeitems=None,
+    linewidth=None,
+    profile=None,
+    sci_mode=None,
 ) -> None:
     """How many digits, elements and columns a printed tensor shows."""
     profiles = {
         "default": {"precision": 4, "threshold": 1000, "edgeitems": 3, "linewidth": 80},
         "short": {"precision": 2, "threshold": 1000, "edgeitems": 2, "linewidth": 80},
-        "full": {"precision": 4, "threshold": math.inf, "edgeitems": 3, "linewidth": 80},
+        "full": {
+            "precision": 4,
+            "threshold": math.inf,
+            "edgeitems": 3,
+            "linewidth": 80,
+        },
     }
     OPTIONS.update(profiles.get(profile, {}))
     given = {"precision": precision, "threshold": threshold, "edgeitems": edgeitems}
@@ -43,37 +59,46 @@ def _edges(value):
 def _formatter(shown):
     kind = shown.dtype.kind
     if kind == "b":
-        return lambda v: f"{bool(v)!s:>5}" if shown.ndim and not shown.all() else str(bool(v))
+        return lambda v: (
+            f"{bool(v)!s:>5}" if shown.ndim and not shown.all() else str(bool(v))
+        )
     if kind in "iu":
         width = max((len(str(v)) for v in shown.ravel().tolist()), default=1)
         return lambda v: f"{int(v):>{width}}"
     if kind == "c":
         re, im = _real_formatter(shown.real), _real_formatter(np.abs(shown.imag))
-        return lambda v: re(v.real) + ("-" if np.signbit(v.imag) else "+") + im(abs(v.imag)).lstrip() + "j"
+        return lambda v: (
+            re(v.real)
+            + ("-" if np.signbit(v.imag) else "+")
+            + im(abs(v.imag)).lstrip()
+            + "j"
+        )
     return _real_formatter(shown)
 
 
 def _real_formatter(shown):
-    p = OPTIONS["precision"]
     values = np.asarray(shown, np.float64).ravel()
     finite = values[np.isfinite(values) & (values != 0)]
-    if finite.size == 0:
-        text = lambda v: f"{v:.0f}." if math.isfinite(v) else str(v)
-    else:
-        big, small = float(np.abs(finite).max()), float(np.abs(finite).min())
-        whole = bool((finite == np.ceil(finite)).all())
-        sci = OPTIONS["sci_mode"]
-        if sci is None:
-            sci = big / small > 1000.0 or big > 1.0e8 or small < 1.0e-4
-            sci = (big / small > 1000.0 or big > 1.0e8) if whole else sci
-        if sci:
-            text = lambda v: f"{v:.{p}e}" if math.isfinite(v) else str(v)
-        elif whole:
-            text = lambda v: f"{v:.0f}." if math.isfinite(v) else str(v)
-        else:
-            text = lambda v: f"{v:.{p}f}" if math.isfinite(v) else str(v)
+    form = _form(np.abs(finite)) if finite.size else ".0f"
+    dot = "." if form == ".0f" else ""  # whole numbers print as `2.`
+
+    def text(v):
+        return f"{v:{form}}{dot}" if math.isfinite(v) else str(v)
+
     width = max((len(text(float(v))) for v in values), default=0)
     return lambda v: f"{text(float(v)):>{width}}"
+
+
+def _form(sizes) -> str:
+    """Whole, fixed or scientific, by the largest and smallest magnitude shown."""
+    big, small = float(sizes.max()), float(sizes.min())
+    whole = bool((sizes == np.ceil(sizes)).all())
+    sci = OPTIONS["sci_mode"]
+    if sci is None:
+        sci = big / small > 1000.0 or big > 1.0e8 or (small < 1.0e-4 and not whole)
+    if sci:
+        return f".{OPTIONS['precision']}e"
+    return ".0f" if whole else f".{OPTIONS['precision']}f"
 
 
 def _nested(value, text, indent):
@@ -83,7 +108,11 @@ def _nested(value, text, indent):
     cut = value.size > OPTIONS["threshold"] and value.shape[0] > 2 * k
     rows = [*value[:k], None, *value[-k:]] if cut else list(value)
     if value.ndim == 1:
-        return "[" + _lines([("..." if r is None else text(r)) for r in rows], indent + 1) + "]"
+        return (
+            "["
+            + _lines([("..." if r is None else text(r)) for r in rows], indent + 1)
+            + "]"
+        )
     parts = ["..." if r is None else _nested(r, text, indent + 1) for r in rows]
     gap = "," + "\n" * (value.ndim - 1) + " " * (indent + 1)
     return "[" + gap.join(parts) + "]"

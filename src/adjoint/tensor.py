@@ -157,7 +157,9 @@ class Tensor(Box):
         x = self
         while isinstance(x, Box):
             if x.__dict__.get("batch_dim") is not None:
-                raise TraceError("this value is batched by vmap: its numbers are not single here")
+                raise TraceError(
+                    "this value is batched by vmap: its numbers are not single here"
+                )
             if not hasattr(x, "value"):
                 raise TraceError(
                     "this value is traced: it has a shape and a dtype but no numbers yet",
@@ -170,7 +172,8 @@ class Tensor(Box):
         """The numbers as an array on the same memory."""
         if self.requires_grad and not force:
             raise GradError(
-                "Can't call numpy() on Tensor that requires grad", hint="use tensor.detach().numpy()"
+                "Can't call numpy() on Tensor that requires grad",
+                hint="use tensor.detach().numpy()",
             )
         return self.numpy_of()
 
@@ -188,7 +191,9 @@ class Tensor(Box):
     def item(self):
         """The number of a tensor with one element."""
         if self.numel() != 1:
-            raise ArgumentError(f"a Tensor with {self.numel()} elements cannot be converted to Scalar")
+            raise ArgumentError(
+                f"a Tensor with {self.numel()} elements cannot be converted to Scalar"
+            )
         return self.numpy_of().item()
 
     def tolist(self):
@@ -198,7 +203,9 @@ class Tensor(Box):
     def __bool__(self):
         if self.numel() != 1:
             raise ArgumentError(
-                "Boolean value of Tensor with " + ("more than one value" if self.numel() else "no values") + " is ambiguous",
+                "Boolean value of Tensor with "
+                + ("more than one value" if self.numel() else "no values")
+                + " is ambiguous",
                 hint="use .any() or .all()",
             )
         return bool(self.item())
@@ -214,7 +221,9 @@ class Tensor(Box):
 
     def __index__(self):
         if dtype_of(self).kind not in "iub" or self.numel() != 1:
-            raise ArgumentTypeError("only integer tensors of a single element can be converted to an index")
+            raise ArgumentTypeError(
+                "only integer tensors of a single element can be converted to an index"
+            )
         return int(self.item())
 
     def __len__(self):
@@ -241,7 +250,10 @@ class Tensor(Box):
 
     def __deepcopy__(self, memo):
         if not self.is_leaf:
-            raise GradError("Only leaf Tensors support deepcopy: a result is part of a graph", hint="detach() first")
+            raise GradError(
+                "Only leaf Tensors support deepcopy: a result is part of a graph",
+                hint="detach() first",
+            )
         out = type(self).__new__(type(self))
         memo[id(self)] = out
         out.value = self.numpy_of().copy()
@@ -275,9 +287,16 @@ class Tensor(Box):
         """Make this leaf one that gradients arrive at (or no longer)."""
         if not self.is_leaf:
             if not requires_grad:
-                raise GradError("you can only change requires_grad flags of leaf variables", hint="use detach()")
+                raise GradError(
+                    "you can only change requires_grad flags of leaf variables",
+                    hint="use detach()",
+                )
             return self
-        if requires_grad and not self.dtype.is_floating_point and not self.dtype.is_complex:
+        if (
+            requires_grad
+            and not self.dtype.is_floating_point
+            and not self.dtype.is_complex
+        ):
             raise DtypeError(
                 f"only Tensors of floating point and complex dtype can require gradients, not {self.dtype}"
             )
@@ -330,7 +349,9 @@ class Tensor(Box):
         self.node = None
         return self
 
-    def backward(self, gradient=None, retain_graph=None, create_graph=False, inputs=None):
+    def backward(
+        self, gradient=None, retain_graph=None, create_graph=False, inputs=None
+    ):
         """Accumulate into `.grad` the gradients of this tensor with respect to the leaves."""
         reverse.backward(self, gradient, retain_graph, create_graph, inputs)
 
@@ -348,7 +369,9 @@ class Tensor(Box):
     def register_hook(self, hook):
         """hook(grad) -> grad or None, when this tensor's gradient is complete."""
         if not self.requires_grad:
-            raise GradError("cannot register a hook on a tensor that doesn't require gradient")
+            raise GradError(
+                "cannot register a hook on a tensor that doesn't require gradient"
+            )
         node = self.node
         if node.prehooks is None:
             node.prehooks = {}
@@ -357,7 +380,9 @@ class Tensor(Box):
     def register_post_accumulate_grad_hook(self, hook):
         """hook(tensor) after `.grad` of this leaf was updated."""
         if type(self.node) is not Leaf:
-            raise GradError("post accumulate grad hooks cannot be registered on non-leaf tensors")
+            raise GradError(
+                "post accumulate grad hooks cannot be registered on non-leaf tensors"
+            )
         self.post_hooks = self.post_hooks or {}
         return Handle(self.post_hooks, hook)
 
@@ -401,7 +426,11 @@ class Tensor(Box):
 
     def fill_(self, value):
         """Write one number everywhere."""
-        return self.copy_(FUNCTIONS["full"]((), value, dtype=self.dtype) if not isinstance(value, Box) else value)
+        return self.copy_(
+            FUNCTIONS["full"]((), value, dtype=self.dtype)
+            if not isinstance(value, Box)
+            else value
+        )
 
     def zero_(self):
         """Write zeros."""
@@ -412,7 +441,11 @@ class Tensor(Box):
         if part.base is None and part is not self:
             METHODS["index_put_"](self, key, new)
         else:
-            part.copy_(new if isinstance(new, Box) else FUNCTIONS["tensor"](new, dtype=self.dtype))
+            part.copy_(
+                new
+                if isinstance(new, Box)
+                else FUNCTIONS["tensor"](new, dtype=self.dtype)
+            )
 
 
 class _Retainer:
@@ -460,7 +493,11 @@ def _show(x) -> str:
     text = show_array(inner, len("tensor("))
     if inner.size == 0 and inner.shape != (0,):
         text = f"[], size={tuple(inner.shape)}"
-    plain = inner.dtype in (np.dtype("int64"), np.dtype(bool), dt.get_default_dtype().np)
+    plain = inner.dtype in (
+        np.dtype("int64"),
+        np.dtype(bool),
+        dt.get_default_dtype().np,
+    )
     plain = plain or inner.dtype == dt.to_complex(dt.get_default_dtype().np)
     if inner.size == 0:
         plain = inner.dtype == dt.get_default_dtype().np
@@ -485,11 +522,15 @@ def _in_place(name, f):
     return method
 
 
-_PLAIN = frozenset("clone equal allclose split chunk unbind size".split())
+_PLAIN = frozenset(["clone", "equal", "allclose", "split", "chunk", "unbind", "size"])
 for _name, _f in METHODS.items():
     if _name not in Tensor.__dict__ or _name.startswith("__"):
         setattr(Tensor, _name, _f)
-    if not _name.startswith("__") and _name not in _PLAIN and not hasattr(Tensor, _name + "_"):
+    if (
+        not _name.startswith("__")
+        and _name not in _PLAIN
+        and not hasattr(Tensor, _name + "_")
+    ):
         setattr(Tensor, _name + "_", _in_place(_name + "_", _f))
 
 
@@ -523,15 +564,29 @@ for _dunder in ("eq", "ne", "lt", "le", "gt", "ge", "neg", "abs"):
 Tensor.__pos__ = METHODS["positive"]
 if "bitwise_not" in METHODS:
     Tensor.__invert__ = METHODS["bitwise_not"]
-for _dtype in "half float double short int long bool bfloat16 cfloat cdouble".split():
-    _to = {"bool": "bool", "float": "float32", "int": "int32", "half": "float16", "long": "int64"}
-    _to = {**_to, "double": "float64", "short": "int16", "cfloat": "complex64", "cdouble": "complex128"}
 
-    def _convert(self, _d=_to.get(_dtype, _dtype)):
-        return self.to(dt.BY_NAME[_d])
 
-    _convert.__name__, _convert.__doc__ = _dtype, f"This tensor in dtype {_to.get(_dtype, _dtype)}."
-    setattr(Tensor, _dtype, _convert)
+def _converter(name, target):
+    def convert(self):
+        return self.to(dt.BY_NAME[target])
 
+    convert.__name__ = convert.__qualname__ = name
+    convert.__doc__ = f"This tensor in dtype {target}."
+    return convert
+
+
+for _name, _target in {
+    "bool": "bool",
+    "short": "int16",
+    "int": "int32",
+    "long": "int64",
+    "half": "float16",
+    "bfloat16": "bfloat16",
+    "float": "float32",
+    "double": "float64",
+    "cfloat": "complex64",
+    "cdouble": "complex128",
+}.items():
+    setattr(Tensor, _name, _converter(_name, _target))
 
 __all__ = ["Size", "Tensor", "device"]

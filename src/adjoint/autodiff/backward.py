@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..core.bind import Box, NUMPY, dtype_of, floor
+from ..core.bind import NUMPY, Box, dtype_of, floor
 from ..core.primitive import op
 from ..errors import GradError, show_site
 from .modes import anomalies, recording
@@ -43,7 +43,9 @@ def _leading_to(nodes, targets) -> set:
 class Sweep:
     """One reverse sweep. `targets` maps nodes to be captured; None accumulates into leaves."""
 
-    def __init__(self, roots, seeds, *, targets=None, retain=False, create=False, into=None):
+    def __init__(
+        self, roots, seeds, *, targets=None, retain=False, create=False, into=None
+    ):
         self.retain, self.create = retain, create
         self.targets, self.into = targets, into
         self.captured: dict = {}
@@ -102,7 +104,11 @@ class Sweep:
         gs = self._pull(node, g, need)
         alone = need.count(True) == 1 and node in self.owned
         for parent, gp in zip(parents, gs, strict=True):
-            if gp is not None and parent is not None and (useful is None or parent in useful):
+            if (
+                gp is not None
+                and parent is not None
+                and (useful is None or parent in useful)
+            ):
                 fresh = alone if gp is g else getattr(gp, "base", self) is None
                 self._give(parent, gp, fresh)
         if node.hooks:
@@ -130,7 +136,9 @@ class Sweep:
         try:
             gs = node.prim.vjp(g, y, xs, node.params, need)
         except NotImplementedError as error:
-            raise GradError(f"{node.prim.name} ({show_site(node.site)}): {error}") from error
+            raise GradError(
+                f"{node.prim.name} ({show_site(node.site)}): {error}"
+            ) from error
         if anomalies.get()[0]:
             _check_anomaly(node, gs, level)
         return gs
@@ -162,7 +170,9 @@ class Sweep:
             self.owned.add(node)
 
     def _arrive(self, node, g):
-        if self.targets is not None or (self.into is not None and node not in self.into):
+        if self.targets is not None or (
+            self.into is not None and node not in self.into
+        ):
             return
         tensor = node.tensor()
         if tensor is None:
@@ -220,7 +230,9 @@ def _boxed_output(node, y):
 
 def _node_hooks(node, g, gs):
     wrap = node.level.wrap
-    boxed = tuple(None if x is None else x if isinstance(x, Box) else wrap(x) for x in gs)
+    boxed = tuple(
+        None if x is None else x if isinstance(x, Box) else wrap(x) for x in gs
+    )
     gy = g if isinstance(g, Box) else wrap(g)
     for hook in tuple(node.hooks.values()):
         hook(boxed, (gy,))
@@ -242,7 +254,9 @@ def _check_anomaly(node, gs, level):
 # ---------------------------------------------------------------- what users call
 
 
-def backward(tensors, grad_tensors=None, retain_graph=None, create_graph=False, inputs=None):
+def backward(
+    tensors, grad_tensors=None, retain_graph=None, create_graph=False, inputs=None
+):
     """Accumulate the gradients of `tensors` into the `.grad` of the leaves.
 
     >>> import adjoint as ad
@@ -259,9 +273,13 @@ def backward(tensors, grad_tensors=None, retain_graph=None, create_graph=False, 
             raise GradError("backward: inputs must not be empty")
         into = {_node_of(x, i): x for i, x in enumerate(inputs)}
     retain = create_graph if retain_graph is None else retain_graph
-    leaves = None if into is None else {n: x for n, x in into.items() if type(n) is Leaf}
+    leaves = (
+        None if into is None else {n: x for n, x in into.items() if type(n) is Leaf}
+    )
     if into is not None and len(leaves) < len(into):
-        captured = Sweep(roots, seeds, targets=into, retain=retain, create=create_graph).run()
+        captured = Sweep(
+            roots, seeds, targets=into, retain=retain, create=create_graph
+        ).run()
         for node, g in captured.items():
             accumulate(into[node], g, create_graph, False)
         return
@@ -333,7 +351,9 @@ def _start(outputs, seeds, create):
     outputs = _tuple(outputs)
     seeds = (None,) * len(outputs) if seeds is None else _tuple(seeds)
     if len(seeds) != len(outputs):
-        raise GradError(f"got {len(outputs)} outputs and {len(seeds)} gradients for them")
+        raise GradError(
+            f"got {len(outputs)} outputs and {len(seeds)} gradients for them"
+        )
     nodes = []
     values = []
     for y, seed in zip(outputs, seeds, strict=True):
@@ -357,7 +377,9 @@ def _seed(y, seed, create):
                 hint="backward(gradient=...), or reduce the output, as with .sum()",
             )
         if dtype_of(y).kind == "c":
-            raise GradError("grad can be implicitly created only for real scalar outputs")
+            raise GradError(
+                "grad can be implicitly created only for real scalar outputs"
+            )
         seed = op.ones_like(y)
     elif tuple(seed.shape) != tuple(y.shape):
         raise GradError(
@@ -369,4 +391,3 @@ def _seed(y, seed, create):
     if create:
         return seed
     return seed.value if isinstance(seed, Box) and seed.level is y.level else seed
-

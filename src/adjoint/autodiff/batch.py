@@ -63,7 +63,9 @@ class Batch(Level):
         n = value.ndim
         order = [i for i in range(n) if i != d]
         order.insert(out_dim % n, d)
-        return value if order == list(range(n)) else op.permute(value, dims=tuple(order))
+        return (
+            value if order == list(range(n)) else op.permute(value, dims=tuple(order))
+        )
 
 
 def _mine(x, level) -> bool:

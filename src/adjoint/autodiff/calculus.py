@@ -60,7 +60,9 @@ def _vectorised(func, args, kwargs, argnum):
         full[argnum] = _unflat(v, shape)
         y = func(*full, **kwargs)
         if not isinstance(y, Box):
-            raise ShapeError(f"derivative: the function must return one Tensor, got {y!r}")
+            raise ShapeError(
+                f"derivative: the function must return one Tensor, got {y!r}"
+            )
         return _flat(y)
 
     return f

@@ -65,7 +65,12 @@ def gradcheck(
 
 
 def gradgradcheck(
-    func: Callable, inputs, grad_outputs=None, *, gen_non_contig_grad_outputs=False, **options
+    func: Callable,
+    inputs,
+    grad_outputs=None,
+    *,
+    gen_non_contig_grad_outputs=False,
+    **options,
 ) -> bool:
     """`gradcheck` of the gradient of `func`: its second derivatives.
 
@@ -83,7 +88,9 @@ def gradgradcheck(
         xs, gs = args[:count], args[count:]
         moving = [x for x in xs if isinstance(x, Box) and x.requires_grad]
         ys = [y for y in _outputs(func(*xs)) if y.requires_grad]
-        out = autograd_grad(ys, moving, list(gs[: len(ys)]), create_graph=True, allow_unused=True)
+        out = autograd_grad(
+            ys, moving, list(gs[: len(ys)]), create_graph=True, allow_unused=True
+        )
         return tuple(g for g in out if g is not None)
 
     seeds = [s.detach().requires_grad_() for s in seeds]
@@ -192,7 +199,9 @@ class _Check:
                     self._same(gx, same, nondet_tol, i)
                     x = self.inputs[i]
                     if check_dtypes and gx is not None and gx.dtype is not x.dtype:
-                        raise GradcheckError(f"gradcheck: gradient {i} is {gx.dtype}, not {x.dtype}")
+                        raise GradcheckError(
+                            f"gradcheck: gradient {i} is {gx.dtype}, not {x.dtype}"
+                        )
                     zero = np.zeros(x.numel(), dtype_of(x))
                     got[i].append(zero if gx is None else gx.detach().numpy().ravel())
                     want[i].append(self._wanted(i, o, g, 1.0))
@@ -211,7 +220,9 @@ class _Check:
         if a is None or b is None or a is b:
             return
         if np.abs(a.detach().numpy() - b.detach().numpy()).max(initial=0) > tol:
-            raise GradcheckError(f"gradcheck: the gradient of input {i} changes from run to run")
+            raise GradcheckError(
+                f"gradcheck: the gradient of input {i} changes from run to run"
+            )
 
     def undefined(self):
         """A None among several cotangents must act as zeros."""
@@ -220,11 +231,17 @@ class _Check:
         xs = [self.inputs[i] for i in self.moving]
         for o, y in enumerate(self.outputs):
             seed = _random_like(y)
-            zeros = [_zeros_like(z) if k != o else seed for k, z in enumerate(self.outputs)]
+            zeros = [
+                _zeros_like(z) if k != o else seed for k, z in enumerate(self.outputs)
+            ]
             alone = autograd_grad(y, xs, seed, retain_graph=True, allow_unused=True)
-            full = autograd_grad(self.outputs, xs, zeros, retain_graph=True, allow_unused=True)
+            full = autograd_grad(
+                self.outputs, xs, zeros, retain_graph=True, allow_unused=True
+            )
             for i, a, b in zip(self.moving, alone, full, strict=True):
-                a, b = (np.zeros(1) if g is None else g.detach().numpy() for g in (a, b))
+                a, b = (
+                    np.zeros(1) if g is None else g.detach().numpy() for g in (a, b)
+                )
                 if not np.allclose(a, b, rtol=self.rtol, atol=self.atol):
                     raise GradcheckError(
                         f"gradcheck: the gradient of input {i} changes when the other outputs "
@@ -239,7 +256,8 @@ class _Check:
             def pull(g, y=y, xs=xs):
                 found = autograd_grad(y, xs, g, retain_graph=True, allow_unused=True)
                 return tuple(
-                    _zeros_like(x) if gx is None else gx for x, gx in zip(xs, found, strict=True)
+                    _zeros_like(x) if gx is None else gx
+                    for x, gx in zip(xs, found, strict=True)
                 )
 
             together = vmap(pull)(BASE.wrap(rows))
@@ -247,7 +265,11 @@ class _Check:
                 alone = pull(BASE.wrap(rows[k]))
                 for i, a, b in zip(self.moving, together, alone, strict=True):
                     self._compare(
-                        "batched reverse", o, i, _row(a.numpy()[k]), _row(b.detach().numpy())
+                        "batched reverse",
+                        o,
+                        i,
+                        _row(a.numpy()[k]),
+                        _row(b.detach().numpy()),
                     )
 
     def forward(self):
@@ -285,7 +307,11 @@ class _Check:
                 alone = self._push(i, x, BASE.wrap(rows[k]))
                 for o, (a, b) in enumerate(zip(together, alone, strict=True)):
                     self._compare(
-                        "batched forward", o, i, _row(a.numpy()[k]), _row(b.detach().numpy())
+                        "batched forward",
+                        o,
+                        i,
+                        _row(a.numpy()[k]),
+                        _row(b.detach().numpy()),
                     )
 
 

@@ -91,15 +91,20 @@ def _check(x, new, name):
             hint="with no_grad(): ... where the update itself is not to be differentiated",
         )
     if x.inference and not inferring.get():
-        raise GradError(f"{name}: inplace update to inference tensor outside InferenceMode")
+        raise GradError(
+            f"{name}: inplace update to inference tensor outside InferenceMode"
+        )
     if isinstance(x.value, np.ndarray) and not x.value.flags.writeable:
         raise ShapeError(
-            f"{name}: this tensor is an expanded or read-only view of memory", hint="clone() it first"
+            f"{name}: this tensor is an expanded or read-only view of memory",
+            hint="clone() it first",
         )
     if new is None:
         return
     if broadcast(tuple(x.shape), tuple(new.shape), name=name) != tuple(x.shape):
-        raise ShapeError(f"{name}: a result of shape {tuple(new.shape)} does not fit {tuple(x.shape)}")
+        raise ShapeError(
+            f"{name}: a result of shape {tuple(new.shape)} does not fit {tuple(x.shape)}"
+        )
     if not np.can_cast(dtype_of(new), dtype_of(x), "same_kind") and _rank_falls(new, x):
         raise DtypeError(
             f"{name}: result type {dtype_of(new).name} can't be cast to the desired output type "

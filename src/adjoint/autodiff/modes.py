@@ -7,7 +7,9 @@ from contextvars import ContextVar
 
 recording: ContextVar[bool] = ContextVar("recording", default=True)
 inferring: ContextVar[bool] = ContextVar("inferring", default=False)
-anomalies: ContextVar[tuple[bool, bool]] = ContextVar("anomalies", default=(False, True))
+anomalies: ContextVar[tuple[bool, bool]] = ContextVar(
+    "anomalies", default=(False, True)
+)
 
 
 class Switch:

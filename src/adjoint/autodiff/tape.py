@@ -213,7 +213,9 @@ class Tape(Level):
     def _many(self, prim, args, params, parents, ys, track):
         outs = tuple(self.wrap(y) for y in ys)
         if track:
-            node = self.record(prim, args, params, parents, tuple(o.value for o in outs))
+            node = self.record(
+                prim, args, params, parents, tuple(o.value for o in outs)
+            )
             node.width = len(outs)
             for i, out in enumerate(outs):
                 if is_inexact(_dtype(out)):
@@ -327,9 +329,7 @@ def refresh(x):
 
 def adopt(x, new):
     """x stands for `new` from now on: its level, value and derivative."""
-    if not isinstance(new, Box):
-        new = x.level.wrap(new)
-    elif new.level.depth < x.level.depth:
+    if not isinstance(new, Box) or new.level.depth < x.level.depth:
         new = x.level.wrap(new)
     for name in ("level", "value", "node", "tangent", "batch_dim"):
         if name in new.__dict__:

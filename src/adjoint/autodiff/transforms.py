@@ -39,7 +39,9 @@ def _lowered(t, level):
 
 def _leaf(x, level, name):
     if not isinstance(x, Box):
-        raise ArgumentTypeError(f"{name}: differentiated arguments must be Tensors, got {x!r}")
+        raise ArgumentTypeError(
+            f"{name}: differentiated arguments must be Tensors, got {x!r}"
+        )
     if not is_inexact(dtype_of(x)):
         raise GradError(
             f"{name}: only floating and complex Tensors have derivatives, got {dtype_of(x).name}"
@@ -73,7 +75,9 @@ def _take_aux(result, has_aux, name):
     if not has_aux:
         return result, None
     if not (isinstance(result, tuple) and len(result) == 2):
-        raise ArgumentTypeError(f"{name}: with has_aux=True the function returns (output, aux)")
+        raise ArgumentTypeError(
+            f"{name}: with has_aux=True the function returns (output, aux)"
+        )
     return result
 
 
@@ -99,7 +103,9 @@ def vjp(func: Callable, *primals, has_aux: bool = False):
         given = cotangents[0] if len(cotangents) == 1 else cotangents
         seeds, same = tree.flatten(given)
         if same != out_shape and not (same.children == out_shape.children):
-            raise ArgumentError("vjp: the cotangents differ in structure from the output")
+            raise ArgumentError(
+                "vjp: the cotangents differ in structure from the output"
+            )
         for seed, out in zip(seeds, outputs, strict=True):
             if tuple(seed.shape) != tuple(out.shape):
                 raise GradError(
@@ -114,7 +120,9 @@ def _argnums(argnums, count, name):
     nums = argnums if isinstance(argnums, tuple) else (argnums,)
     for n in nums:
         if not isinstance(n, int) or not -count <= n < count:
-            raise ArgumentError(f"{name}: argnum {n} but the function was given {count} arguments")
+            raise ArgumentError(
+                f"{name}: argnum {n} but the function was given {count} arguments"
+            )
     return tuple(n % count for n in nums)
 
 
@@ -146,7 +154,11 @@ def value_and_grad(func: Callable, argnums=0, has_aux: bool = False) -> Callable
         if not isinstance(y, Box) or math.prod(y.shape) != 1:
             raise GradError(
                 "grad: the function must return a scalar tensor, got "
-                + (f"shape {tuple(y.shape)}" if isinstance(y, Box) else repr(type(y).__name__)),
+                + (
+                    f"shape {tuple(y.shape)}"
+                    if isinstance(y, Box)
+                    else repr(type(y).__name__)
+                ),
                 hint="reduce it, as with .sum(), or use jacrev, jacfwd or vjp",
             )
         grads = pull(op.ones_like(y))
@@ -175,7 +187,9 @@ def grad(func: Callable, argnums=0, has_aux: bool = False) -> Callable:
     return wrapped
 
 
-def jvp(func: Callable, primals, tangents, *, strict: bool = False, has_aux: bool = False):
+def jvp(
+    func: Callable, primals, tangents, *, strict: bool = False, has_aux: bool = False
+):
     """func(*primals) and its derivative along the tangents.
 
     >>> from adjoint.func import jvp
@@ -197,7 +211,9 @@ def _dual(x, t, level):
         raise GradError(
             f"jvp: a primal has shape {tuple(x.shape)}, its tangent {tuple(t.shape)}"
         )
-    return level.dual(x, t if dtype_of(t) == dtype_of(x) else op.cast(t, dtype=dtype_of(x)))
+    return level.dual(
+        x, t if dtype_of(t) == dtype_of(x) else op.cast(t, dtype=dtype_of(x))
+    )
 
 
 def _tangent(y, level):
@@ -233,15 +249,19 @@ def linearize(func: Callable, *primals):
 
 def _dims_of(dims, values, name):
     """`dims`, which may stop at a subtree, for every leaf of `values`."""
-    leaves, shape = tree.flatten(values)
+    leaves, _ = tree.flatten(values)
     if dims is None or isinstance(dims, int):
         return [dims] * len(leaves)
     if not isinstance(values, type(dims)) and not isinstance(dims, (tuple, list)):
-        raise ArgumentError(f"vmap: {name} {dims!r} does not fit the structure of {values!r}")
+        raise ArgumentError(
+            f"vmap: {name} {dims!r} does not fit the structure of {values!r}"
+        )
     parts = list(values.values()) if isinstance(values, dict) else list(values)
     given = list(dims.values()) if isinstance(dims, dict) else list(dims)
     if len(parts) != len(given):
-        raise ArgumentError(f"vmap: {name} has {len(given)} entries for {len(parts)} values")
+        raise ArgumentError(
+            f"vmap: {name} has {len(given)} entries for {len(parts)} values"
+        )
     return [d for g, p in zip(given, parts, strict=True) for d in _dims_of(g, p, name)]
 
 
@@ -250,14 +270,20 @@ def _size(leaves, dims):
     for x, d in zip(leaves, dims, strict=True):
         if d is not None:
             if not isinstance(x, Box):
-                raise ArgumentError(f"vmap: in_dims is {d} for {x!r}, which is not a Tensor")
+                raise ArgumentError(
+                    f"vmap: in_dims is {d} for {x!r}, which is not a Tensor"
+                )
             if x.ndim == 0:
                 raise ArgumentError("vmap: a 0-d Tensor has no dim to map over")
             sizes.add(x.shape[norm_dim(d, x.ndim, "in_dims")])
     if not sizes:
-        raise ArgumentError("vmap: at least one input must have a dim to map over (in_dims)")
+        raise ArgumentError(
+            "vmap: at least one input must have a dim to map over (in_dims)"
+        )
     if len(sizes) > 1:
-        raise ArgumentError(f"vmap: the mapped dims must have one size, got {sorted(sizes)}")
+        raise ArgumentError(
+            f"vmap: the mapped dims must have one size, got {sorted(sizes)}"
+        )
     return sizes.pop()
 
 
@@ -276,14 +302,18 @@ def vmap(
     tensor([3., 3., 3.])
     """
     if randomness not in ("error", "different", "same"):
-        raise ArgumentError(f"vmap: randomness must be error, different or same, got {randomness!r}")
+        raise ArgumentError(
+            f"vmap: randomness must be error, different or same, got {randomness!r}"
+        )
 
     @functools.wraps(func)
     def wrapped(*args, **kwargs):
         leaves, shape = tree.flatten(args)
         dims = _dims_of(in_dims, args, "in_dims")
         size = _size(leaves, dims)
-        run = functools.partial(_vmapped, func, shape, dims, out_dims, randomness, kwargs)
+        run = functools.partial(
+            _vmapped, func, shape, dims, out_dims, randomness, kwargs
+        )
         if chunk_size is None or size <= chunk_size:
             return run(size, leaves)
         pieces = [
@@ -293,7 +323,9 @@ def vmap(
         flat = [tree.flatten(p) for p in pieces]
         ds = _dims_of(out_dims, pieces[0], "out_dims")
         columns = zip(*(f[0] for f in flat), strict=True)
-        joined = [op.cat(*c, dim=d % c[0].ndim) for c, d in zip(columns, ds, strict=True)]
+        joined = [
+            op.cat(*c, dim=d % c[0].ndim) for c, d in zip(columns, ds, strict=True)
+        ]
         return tree.unflatten(flat[0][1], joined)
 
     return wrapped
@@ -321,7 +353,9 @@ def _vmapped(func, shape, dims, out_dims, randomness, kwargs, size, leaves):
         outputs, out_shape = tree.flatten(result)
         for y in outputs:
             if not isinstance(y, Box):
-                raise ArgumentTypeError(f"vmap: the function must return Tensors, got {y!r}")
+                raise ArgumentTypeError(
+                    f"vmap: the function must return Tensors, got {y!r}"
+                )
             y.sync()
         ds = _dims_of(out_dims, result, "out_dims")
         done = [level.unwrap(y, d) for y, d in zip(outputs, ds, strict=True)]
@@ -365,7 +399,9 @@ def _chosen(argnums, args):
     return nums, tuple(args[n] for n in nums)
 
 
-def jacrev(func: Callable, argnums=0, *, has_aux: bool = False, chunk_size=None) -> Callable:
+def jacrev(
+    func: Callable, argnums=0, *, has_aux: bool = False, chunk_size=None
+) -> Callable:
     """x -> Jacobian by reverse mode: a row of outputs at a time, all rows at once.
 
     >>> from adjoint.func import jacrev
@@ -395,7 +431,12 @@ def jacrev(func: Callable, argnums=0, *, has_aux: bool = False, chunk_size=None)
 
 
 def jacfwd(
-    func: Callable, argnums=0, has_aux: bool = False, *, randomness: str = "error", chunk_size=None
+    func: Callable,
+    argnums=0,
+    has_aux: bool = False,
+    *,
+    randomness: str = "error",
+    chunk_size=None,
 ) -> Callable:
     """x -> Jacobian by forward mode: a column of inputs at a time, all columns at once.
 
@@ -417,7 +458,9 @@ def jacfwd(
             kept.append(done[2] if has_aux else None)
             return done[1]
 
-        columns = vmap(push, randomness=randomness, chunk_size=chunk_size)(*_basis(leaves))
+        columns = vmap(push, randomness=randomness, chunk_size=chunk_size)(
+            *_basis(leaves)
+        )
         flat, out_shape = tree.flatten(columns)
         blocks = [
             tree.unflatten(in_shape, _split_rows(x, leaves, first=False)) for x in flat

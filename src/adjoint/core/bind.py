@@ -34,7 +34,10 @@ class Level:
 class Box:
     """A value with the level that looks after it; `value` is what lies one level below."""
 
-    level: Level
+    level: (
+        Level  # the class's own is the base tape, which wraps what has no other level
+    )
+    face: type  # the class that levels make their values of: Tensor
     __array_ufunc__ = None  # ndarray * box asks the box
 
 

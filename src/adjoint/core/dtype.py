@@ -25,7 +25,7 @@ class DType:
     (adjoint.float32, 4, True)
     """
 
-    __slots__ = ("np", "name", "rank")
+    __slots__ = ("name", "np", "rank")
 
     def __init__(self, dtype: np.dtype, rank: int):
         self.np, self.name, self.rank = dtype, dtype.name, rank
@@ -50,14 +50,28 @@ class DType:
 
 # Rank is the category of PyTorch's promotion: bool < integer < floating < complex.
 _RANKS = {"b": 0, "u": 1, "i": 1, "f": 2, "V": 2, "c": 3}
-_NAMES = "bool uint8 int8 int16 int32 int64 float16 float32 float64 complex64 complex128"
-_TABLE = {np.dtype(n): DType(np.dtype(n), _RANKS[np.dtype(n).kind]) for n in _NAMES.split()}
+_NAMES = (
+    "bool uint8 int8 int16 int32 int64 float16 float32 float64 complex64 complex128"
+)
+_TABLE = {
+    np.dtype(n): DType(np.dtype(n), _RANKS[np.dtype(n).kind]) for n in _NAMES.split()
+}
 if _bfloat16 is not None:
     _TABLE[_bfloat16] = DType(_bfloat16, 2)
 
-bool_, uint8, int8, int16, int32, int64, float16, float32, float64, complex64, complex128 = (
-    _TABLE[np.dtype(n)] for n in _NAMES.split()
-)
+(
+    bool_,
+    uint8,
+    int8,
+    int16,
+    int32,
+    int64,
+    float16,
+    float32,
+    float64,
+    complex64,
+    complex128,
+) = (_TABLE[np.dtype(n)] for n in _NAMES.split())
 bfloat16 = _TABLE.get(_bfloat16)
 half, float_, double, short, int_, long = float16, float32, float64, int16, int32, int64
 cfloat, cdouble = complex64, complex128

@@ -190,13 +190,17 @@ class Elementwise(Primitive, abstract=True):
     family = "elementwise"
     out: ClassVar[str] = "same"  # dtype of the result: same, bool, real
     inexact: ClassVar[bool] = False  # integers become the default floating dtype first
-    singular: ClassVar[bool] = False  # a partial may be infinite: zero times it stays zero
+    singular: ClassVar[bool] = (
+        False  # a partial may be infinite: zero times it stays zero
+    )
     decides: ClassVar[int] = 0  # the input whose dtype the result has
     takes: ClassVar[str] = "buifc"  # kinds of dtype it is defined for
 
-    _static = Primitive._static | {f"dx{i or ''}" for i in range(5)} | {
-        f"pull{i or ''}" for i in range(5)
-    }
+    _static = (
+        Primitive._static
+        | {f"dx{i or ''}" for i in range(5)}
+        | {f"pull{i or ''}" for i in range(5)}
+    )
 
     def prepare(self):
         self.nin = _count_inputs(self.eager)
@@ -204,7 +208,8 @@ class Elementwise(Primitive, abstract=True):
         rules = [getattr(self, f"d{n}", None) for n in names]
         pulls = [getattr(self, n.replace("x", "pull"), None) for n in names]
         self._readers = [
-            [_Rule(f, names) for f in pair if f] for pair in zip(rules, pulls, strict=True)
+            [_Rule(f, names) for f in pair if f]
+            for pair in zip(rules, pulls, strict=True)
         ]
         self.rules = [f and _Rule(f, names).call for f in rules]
         self.pulls = [f and _Rule(f, names).call for f in pulls]
@@ -297,15 +302,17 @@ def _caller(f, names, inputs):
     if len(names) == 1 and names[0] in inputs:
         i = inputs.index(names[0])
         return lambda t, y, xs, params: f(t, xs[i])
-    pick = [
-        (lambda y, xs, p: y)
-        if n == "y"
-        else (lambda y, xs, p, i=inputs.index(n): xs[i])
-        if n in inputs
-        else (lambda y, xs, p, n=n: p[n])
-        for n in names
-    ]
+    pick = [_getter(n, inputs) for n in names]
     return lambda t, y, xs, params: f(t, *(get(y, xs, params) for get in pick))
+
+
+def _getter(name, inputs):
+    if name == "y":
+        return lambda y, xs, params: y
+    if name in inputs:
+        i = inputs.index(name)
+        return lambda y, xs, params: xs[i]
+    return lambda y, xs, params: params[name]
 
 
 def _count_inputs(f) -> int:
@@ -347,14 +354,17 @@ class Linear(Primitive, abstract=True):
 
     def jvp(self, ts, y, xs, params):
         if self.joint:
-            zeros = (op.zeros_like(x) if t is None else t for t, x in zip(ts, xs, strict=True))
+            zeros = (
+                op.zeros_like(x) if t is None else t
+                for t, x in zip(ts, xs, strict=True)
+            )
             return bind(self, *zeros, **params)
         return None if ts[0] is None else bind(self, ts[0], *xs[1:], **params)
 
     def batch(self, size, xs, dims, params):
-        if self.batched is None or any(d is not None for d in dims[not self.joint :]):
-            if not (self.joint and self.batched):
-                return super().batch(size, xs, dims, params)
+        others = () if self.joint else dims[1:]
+        if self.batched is None or any(d is not None for d in others):
+            return super().batch(size, xs, dims, params)
         if self.joint:
             xs = [with_batch(x, d, size) for x, d in zip(xs, dims, strict=True)]
             return self.batched(*xs, **params), 0

@@ -72,7 +72,9 @@ def norm_dims(dim, ndim: int, name: str = "dim") -> tuple[int, ...]:
     return out
 
 
-def reduced(shape: Sequence[int], dims: Sequence[int], keepdim: bool) -> tuple[int, ...]:
+def reduced(
+    shape: Sequence[int], dims: Sequence[int], keepdim: bool
+) -> tuple[int, ...]:
     """The shape after reducing `dims`.
 
     >>> reduced((2, 3), (1,), keepdim=True)
@@ -90,5 +92,7 @@ def sum_dims(shape: Sequence[int], target: Sequence[int]) -> tuple[int, ...]:
     (0, 2)
     """
     lead = len(shape) - len(target)
-    stretched = (i + lead for i, n in enumerate(target) if n == 1 and shape[i + lead] != 1)
+    stretched = (
+        i + lead for i, n in enumerate(target) if n == 1 and shape[i + lead] != 1
+    )
     return (*range(lead), *stretched)

@@ -30,7 +30,10 @@ def _count(tree: TreeDef) -> int:
 _NODES: dict[type, tuple[Callable, Callable]] = {
     tuple: (lambda t: (t, None), lambda _, xs: tuple(xs)),
     list: (lambda t: (t, None), lambda _, xs: list(xs)),
-    dict: (lambda t: (t.values(), tuple(t)), lambda ks, xs: dict(zip(ks, xs, strict=True))),
+    dict: (
+        lambda t: (t.values(), tuple(t)),
+        lambda ks, xs: dict(zip(ks, xs, strict=True)),
+    ),
     OrderedDict: (
         lambda t: (t.values(), tuple(t)),
         lambda ks, xs: OrderedDict(zip(ks, xs, strict=True)),

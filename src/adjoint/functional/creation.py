@@ -10,7 +10,7 @@ from ..core import dtype as dt
 from ..core.bind import Box, dtype_of
 from ..core.primitive import op
 from ..errors import ArgumentError, ArgumentTypeError, DtypeError
-from .face import FUNCTIONS, function, np_dtype, need_tensor, only_method, wrap
+from .face import FUNCTIONS, function, need_tensor, np_dtype, only_method, wrap
 from .shapes import sizes
 
 
@@ -23,7 +23,9 @@ def finish(value, requires_grad=False):
 def need_cpu(device) -> None:
     """Only the CPU is here."""
     if device is not None and str(device).split(":")[0] != "cpu":
-        raise ArgumentError(f"device {str(device)!r} is not available: this build computes on 'cpu'")
+        raise ArgumentError(
+            f"device {str(device)!r} is not available: this build computes on 'cpu'"
+        )
 
 
 def array_of(data, dtype=None) -> np.ndarray:
@@ -36,7 +38,9 @@ def array_of(data, dtype=None) -> np.ndarray:
     try:
         value = np.array(data, dtype=dtype)
     except (ValueError, TypeError, OverflowError) as error:
-        raise ArgumentError(f"tensor(): {error}", hint="rows must have equal lengths and hold numbers") from None
+        raise ArgumentError(
+            f"tensor(): {error}", hint="rows must have equal lengths and hold numbers"
+        ) from None
     if dtype is None and not given:
         if value.dtype.kind == "f":
             value = value.astype(dt.get_default_dtype().np)
@@ -79,11 +83,11 @@ def as_tensor(data, dtype=None, device=None):
     need_cpu(device)
     if isinstance(data, Box):
         return data if dtype is None else op.cast(data, dtype=np_dtype(dtype))
-    if isinstance(data, np.ndarray) and (dtype is None or data.dtype == np_dtype(dtype)):
+    if isinstance(data, np.ndarray) and (
+        dtype is None or data.dtype == np_dtype(dtype)
+    ):
         return from_numpy(data)
     return tensor(data, dtype=dtype)
-
-
 
 
 @function
@@ -95,7 +99,9 @@ def from_numpy(ndarray):
     tensor([1., 2.], dtype=adjoint.float64)
     """
     if not isinstance(ndarray, np.ndarray):
-        raise ArgumentTypeError(f"from_numpy: expected np.ndarray, got {type(ndarray).__name__}")
+        raise ArgumentTypeError(
+            f"from_numpy: expected np.ndarray, got {type(ndarray).__name__}"
+        )
     if ndarray.dtype not in dt._TABLE:
         raise DtypeError(f"from_numpy: no tensor dtype for {ndarray.dtype}")
     return wrap(ndarray.view(np.ndarray))
@@ -114,7 +120,11 @@ def _filled(name, value, docs):
 
 zeros = _filled("zeros", 0, "Zeros of a shape.\n\n>>> zeros(2)\ntensor([0., 0.])")
 ones = _filled("ones", 1, "Ones of a shape.\n\n>>> ones(2)\ntensor([1., 1.])")
-empty = _filled("empty", 0, "Room of a shape; its content is not to be relied on.\n\n>>> empty(2).shape\nadjoint.Size([2])")
+empty = _filled(
+    "empty",
+    0,
+    "Room of a shape; its content is not to be relied on.\n\n>>> empty(2).shape\nadjoint.Size([2])",
+)
 
 
 @function
@@ -127,7 +137,10 @@ def full(size, fill_value, *, dtype=None, device=None, requires_grad=False):
     need_cpu(device)
     fill = fill_value.item() if isinstance(fill_value, Box) else fill_value
     d = np_dtype(dtype) or dt.weak(type(fill), None)
-    return finish(np.full(sizes((size,) if isinstance(size, (tuple, list)) else (size,)), fill, d), requires_grad)
+    return finish(
+        np.full(sizes((size,)), fill, d),
+        requires_grad,
+    )
 
 
 def _like(name, value, docs):
@@ -144,9 +157,21 @@ def _like(name, value, docs):
     return function(f)
 
 
-zeros_like = _like("zeros_like", 0, "Zeros like `input`.\n\n>>> zeros_like(tensor([1, 2]))\ntensor([0, 0])")
-ones_like = _like("ones_like", 1, "Ones like `input`.\n\n>>> ones_like(tensor([1, 2]))\ntensor([1, 1])")
-empty_like = _like("empty_like", 0, "Room like `input`.\n\n>>> empty_like(tensor([1, 2])).shape\nadjoint.Size([2])")
+zeros_like = _like(
+    "zeros_like",
+    0,
+    "Zeros like `input`.\n\n>>> zeros_like(tensor([1, 2]))\ntensor([0, 0])",
+)
+ones_like = _like(
+    "ones_like",
+    1,
+    "Ones like `input`.\n\n>>> ones_like(tensor([1, 2]))\ntensor([1, 1])",
+)
+empty_like = _like(
+    "empty_like",
+    0,
+    "Room like `input`.\n\n>>> empty_like(tensor([1, 2])).shape\nadjoint.Size([2])",
+)
 
 
 @function
@@ -157,7 +182,13 @@ def full_like(input, fill_value, *, dtype=None, device=None, requires_grad=False
     tensor([7., 7.])
     """
     x = need_tensor(input, "full_like")
-    return full(tuple(x.shape), fill_value, dtype=dtype or dtype_of(x), device=device, requires_grad=requires_grad)
+    return full(
+        tuple(x.shape),
+        fill_value,
+        dtype=dtype or dtype_of(x),
+        device=device,
+        requires_grad=requires_grad,
+    )
 
 
 @function
@@ -168,13 +199,17 @@ def arange(start, end=None, step=1, *, dtype=None, device=None, requires_grad=Fa
     (tensor([0, 1, 2]), tensor([0.0000, 0.5000]))
     """
     need_cpu(device)
-    start, end, step = (v.item() if isinstance(v, Box) else v for v in (start, end, step))
+    start, end, step = (
+        v.item() if isinstance(v, Box) else v for v in (start, end, step)
+    )
     if end is None:
         start, end = 0, start
     if step == 0:
         raise ArgumentError("arange: step must be nonzero")
     if (end - start) * step < 0:
-        raise ArgumentError(f"arange: upper bound and lower bound inconsistent with step sign: {start}, {end}, {step}")
+        raise ArgumentError(
+            f"arange: upper bound and lower bound inconsistent with step sign: {start}, {end}, {step}"
+        )
     whole = builtins_all_int(start, end, step)
     d = np_dtype(dtype) or (np.dtype("int64") if whole else dt.get_default_dtype().np)
     count = math.ceil((end - start) / step)
@@ -195,13 +230,17 @@ def linspace(start, end, steps, *, dtype=None, device=None, requires_grad=False)
     """
     need_cpu(device)
     if steps < 0:
-        raise ArgumentError(f"linspace: number of steps must be non-negative, got {steps}")
+        raise ArgumentError(
+            f"linspace: number of steps must be non-negative, got {steps}"
+        )
     d = np_dtype(dtype) or dt.get_default_dtype().np
     return finish(np.linspace(start, end, steps).astype(d), requires_grad)
 
 
 @function
-def logspace(start, end, steps, base=10.0, *, dtype=None, device=None, requires_grad=False):
+def logspace(
+    start, end, steps, base=10.0, *, dtype=None, device=None, requires_grad=False
+):
     """`steps` numbers from base^start to base^end, evenly in the exponent.
 
     >>> logspace(0, 2, 3)
@@ -221,7 +260,9 @@ def eye(n, m=None, *, dtype=None, device=None, requires_grad=False):
             [0., 1.]])
     """
     need_cpu(device)
-    return finish(np.eye(n, m, dtype=np_dtype(dtype) or dt.get_default_dtype().np), requires_grad)
+    return finish(
+        np.eye(n, m, dtype=np_dtype(dtype) or dt.get_default_dtype().np), requires_grad
+    )
 
 
 @function
@@ -247,7 +288,12 @@ def polar(abs, angle):
 
 def _new(name, make):
     def f(self, *size, dtype=None, device=None, requires_grad=False):
-        return make(*size, dtype=dtype or dtype_of(self), device=device, requires_grad=requires_grad)
+        return make(
+            *size,
+            dtype=dtype or dtype_of(self),
+            device=device,
+            requires_grad=requires_grad,
+        )
 
     f.__name__ = f.__qualname__ = name
     f.__doc__ = f"`{name[4:]}` with this tensor's dtype."
@@ -262,7 +308,9 @@ _new("new_empty", empty)
 @only_method
 def new_full(self, size, fill_value, *, dtype=None, device=None, requires_grad=False):
     """`full` with this tensor's dtype."""
-    return full(size, fill_value, dtype=dtype or dtype_of(self), requires_grad=requires_grad)
+    return full(
+        size, fill_value, dtype=dtype or dtype_of(self), requires_grad=requires_grad
+    )
 
 
 @only_method

@@ -8,8 +8,19 @@ from ..core.bind import Box, bind, dtype_of
 from ..core.dtype import to_inexact
 from ..core.primitive import Elementwise, op
 from ..errors import ArgumentError, DtypeError
-from .face import FUNCTIONS, METHODS, alias, cast, function, inexact, lift, method, need_tensor
-from .face import only_method, promote
+from .face import (
+    FUNCTIONS,
+    METHODS,
+    alias,
+    cast,
+    function,
+    inexact,
+    lift,
+    method,
+    need_tensor,
+    only_method,
+    promote,
+)
 
 _HIDDEN = frozenset({"guard", "pow_scalar", "pow", "where", "round", "div"})
 _KINDS = {"f": "fV"}
@@ -148,13 +159,17 @@ def div(input, other, *, rounding_mode=None, out=None):
         a, b = promote("div", input, other)
         y = op.trunc(op.div(a, b)) if dtype_of(a).kind == "f" else _trunc_ints(a, b)
     else:
-        raise ArgumentError(f"div: rounding_mode must be None, 'trunc' or 'floor', got {rounding_mode!r}")
+        raise ArgumentError(
+            f"div: rounding_mode must be None, 'trunc' or 'floor', got {rounding_mode!r}"
+        )
     return y if out is None else out.copy_(y)
 
 
 def _trunc_ints(a, b):
     quotient = op.floor_divide(a, b)
-    inexact_down = op.logical_and(op.ne(op.remainder(a, b), _zero(a)), op.lt(quotient, _zero(a)))
+    inexact_down = op.logical_and(
+        op.ne(op.remainder(a, b), _zero(a)), op.lt(quotient, _zero(a))
+    )
     return op.add(quotient, op.cast(inexact_down, dtype=dtype_of(quotient)))
 
 
@@ -179,7 +194,9 @@ def pow(input, exponent, *, out=None):
         d = dtype_of(input)
         if d.kind in "fVc" or (isinstance(exponent, int) and d.kind in "iu"):
             if d.kind in "iu" and exponent < 0:
-                raise ArgumentError("Integers to negative integer powers are not allowed")
+                raise ArgumentError(
+                    "Integers to negative integer powers are not allowed"
+                )
             y = op.pow_scalar(input, exponent=exponent)
             return y if out is None else out.copy_(y)
     y = op.pow(*promote("pow", input, exponent))
@@ -194,7 +211,10 @@ def float_power(input, exponent):
     tensor([4.], dtype=adjoint.float64)
     """
     double = np.dtype("float64")
-    wide = [x if not isinstance(x, Box) or dtype_of(x).kind == "c" else cast(x, double) for x in (input, exponent)]
+    wide = [
+        x if not isinstance(x, Box) or dtype_of(x).kind == "c" else cast(x, double)
+        for x in (input, exponent)
+    ]
     return pow(*wide)
 
 
@@ -220,7 +240,9 @@ def where(condition, input=None, other=None):
     if input is None and other is None:
         return FUNCTIONS["nonzero"](condition, as_tuple=True)
     if dtype_of(condition).kind != "b":
-        raise DtypeError(f"where: the condition must be bool, got {dtype_of(condition).name}")
+        raise DtypeError(
+            f"where: the condition must be bool, got {dtype_of(condition).name}"
+        )
     a, b = promote("where", input, other)
     return op.where(condition, a, b)
 
@@ -356,8 +378,12 @@ def isclose(input, other, rtol=1e-05, atol=1e-08, equal_nan=False):
     tensor([ True, False])
     """
     a, b = promote("isclose", input, other)
-    close = FUNCTIONS["le"](FUNCTIONS["abs"](_sub(a, b)), add(_mul(FUNCTIONS["abs"](b), rtol), atol))
-    close = FUNCTIONS["logical_or"](FUNCTIONS["eq"](a, b), FUNCTIONS["logical_and"](close, op.isfinite(b)))
+    close = FUNCTIONS["le"](
+        FUNCTIONS["abs"](_sub(a, b)), add(_mul(FUNCTIONS["abs"](b), rtol), atol)
+    )
+    close = FUNCTIONS["logical_or"](
+        FUNCTIONS["eq"](a, b), FUNCTIONS["logical_and"](close, op.isfinite(b))
+    )
     if equal_nan:
         close = FUNCTIONS["logical_or"](close, op.logical_and(op.isnan(a), op.isnan(b)))
     return close

@@ -47,7 +47,12 @@ class Operation:
     __slots__ = ("inputs", "origin", "outputs", "params", "path", "prim", "site")
 
     def __init__(self, prim, inputs, params, outputs, site=None, origin=(), path=""):
-        self.prim, self.inputs, self.params, self.outputs = prim, inputs, params, outputs
+        self.prim, self.inputs, self.params, self.outputs = (
+            prim,
+            inputs,
+            params,
+            outputs,
+        )
         self.site, self.origin, self.path = site, origin, path
 
     def where(self) -> tuple[str, int, str]:
@@ -99,7 +104,9 @@ class Graph:
             self.consts.append(found)
         return found
 
-    def add(self, prim: Primitive, inputs, params, site=None, origin=(), path="") -> tuple:
+    def add(
+        self, prim: Primitive, inputs, params, site=None, origin=(), path=""
+    ) -> tuple:
         """Results of one operation: new, or those of an equal one already here."""
         key = (prim, tuple(map(id, inputs)), _frozen(params))
         found = self._known.get(key)
@@ -140,7 +147,9 @@ class Graph:
             env[var] = x
         for o in self.operations:
             y = bind(o.prim, *(env[v] for v in o.inputs), **o.params)
-            for var, value in zip(o.outputs, y if o.prim.outputs != 1 else (y,), strict=True):
+            for var, value in zip(
+                o.outputs, y if o.prim.outputs != 1 else (y,), strict=True
+            ):
                 env[var] = value
         return env
 
@@ -152,16 +161,22 @@ class Graph:
         for o in self.operations:
             for v in o.inputs:
                 if known.get(v.name) is not v:
-                    raise ArgumentError(f"{self.name}: {o!r} reads {v.name} before it is assigned")
+                    raise ArgumentError(
+                        f"{self.name}: {o!r} reads {v.name} before it is assigned"
+                    )
             specs = o.prim.infer(*(v.spec for v in o.inputs), **o.params)
             specs = (specs,) if isinstance(specs, Spec) else tuple(specs)
             for v, spec in zip(o.outputs, specs, strict=True):
                 if v.spec != spec:
-                    raise ShapeError(f"{self.name}: {o!r} is declared {v.spec}, its rule gives {spec}")
+                    raise ShapeError(
+                        f"{self.name}: {o!r} is declared {v.spec}, its rule gives {spec}"
+                    )
                 _declare(known, v, self.name)
         for v in self.outputs:
             if known.get(v.name) is not v:
-                raise ArgumentError(f"{self.name}: returns {v.name}, which is never assigned")
+                raise ArgumentError(
+                    f"{self.name}: returns {v.name}, which is never assigned"
+                )
 
     def without_dead(self) -> Graph:
         """The same program without what no output needs, renumbered."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..autodiff.tape import BASE
 from ..core import tree
 from ..core.bind import NUMPY, Box, floor
 from ..core.dtype import is_inexact
@@ -22,7 +21,10 @@ class Program:
     def __call__(self, *args):
         """Run it; differentiable and batchable like the function it was traced from."""
         leaves = tree.flatten(args)[0]
-        ys = [y if isinstance(y, Box) else BASE.wrap(y) for y in self.graph.run(leaves)]
+        ys = [
+            y if isinstance(y, Box) else Box.level.wrap(y)
+            for y in self.graph.run(leaves)
+        ]
         return tree.unflatten(self.out_tree, ys) if self.out_tree else tuple(ys)
 
     def __repr__(self):
@@ -42,7 +44,9 @@ class Program:
         """For each operation the user's line."""
         return [show_site(o.site) for o in self.graph.operations]
 
-    def show(self, *args, values=False, partials=False, reverse=False, lines=False) -> str:
+    def show(
+        self, *args, values=False, partials=False, reverse=False, lines=False
+    ) -> str:
         """The program with, as asked, its values, local partials and reverse program.
 
         >>> f = trace(lambda x: x ** 2 * 3)(tensor(2.))
@@ -59,15 +63,22 @@ class Program:
         """
         if (values or partials or reverse) and not args:
             raise ArgumentError("show: values, partials and reverse need the arguments")
-        run = Run(self.graph, [_array(x) for x in tree.flatten(args)[0]]) if args else None
+        run = (
+            Run(self.graph, [_array(x) for x in tree.flatten(args)[0]])
+            if args
+            else None
+        )
         return text.annotated(self.graph, run, values, partials, reverse, lines)
 
     def adjoints(self, *args, seed=None) -> dict:
         """Each variable's name with its value and its adjoint ∂y/∂variable.
 
         >>> f = trace(lambda x: x ** 2 * 3)(tensor(2.))
-        >>> {name: float(a) for name, (_, a) in f.adjoints(tensor(2.)).items()}
-        {'x': 12.0, 'z1': 3.0, 'z2': 1.0}
+        >>> for name, (value, adjoint) in f.adjoints(tensor(2.)).items():
+        ...     print(name, value, adjoint)
+        x 2.0 12.0
+        z1 4.0 3.0
+        z2 12.0 1.0
         """
         run = Run(self.graph, [_array(x) for x in tree.flatten(args)[0]])
         run.backward(seed)
@@ -99,7 +110,9 @@ class Run:
         """Accumulate adjoints in the order in which the reverse program runs."""
         (y, *rest) = self.graph.outputs
         if rest or isinstance(y, Const):
-            raise ArgumentError("the reverse program needs one output that depends on an input")
+            raise ArgumentError(
+                "the reverse program needs one output that depends on an input"
+            )
         value = np.asarray(self.env[y])
         self.adjoint = {y: np.ones_like(value) if seed is None else np.asarray(seed)}
         self.steps = []
@@ -115,7 +128,9 @@ class Run:
         ys = tuple(self.env[v] for v in o.outputs)
         xs = [self.env[v] for v in o.inputs]
         with np.errstate(all="ignore"):
-            gs = o.prim.vjp(given[0] if one else given, ys[0] if one else ys, xs, o.params, need)
+            gs = o.prim.vjp(
+                given[0] if one else given, ys[0] if one else ys, xs, o.params, need
+            )
         for i, (v, g) in enumerate(zip(o.inputs, gs, strict=True)):
             if g is None or not need[i]:
                 continue

@@ -12,7 +12,7 @@ from ..core.primitive import Primitive, op
 from ..core.shape import Spec
 from ..errors import ArgumentError, show_site
 from .graph import Const, Graph, Operation, Var
-from .tracer import Tracer, TraceLevel
+from .tracer import TraceLevel, Tracer
 
 # ---------------------------------------------------------------- for people
 
@@ -41,7 +41,7 @@ def _assign(o: Operation) -> str:
 def number(x) -> str:
     """A number as a person would write it."""
     x = x.item() if hasattr(x, "item") else x
-    if isinstance(x, bool) or isinstance(x, int):
+    if isinstance(x, (bool, int)):
         return str(x)
     if isinstance(x, complex):
         return f"{x:.6g}"
@@ -110,7 +110,12 @@ def _reverse_rows(graph, run, values):
     run.backward()
     rows = [("reverse:", ""), (f"  ð{graph.outputs[0].name} = 1", "")]
     for o, i, v, g in run.steps:
-        rows.append((f"  ð{v.name} += {cotangent_rule(o, i)}", f"= {short(g)}" if values else ""))
+        rows.append(
+            (
+                f"  ð{v.name} += {cotangent_rule(o, i)}",
+                f"= {short(g)}" if values else "",
+            )
+        )
     return rows
 
 
@@ -127,7 +132,9 @@ def cotangent_rule(o: Operation, i: int) -> str:
     try:
         one = o.prim.outputs == 1
         need = [k == i for k in range(len(xs))]
-        g = o.prim.vjp(given[0] if one else given, ys[0] if one else ys, xs, o.params, need)[i]
+        g = o.prim.vjp(
+            given[0] if one else given, ys[0] if one else ys, xs, o.params, need
+        )[i]
     finally:
         floor.reset(token)
     made = {v: rule for rule in level.graph.operations for v in rule.outputs}
@@ -156,7 +163,9 @@ def exact(graph: Graph) -> str:
     for c in graph.consts:
         lines.append(f"    {c.name}: {_type(c.spec)} = const({c.value.tolist()!r})")
     for o in graph.operations:
-        args = [v.name for v in o.inputs] + [f"{k}={_param(v)}" for k, v in o.params.items()]
+        args = [v.name for v in o.inputs] + [
+            f"{k}={_param(v)}" for k, v in o.params.items()
+        ]
         left = o.outputs[0].name + f": {_type(o.outputs[0].spec)}"
         if len(o.outputs) > 1:
             left = ", ".join(v.name for v in o.outputs)
@@ -189,7 +198,9 @@ def parse(source: str) -> Graph:
             raise ValueError("not a function")
         return _Parser(function).graph
     except (SyntaxError, ValueError, KeyError, AttributeError) as error:
-        raise ArgumentError(f"parse: this is not the text of a program: {error}") from None
+        raise ArgumentError(
+            f"parse: this is not the text of a program: {error}"
+        ) from None
 
 
 class _Parser:
@@ -213,7 +224,11 @@ class _Parser:
             self.graph.outputs = [self.names[e.id] for e in s.value.elts]
             return
         target = s.target if isinstance(s, ast.AnnAssign) else s.targets[0]
-        names = [e.id for e in target.elts] if isinstance(target, ast.Tuple) else [target.id]
+        names = (
+            [e.id for e in target.elts]
+            if isinstance(target, ast.Tuple)
+            else [target.id]
+        )
         call = s.value
         if call.func.id == "const":
             self.const(names[0], self.spec(s.annotation), self.value(call.args[0]))
@@ -225,7 +240,9 @@ class _Parser:
             v.name = name
             self.names[name] = v
         if isinstance(s, ast.AnnAssign) and outputs[0].spec != self.spec(s.annotation):
-            raise ValueError(f"{names[0]} is {outputs[0].spec}, not {ast.unparse(s.annotation)}")
+            raise ValueError(
+                f"{names[0]} is {outputs[0].spec}, not {ast.unparse(s.annotation)}"
+            )
 
     def const(self, name, spec, value):
         array = np.array(value, spec.dtype).reshape(spec.shape)
@@ -249,4 +266,3 @@ class _Parser:
         if isinstance(node, ast.UnaryOp) and isinstance(node.operand, ast.Name):
             return -self.value(node.operand)
         return ast.literal_eval(node)
-

@@ -10,13 +10,12 @@ import functools
 import inspect
 from collections.abc import Callable
 
-from ..autodiff.tape import BASE
 from ..core import tree
 from ..core.bind import Box, floor
 from ..core.primitive import spec_of
 from ..errors import ArgumentTypeError
 from .program import Program
-from .tracer import Tracer, TraceLevel
+from .tracer import TraceLevel, Tracer
 
 
 def _names(func, args) -> list[str]:
@@ -59,7 +58,7 @@ def trace(func: Callable) -> Callable:
         boxed = []
         for x, label in zip(leaves, _names(func, args), strict=True):
             var = level.graph.add_input(label, spec_of(x))
-            box = BASE.wrap(Tracer(level, var))
+            box = Box.level.wrap(Tracer(level, var))
             boxed.append(box.requires_grad_() if x.requires_grad else box)
         token = floor.set(level)
         try:

@@ -46,10 +46,14 @@ class Contract(Primitive):
         sizes: dict = {}
         for letters, x in ((left, a), (right, b)):
             if len(letters) != x.ndim:
-                raise ShapeError(f"einsum {spec!r}: {letters!r} names {len(letters)} dims of {x}")
+                raise ShapeError(
+                    f"einsum {spec!r}: {letters!r} names {len(letters)} dims of {x}"
+                )
             for c, n in zip(letters, x.shape, strict=True):
                 if sizes.setdefault(c, n) != n:
-                    raise ShapeError(f"einsum {spec!r}: {c!r} is {sizes[c]} and {n}, in {a}, {b}")
+                    raise ShapeError(
+                        f"einsum {spec!r}: {c!r} is {sizes[c]} and {n}, in {a}, {b}"
+                    )
         return Spec(tuple(sizes[c] for c in out), a.dtype)
 
     def keeps(self, need, count):
@@ -73,8 +77,14 @@ class Contract(Primitive):
     def batch(self, size, xs, dims, params):
         left, right, out = _letters(params["spec"])
         free = next(c for c in _ALPHABET if c not in left + right)
-        a, b = (x if d is None else batch_to_front(x, d) for x, d in zip(xs, dims, strict=True))
-        left, right = (s if d is None else free + s for s, d in zip((left, right), dims, strict=True))
+        a, b = (
+            x if d is None else batch_to_front(x, d)
+            for x, d in zip(xs, dims, strict=True)
+        )
+        left, right = (
+            s if d is None else free + s
+            for s, d in zip((left, right), dims, strict=True)
+        )
         return op.contract(a, b, spec=f"{left},{right}->{free}{out}"), 0
 
     def lower(b, x1, x2, spec):
@@ -100,7 +110,12 @@ def _towards(g, out, other, other_letters, mine, shape):
     kept = "".join(c for c in mine if c not in lost)
     gx = op.contract(g, other, spec=f"{out},{other_letters}->{kept}")
     if lost:
-        gx = op.reshape(gx, shape=tuple(1 if c in lost else n for c, n in zip(mine, shape, strict=True)))
+        gx = op.reshape(
+            gx,
+            shape=tuple(
+                1 if c in lost else n for c, n in zip(mine, shape, strict=True)
+            ),
+        )
         gx = op.expand(gx, shape=tuple(shape))
     return gx
 

@@ -910,7 +910,16 @@ class Where(Elementwise):
     decides = 1
 
     def samples(rng):
-        return [((rng.random((3, 2)) > 0.5, rng.normal(size=(3, 2)), rng.normal(size=(2,))), {})]
+        return [
+            (
+                (
+                    rng.random((3, 2)) > 0.5,
+                    rng.normal(size=(3, 2)),
+                    rng.normal(size=(2,)),
+                ),
+                {},
+            )
+        ]
 
     reference = staticmethod(lambda c, a, b: np.choose(c, np.broadcast_arrays(b, a)))
 

@@ -31,8 +31,9 @@ class Sum(Reduction):
     out = "sum"
     samples = _reduce()
     reference = staticmethod(
-        lambda x, dim, keepdim: np.einsum(x, range(x.ndim), [i for i in range(x.ndim) if i not in dim])
-        .reshape(reduced(x.shape, dim, keepdim))
+        lambda x, dim, keepdim: np.einsum(
+            x, range(x.ndim), [i for i in range(x.ndim) if i not in dim]
+        ).reshape(reduced(x.shape, dim, keepdim))
     )
 
     def eager(x, *, dim, keepdim):
@@ -53,7 +54,9 @@ class Prod(Reduction):
     out = "sum"
     samples = _reduce()
     reference = staticmethod(
-        lambda x, dim, keepdim: np.exp(np.log(x.astype(complex)).sum(dim, keepdims=keepdim)).real
+        lambda x, dim, keepdim: (
+            np.exp(np.log(x.astype(complex)).sum(dim, keepdims=keepdim)).real
+        )
     )
 
     def eager(x, *, dim, keepdim):
@@ -100,7 +103,9 @@ class Amax(Reduction):
     """
 
     samples = _reduce()
-    reference = staticmethod(lambda x, dim, keepdim: -np.min(-x, axis=dim, keepdims=keepdim))
+    reference = staticmethod(
+        lambda x, dim, keepdim: -np.min(-x, axis=dim, keepdims=keepdim)
+    )
 
     def eager(x, *, dim, keepdim):
         return np.maximum.reduce(x, axis=dim, keepdims=keepdim)
@@ -117,7 +122,9 @@ class Amin(Reduction):
     """
 
     samples = _reduce()
-    reference = staticmethod(lambda x, dim, keepdim: -np.max(-x, axis=dim, keepdims=keepdim))
+    reference = staticmethod(
+        lambda x, dim, keepdim: -np.max(-x, axis=dim, keepdims=keepdim)
+    )
 
     def eager(x, *, dim, keepdim):
         return np.minimum.reduce(x, axis=dim, keepdims=keepdim)
@@ -162,7 +169,9 @@ class All(Reduction):
 
     out = "bool"
     samples = _reduce()
-    reference = staticmethod(lambda x, dim, keepdim: ~(x == 0).any(axis=dim, keepdims=keepdim))
+    reference = staticmethod(
+        lambda x, dim, keepdim: ~(x == 0).any(axis=dim, keepdims=keepdim)
+    )
 
     def eager(x, *, dim, keepdim):
         return np.logical_and.reduce(x, axis=dim, keepdims=keepdim)
@@ -177,7 +186,9 @@ class Any(Reduction):
 
     out = "bool"
     samples = _reduce()
-    reference = staticmethod(lambda x, dim, keepdim: ~(x == 0).all(axis=dim, keepdims=keepdim))
+    reference = staticmethod(
+        lambda x, dim, keepdim: ~(x == 0).all(axis=dim, keepdims=keepdim)
+    )
 
     def eager(x, *, dim, keepdim):
         return np.logical_or.reduce(x, axis=dim, keepdims=keepdim)
@@ -190,7 +201,11 @@ class Cumsum(Linear):
     tensor([1., 3., 6.])
     """
 
-    reference = staticmethod(lambda x, dim: np.moveaxis(np.tril(np.ones((x.shape[dim],) * 2)) @ np.moveaxis(x, dim, -2), -2, dim))
+    reference = staticmethod(
+        lambda x, dim: np.moveaxis(
+            np.tril(np.ones((x.shape[dim],) * 2)) @ np.moveaxis(x, dim, -2), -2, dim
+        )
+    )
 
     def samples(rng):
         return [((rng.normal(size=(3, 4)),), {"dim": 1})]
