@@ -3,16 +3,29 @@
 Importing the package fills the two tables of `face`: functions, and Tensor methods.
 """
 
-from . import creation, indexing, pointwise, products, reductions, shapes
+from . import (
+    convolution,
+    creation,
+    indexing,
+    pointwise,
+    pooling,
+    products,
+    reductions,
+    resampling,
+    shapes,
+)
 from .face import FUNCTIONS, METHODS
 
 __all__ = [
     "FUNCTIONS",
     "METHODS",
+    "convolution",
     "creation",
     "indexing",
     "pointwise",
+    "pooling",
     "products",
     "reductions",
+    "resampling",
     "shapes",
 ]

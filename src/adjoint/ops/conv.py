@@ -13,7 +13,7 @@ import math
 import numpy as np
 
 from ..core.bind import bind, dtype_of
-from ..core.primitive import Linear, Primitive, batch_to_front, op, with_batch
+from ..core.primitive import Linear, Primitive, op, with_batch
 from ..core.shape import Spec
 from ..errors import ShapeError
 
@@ -188,7 +188,7 @@ def _y_shape(x, w, p):
 
 def _dense(x_shape, w_shape, stride, padding, dilation, groups):
     """Index pairs of the form, one by one: (n, o, place, c, k, position in x)."""
-    (n, c), o, cg = x_shape[:2], w_shape[0], w_shape[1]
+    n, o, cg = x_shape[0], w_shape[0], w_shape[1]
     params = {"stride": stride, "padding": padding, "dilation": dilation}
     out = _y_shape(x_shape, w_shape, params)[2:]
     for p in itertools.product(*map(range, out)):
@@ -485,7 +485,9 @@ class _Picking(Linear, abstract=True):
         index = with_batch(index, dims[1], size)
         if index.shape[1] != x.shape[1]:
             index = op.expand(index, shape=(size, x.shape[1], *index.shape[2:]))
-        return split_batch(bind(self, merge_batch(x), merge_batch(index), **params), size), 0
+        return split_batch(
+            bind(self, merge_batch(x), merge_batch(index), **params), size
+        ), 0
 
 
 class Pick(_Picking):
@@ -534,6 +536,8 @@ class Put(_Picking):
         return (y[..., None] * (index[..., None] == np.arange(size))).sum(2)
 
     def eager(y, index, *, size):
+        if index.size and not 0 <= index.min() <= index.max() < size:
+            raise IndexError(f"an index lies outside of the {size} places")
         rows = y.shape[0] * y.shape[1]
         index = np.broadcast_to(index, y.shape).reshape(rows, -1)
         flat = (index + size * np.arange(rows)[:, None]).ravel()

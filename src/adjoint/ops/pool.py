@@ -165,6 +165,33 @@ class AdaptiveArgmax(_Places):
         return Spec((*x.shape[:2], *out), np.dtype("int64"))
 
 
+class LastWriter(_Places):
+    """Whether no later element of the row has the same index: who wins when all write.
+
+    >>> op.last_writer(tensor([[[2, 0, 2]]]))
+    tensor([[[False,  True,  True]]])
+    """
+
+    def samples(rng):
+        return [((rng.integers(0, 4, (2, 3, 5)),), {})]
+
+    def reference(index):
+        same = index[..., :, None] == index[..., None, :]
+        return ~np.triu(same, 1).any(-1)
+
+    def eager(index):
+        rows = index.reshape(-1, index.shape[-1])
+        flat = (
+            rows + np.arange(len(rows))[:, None] * (rows.max(initial=0) + 1)
+        ).ravel()
+        writer = np.zeros(flat.max(initial=0) + 1, np.int64)
+        writer[flat] = np.arange(flat.size)
+        return (writer[flat] == np.arange(flat.size)).reshape(index.shape)
+
+    def infer(self, index):
+        return Spec(index.shape, np.dtype(bool))
+
+
 def even_span(i, n, m):
     """Start and end of window i of m even ones over n elements."""
     return i * n // m, -(-(i + 1) * n // m)

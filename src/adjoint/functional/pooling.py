@@ -1,0 +1,430 @@
+"""Pooling: the largest or the mean of windows, sliding or evenly spread; and max_unpool."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from ..core.bind import dtype_of
+from ..core.primitive import op
+from ..errors import ArgumentError, ShapeError
+from .convolution import batched, per_dim, unbatched
+from .face import function, need_tensor
+
+
+def _plan(n, x, kernel_size, stride, padding, dilation, ceil_mode, name):
+    """Kernel, stride, padding, dilation and number of windows, a dim each."""
+    kernel = per_dim(kernel_size, n, f"{name}: kernel_size", 1)
+    stride = (
+        kernel if stride in (None, (), []) else per_dim(stride, n, f"{name}: stride", 1)
+    )
+    padding = per_dim(padding, n, f"{name}: padding")
+    dilation = per_dim(dilation, n, f"{name}: dilation", 1)
+    if any(2 * p > k for p, k in zip(padding, kernel, strict=True)):
+        raise ArgumentError(
+            f"{name}: padding should be at most half of the kernel size, "
+            f"got padding {padding} and kernel {kernel}"
+        )
+    dims = zip(x.shape[2:], kernel, stride, padding, dilation, strict=True)
+    out = tuple(_count(*sizes, ceil_mode) for sizes in dims)
+    if min(out) < 1:
+        raise ShapeError(
+            f"{name}: input {tuple(x.shape)} is too small for kernel {kernel}"
+        )
+    return kernel, stride, padding, dilation, out
+
+
+def _count(size, kernel, stride, padding, dilation, ceil_mode):
+    """Windows in a dim; with ceil_mode one that begins inside may end outside."""
+    room = size + 2 * padding - dilation * (kernel - 1) - 1
+    if not ceil_mode:
+        return room // stride + 1
+    count = -(-room // stride) + 1
+    return count - ((count - 1) * stride >= size + padding)
+
+
+# ---------------------------------------------------------------- maxima
+
+
+def _flat(x):
+    return op.reshape(x, shape=(*x.shape[:2], math.prod(x.shape[2:])))
+
+
+def _at(x, index):
+    """The elements of (N,C,·) at numbered places, in the shape of index."""
+    return op.reshape(op.pick(_flat(x), _flat(index)), shape=tuple(index.shape))
+
+
+def _max_pool(n, x, kernel_size, stride, padding, dilation, ceil_mode, return_indices):
+    name = f"max_pool{n}d"
+    x, alone = batched(x, n, name)
+    plan = _plan(n, x, kernel_size, stride, padding, dilation, ceil_mode, name)
+    kernel, stride, padding, dilation, out = plan
+    index = op.pool_argmax(
+        x,
+        kernel=kernel,
+        stride=stride,
+        padding=tuple((p, p) for p in padding),
+        dilation=dilation,
+        out=out,
+    )
+    y = unbatched(_at(x, index), alone)
+    return (y, unbatched(index, alone)) if return_indices else y
+
+
+@function
+def max_pool1d(
+    input,
+    kernel_size,
+    stride=None,
+    padding=0,
+    dilation=1,
+    ceil_mode=False,
+    return_indices=False,
+):
+    """The largest element of each window of (N,C,L).
+
+    >>> max_pool1d(tensor([[[1., 4., 2., 3.]]]), 2)
+    tensor([[[4., 3.]]])
+    """
+    return _max_pool(
+        1, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices
+    )
+
+
+@function
+def max_pool2d(
+    input,
+    kernel_size,
+    stride=None,
+    padding=0,
+    dilation=1,
+    ceil_mode=False,
+    return_indices=False,
+):
+    """The largest element of each window of (N,C,H,W).
+
+    >>> max_pool2d(tensor([[[1., 4.], [2., 3.]]]), 2, return_indices=True)
+    (tensor([[[4.]]]), tensor([[[1]]]))
+    """
+    return _max_pool(
+        2, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices
+    )
+
+
+@function
+def max_pool3d(
+    input,
+    kernel_size,
+    stride=None,
+    padding=0,
+    dilation=1,
+    ceil_mode=False,
+    return_indices=False,
+):
+    """The largest element of each window of (N,C,D,H,W).
+
+    >>> max_pool3d(ones(1, 1, 4, 4, 4), 2).shape
+    adjoint.Size([1, 1, 2, 2, 2])
+    """
+    return _max_pool(
+        3, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices
+    )
+
+
+def _max_unpool(n, x, indices, kernel_size, stride, padding, output_size):
+    name = f"max_unpool{n}d"
+    x, alone = batched(x, n, name)
+    need_tensor(indices, name, "indices")
+    index = op.reshape(indices, shape=(1, *indices.shape)) if alone else indices
+    if tuple(index.shape) != tuple(x.shape):
+        raise ShapeError(
+            f"{name}: indices must have the shape of the input, {tuple(x.shape)}, "
+            f"got {tuple(index.shape)}"
+        )
+    kernel = per_dim(kernel_size, n, f"{name}: kernel_size", 1)
+    stride = (
+        kernel if stride in (None, (), []) else per_dim(stride, n, f"{name}: stride", 1)
+    )
+    padding = per_dim(padding, n, f"{name}: padding")
+    dims = zip(x.shape[2:], kernel, stride, padding, strict=True)
+    size = tuple((m - 1) * s - 2 * p + k for m, k, s, p in dims)
+    if output_size is not None:
+        size = tuple(output_size)[-n:]
+    index = _flat(index)
+    last = op.last_writer(index)
+    x = op.where(last, _flat(x), np.zeros((), dtype_of(x)))
+    y = op.reshape(
+        op.put(x, index, size=math.prod(size)), shape=(*index.shape[:2], *size)
+    )
+    return unbatched(y, alone)
+
+
+def max_unpool1d(input, indices, kernel_size, stride=None, padding=0, output_size=None):
+    """Maxima put back where max_pool1d found them, zeros elsewhere.
+
+    >>> max_unpool1d(tensor([[[4., 3.]]]), tensor([[[1, 3]]]), 2)
+    tensor([[[0., 4., 0., 3.]]])
+    """
+    return _max_unpool(1, input, indices, kernel_size, stride, padding, output_size)
+
+
+def max_unpool2d(input, indices, kernel_size, stride=None, padding=0, output_size=None):
+    """Maxima put back where max_pool2d found them, zeros elsewhere.
+
+    >>> max_unpool2d(tensor([[[4.]]]), tensor([[[1]]]), 2)
+    tensor([[[0., 4.],
+             [0., 0.]]])
+    """
+    return _max_unpool(2, input, indices, kernel_size, stride, padding, output_size)
+
+
+def max_unpool3d(input, indices, kernel_size, stride=None, padding=0, output_size=None):
+    """Maxima put back where max_pool3d found them, zeros elsewhere.
+
+    >>> max_unpool3d(ones(1, 1, 1, 1, 1), zeros(1, 1, 1, 1, 1, dtype=int64), 2).shape
+    adjoint.Size([1, 1, 2, 2, 2])
+    """
+    return _max_unpool(3, input, indices, kernel_size, stride, padding, output_size)
+
+
+# ---------------------------------------------------------------- means
+
+
+def _window_sums(x, kernel, stride, padding, out):
+    """Sums over windows, padding counted as zeros; each channel is an example of its own."""
+    n = len(kernel)
+    size = x.shape[2:]
+    pads = []
+    for m, k, s, p, count in zip(size, kernel, stride, padding, out, strict=True):
+        pads.append((p, max(p, (count - 1) * s + k - m - p)))
+    one = op.reshape(x, shape=(x.shape[0] * x.shape[1], 1, *size))
+    w = np.ones((1, 1, *kernel), dtype_of(x))
+    y = op.conv(one, w, stride=stride, padding=tuple(pads), dilation=(1,) * n, groups=1)
+    y = op.slice(y, key=tuple((0, m, 1) for m in (*y.shape[:2], *out)))
+    return op.reshape(y, shape=(*x.shape[:2], *out))
+
+
+def _divisors(size, kernel, stride, padding, out, count_include_pad, dtype):
+    """Elements in each window: inside the input, or inside it padded."""
+    counts = []
+    for n, k, s, p, m in zip(size, kernel, stride, padding, out, strict=True):
+        start = np.arange(m) * s - p
+        low, high = (-p, n + p) if count_include_pad else (0, n)
+        counts.append(np.minimum(start + k, high) - np.maximum(start, low))
+    return math.prod(np.ix_(*counts), start=np.ones((), dtype))
+
+
+def _avg_pool(
+    n, x, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor=None
+):
+    name = f"avg_pool{n}d"
+    x, alone = batched(x, n, name)
+    plan = _plan(n, x, kernel_size, stride, padding, 1, ceil_mode, name)
+    kernel, stride, padding, _, out = plan
+    if divisor == 0:
+        raise ArgumentError(f"{name}: divisor_override must not be zero")
+    y = _window_sums(x, kernel, stride, padding, out)
+    d = dtype_of(x)
+    if divisor is None:
+        size = x.shape[2:]
+        by = _divisors(size, kernel, stride, padding, out, count_include_pad, d)
+        by = by.astype(d)
+    else:
+        by = np.array(divisor, d)
+    return unbatched(op.div(y, by), alone)
+
+
+@function
+def avg_pool1d(
+    input, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True
+):
+    """The mean of each window of (N,C,L).
+
+    >>> avg_pool1d(tensor([[[1., 3., 2., 4.]]]), 2)
+    tensor([[[2., 3.]]])
+    """
+    return _avg_pool(
+        1, input, kernel_size, stride, padding, ceil_mode, count_include_pad
+    )
+
+
+def avg_pool2d(
+    input,
+    kernel_size,
+    stride=None,
+    padding=0,
+    ceil_mode=False,
+    count_include_pad=True,
+    divisor_override=None,
+):
+    """The mean of each window of (N,C,H,W).
+
+    >>> avg_pool2d(tensor([[[1., 3.], [2., 4.]]]), 2)
+    tensor([[[2.5000]]])
+    """
+    return _avg_pool(
+        2,
+        input,
+        kernel_size,
+        stride,
+        padding,
+        ceil_mode,
+        count_include_pad,
+        divisor_override,
+    )
+
+
+def avg_pool3d(
+    input,
+    kernel_size,
+    stride=None,
+    padding=0,
+    ceil_mode=False,
+    count_include_pad=True,
+    divisor_override=None,
+):
+    """The mean of each window of (N,C,D,H,W).
+
+    >>> avg_pool3d(ones(1, 1, 4, 4, 4), 2).shape
+    adjoint.Size([1, 1, 2, 2, 2])
+    """
+    return _avg_pool(
+        3,
+        input,
+        kernel_size,
+        stride,
+        padding,
+        ceil_mode,
+        count_include_pad,
+        divisor_override,
+    )
+
+
+def _lp_pool(n, x, norm_type, kernel_size, stride, ceil_mode):
+    kernel = per_dim(kernel_size, n, f"lp_pool{n}d: kernel_size", 1)
+    mean = _avg_pool(n, x**norm_type, kernel, stride, 0, ceil_mode, True)
+    total = op.sign(mean) * op.relu(op.abs(mean)) * math.prod(kernel)
+    return total ** (1.0 / norm_type)
+
+
+def lp_pool1d(input, norm_type, kernel_size, stride=None, ceil_mode=False):
+    """The p-norm of each window of (N,C,L), (Σ xᵖ)^(1/p).
+
+    >>> lp_pool1d(tensor([[[3., 4.]]]), 2, 2)
+    tensor([[[5.]]])
+    """
+    return _lp_pool(1, input, norm_type, kernel_size, stride, ceil_mode)
+
+
+def lp_pool2d(input, norm_type, kernel_size, stride=None, ceil_mode=False):
+    """The p-norm of each window of (N,C,H,W), (Σ xᵖ)^(1/p).
+
+    >>> lp_pool2d(ones(1, 2, 2), 2, 2)
+    tensor([[[2.]]])
+    """
+    return _lp_pool(2, input, norm_type, kernel_size, stride, ceil_mode)
+
+
+def lp_pool3d(input, norm_type, kernel_size, stride=None, ceil_mode=False):
+    """The p-norm of each window of (N,C,D,H,W), (Σ xᵖ)^(1/p).
+
+    >>> lp_pool3d(ones(1, 2, 2, 2), 3, 2)
+    tensor([[[[2.]]]])
+    """
+    return _lp_pool(3, input, norm_type, kernel_size, stride, ceil_mode)
+
+
+# ---------------------------------------------------------------- evenly spread windows
+
+
+def _even_out(n, x, output_size, name):
+    """Windows a dim; None keeps the input's size."""
+    given = (
+        output_size if isinstance(output_size, (tuple, list)) else (output_size,) * n
+    )
+    if len(given) != n:
+        raise ArgumentError(
+            f"{name}: output_size must be one integer or {n}, got {output_size}"
+        )
+    out = tuple(m if o is None else o for o, m in zip(given, x.shape[2:], strict=True))
+    return per_dim(out, n, f"{name}: output_size")
+
+
+def adaptive_mean(x, out):
+    """Means of even windows of (N,C,·), a dim at a time."""
+    for dim, size in enumerate(out, 2):
+        if x.shape[dim] != size:
+            x = op.resize(x, dim=dim, size=size, rule=("adaptive", False, None))
+    return x
+
+
+def _adaptive_avg(n, x, output_size):
+    name = f"adaptive_avg_pool{n}d"
+    x, alone = batched(x, n, name)
+    return unbatched(adaptive_mean(x, _even_out(n, x, output_size, name)), alone)
+
+
+@function
+def adaptive_avg_pool1d(input, output_size):
+    """The means of `output_size` even windows of (N,C,L).
+
+    >>> adaptive_avg_pool1d(tensor([[[1., 3., 2., 4.]]]), 2)
+    tensor([[[2., 3.]]])
+    """
+    return _adaptive_avg(1, input, output_size)
+
+
+def adaptive_avg_pool2d(input, output_size):
+    """The means of even windows of (N,C,H,W).
+
+    >>> adaptive_avg_pool2d(tensor([[[1., 3.], [2., 4.]]]), 1)
+    tensor([[[2.5000]]])
+    """
+    return _adaptive_avg(2, input, output_size)
+
+
+def adaptive_avg_pool3d(input, output_size):
+    """The means of even windows of (N,C,D,H,W).
+
+    >>> adaptive_avg_pool3d(ones(1, 1, 4, 4, 4), (2, None, 1)).shape
+    adjoint.Size([1, 1, 2, 4, 1])
+    """
+    return _adaptive_avg(3, input, output_size)
+
+
+def _adaptive_max(n, x, output_size, return_indices):
+    name = f"adaptive_max_pool{n}d"
+    x, alone = batched(x, n, name)
+    index = op.adaptive_argmax(x, out=_even_out(n, x, output_size, name))
+    y = unbatched(_at(x, index), alone)
+    return (y, unbatched(index, alone)) if return_indices else y
+
+
+@function
+def adaptive_max_pool1d(input, output_size, return_indices=False):
+    """The maxima of `output_size` even windows of (N,C,L).
+
+    >>> adaptive_max_pool1d(tensor([[[1., 3., 2., 4.]]]), 2)
+    tensor([[[3., 4.]]])
+    """
+    return _adaptive_max(1, input, output_size, return_indices)
+
+
+def adaptive_max_pool2d(input, output_size, return_indices=False):
+    """The maxima of even windows of (N,C,H,W).
+
+    >>> adaptive_max_pool2d(tensor([[[1., 3.], [2., 4.]]]), 1)
+    tensor([[[4.]]])
+    """
+    return _adaptive_max(2, input, output_size, return_indices)
+
+
+def adaptive_max_pool3d(input, output_size, return_indices=False):
+    """The maxima of even windows of (N,C,D,H,W).
+
+    >>> adaptive_max_pool3d(ones(1, 1, 4, 4, 4), 2).shape
+    adjoint.Size([1, 1, 2, 2, 2])
+    """
+    return _adaptive_max(3, input, output_size, return_indices)
