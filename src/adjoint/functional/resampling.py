@@ -225,7 +225,8 @@ def _linear_neighbours(c):
 
 
 def _nearest_neighbour(c):
-    return [(op.stop_gradient(op.round(c, decimals=0)), None)]
+    one = op.where(np.ones((), bool), np.ones((), dtype_of(c)), c)  # of slope zero in c
+    return [(op.stop_gradient(op.round(c, decimals=0)), one)]
 
 
 def _cubic_neighbours(c):
@@ -243,20 +244,20 @@ _NEIGHBOURS = {
 
 def _tap(plane, taps, sizes, padding_mode, align):
     """What one neighbour in each dim adds: its value times its weights."""
-    number, inside, weight = None, None, None
+    number, inside, weight = 0, None, 1
     for (place, w), size in zip(taps, sizes, strict=True):
         place = _into_range(place, size, padding_mode, align)
         ok = op.mul(place >= 0, place <= size - 1)
         place = op.cast(op.where(ok, place, place * 0), dtype=np.dtype("int64"))
-        number = place if number is None else number * size + place
+        number = number * size + place
         inside = ok if inside is None else op.mul(inside, ok)
-        weight = w if weight is None or w is None else weight * w
+        weight = weight * w
     shape = (number.shape[0], 1, number.shape[1])
     value = op.pick(plane, op.reshape(number, shape=shape))
     value = op.where(
         op.reshape(inside, shape=shape), value, np.zeros((), dtype_of(plane))
     )
-    return value if weight is None else value * op.reshape(weight, shape=shape)
+    return value * op.reshape(weight, shape=shape)
 
 
 def affine_grid(theta, size, align_corners=None):
