@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from test_convolution import agree, leaf, numbers
 
 import adjoint as ad
 from adjoint.functional import pooling as F
+from test_convolution import agree, leaf, numbers
 
 SHAPES = {1: (2, 3, 11), 2: (2, 3, 7, 9), 3: (2, 2, 5, 6, 7)}
 

@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from test_convolution import agree, leaf, numbers
 
 import adjoint as ad
 from adjoint.functional import resampling as F
+from test_convolution import agree, leaf, numbers
 
 SHAPES = {1: (2, 3, 5), 2: (2, 3, 5, 4), 3: (2, 2, 3, 4, 5)}
 

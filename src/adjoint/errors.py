@@ -18,9 +18,20 @@ def user_site(skip: int = 1):
     The first `skip` frames are known to be ours.
     """
     frame = sys._getframe(skip)
-    while frame is not None and frame.f_code.co_filename.startswith(PACKAGE):
+    while frame is not None and _ours[frame.f_code.co_filename]:
         frame = frame.f_back
     return None if frame is None else (frame.f_code, frame.f_lasti)
+
+
+class _Ours(dict):
+    """file name -> whether it is part of this package, found once a file."""
+
+    def __missing__(self, file):
+        self[file] = ours = file.startswith(PACKAGE)
+        return ours
+
+
+_ours = _Ours()
 
 
 def site_line(site) -> tuple[str, int, str]:

@@ -298,7 +298,8 @@ class Tensor(Box):
             and not self.dtype.is_complex
         ):
             raise DtypeError(
-                f"only Tensors of floating point and complex dtype can require gradients, not {self.dtype}"
+                "only Tensors of floating point and complex dtype can require gradients, "
+                f"not {self.dtype}"
             )
         if requires_grad and self.node is None:
             self.node = Leaf(self)

@@ -31,9 +31,9 @@ class Node:
     # What most nodes leave as it is.
     pick = hooks = prehooks = stamps = saved_y = y_version = width = None
 
-    def __init__(self, prim, params, parents, level):
+    def __init__(self, prim, params, parents, level, site=None):
         self.prim, self.params, self.parents, self.level = prim, params, parents, level
-        self.order = next(_orders)
+        self.order, self.site = next(_orders), site
 
     def name(self) -> str:
         """PyTorch's name for it, such as MulBackward0."""
@@ -83,8 +83,6 @@ RELEASED = ("released",)
 
 class Leaf(Node):
     """Where a leaf's gradient arrives; the leaf owns it, so it refers back weakly."""
-
-    site = None
 
     def __init__(self, tensor):
         super().__init__(None, None, (), tensor.level)
@@ -156,10 +154,10 @@ class Tape(Level):
         if track:
             track = prim.differentiable and recording.get()
         if prim.outputs != 1:
-            return self._many(prim, args, params, parents, y, track)
+            return self._many(prim, args, params, parents, inner, y, track)
         out = self.wrap(y)
         if track:
-            out.node = self.record(prim, args, params, parents, out.value)
+            out.node = self.record(prim, args, params, parents, inner, out.value)
         if prim.view:
             mark_view(out, args[0], prim, params)
         return out
@@ -176,26 +174,22 @@ class Tape(Level):
             out.inference = True
         return out
 
-    def record(self, prim, args, params, parents, y):
+    def record(self, prim, args, params, parents, inner, y):
         """The node of `y`, keeping what the vjp will read, and in which version."""
-        node = Node(prim, params, parents, self)
-        node.site = user_site(4)
+        node = Node(prim, params, parents, self, user_site(4))
         shape = None
         if prim.outputs == 1:
             node.shape = shape = y.shape
         if prim.saves_y:
             node.saved_y = y
-        pointwise = prim.family == "elementwise"
         keeps = prim.plan(parents)
-        if pointwise and keeps is None and (len(args) == 1 or _all_of(args, shape)):
-            node.saved = _NOTHING[len(args)]
-            return node
+        pointwise = prim.family == "elementwise"
         saved = node.saved = []
         for i, x in enumerate(args):
             if keeps is not None and keeps[i]:
                 saved.append(self._save(node, i, x) if isinstance(x, Box) else x)
-            elif pointwise and (parents[i] is None or tuple(x.shape) == shape):
-                saved.append(None)
+            elif pointwise and (parents[i] is None or inner[i].shape == shape):
+                saved.append(None)  # of the result's shape, or of no interest
             else:
                 saved.append(spec_of(x))
         return node
@@ -210,12 +204,11 @@ class Tape(Level):
         pack = saved_hooks()
         return Packed(pack, x) if pack else x
 
-    def _many(self, prim, args, params, parents, ys, track):
+    def _many(self, prim, args, params, parents, inner, ys, track):
         outs = tuple(self.wrap(y) for y in ys)
         if track:
-            node = self.record(
-                prim, args, params, parents, tuple(o.value for o in outs)
-            )
+            values = tuple(o.value for o in outs)
+            node = self.record(prim, args, params, parents, inner, values)
             node.width = len(outs)
             for i, out in enumerate(outs):
                 if is_inexact(_dtype(out)):
@@ -235,18 +228,7 @@ def _dtype(x):
     return x.dtype
 
 
-_NOTHING = ((), (None,), (None, None), (None, None, None), (None, None, None, None))
 _new = object.__new__
-
-
-def _all_of(args, shape) -> bool:
-    """No input was broadcast, or only constants were."""
-    for x in args:
-        value = x.value if isinstance(x, Box) else x
-        if value.shape != shape and isinstance(x, Box):
-            return False
-    return True
-
 
 BASE = Tape()
 BASE.depth = 1

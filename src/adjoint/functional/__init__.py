@@ -4,6 +4,7 @@ Importing the package fills the two tables of `face`: functions, and Tensor meth
 """
 
 from . import (
+    complexes,
     convolution,
     creation,
     indexing,
@@ -19,6 +20,7 @@ from .face import FUNCTIONS, METHODS
 __all__ = [
     "FUNCTIONS",
     "METHODS",
+    "complexes",
     "convolution",
     "creation",
     "indexing",

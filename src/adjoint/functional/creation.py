@@ -208,7 +208,8 @@ def arange(start, end=None, step=1, *, dtype=None, device=None, requires_grad=Fa
         raise ArgumentError("arange: step must be nonzero")
     if (end - start) * step < 0:
         raise ArgumentError(
-            f"arange: upper bound and lower bound inconsistent with step sign: {start}, {end}, {step}"
+            "arange: upper bound and lower bound inconsistent with step sign: "
+            f"{start}, {end}, {step}"
         )
     whole = builtins_all_int(start, end, step)
     d = np_dtype(dtype) or (np.dtype("int64") if whole else dt.get_default_dtype().np)

@@ -11,7 +11,10 @@ from .face import only_method
 def basic_key(x, key):
     """`key` as the (start, stop, step) triples of `slice`, or None if it is not basic."""
     key = key if isinstance(key, tuple) else (key,)
-    if any(not (k is None or k is Ellipsis or isinstance(k, slice) or _is_int(k)) for k in key):
+    if any(
+        not (k is None or k is Ellipsis or isinstance(k, slice) or _is_int(k))
+        for k in key
+    ):
         return None
     used = sum(k is not None and k is not Ellipsis for k in key)
     if used > x.ndim:
@@ -35,7 +38,9 @@ def basic_key(x, key):
         else:
             i = k.__index__()
             if not -n <= i < n:
-                raise DimError(f"index {i} is out of bounds for dimension {dim} with size {n}")
+                raise DimError(
+                    f"index {i} is out of bounds for dimension {dim} with size {n}"
+                )
             out.append(i % n)
         dim += 1
     out.extend((0, n, 1) for n in x.shape[dim:])
@@ -45,13 +50,21 @@ def basic_key(x, key):
 def _is_int(k) -> bool:
     if isinstance(k, (bool, Box)):
         return False
-    return hasattr(k, "__index__") and not hasattr(k, "ndim") or type(k).__module__ == "numpy" and getattr(k, "ndim", 1) == 0 and k.dtype.kind in "iu"
+    return (hasattr(k, "__index__") and not hasattr(k, "ndim")) or (
+        type(k).__module__ == "numpy"
+        and getattr(k, "ndim", 1) == 0
+        and k.dtype.kind in "iu"
+    )
 
 
 def _triple(k: slice, n: int):
     if k.step is not None and k.step <= 0:
-        raise DimError(f"slice step must be positive, got {k.step}", hint="flip reverses a dim")
-    k = slice(*(v.item() if isinstance(v, Box) else v for v in (k.start, k.stop, k.step)))
+        raise DimError(
+            f"slice step must be positive, got {k.step}", hint="flip reverses a dim"
+        )
+    k = slice(
+        *(v.item() if isinstance(v, Box) else v for v in (k.start, k.stop, k.step))
+    )
     start, stop, step = k.indices(n)
     return (start, max(start, stop), step)
 

@@ -29,13 +29,17 @@ def matmul(input, other, *, out=None):
     """
     a, b = _pair(input, other, "matmul")
     if a.ndim == 0 or b.ndim == 0:
-        raise ShapeError("matmul: both arguments must be at least 1-D", hint="use * for numbers")
+        raise ShapeError(
+            "matmul: both arguments must be at least 1-D", hint="use * for numbers"
+        )
     inner = (a.shape[-1], b.shape[-2 if b.ndim > 1 else -1])
     if inner[0] != inner[1]:
         raise ShapeError(
             f"matmul(a, b): a.shape[-1] must equal b.shape[{-2 if b.ndim > 1 else -1}], "
             f"got {inner[0]} and {inner[1]}\n  a: {_show(a)}   b: {_show(b)}",
-            hint="did you mean a @ b.T ?" if b.ndim == 2 and b.shape[-1] == inner[0] else "",
+            hint="did you mean a @ b.T ?"
+            if b.ndim == 2 and b.shape[-1] == inner[0]
+            else "",
         )
     y = _matmul(a, b)
     return y if out is None else out.copy_(y)
@@ -73,7 +77,9 @@ def _aligned(x, lead, letters):
     offset = len(lead) - len(have)
     drop = [i for i, n in enumerate(have) if n == 1 and lead[i + offset] != 1]
     if drop:
-        x = op.reshape(x, shape=tuple(n for i, n in enumerate(x.shape) if i not in drop))
+        x = op.reshape(
+            x, shape=tuple(n for i, n in enumerate(x.shape) if i not in drop)
+        )
     return x, "".join(letters[i + offset] for i in range(len(have)) if i not in drop)
 
 
@@ -85,7 +91,9 @@ def mm(input, mat2):
     tensor([[11.]])
     """
     if input.ndim != 2 or mat2.ndim != 2:
-        raise ShapeError(f"mm: both arguments must be matrices, got {input.ndim}-D and {mat2.ndim}-D")
+        raise ShapeError(
+            f"mm: both arguments must be matrices, got {input.ndim}-D and {mat2.ndim}-D"
+        )
     return matmul(input, mat2)
 
 
@@ -97,7 +105,10 @@ def bmm(input, mat2):
     adjoint.Size([2, 1, 1])
     """
     if input.ndim != 3 or mat2.ndim != 3 or input.shape[0] != mat2.shape[0]:
-        raise ShapeError(f"bmm: expects two 3-D tensors of one batch size, got {tuple(input.shape)} and {tuple(mat2.shape)}")
+        raise ShapeError(
+            "bmm: expects two 3-D tensors of one batch size, got "
+            f"{tuple(input.shape)} and {tuple(mat2.shape)}"
+        )
     return matmul(input, mat2)
 
 
@@ -109,7 +120,9 @@ def mv(input, vec):
     tensor([11.])
     """
     if input.ndim != 2 or vec.ndim != 1:
-        raise ShapeError(f"mv: expects a matrix and a vector, got {input.ndim}-D and {vec.ndim}-D")
+        raise ShapeError(
+            f"mv: expects a matrix and a vector, got {input.ndim}-D and {vec.ndim}-D"
+        )
     return matmul(input, vec)
 
 
@@ -121,7 +134,9 @@ def dot(input, tensor):
     tensor(11.)
     """
     if input.ndim != 1 or tensor.ndim != 1:
-        raise ShapeError(f"dot: 1D tensors expected, got {input.ndim}D and {tensor.ndim}D")
+        raise ShapeError(
+            f"dot: 1D tensors expected, got {input.ndim}D and {tensor.ndim}D"
+        )
     return matmul(input, tensor)
 
 
@@ -156,7 +171,9 @@ def outer(input, vec2):
             [6., 8.]])
     """
     if input.ndim != 1 or vec2.ndim != 1:
-        raise ShapeError(f"outer: expects two vectors, got {input.ndim}-D and {vec2.ndim}-D")
+        raise ShapeError(
+            f"outer: expects two vectors, got {input.ndim}-D and {vec2.ndim}-D"
+        )
     return op.reshape(input, shape=(input.shape[0], 1)) * vec2
 
 
@@ -176,7 +193,9 @@ def tensordot(a, b, dims=2):
     left, right = ([d % x.ndim for d in ds] for ds, x in zip(dims, (a, b), strict=True))
     for i, j in zip(left, right, strict=True):
         if a.shape[i] != b.shape[j]:
-            raise ShapeError(f"tensordot: dim {i} of a is {a.shape[i]}, dim {j} of b {b.shape[j]}")
+            raise ShapeError(
+                f"tensordot: dim {i} of a is {a.shape[i]}, dim {j} of b {b.shape[j]}"
+            )
     la = list(_EINSUM[: a.ndim])
     lb = list(_EINSUM[a.ndim : a.ndim + b.ndim])
     for i, j in zip(left, right, strict=True):

@@ -56,7 +56,10 @@ def mean(input, dim=None, keepdim=False, *, dtype=None):
     """
     x = _start(input, "mean", dtype)
     if dtype_of(x).kind in "bui":
-        raise DtypeError(f"mean: needs a floating or complex dtype, got {dtype_of(x).name}", hint="x.float().mean()")
+        raise DtypeError(
+            f"mean: needs a floating or complex dtype, got {dtype_of(x).name}",
+            hint="x.float().mean()",
+        )
     dims = norm_dims(dim, x.ndim)
     n = np.array(count_over(x, dims), dtype_of(x))
     return op.div(op.sum(x, dim=dims, keepdim=keepdim), n)
@@ -75,9 +78,15 @@ def var(input, dim=None, *, correction=1, keepdim=False, unbiased=None):
     correction = int(unbiased) if unbiased is not None else correction
     dims = norm_dims(dim, x.ndim)
     centred = x - mean(x, dims, True)
-    squares = centred * centred if dtype_of(x).kind != "c" else op.real(centred * op.conj(centred))
+    squares = (
+        centred * centred
+        if dtype_of(x).kind != "c"
+        else op.real(centred * op.conj(centred))
+    )
     n = max(0, count_over(x, dims) - correction)
-    return op.div(op.sum(squares, dim=dims, keepdim=keepdim), np.array(n, dtype_of(squares)))
+    return op.div(
+        op.sum(squares, dim=dims, keepdim=keepdim), np.array(n, dtype_of(squares))
+    )
 
 
 @method
@@ -87,7 +96,9 @@ def std(input, dim=None, *, correction=1, keepdim=False, unbiased=None):
     >>> std(tensor([1., 2., 3.]))
     tensor(1.)
     """
-    return op.sqrt(var(input, dim, correction=correction, keepdim=keepdim, unbiased=unbiased))
+    return op.sqrt(
+        var(input, dim, correction=correction, keepdim=keepdim, unbiased=unbiased)
+    )
 
 
 @function
@@ -97,7 +108,9 @@ def var_mean(input, dim=None, *, correction=1, keepdim=False):
     >>> var_mean(tensor([1., 2., 3.]))
     (tensor(1.), tensor(2.))
     """
-    return var(input, dim, correction=correction, keepdim=keepdim), mean(input, dim, keepdim)
+    return var(input, dim, correction=correction, keepdim=keepdim), mean(
+        input, dim, keepdim
+    )
 
 
 @function
@@ -107,7 +120,9 @@ def std_mean(input, dim=None, *, correction=1, keepdim=False):
     >>> std_mean(tensor([1., 2., 3.]))
     (tensor(1.), tensor(2.))
     """
-    return std(input, dim, correction=correction, keepdim=keepdim), mean(input, dim, keepdim)
+    return std(input, dim, correction=correction, keepdim=keepdim), mean(
+        input, dim, keepdim
+    )
 
 
 def _need_some(x, dims, name):
@@ -215,5 +230,3 @@ def cumsum(input, dim, *, dtype=None):
     x = _start(input, "cumsum", dtype)
     dim = norm_dim(dim, x.ndim)
     return op.cumsum(x, dim=dim) if x.ndim else x * 1
-
-

@@ -32,10 +32,14 @@ def _infer_size(shape, count, name):
     if -1 in shape:
         rest = math.prod(n for n in shape if n != -1)
         if rest == 0 or count % rest:
-            raise ShapeError(f"{name}: shape '{list(shape)}' is invalid for input of size {count}")
+            raise ShapeError(
+                f"{name}: shape '{list(shape)}' is invalid for input of size {count}"
+            )
         shape = tuple(count // rest if n == -1 else n for n in shape)
     if math.prod(shape) != count:
-        raise ShapeError(f"{name}: shape '{list(shape)}' is invalid for input of size {count}")
+        raise ShapeError(
+            f"{name}: shape '{list(shape)}' is invalid for input of size {count}"
+        )
     return shape
 
 
@@ -47,7 +51,11 @@ def reshape(input, shape):
     tensor([1, 2, 3, 4])
     """
     x = need_tensor(input, "reshape")
-    shape = _infer_size(sizes((shape,) if isinstance(shape, (tuple, list)) else (shape,)), math.prod(x.shape), "reshape")
+    shape = _infer_size(
+        sizes((shape,)),
+        math.prod(x.shape),
+        "reshape",
+    )
     return op.reshape(x, shape=shape)
 
 
@@ -57,7 +65,8 @@ def view(self, *shape):
     out = reshape(self, sizes(shape))
     if out.base is None and isinstance(self.value, np.ndarray):
         raise ShapeError(
-            f"view: shape {tuple(out.shape)} is not a view of these strides", hint="use reshape"
+            f"view: shape {tuple(out.shape)} is not a view of these strides",
+            hint="use reshape",
         )
     return out
 
@@ -143,7 +152,9 @@ def movedim(input, source, destination):
     x = need_tensor(input, "movedim")
     source, destination = norm_dims(source, x.ndim), norm_dims(destination, x.ndim)
     if len(source) != len(destination):
-        raise ShapeError("movedim: source and destination must have the same number of dims")
+        raise ShapeError(
+            "movedim: source and destination must have the same number of dims"
+        )
     order = [d for d in range(x.ndim) if d not in source]
     for d, s in sorted(zip(destination, source, strict=True)):
         order.insert(d, s)
@@ -161,7 +172,8 @@ def expand(self, *shape):
     if lead < 0:
         raise ShapeError(f"expand: {tuple(self.shape)} has more dims than {shape}")
     full = tuple(
-        self.shape[i - lead] if n == -1 and i >= lead else n for i, n in enumerate(shape)
+        self.shape[i - lead] if n == -1 and i >= lead else n
+        for i, n in enumerate(shape)
     )
     return op.expand(self, shape=full)
 
@@ -222,7 +234,9 @@ def flatten(input, start_dim=0, end_dim=-1):
     if x.ndim == 0:
         return op.reshape(x, shape=(1,))
     shape = tuple(x.shape)
-    return op.reshape(x, shape=(*shape[:a], math.prod(shape[a : b + 1]), *shape[b + 1 :]))
+    return op.reshape(
+        x, shape=(*shape[:a], math.prod(shape[a : b + 1]), *shape[b + 1 :])
+    )
 
 
 @method
@@ -287,7 +301,10 @@ def flipud(input):
 def _joined(tensors, name):
     """The tensors of a sequence in their common dtype."""
     if not isinstance(tensors, (tuple, list)):
-        raise ArgumentTypeError(f"{name}(): argument 'tensors' must be a tuple or list of Tensors, not {type(tensors).__name__}")
+        raise ArgumentTypeError(
+            f"{name}(): argument 'tensors' must be a tuple or list of Tensors, "
+            f"not {type(tensors).__name__}"
+        )
     if not tensors:
         raise ArgumentError(f"{name}: expects a non-empty list of Tensors")
     for i, x in enumerate(tensors):
@@ -319,7 +336,9 @@ def cat(tensors, dim=0, *, out=None):
     xs = _joined(tensors, "cat")
     xs = [x for x in xs if tuple(x.shape) != (0,)] or xs[:1]
     if xs[0].ndim == 0:
-        raise ShapeError("cat: zero-dimensional tensors cannot be concatenated", hint="use stack")
+        raise ShapeError(
+            "cat: zero-dimensional tensors cannot be concatenated", hint="use stack"
+        )
     y = op.cat(*xs, dim=norm_dim(dim, xs[0].ndim))
     return y if out is None else out.copy_(y)
 
@@ -340,7 +359,9 @@ def narrow(input, dim, start, length):
     n = x.shape[dim]
     start = start + n if start < 0 else start
     if not (0 <= start <= n and 0 <= length <= n - start):
-        raise DimError(f"narrow: start {start} and length {length} exceed the size {n} of dim {dim}")
+        raise DimError(
+            f"narrow: start {start} and length {length} exceed the size {n} of dim {dim}"
+        )
     key = [(0, m, 1) for m in x.shape]
     key[dim] = (start, start + length, 1)
     return op.slice(x, key=tuple(key))
@@ -359,7 +380,9 @@ def select(input, dim, index):
     dim = norm_dim(dim, x.ndim)
     n = x.shape[dim]
     if not -n <= index < n:
-        raise DimError(f"select: index {index} is out of range for dim {dim} with size {n}")
+        raise DimError(
+            f"select: index {index} is out of range for dim {dim} with size {n}"
+        )
     return op.select(x, dim=dim, index=int(index) % n)
 
 
@@ -390,7 +413,9 @@ def split(input, split_size_or_sections, dim=0):
             raise ArgumentError(f"split: split_size must be positive, got {parts}")
         parts = [min(parts, n - i) for i in range(0, n, parts)] if n else [0]
     if sum(parts) != n:
-        raise ShapeError(f"split: sizes {list(parts)} must add up to {n}, the size of dim {dim}")
+        raise ShapeError(
+            f"split: sizes {list(parts)} must add up to {n}, the size of dim {dim}"
+        )
     starts = np.cumsum([0, *parts[:-1]]).tolist()
     return tuple(narrow(x, dim, s, k) for s, k in zip(starts, parts, strict=True))
 

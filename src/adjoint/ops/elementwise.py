@@ -984,39 +984,161 @@ class _Comparison(Elementwise, abstract=True):
     out = "bool"
 
 
-def _compare(name: str, eager: np.ufunc, symbol: str, says: str, example: str) -> None:
-    body = {
-        "__module__": __name__,
-        "__doc__": f"{says}\n\n{example}\n",
-        "eager": eager,
-        "symbol": symbol,
-        "samples": any2 if eager.nin == 2 else any1,
-    }
-    type(name, (_Comparison,), body)
+class Eq(_Comparison):
+    """x₁ = x₂.
+
+    >>> tensor([1, 2]) == 1
+    tensor([ True, False])
+    """
+
+    eager = np.equal
+    symbol = "{} == {}"
+    samples = any2
 
 
-for _row in (
-    ("Eq", np.equal, "{} == {}", "x₁ = x₂.", ">>> tensor([1, 2]) == 1\ntensor([ True, False])"),
-    ("Ne", np.not_equal, "{} != {}", "x₁ ≠ x₂.", ">>> tensor([1, 2]) != 1\ntensor([False,  True])"),
-    ("Lt", np.less, "{} < {}", "x₁ < x₂.", ">>> tensor([1, 2]) < 2\ntensor([ True, False])"),
-    ("Le", np.less_equal, "{} <= {}", "x₁ ≤ x₂.", ">>> tensor([1, 2]) <= 1\ntensor([ True, False])"),
-    ("Gt", np.greater, "{} > {}", "x₁ > x₂.", ">>> tensor([1, 2]) > 1\ntensor([False,  True])"),
-    ("Ge", np.greater_equal, "{} >= {}", "x₁ ≥ x₂.", ">>> tensor([1, 2]) >= 2\ntensor([False,  True])"),
-    ("LogicalAnd", np.logical_and, "", "Both are non-zero.",
-     ">>> logical_and(tensor([1, 0]), tensor([1, 1]))\ntensor([ True, False])"),
-    ("LogicalOr", np.logical_or, "", "One at least is non-zero.",
-     ">>> logical_or(tensor([1, 0]), tensor([0, 0]))\ntensor([ True, False])"),
-    ("LogicalXor", np.logical_xor, "", "Just one is non-zero.",
-     ">>> logical_xor(tensor([1, 0]), tensor([1, 1]))\ntensor([False,  True])"),
-    ("LogicalNot", np.logical_not, "", "Is zero.",
-     ">>> logical_not(tensor([1, 0]))\ntensor([False,  True])"),
-    ("Isnan", np.isnan, "", "Is not a number.",
-     ">>> isnan(tensor([1., nan]))\ntensor([False,  True])"),
-    ("Isinf", np.isinf, "", "Is infinite.",
-     ">>> isinf(tensor([1., inf]))\ntensor([False,  True])"),
-    ("Isfinite", np.isfinite, "", "Is neither infinite nor NaN.",
-     ">>> isfinite(tensor([1., inf]))\ntensor([ True, False])"),
-    ("Signbit", np.signbit, "", "Has its sign bit set.",
-     ">>> signbit(tensor([-0., 1.]))\ntensor([ True, False])"),
-):  # fmt: skip
-    _compare(*_row)
+class Ne(_Comparison):
+    """x₁ ≠ x₂.
+
+    >>> tensor([1, 2]) != 1
+    tensor([False,  True])
+    """
+
+    eager = np.not_equal
+    symbol = "{} != {}"
+    samples = any2
+
+
+class Lt(_Comparison):
+    """x₁ < x₂.
+
+    >>> tensor([1, 2]) < 2
+    tensor([ True, False])
+    """
+
+    eager = np.less
+    symbol = "{} < {}"
+    samples = any2
+
+
+class Le(_Comparison):
+    """x₁ ≤ x₂.
+
+    >>> tensor([1, 2]) <= 1
+    tensor([ True, False])
+    """
+
+    eager = np.less_equal
+    symbol = "{} <= {}"
+    samples = any2
+
+
+class Gt(_Comparison):
+    """x₁ > x₂.
+
+    >>> tensor([1, 2]) > 1
+    tensor([False,  True])
+    """
+
+    eager = np.greater
+    symbol = "{} > {}"
+    samples = any2
+
+
+class Ge(_Comparison):
+    """x₁ ≥ x₂.
+
+    >>> tensor([1, 2]) >= 2
+    tensor([False,  True])
+    """
+
+    eager = np.greater_equal
+    symbol = "{} >= {}"
+    samples = any2
+
+
+class LogicalAnd(_Comparison):
+    """Both are non-zero.
+
+    >>> logical_and(tensor([1, 0]), tensor([1, 1]))
+    tensor([ True, False])
+    """
+
+    eager = np.logical_and
+    samples = any2
+
+
+class LogicalOr(_Comparison):
+    """One at least is non-zero.
+
+    >>> logical_or(tensor([1, 0]), tensor([0, 0]))
+    tensor([ True, False])
+    """
+
+    eager = np.logical_or
+    samples = any2
+
+
+class LogicalXor(_Comparison):
+    """Just one is non-zero.
+
+    >>> logical_xor(tensor([1, 0]), tensor([1, 1]))
+    tensor([False,  True])
+    """
+
+    eager = np.logical_xor
+    samples = any2
+
+
+class LogicalNot(_Comparison):
+    """Is zero.
+
+    >>> logical_not(tensor([1, 0]))
+    tensor([False,  True])
+    """
+
+    eager = np.logical_not
+    samples = any1
+
+
+class Isnan(_Comparison):
+    """Is not a number.
+
+    >>> isnan(tensor([1., nan]))
+    tensor([False,  True])
+    """
+
+    eager = np.isnan
+    samples = any1
+
+
+class Isinf(_Comparison):
+    """Is infinite.
+
+    >>> isinf(tensor([1., inf]))
+    tensor([False,  True])
+    """
+
+    eager = np.isinf
+    samples = any1
+
+
+class Isfinite(_Comparison):
+    """Is neither infinite nor NaN.
+
+    >>> isfinite(tensor([1., inf]))
+    tensor([ True, False])
+    """
+
+    eager = np.isfinite
+    samples = any1
+
+
+class Signbit(_Comparison):
+    """Has its sign bit set.
+
+    >>> signbit(tensor([-0., 1.]))
+    tensor([ True, False])
+    """
+
+    eager = np.signbit
+    samples = any1

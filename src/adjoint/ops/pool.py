@@ -12,7 +12,7 @@ import numpy as np
 
 from ..core.primitive import Linear, Primitive, op, with_batch
 from ..core.shape import Spec
-from .conv import merge_batch, split_batch, padded, tap_keys
+from .conv import merge_batch, padded, split_batch, tap_keys
 
 
 class _Places(Primitive, abstract=True):

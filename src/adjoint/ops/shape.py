@@ -25,14 +25,18 @@ class Reshape(Linear):
 
     view = True
     samples = _sample((2, 6), shape=(3, 4))
-    reference = staticmethod(lambda x, shape: np.array(x.ravel().tolist()).reshape(shape))
+    reference = staticmethod(
+        lambda x, shape: np.array(x.ravel().tolist()).reshape(shape)
+    )
 
     def eager(x, *, shape):
         return x.reshape(shape)
 
     def shape(x, *, shape):
         if math.prod(x.shape) != math.prod(shape):
-            raise ShapeError(f"reshape: shape {shape} does not hold the elements of {x.shape}")
+            raise ShapeError(
+                f"reshape: shape {shape} does not hold the elements of {x.shape}"
+            )
         return Spec(tuple(shape), x.dtype)
 
     def transpose(g, x, *, shape):
@@ -193,7 +197,9 @@ class Select(Linear):
 
     def transpose(g, x, *, dim, index):
         whole = tuple((0, n, 1) for n in x.shape)
-        return op.unslice(g, shape=tuple(x.shape), key=(*whole[:dim], index, *whole[dim + 1 :]))
+        return op.unslice(
+            g, shape=tuple(x.shape), key=(*whole[:dim], index, *whole[dim + 1 :])
+        )
 
     def batched(x, *, dim, index):
         return op.select(x, dim=dim + 1, index=index)
@@ -244,7 +250,9 @@ class Stack(Linear):
 
     def shape(*xs, dim):
         if any(x.shape != xs[0].shape for x in xs):
-            raise ShapeError(f"stack: shapes must be equal, got {[x.shape for x in xs]}")
+            raise ShapeError(
+                f"stack: shapes must be equal, got {[x.shape for x in xs]}"
+            )
         shape = xs[0].shape
         return Spec((*shape[:dim], len(xs), *shape[dim:]), xs[0].dtype)
 
@@ -276,7 +284,9 @@ class Cat(Linear):
         first = xs[0].shape
         for i, x in enumerate(xs):
             if x.ndim != len(first) or any(
-                a != b for d, (a, b) in enumerate(zip(x.shape, first, strict=True)) if d != dim
+                a != b
+                for d, (a, b) in enumerate(zip(x.shape, first, strict=True))
+                if d != dim
             ):
                 raise ShapeError(
                     f"cat: tensors must agree in all dims but {dim}, "
@@ -290,7 +300,9 @@ class Cat(Linear):
         out, start = [], 0
         for x in xs:
             stop = start + x.shape[dim]
-            out.append(op.slice(g, key=(*whole[:dim], (start, stop, 1), *whole[dim + 1 :])))
+            out.append(
+                op.slice(g, key=(*whole[:dim], (start, stop, 1), *whole[dim + 1 :]))
+            )
             start = stop
         return out
 
@@ -328,7 +340,11 @@ class Overwrite(Linear):
 
 def _replay(chain, x):
     for prim, params, pick in chain:
-        x = prim.eager(x, **params) if isinstance(x, np.ndarray) else bind(prim, x, **params)
+        x = (
+            prim.eager(x, **params)
+            if isinstance(x, np.ndarray)
+            else bind(prim, x, **params)
+        )
         x = x if pick is None else x[pick]
     return x
 
@@ -474,8 +490,6 @@ class Imag(Linear):
 
     def batched(x):
         return op.imag(x)
-
-
 
 
 class StopGradient(Primitive):
