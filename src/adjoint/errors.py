@@ -18,7 +18,7 @@ def user_site(skip: int = 1):
     The first `skip` frames are known to be ours.
     """
     frame = sys._getframe(skip)
-    while frame is not None and _ours[frame.f_code.co_filename]:
+    while frame is not None and ours[frame.f_code.co_filename]:
         frame = frame.f_back
     return None if frame is None else (frame.f_code, frame.f_lasti)
 
@@ -31,7 +31,7 @@ class _Ours(dict):
         return ours
 
 
-_ours = _Ours()
+ours = _Ours()
 
 
 def site_line(site) -> tuple[str, int, str]:

@@ -64,6 +64,7 @@ class Tensor(Box):
             self.value = np.zeros(0, d)
         else:
             self.value = np.zeros(functional.shapes.sizes(data), d)
+        self.plain = True
 
     # ------------------------------------------------------------ what it is
 
@@ -330,8 +331,6 @@ class Tensor(Box):
         if dtype_of(new) != dtype_of(self):
             raise DtypeError(f"data: dtype {self.dtype} cannot become {new.dtype}")
         self.value = new.value
-        if type(self.node) is Leaf:
-            self.node.shape = tuple(self.shape)
 
     _version = property(lambda self: 0 if self.version is None else self.version.n)
     _base = property(lambda self: self.base)

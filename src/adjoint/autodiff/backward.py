@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from operator import attrgetter
+from sys import getrefcount
+
 import numpy as np
 
 from ..core.bind import NUMPY, Box, dtype_of, floor
@@ -13,26 +16,24 @@ from .tape import RELEASED, Leaf, Packed, stale
 
 def reachable(roots) -> list:
     """Nodes below `roots`, last recorded first; iterative, so depth has no limit."""
-    seen, stack = set(roots), list(seen_order(roots))
+    seen, stack = set(roots), list(dict.fromkeys(roots))
+    add, pop, push = seen.add, stack.pop, stack.append
     while stack:
-        for parent in stack.pop().parents:
+        for parent in pop().parents:
             if parent is not None and parent not in seen:
-                seen.add(parent)
-                stack.append(parent)
+                add(parent)
+                push(parent)
     return sorted(seen, key=_order, reverse=True)
 
 
-def seen_order(roots):
-    """Roots without repeats, in order."""
-    return dict.fromkeys(roots)
+_order = attrgetter("order")
 
 
-def _order(node):
-    return node.order
-
-
-def _leading_to(nodes, targets) -> set:
-    """Of `nodes` (last first), those from which a target can be reached."""
+def _leading_to(nodes, targets) -> set | None:
+    """Of `nodes` (last first), those from which a target can be reached; None: all."""
+    leaves = [n for n in nodes if type(n) is Leaf]
+    if len(leaves) == len(targets) and all(n in targets for n in leaves):
+        return None
     useful = set(targets)
     for node in reversed(nodes):
         if node not in useful and any(p in useful for p in node.parents):
@@ -50,38 +51,74 @@ class Sweep:
         self.targets, self.into = targets, into
         self.captured: dict = {}
         self.grads: dict = {}
-        self.owned: set = set()
         self.nodes = reachable(roots)
         goals = targets if targets is not None else into
         self.useful = None if goals is None else _leading_to(self.nodes, goals)
         for root, seed in zip(roots, seeds, strict=True):
-            self._give(root, seed, False)
+            before = self.grads.get(root)
+            self.grads[root] = seed if before is None else before + seed
 
     def run(self):
         """Walk, and return what was captured."""
         token = recording.set(recording.get() or self.create)
         try:
-            quietly(self._walk)
+            if floor.get() is not NUMPY:
+                self._walk()
+            else:
+                with np.errstate(all="ignore"):
+                    self._walk()
         finally:
             recording.reset(token)
         return self.captured
 
     def _walk(self):
-        grads, useful = self.grads, self.useful
+        grads, useful, targets, create = (
+            self.grads,
+            self.useful,
+            self.targets,
+            self.create,
+        )
+        take, check, retain = grads.pop, anomalies.get(), self.retain
         for node in self.nodes:
-            g = grads.pop(node, None)
+            g = take(node, None)
             if g is None or (useful is not None and node not in useful):
                 continue
             if node.prehooks:
                 g = self._hooked(node, g)
-            if self.targets is not None and node in self.targets:
+            if targets is not None and node in targets:
                 self.captured[node] = g
             if type(node) is Leaf:
-                self._arrive(node, g)
-            elif node.pick is not None:
+                if targets is None:
+                    self._arrive(node, g, getrefcount(g) == _ALONE)
+                continue
+            if node.pick is not None:
                 self._collect(node, g)
-            else:
-                self._through(node, g)
+                continue
+            parents = node.parents
+            need = node.need
+            if useful is not None:
+                need = [p in useful for p in parents]
+                if True not in need:
+                    continue
+            xs, y = _saved(node, create)
+            gs = node.prim.vjp(g, y, xs, node.params, need)
+            if check[0]:
+                _check_anomaly(node, gs, check[1])
+            for parent, gp in zip(parents, gs, strict=True):
+                if gp is None or parent is None:
+                    continue
+                before = take(parent, None)
+                if before is None:
+                    grads[parent] = gp
+                elif create or getrefcount(before) != _ALONE:
+                    grads[parent] = before + gp
+                else:
+                    grads[parent] = _added(before, gp)
+            if node.hooks:
+                _node_hooks(node, g, gs)
+            if not retain:
+                node.release()
+            gs = gp = before = None  # the sweep alone may refer to what it accumulates
 
     def _hooked(self, node, g):
         for hook in tuple(node.prehooks.values()):
@@ -89,59 +126,7 @@ class Sweep:
             out = hook(boxed)
             if out is not None:
                 g = out if self.create else _inner(out, node.level)
-                self.owned.discard(node)
         return g
-
-    def _through(self, node, g):
-        parents = node.parents
-        useful = self.useful
-        if useful is None:
-            need = [p is not None for p in parents]
-        else:
-            need = [p is not None and p in useful for p in parents]
-        if True not in need:
-            return
-        gs = self._pull(node, g, need)
-        alone = need.count(True) == 1 and node in self.owned
-        for parent, gp in zip(parents, gs, strict=True):
-            if (
-                gp is not None
-                and parent is not None
-                and (useful is None or parent in useful)
-            ):
-                fresh = alone if gp is g else getattr(gp, "base", self) is None
-                self._give(parent, gp, fresh)
-        if node.hooks:
-            _node_hooks(node, g, gs)
-        if not self.retain:
-            node.release()
-
-    def _pull(self, node, g, need):
-        if node.saved is RELEASED:
-            raise GradError(
-                "Trying to backward through the graph a second time: the values saved by "
-                f"{node.prim.name} ({show_site(node.site)}) have been freed",
-                hint="retain_graph=True in the first backward keeps them",
-            )
-        message = stale(node)
-        if message:
-            raise GradError(message)
-        level = node.level
-        y = node.saved_y
-        xs = [x.restore() if type(x) is Packed else x for x in node.saved]
-        if self.create:
-            y = None if y is None else _boxed_output(node, y)
-        else:
-            xs = [x.value if isinstance(x, Box) and x.level is level else x for x in xs]
-        try:
-            gs = node.prim.vjp(g, y, xs, node.params, need)
-        except NotImplementedError as error:
-            raise GradError(
-                f"{node.prim.name} ({show_site(node.site)}): {error}"
-            ) from error
-        if anomalies.get()[0]:
-            _check_anomaly(node, gs, level)
-        return gs
 
     def _collect(self, node, g):
         """An output of an operation with several: its cotangent joins the others'."""
@@ -152,57 +137,81 @@ class Sweep:
         i = node.pick
         slots[i] = g if slots[i] is None else slots[i] + g
 
-    def _give(self, node, g, fresh):
-        """The cotangent `+=` of the lectures; the first is kept as it is."""
-        grads = self.grads
-        before = grads.get(node)
-        if before is None:
-            grads[node] = g
-            if fresh:
-                self.owned.add(node)
-        elif not self.create and node in self.owned and type(before) is np.ndarray:
-            if type(g) is np.ndarray and g.dtype == before.dtype:
-                np.add(before, g, out=before)
-            else:
-                grads[node] = before + g
-        else:
-            grads[node] = before + g
-            self.owned.add(node)
-
-    def _arrive(self, node, g):
-        if self.targets is not None or (
-            self.into is not None and node not in self.into
-        ):
-            return
+    def _arrive(self, node, g, alone):
+        """The cotangent of a leaf is complete; `alone`: nothing else refers to its memory."""
         tensor = node.tensor()
-        if tensor is None:
+        if tensor is None or (self.into is not None and node not in self.into):
             return
-        accumulate(tensor, g, self.create, node in self.owned)
+        accumulate(tensor, g, self.create, alone)
         for hook in tuple(tensor.post_hooks.values()) if tensor.post_hooks else ():
             hook(tensor)
 
 
-def quietly(f):
-    """Run `f` with NumPy's warnings off where NumPy is the floor."""
-    if floor.get() is not NUMPY:
-        return f()
-    with np.errstate(all="ignore"):
-        return f()
+def _references_of_a_local() -> int:
+    x = np.empty(0)
+    return getrefcount(x)
 
 
-def accumulate(tensor, g, create, owned):
+_ALONE = _references_of_a_local()
+
+
+def _added(before, g):
+    """before + g, in the memory of `before`, which nothing else refers to."""
+    if type(before) is type(g) is np.ndarray and before.base is None:
+        if g.dtype == before.dtype and g.shape == before.shape:
+            return np.add(before, g, out=before)
+    return before + g
+
+
+def _saved(node, boxed):
+    """(inputs, output) as the rule reads them: `boxed` in their places in the graph."""
+    xs, y = node.saved, node.saved_y
+    for x in xs:
+        if x is not None:
+            xs = _restored(node, boxed)
+            break
+    version = node.y_version
+    if version is not None and y is not None and version.n:
+        raise GradError(stale(node, "the result", y, version, 0))
+    return xs, _boxed_output(node, y) if boxed and y is not None else y
+
+
+def _restored(node, boxed):
+    if node.saved is RELEASED:
+        raise GradError(
+            "Trying to backward through the graph a second time: the values saved by "
+            f"{node.prim.name} ({show_site(node.site)}) have been freed",
+            hint="retain_graph=True in the first backward keeps them",
+        )
+    xs = []
+    for i, x in enumerate(node.saved):
+        if type(x) is Packed:
+            x = x.restore()
+        if isinstance(x, Box):
+            version = x.version
+            if version is not None:
+                n = node.stamps.get(i, 0) if node.stamps else 0
+                if version.n != n:
+                    raise GradError(stale(node, f"input {i}", x, version, n))
+            if not boxed and x.level is node.level:
+                x = x.value
+        xs.append(x)
+    return xs
+
+
+def accumulate(tensor, g, create, alone):
     """tensor.grad += g, in place unless the gradient is itself recorded."""
     if create:
         tensor.grad = g if tensor.grad is None else tensor.grad + g
         return
     value = g.value if isinstance(g, Box) and g.level is tensor.level else g
     if tensor.grad is None:
-        if isinstance(value, np.ndarray) and not (owned and value.flags.owndata):
+        if isinstance(value, np.ndarray) and not (alone and value.base is None):
             value = value.copy(order="K")
         tensor.grad = tensor.level.wrap(value)
         return
     before = tensor.grad.value
-    if isinstance(before, np.ndarray) and isinstance(value, np.ndarray):
+    if isinstance(before, np.ndarray) and isinstance(value, (np.ndarray, np.generic)):
         np.add(before, value, out=before, casting="unsafe")
     else:
         tensor.grad.value = before + value
@@ -238,8 +247,8 @@ def _node_hooks(node, g, gs):
         hook(boxed, (gy,))
 
 
-def _check_anomaly(node, gs, level):
-    if not anomalies.get()[1]:
+def _check_anomaly(node, gs, check_nan):
+    if not check_nan:
         return
     for i, g in enumerate(gs):
         while isinstance(g, Box):

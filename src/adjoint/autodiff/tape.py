@@ -29,11 +29,13 @@ class Node:
     """One recorded operation."""
 
     # What most nodes leave as it is.
-    pick = hooks = prehooks = stamps = saved_y = y_version = width = None
+    pick = hooks = prehooks = stamps = saved_y = y_version = width = site = None
+    level: Level  # the base tape's nodes have the class's own
 
-    def __init__(self, prim, params, parents, level, site=None):
-        self.prim, self.params, self.parents, self.level = prim, params, parents, level
-        self.order, self.site = next(_orders), site
+    def __init__(self, prim, params, parents, saved, need):
+        self.prim, self.params, self.parents, self.saved = prim, params, parents, saved
+        self.need = need  # which inputs want a cotangent
+        self.order = next(_orders)
 
     def name(self) -> str:
         """PyTorch's name for it, such as MulBackward0."""
@@ -85,10 +87,10 @@ class Leaf(Node):
     """Where a leaf's gradient arrives; the leaf owns it, so it refers back weakly."""
 
     def __init__(self, tensor):
-        super().__init__(None, None, (), tensor.level)
+        super().__init__(None, None, (), (), ())
         self.tensor = weakref.ref(tensor)
-        self.saved = ()
-        self.shape = tuple(tensor.shape)
+        if tensor.level is not BASE:
+            self.level = tensor.level
 
     def name(self):
         return "AccumulateGrad"
@@ -170,39 +172,31 @@ class Tape(Level):
         out.value = value
         if self is not BASE:
             out.level = self
+        elif type(value) is np.ndarray:
+            out.plain = True
         if inferring.get():
-            out.inference = True
+            out.inference, out.plain = True, False
         return out
 
     def record(self, prim, args, params, parents, inner, y):
         """The node of `y`, keeping what the vjp will read, and in which version."""
-        node = Node(prim, params, parents, self, user_site(4))
-        shape = None
-        if prim.outputs == 1:
-            node.shape = shape = y.shape
+        need, keeps = prim.plan(parents)
+        node = Node(prim, params, parents, (), need)
+        node.site = user_site(4)
+        if self is not BASE:
+            node.level = self
         if prim.saves_y:
             node.saved_y = y
-        keeps = prim.plan(parents)
         pointwise = prim.family == "elementwise"
         saved = node.saved = []
         for i, x in enumerate(args):
             if keeps is not None and keeps[i]:
-                saved.append(self._save(node, i, x) if isinstance(x, Box) else x)
-            elif pointwise and (parents[i] is None or inner[i].shape == shape):
-                saved.append(None)  # of the result's shape, or of no interest
+                saved.append(save(node, i, x) if isinstance(x, Box) else x)
+            elif pointwise and (parents[i] is None or inner[i].shape == y.shape):
+                saved.append(None)  # of no interest, or of the result's shape
             else:
                 saved.append(spec_of(x))
         return node
-
-    def _save(self, node, i, x):
-        """An input as the node keeps it: with its version noted, packed if hooks say so."""
-        if x.inference:
-            raise GradError("inference tensors cannot be saved for backward")
-        version = x.version
-        if version is not None:
-            node.stamps = (*(node.stamps or ()), (i, version, version.n))
-        pack = saved_hooks()
-        return Packed(pack, x) if pack else x
 
     def _many(self, prim, args, params, parents, inner, ys, track):
         outs = tuple(self.wrap(y) for y in ys)
@@ -212,9 +206,8 @@ class Tape(Level):
             node.width = len(outs)
             for i, out in enumerate(outs):
                 if is_inexact(_dtype(out)):
-                    pick = Node(prim, params, (node,), self)
-                    pick.pick, pick.saved, pick.shape = i, (), tuple(out.shape)
-                    pick.site = node.site
+                    pick = Node(prim, params, (node,), (), ())
+                    pick.pick, pick.level, pick.site = i, self, node.site
                     out.node = pick
         if prim.view:
             for i, out in enumerate(outs):
@@ -232,7 +225,18 @@ _new = object.__new__
 
 BASE = Tape()
 BASE.depth = 1
-Box.level = BASE
+Box.level = Node.level = BASE
+
+
+def save(node, i, x):
+    """Input `i` as the node keeps it: its version noted, packed if hooks say so."""
+    if x.inference:
+        raise GradError("inference tensors cannot be saved for backward")
+    version = x.version
+    if version is not None and version.n:
+        node.stamps = {**(node.stamps or {}), i: version.n}
+    pack = saved_hooks()
+    return Packed(pack, x) if pack else x
 
 
 class Packed:
@@ -277,7 +281,7 @@ def mark_view(out, x, prim, params, pick=None):
     a, b = out.value, x.value
     if isinstance(a, np.ndarray) and not np.may_share_memory(a, b):
         return
-    out.version = versioned(x)
+    out.plain, out.version = False, versioned(x)
     base = x if x.base is None else x.base
     out.base, out.seen = base, base.writes
     out.chain = (*x.chain, (prim, params, pick))
@@ -313,28 +317,19 @@ def adopt(x, new):
     """x stands for `new` from now on: its level, value and derivative."""
     if not isinstance(new, Box) or new.level.depth < x.level.depth:
         new = x.level.wrap(new)
-    for name in ("level", "value", "node", "tangent", "batch_dim"):
+    for name in ("level", "value", "plain", "node", "tangent", "batch_dim"):
         if name in new.__dict__:
             x.__dict__[name] = new.__dict__[name]
         else:
             x.__dict__.pop(name, None)
 
 
-def stale(node) -> str | None:
-    """The message for a saved value that was overwritten, if one was."""
-    for i, version, n in node.stamps or ():
-        if version.n != n:
-            return _stale_text(node, f"input {i}", version, n)
-    if node.saved_y is not None and node.y_version is not None and node.y_version.n:
-        return _stale_text(node, "the result", node.y_version, 0)
-    return None
-
-
-def _stale_text(node, what, version, n):
-    shape = list(node.shape) if node.shape is not None else ""
+def stale(node, what, x, version, n) -> str:
+    """The message for a saved value that was overwritten."""
+    shape = list(x.shape) if hasattr(x, "shape") else ""
     return (
         "one of the variables needed for gradient computation has been modified by an inplace "
-        f"operation: {what} of {node.prim.name} {shape}, saved at version {n}, is now at "
+        f"operation: {what} of {node.prim.name}, {shape}, saved at version {n}, is now at "
         f"version {version.n}\n  saved in {show_site(node.site)}"
         f"\n  overwritten in {show_site(version.site)}"
     )

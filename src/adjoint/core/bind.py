@@ -6,19 +6,28 @@ each takes its own wrapping off and binds again, down to the floor, which is Num
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
+from contextvars import Context, ContextVar
 
 import numpy as np
 
-try:  # one C call instead of the 1 us of np.errstate; same effect
-    from numpy._core.umath import _extobj_contextvar as _signals
 
-    with np.errstate(all="ignore"):
-        _QUIET = _signals.get()
-except ImportError:  # pragma: no cover - other NumPy builds
-    _signals = None
+class _Quiet(threading.local):
+    """`quiet.run(f, ...)`: NumPy code with its floating-point warnings off.
+
+    NumPy keeps that switch in the context, so one context a thread in which it is off costs
+    a C call where `np.errstate` costs a microsecond. Not re-entrant: `f` is NumPy alone.
+    """
+
+    def __init__(self):
+        context = Context()
+        context.run(np.seterr, all="ignore")
+        self.run = context.run
+
+
+quiet = _Quiet()
 
 
 class Level:
@@ -39,6 +48,7 @@ class Box:
     )
     face: type  # the class that levels make their values of: Tensor
     __array_ufunc__ = None  # ndarray * box asks the box
+    plain = False  # an array of the base tape, not a view: nothing needs looking after
 
 
 class NumpyLevel(Level):
@@ -47,29 +57,16 @@ class NumpyLevel(Level):
     depth = -1
 
     def process(self, prim, args, params):
-        token = _signals.set(_QUIET)
         try:
-            return prim.eager(*args, **params)
+            if prim.calls_back:
+                return prim.eager(*args, **params)
+            return quiet.run(prim.eager, *args, **params)
         except Exception as error:
             prim.explain(error, args, params)
             raise
-        finally:
-            _signals.reset(token)
 
 
-class PublicNumpyLevel(NumpyLevel):  # pragma: no cover - other NumPy builds
-    """The same through NumPy's public switch."""
-
-    def process(self, prim, args, params):
-        with np.errstate(all="ignore"):
-            try:
-                return prim.eager(*args, **params)
-            except Exception as error:
-                prim.explain(error, args, params)
-                raise
-
-
-NUMPY = NumpyLevel() if _signals else PublicNumpyLevel()
+NUMPY = NumpyLevel()
 floor: ContextVar[Level] = ContextVar("floor", default=NUMPY)
 _depth: ContextVar[int] = ContextVar("depth", default=1)
 

@@ -8,6 +8,7 @@ Rules are written in the op language, so they are differentiable and traceable a
 from __future__ import annotations
 
 import inspect
+import math
 import re
 from collections.abc import Callable, Sequence
 from types import FunctionType
@@ -48,6 +49,7 @@ class Primitive:
     differentiable: ClassVar[bool] = True
     view: ClassVar[bool] = False  # the result shares memory with the first input
     saves_y: ClassVar[bool] = True
+    calls_back: ClassVar[bool] = False  # eager runs a user's function, not NumPy alone
     symbol: ClassVar[str] = ""  # how a program prints it: "{} + {}"
     samples: ClassVar[Callable | None] = None  # rng -> [(args, params), ...]
     reference: ClassVar[Callable | None] = None  # an independent computation of eager
@@ -91,15 +93,15 @@ class Primitive:
         """Which inputs the vjp reads when the inputs in `need` want a cotangent."""
         return (True,) * count
 
-    def plan(self, parents) -> Sequence[bool] | None:
-        """`keeps` for inputs of which those with a parent want a cotangent; None: keep none."""
+    def plan(self, parents) -> tuple[tuple[bool, ...], Sequence[bool] | None]:
+        """Which inputs (those with a parent) want a cotangent, and `keeps` for them."""
         need = tuple([p is not None for p in parents])
         try:
             return self._plans[need]
         except KeyError:
-            keeps = self.keeps(need, len(need))
-            self._plans[need] = tuple(keeps) if True in keeps else None
-            return self._plans[need]
+            keeps = tuple(self.keeps(need, len(need)))
+            plan = self._plans[need] = need, keeps if True in keeps else None
+            return plan
 
     def vjp(self, g, y, xs, params, need) -> Sequence:
         """Cotangents of the inputs (None where not in `need`) from that of the output."""
@@ -211,10 +213,19 @@ class Elementwise(Primitive, abstract=True):
             [_Rule(f, names) for f in pair if f]
             for pair in zip(rules, pulls, strict=True)
         ]
-        self.rules = [f and _Rule(f, names).call for f in rules]
-        self.pulls = [f and _Rule(f, names).call for f in pulls]
-        self.differentiable = any(self.rules)
+        self.pushes = [f and self._push(_Rule(f, names).call) for f in rules]
+        self.adjoints = [
+            _Rule(pull, names).call if pull else push and _adjoint(push)
+            for pull, push in zip(pulls, self.pushes, strict=True)
+        ]
+        self.differentiable = any(self.pushes)
         self.saves_y = any(r.reads_y for rs in self._readers for r in rs)
+
+    def _push(self, rule):
+        """A partial derivative, applied to `t`; where it may be infinite, guarded."""
+        if not self.singular:
+            return rule
+        return lambda t, *reads: guarded(t, rule(t, *reads))
 
     def infer(self, *specs, **params):
         shape = broadcast(*(s.shape for s in specs), name=self.name)
@@ -227,35 +238,23 @@ class Elementwise(Primitive, abstract=True):
         wanted = [r for rs, n in zip(self._readers, need, strict=True) if n for r in rs]
         return tuple(any(i in r.reads for r in wanted) for i in range(count))
 
-    def push(self, i, t, y, xs, params):
-        """The partial derivative for input i, applied to `t`."""
-        out = self.rules[i](t, y, xs, params)
-        return guarded(t, out) if self.singular else out
-
     def vjp(self, g, y, xs, params, need):
         out: list = []
-        for i, wanted in enumerate(need):
-            if not wanted or self.rules[i] is None:
+        for i, x in enumerate(xs):
+            adjoint = self.adjoints[i]
+            if not need[i] or adjoint is None:
                 out.append(None)
                 continue
-            gx = self._pull(i, g, y, xs, params)
-            x = xs[i]  # None: unread, and of the result's shape
+            gx = adjoint(g, y, xs, params)
+            # x is None: unread, and of the result's shape
             out.append(gx if x is None or gx.shape == x.shape else sum_to(gx, x.shape))
         return out
-
-    def _pull(self, i, g, y, xs, params):
-        """The adjoint of `push`: g times the conjugate of the partial derivative."""
-        if self.pulls[i] is not None:
-            return self.pulls[i](g, y, xs, params)
-        if (g.dtype if type(g) is np.ndarray else dtype_of(g)).kind == "c":
-            return op.conj(self.push(i, op.conj(g), y, xs, params))
-        return self.push(i, g, y, xs, params)
 
     def jvp(self, ts, y, xs, params):
         total = None
         for i, t in enumerate(ts):
-            if t is not None and self.rules[i]:
-                ty = self.push(i, t, y, xs, params)
+            if t is not None and self.pushes[i]:
+                ty = self.pushes[i](t, y, xs, params)
                 total = ty if total is None else total + ty
         if total is not None and total.shape != y.shape:
             total = op.expand(total, shape=tuple(y.shape))
@@ -286,10 +285,26 @@ class _Rule:
         self.call = _caller(function, names, inputs)
 
 
+def _adjoint(push):
+    """g times the conjugate of the partial derivative that `push` multiplies with."""
+
+    def adjoint(g, y, xs, params):
+        if (g.dtype if isinstance(g, _NUMPY) else dtype_of(g)).kind != "c":
+            return push(g, y, xs, params)
+        return op.conj(push(op.conj(g), y, xs, params))
+
+    return adjoint
+
+
+_NUMPY = (np.ndarray, np.generic)
+
+
 def guarded(t, out):
     """`op.guard(t, out)`; on finite arrays, where it changes nothing, without a bind."""
-    if type(out) is np.ndarray and type(t) is np.ndarray and np.isfinite(out).all():
-        return out
+    if isinstance(out, _NUMPY) and isinstance(t, _NUMPY):
+        # A sum of squares is finite if all are: one pass, without a temporary.
+        if math.isfinite(abs(np.vdot(out, out) if out.ndim else out)):
+            return out
     return op.guard(t, out)
 
 

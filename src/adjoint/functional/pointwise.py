@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..autodiff import straight
 from ..core.bind import Box, bind, dtype_of
 from ..core.dtype import to_inexact
 from ..core.primitive import Elementwise, op
@@ -44,14 +45,12 @@ def _checked(prim, x):
 
 def unary(prim: Elementwise):
     """The user's function for a record with one input."""
-    ready = _kinds(prim)
+    run = straight.unary(prim, _kinds(prim))
 
     def f(input, *, out=None):
-        if not isinstance(input, Box):
-            need_tensor(input, prim.name)
-        if dtype_of(input).kind not in ready:
-            input = _checked(prim, input)
-        y = bind(prim, input)
+        y = run(input)
+        if y is None:
+            y = bind(prim, _checked(prim, need_tensor(input, prim.name)))
         return y if out is None else out.copy_(y)
 
     return f
@@ -59,24 +58,13 @@ def unary(prim: Elementwise):
 
 def binary(prim: Elementwise):
     """The user's function for a record with two inputs."""
-    ready = _kinds(prim)
-    floats = "f" if "f" in ready else ""
+    run = straight.binary(prim, _kinds(prim))
 
     def f(input, other, *, out=None):
-        # The common case at the cost of two type checks: arrays of one dtype, or a float.
-        a = input.value if isinstance(input, Box) else None
-        if type(a) is np.ndarray:
-            d = a.dtype
-            if type(other) is float:
-                if d.kind == floats:
-                    y = bind(prim, input, np.array(other, d))
-                    return y if out is None else out.copy_(y)
-            elif isinstance(other, Box):
-                b = other.value
-                if type(b) is np.ndarray and b.dtype is d and d.kind in ready:
-                    y = bind(prim, input, other)
-                    return y if out is None else out.copy_(y)
-        y = bind(prim, *(_checked(prim, x) for x in promote(prim.name, input, other)))
+        y = run(input, other)
+        if y is None:
+            xs = promote(prim.name, input, other)
+            y = bind(prim, *(_checked(prim, x) for x in xs))
         return y if out is None else out.copy_(y)
 
     return f
@@ -190,17 +178,28 @@ def pow(input, exponent, *, out=None):
     >>> pow(2, tensor([1., 2.]))
     tensor([2., 4.])
     """
+    y = None
     if isinstance(exponent, (int, float)) and isinstance(input, Box):
-        d = dtype_of(input)
-        if d.kind in "fVc" or (isinstance(exponent, int) and d.kind in "iu"):
-            if d.kind in "iu" and exponent < 0:
-                raise ArgumentError(
-                    "Integers to negative integer powers are not allowed"
-                )
-            y = op.pow_scalar(input, exponent=exponent)
-            return y if out is None else out.copy_(y)
-    y = op.pow(*promote("pow", input, exponent))
+        params = {"exponent": exponent}
+        y = _pow_scalar(input, params)
+        if y is None and _keeps_dtype(input, exponent):
+            y = bind(op.pow_scalar, input, **params)
+    if y is None:
+        y = op.pow(*promote("pow", input, exponent))
     return y if out is None else out.copy_(y)
+
+
+_pow_scalar = straight.unary(op.pow_scalar, "f")
+
+
+def _keeps_dtype(x, exponent) -> bool:
+    """Whether x to a power of this Python type has x's dtype."""
+    d = dtype_of(x)
+    if d.kind not in "iu":
+        return d.kind in "fVc"
+    if isinstance(exponent, int) and exponent < 0:
+        raise ArgumentError("Integers to negative integer powers are not allowed")
+    return isinstance(exponent, int)
 
 
 @function

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..core.bind import dtype_of
-from ..core.primitive import Elementwise, op
+from ..core.primitive import Elementwise, guarded, op
 
 
 def _real(*shapes, low=-2.0, high=2.0):
@@ -164,7 +164,6 @@ class PowScalar(Elementwise):
     """
 
     symbol = "{}**{exponent}"
-    singular = True
     reference = staticmethod(lambda x, exponent: np.float_power(x, exponent))
 
     def samples(rng):
@@ -185,7 +184,9 @@ class PowScalar(Elementwise):
             return op.zeros_like(t)
         if exponent == 1:
             return t
-        return t * (exponent * op.pow_scalar(x, exponent=exponent - 1))
+        out = t * (exponent * op.pow_scalar(x, exponent=exponent - 1))
+        smooth = not isinstance(exponent, complex) and exponent > 1
+        return out if smooth else guarded(t, out)
 
     def lower(b, x, exponent):
         return b.pow(x, exponent)

@@ -1,0 +1,121 @@
+"""The straight path: an elementwise operation on plain tensors, in one Python frame.
+
+What `bind` and the tape do in six, for the common case alone: arrays of the base tape, of one
+dtype, NumPy below. For all else, and every error, it answers None and the caller goes the
+general way. The record, the node and the numbers are the same.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+
+from ..core.bind import NUMPY, Box, floor, quiet
+from ..core.shape import Spec
+from ..errors import ours, user_site
+from .modes import inferring, recording
+from .tape import Node, save
+
+_NUMBERS = frozenset({float, int})
+_NONE: dict = {}
+_UNREAD = ((None,), (None, None))
+_new, _ndarray, _frame = object.__new__, np.ndarray, sys._getframe
+
+
+def unary(prim, kinds):
+    """run(x, params) -> y or None, for a record of one input; `kinds` go in as they are."""
+    eager, tracks, saves_y = prim.eager, prim.differentiable, prim.saves_y
+    need, keeps = prim.plan((True,))
+
+    def run(x, params=_NONE):
+        try:
+            value = x.value
+            straight = x.plain and value.dtype.kind in kinds
+        except AttributeError:
+            return None
+        if not straight or floor.get() is not NUMPY or inferring.get():
+            return None
+        y = quiet.run(eager, value, **params) if params else quiet.run(eager, value)
+        result = _new(Box.face)
+        result.value = y if type(y) is _ndarray else np.asarray(y)
+        result.plain = True
+        if tracks and x.node is not None and recording.get():
+            result.node = node = Node(prim, params, (x.node,), _UNREAD[0], need)
+            node.site = _site(_frame(2))
+            if keeps:
+                node.saved = (save(node, 0, x),)
+            if saves_y:
+                node.saved_y = result.value
+        return result
+
+    return run
+
+
+def binary(prim, kinds):
+    """run(x1, x2) -> y or None, for a record of two inputs, one of which may be a number."""
+    eager, tracks, saves_y = prim.eager, prim.differentiable, prim.saves_y
+    floats = "f" if "f" in kinds else ""
+    both, left, right = (prim.plan(p) for p in ((1, 1), (1, None), (None, 1)))
+
+    def run(x1, x2):
+        p1 = p2 = None
+        try:
+            if type(x2) in _NUMBERS:
+                a, p1 = x1.value, x1.node
+                if not x1.plain or a.dtype.kind not in floats:
+                    return None
+                b = np.array(x2, a.dtype)
+            elif type(x1) in _NUMBERS:
+                b, p2 = x2.value, x2.node
+                if not x2.plain or b.dtype.kind not in floats:
+                    return None
+                a = np.array(x1, b.dtype)
+            else:
+                a, p1, b, p2 = x1.value, x1.node, x2.value, x2.node
+                d = a.dtype
+                if not (x1.plain and x2.plain and d is b.dtype and d.kind in kinds):
+                    return None
+            if floor.get() is not NUMPY or inferring.get():
+                return None
+            y = quiet.run(eager, a, b)
+        except (AttributeError, OverflowError, ValueError, TypeError):
+            return None
+        result = _new(Box.face)
+        result.value = y if type(y) is _ndarray else np.asarray(y)
+        result.plain = True
+        if (p1 is not None or p2 is not None) and tracks and recording.get():
+            need, keeps = both if p1 and p2 else left if p1 else right
+            result.node = node = Node(prim, _NONE, (p1, p2), _UNREAD[1], need)
+            node.site = _site(_frame(2))
+            if keeps:
+                node.saved = _kept(node, keeps, (x1, x2), (a, b), y)
+            elif not (p1 is None or a.shape == y.shape) or not (
+                p2 is None or b.shape == y.shape
+            ):
+                node.saved = (Spec(a.shape, a.dtype), Spec(b.shape, b.dtype))
+            if saves_y:
+                node.saved_y = result.value
+        return result
+
+    return run
+
+
+def _kept(node, keeps, xs, values, y):
+    """What the reverse rule reads of each input: itself, or its shape if not y's."""
+    saved = []
+    for i, x in enumerate(xs):
+        value = values[i]
+        if keeps[i]:
+            saved.append(save(node, i, x) if isinstance(x, Box) else value)
+        elif node.parents[i] is None or value.shape == y.shape:
+            saved.append(None)
+        else:
+            saved.append(Spec(value.shape, value.dtype))
+    return saved
+
+
+def _site(frame):
+    """Where the user called: seldom further than the frame above."""
+    code = frame.f_code
+    return user_site(3) if ours[code.co_filename] else (code, frame.f_lasti)
