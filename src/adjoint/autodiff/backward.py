@@ -157,9 +157,9 @@ _ALONE = _references_of_a_local()
 
 def _added(before, g):
     """before + g, in the memory of `before`, which nothing else refers to."""
-    if type(before) is type(g) is np.ndarray and before.base is None:
-        if g.dtype == before.dtype and g.shape == before.shape:
-            return np.add(before, g, out=before)
+    mine = type(before) is type(g) is np.ndarray and before.base is None
+    if mine and g.dtype == before.dtype and g.shape == before.shape:
+        return np.add(before, g, out=before)
     return before + g
 
 

@@ -10,6 +10,8 @@ inferring: ContextVar[bool] = ContextVar("inferring", default=False)
 anomalies: ContextVar[tuple[bool, bool]] = ContextVar(
     "anomalies", default=(False, True)
 )
+# The innermost (pack, unpack) pair of saved-tensor hooks.
+packing: ContextVar[tuple | None] = ContextVar("packing", default=None)
 
 
 class Switch:

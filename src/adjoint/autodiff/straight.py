@@ -12,9 +12,9 @@ import sys
 import numpy as np
 
 from ..core.bind import NUMPY, Box, floor, quiet
-from ..core.shape import Spec
+from ..core.primitive import spec_of
 from ..errors import ours, user_site
-from .modes import inferring, recording
+from .modes import inferring, packing, recording
 from .tape import Node, save
 
 _NUMBERS = frozenset({float, int})
@@ -44,7 +44,8 @@ def unary(prim, kinds):
             result.node = node = Node(prim, params, (x.node,), _UNREAD[0], need)
             node.site = _site(_frame(2))
             if keeps:
-                node.saved = (save(node, 0, x),)
+                direct = x.version is None and not packing.get()
+                node.saved = (x if direct else save(node, 0, x),)
             if saves_y:
                 node.saved_y = result.value
         return result
@@ -59,20 +60,23 @@ def binary(prim, kinds):
     both, left, right = (prim.plan(p) for p in ((1, 1), (1, None), (None, 1)))
 
     def run(x1, x2):
-        p1 = p2 = None
+        p1 = p2 = v1 = v2 = None
+        number = True
         try:
             if type(x2) in _NUMBERS:
-                a, p1 = x1.value, x1.node
+                a, p1, v1 = x1.value, x1.node, x1.version
                 if not x1.plain or a.dtype.kind not in floats:
                     return None
-                b = np.array(x2, a.dtype)
+                b = x2 = np.array(x2, a.dtype)
             elif type(x1) in _NUMBERS:
-                b, p2 = x2.value, x2.node
+                b, p2, v2 = x2.value, x2.node, x2.version
                 if not x2.plain or b.dtype.kind not in floats:
                     return None
-                a = np.array(x1, b.dtype)
+                a = x1 = np.array(x1, b.dtype)
             else:
-                a, p1, b, p2 = x1.value, x1.node, x2.value, x2.node
+                number = False
+                a, p1, v1 = x1.value, x1.node, x1.version
+                b, p2, v2 = x2.value, x2.node, x2.version
                 d = a.dtype
                 if not (x1.plain and x2.plain and d is b.dtype and d.kind in kinds):
                     return None
@@ -85,15 +89,14 @@ def binary(prim, kinds):
         result.value = y if type(y) is _ndarray else np.asarray(y)
         result.plain = True
         if (p1 is not None or p2 is not None) and tracks and recording.get():
-            need, keeps = both if p1 and p2 else left if p1 else right
+            need, keeps = left if p2 is None else right if p1 is None else both
             result.node = node = Node(prim, _NONE, (p1, p2), _UNREAD[1], need)
             node.site = _site(_frame(2))
-            if keeps:
-                node.saved = _kept(node, keeps, (x1, x2), (a, b), y)
-            elif not (p1 is None or a.shape == y.shape) or not (
-                p2 is None or b.shape == y.shape
-            ):
-                node.saved = (Spec(a.shape, a.dtype), Spec(b.shape, b.dtype))
+            if v1 is v2 is None and (number or a.shape == b.shape) and not packing.get():
+                if keeps is not None:
+                    node.saved = (x1 if keeps[0] else None, x2 if keeps[1] else None)
+            else:
+                node.saved = _kept(node, keeps or (False, False), (x1, x2), y.shape)
             if saves_y:
                 node.saved_y = result.value
         return result
@@ -101,17 +104,16 @@ def binary(prim, kinds):
     return run
 
 
-def _kept(node, keeps, xs, values, y):
+def _kept(node, keeps, xs, shape):
     """What the reverse rule reads of each input: itself, or its shape if not y's."""
     saved = []
     for i, x in enumerate(xs):
-        value = values[i]
         if keeps[i]:
-            saved.append(save(node, i, x) if isinstance(x, Box) else value)
-        elif node.parents[i] is None or value.shape == y.shape:
+            saved.append(save(node, i, x) if isinstance(x, Box) else x)
+        elif node.parents[i] is None or x.value.shape == shape:
             saved.append(None)
         else:
-            saved.append(Spec(value.shape, value.dtype))
+            saved.append(spec_of(x))
     return saved
 
 

@@ -11,7 +11,7 @@ from ..core.bind import Box, Level, bind, floor
 from ..core.dtype import is_inexact
 from ..core.primitive import spec_of
 from ..errors import GradError, show_site, user_site
-from .modes import inferring, recording
+from .modes import inferring, packing, recording
 
 _orders = count()
 
@@ -235,7 +235,7 @@ def save(node, i, x):
     version = x.version
     if version is not None and version.n:
         node.stamps = {**(node.stamps or {}), i: version.n}
-    pack = saved_hooks()
+    pack = packing.get()
     return Packed(pack, x) if pack else x
 
 
@@ -253,11 +253,6 @@ class Packed:
         if x.node is None and self.node is not None:
             x = alias(x, self.node)
         return x
-
-
-def saved_hooks():
-    """The innermost pair of saved-tensor hooks, or None."""
-    return None
 
 
 def alias(x, node):

@@ -301,11 +301,14 @@ _NUMPY = (np.ndarray, np.generic)
 
 def guarded(t, out):
     """`op.guard(t, out)`; on finite arrays, where it changes nothing, without a bind."""
-    if isinstance(out, _NUMPY) and isinstance(t, _NUMPY):
-        # A sum of squares is finite if all are: one pass, without a temporary.
-        if math.isfinite(abs(np.vdot(out, out) if out.ndim else out)):
-            return out
+    if isinstance(out, _NUMPY) and isinstance(t, _NUMPY) and _is_finite(out):
+        return out
     return op.guard(t, out)
+
+
+def _is_finite(x) -> bool:
+    """A sum of squares is finite only if all are: one pass, without a temporary."""
+    return math.isfinite(abs(np.vdot(x, x) if x.ndim else x))
 
 
 def _caller(f, names, inputs):
