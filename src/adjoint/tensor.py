@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import weakref
 
 import numpy as np
@@ -33,7 +34,7 @@ class Size(tuple):
 
     def numel(self) -> int:
         """How many elements a tensor of this shape has."""
-        return int(np.prod(self, dtype=np.int64))
+        return math.prod(self)
 
 
 class Tensor(Box):
@@ -373,8 +374,7 @@ class Tensor(Box):
                 "cannot register a hook on a tensor that doesn't require gradient"
             )
         node = self.node
-        if node.prehooks is None:
-            node.prehooks = {}
+        node.rare, node.prehooks = True, node.prehooks or {}
         return Handle(node.prehooks, hook)
 
     def register_post_accumulate_grad_hook(self, hook):

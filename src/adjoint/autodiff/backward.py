@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from operator import attrgetter
 from sys import getrefcount
 
@@ -72,39 +73,30 @@ class Sweep:
         return self.captured
 
     def _walk(self):
-        grads, useful, targets, create = (
-            self.grads,
-            self.useful,
-            self.targets,
-            self.create,
-        )
-        take, check, retain = grads.pop, anomalies.get(), self.retain
+        grads, useful, create, retain = self.grads, self.useful, self.create, self.retain
+        take, (check, check_nan), targets = grads.pop, anomalies.get(), self.targets
         for node in self.nodes:
             g = take(node, None)
             if g is None or (useful is not None and node not in useful):
                 continue
-            if node.prehooks:
-                g = self._hooked(node, g)
+            if node.rare:
+                alone = getrefcount(g) == _ALONE
+                g = self._rare(node, g, alone)
+                if g is None:
+                    continue
             if targets is not None and node in targets:
                 self.captured[node] = g
-            if type(node) is Leaf:
-                if targets is None:
-                    self._arrive(node, g, getrefcount(g) == _ALONE)
-                continue
-            if node.pick is not None:
-                self._collect(node, g)
-                continue
-            parents = node.parents
-            need = node.need
+            parents, need = node.parents, node.need
             if useful is not None:
                 need = [p in useful for p in parents]
                 if True not in need:
                     continue
             xs, y = _saved(node, create)
             gs = node.prim.vjp(g, y, xs, node.params, need)
-            if check[0]:
-                _check_anomaly(node, gs, check[1])
-            for parent, gp in zip(parents, gs, strict=True):
+            if check:
+                _check_anomaly(node, gs, check_nan)
+            for i, parent in enumerate(parents):
+                gp = gs[i]
                 if gp is None or parent is None:
                     continue
                 before = take(parent, None)
@@ -117,8 +109,24 @@ class Sweep:
             if node.hooks:
                 _node_hooks(node, g, gs)
             if not retain:
-                node.release()
+                node.saved, node.saved_y = RELEASED, None
             gs = gp = before = None  # the sweep alone may refer to what it accumulates
+
+    def _rare(self, node, g, alone):
+        """Hooks before a node, leaves, and outputs of operations with several."""
+        if node.prehooks:
+            g = self._hooked(node, g)
+        if type(node) is Leaf:
+            if self.targets is None:
+                self._arrive(node, g, alone)
+            elif node in self.targets:
+                self.captured[node] = g
+            return None
+        if node.pick is not None:
+            if self.targets is not None and node in self.targets:
+                self.captured[node] = g
+            return self._collect(node, g)
+        return g
 
     def _hooked(self, node, g):
         for hook in tuple(node.prehooks.values()):
@@ -185,9 +193,8 @@ def _restored(node, boxed):
         )
     xs = []
     for i, x in enumerate(node.saved):
-        if type(x) is Packed:
-            x = x.restore()
-        if isinstance(x, Box):
+        if isinstance(x, Box) or type(x) is Packed:
+            x = x.restore() if type(x) is Packed else x
             version = x.version
             if version is not None:
                 n = node.stamps.get(i, 0) if node.stamps else 0
@@ -378,25 +385,28 @@ def _start(outputs, seeds, create):
 
 
 def _seed(y, seed, create):
+    d = dtype_of(y)
     if seed is None:
-        if y.size_of() != 1:
+        if math.prod(y.shape) != 1:
             raise GradError(
                 "grad can be implicitly created only for scalar outputs, got shape "
                 f"{tuple(y.shape)}",
                 hint="backward(gradient=...), or reduce the output, as with .sum()",
             )
-        if dtype_of(y).kind == "c":
+        if d.kind == "c":
             raise GradError(
                 "grad can be implicitly created only for real scalar outputs"
             )
+        if y.plain and not create:
+            return np.ones(y.value.shape, d)
         seed = op.ones_like(y)
     elif tuple(seed.shape) != tuple(y.shape):
         raise GradError(
             f"the gradient has shape {tuple(seed.shape)}, its output {tuple(y.shape)}: "
             "they must be the same"
         )
-    elif dtype_of(seed) != dtype_of(y):
-        seed = op.cast(seed, dtype=dtype_of(y))
+    elif dtype_of(seed) != d:
+        seed = op.cast(seed, dtype=d)
     if create:
         return seed
     return seed.value if isinstance(seed, Box) and seed.level is y.level else seed

@@ -28,6 +28,7 @@ class Version:
 class Node:
     """One recorded operation."""
 
+    rare = False  # something happens before its rule runs, or instead of it
     # What most nodes leave as it is.
     pick = hooks = prehooks = stamps = saved_y = y_version = width = site = None
     level: Level  # the base tape's nodes have the class's own
@@ -62,12 +63,8 @@ class Node:
 
     def register_prehook(self, hook):
         """hook(grad_outputs) before this node's rule runs."""
-        self.prehooks = self.prehooks or {}
+        self.rare, self.prehooks = True, self.prehooks or {}
         return Handle(self.prehooks, _on_tuple(hook))
-
-    def release(self):
-        """Let go of what was saved; a second backward will say so."""
-        self.saved, self.saved_y = RELEASED, None
 
 
 def versioned(x) -> Version:
@@ -86,6 +83,8 @@ RELEASED = ("released",)
 class Leaf(Node):
     """Where a leaf's gradient arrives; the leaf owns it, so it refers back weakly."""
 
+    rare = True
+
     def __init__(self, tensor):
         super().__init__(None, None, (), (), ())
         self.tensor = weakref.ref(tensor)
@@ -99,9 +98,6 @@ class Leaf(Node):
     def variable(self):
         """The leaf tensor."""
         return self.tensor()
-
-    def release(self):
-        """A leaf saves nothing."""
 
 
 def _on_tuple(hook):
@@ -208,6 +204,7 @@ class Tape(Level):
                 if is_inexact(_dtype(out)):
                     pick = Node(prim, params, (node,), (), ())
                     pick.pick, pick.level, pick.site = i, self, node.site
+                    pick.rare = True
                     out.node = pick
         if prim.view:
             for i, out in enumerate(outs):

@@ -18,7 +18,7 @@ import numpy as np
 
 from ..errors import AdjointError, ArgumentError, GradError
 from . import dtype as dt
-from .bind import bind, dtype_of
+from .bind import Box, bind, dtype_of
 from .shape import Spec, broadcast, reduced, sum_dims
 
 
@@ -214,8 +214,12 @@ class Elementwise(Primitive, abstract=True):
             for pair in zip(rules, pulls, strict=True)
         ]
         self.pushes = [f and self._push(_Rule(f, names).call) for f in rules]
-        self.adjoints = [
-            _Rule(pull, names).call if pull else push and _adjoint(push)
+        self.pulls = [
+            _Rule(pull, names).call if pull else push
+            for pull, push in zip(pulls, self.pushes, strict=True)
+        ]
+        self.conjugated = [
+            _Rule(pull, names).call if pull else push and _conjugated(push)
             for pull, push in zip(pulls, self.pushes, strict=True)
         ]
         self.differentiable = any(self.pushes)
@@ -239,15 +243,17 @@ class Elementwise(Primitive, abstract=True):
         return tuple(any(i in r.reads for r in wanted) for i in range(count))
 
     def vjp(self, g, y, xs, params, need):
-        out: list = []
-        for i, x in enumerate(xs):
-            adjoint = self.adjoints[i]
-            if not need[i] or adjoint is None:
-                out.append(None)
-                continue
-            gx = adjoint(g, y, xs, params)
-            # x is None: unread, and of the result's shape
-            out.append(gx if x is None or gx.shape == x.shape else sum_to(gx, x.shape))
+        d = dtype_of(g) if isinstance(g, Box) else g.dtype
+        pulls = self.conjugated if d.kind == "c" else self.pulls
+        if self.nin == 1:
+            return (pulls[0](g, y, xs, params),)
+        out = []
+        for i, pull in enumerate(pulls):
+            gx = pull(g, y, xs, params) if need[i] and pull else None
+            x = xs[i]  # None: unread, and of the result's shape
+            if x is not None and gx is not None and gx.shape != x.shape:
+                gx = sum_to(gx, x.shape)
+            out.append(gx)
         return out
 
     def jvp(self, ts, y, xs, params):
@@ -285,15 +291,9 @@ class _Rule:
         self.call = _caller(function, names, inputs)
 
 
-def _adjoint(push):
+def _conjugated(push):
     """g times the conjugate of the partial derivative that `push` multiplies with."""
-
-    def adjoint(g, y, xs, params):
-        if (g.dtype if isinstance(g, _NUMPY) else dtype_of(g)).kind != "c":
-            return push(g, y, xs, params)
-        return op.conj(push(op.conj(g), y, xs, params))
-
-    return adjoint
+    return lambda g, *reads: op.conj(push(op.conj(g), *reads))
 
 
 _NUMPY = (np.ndarray, np.generic)
@@ -301,36 +301,23 @@ _NUMPY = (np.ndarray, np.generic)
 
 def guarded(t, out):
     """`op.guard(t, out)`; on finite arrays, where it changes nothing, without a bind."""
-    if isinstance(out, _NUMPY) and isinstance(t, _NUMPY) and _is_finite(out):
-        return out
-    return op.guard(t, out)
+    number = isinstance(out, _NUMPY) and not isinstance(t, Box)
+    return out if number and _is_finite(out) else op.guard(t, out)
 
 
 def _is_finite(x) -> bool:
     """A sum of squares is finite only if all are: one pass, without a temporary."""
-    return math.isfinite(abs(np.vdot(x, x) if x.ndim else x))
+    if x.ndim:
+        x = x.ravel("K")
+        x = x.dot(x)
+    return math.isfinite(abs(x))
 
 
 def _caller(f, names, inputs):
-    """A closure that passes just what `names` asks for; the common cases unrolled."""
-    if not names:
-        return lambda t, y, xs, params: f(t)
-    if names == ["y"]:
-        return lambda t, y, xs, params: f(t, y)
-    if len(names) == 1 and names[0] in inputs:
-        i = inputs.index(names[0])
-        return lambda t, y, xs, params: f(t, xs[i])
-    pick = [_getter(n, inputs) for n in names]
-    return lambda t, y, xs, params: f(t, *(get(y, xs, params) for get in pick))
-
-
-def _getter(name, inputs):
-    if name == "y":
-        return lambda y, xs, params: y
-    if name in inputs:
-        i = inputs.index(name)
-        return lambda y, xs, params: xs[i]
-    return lambda y, xs, params: params[name]
+    """`lambda t, y, xs, params: f(t, xs[1], ...)`, passing just what `names` asks for."""
+    reads = {"y": "y"} | {n: f"xs[{i}]" for i, n in enumerate(inputs)}
+    passed = ", ".join(["t", *(reads.get(n, f"params[{n!r}]") for n in names)])
+    return eval(f"lambda t, y, xs, params: f({passed})", {"f": f})
 
 
 def _count_inputs(f) -> int:

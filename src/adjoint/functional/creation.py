@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from ..autodiff.tape import Leaf
 from ..core import dtype as dt
 from ..core.bind import Box, dtype_of
 from ..core.primitive import op
@@ -17,7 +18,19 @@ from .shapes import sizes
 def finish(value, requires_grad=False):
     """A tensor around a fresh array, a leaf if asked."""
     out = wrap(value)
-    return out.requires_grad_() if requires_grad else out
+    if requires_grad:
+        demand_grad(out)
+    return out
+
+
+def demand_grad(x) -> None:
+    """Make `x` a leaf that gradients arrive at."""
+    if x.value.dtype.kind not in "fVc":
+        raise DtypeError(
+            "only Tensors of floating point and complex dtype can require gradients, "
+            f"not {dt.dtype(x.value.dtype)}"
+        )
+    x.node = Leaf(x)
 
 
 def need_cpu(device) -> None:
@@ -30,6 +43,8 @@ def need_cpu(device) -> None:
 
 def array_of(data, dtype=None) -> np.ndarray:
     """A new array of nested lists, numbers, arrays or tensors, in PyTorch's dtype for them."""
+    if type(data) is float:
+        return np.array(data, dt.get_default_dtype().np if dtype is None else dtype)
     if isinstance(data, Box):
         data = data.numpy_of()
     given = isinstance(data, (np.ndarray, np.generic))
@@ -69,7 +84,8 @@ def tensor(data, *, dtype=None, device=None, requires_grad=False):
     tensor([[1., 2.],
             [3., 4.]])
     """
-    need_cpu(device)
+    if device is not None:
+        need_cpu(device)
     return finish(array_of(data, np_dtype(dtype)), requires_grad)
 
 

@@ -653,7 +653,7 @@ class Tanh(Elementwise):
     samples = any1
 
     def dx(t, y):
-        return t * (1 - y * y)
+        return t - t * (y * y)
 
     def lower(b, x):
         return b.tanh(x)
