@@ -12,12 +12,12 @@ from ..core.bind import NUMPY, Box, dtype_of, floor
 from ..core.primitive import op
 from ..errors import GradError, show_site
 from .modes import anomalies, recording
-from .tape import RELEASED, Leaf, Packed, stale
+from .tape import RELEASED, UNREAD1, UNREAD2, Leaf, Packed, stale
 
 
 def reachable(roots) -> list:
     """Nodes below `roots`, last recorded first; iterative, so depth has no limit."""
-    seen, stack = set(roots), list(dict.fromkeys(roots))
+    seen, stack = set(roots), list(roots)
     add, pop, push = seen.add, stack.pop, stack.append
     while stack:
         for parent in pop().parents:
@@ -32,8 +32,7 @@ _order = attrgetter("order")
 
 def _leading_to(nodes, targets) -> set | None:
     """Of `nodes` (last first), those from which a target can be reached; None: all."""
-    leaves = [n for n in nodes if type(n) is Leaf]
-    if len(leaves) == len(targets) and all(n in targets for n in leaves):
+    if targets.keys() == {n for n in nodes if type(n) is Leaf}:
         return None
     useful = set(targets)
     for node in reversed(nodes):
@@ -91,7 +90,11 @@ class Sweep:
                 need = [p in useful for p in parents]
                 if True not in need:
                     continue
-            xs, y = _saved(node, create)
+            xs, y = node.saved, node.saved_y
+            if xs is not UNREAD1 and xs is not UNREAD2:
+                xs = _inputs(node, create)
+            if y is not None and (create or node.y_version is not None):
+                y = _output(node, create)
             gs = node.prim.vjp(g, y, xs, node.params, need)
             if check:
                 _check_anomaly(node, gs, check_nan)
@@ -171,20 +174,20 @@ def _added(before, g):
     return before + g
 
 
-def _saved(node, boxed):
-    """(inputs, output) as the rule reads them: `boxed` in their places in the graph."""
-    xs, y = node.saved, node.saved_y
-    for x in xs:
-        if x is not None:
-            xs = _restored(node, boxed)
-            break
-    version = node.y_version
-    if version is not None and y is not None and version.n:
+def _output(node, boxed):
+    """The result as the rule reads it: `boxed` in its place in the graph."""
+    y, version = node.saved_y, node.y_version
+    if version is not None and version.n:
         raise GradError(stale(node, "the result", y, version, 0))
-    return xs, _boxed_output(node, y) if boxed and y is not None else y
+    if not boxed or isinstance(y, tuple):
+        return y
+    out = node.level.wrap(y)
+    out.node = node
+    return out
 
 
-def _restored(node, boxed):
+def _inputs(node, boxed):
+    """The inputs as the rule reads them: `boxed` in their places in the graph."""
     if node.saved is RELEASED:
         raise GradError(
             "Trying to backward through the graph a second time: the values saved by "
@@ -193,17 +196,24 @@ def _restored(node, boxed):
         )
     xs = []
     for i, x in enumerate(node.saved):
-        if isinstance(x, Box) or type(x) is Packed:
-            x = x.restore() if type(x) is Packed else x
-            version = x.version
-            if version is not None:
-                n = node.stamps.get(i, 0) if node.stamps else 0
-                if version.n != n:
-                    raise GradError(stale(node, f"input {i}", x, version, n))
-            if not boxed and x.level is node.level:
+        if type(x) is Packed:
+            x = x.restore()
+        if isinstance(x, Box):
+            if x.version is not None:
+                _same_version(node, i, x)
+            if x.plain and not boxed:
+                # Arithmetic of NumPy's numbers costs a tenth of a ufunc's.
+                x = x.value if x.value.ndim else x.value[()]
+            elif x.level is node.level and not boxed:
                 x = x.value
         xs.append(x)
     return xs
+
+
+def _same_version(node, i, x):
+    n = node.stamps.get(i, 0) if node.stamps else 0
+    if x.version.n != n:
+        raise GradError(stale(node, f"input {i}", x, x.version, n))
 
 
 def accumulate(tensor, g, create, alone):
@@ -233,15 +243,6 @@ def _at_least(g, level) -> bool:
 
 def _inner(x, level):
     return x.value if isinstance(x, Box) and x.level is level else x
-
-
-def _boxed_output(node, y):
-    """The saved result as a tensor in its place in the graph, for a recorded backward."""
-    if isinstance(y, tuple):
-        return y
-    out = node.level.wrap(y)
-    out.node = node
-    return out
 
 
 def _node_hooks(node, g, gs):
@@ -398,7 +399,7 @@ def _seed(y, seed, create):
                 "grad can be implicitly created only for real scalar outputs"
             )
         if y.plain and not create:
-            return np.ones(y.value.shape, d)
+            return np.ones(y.value.shape, d) if y.value.ndim else np.array(1, d)[()]
         seed = op.ones_like(y)
     elif tuple(seed.shape) != tuple(y.shape):
         raise GradError(

@@ -15,11 +15,9 @@ from ..core.bind import NUMPY, Box, floor, quiet
 from ..core.primitive import spec_of
 from ..errors import ours, user_site
 from .modes import inferring, packing, recording
-from .tape import Node, save
+from .tape import UNREAD1, UNREAD2, Node, save
 
-_NUMBERS = frozenset({float, int})
 _NONE: dict = {}
-_UNREAD = ((None,), (None, None))
 _new, _ndarray, _frame = object.__new__, np.ndarray, sys._getframe
 
 
@@ -41,8 +39,8 @@ def unary(prim, kinds):
         result.value = y if type(y) is _ndarray else np.asarray(y)
         result.plain = True
         if tracks and x.node is not None and recording.get():
-            result.node = node = Node(prim, params, (x.node,), _UNREAD[0], need)
-            node.site = _site(_frame(2))
+            node = Node(prim, params, (x.node,), need, UNREAD1, _site(_frame(2)))
+            result.node = node
             if keeps:
                 direct = x.version is None and not packing.get()
                 node.saved = (x if direct else save(node, 0, x),)
@@ -63,12 +61,13 @@ def binary(prim, kinds):
         p1 = p2 = v1 = v2 = None
         number = True
         try:
-            if type(x2) in _NUMBERS:
+            kind1, kind2 = type(x1), type(x2)
+            if kind2 is float or kind2 is int:
                 a, p1, v1 = x1.value, x1.node, x1.version
                 if not x1.plain or a.dtype.kind not in floats:
                     return None
                 b = x2 = np.array(x2, a.dtype)
-            elif type(x1) in _NUMBERS:
+            elif kind1 is float or kind1 is int:
                 b, p2, v2 = x2.value, x2.node, x2.version
                 if not x2.plain or b.dtype.kind not in floats:
                     return None
@@ -90,8 +89,8 @@ def binary(prim, kinds):
         result.plain = True
         if (p1 is not None or p2 is not None) and tracks and recording.get():
             need, keeps = left if p2 is None else right if p1 is None else both
-            result.node = node = Node(prim, _NONE, (p1, p2), _UNREAD[1], need)
-            node.site = _site(_frame(2))
+            node = Node(prim, _NONE, (p1, p2), need, UNREAD2, _site(_frame(2)))
+            result.node = node
             if v1 is v2 is None and (number or a.shape == b.shape) and not packing.get():
                 if keeps is not None:
                     node.saved = (x1 if keeps[0] else None, x2 if keeps[1] else None)

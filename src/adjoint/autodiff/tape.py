@@ -28,14 +28,26 @@ class Version:
 class Node:
     """One recorded operation."""
 
-    rare = False  # something happens before its rule runs, or instead of it
+    __slots__ = (
+        "prim",
+        "params",
+        "parents",  # the nodes of the inputs; None for a constant
+        "need",  # which inputs want a cotangent
+        "saved",  # what the rule reads of each input
+        "saved_y",  # and of the result
+        "site",  # where the user called
+        "order",
+        "__dict__",
+        "__weakref__",
+    )
     # What most nodes leave as it is.
-    pick = hooks = prehooks = stamps = saved_y = y_version = width = site = None
+    rare = False  # something happens before its rule runs, or instead of it
+    pick = hooks = prehooks = stamps = y_version = width = None
     level: Level  # the base tape's nodes have the class's own
 
-    def __init__(self, prim, params, parents, saved, need):
-        self.prim, self.params, self.parents, self.saved = prim, params, parents, saved
-        self.need = need  # which inputs want a cotangent
+    def __init__(self, prim, params, parents, need, saved=(), site=None):
+        self.prim, self.params, self.parents, self.need = prim, params, parents, need
+        self.saved, self.saved_y, self.site = saved, None, site
         self.order = next(_orders)
 
     def name(self) -> str:
@@ -78,6 +90,7 @@ def versioned(x) -> Version:
 
 
 RELEASED = ("released",)
+UNREAD1, UNREAD2 = (None,), (None, None)  # what most nodes of one and two inputs save
 
 
 class Leaf(Node):
@@ -86,7 +99,7 @@ class Leaf(Node):
     rare = True
 
     def __init__(self, tensor):
-        super().__init__(None, None, (), (), ())
+        super().__init__(None, None, (), ())
         self.tensor = weakref.ref(tensor)
         if tensor.level is not BASE:
             self.level = tensor.level
@@ -177,8 +190,7 @@ class Tape(Level):
     def record(self, prim, args, params, parents, inner, y):
         """The node of `y`, keeping what the vjp will read, and in which version."""
         need, keeps = prim.plan(parents)
-        node = Node(prim, params, parents, (), need)
-        node.site = user_site(4)
+        node = Node(prim, params, parents, need, site=user_site(4))
         if self is not BASE:
             node.level = self
         if prim.saves_y:
@@ -202,8 +214,8 @@ class Tape(Level):
             node.width = len(outs)
             for i, out in enumerate(outs):
                 if is_inexact(_dtype(out)):
-                    pick = Node(prim, params, (node,), (), ())
-                    pick.pick, pick.level, pick.site = i, self, node.site
+                    pick = Node(prim, params, (node,), (), site=node.site)
+                    pick.pick, pick.level = i, self
                     pick.rare = True
                     out.node = pick
         if prim.view:

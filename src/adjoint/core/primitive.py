@@ -247,13 +247,14 @@ class Elementwise(Primitive, abstract=True):
         pulls = self.conjugated if d.kind == "c" else self.pulls
         if self.nin == 1:
             return (pulls[0](g, y, xs, params),)
-        out = []
+        out: list = [None] * self.nin
         for i, pull in enumerate(pulls):
-            gx = pull(g, y, xs, params) if need[i] and pull else None
-            x = xs[i]  # None: unread, and of the result's shape
-            if x is not None and gx is not None and gx.shape != x.shape:
-                gx = sum_to(gx, x.shape)
-            out.append(gx)
+            if need[i] and pull:
+                gx, x = pull(g, y, xs, params), xs[i]
+                # x is None: unread, and of the result's shape
+                if x is not None and gx.shape != x.shape:
+                    gx = sum_to(gx, x.shape)
+                out[i] = gx
         return out
 
     def jvp(self, ts, y, xs, params):
