@@ -13,7 +13,7 @@ from ..core.primitive import op
 from ..core.shape import broadcast
 from ..errors import DtypeError, GradError, ShapeError, user_site
 from .modes import inferring, recording
-from .tape import Leaf, adopt, alias, refresh, versioned
+from .tape import Leaf, adopt, alias, next_order, refresh, versioned
 
 
 def assign(x, new, name: str):
@@ -72,10 +72,34 @@ def _replace(x, new):
 
 def updated(x, f, name: str):
     """x ← f(x), the in-place form of a function."""
-    before = alias(x, x.node) if x.node is not None else x
-    if x.node is not None and recording.get() and isinstance(before.value, np.ndarray):
+    if not recording.get() or not isinstance(x.value, np.ndarray):
+        return assign(x, f(alias(x, x.node) if x.node is not None else x), name)
+    if x.node is not None:
         _check(x, None, name)
-    return assign(x, f(before), name)
+    versioned(x)
+    before, start = alias(x, x.node), next_order()
+    new = f(before)
+    _keep_original(new, before, start)
+    return assign(x, new, name)
+
+
+def _keep_original(new, before, start):
+    """What was recorded since `start` and saved `before` gets a copy: its memory is written."""
+    copy, stack = None, [new.node] if isinstance(new, Box) and new.node else []
+    while stack:
+        node = stack.pop()
+        if node.order < start:
+            continue
+        if any(x is before for x in node.saved):
+            copy = copy or _copied(before)
+            node.saved = tuple(copy if x is before else x for x in node.saved)
+        stack.extend(p for p in node.parents if p is not None)
+
+
+def _copied(x):
+    out = alias(x, x.node)
+    out.value, out.version = x.value.copy(), None
+    return out
 
 
 def _check(x, new, name):

@@ -16,6 +16,11 @@ from .modes import inferring, packing, recording
 _orders = count()
 
 
+def next_order() -> int:
+    """A number above those of all nodes so far."""
+    return next(_orders)
+
+
 class Version:
     """How often a piece of memory was written in place, shared by its views."""
 
