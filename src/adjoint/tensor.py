@@ -470,7 +470,7 @@ class _Device(str):
         """The kind of device."""
         return self.split(":")[0]
 
-    index = None
+    index = None  # pyright: ignore[reportAssignmentType]
 
     def __repr__(self):
         return f"device(type='{self}')"

@@ -72,7 +72,12 @@ class Sweep:
         return self.captured
 
     def _walk(self):
-        grads, useful, create, retain = self.grads, self.useful, self.create, self.retain
+        grads, useful, create, retain = (
+            self.grads,
+            self.useful,
+            self.create,
+            self.retain,
+        )
         take, (check, check_nan), targets = grads.pop, anomalies.get(), self.targets
         for node in self.nodes:
             g = take(node, None)

@@ -91,7 +91,11 @@ def binary(prim, kinds):
             need, keeps = left if p2 is None else right if p1 is None else both
             node = Node(prim, _NONE, (p1, p2), need, UNREAD2, _site(_frame(2)))
             result.node = node
-            if v1 is v2 is None and (number or a.shape == b.shape) and not packing.get():
+            if (
+                v1 is v2 is None
+                and (number or a.shape == b.shape)
+                and not packing.get()
+            ):
                 if keeps is not None:
                     node.saved = (x1 if keeps[0] else None, x2 if keeps[1] else None)
             else:

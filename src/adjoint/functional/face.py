@@ -72,7 +72,7 @@ def inexact(x):
     return cast(x, dt.to_inexact(dtype_of(x)))
 
 
-def result_dtype(*xs) -> np.dtype:
+def result_dtype(*xs):
     """The dtype in which PyTorch computes with these tensors and numbers.
 
     Tensors with dims come first, then 0-d tensors, then Python numbers; a later group
