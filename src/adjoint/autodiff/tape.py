@@ -34,16 +34,16 @@ class Node:
     """One recorded operation."""
 
     __slots__ = (
-        "prim",
+        "__dict__",
+        "__weakref__",
+        "need",  # which inputs want a cotangent
+        "order",
         "params",
         "parents",  # the nodes of the inputs; None for a constant
-        "need",  # which inputs want a cotangent
+        "prim",
         "saved",  # what the rule reads of each input
         "saved_y",  # and of the result
         "site",  # where the user called
-        "order",
-        "__dict__",
-        "__weakref__",
     )
     # What most nodes leave as it is.
     rare = False  # something happens before its rule runs, or instead of it
