@@ -207,29 +207,12 @@ class Elementwise(Primitive, abstract=True):
     def prepare(self):
         self.nin = _count_inputs(self.eager)
         names = ["x"] if self.nin == 1 else [f"x{i + 1}" for i in range(self.nin)]
-        rules = [getattr(self, f"d{n}", None) for n in names]
-        pulls = [getattr(self, n.replace("x", "pull"), None) for n in names]
-        self._readers = [
-            [_Rule(f, names) for f in pair if f]
-            for pair in zip(rules, pulls, strict=True)
-        ]
-        self.pushes = [f and self._push(_Rule(f, names).call) for f in rules]
-        self.pulls = [
-            _Rule(pull, names).call if pull else push
-            for pull, push in zip(pulls, self.pushes, strict=True)
-        ]
-        self.conjugated = [
-            _Rule(pull, names).call if pull else push and _conjugated(push)
-            for pull, push in zip(pulls, self.pushes, strict=True)
-        ]
+        self._partials = [_Partial(self, i, names) for i in range(self.nin)]
+        self.pushes = [p.push for p in self._partials]
         self.differentiable = any(self.pushes)
-        self.saves_y = any(r.reads_y for rs in self._readers for r in rs)
-
-    def _push(self, rule):
-        """A partial derivative, applied to `t`; where it may be infinite, guarded."""
-        if not self.singular:
-            return rule
-        return lambda t, *reads: guarded(t, rule(t, *reads))
+        self.saves_y = any("y" in p.reads for p in self._partials)
+        self._pull = _reverse([p.real for p in self._partials], self._partials)
+        self._pull_complex = _reverse([p.complex for p in self._partials], self._partials)
 
     def infer(self, *specs, **params):
         shape = broadcast(*(s.shape for s in specs), name=self.name)
@@ -239,23 +222,13 @@ class Elementwise(Primitive, abstract=True):
         return Spec(shape, dt.to_real(d) if self.out == "real" else d)
 
     def keeps(self, need, count):
-        wanted = [r for rs, n in zip(self._readers, need, strict=True) if n for r in rs]
-        return tuple(any(i in r.reads for r in wanted) for i in range(count))
+        reads = [p.reads for p, n in zip(self._partials, need, strict=True) if n]
+        return tuple(any(i in r for r in reads) for i in range(count))
 
     def vjp(self, g, y, xs, params, need):
         d = dtype_of(g) if isinstance(g, Box) else g.dtype
-        pulls = self.conjugated if d.kind == "c" else self.pulls
-        if self.nin == 1:
-            return (pulls[0](g, y, xs, params),)
-        out: list = [None] * self.nin
-        for i, pull in enumerate(pulls):
-            if need[i] and pull:
-                gx, x = pull(g, y, xs, params), xs[i]
-                # x is None: unread, and of the result's shape
-                if x is not None and gx.shape != x.shape:
-                    gx = sum_to(gx, x.shape)
-                out[i] = gx
-        return out
+        pull = self._pull_complex if d.kind == "c" else self._pull
+        return pull(g, y, xs, params, need)
 
     def jvp(self, ts, y, xs, params):
         total = None
@@ -280,21 +253,64 @@ class Elementwise(Primitive, abstract=True):
         return bind(self, *aligned, **params), 0
 
 
-class _Rule:
-    """A derivative rule and which of t, y, inputs and parameters it names."""
+class _Partial:
+    """The derivative of a record in input `i`: what its rules read, and they made callable.
 
-    __slots__ = ("call", "reads", "reads_y")
+    push(t, y, xs, params) applies it; `real` and `complex` are its adjoint as source text,
+    from which `_reverse` makes one function for all inputs; `names` are the names in it.
+    """
 
-    def __init__(self, function, inputs):
-        names = list(inspect.signature(function).parameters)[1:]
-        self.reads_y = "y" in names
-        self.reads = frozenset(inputs.index(n) for n in names if n in inputs)
-        self.call = _caller(function, names, inputs)
+    def __init__(self, record, i, inputs):
+        rule = getattr(record, f"d{inputs[i]}", None)
+        pull = getattr(record, inputs[i].replace("x", "pull"), None)
+        self.reads = _reads(rule, inputs) | _reads(pull, inputs)
+        self.push = self.real = self.complex = None
+        self.names = {f"rule{i}": rule, f"pull{i}": pull, "guarded": guarded}
+        if rule:
+            text = _call(f"rule{i}", rule, inputs)
+            self.real = f"guarded(t, {text})" if record.singular else text
+            self.push = eval(f"lambda t, y, xs, params: {self.real}", self.names)
+            self.complex = f"conj(push{i}(conj(t), y, xs, params))"
+            self.names[f"push{i}"] = self.push
+        if pull:
+            self.real = self.complex = _call(f"pull{i}", pull, inputs)
 
 
-def _conjugated(push):
-    """g times the conjugate of the partial derivative that `push` multiplies with."""
-    return lambda g, *reads: op.conj(push(op.conj(g), *reads))
+def _names(f) -> list[str]:
+    return list(inspect.signature(f).parameters)[1:] if f else []
+
+
+def _reads(f, inputs) -> set:
+    """The positions of the inputs, and "y", that rule `f` names."""
+    return {inputs.index(n) if n in inputs else n for n in _names(f)}
+
+
+def _call(called, f, inputs) -> str:
+    """`rule(t, xs[1], ...)`, passing just what `f` names."""
+    reads = {"y": "y"} | {n: f"xs[{i}]" for i, n in enumerate(inputs)}
+    passed = ["t", *(reads.get(n, f"params[{n!r}]") for n in _names(f))]
+    return f"{called}({', '.join(passed)})"
+
+
+def _reverse(adjoints, partials):
+    """vjp(t, y, xs, params, need): the cotangents of all inputs as one expression."""
+    scope = {"fit": _fit, "conj": lambda x: op.conj(x)}
+    for p in partials:
+        scope |= p.names
+    terms = [str(text) for text in adjoints]
+    if len(terms) > 1:
+        terms = [
+            f"fit({text}, xs[{i}]) if need[{i}] else None"
+            for i, text in enumerate(terms)
+        ]
+    return eval(f"lambda t, y, xs, params, need: ({', '.join(terms)},)", scope)
+
+
+def _fit(gx, x):
+    """Summed to the shape of `x`; None: x was not read and has the result's shape."""
+    if x is None or gx is None or gx.shape == x.shape:
+        return gx
+    return sum_to(gx, x.shape)
 
 
 _NUMPY = (np.ndarray, np.generic)
@@ -312,13 +328,6 @@ def _is_finite(x) -> bool:
         x = x.ravel("K")
         x = x.dot(x)
     return math.isfinite(abs(x))
-
-
-def _caller(f, names, inputs):
-    """`lambda t, y, xs, params: f(t, xs[1], ...)`, passing just what `names` asks for."""
-    reads = {"y": "y"} | {n: f"xs[{i}]" for i, n in enumerate(inputs)}
-    passed = ", ".join(["t", *(reads.get(n, f"params[{n!r}]") for n in names)])
-    return eval(f"lambda t, y, xs, params: f({passed})", {"f": f})
 
 
 def _count_inputs(f) -> int:
