@@ -10,7 +10,7 @@ import numpy as np
 
 from ..core.bind import NUMPY, Box, dtype_of, floor
 from ..core.primitive import op
-from ..errors import GradError, show_site
+from ..errors import ArgumentTypeError, GradError, show_site
 from .modes import anomalies, recording
 from .tape import RELEASED, UNREAD1, UNREAD2, Leaf, Packed, stale
 
@@ -54,13 +54,13 @@ class Sweep:
         self.nodes = reachable(roots)
         goals = targets if targets is not None else into
         self.useful = None if goals is None else _leading_to(self.nodes, goals)
-        for root, seed in zip(roots, seeds, strict=True):
+        for i, root in enumerate(roots):
             before = self.grads.get(root)
-            self.grads[root] = seed if before is None else before + seed
+            self.grads[root] = seeds[i] if before is None else before + seeds[i]
 
     def run(self):
         """Walk, and return what was captured."""
-        token = recording.set(recording.get() or self.create)
+        token = recording.set(True) if self.create else None
         try:
             if floor.get() is not NUMPY:
                 self._walk()
@@ -68,7 +68,8 @@ class Sweep:
                 with np.errstate(all="ignore"):
                     self._walk()
         finally:
-            recording.reset(token)
+            if token is not None:
+                recording.reset(token)
         return self.captured
 
     def _walk(self):
@@ -337,8 +338,8 @@ def grad(
         roots, seeds, targets=dict.fromkeys(nodes), retain=retain, create=create_graph
     ).run()
     out = []
-    for i, (x, node) in enumerate(zip(inputs, nodes, strict=True)):
-        g = found.get(node)
+    for i, x in enumerate(inputs):
+        g = found.get(nodes[i])
         if g is None and not allow_unused:
             raise GradError(
                 f"grad: input {i} ({list(x.shape)}) was not used in computing the outputs",
@@ -358,8 +359,11 @@ def _tuple(x):
 
 def _node_of(x, i):
     if not isinstance(x, Box):
-        raise TypeError(f"grad: input {i} must be a Tensor, got {type(x).__name__}")
-    x.sync()
+        raise ArgumentTypeError(
+            f"grad: input {i} must be a Tensor, got {type(x).__name__}"
+        )
+    if x.base is not None:
+        x.sync()
     if x.node is None:
         raise GradError(
             f"grad: input {i} ({list(x.shape)}) does not require grad",
@@ -378,20 +382,23 @@ def _start(outputs, seeds, create):
         )
     nodes = []
     values = []
-    for y, seed in zip(outputs, seeds, strict=True):
-        y.sync()
+    for i, y in enumerate(outputs):
+        if y.base is not None:
+            y.sync()
         if y.node is None:
             raise GradError(
                 "element 0 of tensors does not require grad and does not have a grad_fn: "
                 "nothing with requires_grad=True went into it"
             )
         nodes.append(y.node)
-        values.append(_seed(y, seed, create))
+        values.append(_seed(y, seeds[i], create))
     return nodes, values
 
 
 def _seed(y, seed, create):
     d = dtype_of(y)
+    if seed is None and y.plain and y.value.size == 1 and d.kind != "c" and not create:
+        return np.ones(y.value.shape, d) if y.value.ndim else np.array(1, d)[()]
     if seed is None:
         if math.prod(y.shape) != 1:
             raise GradError(
@@ -403,8 +410,6 @@ def _seed(y, seed, create):
             raise GradError(
                 "grad can be implicitly created only for real scalar outputs"
             )
-        if y.plain and not create:
-            return np.ones(y.value.shape, d) if y.value.ndim else np.array(1, d)[()]
         seed = op.ones_like(y)
     elif tuple(seed.shape) != tuple(y.shape):
         raise GradError(

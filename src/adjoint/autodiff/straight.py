@@ -32,20 +32,24 @@ def unary(prim, kinds):
             straight = x.plain and value.dtype.kind in kinds
         except AttributeError:
             return None
-        if not straight or floor.get() is not NUMPY or inferring.get():
+        if not straight or floor.get() is not NUMPY:
             return None
         y = quiet.run(eager, value, **params) if params else quiet.run(eager, value)
         result = _new(Box.face)
         result.value = y if type(y) is _ndarray else np.asarray(y)
         result.plain = True
         if tracks and x.node is not None and recording.get():
-            node = Node(prim, params, (x.node,), need, UNREAD1, _site(_frame(2)))
-            result.node = node
+            frame = _frame(2)
+            code = frame.f_code
+            site = user_site(3) if ours[code.co_filename] else (code, frame.f_lasti)
+            result.node = node = Node(prim, params, (x.node,), need, UNREAD1, site)
             if keeps:
                 direct = x.version is None and not packing.get()
                 node.saved = (x if direct else save(node, 0, x),)
             if saves_y:
                 node.saved_y = result.value
+        elif inferring.get():
+            result.inference, result.plain = True, False
         return result
 
     return run
@@ -79,7 +83,7 @@ def binary(prim, kinds):
                 d = a.dtype
                 if not (x1.plain and x2.plain and d is b.dtype and d.kind in kinds):
                     return None
-            if floor.get() is not NUMPY or inferring.get():
+            if floor.get() is not NUMPY:
                 return None
             y = quiet.run(eager, a, b)
         except (AttributeError, OverflowError, ValueError, TypeError):
@@ -89,8 +93,10 @@ def binary(prim, kinds):
         result.plain = True
         if (p1 is not None or p2 is not None) and tracks and recording.get():
             need, keeps = left if p2 is None else right if p1 is None else both
-            node = Node(prim, _NONE, (p1, p2), need, UNREAD2, _site(_frame(2)))
-            result.node = node
+            frame = _frame(2)
+            code = frame.f_code
+            site = user_site(3) if ours[code.co_filename] else (code, frame.f_lasti)
+            result.node = node = Node(prim, _NONE, (p1, p2), need, UNREAD2, site)
             if (
                 v1 is v2 is None
                 and (number or a.shape == b.shape)
@@ -102,6 +108,8 @@ def binary(prim, kinds):
                 node.saved = _kept(node, keeps or (False, False), (x1, x2), y.shape)
             if saves_y:
                 node.saved_y = result.value
+        elif inferring.get():
+            result.inference, result.plain = True, False
         return result
 
     return run
@@ -118,9 +126,3 @@ def _kept(node, keeps, xs, shape):
         else:
             saved.append(spec_of(x))
     return saved
-
-
-def _site(frame):
-    """Where the user called: seldom further than the frame above."""
-    code = frame.f_code
-    return user_site(3) if ours[code.co_filename] else (code, frame.f_lasti)

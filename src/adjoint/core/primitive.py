@@ -212,7 +212,9 @@ class Elementwise(Primitive, abstract=True):
         self.differentiable = any(self.pushes)
         self.saves_y = any("y" in p.reads for p in self._partials)
         self._pull = _reverse([p.real for p in self._partials], self._partials)
-        self._pull_complex = _reverse([p.complex for p in self._partials], self._partials)
+        self._pull_complex = _reverse(
+            [p.complex for p in self._partials], self._partials
+        )
 
     def infer(self, *specs, **params):
         shape = broadcast(*(s.shape for s in specs), name=self.name)
