@@ -129,7 +129,8 @@ class Graph:
 
     def run(self, args: Iterable) -> list:
         """The outputs for these values, by interpreting each operation with `bind`."""
-        return [_value(self.evaluate(args), v) for v in self.outputs]
+        env = self.evaluate(args)
+        return [_value(env, v) for v in self.outputs]
 
     def evaluate(self, args: Iterable) -> dict:
         """Every value of the program, by variable."""
