@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 JOBS ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-tiny test-torch lint types format bench docs clean
+.PHONY: help demo test test-tiny test-torch lint types stubs format bench docs clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,8 +38,11 @@ lint: $(VENV)/lint.stamp ## ruff: rules and formatting
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-types: $(VENV)/lint.stamp ## pyright on the package
+types: $(VENV)/lint.stamp ## pyright on the package and on a user's code
 	$(BIN)/pyright
+
+stubs: $(VENV)/test.stamp ## write the type stubs of the face anew
+	$(BIN)/python tools/stubs.py
 
 format: $(VENV)/lint.stamp ## let ruff repair and format
 	$(BIN)/ruff check --fix .
