@@ -91,7 +91,7 @@ def _keep_original(new, before, start):
         if node.order < start:
             continue
         if any(x is before for x in node.saved):
-            copy = copy or _copied(before)
+            copy = _copied(before) if copy is None else copy
             node.saved = tuple(copy if x is before else x for x in node.saved)
         stack.extend(p for p in node.parents if p is not None)
 
