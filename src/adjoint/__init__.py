@@ -9,7 +9,7 @@ tensor(6.)
 
 from math import e, inf, nan, pi
 
-from . import autograd, func, ops
+from . import autograd, func, nn, ops
 from .autodiff.calculus import cvec, derivative, rvec, second_derivative, vec
 from .autodiff.check import GradcheckError, gradcheck, gradgradcheck
 from .autodiff.modes import (
@@ -53,13 +53,14 @@ from .func import (
     hvp,
     jacfwd,
     jacrev,
+    jet,
     jvp,
     linearize,
     value_and_grad,
     vjp,
     vmap,
 )
-from .functional import FUNCTIONS
+from .functional import FUNCTIONS, special
 from .ir.program import Program
 from .ir.text import parse
 from .ir.trace import trace

@@ -3,10 +3,13 @@
 Importing the package fills the two tables of `face`: functions, and Tensor methods.
 """
 
+from .. import ops as ops  # the records come before the functions made of them
 from . import (
+    activation,
     complexes,
     convolution,
     creation,
+    distances,
     indexing,
     pointwise,
     pooling,
@@ -14,15 +17,18 @@ from . import (
     reductions,
     resampling,
     shapes,
+    special,
 )
 from .face import FUNCTIONS, METHODS
 
 __all__ = [
     "FUNCTIONS",
     "METHODS",
+    "activation",
     "complexes",
     "convolution",
     "creation",
+    "distances",
     "indexing",
     "pointwise",
     "pooling",
@@ -30,4 +36,5 @@ __all__ = [
     "reductions",
     "resampling",
     "shapes",
+    "special",
 ]

@@ -15,8 +15,6 @@ from .face import (
     alias,
     cast,
     function,
-    inexact,
-    lift,
     method,
     need_tensor,
     only_method,
@@ -415,18 +413,4 @@ def equal(input, other) -> bool:
     return same and bool(FUNCTIONS["eq"](input, other).all())
 
 
-@method
-def softplus(input, beta=1.0, threshold=20.0):
-    """ln(1 + e^{βx}) / β, linear where βx exceeds `threshold`.
-
-    >>> softplus(tensor([0.]))
-    tensor([0.6931])
-    """
-    x = inexact(need_tensor(input, "softplus"))
-    scaled = _mul(x, float(beta))
-    soft = _div(op.logaddexp(scaled, _zero(x)), float(beta))
-    return op.where(op.gt(scaled, lift(threshold, dtype_of(x), "softplus")), x, soft)
-
-
-METHODS.pop("softplus")
 alias("logsigmoid", "log_sigmoid")

@@ -192,35 +192,6 @@ def any(input, dim=None, keepdim=False):
 
 
 @method
-def softmax(input, dim, *, dtype=None):
-    """eˣ / Σ eˣ along `dim`.
-
-    >>> softmax(tensor([0., 0.]), 0)
-    tensor([0.5000, 0.5000])
-    """
-    x = _start(input, "softmax", dtype, floating=True)
-    dims = (norm_dim(dim, x.ndim),)
-    e = op.exp(x - detach_max(x, dims))
-    return e / op.sum(e, dim=dims, keepdim=True)
-
-
-@method
-def log_softmax(input, dim, *, dtype=None):
-    """x − ln Σ eˣ along `dim`.
-
-    >>> log_softmax(tensor([0., 0.]), 0)
-    tensor([-0.6931, -0.6931])
-    """
-    x = _start(input, "log_softmax", dtype, floating=True)
-    return x - op.logsumexp(x, dim=(norm_dim(dim, x.ndim),), keepdim=True)
-
-
-def detach_max(x, dims):
-    """The maximum over `dims`, kept, as a constant: it cancels from the derivative."""
-    return op.amax(op.stop_gradient(x), dim=dims, keepdim=True)
-
-
-@method
 def cumsum(input, dim, *, dtype=None):
     """Running sum along `dim`.
 

@@ -1,5 +1,14 @@
 """Every primitive, one record each; importing this package registers them."""
 
-from . import contract, conv, elementwise, pool, reduce, shape
+from . import activation, contract, conv, elementwise, pool, reduce, shape, special
 
-__all__ = ["contract", "conv", "elementwise", "pool", "reduce", "shape"]
+__all__ = [
+    "activation",
+    "contract",
+    "conv",
+    "elementwise",
+    "pool",
+    "reduce",
+    "shape",
+    "special",
+]

@@ -1,0 +1,180 @@
+"""Linear and bilinear maps with a bias; lengths, distances and angles of rows."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from ..core.bind import dtype_of
+from ..core.primitive import op
+from ..core.shape import broadcast, norm_dim, norm_dims
+from ..errors import DtypeError, ShapeError
+from .face import cast, function, inexact, need_tensor, promote
+
+_LEAD = "abcdefghABCDEFGHIJKLMNOPQRSTUVWXYZ"
+
+
+def _same_dtype(name, **xs):
+    for what, x in xs.items():
+        need_tensor(x, name, what)
+    dtypes = {dtype_of(x) for x in xs.values()}
+    if len(dtypes) > 1:
+        found = ", ".join(f"{k} {dtype_of(x).name}" for k, x in xs.items())
+        raise DtypeError(f"{name}: all must have one dtype, got {found}")
+
+
+def _given(**xs):
+    return {k: x for k, x in xs.items() if x is not None}
+
+
+def linear(input, weight, bias=None):
+    """x Wᵀ + b over the last dim, W of shape (out, in) or (in,).
+
+    >>> linear(tensor([[1., 2.]]), tensor([[3., 4.], [5., 6.]]), tensor([1., 0.]))
+    tensor([[12., 17.]])
+    """
+    _same_dtype("linear", **_given(input=input, weight=weight, bias=bias))
+    x, w = input, weight
+    if w.ndim not in (1, 2) or x.ndim == 0 or x.shape[-1] != w.shape[-1]:
+        raise ShapeError(
+            "linear(x, W): x.shape[-1] must equal W.shape[-1], W of 1 or 2 dims, got "
+            f"x {tuple(x.shape)} and W {tuple(w.shape)}"
+        )
+    lead = _LEAD[: x.ndim - 1]
+    out = "o" if w.ndim == 2 else ""
+    y = op.contract(x, w, spec=f"{lead}k,{out}k->{lead}{out}")
+    return y if bias is None else _plus_bias(y, bias, "linear")
+
+
+def _plus_bias(y, bias, name):
+    if broadcast(tuple(y.shape), tuple(bias.shape), name=name) != tuple(y.shape):
+        raise ShapeError(
+            f"{name}: a bias of shape {tuple(bias.shape)} does not fit {tuple(y.shape)}"
+        )
+    return y + bias
+
+
+@function
+def bilinear(input1, input2, weight, bias=None):
+    """y(o) = Σ x₁(i) W(o,i,j) x₂(j) + b(o) over the last dims.
+
+    >>> bilinear(ones(1, 2), ones(1, 3), ones(4, 2, 3)).shape
+    adjoint.Size([1, 4])
+    """
+    given = _given(input1=input1, input2=input2, weight=weight, bias=bias)
+    _same_dtype("bilinear", **given)
+    a, b, w = input1, input2, weight
+    lead = _LEAD[: a.ndim - 1]
+    fits = w.ndim == 3 and a.shape[:-1] == b.shape[:-1] and a.ndim > 0
+    if not fits or w.shape[1:] != (a.shape[-1], b.shape[-1]):
+        raise ShapeError(
+            "bilinear: expects (*, i), (*, j) and a weight (o, i, j), got "
+            f"{tuple(a.shape)}, {tuple(b.shape)} and {tuple(w.shape)}"
+        )
+    half = op.contract(a, w, spec=f"{lead}x,oxy->{lead}oy")
+    y = op.contract(half, b, spec=f"{lead}oy,{lead}y->{lead}o")
+    return y if bias is None else _plus_bias(y, bias, "bilinear")
+
+
+# ---------------------------------------------------------------- lengths
+
+
+def length(x, p, dim, keepdim=False):
+    """The p-norm of |x| over the dims `dim`; its derivative at 0 is 0."""
+    a = op.abs(x)
+    if p == math.inf:
+        return op.amax(a, dim=dim, keepdim=keepdim)
+    if p == -math.inf:
+        return op.amin(a, dim=dim, keepdim=keepdim)
+    if p == 1:
+        return op.sum(a, dim=dim, keepdim=keepdim)
+    if p == 0:
+        return op.sum(op.cast(a != 0, dtype=dtype_of(a)), dim=dim, keepdim=keepdim)
+    if p == 2:
+        return _where_positive(op.sum(a * a, dim=dim, keepdim=keepdim), op.sqrt)
+    powers = _where_positive(a, lambda a: op.pow_scalar(a, exponent=p))
+    total = op.sum(powers, dim=dim, keepdim=keepdim)
+    return _where_positive(total, lambda s: op.pow_scalar(s, exponent=1 / p))
+
+
+def _where_positive(s, f):
+    """f(s), and 0 with derivative 0 where s is 0."""
+    zero = s == 0
+    safe = op.where(zero, np.ones((), dtype_of(s)), s)
+    return op.where(zero, np.zeros((), dtype_of(s)), f(safe))
+
+
+def _at_least(x, low):
+    low = np.array(low, dtype_of(x))
+    return op.where(x < low, low, x)
+
+
+def normalize(input, p=2.0, dim=1, eps=1e-12, out=None):
+    """x / max(‖x‖ₚ, eps) along `dim`.
+
+    >>> normalize(tensor([[3., 4.]]))
+    tensor([[0.6000, 0.8000]])
+    """
+    x = need_tensor(input, "normalize")
+    if dtype_of(x).kind not in "fVc":
+        raise DtypeError(
+            f"normalize: needs a floating or complex dtype, got {dtype_of(x).name}"
+        )
+    size = length(x, p, norm_dims(dim, x.ndim), keepdim=True)
+    y = x / cast(_at_least(size, eps), dtype_of(x))
+    return y if out is None else out.copy_(y)
+
+
+@function
+def cosine_similarity(x1, x2, dim=1, eps=1e-8):
+    """x₁·x₂ / (max(‖x₁‖, eps) max(‖x₂‖, eps)) along `dim`.
+
+    >>> cosine_similarity(tensor([[3., 4.]]), tensor([[4., 3.]]))
+    tensor([0.9600])
+    """
+    a, b = promote("cosine_similarity", need_tensor(x1, "cosine_similarity"), x2)
+    if dtype_of(a).kind not in "fV":
+        raise DtypeError(
+            f"cosine_similarity: expects floating dtypes, got {dtype_of(a).name}"
+        )
+    shape = broadcast(tuple(a.shape), tuple(b.shape), name="cosine_similarity")
+    a, b = (_expanded(x, shape) for x in (a, b))
+    d = (norm_dim(dim, len(shape)),)
+    a, b = (x / _at_least(length(x, 2, d, keepdim=True), eps) for x in (a, b))
+    return op.sum(a * b, dim=d, keepdim=False)
+
+
+def _expanded(x, shape):
+    return x if tuple(x.shape) == shape else op.expand(x, shape=shape)
+
+
+@function
+def pairwise_distance(x1, x2, p=2.0, eps=1e-6, keepdim=False):
+    """‖x₁ − x₂ + eps‖ₚ over the last dim.
+
+    >>> pairwise_distance(tensor([[0., 0.]]), tensor([[3., 4.]]))
+    tensor([5.0000])
+    """
+    a, b = promote("pairwise_distance", need_tensor(x1, "pairwise_distance"), x2)
+    broadcast(tuple(a.shape), tuple(b.shape), name="pairwise_distance")
+    d = inexact(a - b + eps)
+    return length(d, p, (d.ndim - 1,) if d.ndim else (), keepdim)
+
+
+@function
+def pdist(input, p=2.0):
+    """Distances ‖x(i) − x(j)‖ₚ of all pairs of rows i < j.
+
+    >>> pdist(tensor([[0., 0.], [3., 4.], [0., 1.]]))
+    tensor([5.0000, 1.0000, 4.2426])
+    """
+    x = need_tensor(input, "pdist")
+    if x.ndim != 2 or dtype_of(x).kind not in "fV":
+        raise ShapeError(
+            f"pdist: expects a floating matrix, got {dtype_of(x).name} {tuple(x.shape)}"
+        )
+    i, j = np.triu_indices(x.shape[0], 1)
+    columns = op.reshape(op.permute(x, dims=(1, 0)), shape=(1, *x.shape[::-1]))
+    a, b = (op.pick(columns, k.reshape(1, 1, -1)) for k in (i, j))
+    return op.reshape(length(a - b, p, (1,)), shape=(len(i),))

@@ -1,0 +1,360 @@
+"""Activations with a bend, softmax and its kin, standardization: where a formula over other
+operations would lose the derivative at a kink, precision, or a pass over memory.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from ..core.bind import bind, dtype_of
+from ..core.primitive import Elementwise, Primitive, batch_to_front, op
+from .special import blockwise, erfc_array, normal_density, uniform
+
+_ANY = np.array([[-7.0, -1.3], [-0.4, 0.3], [0.9, 6.5]])
+
+
+def _with(**params):
+    """A sampler that stays clear of kinks at 0, ±1, ±3 and 6."""
+    return lambda rng: [((_ANY + rng.uniform(-0.2, 0.2, (3, 2)),), params)]
+
+
+def wide(x):
+    """Two-byte floats in single precision: sums and exponentials need it."""
+    return x.astype(np.float32) if x.dtype.itemsize == 2 else x
+
+
+def _number(value, x):
+    """A constant in the dtype of x."""
+    return np.array(value, dtype_of(x))
+
+
+class LeakyRelu(Elementwise):
+    """x where x > 0, slope · x elsewhere, at 0 too.
+
+    >>> nn.functional.leaky_relu(tensor([-1., 2.]), 0.1)
+    tensor([-0.1000,  2.0000])
+    """
+
+    takes = "f"
+    samples = _with(slope=0.2)
+    reference = staticmethod(
+        lambda x, slope: np.clip(x, 0, None) + slope * np.clip(x, None, 0)
+    )
+
+    def eager(x, *, slope):
+        return np.where(x > 0, x, x * np.asarray(slope, x.dtype))
+
+    def dx(t, x, slope):
+        return op.where(x > 0, t, t * slope)
+
+
+class Elu(Elementwise):
+    """scale · x where x > 0, scale · α (e^(rate x) − 1) elsewhere; elu, celu and selu.
+
+    >>> nn.functional.elu(tensor([-1., 2.]))
+    tensor([-0.6321,  2.0000])
+    """
+
+    takes = "f"
+    samples = _with(alpha=1.5, scale=1.2, rate=0.8)
+    reference = staticmethod(
+        lambda x, alpha, scale, rate: (
+            scale
+            * (np.clip(x, 0, None) + alpha * (np.exp(rate * np.clip(x, None, 0)) - 1))
+        )
+    )
+
+    def eager(x, *, alpha, scale, rate):
+        a, s, r = (np.asarray(v, x.dtype) for v in (alpha * scale, scale, rate))
+        return np.where(x > 0, s * x, a * np.expm1(r * np.minimum(x, 0)))
+
+    def dx(t, x, alpha, scale, rate):
+        bent = (alpha * scale * rate) * op.exp(rate * op.minimum(x, op.zeros_like(x)))
+        return op.where(x > 0, t * scale, t * bent)
+
+
+class Hardtanh(Elementwise):
+    """x limited to [low, high]; the derivative is 0 from the limits on.
+
+    >>> nn.functional.hardtanh(tensor([-3., 0.5, 3.]))
+    tensor([-1.0000,  0.5000,  1.0000])
+    """
+
+    takes = "uif"
+    samples = _with(low=-1.0, high=3.0)
+    reference = staticmethod(
+        lambda x, low, high: np.sort([x, low + 0 * x, high + 0 * x], 0)[1]
+    )
+
+    def eager(x, *, low, high):
+        low, high = np.asarray(low, x.dtype), np.asarray(high, x.dtype)
+        return np.minimum(np.maximum(x, low), high)
+
+    def dx(t, x, low, high):
+        return op.where(op.logical_and(x > low, x < high), t, op.zeros_like(t))
+
+
+class Softplus(Elementwise):
+    """ln(1 + e^(βx)) / β, linear where βx exceeds `threshold`.
+
+    >>> nn.functional.softplus(tensor([0., 1000.]))
+    tensor([6.9315e-01, 1.0000e+03])
+    """
+
+    takes = "f"
+    samples = _with(beta=1.5, threshold=20.0)
+    reference = staticmethod(
+        lambda x, beta, threshold: np.log(1 + np.exp(beta * x)) / beta
+    )
+
+    def eager(x, *, beta, threshold):
+        b = np.asarray(beta, x.dtype)
+        z = x * b
+        soft = np.maximum(z, 0) + np.log1p(np.exp(-np.abs(z)))
+        return np.where(z > threshold, x, soft / b)
+
+    def dx(t, x, beta, threshold):
+        z = x * beta
+        return op.where(z > threshold, t, t * op.sigmoid(z))
+
+
+class Silu(Elementwise):
+    """x σ(x), "swish".
+
+    >>> nn.functional.silu(tensor([0., 2.]))
+    tensor([0.0000, 1.7616])
+    """
+
+    takes = "f"
+    samples = uniform((3, 2), low=-6, high=6)
+    reference = staticmethod(lambda x: x / (1 + np.exp(-x)))
+
+    def eager(x):
+        return x / (1 + np.exp(-x))
+
+    def dx(t, x):
+        s = op.sigmoid(x)
+        return t * (s * (1 + x * (1 - s)))
+
+
+class Gelu(Elementwise):
+    """x Φ(x), with Φ the normal distribution function.
+
+    >>> nn.functional.gelu(tensor([0., 2.]))
+    tensor([0.0000, 1.9545])
+    """
+
+    takes = "f"
+    samples = uniform((3, 2), low=-4, high=4)
+    reference = staticmethod(
+        np.vectorize(lambda x: x * math.erfc(-x / math.sqrt(2)) / 2, otypes=[float])
+    )
+
+    @blockwise
+    def eager(x):
+        return 0.5 * x * erfc_array(-math.sqrt(0.5) * x)
+
+    def dx(t, x):
+        return t * (op.ndtr(x) + x * normal_density(x))
+
+
+class Threshold(Elementwise):
+    """`value` where x ≤ threshold, else x.
+
+    >>> nn.functional.threshold(tensor([-1., 2.]), 0.5, 9.)
+    tensor([9., 2.])
+    """
+
+    takes = "uif"
+    samples = _with(threshold=0.6, value=-2.0)
+    reference = staticmethod(
+        lambda x, threshold, value: np.choose(x > threshold, [value, x])
+    )
+
+    def eager(x, *, threshold, value):
+        return np.where(x <= threshold, np.asarray(value, x.dtype), x)
+
+    def dx(t, x, threshold):
+        return op.where(x <= threshold, op.zeros_like(t), t)
+
+
+class BinaryCrossEntropy(Elementwise):
+    """−x₂ ln x₁ − (1 − x₂) ln(1 − x₁) of a probability, its logarithms at least −100.
+
+    >>> nn.functional.binary_cross_entropy(tensor([0.8]), tensor([1.]))
+    tensor(0.2231)
+    """
+
+    takes = "f"
+    samples = uniform((3, 2), (3, 2), low=0.1, high=0.9)
+    reference = staticmethod(
+        lambda p, t: -np.log(p**t * (1 - p) ** (1 - t)),
+    )
+
+    def eager(x1, x2):
+        miss = np.maximum(np.log1p(-x1), -100)
+        return (x2 - 1) * miss - x2 * np.maximum(np.log(x1), -100)
+
+    def dx1(t, x1, x2):
+        spread = op.maximum((1 - x1) * x1, _number(1e-12, x1))
+        return t * ((x1 - x2) / spread)
+
+    def dx2(t, x1):
+        floor = _number(-100, x1)
+        return t * (op.maximum(op.log1p(-x1), floor) - op.maximum(op.log(x1), floor))
+
+
+class LogisticLoss(Elementwise):
+    """Binary cross entropy of the logit x₁ with the target x₂: ln(1 + e^x₁) − x₁ x₂.
+
+    >>> nn.functional.binary_cross_entropy_with_logits(tensor([1e4]), tensor([1.]))
+    tensor(0.)
+    """
+
+    takes = "f"
+    samples = uniform((3, 2), (3, 2))
+    reference = staticmethod(lambda x, t: np.log(1 + np.exp(x)) - x * t)
+
+    def eager(x1, x2):
+        return np.maximum(x1, 0) - x1 * x2 + np.log1p(np.exp(-np.abs(x1)))
+
+    def dx1(t, x1, x2):
+        return t * (op.sigmoid(x1) - x2)
+
+    def dx2(t, x1):
+        return t * -x1
+
+
+# ---------------------------------------------------------------- along dims
+
+
+class _Along(Primitive, abstract=True):
+    """A map whose Jacobian's rule reads y alone, along the dims of `dim`."""
+
+    samples = staticmethod(
+        lambda rng: [((rng.normal(size=(3, 4, 2)),), {"dim": d}) for d in (1, 2)]
+    )
+
+    def infer(self, x, **params):
+        return x
+
+    def keeps(self, need, count):
+        return (False,)
+
+    def batch(self, size, xs, dims, params):
+        return bind(self, batch_to_front(xs[0], dims[0]), dim=params["dim"] + 1), 0
+
+
+class Softmax(_Along):
+    """eˣ / Σ eˣ along `dim`.
+
+    >>> softmax(tensor([1000., 1000.]), 0)
+    tensor([0.5000, 0.5000])
+    """
+
+    reference = staticmethod(
+        lambda x, dim: np.exp(x) / np.exp(x).sum(dim, keepdims=True)
+    )
+
+    def eager(x, *, dim):
+        w = wide(x)
+        y = w - _top(w, dim)
+        np.exp(y, out=y)
+        y /= np.add.reduce(y, dim, keepdims=True)
+        return y.astype(x.dtype, copy=False)
+
+    def vjp(self, g, y, xs, params, need):
+        return (_softmax_map(g, y, params["dim"]),)
+
+    def jvp(self, ts, y, xs, params):
+        return _softmax_map(ts[0], y, params["dim"])
+
+
+def _softmax_map(t, y, dim):
+    """(diag y − y yᵀ) t: symmetric, so one map serves both modes."""
+    ty = t * y
+    return ty - y * op.sum(ty, dim=(dim,), keepdim=True)
+
+
+class LogSoftmax(_Along):
+    """x − ln Σ eˣ along `dim`.
+
+    >>> log_softmax(tensor([1e4, 0.]), 0)
+    tensor([     0., -10000.])
+    """
+
+    reference = staticmethod(
+        lambda x, dim: x - np.log(np.exp(x).sum(dim, keepdims=True))
+    )
+
+    def eager(x, *, dim):
+        w = wide(x)
+        y = w - _top(w, dim)
+        y -= np.log(np.add.reduce(np.exp(y), dim, keepdims=True))
+        return y.astype(x.dtype, copy=False)
+
+    def vjp(self, g, y, xs, params, need):
+        total = op.sum(g, dim=(params["dim"],), keepdim=True)
+        return (g - op.exp(y) * total,)
+
+    def jvp(self, ts, y, xs, params):
+        (t,) = ts
+        return t - op.sum(op.exp(y) * t, dim=(params["dim"],), keepdim=True)
+
+
+def _top(x, dim):
+    return np.maximum.reduce(x, dim, keepdims=True, initial=-np.inf)
+
+
+class Standardize(Primitive):
+    """(x − mean) / √(variance + eps) over `dim`, the variance divided by n.
+
+    >>> op.standardize(tensor([1., 3.]), dim=(0,), eps=0.0)
+    tensor([-1.,  1.])
+    """
+
+    def samples(rng):
+        x = rng.normal(size=(3, 4, 2))
+        return [((x,), {"dim": d, "eps": 0.1}) for d in ((1,), (0, 2))]
+
+    reference = staticmethod(
+        lambda x, dim, eps: (
+            (x - x.mean(dim, keepdims=True)) / np.sqrt(x.var(dim, keepdims=True) + eps)
+        )
+    )
+
+    def eager(x, *, dim, eps):
+        w = wide(x)
+        y = w - w.mean(dim, keepdims=True)
+        squares = np.mean(y * y, dim, keepdims=True)
+        y /= np.sqrt(squares + np.asarray(eps, w.dtype))
+        return y.astype(x.dtype, copy=False)
+
+    def infer(self, x, **params):
+        return x
+
+    def vjp(self, g, y, xs, params, need):
+        return (_standard_map(g, y, xs[0], **params),)
+
+    def jvp(self, ts, y, xs, params):
+        return _standard_map(ts[0], y, xs[0], **params)
+
+    def batch(self, size, xs, dims, params):
+        x = batch_to_front(xs[0], dims[0])
+        return bind(
+            self, x, dim=tuple(d + 1 for d in params["dim"]), eps=params["eps"]
+        ), 0
+
+
+def _standard_map(t, y, x, dim, eps):
+    """(t − mean t − y mean(t y)) / √(variance + eps): symmetric, one map for both modes."""
+
+    def mean(v):
+        return op.sum(v, dim=dim, keepdim=True) * (1 / count)
+
+    count = max(1, math.prod(x.shape[d] for d in dim))
+    centred = x - mean(x)
+    rate = op.rsqrt(mean(centred * centred) + eps)
+    return rate * (t - mean(t) - y * mean(t * y))
