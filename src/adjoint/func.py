@@ -1,5 +1,6 @@
 """`adjoint.func`: function transforms, as `torch.func` names them."""
 
+from .autodiff.jet import jet
 from .autodiff.transforms import (
     grad,
     hessian,
@@ -19,6 +20,7 @@ __all__ = [
     "hvp",
     "jacfwd",
     "jacrev",
+    "jet",
     "jvp",
     "linearize",
     "value_and_grad",
