@@ -10,6 +10,7 @@ import numpy as np
 from . import functional
 from .autodiff import backward as reverse
 from .autodiff.inplace import assign, updated
+from .autodiff.modes import inferring
 from .autodiff.tape import Handle, Leaf, refresh, versioned
 from .core import dtype as dt
 from .core.bind import Box, dtype_of
@@ -48,7 +49,7 @@ class Tensor(Box):
 
     # What most tensors leave as it is; a tensor holds only `value` and what differs.
     node = None  # the place in the graph; None: nothing is recorded of it
-    grad = None
+    _grad = None
     version = None
     base, chain, seen, writes = None, (), 0, 0
     post_hooks = None
@@ -303,6 +304,12 @@ class Tensor(Box):
                 "only Tensors of floating point and complex dtype can require gradients, "
                 f"not {self.dtype}"
             )
+        if requires_grad and self.inference and not inferring.get():
+            raise GradError(
+                "Setting requires_grad=True on inference tensor outside InferenceMode "
+                "is not allowed",
+                hint="clone() it first",
+            )
         if requires_grad and self.node is None:
             self.node = Leaf(self)
         elif not requires_grad:
@@ -356,6 +363,21 @@ class Tensor(Box):
         """Accumulate into `.grad` the gradients of this tensor with respect to the leaves."""
         reverse.backward(self, gradient, retain_graph, create_graph, inputs)
 
+    @property
+    def grad(self):
+        """The gradient that `backward` accumulated; None before the first."""
+        return self._grad
+
+    @grad.setter
+    def grad(self, g):
+        if g is not None:
+            _check_grad(self, g)
+        self._grad = g
+
+    @grad.deleter
+    def grad(self):
+        self._grad = None
+
     def retain_grad(self) -> None:
         """Keep the gradient of this result in `.grad` too."""
         if not self.requires_grad:
@@ -366,6 +388,10 @@ class Tensor(Box):
         self.register_hook(_Retainer(self))
 
     retains_grad = False
+
+    def is_inference(self) -> bool:
+        """Whether it was made under `inference_mode`."""
+        return self.inference
 
     def register_hook(self, hook):
         """hook(grad) -> grad or None, when this tensor's gradient is complete."""
@@ -451,13 +477,31 @@ class Tensor(Box):
 class _Retainer:
     """The hook of retain_grad; refers to its tensor weakly, as the graph must."""
 
+    last = True  # after the hooks that may replace the gradient
+
     def __init__(self, tensor):
         self.tensor = weakref.ref(tensor)
 
     def __call__(self, g):
         x = self.tensor()
         if x is not None:
-            x.grad = g if x.grad is None else x.grad + g
+            x._grad = g if x._grad is None else x._grad + g
+
+
+def _check_grad(x, g):
+    if not isinstance(g, Box):
+        raise ArgumentTypeError(
+            f"assigned grad expected to be a Tensor or None but got {type(g).__name__}"
+        )
+    if tuple(g.shape) != tuple(x.shape):
+        raise GradError(
+            f"assigned grad has data of a different size: {tuple(g.shape)}, the tensor "
+            f"has {tuple(x.shape)}"
+        )
+    if dtype_of(g) != dtype_of(x):
+        raise GradError(
+            f"assigned grad has data of a different type: {g.dtype}, the tensor has {x.dtype}"
+        )
 
 
 class _Device(str):

@@ -8,11 +8,12 @@ from sys import getrefcount
 
 import numpy as np
 
-from ..core.bind import NUMPY, Box, dtype_of, floor
+from ..core.bind import NUMPY, Box, dtype_of, floor, new_level
 from ..core.primitive import op
 from ..errors import ArgumentTypeError, GradError, show_site
+from .batch import Batch
 from .modes import anomalies, recording
-from .tape import RELEASED, UNREAD1, UNREAD2, Leaf, Packed, stale
+from .tape import BASE, RELEASED, Leaf, Packed, Unread, stale
 
 
 def reachable(roots) -> list:
@@ -97,13 +98,15 @@ class Sweep:
                 if True not in need:
                     continue
             xs, y = node.saved, node.saved_y
-            if xs is not UNREAD1 and xs is not UNREAD2:
+            if type(xs) is not Unread:
                 xs = _inputs(node, create)
             if y is not None and (create or node.y_version is not None):
                 y = _output(node, create)
             gs = node.prim.vjp(g, y, xs, node.params, need)
             if check:
                 _check_anomaly(node, gs, check_nan)
+            if node.hooks:
+                gs = _node_hooks(node, g, gs, create)
             for i, parent in enumerate(parents):
                 gp = gs[i]
                 if gp is None or parent is None:
@@ -115,9 +118,7 @@ class Sweep:
                     grads[parent] = before + gp
                 else:
                     grads[parent] = _added(before, gp)
-            if node.hooks:
-                _node_hooks(node, g, gs)
-            if not retain:
+            if not retain and (y is not None or type(xs) is not Unread):
                 node.saved, node.saved_y = RELEASED, None
             gs = gp = before = None  # the sweep alone may refer to what it accumulates
 
@@ -138,7 +139,8 @@ class Sweep:
         return g
 
     def _hooked(self, node, g):
-        for hook in tuple(node.prehooks.values()):
+        hooks = node.prehooks.values()
+        for hook in sorted(hooks, key=_comes_last) if len(hooks) > 1 else tuple(hooks):
             boxed = g if self.create or isinstance(g, list) else node.level.wrap(g)
             out = hook(boxed)
             if out is not None:
@@ -162,6 +164,10 @@ class Sweep:
         accumulate(tensor, g, self.create, alone)
         for hook in tuple(tensor.post_hooks.values()) if tensor.post_hooks else ():
             hook(tensor)
+
+
+def _comes_last(hook) -> bool:
+    return getattr(hook, "last", False)
 
 
 def _references_of_a_local() -> int:
@@ -225,21 +231,21 @@ def _same_version(node, i, x):
 def accumulate(tensor, g, create, alone):
     """tensor.grad += g, in place unless the gradient is itself recorded."""
     if create:
-        tensor.grad = g if tensor.grad is None else tensor.grad + g
+        tensor._grad = g if tensor._grad is None else tensor._grad + g
         return
     value = g.value if isinstance(g, Box) and g.level is tensor.level else g
-    if tensor.grad is None:
+    if tensor._grad is None:
         if isinstance(value, np.ndarray) and not (alone and value.base is None):
             value = value.copy(order="K")
-        tensor.grad = tensor.level.wrap(value)
+        tensor._grad = tensor.level.wrap(value)
         return
-    before = tensor.grad.value
+    before = tensor._grad.value
     if isinstance(before, np.ndarray) and isinstance(value, (np.ndarray, np.generic)):
         np.add(before, value, out=before, casting="unsafe")
     else:
-        tensor.grad.value = before + value
-    if tensor.grad.version is not None:
-        tensor.grad.version.n += 1
+        tensor._grad.value = before + value
+    if tensor._grad.version is not None:
+        tensor._grad.version.n += 1
 
 
 def _at_least(g, level) -> bool:
@@ -251,14 +257,19 @@ def _inner(x, level):
     return x.value if isinstance(x, Box) and x.level is level else x
 
 
-def _node_hooks(node, g, gs):
-    wrap = node.level.wrap
-    boxed = tuple(
-        None if x is None else x if isinstance(x, Box) else wrap(x) for x in gs
-    )
-    gy = g if isinstance(g, Box) else wrap(g)
+def _node_hooks(node, g, gs, create):
+    """The cotangents of the inputs, seen and perhaps replaced by the node's hooks."""
+
+    def boxed(xs):
+        wrap = node.level.wrap
+        return tuple(x if x is None or isinstance(x, Box) else wrap(x) for x in xs)
+
+    gs, gy = boxed(gs), boxed(g if isinstance(g, list) else (g,))
     for hook in tuple(node.hooks.values()):
-        hook(boxed, (gy,))
+        out = hook(gs, gy)
+        if out is not None:
+            gs = out if isinstance(out, tuple) else (out,)
+    return gs if create else [_inner(x, node.level) for x in gs]
 
 
 def _check_anomaly(node, gs, check_nan):
@@ -304,7 +315,8 @@ def backward(
             roots, seeds, targets=into, retain=retain, create=create_graph
         ).run()
         for node, g in captured.items():
-            accumulate(into[node], g, create_graph, False)
+            if not into[node].retains_grad:  # then its hook has done so
+                accumulate(into[node], g, create_graph, False)
         return
     Sweep(roots, seeds, retain=retain, create=create_graph, into=leaves).run()
 
@@ -327,6 +339,11 @@ def grad(
     >>> ad.autograd.grad(x ** 2, x)
     (tensor(6.),)
     """
+    if is_grads_batched:
+        options = retain_graph, create_graph, True, allow_unused, False
+        return _grad_of_batch(
+            outputs, inputs, grad_outputs, *options, materialize_grads
+        )
     inputs = _tuple(inputs)
     if materialize_grads and allow_unused is False:
         raise GradError("materialize_grads=True needs allow_unused to be True or unset")
@@ -351,6 +368,17 @@ def grad(
             g = x.level.wrap(g)
         out.append(g)
     return tuple(out)
+
+
+def _grad_of_batch(outputs, inputs, seeds, *options):
+    """`grad` for seeds with a first dim more, all rows in one sweep."""
+    seeds = _tuple(seeds)
+    size = next(s.shape[0] for s in seeds if s is not None)
+    with new_level(Batch(size, "error")) as level:
+        seeds = tuple(None if s is None else level.batched(s, 0) for s in seeds)
+        gs = grad(outputs, inputs, seeds, *options)
+        gs = [None if g is None else level.unwrap(g, 0) for g in gs]
+    return tuple(g if g is None or isinstance(g, Box) else BASE.wrap(g) for g in gs)
 
 
 def _tuple(x):

@@ -20,6 +20,8 @@ class Batch(Level):
         for x in args:
             if isinstance(x, Box) and x.level is self:
                 x.sync()
+                if x.level is not self:  # its base went to a deeper level
+                    return bind(prim, *args, **params)
                 values.append(x.value)
                 dims.append(x.batch_dim)
             else:

@@ -16,6 +16,8 @@ class Forward(Level):
         for x in args:
             if isinstance(x, Box) and x.level is self:
                 x.sync()
+                if x.level is not self:  # its base went to a deeper level
+                    return bind(prim, *args, **params)
                 primals.append(x.value)
                 tangents.append(x.tangent)
             else:

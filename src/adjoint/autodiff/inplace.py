@@ -72,6 +72,8 @@ def _replace(x, new):
 
 def updated(x, f, name: str):
     """x ← f(x), the in-place form of a function."""
+    if x.base is not None:
+        refresh(x)
     if not recording.get() or not isinstance(x.value, np.ndarray):
         return assign(x, f(alias(x, x.node) if x.node is not None else x), name)
     if x.node is not None:

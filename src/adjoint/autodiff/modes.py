@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 from contextvars import ContextVar
 
 recording: ContextVar[bool] = ContextVar("recording", default=True)
@@ -29,12 +30,46 @@ class Switch:
         self.var.set(self._tokens.pop())
 
     def __call__(self, f):
+        if inspect.isgeneratorfunction(f):
+            return _around_steps(self, f)
+
         @functools.wraps(f)
         def wrapped(*args, **kwargs):
-            with self:
+            with self.again():
                 return f(*args, **kwargs)
 
         return wrapped
+
+    def again(self):
+        """The same switch for another block: calls in several threads share no state."""
+        out = object.__new__(type(self))
+        out.value = self.value
+        return out
+
+
+def _around_steps(switch, f):
+    """Generator function `f`, switched while it runs and not while it waits."""
+
+    @functools.wraps(f)
+    def wrapped(*args, **kwargs):
+        steps = f(*args, **kwargs)
+        advance, sent = steps.send, None
+        while True:
+            try:
+                with switch.again():
+                    y = advance(sent)
+            except StopIteration as stop:
+                return stop.value
+            try:
+                advance, sent = steps.send, (yield y)
+            except GeneratorExit:
+                with switch.again():
+                    steps.close()
+                raise
+            except BaseException as error:
+                advance, sent = steps.throw, error
+
+    return wrapped
 
 
 class _Decorable(Switch):
@@ -81,14 +116,11 @@ class set_grad_enabled(Switch):
 
     def __call__(self, f):
         recording.set(self._tokens.pop())
-        mode = self.value
+        return super().__call__(f)
 
-        @functools.wraps(f)
-        def wrapped(*args, **kwargs):
-            with set_grad_enabled(mode):
-                return f(*args, **kwargs)
-
-        return wrapped
+    def again(self):
+        """The block alone: making one does not switch yet."""
+        return enable_grad() if self.value else no_grad()
 
 
 class inference_mode(Switch):
@@ -135,6 +167,16 @@ class set_detect_anomaly(detect_anomaly):
     def __enter__(self):
         return self
 
+    def __call__(self, f):
+        anomalies.set(self._tokens.pop())
+        return super().__call__(f)
+
+    def again(self):
+        """The block alone: making one does not switch yet."""
+        out = object.__new__(detect_anomaly)
+        out.value = self.value
+        return out
+
 
 def is_grad_enabled() -> bool:
     """Whether operations are recorded here."""
@@ -149,3 +191,8 @@ def is_inference_mode_enabled() -> bool:
 def is_anomaly_enabled() -> bool:
     """Whether anomaly mode holds here."""
     return anomalies.get()[0]
+
+
+def is_anomaly_check_nan_enabled() -> bool:
+    """Whether anomaly mode, where it holds, looks for NaN."""
+    return anomalies.get()[1]

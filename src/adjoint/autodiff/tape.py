@@ -95,7 +95,15 @@ def versioned(x) -> Version:
 
 
 RELEASED = ("released",)
-UNREAD1, UNREAD2 = (None,), (None, None)  # what most nodes of one and two inputs save
+
+
+class Unread(tuple):
+    """What a node saved of inputs that its rule does not read: nothing, or their Specs."""
+
+    __slots__ = ()
+
+
+UNREAD1, UNREAD2 = Unread((None,)), Unread((None, None))
 
 
 class Leaf(Node):
@@ -155,6 +163,8 @@ class Tape(Level):
             if isinstance(x, Box) and x.level is self:
                 if x.base is not None:
                     refresh(x)
+                    if x.level is not self:  # its base went to a deeper level
+                        return bind(prim, *args, **params)
                 inner.append(x.value)
                 node = x.node
                 parents.append(node)
@@ -209,6 +219,8 @@ class Tape(Level):
                 saved.append(None)  # of no interest, or of the result's shape
             else:
                 saved.append(spec_of(x))
+        if keeps is None:
+            node.saved = Unread(saved)
         return node
 
     def _many(self, prim, args, params, parents, inner, ys, track):
