@@ -938,21 +938,26 @@ class Where(Elementwise):
 
 
 class Guard(Elementwise):
-    """The derivative x₂ of something along the tangent x₁: 0 where x₁ is 0, whatever x₂.
+    """The derivative x₂ of something along the tangent x₁: 0, not NaN or ∞, where x₁ is 0.
 
-    Holds `grad(where(x > 0, sqrt(x), 0))` at 0 to 0, where 0 · ∞ would be NaN.
+    Holds `grad(where(x > 0, sqrt(x), 0))` at 0 to 0, where 0 · ∞ would be NaN. What is finite
+    passes: the derivative of x₂ itself need not vanish with x₁.
 
     >>> op.guard(tensor([0., 1.]), tensor([inf, 2.]))
     tensor([0., 2.])
     """
 
-    samples = _real((3, 2), (3, 2))
-    reference = staticmethod(lambda t, x: np.where(t == 0, 0, x))
+    reference = staticmethod(lambda t, x: x + 0 * t)
+
+    def samples(rng):
+        t = rng.normal(size=(3, 2))
+        return [((a, rng.normal(size=s)), {}) for a in (t, 0 * t) for s in ((3, 2), 2)]
 
     def eager(x1, x2):
-        if x1.shape == x2.shape and np.isfinite(x2).all():
+        finite = np.isfinite(x2)
+        if x1.shape == x2.shape and finite.all():
             return x2
-        return np.where(x1 == 0, np.zeros((), x2.dtype), x2)
+        return np.where((x1 == 0) & ~finite, np.zeros((), x2.dtype), x2)
 
     def dx2(t, x1):
         return op.guard(x1, t)
