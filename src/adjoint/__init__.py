@@ -9,12 +9,14 @@ tensor(6.)
 
 from math import e, inf, nan, pi
 
-from . import autograd, func, nn, ops
+from . import autograd, func, nn, ops, optim
 from .autodiff.calculus import cvec, derivative, rvec, second_derivative, vec
 from .autodiff.check import GradcheckError, gradcheck, gradgradcheck
 from .autodiff.modes import (
     enable_grad,
     inference_mode,
+    is_anomaly_check_nan_enabled,
+    is_anomaly_enabled,
     is_grad_enabled,
     is_inference_mode_enabled,
     no_grad,

@@ -8,19 +8,22 @@ from __future__ import annotations
 import linecache
 import os
 import sys
+from contextvars import ContextVar
 
+# Where in a network the program is, such as "Sequential.2 (Linear)".
+scope: ContextVar[str] = ContextVar("scope", default="")
 PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 
 
 def user_site(skip: int = 1):
-    """(code, instruction) of the innermost frame outside this package; cheap to keep.
+    """(code, instruction, module path) of the innermost frame outside this package.
 
     The first `skip` frames are known to be ours.
     """
     frame = sys._getframe(skip)
     while frame is not None and ours[frame.f_code.co_filename]:
         frame = frame.f_back
-    return None if frame is None else (frame.f_code, frame.f_lasti)
+    return None if frame is None else (frame.f_code, frame.f_lasti, scope.get())
 
 
 class _Ours(dict):
@@ -38,7 +41,7 @@ def site_line(site) -> tuple[str, int, str]:
     """(file, line, source text) of what `user_site` kept."""
     if site is None:
         return "<unknown>", 0, ""
-    code, instruction = site
+    code, instruction, _ = site
     line = code.co_firstlineno
     for start, end, number in code.co_lines():
         if number is not None and start <= instruction < end:
@@ -50,7 +53,8 @@ def site_line(site) -> tuple[str, int, str]:
 def show_site(site) -> str:
     """`train.py:14: y = f(x)`, as error messages and listings print it."""
     file, line, text = site_line(site)
-    return f"{os.path.basename(file)}:{line}: {text}".rstrip(": ")
+    path = f"{site[2]}, " if site and site[2] else ""
+    return f"{path}{os.path.basename(file)}:{line}: {text}".rstrip(": ")
 
 
 class AdjointError(Exception):

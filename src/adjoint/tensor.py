@@ -259,7 +259,8 @@ class Tensor(Box):
             )
         out = type(self).__new__(type(self))
         memo[id(self)] = out
-        out.value = self.numpy_of().copy()
+        out.__dict__.update({k: v for k, v in vars(self).items() if k in _OWN})
+        out.value, out.plain = self.numpy_of().copy(), True
         if self.requires_grad:
             out.requires_grad_()
         if self.grad is not None:
@@ -267,7 +268,9 @@ class Tensor(Box):
         return out
 
     def __reduce__(self):
-        return (_rebuild, (self.detach().numpy_of().copy(), self.requires_grad))
+        own = {k: v for k, v in vars(self).items() if k in _OWN}
+        value = self.detach().numpy_of().copy()
+        return (_rebuild, (type(self), value, self.requires_grad, own))
 
     # ------------------------------------------------------------ its derivative
 
@@ -526,8 +529,14 @@ def device(name) -> _Device:
     return _Device(name)
 
 
-def _rebuild(value, requires_grad):
-    return functional.creation.finish(value, requires_grad)
+_OWN = frozenset({"name", "persistent"})  # what a copy takes over
+
+
+def _rebuild(kind, value, requires_grad, own):
+    out = kind.__new__(kind)
+    out.__dict__.update(own)
+    out.value, out.plain = value, True
+    return out.requires_grad_(requires_grad)
 
 
 def _show(x) -> str:

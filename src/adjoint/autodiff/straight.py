@@ -13,7 +13,7 @@ import numpy as np
 
 from ..core.bind import NUMPY, Box, floor, quiet
 from ..core.primitive import spec_of
-from ..errors import ours, user_site
+from ..errors import ours, scope, user_site
 from .modes import inferring, packing, recording
 from .tape import UNREAD1, UNREAD2, Node, save
 
@@ -41,7 +41,8 @@ def unary(prim, kinds):
         if tracks and x.node is not None and recording.get():
             frame = _frame(2)
             code = frame.f_code
-            site = user_site(3) if ours[code.co_filename] else (code, frame.f_lasti)
+            at = code, frame.f_lasti, scope.get()
+            site = user_site(3) if ours[code.co_filename] else at
             result.node = node = Node(prim, params, (x.node,), need, UNREAD1, site)
             if keeps:
                 direct = x.version is None and not packing.get()
@@ -95,7 +96,8 @@ def binary(prim, kinds):
             need, keeps = left if p2 is None else right if p1 is None else both
             frame = _frame(2)
             code = frame.f_code
-            site = user_site(3) if ours[code.co_filename] else (code, frame.f_lasti)
+            at = code, frame.f_lasti, scope.get()
+            site = user_site(3) if ours[code.co_filename] else at
             result.node = node = Node(prim, _NONE, (p1, p2), need, UNREAD2, site)
             if (
                 v1 is v2 is None

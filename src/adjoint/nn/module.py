@@ -62,7 +62,9 @@ class Module:
 
     def __setattr__(self, name: str, value):
         before = self.__dict__.get(name)
-        if isinstance(before, Parameter) and not isinstance(value, (Parameter, type(None))):
+        if isinstance(before, Parameter) and not isinstance(
+            value, (Parameter, type(None))
+        ):
             raise ArgumentTypeError(
                 f"cannot assign '{type(value).__name__}' as parameter '{name}' "
                 "(Parameter or None expected)",
@@ -187,7 +189,9 @@ class Module:
     def train(self, mode: bool = True):
         """Training or evaluation behaviour of dropout, batch norm ..."""
         if not isinstance(mode, bool):
-            raise ArgumentError(f"training mode is expected to be boolean, got {mode!r}")
+            raise ArgumentError(
+                f"training mode is expected to be boolean, got {mode!r}"
+            )
         for module in self.modules():
             module.training = mode
         return self
@@ -209,7 +213,7 @@ class Module:
 
     def to(self, *args, **kwargs):
         """Floating parameters and buffers in another dtype; in place."""
-        wanted = Tensor(0.0).to(*args, **kwargs).dtype
+        wanted = Tensor().to(*args, **kwargs).dtype
         given = [a for a in (*args, *kwargs.values()) if not isinstance(a, (str, bool))]
         return self._cast(wanted) if given else self
 
@@ -281,7 +285,9 @@ class Module:
 
     # ------------------------------------------------------------ state
 
-    def state_dict(self, *, destination=None, prefix: str = "", keep_vars: bool = False):
+    def state_dict(
+        self, *, destination=None, prefix: str = "", keep_vars: bool = False
+    ):
         """Paths and tensors of all parameters and persistent buffers, sharing memory."""
         out = OrderedDict() if destination is None else destination
         for hook in _hooks(self, "state_dict_pre"):
@@ -342,7 +348,9 @@ class Module:
         if len(extra) == 1 and not lines:
             return f"{type(self).__name__}({extra[0]})"
         body = "".join(f"\n  {line}" for line in extra + lines)
-        return f"{type(self).__name__}({body}\n)" if body else f"{type(self).__name__}()"
+        return (
+            f"{type(self).__name__}({body}\n)" if body else f"{type(self).__name__}()"
+        )
 
 
 class IncompatibleKeys(NamedTuple):
@@ -354,7 +362,10 @@ class IncompatibleKeys(NamedTuple):
     def __repr__(self):
         if not self.missing_keys and not self.unexpected_keys:
             return "<All keys matched successfully>"
-        return super().__repr__()
+        return (
+            f"IncompatibleKeys(missing_keys={self.missing_keys}, "
+            f"unexpected_keys={self.unexpected_keys})"
+        )
 
 
 def forget_grad(p, set_to_none: bool = True) -> None:
@@ -483,7 +494,9 @@ def _complain(module, found, wrong):
 
     lines = list(wrong)
     if found.unexpected_keys:
-        lines.insert(0, f"Unexpected key(s) in state_dict: {listed(found.unexpected_keys)}")
+        lines.insert(
+            0, f"Unexpected key(s) in state_dict: {listed(found.unexpected_keys)}"
+        )
     if found.missing_keys:
         lines.insert(0, f"Missing key(s) in state_dict: {listed(found.missing_keys)}")
     if lines:
