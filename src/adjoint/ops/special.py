@@ -11,6 +11,7 @@ from functools import wraps
 
 import numpy as np
 
+from ..core.bind import dtype_of
 from ..core.primitive import Elementwise, op
 
 _BLOCK = 1 << 13
@@ -298,3 +299,58 @@ class LogNdtr(Elementwise):
 
     def dx(t, x):
         return t * (math.sqrt(2 / math.pi) / op.erfcx(-_ROOT_HALF * x))
+
+
+# ---------------------------------------------------------------- x ln y
+
+
+def _zero_where(condition, y):
+    return op.where(condition, np.zeros((), dtype_of(y)), y)
+
+
+class Xlogy(Elementwise):
+    """x₁ ln x₂, and 0 where x₁ is 0.
+
+    >>> xlogy(tensor([0., 2.]), tensor([0., 2.]))
+    tensor([0.0000, 1.3863])
+    """
+
+    inexact = singular = True
+    takes = "f"
+    samples = uniform((3, 2), (2,), low=0.2, high=3)
+    reference = staticmethod(lambda x, y: np.log(y**x))
+
+    def eager(x1, x2):
+        y = x1 * np.log(x2)
+        return np.where((x1 == 0) & ~np.isnan(x2), np.zeros((), y.dtype), y)
+
+    def dx1(t, x1, x2):
+        empty = op.logical_and(x1 == 0, x2 <= 0)
+        return t * _zero_where(empty, op.log(x2))
+
+    def dx2(t, x1, x2):
+        return t * x1 / x2
+
+
+class Xlog1py(Elementwise):
+    """x₁ ln(1 + x₂), and 0 where x₁ is 0.
+
+    >>> special.xlog1py(tensor([0., 2.]), tensor([-1., 1.]))
+    tensor([0.0000, 1.3863])
+    """
+
+    inexact = singular = True
+    takes = "f"
+    samples = uniform((3, 2), (2,), low=0.2, high=3)
+    reference = staticmethod(lambda x, y: np.log((1 + y) ** x))
+
+    def eager(x1, x2):
+        y = x1 * np.log1p(x2)
+        return np.where((x1 == 0) & ~np.isnan(x2), np.zeros((), y.dtype), y)
+
+    def dx1(t, x1, x2):
+        empty = op.logical_and(x1 == 0, x2 <= -1)
+        return t * _zero_where(empty, op.log1p(x2))
+
+    def dx2(t, x1, x2):
+        return t * x1 / (x2 + 1)
