@@ -123,3 +123,30 @@ def _lines(words, indent):
     each = max(1, (OPTIONS["linewidth"] - indent) // max(width, 1))
     lines = [", ".join(words[i : i + each]) for i in range(0, len(words), each)]
     return (",\n" + " " * indent).join(lines)
+
+
+# ---------------------------------------------------------------- in a line of a program
+
+
+def number(x) -> str:
+    """A number as a person would write it."""
+    x = x.item() if hasattr(x, "item") else x
+    if isinstance(x, (bool, int)):
+        return str(x)
+    if isinstance(x, complex):
+        return f"{x:.6g}"
+    if math.isfinite(x) and x == int(x) and abs(x) < 1e15:
+        return str(int(x))
+    return f"{x:.6g}"
+
+
+def short(value) -> str:
+    """A value in a line of a program: numbers if few, else shape and range."""
+    value = np.asarray(value)
+    if value.ndim == 0:
+        return number(value)
+    if value.size <= 4:
+        return "[" + ", ".join(number(x) for x in value.ravel()) + "]"
+    if value.dtype.kind == "c":
+        return f"{value.dtype.name}{list(value.shape)}"
+    return f"{list(value.shape)} in [{number(value.min())}, {number(value.max())}]"

@@ -11,6 +11,7 @@ from ..core.bind import floor
 from ..core.primitive import Primitive, op
 from ..core.shape import Spec
 from ..errors import ArgumentError, show_site
+from ..printing import number, short
 from .graph import Const, Graph, Operation, Var
 from .tracer import TraceLevel, Tracer
 
@@ -36,30 +37,6 @@ def _returns(graph):
 
 def _assign(o: Operation) -> str:
     return f"{', '.join(v.name for v in o.outputs)} = {expression(o, _operand)}"
-
-
-def number(x) -> str:
-    """A number as a person would write it."""
-    x = x.item() if hasattr(x, "item") else x
-    if isinstance(x, (bool, int)):
-        return str(x)
-    if isinstance(x, complex):
-        return f"{x:.6g}"
-    if math.isfinite(x) and x == int(x) and abs(x) < 1e15:
-        return str(int(x))
-    return f"{x:.6g}"
-
-
-def short(value) -> str:
-    """A value in a comment: a number, or shape and range."""
-    value = np.asarray(value)
-    if value.ndim == 0:
-        return number(value)
-    if value.size <= 4:
-        return "[" + ", ".join(number(x) for x in value.ravel()) + "]"
-    if value.dtype.kind == "c":
-        return f"{value.dtype.name}{list(value.shape)}"
-    return f"{list(value.shape)} in [{number(value.min())}, {number(value.max())}]"
 
 
 def _operand(v) -> str:
