@@ -17,7 +17,7 @@ from ..core.primitive import Linear, Primitive, op, with_batch
 from ..core.shape import Spec
 from ..errors import ShapeError
 
-CHUNK = 1 << 21  # elements of im2col buffer: 16 MB of doubles, about a shared cache
+CHUNK = 1 << 19  # elements of a buffer; more is not faster and raises the peak
 
 
 # ---------------------------------------------------------------- windows
@@ -233,15 +233,15 @@ class Conv(_Trilinear):
         _check(x, w, stride, padding, dilation, groups)
         kernel = w.shape[2:]
         out = out_size(x.shape[2:], kernel, stride, padding, dilation)
-        x = padded(x, padding)
         if w.shape[1] == 1:
+            x = padded(x, padding)
             return _depthwise(x, w, stride, dilation, groups, out)
         rows = w.reshape(groups, w.shape[0] // groups, -1)
         y = np.empty(
             (len(x), groups, rows.shape[1], math.prod(out)), np.result_type(x, w)
         )
         for part in _chunks(len(x), x.shape[1] * math.prod(kernel) * math.prod(out)):
-            view = window_view(x[part], kernel, stride, dilation)
+            view = window_view(padded(x[part], padding), kernel, stride, dilation)
             columns = view.reshape(len(view), groups, rows.shape[2], -1)
             np.matmul(rows, columns, out=y[part])
         return y.reshape(len(x), w.shape[0], *out)
@@ -353,14 +353,14 @@ class ConvWeight(_Trilinear):
 
     def eager(x, y, *, size, stride, padding, dilation, groups):
         cg, o, out = x.shape[1] // groups, y.shape[1], y.shape[2:]
-        x = padded(x, padding)
         total = np.zeros(
             (groups, o // groups, cg * math.prod(size)), np.result_type(x, y)
         )
         y = y.reshape(len(y), groups, o // groups, -1)
         for part in _chunks(len(x), x.shape[1] * math.prod(size) * math.prod(out)):
             # Examples beside places: one long product a group instead of one an example.
-            view = window_view(x[part].swapaxes(0, 1), size, stride, dilation)
+            some = padded(x[part], padding).swapaxes(0, 1)
+            view = window_view(some, size, stride, dilation)
             columns = np.moveaxis(view, 1, 1 + len(size)).reshape(
                 groups, total.shape[2], -1
             )
@@ -540,9 +540,12 @@ class Put(_Picking):
             raise IndexError(f"an index lies outside of the {size} places")
         rows = y.shape[0] * y.shape[1]
         index = np.broadcast_to(index, y.shape).reshape(rows, -1)
-        flat = (index + size * np.arange(rows)[:, None]).ravel()
-        total = _bincount(flat, y.ravel(), rows * size)
-        return total.astype(y.dtype, copy=False).reshape(*y.shape[:2], size)
+        x, flat = np.empty((rows, size), y.dtype), y.reshape(rows, -1)
+        for part in _chunks(rows, 8 * size):
+            some = index[part] + size * np.arange(len(x[part]))[:, None]
+            total = _bincount(some.ravel(), flat[part].ravel(), x[part].size)
+            x[part] = total.reshape(-1, size)
+        return x.reshape(*y.shape[:2], size)
 
     def shape(y, index, *, size):
         return Spec((*y.shape[:2], size), y.dtype)
