@@ -466,15 +466,7 @@ class Tensor(Box):
         return self.fill_(0)
 
     def __setitem__(self, key, new):
-        part = self[key]
-        if part.base is None and part is not self:
-            METHODS["index_put_"](self, key, new)
-        else:
-            part.copy_(
-                new
-                if isinstance(new, Box)
-                else FUNCTIONS["tensor"](new, dtype=self.dtype)
-            )
+        functional.indexing.set_item(self, key, new)
 
 
 class _Retainer:
@@ -582,6 +574,8 @@ for _name, _f in METHODS.items():
     if (
         not _name.startswith("__")
         and _name not in _PLAIN
+        and not _name.endswith("_")
+        and _name + "_" not in METHODS
         and not hasattr(Tensor, _name + "_")
     ):
         setattr(Tensor, _name + "_", _in_place(_name + "_", _f))

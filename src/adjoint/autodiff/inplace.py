@@ -12,8 +12,9 @@ from ..core.bind import Box, bind, dtype_of
 from ..core.primitive import op
 from ..core.shape import broadcast
 from ..errors import DtypeError, GradError, ShapeError, user_site
+from ..ops.index import write
 from .modes import inferring, recording
-from .tape import Leaf, adopt, alias, next_order, refresh, versioned
+from .tape import BASE, Leaf, adopt, alias, next_order, refresh, versioned
 
 
 def assign(x, new, name: str):
@@ -141,3 +142,28 @@ def _check(x, new, name):
 def _rank_falls(new, x) -> bool:
     order = "buiVfc"
     return order.index(dtype_of(new).kind) > order.index(dtype_of(x).kind)
+
+
+def store(x, new, indices, dim: int, name: str):
+    """x[.., indices at dim, ..] ← new: in memory alone where nothing is recorded of it."""
+    _check(x, None, name)
+    if x.base is not None:
+        refresh(x)
+    arrays = [_bare(v) for v in (x, new, *indices)]
+    node = getattr(new, "node", None)
+    if any(a is None for a in arrays) or (
+        recording.get() and (x.node is not None or node is not None)
+    ):
+        return assign(x, op.index_put(x, new, *indices, dim=dim), name)
+    write(arrays[0], arrays[1], arrays[2:], dim)
+    version = versioned(x)
+    version.n += 1
+    version.site = user_site()
+    return x
+
+
+def _bare(x):
+    """The array of a value of the base tape; None where another level looks after it."""
+    if isinstance(x, Box):
+        x = x.value if x.level is BASE else None
+    return x if isinstance(x, np.ndarray) else None
