@@ -13,7 +13,7 @@ from ..core.primitive import op
 from ..errors import ArgumentTypeError, GradError, show_site
 from .batch import Batch
 from .modes import anomalies, recording
-from .tape import BASE, RELEASED, Leaf, Packed, Unread, stale
+from .tape import BASE, RELEASED, Leaf, Packed, Unread, place, stale
 
 
 def reachable(roots) -> list:
@@ -191,8 +191,13 @@ def _output(node, boxed):
     y, version = node.saved_y, node.y_version
     if version is not None and version.n:
         raise GradError(stale(node, "the result", y, version, 0))
-    if not boxed or isinstance(y, tuple):
+    if not boxed:
         return y
+    if isinstance(y, tuple):
+        outs = tuple(node.level.wrap(v) for v in y)
+        for i, out in enumerate(outs):
+            place(out, node, i)
+        return outs
     out = node.level.wrap(y)
     out.node = node
     return out

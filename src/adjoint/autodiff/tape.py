@@ -10,6 +10,7 @@ import numpy as np
 from ..core.bind import Box, Level, bind, floor
 from ..core.dtype import is_inexact
 from ..core.primitive import spec_of
+from ..core.shape import Spec
 from ..errors import GradError, show_site, user_site
 from .modes import inferring, packing, recording
 
@@ -160,7 +161,10 @@ class Tape(Level):
     def process(self, prim, args, params):
         inner, parents, track = [], [], False
         for x in args:
-            if isinstance(x, Box) and x.level is self:
+            if type(x) is np.ndarray:
+                inner.append(x)
+                parents.append(None)
+            elif isinstance(x, Box) and x.level is self:
                 if x.base is not None:
                     refresh(x)
                     if x.level is not self:  # its base went to a deeper level
@@ -177,8 +181,7 @@ class Tape(Level):
             y = floor.get().process(prim, inner, params)
         else:
             y = bind(prim, *inner, **params)
-        if track:
-            track = prim.differentiable and recording.get()
+        track = track and prim.differentiable and recording.get()
         if prim.outputs != 1:
             return self._many(prim, args, params, parents, inner, y, track)
         out = self.wrap(y)
@@ -213,10 +216,13 @@ class Tape(Level):
         pointwise = prim.family == "elementwise"
         saved = node.saved = []
         for i, x in enumerate(args):
+            value = inner[i]
             if keeps is not None and keeps[i]:
                 saved.append(save(node, i, x) if isinstance(x, Box) else x)
-            elif pointwise and (parents[i] is None or inner[i].shape == y.shape):
+            elif pointwise and (parents[i] is None or value.shape == y.shape):
                 saved.append(None)  # of no interest, or of the result's shape
+            elif type(value) is np.ndarray:
+                saved.append(_spec(Spec, (value.shape, value.dtype)))
             else:
                 saved.append(spec_of(x))
         if keeps is None:
@@ -230,15 +236,20 @@ class Tape(Level):
             node = self.record(prim, args, params, parents, inner, values)
             node.width = len(outs)
             for i, out in enumerate(outs):
-                if is_inexact(_dtype(out)):
-                    pick = Node(prim, params, (node,), (), site=node.site)
-                    pick.pick, pick.level = i, self
-                    pick.rare = True
-                    out.node = pick
+                place(out, node, i)
         if prim.view:
             for i, out in enumerate(outs):
                 mark_view(out, args[0], prim, params, i)
         return outs
+
+
+def place(out, node, i: int) -> None:
+    """Put output i of an operation with several at its place in the graph."""
+    if is_inexact(_dtype(out)):
+        pick = Node(node.prim, node.params, (node,), (), site=node.site)
+        pick.pick, pick.level = i, node.level
+        pick.rare = True
+        out.node = pick
 
 
 def _dtype(x):
@@ -247,7 +258,7 @@ def _dtype(x):
     return x.dtype
 
 
-_new = object.__new__
+_new, _spec = object.__new__, tuple.__new__
 
 BASE = Tape()
 BASE.depth = 1
@@ -300,12 +311,18 @@ def mark_view(out, x, prim, params, pick=None):
     if not isinstance(x, Box) or x.level is not out.level:
         return
     a, b = out.value, x.value
-    if isinstance(a, np.ndarray) and not np.may_share_memory(a, b):
+    if isinstance(a, np.ndarray) and not _share(a, b):
         return
     out.plain, out.version = False, versioned(x)
     base = x if x.base is None else x.base
     out.base, out.seen = base, base.writes
     out.chain = (*x.chain, (prim, params, pick))
+
+
+def _share(a: np.ndarray, b: np.ndarray) -> bool:
+    """Whether `a`, made of `b`, shows its memory: both then have the same owner."""
+    owner = a.base
+    return owner is not None and (owner is b or owner is b.base)
 
 
 def replay(chain, x):
