@@ -10,6 +10,7 @@ import numpy as np
 
 from ..core.bind import bind, dtype_of
 from ..core.primitive import Elementwise, Primitive, batch_to_front, op
+from ..core.shape import reduced
 from .special import blockwise, erfc_array, normal_density, uniform
 
 _ANY = np.array([[-7.0, -1.3], [-0.4, 0.3], [0.9, 6.5]])
@@ -309,52 +310,72 @@ def _top(x, dim):
 
 
 class Standardize(Primitive):
-    """(x − mean) / √(variance + eps) over `dim`, the variance divided by n.
+    """(x − mean) / √(variance + eps) over `dim`, the variance divided by n; and those two.
 
-    >>> op.standardize(tensor([1., 3.]), dim=(0,), eps=0.0)
+    >>> op.standardize(tensor([1., 3.]), dim=(0,), eps=0.0)[0]
     tensor([-1.,  1.])
     """
+
+    outputs = 3
 
     def samples(rng):
         x = rng.normal(size=(3, 4, 2))
         return [((x,), {"dim": d, "eps": 0.1}) for d in ((1,), (0, 2))]
 
-    reference = staticmethod(
-        lambda x, dim, eps: (
-            (x - x.mean(dim, keepdims=True)) / np.sqrt(x.var(dim, keepdims=True) + eps)
-        )
-    )
+    def reference(x, dim, eps):
+        mean, var = x.mean(dim, keepdims=True), x.var(dim, keepdims=True)
+        return (x - mean) / np.sqrt(var + eps), mean, var
 
     def eager(x, *, dim, eps):
-        w = wide(x)
-        y = w - w.mean(dim, keepdims=True)
-        squares = np.mean(y * y, dim, keepdims=True)
-        y /= np.sqrt(squares + np.asarray(eps, w.dtype))
-        return y.astype(x.dtype, copy=False)
+        mean = np.asarray(x.mean(dim, keepdims=True), x.dtype)
+        y = np.asarray(x - mean)
+        var = np.asarray(np.mean(y * y, dim, keepdims=True), x.dtype)
+        y /= np.sqrt(var + np.asarray(eps, x.dtype))
+        return y, mean, var
 
-    def infer(self, x, **params):
-        return x
+    def infer(self, x, *, dim, eps):
+        small = x._replace(shape=reduced(x.shape, dim, True))
+        return x, small, small
 
-    def vjp(self, g, y, xs, params, need):
-        return (_standard_map(g, y, xs[0], **params),)
+    def keeps(self, need, count):
+        return (False,)
 
-    def jvp(self, ts, y, xs, params):
-        return _standard_map(ts[0], y, xs[0], **params)
+    def vjp(self, g, ys, xs, params, need):
+        y, _, var = ys
+        gy, gmean, gvar = g
+        dim, eps = params["dim"], params["eps"]
+        gx = None if gy is None else _standard_map(gy, y, var, dim, eps)
+        if gvar is not None:
+            gx = _plus(gx, gvar * (y * op.sqrt(var + eps)) * (2 / _count(y, dim)))
+        if gmean is not None:
+            even = op.expand(gmean * (1 / _count(y, dim)), shape=tuple(y.shape))
+            gx = _plus(gx, even)
+        return (gx,)
+
+    def jvp(self, ts, ys, xs, params):
+        (t,), (y, _, var) = ts, ys
+        dim, eps = params["dim"], params["eps"]
+        ty = _standard_map(t, y, var, dim, eps)
+        return ty, _mean(t, dim), _mean(t * y, dim) * (2 * op.sqrt(var + eps))
 
     def batch(self, size, xs, dims, params):
         x = batch_to_front(xs[0], dims[0])
-        return bind(
-            self, x, dim=tuple(d + 1 for d in params["dim"]), eps=params["eps"]
-        ), 0
+        dim = tuple(d + 1 for d in params["dim"])
+        return bind(self, x, dim=dim, eps=params["eps"]), (0, 0, 0)
 
 
-def _standard_map(t, y, x, dim, eps):
-    """(t − mean t − y mean(t y)) / √(variance + eps): symmetric, one map for both modes."""
+def _plus(a, b):
+    return b if a is None else a + b
 
-    def mean(v):
-        return op.sum(v, dim=dim, keepdim=True) * (1 / count)
 
-    count = max(1, math.prod(x.shape[d] for d in dim))
-    centred = x - mean(x)
-    rate = op.rsqrt(mean(centred * centred) + eps)
-    return rate * (t - mean(t) - y * mean(t * y))
+def _count(x, dim):
+    return max(1, math.prod(x.shape[d] for d in dim))
+
+
+def _mean(x, dim):
+    return op.sum(x, dim=dim, keepdim=True) * (1 / _count(x, dim))
+
+
+def _standard_map(t, y, var, dim, eps):
+    """(t − mean t − y mean(t y)) / √(var + eps): symmetric, one map for both modes."""
+    return (t - _mean(t, dim) - y * _mean(t * y, dim)) * op.rsqrt(var + eps)
