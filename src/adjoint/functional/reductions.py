@@ -1,45 +1,80 @@
-"""Functions that reduce dims; `dim` is a number, a tuple or None, as in PyTorch."""
+"""Functions that reduce dims; `dim` is a number, a tuple or None, as in PyTorch.
+
+NumPy's `axis` and `keepdims` are taken for `dim` and `keepdim`, as PyTorch does.
+"""
 
 from __future__ import annotations
 
+import functools
 import math
+from collections import namedtuple
+from typing import NamedTuple
 
 import numpy as np
 
 from ..core.bind import dtype_of
 from ..core.primitive import op
 from ..core.shape import norm_dim, norm_dims
-from ..errors import DtypeError, ShapeError
-from .face import cast, function, inexact, method, need_tensor, np_dtype
+from ..errors import ArgumentError, ArgumentTypeError, DtypeError, ShapeError
+from .face import cast, function, inexact, method, need_tensor, np_dtype, promote
 
 
-def _start(x, name, dtype=None, *, floating=False):
+class ValuesIndices(NamedTuple):
+    """Elements and their places."""
+
+    values: object
+    indices: object
+
+
+_NUMPY = {"axis": "dim", "keepdims": "keepdim", "x": "input"}
+
+
+def numpy_names(f):
+    """`f`, which also takes NumPy's names of the arguments."""
+
+    @functools.wraps(f)
+    def g(*args, **kwargs):
+        if kwargs:
+            kwargs = {_NUMPY.get(k, k): v for k, v in kwargs.items()}
+        return f(*args, **kwargs)
+
+    return g
+
+
+def dims_of(x, dim) -> tuple[int, ...]:
+    """`dim` as a tuple counted from the front; a 0-d tensor has none to reduce."""
+    dims = norm_dims(dim, x.ndim)
+    return dims if x.ndim else ()
+
+
+def give(y, out):
+    """`y`, written into `out` if one is given."""
+    return y if out is None else out.copy_(y)
+
+
+def start(x, name, dtype=None, *, floating=False):
+    """The tensor `x`, in `dtype` if given, else in a floating one if asked."""
     x = need_tensor(x, name)
     if dtype is not None:
         x = cast(x, np_dtype(dtype))
     return inexact(x) if floating else x
 
 
-@method
-def sum(input, dim=None, keepdim=False, *, dtype=None):
-    """Sum of all elements, or over `dim`.
-
-    >>> sum(tensor([[1., 2.], [3., 4.]]), dim=1)
-    tensor([3., 7.])
-    """
-    x = _start(input, "sum", dtype)
-    return op.sum(x, dim=norm_dims(dim, x.ndim), keepdim=keepdim)
+def need_inexact(x, name) -> None:
+    """The error for integers where PyTorch has no result for them."""
+    if dtype_of(x).kind in "bui":
+        raise DtypeError(
+            f"{name}: needs a floating or complex dtype, got {dtype_of(x).name}",
+            hint=f"x.float().{name}()",
+        )
 
 
-@method
-def prod(input, dim=None, keepdim=False, *, dtype=None):
-    """Product of all elements, or over `dim`.
-
-    >>> prod(tensor([[1., 2.], [3., 4.]]), dim=1)
-    tensor([ 2., 12.])
-    """
-    x = _start(input, "prod", dtype)
-    return op.prod(x, dim=norm_dims(dim, x.ndim), keepdim=keepdim)
+def need_ordered(x, name) -> None:
+    """The error for complex numbers, which have no order."""
+    if dtype_of(x).kind == "c":
+        raise DtypeError(
+            f"{name}: complex numbers have no order, got {dtype_of(x).name}"
+        )
 
 
 def count_over(x, dims) -> int:
@@ -48,156 +83,341 @@ def count_over(x, dims) -> int:
 
 
 @method
-def mean(input, dim=None, keepdim=False, *, dtype=None):
+@numpy_names
+def sum(input, dim=None, keepdim=False, *, dtype=None, out=None):
+    """Sum of all elements, or over `dim`.
+
+    >>> sum(tensor([[1., 2.], [3., 4.]]), dim=1)
+    tensor([3., 7.])
+    """
+    x = start(input, "sum", dtype)
+    return give(op.sum(x, dim=dims_of(x, dim), keepdim=keepdim), out)
+
+
+def _without_nan(x):
+    """`x` with 0 for NaN."""
+    if dtype_of(x).kind in "bui":
+        return x
+    return op.where(op.isnan(x), op.zeros_like(x), x)
+
+
+@method
+@numpy_names
+def nansum(input, dim=None, keepdim=False, *, dtype=None, out=None):
+    """Sum of the elements that are not NaN.
+
+    >>> nansum(tensor([1., nan, 2.]))
+    tensor(3.)
+    """
+    x = start(input, "nansum", dtype)
+    need_ordered(x, "nansum")
+    x = _without_nan(x)
+    return give(op.sum(x, dim=dims_of(x, dim), keepdim=keepdim), out)
+
+
+@method
+@numpy_names
+def mean(input, dim=None, keepdim=False, *, dtype=None, out=None):
     """Mean of all elements, or over `dim`.
 
     >>> mean(tensor([1., 2., 3.]))
     tensor(2.)
     """
-    x = _start(input, "mean", dtype)
-    if dtype_of(x).kind in "bui":
-        raise DtypeError(
-            f"mean: needs a floating or complex dtype, got {dtype_of(x).name}",
-            hint="x.float().mean()",
-        )
-    dims = norm_dims(dim, x.ndim)
-    n = np.array(count_over(x, dims), dtype_of(x))
-    return op.div(op.sum(x, dim=dims, keepdim=keepdim), n)
+    x = start(input, "mean", dtype)
+    need_inexact(x, "mean")
+    return give(op.mean(x, dim=dims_of(x, dim), keepdim=keepdim), out)
 
 
 @method
-def var(input, dim=None, *, correction=1, keepdim=False, unbiased=None):
-    """Variance, Σ(x − mean)² / (n − correction).
+@numpy_names
+def nanmean(input, dim=None, keepdim=False, *, dtype=None, out=None):
+    """Mean of the elements that are not NaN.
+
+    >>> nanmean(tensor([1., nan, 2.]))
+    tensor(1.5000)
+    """
+    x = start(input, "nanmean", dtype)
+    need_inexact(x, "nanmean")
+    over = {"dim": dims_of(x, dim), "keepdim": keepdim}
+    count = op.sum(op.cast(op.logical_not(op.isnan(x)), dtype=dtype_of(x)), **over)
+    return give(op.div(op.sum(_without_nan(x), **over), count), out)
+
+
+@method
+@numpy_names
+def prod(input, dim=None, keepdim=False, *, dtype=None, out=None):
+    """Product of all elements, or over `dim`.
+
+    >>> prod(tensor([[1., 2.], [3., 4.]]), dim=1)
+    tensor([ 2., 12.])
+    """
+    x = start(input, "prod", dtype)
+    return give(op.prod(x, dim=dims_of(x, dim), keepdim=keepdim), out)
+
+
+# ---------------------------------------------------------------- spread
+
+
+def _spread(prim, input, dim, unbiased, keepdim, correction, out=None):
+    x = start(input, prim.name)
+    need_inexact(x, prim.name)
+    if isinstance(dim, bool):
+        dim, unbiased = None, dim
+    if unbiased is not None:
+        correction = int(unbiased)
+    correction = 1 if correction is None else correction
+    y = prim(x, dim=dims_of(x, dim), keepdim=keepdim, correction=correction)
+    return give(y, out)
+
+
+@method
+@numpy_names
+def var(input, dim=None, unbiased=None, keepdim=False, *, correction=None, out=None):
+    """Variance, Σ |x − mean|² / (n − correction); `unbiased` False is correction 0.
 
     >>> var(tensor([1., 2., 3.]))
     tensor(1.)
     """
-    x = _start(input, "var")
-    if isinstance(dim, bool):
-        dim, unbiased = None, dim
-    correction = int(unbiased) if unbiased is not None else correction
-    dims = norm_dims(dim, x.ndim)
-    centred = x - mean(x, dims, True)
-    squares = (
-        centred * centred
-        if dtype_of(x).kind != "c"
-        else op.real(centred * op.conj(centred))
-    )
-    n = max(0, count_over(x, dims) - correction)
-    return op.div(
-        op.sum(squares, dim=dims, keepdim=keepdim), np.array(n, dtype_of(squares))
-    )
+    return _spread(op.var, input, dim, unbiased, keepdim, correction, out)
 
 
 @method
-def std(input, dim=None, *, correction=1, keepdim=False, unbiased=None):
+@numpy_names
+def std(input, dim=None, unbiased=None, keepdim=False, *, correction=None, out=None):
     """Standard deviation, √var.
 
     >>> std(tensor([1., 2., 3.]))
     tensor(1.)
     """
-    return op.sqrt(
-        var(input, dim, correction=correction, keepdim=keepdim, unbiased=unbiased)
-    )
+    return _spread(op.std, input, dim, unbiased, keepdim, correction, out)
 
 
 @function
-def var_mean(input, dim=None, *, correction=1, keepdim=False):
+@numpy_names
+def var_mean(input, dim=None, unbiased=None, keepdim=False, *, correction=None):
     """Variance and mean.
 
     >>> var_mean(tensor([1., 2., 3.]))
     (tensor(1.), tensor(2.))
     """
-    return var(input, dim, correction=correction, keepdim=keepdim), mean(
-        input, dim, keepdim
-    )
+    y = var(input, dim, unbiased, keepdim, correction=correction)
+    return y, mean(input, None if isinstance(dim, bool) else dim, keepdim)
 
 
 @function
-def std_mean(input, dim=None, *, correction=1, keepdim=False):
+@numpy_names
+def std_mean(input, dim=None, unbiased=None, keepdim=False, *, correction=None):
     """Standard deviation and mean.
 
     >>> std_mean(tensor([1., 2., 3.]))
     (tensor(1.), tensor(2.))
     """
-    return std(input, dim, correction=correction, keepdim=keepdim), mean(
-        input, dim, keepdim
-    )
+    y = std(input, dim, unbiased, keepdim, correction=correction)
+    return y, mean(input, None if isinstance(dim, bool) else dim, keepdim)
 
 
-def _need_some(x, dims, name):
-    if count_over(x, dims) == 0:
-        raise ShapeError(
-            f"{name}: expected reduction dim to have non-zero size, got shape {tuple(x.shape)}"
+# ---------------------------------------------------------------- lengths
+
+
+def _order(p, name) -> float:
+    if p is None or p == "fro":
+        return 2
+    if isinstance(p, (bool, str)) or not isinstance(p, (int, float, np.number)):
+        raise ArgumentError(
+            f"{name}: p must be a number, inf, -inf or 'fro', got {p!r}"
         )
+    return float(p)
 
 
 @method
-def amax(input, dim=(), keepdim=False):
+@numpy_names
+def norm(input, p="fro", dim=None, keepdim=False, out=None, dtype=None):
+    """The p-norm of the elements, (Σ |x|^p)^(1/p); p = ±inf is the extreme, 0 the count.
+
+    >>> norm(tensor([[3., 4.], [6., 8.]]), dim=1)
+    tensor([ 5., 10.])
+    """
+    x = start(input, "norm", dtype)
+    need_inexact(x, "norm")
+    p, dims = _order(p, "norm"), dims_of(x, dim)
+    if p < 0:
+        need_some(x, dims, "norm")
+    return give(op.vector_norm(x, dim=dims, keepdim=keepdim, p=p), out)
+
+
+@method
+def dist(input, other, p=2):
+    """The p-norm of input − other.
+
+    >>> dist(tensor([1., 2.]), tensor([4., 6.]))
+    tensor(5.)
+    """
+    a, b = promote("dist", input, other)
+    return norm(inexact(a - b), p)
+
+
+@method
+def renorm(input, p, dim, maxnorm):
+    """Slices along `dim` whose p-norm exceeds `maxnorm` scaled down to it.
+
+    >>> renorm(tensor([[3., 4.], [0.3, 0.4]]), 2, 0, 1)
+    tensor([[0.6000, 0.8000],
+            [0.3000, 0.4000]])
+    """
+    x = start(input, "renorm")
+    need_inexact(x, "renorm")
+    if x.ndim < 2:
+        raise ShapeError(f"renorm: needs 2 dims at least, got shape {tuple(x.shape)}")
+    if p <= 0 or maxnorm < 0:
+        raise ArgumentError(
+            f"renorm: needs p > 0 and maxnorm >= 0, got p={p} and maxnorm={maxnorm}"
+        )
+    dim = norm_dim(dim, x.ndim)
+    rest = tuple(i for i in range(x.ndim) if i != dim)
+    length = op.vector_norm(x, dim=rest, keepdim=True, p=_order(p, "renorm"))
+    one, top = (np.array(v, dtype_of(length)) for v in (1, maxnorm))
+    scale = op.where(op.gt(length, top), top / (length + 1e-7), one)
+    return x * cast(scale, dtype_of(x))
+
+
+# ---------------------------------------------------------------- extremes, logic
+
+
+def need_some(x, dims, name) -> None:
+    """The error for a reduction over nothing that has no value."""
+    if count_over(x, dims) == 0:
+        raise ShapeError(
+            f"{name}: expected reduction dim to have non-zero size, got shape {tuple(x.shape)}",
+        )
+
+
+def _extreme(prim, input, dim, keepdim, out=None):
+    x = start(input, prim.name)
+    need_ordered(x, prim.name)
+    dims = dims_of(x, dim)
+    need_some(x, dims, prim.name)
+    return give(prim(x, dim=dims, keepdim=keepdim), out)
+
+
+@method
+@numpy_names
+def amax(input, dim=(), keepdim=False, *, out=None):
     """Largest element over `dim`; ties share the gradient.
 
     >>> amax(tensor([[1., 5.], [7., 2.]]), 1)
     tensor([5., 7.])
     """
-    x = _start(input, "amax")
-    dims = norm_dims(dim, x.ndim)
-    _need_some(x, dims, "amax")
-    return op.amax(x, dim=dims, keepdim=keepdim)
+    return _extreme(op.amax, input, dim, keepdim, out)
 
 
 @method
-def amin(input, dim=(), keepdim=False):
+@numpy_names
+def amin(input, dim=(), keepdim=False, *, out=None):
     """Smallest element over `dim`; ties share the gradient.
 
     >>> amin(tensor([[1., 5.], [7., 2.]]), 1)
     tensor([1., 2.])
     """
-    x = _start(input, "amin")
-    dims = norm_dims(dim, x.ndim)
-    _need_some(x, dims, "amin")
-    return op.amin(x, dim=dims, keepdim=keepdim)
+    return _extreme(op.amin, input, dim, keepdim, out)
+
+
+MinMax = namedtuple("MinMax", ["min", "max"])
 
 
 @method
-def logsumexp(input, dim, keepdim=False):
+@numpy_names
+def aminmax(input, *, dim=None, keepdim=False):
+    """Smallest and largest element.
+
+    >>> aminmax(tensor([3., 1., 2.]))
+    MinMax(min=tensor(1.), max=tensor(3.))
+    """
+    return MinMax(amin(input, dim, keepdim), amax(input, dim, keepdim))
+
+
+@method
+@numpy_names
+def logsumexp(input, dim, keepdim=False, *, out=None):
     """ln Σ eˣ over `dim`, without overflow.
 
     >>> logsumexp(tensor([1000., 1000.]), 0)
     tensor(1000.6932)
     """
-    x = _start(input, "logsumexp", floating=True)
-    return op.logsumexp(x, dim=norm_dims(dim, x.ndim), keepdim=keepdim)
+    x = start(input, "logsumexp", floating=True)
+    return give(op.logsumexp(x, dim=dims_of(x, dim), keepdim=keepdim), out)
+
+
+def _decide(prim, input, dim, keepdim, out=None):
+    x = start(input, prim.name)
+    y = prim(x, dim=dims_of(x, dim), keepdim=keepdim)
+    if dtype_of(x) == np.uint8:  # PyTorch's old booleans
+        y = op.cast(y, dtype=np.dtype("uint8"))
+    return give(y, out)
 
 
 @method
-def all(input, dim=None, keepdim=False):
+@numpy_names
+def all(input, dim=None, keepdim=False, *, out=None):
     """Every element is non-zero.
 
     >>> all(tensor([True, False]))
     tensor(False)
     """
-    x = _start(input, "all")
-    return op.all(x, dim=norm_dims(dim, x.ndim), keepdim=keepdim)
+    return _decide(op.all, input, dim, keepdim, out)
 
 
 @method
-def any(input, dim=None, keepdim=False):
+@numpy_names
+def any(input, dim=None, keepdim=False, *, out=None):
     """Some element is non-zero.
 
     >>> any(tensor([True, False]))
     tensor(True)
     """
-    x = _start(input, "any")
-    return op.any(x, dim=norm_dims(dim, x.ndim), keepdim=keepdim)
+    return _decide(op.any, input, dim, keepdim, out)
 
 
 @method
-def cumsum(input, dim, *, dtype=None):
-    """Running sum along `dim`.
+@numpy_names
+def count_nonzero(input, dim=None):
+    """How many elements are not zero.
 
-    >>> cumsum(tensor([1., 2., 3.]), 0)
-    tensor([1., 3., 6.])
+    >>> count_nonzero(tensor([[0, 1], [2, 3]]), 0)
+    tensor([1, 2])
     """
-    x = _start(input, "cumsum", dtype)
-    dim = norm_dim(dim, x.ndim)
-    return op.cumsum(x, dim=dim) if x.ndim else x * 1
+    x = need_tensor(input, "count_nonzero")
+    return op.count_nonzero(x, dim=dims_of(x, dim), keepdim=False)
+
+
+@method
+@numpy_names
+def argmax(input, dim=None, keepdim=False):
+    """The place of the largest element, of all row by row or along `dim`.
+
+    >>> argmax(tensor([[1., 5.], [7., 2.]]), 1)
+    tensor([1, 0])
+    """
+    return _place(op.argmax, input, dim, keepdim)
+
+
+@method
+@numpy_names
+def argmin(input, dim=None, keepdim=False):
+    """The place of the smallest element, of all row by row or along `dim`.
+
+    >>> argmin(tensor([[1., 5.], [7., 2.]]), 1)
+    tensor([0, 1])
+    """
+    return _place(op.argmin, input, dim, keepdim)
+
+
+def _place(prim, input, dim, keepdim):
+    x = start(input, prim.name)
+    need_ordered(x, prim.name)
+    if isinstance(dim, (tuple, list)):
+        raise ArgumentTypeError(
+            f"{prim.name}: dim must be an integer or None, not {dim}"
+        )
+    dims = dims_of(x, dim)
+    need_some(x, dims, prim.name)
+    return prim(x, dim=dims, keepdim=keepdim)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
+from functools import cache
+
 import numpy as np
 
-from ..core.bind import dtype_of
-from ..core.primitive import Linear, Reduction, op
-from ..core.shape import reduced
+from ..core.bind import bind, dtype_of
+from ..core.dtype import to_real
+from ..core.primitive import Linear, Primitive, Reduction, batch_to_front, op
+from ..core.shape import Spec, reduced
 
 
 def _reduce(low=-2.0, high=2.0):
@@ -19,6 +23,24 @@ def _reduce(low=-2.0, high=2.0):
         ]
 
     return samples
+
+
+@cache
+def accumulator(d: np.dtype) -> np.dtype | None:
+    """The dtype in which sums and products are taken; None where it is the array's own.
+
+    Two-byte floats add up in float32, integers and bool in int64.
+    """
+    if d.kind in "bui":
+        return np.dtype("int64")
+    return np.dtype("float32") if d.itemsize == 2 else None
+
+
+def accumulate(ufunc, x, dim, keepdim):
+    """`ufunc.reduce` in a dtype wide enough, the result in PyTorch's dtype for it."""
+    wide = accumulator(x.dtype)
+    y = ufunc.reduce(x, axis=dim, keepdims=keepdim, dtype=wide)
+    return y if wide is None or wide.kind == "i" else y.astype(x.dtype)
 
 
 class Sum(Reduction):
@@ -37,11 +59,43 @@ class Sum(Reduction):
     )
 
     def eager(x, *, dim, keepdim):
-        wide = None if x.dtype.kind in "fcV" else np.int64
-        return np.add.reduce(x, axis=dim, keepdims=keepdim, dtype=wide)
+        return accumulate(np.add, x, dim, keepdim)
 
     def weights():
         return None
+
+
+class Mean(Linear):
+    """Mean over dims, 1/n Σ x.
+
+    >>> tensor([1., 2., 6.]).mean()
+    tensor(3.)
+    """
+
+    samples = _reduce()
+    reference = staticmethod(
+        lambda x, dim, keepdim: np.average(x, axis=dim, keepdims=keepdim)
+    )
+
+    def eager(x, *, dim, keepdim):
+        wide = accumulator(x.dtype)
+        y = np.add.reduce(x, axis=dim, keepdims=keepdim, dtype=wide) / _count(x, dim)
+        return y.astype(x.dtype, copy=False)
+
+    def shape(x, *, dim, keepdim):
+        return Spec(reduced(x.shape, dim, keepdim), x.dtype)
+
+    def transpose(g, x, *, dim, keepdim):
+        g = op.reshape(g, shape=reduced(x.shape, dim, True))
+        return op.expand(g / np.array(_count(x, dim), x.dtype), shape=tuple(x.shape))
+
+    def batched(x, *, dim, keepdim):
+        return op.mean(x, dim=tuple(d + 1 for d in dim), keepdim=keepdim)
+
+
+def _count(x, dim) -> int:
+    """How many elements each result sees."""
+    return math.prod(x.shape[d] for d in dim)
 
 
 class Prod(Reduction):
@@ -60,8 +114,7 @@ class Prod(Reduction):
     )
 
     def eager(x, *, dim, keepdim):
-        wide = None if x.dtype.kind in "fcV" else np.int64
-        return np.multiply.reduce(x, axis=dim, keepdims=keepdim, dtype=wide)
+        return accumulate(np.multiply, x, dim, keepdim)
 
     def weights(x, dim):
         return products_of_others(x, dim)
@@ -134,7 +187,9 @@ class Amin(Reduction):
 
 
 def _share_ties(y, x, dim):
-    hit = op.cast(x == y, dtype=dtype_of(x))
+    """Evenly over the elements equal to the result; a NaN result is that of the NaNs."""
+    hit = op.logical_or(op.eq(x, y), op.logical_and(op.isnan(x), op.isnan(y)))
+    hit = op.cast(hit, dtype=dtype_of(x))
     return hit / op.sum(hit, dim=dim, keepdim=True)
 
 
@@ -151,9 +206,11 @@ class Logsumexp(Reduction):
     )
 
     def eager(x, *, dim, keepdim):
-        top = np.maximum.reduce(x, axis=dim, keepdims=True, initial=-np.inf)
-        top = np.where(np.isfinite(top), top, np.zeros((), x.dtype)).astype(x.dtype)
-        total = np.log(np.add.reduce(np.exp(x - top), axis=dim, keepdims=True)) + top
+        real = x.real
+        top = np.maximum.reduce(real, axis=dim, keepdims=True, initial=-np.inf)
+        top = np.where(np.isfinite(top), top, np.zeros((), real.dtype))
+        total = np.exp(x - top.astype(real.dtype))
+        total = np.log(accumulate(np.add, total, dim, True)) + top.astype(x.dtype)
         return total if keepdim else total.reshape(reduced(x.shape, dim, False))
 
     def weights(y, x):
@@ -194,30 +251,303 @@ class Any(Reduction):
         return np.logical_or.reduce(x, axis=dim, keepdims=keepdim)
 
 
-class Cumsum(Linear):
-    """Running sum along `dim`.
+# ---------------------------------------------------------------- counting, places
 
-    >>> cumsum(tensor([1., 2., 3.]), 0)
-    tensor([1., 3., 6.])
+
+class CountNonzero(Reduction):
+    """How many elements are not zero.
+
+    >>> count_nonzero(tensor([0, 3, 4]))
+    tensor(2)
+    """
+
+    out = "index"
+    samples = _reduce()
+    reference = staticmethod(
+        lambda x, dim, keepdim: np.where(x == 0, 0, 1).sum(dim, keepdims=keepdim)
+    )
+
+    def eager(x, *, dim, keepdim):
+        return np.add.reduce(x != 0, axis=dim, keepdims=keepdim, dtype=np.int64)
+
+
+def flat_last(x, dim):
+    """`x` with the dims `dim` laid out as one, the last."""
+    rest = tuple(i for i in range(x.ndim) if i not in dim)
+    moved = x.transpose((*rest, *dim))
+    return moved.reshape((*(x.shape[i] for i in rest), _count(x, dim)))
+
+
+def _first_place(x, dim, keepdim):
+    shape = reduced(x.shape, dim, keepdim)
+    return np.argmax(flat_last(x, dim), -1).reshape(shape)
+
+
+class Argmax(Reduction):
+    """Place of the largest element in the reduced dims, numbered row by row; NaN is largest.
+
+    >>> tensor([1., 5., 5.]).argmax()
+    tensor(1)
+    """
+
+    out = "index"
+    samples = _reduce()
+    reference = _first_place
+
+    def eager(x, *, dim, keepdim):
+        if len(dim) == 1:
+            return np.argmax(x, dim[0], keepdims=keepdim)
+        flat = flat_last(x, dim)
+        return np.argmax(flat, -1).reshape(reduced(x.shape, dim, keepdim))
+
+
+class Argmin(Reduction):
+    """Place of the smallest element in the reduced dims, numbered row by row; NaN is smallest.
+
+    >>> tensor([2., 1., 1.]).argmin()
+    tensor(1)
+    """
+
+    out = "index"
+    samples = _reduce()
+    reference = staticmethod(lambda x, dim, keepdim: _first_place(-x, dim, keepdim))
+
+    def eager(x, *, dim, keepdim):
+        if len(dim) == 1:
+            return np.argmin(x, dim[0], keepdims=keepdim)
+        flat = flat_last(x, dim)
+        return np.argmin(flat, -1).reshape(reduced(x.shape, dim, keepdim))
+
+
+class Median(Reduction):
+    """The lower middle element over dims; ties share the gradient evenly.
+
+    >>> tensor([4., 1., 3., 2.]).median()
+    tensor(2.)
+    """
+
+    samples = _reduce()
+    reference = staticmethod(
+        lambda x, dim, keepdim: np.quantile(
+            x, 0.5, axis=dim, method="lower", keepdims=keepdim
+        )
+    )
+
+    def eager(x, *, dim, keepdim):
+        flat = flat_last(x, dim)
+        last = flat.shape[-1] - 1
+        y = np.partition(flat, (last // 2, last), -1)
+        middle, top = y[..., last // 2], y[..., last]
+        y = np.where(top != top, top, middle)
+        return y.reshape(reduced(x.shape, dim, keepdim))
+
+    def weights(y, x, dim):
+        return _share_ties(y, x, dim)
+
+
+class Nanmedian(Reduction):
+    """The lower middle of the elements that are not NaN.
+
+    >>> tensor([4., nan, 3., 2.]).nanmedian()
+    tensor(3.)
+    """
+
+    samples = _reduce()
+    reference = Median.reference
+
+    def eager(x, *, dim, keepdim):
+        ranked = np.sort(flat_last(x, dim), -1)
+        count = np.add.reduce(ranked == ranked, axis=-1, keepdims=True, dtype=np.int64)
+        y = np.take_along_axis(ranked, np.maximum(count - 1, 0) // 2, -1)
+        return y.reshape(reduced(x.shape, dim, keepdim))
+
+    def weights(y, x, dim):
+        return _share_ties(y, x, dim)
+
+
+# ---------------------------------------------------------------- lengths, spread
+
+
+class _Weighted(Primitive, abstract=True):
+    """dy = Re Σ conj(w) dx, where w = rule(y, x, dim=..., ...), y's reduced dims kept."""
+
+    family = "reduction"
+
+    def infer(self, x, *, dim, keepdim, **params):
+        return Spec(reduced(x.shape, dim, keepdim), to_real(x.dtype))
+
+    def _weights(self, y, x, params):
+        if self.saves_y:
+            y = op.reshape(y, shape=reduced(x.shape, params["dim"], True))
+        return self.rule(y, x, **{k: v for k, v in params.items() if k != "keepdim"})
+
+    def vjp(self, g, y, xs, params, need):
+        (x,) = xs
+        g = op.reshape(g, shape=reduced(x.shape, params["dim"], True))
+        return (as_kind(g, dtype_of(x)) * self._weights(y, x, params),)
+
+    def jvp(self, ts, y, xs, params):
+        w = self._weights(y, xs[0], params)
+        if dtype_of(w).kind == "c":
+            w = op.conj(w)
+        t = ts[0] * w
+        t = op.real(t) if dtype_of(t).kind == "c" else t
+        return op.sum(t, dim=params["dim"], keepdim=params["keepdim"])
+
+    def batch(self, size, xs, dims, params):
+        x = batch_to_front(xs[0], dims[0])
+        dim = tuple(d + 1 for d in params["dim"])
+        return bind(self, x, **{**params, "dim": dim}), 0
+
+
+def as_kind(x, d):
+    """Real `x` as complex where `d` is."""
+    return op.cast(x, dtype=d) if d.kind == "c" else x
+
+
+class _Spread(_Weighted, abstract=True):
+    """Over what is left of the degrees of freedom, n − correction."""
+
+    _static = Primitive._static | {"rule"}
+
+    def samples(rng):
+        x = rng.normal(size=(3, 4, 2))
+        return [
+            ((x,), {"dim": (1,), "keepdim": False, "correction": 1}),
+            ((x,), {"dim": (0, 2), "keepdim": True, "correction": 0}),
+            ((x + 1j * x**2,), {"dim": (0, 1, 2), "keepdim": False, "correction": 1}),
+        ]
+
+
+def _centred(x, dim):
+    return x - op.mean(x, dim=dim, keepdim=True)
+
+
+def _freedom(x, dim, correction):
+    return max(0, _count(x, dim) - correction)
+
+
+def _variance(x, dim, keepdim, correction):
+    """Two passes: the mean, then the squares of what differs from it."""
+    wide = np.float32 if x.dtype.itemsize == 2 else x.dtype
+    mean = np.add.reduce(x, axis=dim, keepdims=True, dtype=wide)
+    c = x - mean / _count_array(x, dim, wide)
+    c = c.real**2 + c.imag**2 if c.dtype.kind == "c" else np.square(c, out=c)
+    y = np.add.reduce(c, axis=dim, keepdims=keepdim)
+    return y / np.array(_freedom(x, dim, correction), y.dtype)
+
+
+def _count_array(x, dim, d):
+    return np.array(_count(x, dim), d)
+
+
+class Var(_Spread):
+    """Σ |x − mean|² / (n − correction), in two passes.
+
+    >>> tensor([1., 2., 3.]).var()
+    tensor(1.)
+    """
+
+    saves_y = False
+    reference = staticmethod(
+        lambda x, dim, keepdim, correction: np.var(
+            x, axis=dim, keepdims=keepdim, ddof=correction
+        )
+    )
+
+    def eager(x, *, dim, keepdim, correction):
+        return _variance(x, dim, keepdim, correction).astype(to_real(x.dtype))
+
+    def rule(y, x, dim, correction):
+        free = np.array(_freedom(x, dim, correction) / 2, dtype_of(x))
+        return op.div(_centred(x, dim), free)
+
+
+class Std(_Spread):
+    """√var; the derivative where nothing varies is 0.
+
+    >>> tensor([1., 2., 3.]).std()
+    tensor(1.)
     """
 
     reference = staticmethod(
-        lambda x, dim: np.moveaxis(
-            np.tril(np.ones((x.shape[dim],) * 2)) @ np.moveaxis(x, dim, -2), -2, dim
+        lambda x, dim, keepdim, correction: np.std(
+            x, axis=dim, keepdims=keepdim, ddof=correction
+        )
+    )
+
+    def eager(x, *, dim, keepdim, correction):
+        y = np.sqrt(_variance(x, dim, keepdim, correction))
+        return y.astype(to_real(x.dtype))
+
+    def rule(y, x, dim, correction):
+        free = np.array(_freedom(x, dim, correction), dtype_of(y))
+        y = op.where(op.eq(y, _zero(y)), op.ones_like(y), y) * free
+        return op.div(_centred(x, dim), as_kind(y, dtype_of(x)))
+
+
+def _zero(x):
+    return np.zeros((), dtype_of(x))
+
+
+class VectorNorm(_Weighted):
+    """(Σ |x|^p)^(1/p) over dims; p = ±∞ the extreme, 0 the count. The derivative at 0 is 0.
+
+    >>> norm(tensor([3., -4.]))
+    tensor(5.)
+    """
+
+    _static = Primitive._static | {"rule"}
+    reference = staticmethod(
+        lambda x, dim, keepdim, p: np.linalg.vector_norm(
+            x, axis=dim, keepdims=keepdim, ord=p
         )
     )
 
     def samples(rng):
-        return [((rng.normal(size=(3, 4)),), {"dim": 1})]
+        x = rng.uniform(0.3, 2, (3, 4, 2)) * rng.choice([-1, 1], (3, 4, 2))
+        some, most = {"dim": (1,), "keepdim": False}, {"dim": (0, 2), "keepdim": True}
+        return [
+            *(((x,), {**some, "p": p}) for p in (2, 1, 3, 1.5, np.inf, 0)),
+            *(((x,), {**most, "p": p}) for p in (2, 0.5, -1, -np.inf)),
+            *(((x + 0.5j * x**2,), {**some, "p": p}) for p in (2, 1, 3, np.inf)),
+        ]
 
-    def eager(x, *, dim):
-        return np.cumsum(x, dim, dtype=None if x.dtype.kind in "fcV" else np.int64)
+    def eager(x, *, dim, keepdim, p):
+        a = np.abs(x) if x.dtype.itemsize > 2 else np.abs(x).astype(np.float32)
+        y = _norm(a, dim, keepdim, p)
+        return y.astype(to_real(x.dtype), copy=False)
 
-    def shape(x, *, dim):
-        return x if x.dtype.kind in "fcV" else x._replace(dtype=np.dtype("int64"))
+    def rule(y, x, dim, p):
+        none = op.eq(y, _zero(y))
+        unit = op.where(none, op.ones_like(y), y)
+        if p == 0:
+            return op.zeros_like(x)
+        if p == 2:
+            return x / as_kind(unit, dtype_of(x))
+        if p == 1:
+            return op.sgn(x)
+        a = op.abs(x)
+        if math.isinf(p):
+            w = _share_ties(y, a, dim)
+        else:
+            flat = op.logical_or(none, op.eq(a, _zero(a)))
+            a = op.pow_scalar(op.where(flat, op.ones_like(a), a / unit), exponent=p - 1)
+            w = op.where(flat, op.zeros_like(a), a)
+        return op.sgn(x) * as_kind(w, dtype_of(x))
 
-    def transpose(g, x, *, dim):
-        return op.flip(op.cumsum(op.flip(g, dims=(dim,)), dim=dim), dims=(dim,))
 
-    def batched(x, *, dim):
-        return op.cumsum(x, dim=dim + 1)
+def _norm(a, dim, keepdim, p):
+    over = {"axis": dim, "keepdims": keepdim}
+    if p == np.inf:
+        return np.maximum.reduce(a, **over, initial=0)
+    if p == -np.inf:
+        return np.minimum.reduce(a, **over)
+    if p == 0:
+        return np.add.reduce(a != 0, **over, dtype=a.dtype)
+    if p == 1:
+        return np.add.reduce(a, **over)
+    if p == 2:
+        return np.sqrt(np.add.reduce(np.square(a), **over))
+    p = np.array(p, a.dtype)
+    return np.power(np.add.reduce(np.power(a, p), **over), 1 / p)
