@@ -43,6 +43,7 @@ _MODULES = [
     "losses",
     "normalization",
     "convolution",
+    "embeddings",
     "pooling",
     "resampling",
     "random",

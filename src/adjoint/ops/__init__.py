@@ -6,6 +6,7 @@ from . import (
     conv,
     elementwise,
     fft,
+    index,
     linalg,
     order,
     pool,

@@ -1,0 +1,214 @@
+"""Rows of a table looked up by number, singly and in bags (names of `nn.functional`)."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from ..autodiff.inplace import store
+from ..autodiff.modes import no_grad
+from ..core.bind import dtype_of
+from ..core.primitive import op
+from ..errors import ArgumentError, DtypeError, ShapeError
+from .face import need_tensor
+from .indexing import concrete
+
+
+def embedding(
+    input,
+    weight,
+    padding_idx=None,
+    max_norm=None,
+    norm_type=2.0,
+    scale_grad_by_freq=False,
+    sparse=False,
+):
+    """The rows of `weight` at the positions `input`; row `padding_idx` gets no gradient.
+
+    >>> from adjoint.nn.functional import embedding
+    >>> embedding(tensor([2, 0]), tensor([[1., 2.], [3., 4.], [5., 6.]]))
+    tensor([[5., 6.],
+            [1., 2.]])
+    """
+    index = _positions("embedding", input, weight)
+    padding = _padding("embedding", padding_idx, weight)
+    if max_norm is not None:
+        _renormalize(weight, index, max_norm, norm_type)
+    rows = op.index(weight, index, dim=0)
+    return _without(
+        _by_frequency(rows, index, scale_grad_by_freq, weight), index, padding
+    )
+
+
+def _positions(name, index, weight):
+    index, weight = need_tensor(index, name), need_tensor(weight, name, "weight")
+    if dtype_of(index).kind not in "iu":
+        raise DtypeError(f"{name}: input must be integers, got {dtype_of(index).name}")
+    if weight.ndim != 2:
+        raise ShapeError(f"{name}: weight must be 2-D, got {list(weight.shape)}")
+    n, value = weight.shape[0], index.__dict__.get("value")
+    if type(value) is np.ndarray and value.size and value.min() < 0:
+        from_zero = f"index {value.min()} is out of bounds for a table of {n} rows"
+        raise ArgumentError(f"{name}: {from_zero}")
+    return index
+
+
+def _padding(name, padding, weight):
+    if padding is None:
+        return None
+    n = weight.shape[0]
+    if not -n <= padding < n:
+        raise ArgumentError(f"{name}: padding_idx {padding} is not within {n} rows")
+    return padding % n
+
+
+def _renormalize(weight, index, max_norm, norm_type):
+    """Shrink, in the table itself, the rows in use that are longer than `max_norm`."""
+    with no_grad():
+        used = np.unique(concrete(index, "the positions, with max_norm,"))
+        rows = op.index(weight, used, dim=0).numpy_of()
+        length = np.linalg.norm(rows.astype(np.float64), norm_type, axis=1)
+        long = length > max_norm
+        scale = (max_norm / (length[long] + 1e-7)).astype(rows.dtype)
+        if long.any():
+            store(weight, rows[long] * scale[:, None], [used[long]], 0, "embedding")
+
+
+def _by_frequency(rows, index, wanted, weight):
+    """The same rows, whose gradient is divided by how often each is used."""
+    if not wanted:
+        return rows
+    d, n = dtype_of(weight), (weight.shape[0],)
+    ones = op.cast(op.ones_like(index), dtype=d)
+    count = op.index(op.unindex(ones, index, dim=0, shape=n), index, dim=0)
+    count = op.reshape(count, shape=(*count.shape, 1))
+    still = op.stop_gradient(rows)
+    return still + (rows - still) / count
+
+
+def _without(rows, index, padding):
+    """The same rows, of which those at `padding` have no gradient."""
+    if padding is None:
+        return rows
+    pads = op.reshape(
+        op.eq(index, np.array(padding, dtype_of(index))), shape=(*index.shape, 1)
+    )
+    return op.where(pads, op.stop_gradient(rows), rows)
+
+
+def embedding_bag(
+    input,
+    weight,
+    offsets=None,
+    max_norm=None,
+    norm_type=2.0,
+    scale_grad_by_freq=False,
+    mode="mean",
+    sparse=False,
+    per_sample_weights=None,
+    include_last_offset=False,
+    padding_idx=None,
+):
+    """Sum, mean or maximum of the rows in each bag: a row of `input`, or between offsets.
+
+    >>> from adjoint.nn.functional import embedding_bag
+    >>> w = tensor([[1., 2.], [3., 4.], [5., 6.]])
+    >>> embedding_bag(tensor([0, 1, 2]), w, tensor([0, 2]), mode="sum")
+    tensor([[4., 6.],
+            [5., 6.]])
+    """
+    index = _positions("embedding_bag", input, weight)
+    padding = _padding("embedding_bag", padding_idx, weight)
+    if mode not in ("sum", "mean", "max"):
+        raise ArgumentError(
+            f"embedding_bag: mode must be sum, mean or max, got {mode!r}"
+        )
+    if per_sample_weights is not None and mode != "sum":
+        raise ArgumentError(
+            f"embedding_bag: per_sample_weights needs mode sum, not {mode}"
+        )
+    if per_sample_weights is not None and tuple(per_sample_weights.shape) != tuple(
+        index.shape
+    ):
+        raise ShapeError(
+            "embedding_bag: per_sample_weights must have the shape of input, got "
+            f"{list(per_sample_weights.shape)} and {list(index.shape)}"
+        )
+    bag, count = _bags(index, offsets, include_last_offset)
+    bag_shape = (math.prod(index.shape),)
+    index = op.reshape(index, shape=bag_shape)
+    if max_norm is not None:
+        _renormalize(weight, index, max_norm, norm_type)
+    if padding is not None:
+        kept = np.flatnonzero(
+            concrete(index, "the positions, with padding_idx,") != padding
+        )
+        index, bag = op.index(index, kept, dim=0), bag[kept]
+    rows = op.index(weight, index, dim=0)
+    rows = _by_frequency(rows, index, scale_grad_by_freq, weight)
+    if per_sample_weights is not None:
+        scale = op.reshape(per_sample_weights, shape=bag_shape)
+        scale = scale if padding is None else op.index(scale, kept, dim=0)
+        rows = rows * op.reshape(scale, shape=(*scale.shape, 1))
+    if mode == "max":
+        return _largest(rows, bag, count)
+    total = op.unindex(rows, bag, dim=0, shape=(count, rows.shape[1]))
+    if mode == "sum":
+        return total
+    size = np.maximum(np.bincount(bag, minlength=count), 1).astype(dtype_of(rows))
+    return total / size[:, None]
+
+
+def _bags(index, offsets, include_last):
+    """(the bag of each position, how many bags)."""
+    if index.ndim == 2:
+        if offsets is not None:
+            raise ArgumentError(
+                "embedding_bag: a 2-D input has its bags in rows, no offsets"
+            )
+        bags, size = index.shape
+        return np.repeat(np.arange(bags), size), bags
+    if index.ndim != 1:
+        raise ShapeError(
+            f"embedding_bag: input must be 1-D or 2-D, got {index.ndim} dims"
+        )
+    if offsets is None:
+        raise ArgumentError("embedding_bag: a 1-D input needs offsets")
+    starts, n = (
+        concrete(need_tensor(offsets, "embedding_bag"), "offsets"),
+        index.shape[0],
+    )
+    if starts.ndim != 1 or (starts.size and starts[0] != 0):
+        raise ArgumentError(
+            "embedding_bag: offsets must be a vector that begins with 0"
+        )
+    if (np.diff(starts) < 0).any() or (starts.size and starts[-1] > n):
+        raise ArgumentError(
+            f"embedding_bag: offsets must rise and not pass the {n} positions"
+        )
+    if include_last:
+        if not starts.size:
+            raise ArgumentError(
+                "embedding_bag: include_last_offset needs at least one offset"
+            )
+        sizes = np.diff(starts)
+        return np.repeat(np.arange(len(sizes)), sizes), len(sizes)
+    sizes = np.diff(np.append(starts, n))
+    return np.repeat(np.arange(len(sizes)), sizes), len(sizes)
+
+
+def _largest(rows, bag, count):
+    """The largest of each bag, from the first row that has it; 0 of an empty bag."""
+    n, d = rows.shape
+    y = op.stop_gradient(rows)
+    low = np.full((count, d), -np.inf, dtype_of(rows))
+    top = op.index_reduce(low, y, bag, dim=0, reduce="amax")
+    hit = op.eq(y, op.index(top, bag, dim=0))
+    places = np.broadcast_to(np.arange(n)[:, None], (n, d))
+    late = op.where(hit, places, np.full((n, d), n))
+    first = op.index_reduce(np.full((count, d), n), late, bag, dim=0, reduce="amin")
+    found = op.lt(first, np.array(n))
+    padded = op.cat(rows, np.zeros((1, d), dtype_of(rows)), dim=0)
+    picked = op.index(padded, first, np.arange(d)[None, :], dim=0)
+    return op.where(found, picked, op.zeros_like(picked))
