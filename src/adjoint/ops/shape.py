@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from ..core.bind import bind
-from ..core.primitive import Linear, Primitive, op, sum_to
+from ..core.primitive import Linear, Primitive, batch_to_front, op, sum_to
 from ..core.shape import Spec, broadcast
 from ..errors import ShapeError
 
@@ -490,6 +490,426 @@ class Imag(Linear):
 
     def batched(x):
         return op.imag(x)
+
+
+class Roll(Linear):
+    """Elements moved by `shifts` along `dims`; what falls off one end comes in at the other.
+
+    >>> roll(tensor([1, 2, 3]), 1)
+    tensor([3, 1, 2])
+    """
+
+    samples = _sample((3, 4), shifts=(1, -2), dims=(0, 1))
+
+    def reference(x, shifts, dims):
+        for s, d in zip(shifts, dims, strict=True):
+            x = np.take(x, (np.arange(x.shape[d]) - s) % x.shape[d], d)
+        return x
+
+    def eager(x, *, shifts, dims):
+        return np.roll(x, shifts, dims)
+
+    def shape(x, *, shifts, dims):
+        return x
+
+    def transpose(g, x, *, shifts, dims):
+        return op.roll(g, shifts=tuple(-s for s in shifts), dims=dims)
+
+    def batched(x, *, shifts, dims):
+        return op.roll(x, shifts=shifts, dims=tuple(d + 1 for d in dims))
+
+
+class _Triangle(Linear, abstract=True):
+    """A part of each matrix in the last two dims, zeros elsewhere: its own adjoint."""
+
+    samples = _sample((2, 3, 4), diagonal=1)
+
+    def infer(self, x, *, diagonal):
+        if x.ndim < 2:
+            raise ShapeError(
+                f"{self.name}: input tensor must have at least 2 dimensions, got {x}"
+            )
+        return x
+
+    def vjp(self, g, y, xs, params, need):
+        return (bind(self, g, **params),)
+
+    def batch(self, size, xs, dims, params):
+        return bind(self, batch_to_front(xs[0], dims[0]), **params), 0
+
+    def errors():
+        return [((np.ones(3),), {"diagonal": 0}, ShapeError, "at least 2 dimensions")]
+
+
+class Tril(_Triangle):
+    """The lower triangle of each matrix, up to diagonal number `diagonal`; zeros above.
+
+    >>> tril(tensor([[1, 2], [3, 4]]))
+    tensor([[1, 0],
+            [3, 4]])
+    """
+
+    reference = staticmethod(lambda x, diagonal: x * np.tri(*x.shape[-2:], k=diagonal))
+
+    def eager(x, *, diagonal):
+        if x.ndim < 2:
+            raise ValueError("a vector has no triangle")
+        return np.tril(x, diagonal)
+
+
+class Triu(_Triangle):
+    """The upper triangle of each matrix, from diagonal number `diagonal` on; zeros below.
+
+    >>> triu(tensor([[1, 2], [3, 4]]))
+    tensor([[1, 2],
+            [0, 4]])
+    """
+
+    reference = staticmethod(
+        lambda x, diagonal: x * (1 - np.tri(*x.shape[-2:], k=diagonal - 1))
+    )
+
+    def eager(x, *, diagonal):
+        if x.ndim < 2:
+            raise ValueError("a vector has no triangle")
+        return np.triu(x, diagonal)
+
+
+def _diagonal_size(rows, cols, offset):
+    """How many elements diagonal number `offset` has."""
+    return max(0, min(rows + min(offset, 0), cols - max(offset, 0)))
+
+
+def _without(shape, *dims):
+    return tuple(n for i, n in enumerate(shape) if i not in dims)
+
+
+class Diagonal(Linear):
+    """Diagonal number `offset` of the matrices in two dims, as the last dim: a view.
+
+    >>> diagonal(tensor([[1, 2], [3, 4]]))
+    tensor([1, 4])
+    """
+
+    view = True
+
+    def samples(rng):
+        x = rng.normal(size=(3, 2, 4))
+        return [
+            ((x,), {"offset": 1, "dim1": 0, "dim2": 2}),
+            ((x,), {"offset": -1, "dim1": 1, "dim2": 0}),
+        ]
+
+    def reference(x, offset, dim1, dim2):
+        x = np.moveaxis(x, (dim1, dim2), (-2, -1))
+        n = _diagonal_size(*x.shape[-2:], offset)
+        pairs = [(i - min(offset, 0), i + max(offset, 0)) for i in range(n)]
+        return np.stack([x[..., i, j] for i, j in pairs], -1)
+
+    def eager(x, *, offset, dim1, dim2):
+        y = np.diagonal(x, offset, dim1, dim2)
+        y.flags.writeable = x.flags.writeable
+        return y
+
+    def shape(x, *, offset, dim1, dim2):
+        n = _diagonal_size(x.shape[dim1], x.shape[dim2], offset)
+        return Spec((*_without(x.shape, dim1, dim2), n), x.dtype)
+
+    def transpose(g, x, **params):
+        return op.undiagonal(g, shape=tuple(x.shape), **params)
+
+    def batched(x, *, offset, dim1, dim2):
+        return op.diagonal(x, offset=offset, dim1=dim1 + 1, dim2=dim2 + 1)
+
+
+class Undiagonal(Linear):
+    """Zeros of `shape` with x on a diagonal: the adjoint of `diagonal`.
+
+    >>> op.undiagonal(tensor([5., 6.]), shape=(2, 2), offset=0, dim1=0, dim2=1)
+    tensor([[5., 0.],
+            [0., 6.]])
+    """
+
+    samples = _sample((2, 3), shape=(3, 2, 4), offset=1, dim1=0, dim2=2)
+
+    def reference(x, shape, offset, dim1, dim2):
+        out = np.zeros(shape)
+        wide = np.moveaxis(out, (dim1, dim2), (-2, -1))
+        for i in range(x.shape[-1]):
+            wide[..., i - min(offset, 0), i + max(offset, 0)] = x[..., i]
+        return out
+
+    def eager(x, *, shape, offset, dim1, dim2):
+        out = np.zeros(shape, x.dtype)
+        Diagonal.eager(out, offset=offset, dim1=dim1, dim2=dim2)[...] = x
+        return out
+
+    def shape(x, *, shape, offset, dim1, dim2):
+        return Spec(tuple(shape), x.dtype)
+
+    def transpose(g, x, *, shape, offset, dim1, dim2):
+        return op.diagonal(g, offset=offset, dim1=dim1, dim2=dim2)
+
+    def batched(x, *, shape, offset, dim1, dim2):
+        shape = (x.shape[0], *shape)
+        return op.undiagonal(
+            x, shape=shape, offset=offset, dim1=dim1 + 1, dim2=dim2 + 1
+        )
+
+
+class Frames(Linear):
+    """Slices of `size` elements of dim `dim`, one every `step`, as a new last dim: a view.
+
+    >>> tensor([1, 2, 3, 4]).unfold(0, 2, 1)
+    tensor([[1, 2],
+            [2, 3],
+            [3, 4]])
+    """
+
+    view = True
+
+    def samples(rng):
+        x = rng.normal(size=(2, 7, 3))
+        return [
+            ((x,), {"dim": 1, "size": 3, "step": 2}),
+            ((x,), {"dim": 1, "size": 5, "step": 1}),
+        ]
+
+    def reference(x, dim, size, step):
+        starts = range(0, x.shape[dim] - size + 1, step)
+        slices = [np.take(x, range(i, i + size), dim) for i in starts]
+        return np.stack([np.moveaxis(s, dim, -1) for s in slices], dim)
+
+    def eager(x, *, dim, size, step):
+        shape = _frames(x.shape, dim, size, step)
+        strides = list(x.strides)
+        strides[dim] *= step
+        strides.append(x.strides[dim])
+        return np.lib.stride_tricks.as_strided(x, shape, strides)
+
+    def shape(x, *, dim, size, step):
+        return Spec(_frames(x.shape, dim, size, step), x.dtype)
+
+    def transpose(g, x, **params):
+        return op.overlap_add(g, n=x.shape[params["dim"]], **params)
+
+    def batched(x, *, dim, size, step):
+        return op.frames(x, dim=dim + 1, size=size, step=step)
+
+
+def _frames(shape, dim, size, step):
+    count = (shape[dim] - size) // step + 1
+    return (*shape[:dim], count, *shape[dim + 1 :], size)
+
+
+class OverlapAdd(Linear):
+    """The frames of `frames` added up where they lie, in a dim of n: its adjoint.
+
+    >>> op.overlap_add(ones(3, 2), n=4, dim=0, size=2, step=1)
+    tensor([1., 2., 2., 1.])
+    """
+
+    def samples(rng):
+        return [
+            (
+                (rng.normal(size=(2, 3, 4, 3)),),
+                {"n": 8, "dim": 1, "size": 3, "step": 2},
+            ),
+            ((rng.normal(size=(2, 5)),), {"n": 6, "dim": 0, "size": 5, "step": 1}),
+        ]
+
+    def reference(x, n, dim, size, step):
+        x = np.moveaxis(x, dim, 0)
+        out = np.zeros((n, *x.shape[1:-1]))
+        for i in range(x.shape[0]):
+            for k in range(size):
+                out[i * step + k] += x[i, ..., k]
+        return np.moveaxis(out, 0, dim)
+
+    def eager(x, *, n, dim, size, step):
+        out = np.zeros((*x.shape[:dim], n, *x.shape[dim + 1 : -1]), x.dtype)
+        into, count = np.moveaxis(out, dim, -1), x.shape[dim]
+        x = np.moveaxis(x, dim, -2)
+        if size <= count:
+            for k in range(size):
+                into[..., k : k + step * count : step] += x[..., k]
+        else:
+            for i in range(count):
+                into[..., i * step : i * step + size] += x[..., i, :]
+        return out
+
+    def shape(x, *, n, dim, size, step):
+        return Spec((*x.shape[:dim], n, *x.shape[dim + 1 : -1]), x.dtype)
+
+    def transpose(g, x, *, n, **params):
+        return op.frames(g, **params)
+
+    def batched(x, *, n, dim, size, step):
+        return op.overlap_add(x, n=n, dim=dim + 1, size=size, step=step)
+
+
+class AsStrided(Linear):
+    """Elements offset + Σ i_k · stride_k of the elements of x in row-major order.
+
+    >>> as_strided(tensor([1, 2, 3]), (2, 2), (1, 1))
+    tensor([[1, 2],
+            [2, 3]])
+    """
+
+    view = True
+
+    def samples(rng):
+        x = rng.normal(size=(3, 4))
+        return [
+            ((x,), {"size": (2, 3), "stride": (3, 2), "offset": 1}),
+            ((x,), {"size": (4, 3), "stride": (2, 0), "offset": 0}),
+        ]
+
+    def reference(x, size, stride, offset):
+        return np.take(x, _strided_places(size, stride, offset))
+
+    def eager(x, *, size, stride, offset):
+        if math.prod(size) == 0:
+            return np.zeros(size, x.dtype)
+        flat = x.reshape(-1)[offset:]
+        steps = [s * x.itemsize for s in stride]
+        return np.lib.stride_tricks.as_strided(flat, size, steps)
+
+    def shape(x, *, size, stride, offset):
+        return Spec(tuple(size), x.dtype)
+
+    def transpose(g, x, **params):
+        return op.strided_add(g, shape=tuple(x.shape), **params)
+
+    def batched(x, *, size, stride, offset):
+        n, rest = x.shape[0], math.prod(x.shape[1:])
+        return op.as_strided(x, size=(n, *size), stride=(rest, *stride), offset=offset)
+
+
+def _strided_places(size, stride, offset):
+    """The place in memory of each element of a strided view."""
+    places = np.array(offset)
+    for n, s in zip(size, stride, strict=True):
+        places = places[..., None] + s * np.arange(n)
+    return places
+
+
+class StridedAdd(Linear):
+    """Zeros of `shape`, to whose elements x is added at the places of `as_strided`.
+
+    >>> op.strided_add(ones(2, 2), shape=(3,), size=(2, 2), stride=(1, 1), offset=0)
+    tensor([1., 2., 1.])
+    """
+
+    samples = _sample((2, 3), shape=(3, 4), size=(2, 3), stride=(1, 2), offset=1)
+
+    def reference(x, shape, size, stride, offset):
+        out = np.zeros(math.prod(shape))
+        for i in np.ndindex(*size):
+            out[offset + np.dot(i, stride)] += x[i]
+        return out.reshape(shape)
+
+    def eager(x, *, shape, size, stride, offset):
+        out = np.zeros(math.prod(shape), x.dtype)
+        np.add.at(out, _strided_places(size, stride, offset), x)
+        return out.reshape(shape)
+
+    def shape(x, *, shape, size, stride, offset):
+        return Spec(tuple(shape), x.dtype)
+
+    def transpose(g, x, *, shape, **params):
+        return op.as_strided(g, **params)
+
+    def batched(x, *, shape, size, stride, offset):
+        n, rest = x.shape[0], math.prod(shape)
+        size, stride = (n, *size), (rest, *stride)
+        return op.strided_add(
+            x, shape=(n, *shape), size=size, stride=stride, offset=offset
+        )
+
+
+class ViewAsReal(Linear):
+    """Complex numbers as pairs (real, imaginary) in a new last dim: a view.
+
+    >>> view_as_real(tensor([1+2j]))
+    tensor([[1., 2.]])
+    """
+
+    view = True
+    reference = staticmethod(lambda x: np.stack([x.real, x.imag], -1))
+
+    def samples(rng):
+        return [((rng.normal(size=(2, 3)) + 1j * rng.normal(size=(2, 3)),), {})]
+
+    def eager(x):
+        return x[..., None].view(x.real.dtype)
+
+    def shape(x):
+        return Spec((*x.shape, 2), np.zeros((), x.dtype).real.dtype)
+
+    def transpose(g, x):
+        return op.view_as_complex(g)
+
+    def batched(x):
+        return op.view_as_real(x)
+
+
+class ViewAsComplex(Linear):
+    """Pairs (real, imaginary) in the last dim as complex numbers: a view where they adjoin.
+
+    >>> view_as_complex(tensor([[1., 2.]]))
+    tensor([1.+2.j])
+    """
+
+    view = True
+    samples = _sample((3, 2))
+    reference = staticmethod(lambda x: x[..., 0] + 1j * x[..., 1])
+
+    def eager(x):
+        if x.strides[-1] != x.itemsize:
+            x = np.array(x, order="C")
+        return x.view(np.result_type(x.dtype, np.complex64))[..., 0]
+
+    def shape(x):
+        return Spec(tuple(x.shape[:-1]), np.result_type(x.dtype, np.complex64))
+
+    def transpose(g, x):
+        return op.view_as_real(g)
+
+    def batched(x):
+        return op.view_as_complex(x)
+
+
+class Bits(Primitive):
+    """The memory of x read in another dtype; the last dim grows or shrinks with its size.
+
+    >>> tensor([1.]).view(int32)
+    tensor([1065353216], dtype=adjoint.int32)
+    """
+
+    view = True
+    differentiable = False
+
+    def samples(rng):
+        return [((rng.normal(size=(2, 4)),), {"dtype": np.dtype("int16")})]
+
+    reference = staticmethod(
+        lambda x, dtype: np.frombuffer(x.tobytes(), dtype).reshape(len(x), -1)
+    )
+
+    def eager(x, *, dtype):
+        if dtype.itemsize != x.itemsize and x.strides[-1] != x.itemsize:
+            raise ValueError("the last dim must be contiguous")
+        return x.view(dtype)
+
+    def infer(self, x, *, dtype):
+        if x.dtype.itemsize == dtype.itemsize:
+            return Spec(x.shape, dtype)
+        last = x.shape[-1] * x.dtype.itemsize // dtype.itemsize
+        return Spec((*x.shape[:-1], last), dtype)
+
+    def batch(self, size, xs, dims, params):
+        return op.bits(batch_to_front(xs[0], dims[0]), **params), 0
 
 
 class StopGradient(Primitive):

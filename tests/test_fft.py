@@ -1,0 +1,145 @@
+"""Fourier transforms: against PyTorch and NumPy over their options, with gradients."""
+
+import numpy as np
+import pytest
+
+import adjoint as ad
+
+ONE = ["fft", "ifft", "rfft", "irfft", "hfft", "ihfft"]
+REAL_ONLY = {"rfft", "ihfft", "rfft2", "ihfft2", "rfftn", "ihfftn"}
+
+
+def numbers(*shape, seed=0):
+    return np.random.default_rng(seed).normal(size=shape)
+
+
+def pairs(*shape, seed=0):
+    return numbers(*shape, seed=seed) + 1j * numbers(*shape, seed=seed + 1)
+
+
+def agree(name, x, *args, tol=1e-10, **kwargs):
+    """Value and gradient of one transform, here and in PyTorch."""
+    torch = pytest.importorskip("torch")
+    mine, his = ad.tensor(x, requires_grad=True), torch.tensor(x, requires_grad=True)
+    y = getattr(ad.fft, name)(mine, *args, **kwargs)
+    want = getattr(torch.fft, name)(his, *args, **kwargs)
+    assert tuple(y.shape) == tuple(want.shape)
+    assert y.dtype.name == str(want.dtype).removeprefix("torch.")
+    np.testing.assert_allclose(
+        y.detach().numpy(), want.detach().resolve_conj().numpy(), tol, tol
+    )
+    g = (pairs if y.is_complex() else numbers)(*y.shape, seed=9)
+    g = g.astype(y.detach().numpy().dtype)
+    y.backward(ad.tensor(g))
+    want.backward(torch.tensor(g))
+    np.testing.assert_allclose(
+        mine.grad.numpy(), his.grad.resolve_conj().numpy(), tol, tol
+    )
+
+
+def inputs(name, *shape):
+    return [numbers(*shape)] if name in REAL_ONLY else [numbers(*shape), pairs(*shape)]
+
+
+@pytest.mark.parametrize("norm", [None, "forward", "backward", "ortho"])
+@pytest.mark.parametrize("n", [None, 1, 2, 4, 5, 7, 8])
+@pytest.mark.parametrize("name", ONE)
+def test_one_dim(name, n, norm):
+    for x in inputs(name, 2, 5):
+        agree(name, x, n, -1, norm)
+        agree(name, x.T.copy(), n=n, dim=0, norm=norm)
+
+
+@pytest.mark.parametrize("s", [None, (3, 4), (2, 2), (5, 7), (-1, 6)])
+@pytest.mark.parametrize("norm", [None, "ortho", "forward"])
+@pytest.mark.parametrize("name", ONE)
+def test_two_and_more_dims(name, s, norm):
+    for x in inputs(name, 2, 3, 4):
+        agree(name + "2", x, s, norm=norm)
+        agree(name + "2", x, s, (0, 1), norm)
+        agree(name + "n", x, s, (2, 0), norm)
+        agree(name + "n", x, s, norm=norm)
+
+
+@pytest.mark.parametrize("name", ONE)
+def test_single_precision_stays(name):
+    for x in inputs(name, 6):
+        small = x.astype("complex64" if x.dtype.kind == "c" else "float32")
+        agree(name, small, tol=1e-4)
+
+
+@pytest.mark.parametrize("name", ONE)
+def test_every_order_and_batch(name):
+    for x in inputs(name, 4):
+        leaf = ad.tensor(x, requires_grad=True)
+        f = getattr(ad.fft, name)
+        assert ad.gradcheck(f, (leaf,), check_forward_ad=True)
+        assert ad.gradgradcheck(f, (leaf,))
+        many = np.stack([x, 2 * x + 1, x**2])
+        got = ad.vmap(f)(ad.tensor(many))
+        want = np.stack([f(ad.tensor(row)).numpy() for row in many])
+        np.testing.assert_allclose(got.numpy(), want)
+
+
+def test_against_numpy():
+    x = numbers(3, 4, 5)
+    for name in ("fftn", "rfftn", "ifftn"):
+        got = getattr(ad.fft, name)(ad.tensor(x)).numpy()
+        np.testing.assert_allclose(got, getattr(np.fft, name)(x), atol=1e-12)
+    back = ad.fft.irfftn(ad.fft.rfftn(ad.tensor(x)), s=x.shape)
+    np.testing.assert_allclose(back.numpy(), x, atol=1e-12)
+
+
+def test_integers_and_results_given():
+    y = ad.fft.fft(ad.arange(4))
+    assert y.dtype == ad.complex64
+    out = ad.empty(4, dtype=ad.complex64)
+    assert ad.fft.fft(ad.arange(4), out=out) is out
+    assert out.tolist() == y.tolist()
+    assert ad.fft.fftn(ad.tensor(1.0)).item() == 1
+
+
+@pytest.mark.parametrize("n", [0, 1, 4, 5])
+def test_frequencies(n):
+    for d in (1.0, 0.5):
+        if n:
+            np.testing.assert_allclose(
+                ad.fft.fftfreq(n, d).numpy(), np.fft.fftfreq(n, d)
+            )
+            want = np.fft.rfftfreq(n, d)
+            np.testing.assert_allclose(ad.fft.rfftfreq(n, d).numpy(), want)
+    x = numbers(n, 3)
+    for dim in (None, 0, (0, 1)):
+        for name in ("fftshift", "ifftshift"):
+            got = getattr(ad.fft, name)(ad.tensor(x), dim).numpy()
+            np.testing.assert_array_equal(got, getattr(np.fft, name)(x, dim))
+
+
+@pytest.mark.parametrize(
+    "call, text",
+    [
+        (lambda x: ad.fft.fft(x, 0), "Invalid number of data points (0)"),
+        (lambda x: ad.fft.fft(x, -2), "Invalid number of data points (-2)"),
+        (lambda x: ad.fft.irfft(x[:1]), "Invalid number of data points (0)"),
+        (lambda x: ad.fft.fft(x, norm="x"), 'Invalid normalization mode: "x"'),
+        (lambda x: ad.fft.fft(x, dim=3), "dim 3 is out of range"),
+        (lambda x: ad.fft.fft2(x), "out of range"),
+        (lambda x: ad.fft.fft(x.half()), "Unsupported dtype float16"),
+        (lambda x: ad.fft.rfft(x + 0j), "rfft expects a real input"),
+        (lambda x: ad.fft.ihfft2(x + 0j), "expects a real input"),
+        (lambda x: ad.fft.fftn(x, (2,), (0, 0)), "same length"),
+        (lambda x: ad.fft.fftn(x, dim=(0, 0)), "dims must be unique"),
+        (lambda x: ad.fft.fftn(x, (2, 2)), "only has 1 dimensions"),
+        (lambda x: ad.fft.rfftn(x, dim=()), "at least one axis"),
+        (lambda x: ad.fft.fft([1, 2]), "must be Tensor, not list"),
+        (lambda x: ad.fft.fft(x, 2.5), "must be an integer"),
+        (lambda x: ad.fft.fft(ad.tensor(1.0)), "without dims"),
+        (lambda x: ad.fft.fftfreq(5.5), "n must be an integer"),
+        (lambda x: ad.fft.fftfreq(5, dtype=ad.int64), "floating point or complex"),
+    ],
+)
+def test_errors(call, text):
+    with pytest.raises(Exception) as caught:
+        call(ad.ones(3))
+    assert type(caught.value).__module__ == "adjoint.errors"
+    assert text in str(caught.value)
