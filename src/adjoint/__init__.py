@@ -62,7 +62,7 @@ from .func import (
     vjp,
     vmap,
 )
-from .functional import FUNCTIONS, special
+from .functional import FUNCTIONS, fft, special
 from .ir.program import Program
 from .ir.text import parse
 from .ir.trace import trace
