@@ -13,6 +13,23 @@ from .autodiff.transforms import (
     vjp,
     vmap,
 )
+from .core.bind import Box
+from .functional.face import FUNCTIONS
+from .ir.trace import trace as program_of
+
+
+def trace(input):
+    """Of a function: args -> its straight-line program. Of a matrix: the sum of its diagonal.
+
+    >>> print(trace(lambda x: x * x)(tensor(2.)))
+    f(x: float32[]):
+      z1 = x * x
+      return z1
+    >>> trace(tensor([[1., 2.], [3., 4.]]))
+    tensor(5.)
+    """
+    return FUNCTIONS["trace"](input) if isinstance(input, Box) else program_of(input)
+
 
 __all__ = [
     "grad",
@@ -23,6 +40,7 @@ __all__ = [
     "jet",
     "jvp",
     "linearize",
+    "trace",
     "value_and_grad",
     "vjp",
     "vmap",

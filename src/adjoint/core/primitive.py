@@ -74,8 +74,7 @@ class Primitive:
     def prepare(self) -> None:
         """Compile what the record wrote into what the interpreters call; once, at import."""
 
-    def __call__(self, *args, **params):
-        return bind(self, *args, **params)
+    __call__ = bind  # op.exp(x)
 
     def __repr__(self):
         return f"<primitive {self.name}>"
@@ -95,7 +94,10 @@ class Primitive:
 
     def plan(self, parents) -> tuple[tuple[bool, ...], Sequence[bool] | None]:
         """Which inputs (those with a parent) want a cotangent, and `keeps` for them."""
-        need = tuple([p is not None for p in parents])
+        if len(parents) == 1:
+            need = (parents[0] is not None,)
+        else:
+            need = tuple([p is not None for p in parents])
         try:
             return self._plans[need]
         except KeyError:
