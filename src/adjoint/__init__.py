@@ -49,6 +49,7 @@ from .core.dtype import bool_ as bool
 from .core.dtype import dtype as dtype
 from .core.dtype import float_ as float
 from .core.dtype import int_ as int
+from .core.generator import Generator, default_generator
 from .core.primitive import op
 from .func import (
     grad,
@@ -59,17 +60,19 @@ from .func import (
     jet,
     jvp,
     linearize,
+    trace,
     value_and_grad,
     vjp,
     vmap,
 )
-from .functional import FUNCTIONS, fft, special
+from .functional import FUNCTIONS, fft, random, special
 from .ir.program import Program
 from .ir.text import parse
-from .ir.trace import trace
 from .printing import set_printoptions
 from .tensor import Size, Tensor, device
 
 __version__ = "0.1.0"
-globals().update({k: f for k, f in FUNCTIONS.items() if not k.startswith("_")})
+globals().update(
+    {k: f for k, f in FUNCTIONS.items() if not k.startswith("_") and k != "trace"}
+)
 newaxis = None

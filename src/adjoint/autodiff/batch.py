@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from contextvars import ContextVar
+
 import numpy as np
 
 from ..core.bind import Box, Level, bind
 from ..core.primitive import op
 from .tape import mark_view
+
+# The vmaps around here, outermost first: those who draw random numbers ask them how.
+mapping: ContextVar[tuple[Batch, ...]] = ContextVar("mapping", default=())
 
 
 class Batch(Level):

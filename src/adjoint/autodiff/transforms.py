@@ -19,7 +19,7 @@ from ..core.primitive import op
 from ..core.shape import norm_dim
 from ..errors import ArgumentError, ArgumentTypeError, GradError
 from .backward import Sweep
-from .batch import Batch
+from .batch import Batch, mapping
 from .forward import Forward
 from .modes import enable_grad
 from .tape import BASE, Leaf, Tape
@@ -349,7 +349,11 @@ def _vmapped(func, shape, dims, out_dims, randomness, kwargs, size, leaves):
             x if d is None else level.batched(x, norm_dim(d, x.ndim))
             for x, d in zip(leaves, dims, strict=True)
         ]
-        result = func(*tree.unflatten(shape, boxed), **kwargs)
+        token = mapping.set((*mapping.get(), level))
+        try:
+            result = func(*tree.unflatten(shape, boxed), **kwargs)
+        finally:
+            mapping.reset(token)
         outputs, out_shape = tree.flatten(result)
         for y in outputs:
             if not isinstance(y, Box):

@@ -1,0 +1,107 @@
+"""Generator: where a stream of random numbers has got to, and who may take from it."""
+
+from __future__ import annotations
+
+import os
+import threading
+
+import numpy as np
+
+from ..errors import ArgumentError, ArgumentTypeError
+from .bind import Box
+
+
+class Generator:
+    """A stream of random numbers: a seed and the next block's number.
+
+    >>> g = Generator().manual_seed(7)
+    >>> (rand(3, generator=g) == rand(3, generator=g.manual_seed(7))).all().item()
+    True
+    """
+
+    def __init__(self, device="cpu"):
+        if str(device).split(":")[0] != "cpu":
+            raise ArgumentError(f"Generator: device {str(device)!r} is not available")
+        self.device = "cpu"
+        self._lock = threading.Lock()
+        self._first = self._seed = _DEFAULT
+        self._next = 0
+
+    def manual_seed(self, seed: int) -> Generator:
+        """Start the stream of `seed` from its beginning."""
+        if isinstance(seed, Box):
+            seed = seed.item()
+        if not isinstance(seed, (int, np.integer)):
+            raise ArgumentTypeError(
+                f"manual_seed: the seed must be an integer, got {seed!r}"
+            )
+        if not -(2**63) <= seed < 2**64:
+            raise ArgumentError(f"manual_seed: {seed} is not in [-2^63, 2^64)")
+        with self._lock:
+            self._first = self._seed = int(seed) % 2**64
+            self._next = 0
+        return self
+
+    def seed(self) -> int:
+        """Start the stream of a seed from the operating system, and say which."""
+        self.manual_seed(int.from_bytes(os.urandom(8), "little") >> 1)
+        return self._first
+
+    def initial_seed(self) -> int:
+        """The seed of the stream."""
+        return self._first
+
+    def take(self, blocks: int) -> np.ndarray:
+        """int64 [seed, number of the first block] of the next `blocks` blocks, now used up."""
+        with self._lock:
+            start, self._next = self._next, (self._next + blocks) % 2**63
+            return np.array([self._seed, start], np.uint64).view(np.int64)
+
+    def position(self) -> tuple[int, int]:
+        """(seed, next block): what `go_to` returns to."""
+        with self._lock:
+            return self._seed, self._next
+
+    def go_to(self, position: tuple[int, int]) -> None:
+        """Continue from a position."""
+        with self._lock:
+            self._seed, self._next = position
+            self._first = self._seed
+
+    def get_state(self):
+        """The position as a tensor of bytes."""
+        state = np.array(self.position(), np.uint64).view(np.uint8).copy()
+        return Box.level.wrap(state)
+
+    def set_state(self, new_state) -> None:
+        """Continue from what `get_state` gave."""
+        value = new_state.numpy() if isinstance(new_state, Box) else None
+        if value is None or value.dtype != np.uint8 or value.shape != (16,):
+            raise ArgumentTypeError(
+                "set_state: expected the uint8 tensor of 16 bytes that get_state gives"
+            )
+        self.go_to(tuple(int(n) for n in value.copy().view(np.uint64)))
+
+    def clone_state(self) -> Generator:
+        """Another generator at the same place."""
+        out = Generator()
+        out.go_to(self.position())
+        return out
+
+    def __repr__(self):
+        return f"<Generator of seed {self._seed}, at block {self._next}>"
+
+    def __reduce__(self):
+        return (_at, (self.position(),))
+
+
+_DEFAULT = 67280421310721  # a prime near 2^46, as good a start as any
+
+default_generator = Generator()
+default_generator.seed()
+
+
+def _at(position):
+    out = Generator()
+    out.go_to(position)
+    return out

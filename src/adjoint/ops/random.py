@@ -1,0 +1,342 @@
+"""Random numbers as operations: a function of `state`, int64 [seed, first block], and no more.
+
+Whoever draws advances the state; so a program can hold it like any other value, and vmap
+gives each example its own. Results are constants to differentiation.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from ..core import philox
+from ..core.primitive import Primitive, op
+from ..core.shape import Spec
+from ..errors import ArgumentError
+
+_FLOAT, _INT = np.dtype("float64"), np.dtype("int64")
+
+
+def _place(state):
+    """(seed, block) of a state as Python integers."""
+    return int(state[0]) % 2**64, int(state[1])
+
+
+def _state(rng):
+    return np.array([rng.integers(1 << 40), rng.integers(1 << 20)])
+
+
+class Draw(Primitive, abstract=True):
+    """Numbers of a shape out of a stream: no input but the state."""
+
+    family = "random"
+    differentiable = False
+
+    def infer(self, state, *, shape, dtype=_INT, **params):
+        return Spec(tuple(shape), dtype)
+
+
+def _words_by_definition(state, count):
+    """Philox4x32-10 as the paper writes it, in Python's integers."""
+    seed, start = _place(state)
+    out = []
+    for i in range(-(-count // 4)):
+        n = start + i
+        a, b, c, d = n & 0xFFFFFFFF, n >> 32, 0, 0
+        k, m = seed & 0xFFFFFFFF, seed >> 32
+        for _ in range(10):
+            p, q = 0xD2511F53 * a, 0xCD9E8D57 * c
+            a, b, c, d = (
+                (q >> 32) ^ b ^ k,
+                q & 0xFFFFFFFF,
+                (p >> 32) ^ d ^ m,
+                p & 0xFFFFFFFF,
+            )
+            k, m = (k + 0x9E3779B9) & 0xFFFFFFFF, (m + 0xBB67AE85) & 0xFFFFFFFF
+        out += [a, b, c, d]
+    return out[:count]
+
+
+def _long_words_by_definition(state, count):
+    w = _words_by_definition(state, 2 * count)
+    return [(w[2 * i] << 32) | w[2 * i + 1] for i in range(count)]
+
+
+class RandomBits(Draw):
+    """Words of 32 random bits, as int64: Philox4x32-10 with the seed as key.
+
+    >>> from adjoint.core.primitive import op
+    >>> op.random_bits(tensor([0, 0]), shape=(2,))
+    tensor([1713891541, 3781805453])
+    """
+
+    def eager(state, *, shape):
+        out = philox.words(*_place(state), math.prod(shape))
+        return out.astype(np.int64).reshape(shape)
+
+    def samples(rng):
+        return [((_state(rng),), {"shape": (3, 3)}), ((_state(rng),), {"shape": ()})]
+
+    def reference(state, shape):
+        words = _words_by_definition(state, math.prod(shape))
+        return np.array(words, np.int64).reshape(shape)
+
+
+class RandomUniform(Draw):
+    """Numbers in [0, 1): the top bits of a word, times 2^-precision.
+
+    >>> from adjoint.core.primitive import op
+    >>> import numpy as np
+    >>> op.random_uniform(tensor([0, 0]), shape=(2,), dtype=np.dtype("float32"))
+    tensor([0.3990, 0.8805])
+    """
+
+    def eager(state, *, shape, dtype):
+        return philox.uniform(*_place(state), math.prod(shape), dtype).reshape(shape)
+
+    def samples(rng):
+        params = {"shape": (2, 3), "dtype": _FLOAT}
+        return [((_state(rng),), params), ((_state(rng),), {**params, "shape": (0,)})]
+
+    def reference(state, shape, dtype):
+        words = _long_words_by_definition(state, math.prod(shape))
+        return np.array([(w >> 11) / 2**53 for w in words], dtype).reshape(shape)
+
+
+class RandomNormal(Draw):
+    """Standard normal numbers: r cos a, r sin a with r = sqrt(-2 log u), a = 2 pi v.
+
+    >>> from adjoint.core.primitive import op
+    >>> import numpy as np
+    >>> op.random_normal(tensor([0, 0]), shape=(2,), dtype=np.dtype("float32"))
+    tensor([ 0.9911, -0.9247])
+    """
+
+    def eager(state, *, shape, dtype):
+        return philox.normal(*_place(state), math.prod(shape), dtype).reshape(shape)
+
+    def samples(rng):
+        return [((_state(rng),), {"shape": (5,), "dtype": _FLOAT})]
+
+    def reference(state, shape, dtype):
+        count = math.prod(shape)
+        words = _long_words_by_definition(state, count + count % 2)
+        out = []
+        for u, v in zip(words[::2], words[1::2], strict=True):
+            r = math.sqrt(-2 * math.log((u + 0.5) / 2**64))
+            a = 2 * math.pi * v / 2**64
+            out += [r * math.cos(a), r * math.sin(a)]
+        return np.array(out[:count], dtype).reshape(shape)
+
+
+class RandomIntegers(Draw):
+    """Integers low <= n < low + count, all equally likely: a 64-bit word modulo `count`.
+
+    >>> from adjoint.core.primitive import op
+    >>> op.random_integers(tensor([0, 0]), shape=(5,), low=0, count=10)
+    tensor([9, 8, 3, 1, 4])
+    """
+
+    def eager(state, *, shape, low, count):
+        words = philox.words_64(*_place(state), math.prod(shape))
+        out = (words % np.uint64(count)).astype(np.int64) + np.int64(low)
+        return out.reshape(shape)
+
+    def samples(rng):
+        params = {"shape": (2, 3), "low": -5, "count": 11}
+        return [((_state(rng),), params)]
+
+    def reference(state, shape, low, count):
+        words = _long_words_by_definition(state, math.prod(shape))
+        return np.array([w % count + low for w in words]).reshape(shape)
+
+
+class RandomPermutation(Primitive):
+    """The numbers 0 .. n-1 in random order: the order of as many random words.
+
+    >>> from adjoint.core.primitive import op
+    >>> op.random_permutation(tensor([0, 0]), n=4)
+    tensor([0, 3, 1, 2])
+    """
+
+    family = "random"
+    differentiable = False
+
+    def eager(state, *, n):
+        return np.argsort(philox.words_64(*_place(state), n), kind="stable")
+
+    def infer(self, state, *, n):
+        return Spec((n,), _INT)
+
+    def samples(rng):
+        return [((_state(rng),), {"n": 7})]
+
+    def reference(state, n):
+        words = _long_words_by_definition(state, n)
+        return np.array(sorted(range(n), key=words.__getitem__))
+
+
+class RandomCategories(Primitive):
+    """Indices drawn by the weights in the rows of `p`, with or without replacement.
+
+    With: where a uniform number falls among the cumulated weights. Without: the order in
+    which clocks of rates p ring first (exponential times).
+
+    >>> from adjoint.core.primitive import op
+    >>> op.random_categories(tensor([0, 0]), tensor([0., 1.]), count=2, replace=True)
+    tensor([1, 1])
+    """
+
+    family = "random"
+    differentiable = False
+
+    def eager(state, p, *, count, replace):
+        p = np.asarray(p, np.float64)
+        rows = p.reshape(-1, p.shape[-1])
+        draw = (len(rows), count) if replace else rows.shape
+        u = philox.uniform(*_place(state), math.prod(draw), _FLOAT).reshape(draw)
+        choose = _by_sums if replace else _by_races
+        return choose(rows, u, count).reshape(*p.shape[:-1], count)
+
+    def infer(self, state, p, *, count, replace):
+        if not replace and count > p.shape[-1]:
+            raise ArgumentError(
+                f"cannot draw {count} of {p.shape[-1]} categories without replacement"
+            )
+        return Spec((*p.shape[:-1], count), _INT)
+
+    def samples(rng):
+        p = rng.uniform(0.5, 1, (2, 4))
+        return [
+            ((_state(rng), p), {"count": 5, "replace": True}),
+            ((_state(rng), p), {"count": 3, "replace": False}),
+        ]
+
+    def reference(state, p, count, replace):
+        n = count if replace else p.shape[-1]
+        words = iter(_long_words_by_definition(state, len(p) * n))
+        out = []
+        for row in p:
+            us = [(next(words) >> 11) / 2**53 for _ in range(n)]
+            if replace:
+                marks = np.cumsum(row) / row.sum()
+                out.append([int(sum(u >= m for m in marks)) for u in us])
+            else:
+                times = [-math.log1p(-u) / w for u, w in zip(us, row, strict=True)]
+                out.append(sorted(range(n), key=times.__getitem__)[:count])
+        return np.array(out)
+
+
+def _by_sums(rows, u, count):
+    marks = np.cumsum(rows, axis=1)
+    u = u * marks[:, -1:]
+    found = [np.searchsorted(m, v, side="right") for m, v in zip(marks, u, strict=True)]
+    out = np.array(found, np.int64).reshape(u.shape)
+    # Rounding may carry u to the sum itself: then the last weight that is not zero.
+    last = rows.shape[1] - 1 - np.argmax(rows[:, ::-1] > 0, axis=1)
+    return np.minimum(out, last[:, None])
+
+
+def _by_races(rows, u, count):
+    times = np.full(rows.shape, np.inf)
+    np.divide(-np.log1p(-u), rows, out=times, where=rows > 0)
+    return np.argsort(times, axis=1, kind="stable")[:, :count]
+
+
+def _numpy_generator(state):
+    """NumPy's samplers on a stream of this state: for laws without a closed inverse."""
+    seed, block = _place(state)
+    return np.random.Generator(np.random.Philox(key=(block << 64) | seed))
+
+
+class RandomPoisson(Primitive):
+    """Poisson counts of the given rates.
+
+    >>> from adjoint.core.primitive import op
+    >>> op.random_poisson(tensor([0, 0]), tensor([0., 0.]))
+    tensor([0., 0.])
+    """
+
+    family = "random"
+    differentiable = False
+
+    def eager(state, rate):
+        out = _numpy_generator(state).poisson(np.asarray(rate, np.float64))
+        return np.asarray(out).astype(rate.dtype)
+
+    def infer(self, state, rate):
+        return Spec(tuple(rate.shape), rate.dtype)
+
+    def samples(rng):
+        return [((_state(rng), rng.uniform(1, 5, (2, 3))), {})]
+
+    def reference(state, rate):
+        return _numpy_generator(state).poisson(rate).astype(rate.dtype)
+
+    def errors():
+        return [(([0, 0], [-1.0]), {}, ArgumentError, "lam < 0")]
+
+
+class RandomBinomial(Primitive):
+    """Successes among `count` trials of probability `p`.
+
+    >>> from adjoint.core.primitive import op
+    >>> op.random_binomial(tensor([0, 0]), tensor([3., 3.]), tensor([0., 1.]))
+    tensor([0., 3.])
+    """
+
+    family = "random"
+    differentiable = False
+
+    def eager(state, count, p):
+        trials, chance = np.asarray(count).astype(np.int64), np.asarray(p, np.float64)
+        out = _numpy_generator(state).binomial(trials, chance)
+        return np.asarray(out).astype(count.dtype)
+
+    def infer(self, state, count, p):
+        return Spec(np.broadcast_shapes(count.shape, p.shape), count.dtype)
+
+    def samples(rng):
+        args = _state(rng), rng.integers(1, 9, 4).astype(float), rng.uniform(0, 1, 4)
+        return [(args, {})]
+
+    def reference(state, count, p):
+        drawn = _numpy_generator(state).binomial(count.astype(np.int64), p)
+        return drawn.astype(count.dtype)
+
+    def errors():
+        return [(([0, 0], [1.0], [2.0]), {}, ArgumentError, "p > 1")]
+
+
+class SampleOf(Primitive):
+    """y, a sample of a law that x decides: part of x's graph, where its derivative is zero.
+
+    >>> p = tensor([1.], requires_grad=True)
+    >>> bernoulli(p).backward()
+    >>> p.grad
+    tensor([0.])
+    """
+
+    saves_y = False
+
+    def eager(y, x):
+        return y.copy()
+
+    def infer(self, y, x):
+        return Spec(tuple(y.shape), y.dtype)
+
+    def keeps(self, need, count):
+        return (False, True)
+
+    def vjp(self, g, y, xs, params, need):
+        return g, op.zeros_like(xs[1]) if need[1] else None
+
+    def jvp(self, ts, y, xs, params):
+        return op.zeros_like(y) if ts[0] is None else ts[0]
+
+    def samples(rng):
+        return [((rng.normal(size=(2, 3)), rng.normal(size=3)), {})]
+
+    def reference(y, x):
+        return y
