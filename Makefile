@@ -51,7 +51,8 @@ format: $(VENV)/lint.stamp ## let ruff repair and format
 bench: $(VENV)/torch.stamp ## the benchmarks, interleaved with PyTorch
 	@for b in benchmarks/*.py; do echo "== $$b"; $(BIN)/python $$b || exit 1; done
 
-docs: $(VENV)/test.stamp ## run the pages of docs/ and the README
+docs: $(VENV)/test.stamp ## write the generated page, run the pages of docs/ and the README
+	$(BIN)/python tools/compatibility.py
 	$(BIN)/python -m pytest -q docs README.md
 
 clean: ## remove the environment and caches

@@ -31,7 +31,7 @@ def _kinds(prim) -> str:
     return takes.translate({ord(c): None for c in "bui"}) if prim.inexact else takes
 
 
-def _checked(prim, x):
+def checked(prim, x):
     """`x` in a dtype that the record takes, or the error that says which."""
     d = dtype_of(x)
     if prim.inexact and d.kind in "bui":
@@ -48,7 +48,7 @@ def unary(prim: Elementwise):
     def f(input, *, out=None):
         y = run(input)
         if y is None:
-            y = bind(prim, _checked(prim, need_tensor(input, prim.name)))
+            y = bind(prim, checked(prim, need_tensor(input, prim.name)))
         return y if out is None else out.copy_(y)
 
     return f
@@ -62,7 +62,7 @@ def binary(prim: Elementwise):
         y = run(input, other)
         if y is None:
             xs = promote(prim.name, input, other)
-            y = bind(prim, *(_checked(prim, x) for x in xs))
+            y = bind(prim, *(checked(prim, x) for x in xs))
         return y if out is None else out.copy_(y)
 
     return f
@@ -228,7 +228,7 @@ def round(input, *, decimals=0, out=None):
     >>> round(tensor([0.5, 1.5, -2.5]))
     tensor([ 0.,  2., -2.])
     """
-    y = op.round(_checked(op.round, need_tensor(input, "round")), decimals=decimals)
+    y = op.round(checked(op.round, need_tensor(input, "round")), decimals=decimals)
     return y if out is None else out.copy_(y)
 
 
