@@ -499,7 +499,7 @@ def nonzero(input, *, as_tuple=False):
     x = concrete(need_tensor(input, "nonzero"), "the input")
     if as_tuple:
         return tuple(wrap(i) for i in np.nonzero(np.atleast_1d(x)))
-    return wrap(np.argwhere(x).astype(np.int64).reshape(-1, x.ndim))
+    return wrap(np.argwhere(x).astype(np.int64))
 
 
 @method
