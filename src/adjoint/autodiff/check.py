@@ -142,7 +142,7 @@ class _Check:
         shaped = []
         for o, y in enumerate(self.outputs):
             columns = [
-                np.array(tables[o * len(units) + k]).reshape(x.size, -1).T
+                np.array(tables[o * len(units) + k]).reshape(x.size, y.numel()).T
                 for k in range(len(units))
             ]
             shaped.append((y.numel(), columns))
