@@ -14,7 +14,7 @@ import numpy as np
 from ..core.bind import at_bottom, bind, dtype_of
 from ..core.dtype import to_complex, to_real
 from ..core.primitive import Primitive, batch_to_front, op, with_batch
-from ..core.shape import Spec, broadcast, reduced
+from ..core.shape import Spec, broadcast
 from ..errors import DtypeError, GradError, LinAlgError, ShapeError
 
 # ---------------------------------------------------------------- what fits
@@ -91,14 +91,6 @@ def col(x):
 
 
 @lru_cache(256)
-def _band(m: int, n: int, k: int, upper: bool):
-    mask = np.tri(m, n, k - upper, dtype=bool)
-    mask = ~mask if upper else mask
-    mask.flags.writeable = False
-    return mask
-
-
-@lru_cache(256)
 def _eye(m: int, n: int):
     mask = np.eye(m, n, dtype=bool)
     mask.flags.writeable = False
@@ -111,40 +103,28 @@ def _only(mask, x):
 
 def tril(x, k=0):
     """The part on and below diagonal `k`."""
-    return _only(_band(*x.shape[-2:], k, False), x)
+    return op.tril(x, diagonal=k)
 
 
 def triu(x, k=0):
     """The part on and above diagonal `k`."""
-    return _only(_band(*x.shape[-2:], k, True), x)
+    return op.triu(x, diagonal=k)
 
 
 def diagonal(x):
     """The main diagonals, as vectors."""
-    m, n = x.shape[-2:]
-    full = op.sum(
-        _only(_eye(m, n), x), dim=(x.ndim - (2 if n <= m else 1),), keepdim=False
-    )
-    return full
+    return op.diagonal(x, offset=0, dim1=x.ndim - 2, dim2=x.ndim - 1)
 
 
 def diagonals(x):
     """Diagonal matrices of vectors."""
-    n = x.shape[-1]
-    return _only(_eye(n, n), row(x))
-
-
-def identity(x):
-    """Identity matrices of the shape and dtype of `x`."""
-    n = x.shape[-1]
-    return op.expand(np.eye(n, dtype=dtype_of(x)), shape=tuple(x.shape))
+    n = x.ndim
+    return op.undiagonal(x, offset=0, dim1=n - 1, dim2=n, shape=(*x.shape, x.shape[-1]))
 
 
 def matrix_trace(x):
     """Sums of the main diagonals."""
-    return op.sum(
-        _only(_eye(*x.shape[-2:]), x), dim=(x.ndim - 2, x.ndim - 1), keepdim=False
-    )
+    return op.sum(diagonal(x), dim=(x.ndim - 2,), keepdim=False)
 
 
 def hermitian(x):
@@ -714,6 +694,41 @@ def exchange(pivots, m: int, d):
     return op.cast(col(order) == np.arange(m), dtype=d)
 
 
+class ZeroPivot(_Matrix):
+    """The number, from 1, of the first zero on the diagonal of U in P x = L U; 0: none.
+
+    >>> op.zero_pivot(tensor([[1., 2.], [2., 4.]]))
+    tensor(2, dtype=adjoint.int32)
+    """
+
+    differentiable = False
+
+    def samples(rng):
+        return [
+            ((np.array([[[1.0, 2], [2, 4]], [[0, 0], [0, 1]], [[1, 0], [0, 1]]]),), {})
+        ]
+
+    reference = staticmethod(
+        lambda x: np.array([2, 1, 0]) if x.ndim == 3 else np.array(0)
+    )
+
+    def eager(x):
+        if not np.isfinite(x).all() or (np.linalg.slogdet(x)[0] == 0).any():
+            return _first(np.diagonal(_lu(x)[0], axis1=-2, axis2=-1) == 0)
+        return np.zeros(x.shape[:-2], np.int32)
+
+    def infer(self, x):
+        return Spec(square(x, "zero_pivot").shape[:-2], np.dtype("int32"))
+
+
+def _first(mask):
+    """The number, from 1, of the first True of each row; 0 where there is none."""
+    if not mask.shape[-1]:
+        return np.zeros(mask.shape[:-1], np.int32)
+    found = np.where(mask.any(-1), mask.argmax(-1) + 1, 0)
+    return np.asarray(found, np.int32)
+
+
 class PivotOrder(_Matrix):
     """The order of `size` rows after the exchanges that LAPACK's pivots list.
 
@@ -963,48 +978,43 @@ class Cholesky(_FromResult):
     """Lower L with L Lᴴ = x; `uplo` L or U reads that triangle of x, '' their mean.
 
     L⁻¹ dx L⁻ᴴ = L⁻¹ dL + (L⁻¹ dL)ᴴ, of which the lower part, diagonal halved, is L⁻¹ dL.
-    The derivative is that of Hermitian x, whichever triangle is read.
+    The derivative is that of Hermitian x, whichever triangle is read. `check` raises where
+    x is not positive-definite, else NaN shows it from the first bad row on.
 
-    >>> op.cholesky(tensor([[4., 2.], [2., 5.]]), uplo="L")
+    >>> op.cholesky(tensor([[4., 2.], [2., 5.]]), uplo="L", check=True)
     tensor([[2., 0.],
             [1., 2.]])
     """
 
     def samples(rng):
         c = _complex(rng, 3, 3)
-        p = {"uplo": ""}
+        p = {"uplo": "", "check": True}
         return [
             ((_positive(rng, 3, 3),), p),
             ((_positive(rng, 2, 2, 2),), p),
             ((c @ c.conj().T,), p),
         ]
 
-    def reference(x, uplo):
-        """Row by row (Banachiewicz)."""
-        y = np.zeros_like(x)
-        for i, j in np.ndindex(x.shape[-2:]):
-            rest = x[..., i, j] - (y[..., i, :j] * y[..., j, :j].conj()).sum(-1)
-            if i == j:
-                y[..., i, i] = np.sqrt(rest)
-            elif j < i:
-                y[..., i, j] = rest / y[..., j, j]
-        return y
+    def reference(x, uplo, check):
+        return _cholesky_by_rows(x)
 
     def errors():
         bad = np.stack([np.eye(2), np.diag([1.0, -1.0])])
-        p = {"uplo": "L"}
+        p = {"uplo": "L", "check": True}
         return [
             ((np.ones((2, 3)),), p, ShapeError, "must be square"),
             ((bad,), p, LinAlgError, "batch element 1: the matrix is not positive"),
             ((bad,), p, LinAlgError, "leading minor of order 2"),
         ]
 
-    def eager(x, *, uplo):
+    def eager(x, *, uplo, check):
         if uplo != "L":
             x = _hermitian_of(x, uplo)
+        if not check:
+            return _elementwise(np.linalg.cholesky, _cholesky_by_rows, x)
         return _lapack("cholesky", np.linalg.cholesky, _not_positive, x)
 
-    def infer(self, x, *, uplo):
+    def infer(self, x, *, uplo, check):
         return square(x, "cholesky")
 
     def vjp(self, g, y, xs, params, need):
@@ -1018,6 +1028,18 @@ class Cholesky(_FromResult):
         half = op.triangular_solve(y, hermitian(ts[0]), upper=False, unit=False)
         inner = mH(op.triangular_solve(y, mH(half), upper=False, unit=False))
         return mm(y, _half_diagonal(inner))
+
+
+def _cholesky_by_rows(x):
+    """Banachiewicz: the root of a negative number, and all that it touches, is NaN."""
+    y = np.zeros_like(x)
+    for i in range(x.shape[-1]):
+        for j in range(i):
+            rest = x[..., i, j] - (y[..., i, :j] * y[..., j, :j].conj()).sum(-1)
+            y[..., i, j] = rest / y[..., j, j]
+        rest = x[..., i, i].real - (np.abs(y[..., i, :i]) ** 2).sum(-1)
+        y[..., i, i] = np.where(rest > 0, np.sqrt(rest), np.nan)
+    return y
 
 
 class Qr(_FromResult):
@@ -1594,78 +1616,3 @@ def _pade(x):
     even = four(0) + high(8)
     odd = x @ (four(1) + high(9))
     return np.linalg.solve(even - odd, even + odd)
-
-
-# ---------------------------------------------------------------- norms
-
-
-class Norm(Primitive):
-    """(Σ |x|ᵖ)^(1/p) over dims, p = `ord` finite and not 0; real also for complex x.
-
-    Its gradient x |x|^(p−2) / y^(p−1) is 0 where y is.
-
-    >>> op.norm(tensor([3., 4.]), ord=2., dim=(0,), keepdim=False)
-    tensor(5.)
-    """
-
-    def samples(rng):
-        x = rng.uniform(0.5, 2, (3, 4)) * rng.choice([-1, 1], (3, 4))
-        c = x + 1j * rng.uniform(0.5, 2, (3, 4))
-        p = {"dim": (1,), "keepdim": False}
-        return [((x,), {"ord": q, **p}) for q in (2.0, 3.5, 1.5, 0.5, -2.0)] + [
-            ((c,), {"ord": 2.0, "dim": (0, 1), "keepdim": True}),
-            ((c,), {"ord": 3.0, **p}),
-        ]
-
-    def reference(x, ord, dim, keepdim):
-        return (np.abs(x) ** ord).sum(dim, keepdims=keepdim) ** (1 / ord)
-
-    def eager(x, *, ord, dim, keepdim):
-        if ord == 2:
-            squares = x.real**2 + x.imag**2 if x.dtype.kind == "c" else x * x
-            return np.sqrt(np.add.reduce(squares, axis=dim, keepdims=keepdim))
-        d = to_real(x.dtype).type
-        size = np.abs(x)
-        size = size if ord == 1 else size ** d(ord)
-        total = np.add.reduce(size, axis=dim, keepdims=keepdim)
-        return total if ord == 1 else total ** d(1 / ord)
-
-    def infer(self, x, *, ord, dim, keepdim):
-        return Spec(reduced(x.shape, dim, keepdim), to_real(x.dtype))
-
-    def _slope(self, y, x, ord, dim):
-        """x |x|^(p−2) / y^(p−1), y with its dims kept."""
-        one = np.ones((), dtype_of(y))
-        y = op.reshape(y, shape=reduced(x.shape, dim, True))
-        none = y == 0
-        y = op.where(none, one, y)
-        if ord == 2:
-            return _only_not(none, x / y)
-        if ord == 1:
-            return op.sgn(x)
-        size = op.abs(x)
-        zero = size == 0
-        size = op.where(zero, one, size)
-        ratio = size / y
-        return _only_not(op.logical_or(none, zero), x / size * ratio ** (ord - 1))
-
-    def vjp(self, g, y, xs, params, need):
-        x, dim = xs[0], params["dim"]
-        g = op.reshape(g, shape=reduced(x.shape, dim, True))
-        return (g * self._slope(y, x, params["ord"], dim),)
-
-    def jvp(self, ts, y, xs, params):
-        slope = self._slope(y, xs[0], params["ord"], params["dim"])
-        t = slope * ts[0]
-        if dtype_of(slope).kind == "c":
-            t = op.real(op.conj(slope) * ts[0])
-        return op.sum(t, dim=params["dim"], keepdim=params["keepdim"])
-
-    def batch(self, size, xs, dims, params):
-        x = batch_to_front(xs[0], dims[0])
-        dim = tuple(d + 1 for d in params["dim"])
-        return op.norm(x, **{**params, "dim": dim}), 0
-
-
-def _only_not(mask, x):
-    return op.where(mask, np.zeros((), dtype_of(x)), x)
