@@ -7,7 +7,7 @@ from itertools import count
 
 import numpy as np
 
-from ..core.bind import Box, Level, bind, floor
+from ..core.bind import NUMPY, Box, Level, bind, floor, quiet
 from ..core.dtype import is_inexact
 from ..core.primitive import spec_of
 from ..core.shape import Spec
@@ -161,10 +161,7 @@ class Tape(Level):
     def process(self, prim, args, params):
         inner, parents, track = [], [], False
         for x in args:
-            if type(x) is np.ndarray:
-                inner.append(x)
-                parents.append(None)
-            elif isinstance(x, Box) and x.level is self:
+            if isinstance(x, Box) and x.level is self:
                 if x.base is not None:
                     refresh(x)
                     if x.level is not self:  # its base went to a deeper level
@@ -177,10 +174,7 @@ class Tape(Level):
             else:
                 inner.append(x)
                 parents.append(None)
-        if self is BASE:  # under the base tape lies the floor itself
-            y = floor.get().process(prim, inner, params)
-        else:
-            y = bind(prim, *inner, **params)
+        y = self.below(prim, inner, params)
         track = track and prim.differentiable and recording.get()
         if prim.outputs != 1:
             return self._many(prim, args, params, parents, inner, y, track)
@@ -190,6 +184,10 @@ class Tape(Level):
         if prim.view:
             mark_view(out, args[0], prim, params)
         return out
+
+    def below(self, prim, inner, params):
+        """The operation one level down."""
+        return bind(prim, *inner, **params)
 
     def wrap(self, value):
         """A tensor of this level around a value of the level below."""
@@ -260,8 +258,51 @@ def _dtype(x):
 
 _new, _spec = object.__new__, tuple.__new__
 
-BASE = Tape()
-BASE.depth = 1
+
+class BaseTape(Tape):
+    """The tape of ordinary tensors, under which lies the floor itself.
+
+    Plain tensors and arrays over NumPy take a shorter way to the same result.
+    """
+
+    depth = 1
+
+    def process(self, prim, args, params):
+        inner, parents, track = [], [], False
+        for x in args:
+            if not isinstance(x, Box):
+                inner.append(x)
+                parents.append(None)
+            elif x.plain:
+                inner.append(x.value)
+                node = x.node
+                parents.append(node)
+                track = track or node is not None
+            else:
+                return super().process(prim, args, params)
+        if prim.outputs != 1 or floor.get() is not NUMPY or prim.calls_back:
+            return super().process(prim, args, params)
+        try:
+            y = quiet.run(prim.eager, *inner, **params)
+        except Exception as error:
+            prim.explain(error, args, params)
+            raise
+        out = _new(Box.face)
+        out.value = y if type(y) is np.ndarray else np.asarray(y)
+        out.plain = True
+        if track and prim.differentiable and recording.get():
+            out.node = self.record(prim, args, params, parents, inner, out.value)
+        elif inferring.get():
+            out.inference, out.plain = True, False
+        if prim.view:
+            mark_view(out, args[0], prim, params)
+        return out
+
+    def below(self, prim, inner, params):
+        return floor.get().process(prim, inner, params)
+
+
+BASE = BaseTape()
 Box.level = Node.level = BASE
 
 
@@ -320,9 +361,14 @@ def mark_view(out, x, prim, params, pick=None):
 
 
 def _share(a: np.ndarray, b: np.ndarray) -> bool:
-    """Whether `a`, made of `b`, shows its memory: both then have the same owner."""
+    """Whether `a`, made of `b`, shows its memory: both then have the same owner.
+
+    The owner of what `as_strided` makes is not an array, and only addresses tell.
+    """
     owner = a.base
-    return owner is not None and (owner is b or owner is b.base)
+    if owner is None or owner is b or owner is b.base:
+        return owner is not None
+    return not isinstance(owner, np.ndarray) and np.may_share_memory(a, b)
 
 
 def replay(chain, x):
