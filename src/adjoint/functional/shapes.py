@@ -1239,10 +1239,7 @@ def meshgrid(*tensors, indexing=None):
         op.expand(op.reshape(x, shape=one), shape=shape)
         for x, one in zip(xs, ones, strict=True)
     ]
-    if swap:
-        out = [transpose(y, 0, 1) for y in out]
-        out = [out[1], out[0], *out[2:]]
-    return tuple(out)
+    return (out[1], out[0], *out[2:]) if swap else tuple(out)
 
 
 def mH(x):
