@@ -279,7 +279,29 @@ def _result(prim, ys):
     return tuple(ys) if prim.outputs != 1 else ys[0]
 
 
-_BY_NAME = {"div": _quotient, "guard": _guard}
+def _matrix_function(level, prim, xs, ys, moving, params):
+    """f(Σ xₖNᵏ) for a nilpotent N, the shift: yₖ stands in the first row of blocks.
+
+    The rule of `matrix_exp` doubles the matrix, k times for yₖ; this one is k + 1 blocks.
+    """
+    (x,) = xs
+    n = x[0].shape[-1]
+
+    def step(k):
+        zero = op.zeros_like(x[0])
+        blocks = [zero if x[i] is None else x[i] for i in range(k + 1)]
+        last = zero.ndim - 1
+        rows = [
+            op.cat(*[zero] * i, *blocks[: k + 1 - i], dim=last) for i in range(k + 1)
+        ]
+        y = bind(prim, op.cat(*rows, dim=last - 1), **params)
+        whole = tuple((0, m, 1) for m in zero.shape[:-2])
+        return op.slice(y, key=(*whole, (0, n, 1), (k * n, (k + 1) * n, 1)))
+
+    return step
+
+
+_BY_NAME = {"div": _quotient, "guard": _guard, "matrix_exp": _matrix_function}
 
 
 # ---------------------------------------------------------------- what users call
