@@ -11,6 +11,7 @@ import numpy as np
 from ..core.bind import bind
 from ..core.primitive import Linear, Primitive, batch_to_front, op, with_batch
 from ..core.shape import Spec
+from .reduce import comparable
 
 
 def _take_by_loop(x, index, dim):
@@ -112,14 +113,9 @@ def _row_samples(*options):
     return lambda rng: [((rng.normal(size=(3, 5, 2)),), p) for p in options]
 
 
-def _comparable(x):
-    """`x` in a dtype that NumPy sorts quickly, NaN last."""
-    return x.astype(np.float32) if x.dtype.kind == "V" else x
-
-
 def _ranked(x, dim, largest=False):
     """Places by ascending or descending order, NaN as the largest, equals as they come."""
-    x = _comparable(x)
+    x = comparable(x)
     if not largest:
         return np.argsort(x, dim, kind="stable")
     n = x.shape[dim]
@@ -168,7 +164,7 @@ class TopkIndex(_Places):
     )
 
     def eager(x, *, k, dim, largest):
-        n, x = x.shape[dim], _comparable(x)
+        n, x = x.shape[dim], comparable(x)
         if 2 * k > n or k == 0:
             return _part(_ranked(x, dim, largest), dim, 0, k)
         if largest:
@@ -192,7 +188,7 @@ class KthIndex(_Places):
     )
 
     def eager(x, *, rank, dim):
-        places = np.argpartition(_comparable(x), rank, dim)
+        places = np.argpartition(comparable(x), rank, dim)
         return _part(places, dim, rank, rank + 1).copy()
 
 
@@ -237,7 +233,7 @@ class ModeIndex(_Places):
 
     def eager(x, *, dim):
         places = np.moveaxis(_ranked(x, dim), dim, -1)
-        rows = np.take_along_axis(np.moveaxis(_comparable(x), dim, -1), places, -1)
+        rows = np.take_along_axis(np.moveaxis(comparable(x), dim, -1), places, -1)
         n = rows.shape[-1]
         starts = np.ones(rows.shape, bool)
         starts[..., 1:] = rows[..., 1:] != rows[..., :-1]

@@ -214,7 +214,15 @@ class Logsumexp(Reduction):
         return total if keepdim else total.reshape(reduced(x.shape, dim, False))
 
     def weights(y, x):
-        return op.exp(x - op.where(op.isfinite(y), y, op.zeros_like(y)))
+        return exp_below(x, y)
+
+
+def exp_below(x, y):
+    """e^(x−y), and 0 where both are −∞."""
+    if dtype_of(y).kind == "c":
+        return op.exp(x - y)
+    lowest = np.array(-np.inf, dtype_of(y))
+    return op.exp(x - op.where(op.eq(y, lowest), op.zeros_like(y), y))
 
 
 class All(Reduction):
@@ -283,6 +291,11 @@ def _first_place(x, dim, keepdim):
     return np.argmax(flat_last(x, dim), -1).reshape(shape)
 
 
+def comparable(x):
+    """`x` in a dtype that NumPy sorts, NaN last: bfloat16 goes through float32."""
+    return x.astype(np.float32) if x.dtype.kind == "V" else x
+
+
 class Argmax(Reduction):
     """Place of the largest element in the reduced dims, numbered row by row; NaN is largest.
 
@@ -334,12 +347,12 @@ class Median(Reduction):
     )
 
     def eager(x, *, dim, keepdim):
-        flat = flat_last(x, dim)
+        flat = comparable(flat_last(x, dim))
         last = flat.shape[-1] - 1
         y = np.partition(flat, (last // 2, last), -1)
         middle, top = y[..., last // 2], y[..., last]
         y = np.where(top != top, top, middle)
-        return y.reshape(reduced(x.shape, dim, keepdim))
+        return y.reshape(reduced(x.shape, dim, keepdim)).astype(x.dtype, copy=False)
 
     def weights(y, x, dim):
         return _share_ties(y, x, dim)
@@ -356,10 +369,10 @@ class Nanmedian(Reduction):
     reference = Median.reference
 
     def eager(x, *, dim, keepdim):
-        ranked = np.sort(flat_last(x, dim), -1)
+        ranked = np.sort(comparable(flat_last(x, dim)), -1)
         count = np.add.reduce(ranked == ranked, axis=-1, keepdims=True, dtype=np.int64)
         y = np.take_along_axis(ranked, np.maximum(count - 1, 0) // 2, -1)
-        return y.reshape(reduced(x.shape, dim, keepdim))
+        return y.reshape(reduced(x.shape, dim, keepdim)).astype(x.dtype, copy=False)
 
     def weights(y, x, dim):
         return _share_ties(y, x, dim)
@@ -432,7 +445,7 @@ def _variance(x, dim, keepdim, correction):
     wide = np.float32 if x.dtype.itemsize == 2 else x.dtype
     mean = np.add.reduce(x, axis=dim, keepdims=True, dtype=wide)
     c = x - mean / _count_array(x, dim, wide)
-    c = c.real**2 + c.imag**2 if c.dtype.kind == "c" else np.square(c, out=c)
+    c = c.real**2 + c.imag**2 if c.dtype.kind == "c" else np.square(c)
     y = np.add.reduce(c, axis=dim, keepdims=keepdim)
     return y / np.array(_freedom(x, dim, correction), y.dtype)
 

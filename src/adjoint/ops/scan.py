@@ -9,7 +9,7 @@ import numpy as np
 from ..core.bind import bind, dtype_of
 from ..core.primitive import Linear, Primitive, batch_to_front, op, with_batch
 from ..core.shape import Spec
-from .reduce import accumulator
+from .reduce import accumulator, exp_below
 
 
 def _rows(*shapes, low=-1.5, high=1.5, **params):
@@ -222,19 +222,14 @@ class Logcumsumexp(_Scan):
 
     def vjp(self, g, y, xs, params, need):
         dim = params["dim"]
-        decay = _ratio(shifted(y, dim, 1, op.zeros_like), y)
+        decay = exp_below(shifted(y, dim, 1, op.zeros_like), y)
         later = shifted(decay, dim, -1, op.zeros_like)
-        return (_ratio(xs[0], y) * op.recurrence(later, g, dim=dim, reverse=True),)
+        return (exp_below(xs[0], y) * op.recurrence(later, g, dim=dim, reverse=True),)
 
     def jvp(self, ts, y, xs, params):
         dim = params["dim"]
-        decay = _ratio(shifted(y, dim, 1, op.zeros_like), y)
-        return op.recurrence(decay, _ratio(xs[0], y) * ts[0], dim=dim, reverse=False)
-
-
-def _ratio(x, y):
-    """e^(x−y) for x ≤ y; 0 where both are −∞."""
-    return op.exp(x - op.where(op.isfinite(y), y, op.zeros_like(y)))
+        decay = exp_below(shifted(y, dim, 1, op.zeros_like), y)
+        return op.recurrence(decay, exp_below(xs[0], y) * ts[0], dim=dim, reverse=False)
 
 
 # ---------------------------------------------------------------- running extremes
