@@ -10,6 +10,7 @@ import numpy as np
 from ..core.bind import dtype_of
 from ..core.primitive import op
 from ..errors import ArgumentError, DtypeError, ShapeError
+from ..ops.order import take_along
 from .face import SCALARS, cast, function, method, need_tensor, result_dtype, wrap
 
 
@@ -68,7 +69,7 @@ def combinations(input, r=2, with_replacement=False):
     if with_replacement:
         choose = itertools.combinations_with_replacement
     places = np.array(list(choose(range(x.shape[0]), r)), np.int64).reshape(-1, r)
-    y = op.take_along(x, places.ravel(), dim=0)
+    y = take_along(x, places.ravel(), dim=0)
     return op.reshape(y, shape=places.shape)
 
 

@@ -11,6 +11,7 @@ from ..core.bind import Box, dtype_of
 from ..core.primitive import op
 from ..core.shape import norm_dim
 from ..errors import ArgumentError, ArgumentTypeError, DimError
+from ..ops.order import take_along
 from .face import method, need_tensor, promote, wrap
 from .reductions import (
     ValuesIndices,
@@ -41,7 +42,7 @@ def fetch(x, dim, places, out=None):
     """Values and places; `places(row, dim)` gives integers, one or more a row."""
     row, dim = _row(x), norm_dim(dim, x.ndim)
     index = places(row, dim)
-    values = op.take_along(row, index, dim=dim)
+    values = take_along(row, index, dim=dim)
     if x.ndim == 0 and tuple(index.shape) == (1,):
         values, index = (op.reshape(y, shape=()) for y in (values, index))
     return _pair(values, index, out)
@@ -291,7 +292,7 @@ def _chosen(x, first, dim):
     shape[dim] = len(first)
     whole = (*x.shape[:dim], len(first), *x.shape[dim + 1 :])
     index = np.broadcast_to(first.reshape(shape), whole)
-    return op.take_along(x, index, dim=dim)
+    return take_along(x, index, dim=dim)
 
 
 def _numel(x) -> int:

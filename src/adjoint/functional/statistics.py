@@ -11,6 +11,7 @@ from ..core.bind import Box, dtype_of
 from ..core.primitive import op
 from ..core.shape import norm_dim
 from ..errors import ArgumentError, ArgumentTypeError, DtypeError, ShapeError
+from ..ops.order import put_along, take_along
 from .face import cast, function, method, need_tensor, wrap
 from .reductions import give, need_some, numpy_names, start
 
@@ -80,7 +81,7 @@ _BLENDS = {
 def _at_ranks(x, q, interpolation, skip):
     """The quantiles of the rows: of shape (len(q), rows)."""
     n, last = x.shape[-1], x.ndim - 1
-    ranked = op.take_along(x, op.argsort(x, dim=last, descending=False), dim=last)
+    ranked = take_along(x, op.argsort(x, dim=last, descending=False), dim=last)
     good = op.logical_not(op.isnan(ranked))
     count = op.sum(op.cast(good, dtype=dtype_of(x)), dim=(last,), keepdim=True)
     top = op.where(count < 1, op.zeros_like(count), count - 1) if skip else n - 1
@@ -102,7 +103,7 @@ def _blend(ranked, rank, last, lower, upper, weight):
 
 def _taken(x, rank, last):
     at = op.cast(op.stop_gradient(rank), dtype=np.dtype("int64"))
-    return op.take_along(x, at, dim=last)
+    return take_along(x, at, dim=last)
 
 
 @method
@@ -216,7 +217,7 @@ def corrcoef(input):
         return c / c
     n = c.shape[0]
     places = np.arange(n)[:, None]
-    spread = op.take_along(c, places, dim=1)
+    spread = take_along(c, places, dim=1)
     spread = op.sqrt(op.real(spread) if dtype_of(c).kind == "c" else spread)
     spread = cast(spread, dtype_of(c))
     c = c / spread / op.permute(spread, dims=(1, 0))
@@ -269,7 +270,7 @@ def _weighted_counts(value, w, size):
         )
     if dtype_of(w) != np.float32:
         w = cast(w, np.dtype("float64"))
-    return op.put_along(w, value, dim=0, size=size)
+    return put_along(w, value, dim=0, size=size)
 
 
 def _range(name, value, low, high):

@@ -9,88 +9,29 @@ from __future__ import annotations
 import numpy as np
 
 from ..core.bind import bind
-from ..core.primitive import Linear, Primitive, batch_to_front, op, with_batch
+from ..core.primitive import Primitive, batch_to_front, op
 from ..core.shape import Spec
 from .reduce import comparable
 
 
-def _take_by_loop(x, index, dim):
-    y = np.empty(index.shape, x.dtype)
-    for at in np.ndindex(*index.shape):
-        y[at] = x[(*at[:dim], index[at], *at[dim + 1 :])]
-    return y
+def mesh(index, dim):
+    """Positions for every dim: those of `dim` from `index`, the others where they stand."""
+    grid = []
+    for d, size in enumerate(index.shape):
+        shape = (*(1,) * d, size, *(1,) * (index.ndim - d - 1))
+        grid.append(index if d == dim else np.arange(size).reshape(shape))
+    return grid
 
 
-def _put_by_loop(y, index, dim, size):
-    out = np.zeros((*y.shape[:dim], size, *y.shape[dim + 1 :]))
-    for at in np.ndindex(*index.shape):
-        out[(*at[:dim], index[at], *at[dim + 1 :])] += y[at]
-    return out
+def take_along(x, index, dim):
+    """y = x[index] along `dim`, row by row."""
+    return op.index(x, *mesh(index, dim), dim=0)
 
 
-class _Along(Linear, abstract=True):
-    """Elements by their places along `dim`; places have the other dims of the elements."""
-
-    def batch(self, size, xs, dims, params):
-        x, index = (with_batch(x, d, size) for x, d in zip(xs, dims, strict=True))
-        return bind(self, x, index, **{**params, "dim": params["dim"] + 1}), 0
-
-
-class TakeAlong(_Along):
-    """y = x[index] along `dim`, row by row.
-
-    >>> op.take_along(tensor([[1., 2., 3.]]), tensor([[2, 0]]), dim=1)
-    tensor([[3., 1.]])
-    """
-
-    def samples(rng):
-        x = rng.normal(size=(3, 4))
-        return [
-            ((x, rng.integers(0, 4, (3, 2))), {"dim": 1}),
-            ((x, rng.integers(0, 3, (5, 4))), {"dim": 0}),
-        ]
-
-    reference = _take_by_loop
-
-    def eager(x, index, *, dim):
-        return np.take_along_axis(x, index, dim)
-
-    def shape(x, index, *, dim):
-        return Spec(tuple(index.shape), x.dtype)
-
-    def transpose(g, x, index, *, dim):
-        return op.put_along(g, index, dim=dim, size=x.shape[dim])
-
-
-class PutAlong(_Along):
-    """x[index] += y along `dim` from zeros of `size`: the adjoint of `take_along`.
-
-    >>> op.put_along(tensor([[3., 1.]]), tensor([[2, 2]]), dim=1, size=3)
-    tensor([[0., 0., 4.]])
-    """
-
-    def samples(rng):
-        y = rng.normal(size=(3, 4))
-        return [
-            ((y, rng.integers(0, 5, (3, 4))), {"dim": 1, "size": 5}),
-            ((y, rng.integers(0, 2, (3, 4))), {"dim": 0, "size": 2}),
-        ]
-
-    reference = _put_by_loop
-
-    def eager(y, index, *, dim, size):
-        wide = y.dtype if y.dtype.itemsize > 2 else np.float32
-        rows, at = (np.moveaxis(x, dim, -1) for x in (y, index))
-        out = np.zeros((*rows.shape[:-1], size), wide)
-        start = np.arange(0, out.size, size).reshape(*rows.shape[:-1], 1) if size else 0
-        np.add.at(out.reshape(-1), (at + start).ravel(), rows.ravel().astype(wide))
-        return np.moveaxis(out, -1, dim).astype(y.dtype, copy=False)
-
-    def shape(y, index, *, dim, size):
-        return Spec((*y.shape[:dim], size, *y.shape[dim + 1 :]), y.dtype)
-
-    def transpose(g, y, index, *, dim, size):
-        return op.take_along(g, index, dim=dim)
+def put_along(y, index, dim, size):
+    """x[index] += y along `dim` from zeros of `size`: the adjoint of `take_along`."""
+    shape = (*y.shape[:dim], size, *y.shape[dim + 1 :])
+    return op.unindex(y, *mesh(index, dim), dim=0, shape=shape)
 
 
 # ---------------------------------------------------------------- places
