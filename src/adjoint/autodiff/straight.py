@@ -13,9 +13,10 @@ import numpy as np
 
 from ..core.bind import NUMPY, Box, floor, quiet
 from ..core.primitive import spec_of
+from ..core.shape import Spec
 from ..errors import ours, scope, user_site
 from .modes import inferring, packing, recording
-from .tape import UNREAD1, UNREAD2, Node, save
+from .tape import BASE, UNREAD1, UNREAD2, Node, save, versioned
 
 _NONE: dict = {}
 _new, _ndarray, _frame = object.__new__, np.ndarray, sys._getframe
@@ -128,3 +129,37 @@ def _kept(node, keeps, xs, shape):
         else:
             saved.append(spec_of(x))
     return saved
+
+
+def seen(x) -> bool:
+    """Whether `x` is an array of the base tape in its place, with NumPy below."""
+    own = x.__dict__
+    if type(own.get("value")) is not _ndarray or x.level is not BASE:
+        return False
+    base = x.base
+    return (base is None or x.seen == base.writes) and floor.get() is NUMPY
+
+
+def shown(prim, params, x, y):
+    """The tensor around `y`, the view of `x` (which is `seen`) that `prim` gives."""
+    result = _new(Box.face)
+    result.value = y
+    result.version = x.version or versioned(x)
+    base = x.base
+    if base is None:
+        base, chain = x, ()
+    else:
+        chain = x.chain
+    result.base, result.seen = base, base.writes
+    result.chain = (*chain, (prim, params, None))
+    if x.node is not None and recording.get():
+        frame = _frame(2)
+        code = frame.f_code
+        at = code, frame.f_lasti, scope.get()
+        site = user_site(3) if ours[code.co_filename] else at
+        need = prim.plan((True,))[0]
+        spec = Spec(x.value.shape, x.value.dtype)
+        result.node = Node(prim, params, (x.node,), need, (spec,), site)
+    elif inferring.get():
+        result.inference = True
+    return result

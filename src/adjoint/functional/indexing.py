@@ -11,10 +11,19 @@ from typing import NamedTuple
 import numpy as np
 
 from ..autodiff.inplace import assign, store
+from ..autodiff.straight import seen, shown
+from ..autodiff.tape import BASE, versioned
 from ..core.bind import Box, dtype_of
 from ..core.primitive import op
 from ..core.shape import broadcast
-from ..errors import ArgumentError, ArgumentTypeError, DimError, DtypeError, TraceError
+from ..errors import (
+    ArgumentError,
+    ArgumentTypeError,
+    DimError,
+    DtypeError,
+    TraceError,
+    user_site,
+)
 from .creation import array_of
 from .face import SCALARS, cast, lift, method, need_tensor, only_method
 
@@ -23,28 +32,106 @@ _WHOLE = slice(None)
 
 @only_method
 def __getitem__(self, key):
-    shape = self.shape
-    if type(key) is int and shape:
-        n = shape[0]
-        if not -n <= key < n:
-            raise _outside(key, 0, n)
-        return op.select(self, dim=0, index=key % n)
+    if seen(self):
+        value = self.value
+        kind = type(key)
+        if kind is int and value.ndim and -value.shape[0] <= key < value.shape[0]:
+            params = {"dim": 0, "index": key % value.shape[0]}
+            return shown(op.select, params, self, value[key, ...])
+        if kind in _BASIC:
+            key = key if kind is tuple else (key,)
+            basic = _triples(key, value.shape)
+            if basic is not None:
+                return shown(op.slice, {"key": basic}, self, value[(*key, ...)])
+        elif _is_positions(key) and value.ndim:
+            return op.index(self, key, dim=0)
+    return _read(self, key)
+
+
+_BASIC = frozenset([slice, tuple, type(None)])
+
+
+def _triples(key, shape):
+    """A key of integers, slices and None as `slice` takes it; None: something else or wrong."""
+    out, dim, rank = [], 0, len(shape)
+    for k in key:
+        kind = type(k)
+        if k is None:
+            out.append(None)
+            continue
+        if dim == rank:
+            return None
+        n = shape[dim]
+        dim += 1
+        if kind is int:
+            if not -n <= k < n:
+                return None
+            out.append(k % n)
+        elif kind is slice and (k.step is None or (type(k.step) is int and k.step > 0)):
+            out.append(_triple(k, n))
+        else:
+            return None
+    for n in shape[dim:]:
+        out.append((0, n, 1))
+    return tuple(out)
+
+
+def _is_positions(key) -> bool:
+    """A concrete tensor of integers with dims, the plainest advanced key."""
+    if not isinstance(key, Box):
+        return False
+    value = key.__dict__.get("value")
+    return type(value) is np.ndarray and value.dtype.kind == "i" and value.ndim > 0
+
+
+def _read(self, key):
+    shape = tuple(self.shape)
     view, picks = _split(shape, key)
     x = self if view is None else op.slice(self, key=view)
     if not picks:
-        return x if view is not None else op.slice(x, key=_all(shape))
+        return x
     order, dim, indices = _placed(x.ndim, picks)
     if order is not None:
         x = op.permute(x, dims=order)
     return op.index(x, *indices, dim=dim)
 
 
-def _all(shape):
-    return tuple([(0, n, 1) for n in shape])
-
-
 def set_item(x, key, new):
     """x[key] = new, in x's memory."""
+    if not _written_straight(x, key, new):
+        _write(x, key, new)
+
+
+def _written_straight(x, key, new) -> bool:
+    """Whether NumPy could carry it out at once: nothing recorded, one dtype, a plain key."""
+    if not seen(x) or x.node is not None or x.inference:
+        return False
+    value, v = x.value, new
+    if (x.base is not None and x.base.node is not None) or not value.flags.writeable:
+        return False
+    if isinstance(new, Box):
+        if not seen(new) or new.node is not None or new.value.dtype != value.dtype:
+            return False
+        v = new.value
+    elif value.dtype.kind != "f" or type(new) not in (float, int):
+        return False
+    if _is_positions(key) and key.level is BASE:
+        key = key.value
+    elif type(key) is not int:
+        parts = key if type(key) is tuple else (key,)
+        if _triples(parts, value.shape) is None:
+            return False
+    try:
+        value[key] = v
+    except (IndexError, ValueError, OverflowError):
+        return False
+    version = x.version or versioned(x)
+    version.n += 1
+    version.site = user_site()
+    return True
+
+
+def _write(x, key, new):
     if x.dtype.is_complex is False and _is_complex(new):
         raise DtypeError(
             f"x[key] = value: a complex value does not fit a tensor of {x.dtype.name}",
