@@ -1,0 +1,1 @@
+"""The compiler: programs of the IR as native code through LLVM."""
