@@ -801,8 +801,10 @@ class Sgn(Elementwise):
     def dx(t, y, x):
         if dtype_of(x).kind != "c":
             return op.zeros_like(t)
-        r = op.cast(op.abs(x), dtype=dtype_of(x))
-        return (t - y * op.cast(op.real(op.conj(y) * t), dtype=dtype_of(x))) / r
+        zero = op.eq(x, op.zeros_like(x))
+        r = op.where(zero, op.ones_like(x), op.cast(op.abs(x), dtype=dtype_of(x)))
+        dy = (t - y * op.cast(op.real(op.conj(y) * t), dtype=dtype_of(x))) / r
+        return op.where(zero, op.zeros_like(dy), dy)
 
     def pull(t, y, x):
         return Sgn.dx(t, y, x)
