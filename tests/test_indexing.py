@@ -209,6 +209,34 @@ def test_a_write_through_a_view_reaches_the_base():
     assert x.grad.tolist() == [10, 11, 1, 0, 1, 1]
 
 
+def test_writes_through_views_of_all_kinds():
+    def f(x):
+        y = x * 1.0
+        y[0] = 5.0
+        y[1:, ::2] *= x[:1, ::2]
+        y.T[1].fill_(2.0)
+        y.reshape(-1)[3:5] = x[0, 0]
+        y.diagonal().mul_(3.0)
+        y[None][:, 2, 3] = 7.0
+        return y * y
+
+    xs = ad.tensor(np.cos(np.arange(60.0)).reshape(5, 3, 4))
+    want = np.stack([f(x).numpy() for x in xs])
+    assert (vmap(f)(xs).numpy() == want).all()
+    assert (vmap(f, in_dims=2)(xs.permute(1, 2, 0)).numpy() == want).all()
+    assert ad.gradcheck(f, (xs[0].clone().requires_grad_(),))
+
+
+def test_a_write_to_memory_that_lies_by_columns():
+    def f(x):
+        y = x.T * 2.0
+        y.T.reshape(-1)[2:5] = x[0, :3]
+        return y * y
+
+    x = ad.tensor(base()[0], requires_grad=True)
+    assert ad.gradcheck(f, (x,))
+
+
 def test_last_value_wins_and_only_it_has_a_gradient():
     v = ad.tensor([1.0, 2.0, 3.0], requires_grad=True)
     y = ad.zeros(2)

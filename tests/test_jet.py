@@ -365,6 +365,13 @@ def test_a_curve_that_starts_at_rest():
     close([t.item() for t in ys], [0, 1, 0, -3])
 
 
+def test_where_there_is_no_derivative_the_result_is_not_finite():
+    """ln t² at 0: only as long as nothing moves is zero times infinity zero."""
+    y, ys = jet(ad.log, (number(0),), ([number(0), number(2)],))
+    assert y.item() == -math.inf and ys[0].item() == 0
+    assert not math.isfinite(ys[1].item())
+
+
 def test_powers_at_zero():
     assert derivatives(lambda x: x**4, 0, 5) == [0, 0, 0, 0, 24, 0]
     assert derivatives(lambda x: x * x * x, 0, 4) == [0, 0, 0, 6, 0]

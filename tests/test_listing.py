@@ -7,8 +7,12 @@ import pytest
 
 import adjoint as ad
 from adjoint.autodiff.modes import packing
+from adjoint.core.dtype import is_inexact
 from adjoint.core.primitive import op
 from adjoint.func import grad, jvp, vmap
+
+RNG = np.random.default_rng(1)
+RECORDS = [p for p in op if p.differentiable and p.samples and p.samples(RNG)]
 
 
 def leaf(x, name=None):
@@ -305,3 +309,28 @@ def test_a_long_tape_prints_its_ends():
     assert len(text) < 25 and text.count("... 99994 more") == 2
     assert listing["x"].grad.item() == pytest.approx(math.e, rel=1e-2)
     assert x.grad is None
+
+
+# ---------------------------------------------------------------- every record
+
+
+@pytest.mark.parametrize("prim", RECORDS, ids=lambda p: p.name)
+def test_every_operation_can_be_listed(prim):
+    args, params = prim.samples(np.random.default_rng(1))[0]
+    xs = [ad.tensor(np.array(a)) for a in args]
+    leaves = [x.requires_grad_() for x in xs if is_inexact(x.numpy().dtype)]
+    ys = prim(*[x * 1 if x.requires_grad else x for x in xs], **params)
+    ys = ys if isinstance(ys, tuple) else (ys,)
+    ys = [y for y in ys if y.requires_grad]
+    listing = ad.tape(*ys)
+    text = listing.show(values=True, grads=True, lines=True)
+    assert prim.name in [e.op for e in listing] and len(text.splitlines()) > 5
+    want = ad.autograd.grad(
+        ys, leaves, [ad.ones_like(y) for y in ys], allow_unused=True
+    )
+    found = {e.node: e.grad for e in listing.leaves}
+    for x, g in zip(leaves, want, strict=True):
+        mine = found.get(x.node)
+        assert (mine is None) == (g is None)
+        if g is not None:
+            np.testing.assert_allclose(mine.numpy(), g.numpy(), rtol=1e-12)

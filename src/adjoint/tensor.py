@@ -92,9 +92,19 @@ class Tensor(Box):
     itemsize = property(lambda self: dtype_of(self).itemsize)
     nbytes = property(lambda self: self.numel() * self.itemsize)
     T = property(lambda self: op.permute(self, dims=tuple(reversed(range(self.ndim)))))
-    mT = property(lambda self: METHODS["transpose"](self, -2, -1))
-    H = property(lambda self: functional.shapes.mH(self))
+    mT = property(lambda self: functional.shapes.mT(self))
+    H = property(lambda self: functional.shapes.H(self))
     mH = property(lambda self: functional.shapes.mH(self))
+    real = property(
+        lambda self: functional.complexes.real(self),
+        lambda self, new: self.real.copy_(new),
+        doc="The real part, a view that can be assigned.",
+    )
+    imag = property(
+        lambda self: functional.complexes.imag(self),
+        lambda self, new: self.imag.copy_(new),
+        doc="The imaginary part, a view that can be assigned.",
+    )
     is_cuda = is_sparse = is_quantized = False
 
     def size(self, dim=None):

@@ -239,6 +239,7 @@ def accumulate(tensor, g, create, alone):
         tensor._grad = g if tensor._grad is None else tensor._grad + g
         return
     value = g.value if isinstance(g, Box) and g.level is tensor.level else g
+    value = _in_dtype_of(tensor, value)
     if tensor._grad is None:
         if isinstance(value, np.ndarray) and not (alone and value.base is None):
             value = value.copy(order="K")
@@ -251,6 +252,13 @@ def accumulate(tensor, g, create, alone):
         tensor._grad.value = before + value
     if tensor._grad.version is not None:
         tensor._grad.version.n += 1
+
+
+def _in_dtype_of(x, g):
+    """`g` in the dtype of `x`: bfloat16 times a Python number is float32 to NumPy."""
+    if isinstance(g, (np.ndarray, np.generic)) and g.dtype != dtype_of(x):
+        return g.astype(dtype_of(x))
+    return g
 
 
 def _at_least(g, level) -> bool:
@@ -370,7 +378,7 @@ def grad(
         if g is None and materialize_grads:
             g = op.zeros_like(x)
         elif g is not None and not _at_least(g, x.level):
-            g = x.level.wrap(g)
+            g = x.level.wrap(_in_dtype_of(x, g))
         out.append(g)
     return tuple(out)
 

@@ -176,6 +176,8 @@ def _component(step, i, k):
 
 
 def _rule(prim, xs, moving) -> Callable:
+    if prim.name == "guard":  # reads the tangent, though nothing is derived of it
+        return _guard
     if _is_affine(prim, moving, len(xs)):
         return _affine
     if prim.name in _BY_NAME:
@@ -301,7 +303,7 @@ def _matrix_function(level, prim, xs, ys, moving, params):
     return step
 
 
-_BY_NAME = {"div": _quotient, "guard": _guard, "matrix_exp": _matrix_function}
+_BY_NAME = {"div": _quotient, "matrix_exp": _matrix_function}
 
 
 # ---------------------------------------------------------------- what users call

@@ -408,7 +408,7 @@ class Reduction(Primitive, abstract=True):
     def prepare(self):
         self.differentiable = self.weights is not None
         if self.differentiable:
-            names = inspect.signature(self.weights).parameters
+            names = self._names = tuple(inspect.signature(self.weights).parameters)
             self.saves_y = "y" in names
             self._reads = "x" in names
 
@@ -425,13 +425,13 @@ class Reduction(Primitive, abstract=True):
 
     def _weights(self, y, x, dim):
         given = {"y": y, "x": x, "dim": dim}
-        names = inspect.signature(self.weights).parameters
-        return self.weights(**{n: given[n] for n in names})
+        return self.weights(**{n: given[n] for n in self._names})
 
     def vjp(self, g, y, xs, params, need):
         (x,), dim = xs, params["dim"]
         kept = reduced(x.shape, dim, True)
-        g = op.reshape(g, shape=kept)
+        if not params["keepdim"]:
+            g = op.reshape(g, shape=kept)
         y = op.reshape(y, shape=kept) if self.saves_y else None
         w = self._weights(y, x, dim)
         gx = g if w is None else g * (op.conj(w) if dtype_of(w).kind == "c" else w)

@@ -282,27 +282,6 @@ def eye(n, m=None, *, dtype=None, device=None, requires_grad=False):
     )
 
 
-@function
-def complex(real, imag):
-    """Complex numbers of two real tensors.
-
-    >>> complex(tensor([1.]), tensor([2.]))
-    tensor([1.+2.j])
-    """
-    d = dt.to_complex(dtype_of(real))
-    return op.cast(real, dtype=d) + op.cast(imag, dtype=d) * 1j
-
-
-@function
-def polar(abs, angle):
-    """Complex numbers of magnitude and angle.
-
-    >>> polar(tensor([2.]), tensor([0.]))
-    tensor([2.+0.j])
-    """
-    return complex(abs * op.cos(angle), abs * op.sin(angle))
-
-
 def _new(name, make):
     def f(self, *size, dtype=None, device=None, requires_grad=False):
         return make(

@@ -235,7 +235,10 @@ def _slope(x, dim, space, edge_order):
     h = _steps(space, x, dim)
     a, b, c = part(x, dim, None, -2), part(x, dim, 1, -1), part(x, dim, 2, None)
     low, high = part(h, dim, None, -1), part(h, dim, 1, None)
-    inner = ((b - a) / low * high + (c - b) / high * low) / (low + high)
+    if isinstance(space, Box) and space.ndim:
+        inner = ((b - a) / low * high + (c - b) / high * low) / (low + high)
+    else:
+        inner = (c - a) / (low + high)
     ends = _ends(_step(x, dim) / h, h, dim, edge_order)
     return op.cat(ends[0], inner, ends[1], dim=dim)
 

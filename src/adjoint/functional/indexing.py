@@ -43,6 +43,8 @@ def __getitem__(self, key):
             basic = _triples(key, value.shape)
             if basic is not None:
                 return shown(op.slice, {"key": basic}, self, value[(*key, ...)])
+            if key and _is_positions(key[-1]) and _are_whole(key[:-1], value.ndim):
+                return op.index(self, key[-1], dim=len(key) - 1)
         elif _is_positions(key) and value.ndim:
             return op.index(self, key, dim=0)
     return _read(self, key)
@@ -76,6 +78,10 @@ def _triples(key, shape):
     return tuple(out)
 
 
+def _are_whole(key, rank) -> bool:
+    return len(key) < rank and all(type(k) is slice and k == _WHOLE for k in key)
+
+
 def _is_positions(key) -> bool:
     """A concrete tensor of integers with dims, the plainest advanced key."""
     if not isinstance(key, Box):
@@ -86,6 +92,11 @@ def _is_positions(key) -> bool:
 
 def _read(self, key):
     shape = tuple(self.shape)
+    mask = _sole_mask(self, key)
+    if mask is not None:  # one flat position instead of one a dim
+        mask = concrete(mask, "a mask")
+        x = op.reshape(self, shape=(mask.size, *shape[mask.ndim :]))
+        return op.index(x, np.flatnonzero(mask), dim=0)
     view, picks = _split(shape, key)
     x = self if view is None else op.slice(self, key=view)
     if not picks:

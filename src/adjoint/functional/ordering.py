@@ -11,7 +11,8 @@ from ..core.bind import Box, dtype_of
 from ..core.primitive import op
 from ..core.shape import norm_dim
 from ..errors import ArgumentError, ArgumentTypeError, DimError
-from ..ops.order import take_along
+from ..ops.order import take_along, take_one
+from ..ops.reduce import comparable
 from .face import method, need_tensor, promote, wrap
 from .reductions import (
     ValuesIndices,
@@ -55,12 +56,13 @@ def _pair(values, index, out):
 
 
 def _one(x, dim, keepdim, places, out=None):
-    """`fetch` of one place a row, whose dim goes unless kept."""
-    values, index = fetch(x, dim, places)
-    if x.ndim and not keepdim:
-        dim = norm_dim(dim, x.ndim)
-        values, index = (op.select(y, dim=dim, index=0) for y in (values, index))
-    return _pair(values, index, out)
+    """Values and places where there is one place a row; the dim goes unless kept."""
+    if keepdim or x.ndim == 0:
+        return fetch(x, dim, places, out)
+    dim = norm_dim(dim, x.ndim)
+    index = places(x, dim)
+    index = op.reshape(index, shape=(*x.shape[:dim], *x.shape[dim + 1 :]))
+    return _pair(take_one(x, index, dim), index, out)
 
 
 # ---------------------------------------------------------------- extremes
@@ -133,26 +135,29 @@ def fmin(input, other, *, out=None):
 
 @method
 @numpy_names
-def sort(input, dim=-1, descending=False, stable=True, *, out=None):
-    """Sorted along `dim`, and where each element was; NaN is largest, equals keep their order.
+def sort(input, dim=-1, descending=False, stable=False, *, out=None):
+    """Sorted along `dim`, and where each element was; NaN is largest.
+
+    `stable` keeps equals in their order.
 
     >>> sort(tensor([3., 1., 2.]))
     ValuesIndices(values=tensor([1., 2., 3.]), indices=tensor([1, 2, 0]))
     """
     x = ordered(input, "sort")
-    down = bool(descending)
-    return fetch(x, dim, lambda x, d: op.argsort(x, dim=d, descending=down), out)
+    p = {"descending": bool(descending), "stable": bool(stable)}
+    return fetch(x, dim, lambda x, d: op.argsort(x, dim=d, **p), out)
 
 
 @method
 @numpy_names
-def argsort(input, dim=-1, descending=False, stable=True):
+def argsort(input, dim=-1, descending=False, stable=False):
     """The places in sorted order along `dim`.
 
     >>> argsort(tensor([3., 1., 2.]), descending=True)
     tensor([0, 2, 1])
     """
-    return sort(op.stop_gradient(need_tensor(input, "argsort")), dim, descending)[1]
+    x = op.stop_gradient(need_tensor(input, "argsort"))
+    return sort(x, dim, descending, stable).indices
 
 
 @method
@@ -308,6 +313,14 @@ def _results(values, inverse, counts, want_inverse, want_counts):
     return out[0] if len(out) == 1 else tuple(out)
 
 
+def _values_alone(keys, return_counts):
+    """Without places NumPy need not remember where the sorted elements were."""
+    y = np.unique(comparable(keys), return_counts=return_counts, equal_nan=False)
+    y, counts = y if return_counts else (y, None)
+    y = wrap(y.astype(keys.dtype, copy=False))
+    return (y, wrap(counts)) if return_counts else y
+
+
 @method
 def unique(input, sorted=True, return_inverse=False, return_counts=False, dim=None):
     """The different elements in order, or the different slices along `dim`.
@@ -322,10 +335,10 @@ def unique(input, sorted=True, return_inverse=False, return_counts=False, dim=No
     value = x.numpy_of()
     dim = None if dim is None else norm_dim(dim, x.ndim)
     keys = value.ravel() if dim is None else _ranks(_slices(value, dim))
-    if keys.dtype.kind == "V":
-        keys = keys.astype(np.float32)
+    if dim is None and not (x.requires_grad or return_inverse):
+        return _values_alone(keys, return_counts)
     _, first, inverse, counts = np.unique(
-        keys,
+        comparable(keys),
         return_index=True,
         return_inverse=True,
         return_counts=True,

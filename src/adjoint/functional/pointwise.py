@@ -213,12 +213,11 @@ def float_power(input, exponent):
     >>> float_power(tensor([2]), 2)
     tensor([4.], dtype=adjoint.float64)
     """
-    double = np.dtype("float64")
-    wide = [
-        x if not isinstance(x, Box) or dtype_of(x).kind == "c" else cast(x, double)
-        for x in (input, exponent)
-    ]
-    return pow(*wide)
+    return pow(*(_widened(x) if isinstance(x, Box) else x for x in (input, exponent)))
+
+
+def _widened(x):
+    return cast(x, np.dtype("complex128" if dtype_of(x).kind == "c" else "float64"))
 
 
 @method
@@ -381,6 +380,8 @@ def isclose(input, other, rtol=1e-05, atol=1e-08, equal_nan=False):
     tensor([ True, False])
     """
     a, b = promote("isclose", input, other)
+    if dtype_of(a).kind in "bui":  # whose differences wrap around
+        a, b = _widened(a), _widened(b)
     close = FUNCTIONS["le"](
         FUNCTIONS["abs"](_sub(a, b)), add(_mul(FUNCTIONS["abs"](b), rtol), atol)
     )

@@ -18,7 +18,8 @@ from ..core.philox import blocks_for
 from ..core.primitive import op
 from ..core.shape import broadcast
 from ..errors import ArgumentError, ArgumentTypeError, DtypeError, ShapeError
-from .creation import complex, need_cpu
+from .complexes import complex
+from .creation import need_cpu
 from .face import SCALARS, function, method, need_tensor, np_dtype, only_method
 from .shapes import sizes
 

@@ -43,8 +43,11 @@ def numpy_names(f):
 
 def dims_of(x, dim) -> tuple[int, ...]:
     """`dim` as a tuple counted from the front; a 0-d tensor has none to reduce."""
-    dims = norm_dims(dim, x.ndim)
-    return dims if x.ndim else ()
+    n = x.ndim
+    if type(dim) is int and -n <= dim < n:
+        return (dim % n,)
+    dims = norm_dims(dim, n)
+    return dims if n else ()
 
 
 def give(y, out):

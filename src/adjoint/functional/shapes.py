@@ -493,8 +493,12 @@ def repeat_interleave(input, repeats=None, dim=None, *, output_size=None):
     """
     x = need_tensor(input, "repeat_interleave")
     if repeats is None:
+        if x.ndim != 1:
+            raise ShapeError(
+                f"repeat_interleave: repeats must be 1-D, got shape {tuple(x.shape)}"
+            )
         counts = x.numpy_of()
-        x = BASE.wrap(np.arange(len(counts)))
+        x = BASE.wrap(np.arange(len(counts), dtype=counts.dtype))
     else:
         counts = repeats.numpy_of() if isinstance(repeats, Box) else repeats
     x = reshape(x, -1) if dim is None else x
@@ -1242,6 +1246,16 @@ def meshgrid(*tensors, indexing=None):
     return (out[1], out[0], *out[2:]) if swap else tuple(out)
 
 
+def mT(x):
+    """The last two dims swapped."""
+    if x.ndim < 2:
+        raise ShapeError(
+            "tensor.mT is only supported on matrices or batches of matrices. "
+            f"Got {x.ndim}-D tensor."
+        )
+    return transpose(x, -2, -1)
+
+
 def mH(x):
     """The last two dims swapped and conjugated."""
     if x.ndim < 2:
@@ -1251,6 +1265,19 @@ def mH(x):
         )
     y = transpose(x, -2, -1)
     return op.conj(y) if dtype_of(y).kind == "c" else y
+
+
+def H(x):
+    """A matrix transposed and conjugated; a number conjugated."""
+    if x.ndim == 0:
+        return op.conj(x) if dtype_of(x).kind == "c" else x
+    if x.ndim != 2:
+        raise ShapeError(
+            "tensor.H is only supported on matrices (2-D tensors). "
+            f"Got {x.ndim}-D tensor.",
+            hint="mH is for batches of matrices",
+        )
+    return mH(x)
 
 
 @method

@@ -81,7 +81,8 @@ _BLENDS = {
 def _at_ranks(x, q, interpolation, skip):
     """The quantiles of the rows: of shape (len(q), rows)."""
     n, last = x.shape[-1], x.ndim - 1
-    ranked = take_along(x, op.argsort(x, dim=last, descending=False), dim=last)
+    places = op.argsort(x, dim=last, descending=False, stable=False)
+    ranked = take_along(x, places, dim=last)
     good = op.logical_not(op.isnan(ranked))
     count = op.sum(op.cast(good, dtype=dtype_of(x)), dim=(last,), keepdim=True)
     top = op.where(count < 1, op.zeros_like(count), count - 1) if skip else n - 1

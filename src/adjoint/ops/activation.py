@@ -72,8 +72,10 @@ class Elu(Elementwise):
         return np.where(x > 0, s * x, a * np.expm1(r * np.minimum(x, 0)))
 
     def dx(t, x, alpha, scale, rate):
-        bent = (alpha * scale * rate) * op.exp(rate * op.minimum(x, op.zeros_like(x)))
-        return op.where(x > 0, t * scale, t * bent)
+        bent = (alpha * scale * rate) * op.exp(
+            rate * op.minimum(x, np.zeros((), dtype_of(x)))
+        )
+        return op.where(x <= 0, t * bent, t * scale)
 
 
 class Hardtanh(Elementwise):

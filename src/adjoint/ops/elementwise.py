@@ -149,16 +149,30 @@ class Pow(Elementwise):
     reference = np.float_power
 
     def eager(x1, x2):
+        if x2.dtype.kind == "i" and (x2 < 0).any():
+            return _int_power(x1, x2)
         return np.power(x1, x2)
 
     def dx1(t, x1, x2):
-        return t * x2 * op.pow(x1, op.where(x2 == 0, op.ones_like(x2), x2 - 1))
+        flat = op.logical_and(x2 == 0, op.logical_or(x1 == 0, op.isnan(x1)))
+        one = np.ones((), dtype_of(x2))
+        return t * op.where(
+            flat, _zero(x1), x2 * op.pow(x1, op.where(flat, one, x2 - 1))
+        )
 
-    def dx2(t, y, x1):
-        return t * op.where(x1 == 0, op.zeros_like(y), y * op.log(x1))
+    def dx2(t, y, x1, x2):
+        real = op.real(x2) if dtype_of(x2).kind == "c" else x2
+        flat = op.logical_and(x1 == 0, op.ge(real, _zero(real)))
+        return t * op.where(flat, _zero(y), y * op.log(x1))
 
     def lower(b, x1, x2):
         return b.pow(x1, x2)
+
+
+def _int_power(x1, x2):
+    """Integers to integer powers, negative ones rounded towards 0: ±1 stays, the rest is 0."""
+    y = np.power(x1, np.where(x2 < 0, x2 & 1, x2))  # ±1 need only the parity
+    return np.where((x2 >= 0) | (x1 == 1) | (x1 == -1), y, 0).astype(y.dtype)
 
 
 class PowScalar(Elementwise):
@@ -610,10 +624,17 @@ class Atan2(Elementwise):
     takes = "f"
 
     def dx1(t, x1, x2):
-        return t * x2 / (x1 * x1 + x2 * x2)
+        return t * _over_square(x2, x1, x2)
 
     def dx2(t, x1, x2):
-        return t * -x1 / (x1 * x1 + x2 * x2)
+        return t * _over_square(-x1, x1, x2)
+
+
+def _over_square(x, x1, x2):
+    """x/(x₁² + x₂²), 0 at the origin."""
+    square = x1 * x1 + x2 * x2
+    one = np.ones((), dtype_of(square))
+    return op.where(square == 0, _zero(x), x / op.where(square == 0, one, square))
 
 
 class Sinh(Elementwise):
@@ -780,8 +801,10 @@ class Sgn(Elementwise):
     def dx(t, y, x):
         if dtype_of(x).kind != "c":
             return op.zeros_like(t)
-        r = op.cast(op.abs(x), dtype=dtype_of(x))
-        return (t - y * op.cast(op.real(op.conj(y) * t), dtype=dtype_of(x))) / r
+        zero = op.eq(x, op.zeros_like(x))
+        r = op.where(zero, op.ones_like(x), op.cast(op.abs(x), dtype=dtype_of(x)))
+        dy = (t - y * op.cast(op.real(op.conj(y) * t), dtype=dtype_of(x))) / r
+        return op.where(zero, op.zeros_like(dy), dy)
 
     def pull(t, y, x):
         return Sgn.dx(t, y, x)

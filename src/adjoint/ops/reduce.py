@@ -123,29 +123,29 @@ class Prod(Reduction):
 def products_of_others(x, dim):
     """For each element the product of all others over `dim`, without dividing.
 
-    Prefix times suffix products along the reduced dims, laid out as one.
+    What comes before times what comes after, along the reduced dims laid out as one.
     """
-    rest = tuple(i for i in range(x.ndim) if i not in dim)
-    order = (*rest, *dim)
-    y = op.permute(x, dims=order)
-    lead = tuple(x.shape[i] for i in rest)
-    y = op.reshape(y, shape=(*lead, int(np.prod([x.shape[i] for i in dim]))))
-    out = _others(y)
-    out = op.reshape(out, shape=tuple(x.shape[i] for i in order))
-    return op.permute(out, dims=tuple(int(i) for i in np.argsort(order)))
+    order = (*(i for i in range(x.ndim) if i not in dim), *dim)
+    y, last = op.permute(x, dims=order), x.ndim - len(dim)
+    flat = op.reshape(y, shape=(*y.shape[:last], _count(x, dim)))
+    back = op.flip(flat, dims=(last,))
+    before, after = (
+        shifted(op.cumprod(z, dim=last), last, 1, op.ones_like) for z in (flat, back)
+    )
+    out = op.reshape(before * op.flip(after, dims=(last,)), shape=tuple(y.shape))
+    return op.permute(out, dims=tuple(sorted(range(x.ndim), key=order.__getitem__)))
 
 
-def _others(y):
-    """Products of all but one along the last dim, by halving."""
-    n = y.shape[-1]
-    if n <= 1:
-        return op.ones_like(y)
-    head = tuple((0, m, 1) for m in y.shape[:-1])
-    a = op.slice(y, key=(*head, (0, n // 2, 1)))
-    b = op.slice(y, key=(*head, (n // 2, n, 1)))
-    last = (y.ndim - 1,)
-    pa, pb = (op.prod(z, dim=last, keepdim=True) for z in (a, b))
-    return op.cat(_others(a) * pb, _others(b) * pa, dim=y.ndim - 1)
+def shifted(x, dim, by, fill):
+    """x one place later (`by` 1) or earlier (−1) along `dim`, with `fill` let in."""
+    n = x.shape[dim]
+    if n == 0:
+        return x
+    keep = (0, n - 1, 1) if by == 1 else (1, n, 1)
+    lead, rest = ([(0, n, 1) for n in s] for s in (x.shape[:dim], x.shape[dim + 1 :]))
+    kept = op.slice(x, key=(*lead, keep, *rest))
+    edge = fill(op.slice(x, key=(*lead, (0, 1, 1), *rest)))
+    return op.cat(*((edge, kept) if by == 1 else (kept, edge)), dim=dim)
 
 
 class Amax(Reduction):
@@ -445,7 +445,11 @@ def _variance(x, dim, keepdim, correction):
     wide = np.float32 if x.dtype.itemsize == 2 else x.dtype
     mean = np.add.reduce(x, axis=dim, keepdims=True, dtype=wide)
     c = x - mean / _count_array(x, dim, wide)
-    c = c.real**2 + c.imag**2 if c.dtype.kind == "c" else np.square(c)
+    c = (
+        c.real**2 + c.imag**2
+        if c.dtype.kind == "c"
+        else np.square(c, out=c if c.ndim else None)
+    )
     y = np.add.reduce(c, axis=dim, keepdims=keepdim)
     return y / np.array(_freedom(x, dim, correction), y.dtype)
 
@@ -527,8 +531,11 @@ class VectorNorm(_Weighted):
         ]
 
     def eager(x, *, dim, keepdim, p):
-        a = np.abs(x) if x.dtype.itemsize > 2 else np.abs(x).astype(np.float32)
-        y = _norm(a, dim, keepdim, p)
+        a = x if x.dtype.itemsize > 2 else x.astype(np.float32)
+        if p == 2 and a.dtype.kind != "c":
+            y = np.sqrt(_squares(a, dim, keepdim))
+        else:
+            y = _norm(np.abs(a), dim, keepdim, p)
         return y.astype(to_real(x.dtype), copy=False)
 
     def rule(y, x, dim, p):
@@ -548,6 +555,14 @@ class VectorNorm(_Weighted):
             a = op.pow_scalar(op.where(flat, op.ones_like(a), a / unit), exponent=p - 1)
             w = op.where(flat, op.zeros_like(a), a)
         return op.sgn(x) * as_kind(w, dtype_of(x))
+
+
+def _squares(a, dim, keepdim):
+    """Σ a²; over all elements without a temporary."""
+    if len(dim) < a.ndim:
+        return np.add.reduce(np.square(a), axis=dim, keepdims=keepdim)
+    a = a.ravel("K")
+    return a.dot(a).reshape((1,) * len(dim) if keepdim else ())
 
 
 def _norm(a, dim, keepdim, p):

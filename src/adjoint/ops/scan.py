@@ -9,7 +9,7 @@ import numpy as np
 from ..core.bind import bind, dtype_of
 from ..core.primitive import Linear, Primitive, batch_to_front, op, with_batch
 from ..core.shape import Spec
-from .reduce import accumulator, exp_below
+from .reduce import accumulator, exp_below, shifted
 
 
 def _rows(*shapes, low=-1.5, high=1.5, **params):
@@ -28,18 +28,6 @@ def _running(ufunc, x, dim):
     wide = accumulator(x.dtype)
     y = ufunc.accumulate(x, axis=dim, dtype=wide)
     return y if wide is None or wide.kind == "i" else y.astype(x.dtype)
-
-
-def shifted(x, dim, by, fill):
-    """x one place later (`by` 1) or earlier (−1) along `dim`, with `fill` let in."""
-    n = x.shape[dim]
-    if n == 0:
-        return x
-    keep = (0, n - 1, 1) if by == 1 else (1, n, 1)
-    lead, rest = ([(0, n, 1) for n in s] for s in (x.shape[:dim], x.shape[dim + 1 :]))
-    kept = op.slice(x, key=(*lead, keep, *rest))
-    edge = fill(op.slice(x, key=(*lead, (0, 1, 1), *rest)))
-    return op.cat(*((edge, kept) if by == 1 else (kept, edge)), dim=dim)
 
 
 class _Scan(Primitive, abstract=True):

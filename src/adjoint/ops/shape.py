@@ -6,8 +6,16 @@ import math
 
 import numpy as np
 
-from ..core.bind import bind
-from ..core.primitive import Linear, Primitive, batch_to_front, op, sum_to
+from ..core.bind import Box, Level, bind
+from ..core.primitive import (
+    Linear,
+    Primitive,
+    batch_to_front,
+    op,
+    spec_of,
+    sum_to,
+    with_batch,
+)
 from ..core.shape import Spec, broadcast
 from ..errors import ShapeError
 
@@ -327,7 +335,12 @@ class Overwrite(Linear):
 
     def eager(x1, x2, *, chain):
         out = x1.copy()
-        _replay(chain, out)[...] = x2
+        shown = _replay(chain, out)
+        if np.may_share_memory(shown, out):
+            shown[...] = x2
+        else:  # what was a view of x₁'s memory need not be one of its copy's
+            places = _replay(chain, np.arange(out.size).reshape(out.shape))
+            out.reshape(-1)[places] = x2
         return out
 
     def shape(x1, x2, *, chain):
@@ -336,6 +349,46 @@ class Overwrite(Linear):
     def transpose(g, x1, x2, *, chain):
         shown = _replay(chain, g)
         return op.overwrite(g, op.zeros_like(shown), chain=chain), shown
+
+    def batch(self, size, xs, dims, params):
+        chain = params["chain"]
+        if any(pick is not None or p.family != "linear" for p, _, pick in chain):
+            return Primitive.batch(self, size, xs, dims, params)
+        x1, x2 = (with_batch(x, d, size) for x, d in zip(xs, dims, strict=True))
+        return op.overwrite(x1, x2, chain=_of_batch(chain, spec_of(x1))), 0
+
+
+def _of_batch(chain, spec):
+    """The views that `chain` takes of each example, taken of the whole batch at once."""
+    walk = _Walk()
+    probe = walk.at(spec)
+    for prim, params, _ in chain:
+        probe = prim.batched(probe, **params)
+    return tuple(walk.steps)
+
+
+class _Walk(Level):
+    """Notes which views are taken, of which there are only shapes."""
+
+    depth = math.inf
+
+    def __init__(self):
+        self.steps = []
+
+    def at(self, spec):
+        probe = _Probe()
+        probe.level, probe.spec = self, spec
+        return probe
+
+    def process(self, prim, args, params):
+        self.steps.append((prim, params, None))
+        return self.at(prim.infer(args[0].spec, **params))
+
+
+class _Probe(Box):
+    shape = property(lambda self: self.spec.shape)
+    dtype = property(lambda self: self.spec.dtype)
+    ndim = property(lambda self: self.spec.ndim)
 
 
 def _replay(chain, x):
