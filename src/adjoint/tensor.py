@@ -13,7 +13,7 @@ from .autodiff.inplace import assign, updated
 from .autodiff.modes import inferring
 from .autodiff.tape import Handle, Leaf, refresh, versioned
 from .core import dtype as dt
-from .core.bind import Box, dtype_of
+from .core.bind import Box, dtype_of, floor
 from .core.dtype import DType
 from .core.primitive import op
 from .errors import ArgumentError, ArgumentTypeError, DtypeError, GradError, TraceError
@@ -385,11 +385,12 @@ class Tensor(Box):
     def grad(self, g):
         if g is not None:
             _check_grad(self, g)
+        floor.get().rebind(self)
         self._grad = g
 
     @grad.deleter
     def grad(self):
-        self._grad = None
+        self.grad = None
 
     def retain_grad(self) -> None:
         """Keep the gradient of this result in `.grad` too."""

@@ -240,6 +240,8 @@ def accumulate(tensor, g, create, alone):
         return
     value = g.value if isinstance(g, Box) and g.level is tensor.level else g
     value = _in_dtype_of(tensor, value)
+    if floor.get() is not NUMPY:
+        floor.get().rebind(tensor)
     if tensor._grad is None:
         if isinstance(value, np.ndarray) and not (alone and value.base is None):
             value = value.copy(order="K")
@@ -249,7 +251,7 @@ def accumulate(tensor, g, create, alone):
     if isinstance(before, np.ndarray) and isinstance(value, (np.ndarray, np.generic)):
         np.add(before, value, out=before, casting="unsafe")
     else:
-        tensor._grad.value = before + value
+        tensor._grad = tensor._grad + tensor.level.wrap(value)
     if tensor._grad.version is not None:
         tensor._grad.version.n += 1
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..core.bind import Box, bind, dtype_of
+from ..core.bind import NUMPY, Box, bind, dtype_of, floor
 from ..core.primitive import op
 from ..core.shape import broadcast
 from ..errors import DtypeError, GradError, ShapeError, user_site
@@ -63,12 +63,22 @@ def _replace(x, new):
     """No memory to write (a traced, batched or dual value): x becomes the new value."""
     if x.base is not None:
         base = x.base
-        adopt(base, bind(op.overwrite, alias(base, base.node), new, chain=x.chain))
+        _become(base, bind(op.overwrite, alias(base, base.node), new, chain=x.chain))
         base.writes += 1
         x.seen = base.writes
     else:
         x.writes += 1
-    adopt(x, new)
+    _become(x, new)
+
+
+def _become(x, new):
+    """x stands for `new`; what a captured program was given keeps its memory until it runs."""
+    below = floor.get()
+    if below is not NUMPY and below.holds(x):
+        below.write(x, new)
+        x.node = new.node
+    else:
+        adopt(x, new)
 
 
 def updated(x, f, name: str):

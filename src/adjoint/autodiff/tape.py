@@ -279,8 +279,12 @@ class BaseTape(Tape):
                 parents.append(node)
                 track = track or node is not None
             else:
+                floor.get().see(args)
                 return super().process(prim, args, params)
-        if prim.outputs != 1 or floor.get() is not NUMPY or prim.calls_back:
+        below = floor.get()
+        if prim.outputs != 1 or below is not NUMPY or prim.calls_back:
+            if below is not NUMPY:
+                below.see(args)
             return super().process(prim, args, params)
         try:
             y = quiet.run(prim.eager, *inner, **params)

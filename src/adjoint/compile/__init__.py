@@ -1,1 +1,5 @@
-"""The compiler: programs of the IR as native code through LLVM."""
+"""The compiler: a function of tensors captured whole and run as one program."""
+
+from .step import compile
+
+__all__ = ["compile"]

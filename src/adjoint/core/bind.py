@@ -39,6 +39,26 @@ class Level:
         """Carry out `prim` on `args`, of which at least one box is ours."""
         raise NotImplementedError
 
+    # What a floor that writes a program down is told of tensors from outside it.
+
+    def see(self, args) -> None:
+        """These are about to be read."""
+
+    def rebind(self, x) -> None:
+        """The gradient of `x` is about to be set."""
+
+    def take(self, generator, blocks: int):
+        """The state of a stream of random numbers, of which `blocks` blocks are used up."""
+        return generator.take(blocks)
+
+    def constant(self, value):
+        """A new array, as this floor's programs have it."""
+        return value
+
+    def holds(self, x) -> bool:
+        """Whether `x` is from outside, so that it must not change before the program runs."""
+        return False
+
 
 class Box:
     """A value with the level that looks after it; `value` is what lies one level below."""

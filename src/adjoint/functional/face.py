@@ -8,7 +8,7 @@ import numpy as np
 
 from ..autodiff.tape import BASE
 from ..core import dtype as dt
-from ..core.bind import Box, dtype_of
+from ..core.bind import Box, dtype_of, floor
 from ..core.primitive import op
 from ..errors import ArgumentTypeError, DtypeError
 
@@ -53,8 +53,8 @@ def need_tensor(x, name: str, position: str = "input"):
 
 
 def wrap(value):
-    """A base tensor around an array."""
-    return BASE.wrap(value)
+    """A base tensor around a new array."""
+    return BASE.wrap(floor.get().constant(value))
 
 
 def np_dtype(d) -> np.dtype | None:

@@ -12,7 +12,7 @@ from ..autodiff.batch import mapping
 from ..autodiff.inplace import assign
 from ..autodiff.tape import BASE
 from ..core import dtype as dt
-from ..core.bind import Box, dtype_of
+from ..core.bind import Box, dtype_of, floor
 from ..core.generator import Generator, default_generator
 from ..core.philox import blocks_for
 from ..core.primitive import op
@@ -116,7 +116,7 @@ def _take(generator, blocks):
         raise ArgumentTypeError(
             f"generator must be a Generator, got {type(g).__name__}"
         )
-    return g.take(blocks)
+    return floor.get().take(g, blocks)
 
 
 def _maps():

@@ -1,0 +1,39 @@
+import sys; sys.path.insert(0,'/work/env/compiler/src')
+import numpy as np, time
+import adjoint as ad
+from adjoint import nn, optim
+from adjoint.compile import compile
+def make():
+    rng=np.random.default_rng(0)
+    W1=nn.Parameter(ad.tensor(rng.normal(size=(64,128)).astype('f4')*.1)); b1=nn.Parameter(ad.zeros(128))
+    W2=nn.Parameter(ad.tensor(rng.normal(size=(128,10)).astype('f4')*.1)); b2=nn.Parameter(ad.zeros(10))
+    ps=[W1,b1,W2,b2]
+    opt=optim.Adam(ps,lr=1e-2)
+    def step(x,t):
+        opt.zero_grad()
+        h=(x@W1+b1).relu()
+        y=h@W2+b2
+        loss=nn.functional.cross_entropy(y,t)
+        loss.backward()
+        opt.step()
+        return loss
+    return step,ps
+rng=np.random.default_rng(1)
+xs=[ad.tensor(rng.normal(size=(64,64)).astype('f4')) for _ in range(20)]
+ts=[ad.tensor(rng.integers(0,10,64)) for _ in range(20)]
+s1,p1=make(); s2,p2=make(); c=compile(s2)
+for i,(x,t) in enumerate(zip(xs,ts)):
+    a=s1(x,t); b=c(x,t)
+    if i%5==0: print(a.item(),b.item())
+print(max(np.abs(u.detach().numpy()-v.detach().numpy()).max() for u,v in zip(p1,p2)))
+prog=list(c.programs.values())[0].captured
+print(len(prog.graph.operations), len(prog.held), len(prog.writes), len(prog.grads))
+from collections import Counter
+print(Counter(o.prim.name for o in prog.graph.operations))
+print(str(__import__('adjoint.ir.text',fromlist=['x']).pretty(prog.graph))[:6000])
+t=time.perf_counter()
+for _ in range(50): s1(xs[0],ts[0])
+t1=time.perf_counter()
+for _ in range(50): c(xs[0],ts[0])
+t2=time.perf_counter()
+print((t1-t)/50*1e6,(t2-t1)/50*1e6)
