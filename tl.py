@@ -1,3 +1,4 @@
+import sys; sys.path.insert(0,'/work/env/compiler/src')
 import sys,time,ctypes,numpy as np, mpmath as mp
 from llvmlite import ir
 from adjoint.compile.native.lanes import Lanes
@@ -13,8 +14,8 @@ def kernel(name,bits):
     e=f.append_basic_block("e"); l=f.append_basic_block("l"); d=f.append_basic_block("d")
     b=ir.IRBuilder(e); b.branch(l)
     b=ir.IRBuilder(l); i=b.phi(i64); i.add_incoming(i64(0),e)
-    L=Lanes(b,bits,w)
-    vp=L.float.as_pointer()
+    L=Lanes(b,w)
+    vp=L.vector(ft).as_pointer()
     v=b.load(b.bitcast(b.gep(x,[i]),vp),align=4)
     r=getattr(L,name)(v)
     b.store(r,b.bitcast(b.gep(y,[i]),vp),align=4)

@@ -26,34 +26,43 @@ class Format(NamedTuple):
 
 
 FORMATS = {
-    32: Format(ir.FloatType(), ir.IntType(32), 23, 127),
-    64: Format(ir.DoubleType(), ir.IntType(64), 52, 1023),
+    "float": Format(ir.FloatType(), ir.IntType(32), 23, 127),
+    "double": Format(ir.DoubleType(), ir.IntType(64), 52, 1023),
 }
+BIT = ir.IntType(1)
 
 
 class Lanes:
-    """The operations of one format and width at the builder's place."""
+    """Operations on vectors of `width` at the builder's place; the operands say of what."""
 
-    def __init__(self, builder: ir.IRBuilder, bits: int, width: int):
-        self.b, self.format, self.width = builder, FORMATS[bits], width
-        self.float = self._vector(self.format.type)
-        self.int = self._vector(self.format.int)
-        self.mask = self._vector(ir.IntType(1))
+    def __init__(self, builder: ir.IRBuilder, width: int):
+        self.b, self.width = builder, width
 
-    def _vector(self, scalar):
+    def vector(self, scalar):
+        """The vector type of this element type."""
         return ir.VectorType(scalar, self.width) if self.width > 1 else scalar
 
-    def number(self, x, kind=None):
-        """`x` as it is, or a vector of the Python number `x`."""
+    def format(self, x) -> Format:
+        """The floating format of x."""
+        return FORMATS[str(_element(x.type))]
+
+    def number(self, x, like):
+        """`x` as it is, or a vector of the Python number `x` in the type of `like`."""
         if not isinstance(x, (int, float)):
             return x
-        kind = kind or self.float
-        return ir.Constant(kind, [x] * self.width if self.width > 1 else x)
+        kind = like.type if isinstance(like, ir.Value) else like
+        value = float(x) if not isinstance(_element(kind), ir.IntType) else int(x)
+        return ir.Constant(kind, [value] * self.width if self.width > 1 else value)
 
-    def call(self, name: str, kind, *xs):
+    def _both(self, x, y):
+        like = x if isinstance(x, ir.Value) else y
+        return self.number(x, like), self.number(y, like)
+
+    def call(self, name: str, *xs):
         """An LLVM intrinsic on vectors of one kind."""
-        xs = [self.number(x, kind) for x in xs]
-        text = f"llvm.{name}.{_mangled(kind)}"
+        like = next(x for x in xs if isinstance(x, ir.Value))
+        xs = [self.number(x, like) for x in xs]
+        kind, text = like.type, f"llvm.{name}.{_mangled(like.type)}"
         f = self.b.module.globals.get(text)
         if f is None:
             f = ir.Function(
@@ -63,86 +72,114 @@ class Lanes:
 
     # ------------------------------------------------------------ arithmetic
 
-    def _two(self, emit, x, y):
-        return emit(self.number(x), self.number(y), flags=_CONTRACT)
+    def _two(self, name, x, y):
+        x, y = self._both(x, y)
+        if _is_int(x):
+            return getattr(self.b, name)(x, y)
+        return getattr(self.b, f"f{name}")(x, y, flags=_CONTRACT)
 
     def add(self, x, y):
         """x + y."""
-        return self._two(self.b.fadd, x, y)
+        return self._two("add", x, y)
 
     def sub(self, x, y):
         """x - y."""
-        return self._two(self.b.fsub, x, y)
+        return self._two("sub", x, y)
 
     def mul(self, x, y):
         """x y."""
-        return self._two(self.b.fmul, x, y)
+        return self._two("mul", x, y)
 
     def div(self, x, y):
         """x / y."""
-        return self._two(self.b.fdiv, x, y)
+        x, y = self._both(x, y)
+        return self.b.fdiv(x, y)
 
     def neg(self, x):
         """-x."""
-        return self.b.fneg(self.number(x))
+        return self.b.neg(x) if _is_int(x) else self.b.fneg(x)
 
     def fma(self, x, y, z):
         """x y + z, rounded once."""
-        return self.call("fma", self.float, x, y, z)
+        return self.call("fma", x, y, z)
 
     def sqrt(self, x):
         """Square root."""
-        return self.call("sqrt", self.float, x)
+        return self.call("sqrt", x)
 
     def abs(self, x):
         """Without its sign."""
-        return self.call("fabs", self.float, x)
+        return self.call("fabs", x)
 
     def copysign(self, x, y):
         """The size of x with the sign of y."""
-        return self.call("copysign", self.float, x, y)
+        return self.call("copysign", x, y)
 
     def round(self, x):
         """The nearest integer, halves to even."""
-        return self.call("roundeven", self.float, x)
+        return self.call("roundeven", x)
 
     def floor(self, x):
         """The next integer below."""
-        return self.call("floor", self.float, x)
+        return self.call("floor", x)
 
     def ceil(self, x):
         """The next integer above."""
-        return self.call("ceil", self.float, x)
+        return self.call("ceil", x)
 
     def trunc(self, x):
         """Without its fraction."""
-        return self.call("trunc", self.float, x)
+        return self.call("trunc", x)
 
     def maximum(self, x, y):
         """The larger; NaN if either is."""
-        return self.call("maximum", self.float, x, y)
+        return self.call("maximum", x, y)
 
     def minimum(self, x, y):
         """The smaller; NaN if either is."""
-        return self.call("minimum", self.float, x, y)
+        return self.call("minimum", x, y)
+
+    def pow(self, x, y):
+        """x to the power y, by the C library."""
+        return self.call("pow", x, y)
 
     def compare(self, sign: str, x, y):
         """A mask; false where an operand is NaN, except for `!=`."""
+        x, y = self._both(x, y)
+        if _is_int(x):
+            return self.b.icmp_signed(sign, x, y)
         emit = self.b.fcmp_unordered if sign == "!=" else self.b.fcmp_ordered
-        return emit(sign, self.number(x), self.number(y))
+        return emit(sign, x, y)
 
     def isnan(self, x):
         """A mask of what is not a number."""
         return self.b.fcmp_unordered("uno", x, x)
 
+    def isfinite(self, x):
+        """A mask of what is neither infinite nor NaN."""
+        return self.compare("<", self.abs(x), math.inf)
+
+    def logical_and(self, x, y):
+        """Both masks."""
+        return self.b.and_(x, y)
+
+    def logical_or(self, x, y):
+        """Either mask."""
+        return self.b.or_(x, y)
+
+    def logical_not(self, x):
+        """The other lanes."""
+        return self.b.not_(x)
+
     def select(self, mask, x, y):
         """x where the mask holds, else y."""
-        return self.b.select(mask, self.number(x), self.number(y))
+        x, y = self._both(x, y)
+        return self.b.select(mask, x, y)
 
     def horner(self, x, coefficients):
         """c0 + x (c1 + x (c2 + ...)), fused."""
         *rest, y = coefficients
-        y = self.number(y)
+        y = self.number(y, x)
         for c in reversed(rest):
             y = self.fma(y, x, c)
         return y
@@ -151,43 +188,52 @@ class Lanes:
 
     def as_int(self, x):
         """The bits of x."""
-        return self.b.bitcast(x, self.int)
-
-    def as_float(self, n):
-        """The number with these bits."""
-        return self.b.bitcast(n, self.float)
+        return self.b.bitcast(x, self.vector(self.format(x).int))
 
     def to_int(self, x):
-        """x, which is whole and small, as an integer."""
-        return self.b.fptosi(x, self.int)
+        """x, which is whole and small, as an integer of its size."""
+        return self.b.fptosi(x, self.vector(self.format(x).int))
 
-    def to_float(self, n):
-        """An integer as a number."""
-        return self.b.sitofp(n, self.float)
-
-    def whole(self, x: int):
-        """A vector of the integer `x`."""
-        return self.number(x, self.int)
-
-    def power_of_two(self, n):
+    def power_of_two(self, n, f):
         """2ⁿ for integers n whose result is a normal number."""
-        shifted = self.b.add(n, self.whole(self.format.bias))
-        return self.as_float(self.b.shl(shifted, self.whole(self.format.mantissa)))
+        shifted = self.b.add(n, self.number(f.bias, n))
+        bits = self.b.shl(shifted, self.number(f.mantissa, n))
+        return self.b.bitcast(bits, self.vector(f.type))
 
     def scaled(self, x, n):
         """x 2ⁿ, also where 2ⁿ alone would overflow or be denormal."""
-        half = self.b.ashr(n, self.whole(1))
-        x = self.mul(x, self.power_of_two(half))
-        return self.mul(x, self.power_of_two(self.b.sub(n, half)))
+        f = self.format(x)
+        half = self.b.ashr(n, self.number(1, n))
+        x = self.mul(x, self.power_of_two(half, f))
+        return self.mul(x, self.power_of_two(self.b.sub(n, half), f))
+
+    def cast(self, x, kind):
+        """x as another element type, as C converts."""
+        to, was = self.vector(kind), _element(x.type)
+        if was == kind:
+            return x
+        if was == BIT:
+            return self.b.zext(x, to) if _is_int_type(kind) else self.b.uitofp(x, to)
+        if kind == BIT:
+            return self.compare("!=", x, 0)
+        if _is_int_type(was) and _is_int_type(kind):
+            wider = kind.width > was.width
+            return self.b.sext(x, to) if wider else self.b.trunc(x, to)
+        if _is_int_type(was):
+            return self.b.sitofp(x, to)
+        if _is_int_type(kind):
+            return self.b.fptosi(x, to)
+        wider = kind == ir.DoubleType()
+        return self.b.fpext(x, to) if wider else self.b.fptrunc(x, to)
 
     # ------------------------------------------------------------ functions
 
     def exp(self, x):
         """eˣ = 2ⁿ eʳ with |r| ≤ ½ ln 2 and a polynomial for eʳ."""
-        f = self.format
+        f = self.format(x)
         low, high = _EXP_RANGE[f.bits]
-        bounded = self.call("minnum", self.float, x, high + 1)
-        bounded = self.call("maxnum", self.float, bounded, low - 1)
+        bounded = self.call("minnum", x, high + 1)
+        bounded = self.call("maxnum", bounded, low - 1)
         n = self.round(self.mul(bounded, 1 / math.log(2)))
         r = self.fma(n, -_LN2[f.bits][0], bounded)
         r = self.fma(n, -_LN2[f.bits][1], r)
@@ -198,10 +244,10 @@ class Lanes:
 
     def expm1(self, x):
         """eˣ - 1, exact near 0: 2ⁿ (eʳ - 1) + (2ⁿ - 1)."""
-        f = self.format
+        f = self.format(x)
         low, high = _EXP_RANGE[f.bits]
-        bounded = self.call("minnum", self.float, x, high + 1)
-        bounded = self.call("maxnum", self.float, bounded, -float(f.mantissa))
+        bounded = self.call("minnum", x, high + 1)
+        bounded = self.call("maxnum", bounded, -float(f.mantissa))
         n = self.round(self.mul(bounded, 1 / math.log(2)))
         r = self.fma(n, -_LN2[f.bits][0], bounded)
         r = self.fma(n, -_LN2[f.bits][1], r)
@@ -209,9 +255,10 @@ class Lanes:
         # At the top 2ⁿ alone would overflow: half of it twice.
         k = self.to_int(n)
         big = self.compare(">", n, f.bias - 1.0)
-        k = self.b.select(big, self.b.sub(k, self.whole(1)), k)
-        scale = self.power_of_two(k)
-        y = self.fma(m, scale, self.sub(scale, self.select(big, 0.5, 1.0)))
+        k = self.b.select(big, self.b.sub(k, self.number(1, k)), k)
+        scale = self.power_of_two(k, f)
+        one = self.b.select(big, self.number(0.5, x), self.number(1.0, x))
+        y = self.fma(m, scale, self.sub(scale, one))
         y = self.select(big, self.add(y, y), y)
         y = self.select(self.compare("==", n, 0.0), m, y)
         y = self.select(self.compare("==", x, 0.0), x, y)
@@ -220,19 +267,23 @@ class Lanes:
 
     def _mantissa(self, x):
         """(m, n) with x = m 2ⁿ and √½ ≤ m < √2, for positive x, denormal ones too."""
-        f = self.format
+        f = self.format(x)
         tiny = self.compare("<", x, math.ldexp(1.0, 1 - f.bias))
         x = self.select(tiny, self.mul(x, math.ldexp(1.0, f.mantissa + 1)), x)
         bits = self.as_int(x)
-        start = self.whole(_SQRT_HALF[f.bits])
-        k = self.b.ashr(self.b.sub(bits, start), self.whole(f.mantissa))
-        m = self.as_float(self.b.sub(bits, self.b.shl(k, self.whole(f.mantissa))))
-        n = self.to_float(k)
-        return m, self.sub(n, self.select(tiny, f.mantissa + 1.0, 0.0))
+        start = self.number(_SQRT_HALF[f.bits], bits)
+        k = self.b.ashr(self.b.sub(bits, start), self.number(f.mantissa, bits))
+        m = self.b.sub(bits, self.b.shl(k, self.number(f.mantissa, k)))
+        m = self.b.bitcast(m, x.type)
+        n = self.b.sitofp(k, x.type)
+        lifted = self.b.select(
+            tiny, self.number(f.mantissa + 1.0, x), self.number(0.0, x)
+        )
+        return m, self.sub(n, lifted)
 
     def log(self, x):
         """ln x = n ln 2 + 2 artanh s, s = (m - 1)/(m + 1), odd in s."""
-        f = self.format
+        f = self.format(x)
         m, n = self._mantissa(x)
         return self._log_ends(x, self._log_of(self.sub(m, 1.0), n, f))
 
@@ -254,7 +305,7 @@ class Lanes:
 
     def log1p(self, x):
         """ln(1 + x), exact near 0: the rounding of 1 + x is put back."""
-        f = self.format
+        f = self.format(x)
         u = self.add(x, 1.0)
         m, n = self._mantissa(u)
         # 1 + x = u + lost; ln(u + lost) = ln u + lost/u.
@@ -267,13 +318,13 @@ class Lanes:
         lost = self.div(lost, u)
         y = self.add(self._log_of(self.sub(m, 1.0), n, f), lost)
         near = self.compare("<", self.abs(x), 0.25)
-        exact = self._log_of(x, self.number(0.0), f)
+        exact = self._log_of(x, self.number(0.0, x), f)
         y = self._log_ends(u, self.select(near, exact, y))
         return self.select(self.compare("==", x, 0.0), x, y)
 
     def tanh(self, x):
         """Odd polynomial near 0, else 1 - 2/(e^2|x| + 1)."""
-        f = self.format
+        f = self.format(x)
         a = self.abs(x)
         z = self.mul(a, a)
         near = self.fma(self.mul(a, z), self.horner(z, _TANH[f.bits]), a)
@@ -288,6 +339,18 @@ class Lanes:
         e = self.exp(self.neg(self.abs(x)))
         d = self.add(e, 1.0)
         return self.div(self.select(self.compare("<", x, 0.0), e, 1.0), d)
+
+
+def _element(kind):
+    return kind.element if isinstance(kind, ir.VectorType) else kind
+
+
+def _is_int_type(kind) -> bool:
+    return isinstance(_element(kind), ir.IntType)
+
+
+def _is_int(x) -> bool:
+    return _is_int_type(x.type)
 
 
 def _mangled(kind) -> str:
