@@ -12,6 +12,7 @@ from ..autodiff.tape import BASE, versioned
 from ..core import tree
 from ..core.bind import NUMPY, Box, floor
 from .capture import Captured, capture
+from .native.program import Native
 
 
 def compile(func: Callable | None = None, *, backend: str = "native"):
@@ -63,7 +64,10 @@ class Step:
 
     def __init__(self, captured: Captured, backend: str):
         self.captured = captured
-        self.run = interpreted(captured.graph)
+        if backend == "native":
+            self.run = Native(captured.graph)
+        else:
+            self.run = interpreted(captured.graph)
 
     def fits(self) -> bool:
         """Whether the state is still what was captured."""

@@ -210,7 +210,7 @@ class PowScalar(Elementwise):
         return out if smooth else guarded(t, out)
 
     def lower(b, x, exponent):
-        return b.pow(x, exponent)
+        return b.mul(x, x) if exponent == 2 else x if exponent == 1 else b.pow(x, float(exponent))
 
 
 class Remainder(Elementwise):
@@ -319,6 +319,9 @@ class Expm1(Elementwise):
     def dx(t, y):
         return t * (y + 1)
 
+    def lower(b, x):
+        return b.expm1(x)
+
 
 class Log(Elementwise):
     """Natural logarithm, y = ln x.
@@ -381,6 +384,9 @@ class Log1p(Elementwise):
 
     def dx(t, x):
         return t / (x + 1)
+
+    def lower(b, x):
+        return b.log1p(x)
 
 
 class Sqrt(Elementwise):
@@ -452,7 +458,7 @@ class Sigmoid(Elementwise):
         return t * (y * (1 - y))
 
     def lower(b, x):
-        return b.div(1.0, b.add(1.0, b.exp(b.neg(x))))
+        return b.sigmoid(x)
 
 
 class LogSigmoid(Elementwise):
@@ -771,6 +777,9 @@ class Abs(Elementwise):
         s = op.sgn(x)
         return op.cast(t, dtype=dtype_of(s)) * s if dtype_of(s).kind == "c" else t * s
 
+    def lower(b, x):
+        return b.abs(x)
+
 
 class Sign(Elementwise):
     """−1, 0 or 1 by the sign.
@@ -928,6 +937,9 @@ class Relu(Elementwise):
     def dx(t, y):
         return op.where(y > 0, t, _zero(t))
 
+    def lower(b, x):
+        return b.select(b.compare('<=', x, 0), 0, x)
+
 
 class Where(Elementwise):
     """x₂ where x₁ holds, x₃ elsewhere; a zero cotangent stays zero on the side not taken.
@@ -990,6 +1002,9 @@ class Guard(Elementwise):
     def dx2(t, x1):
         return op.guard(x1, t)
 
+    def lower(b, x1, x2):
+        return b.select(b.logical_and(b.compare('==', x1, 0), b.logical_not(b.isfinite(x2))), 0, x2)
+
 
 # ---------------------------------------------------------------- complex
 
@@ -1029,6 +1044,9 @@ class Eq(_Comparison):
     symbol = "{} == {}"
     samples = any2
 
+    def lower(b, x1, x2):
+        return b.compare('==', x1, x2)
+
 
 class Ne(_Comparison):
     """x₁ ≠ x₂.
@@ -1040,6 +1058,9 @@ class Ne(_Comparison):
     eager = np.not_equal
     symbol = "{} != {}"
     samples = any2
+
+    def lower(b, x1, x2):
+        return b.compare('!=', x1, x2)
 
 
 class Lt(_Comparison):
@@ -1053,6 +1074,9 @@ class Lt(_Comparison):
     symbol = "{} < {}"
     samples = any2
 
+    def lower(b, x1, x2):
+        return b.compare('<', x1, x2)
+
 
 class Le(_Comparison):
     """x₁ ≤ x₂.
@@ -1064,6 +1088,9 @@ class Le(_Comparison):
     eager = np.less_equal
     symbol = "{} <= {}"
     samples = any2
+
+    def lower(b, x1, x2):
+        return b.compare('<=', x1, x2)
 
 
 class Gt(_Comparison):
@@ -1077,6 +1104,9 @@ class Gt(_Comparison):
     symbol = "{} > {}"
     samples = any2
 
+    def lower(b, x1, x2):
+        return b.compare('>', x1, x2)
+
 
 class Ge(_Comparison):
     """x₁ ≥ x₂.
@@ -1088,6 +1118,9 @@ class Ge(_Comparison):
     eager = np.greater_equal
     symbol = "{} >= {}"
     samples = any2
+
+    def lower(b, x1, x2):
+        return b.compare('>=', x1, x2)
 
 
 class LogicalAnd(_Comparison):

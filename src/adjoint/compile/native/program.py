@@ -1,0 +1,232 @@
+"""A program as one native function over a table of pointers."""
+
+from __future__ import annotations
+
+import ctypes
+import itertools
+import math
+
+import numpy as np
+from llvmlite import ir
+
+from ...ops.contract import _letters as letters_of
+from ..schedule import Schedule
+from .emit import I64, Emitter, element, stored_element
+from .machine import Library
+from .matmul import Product, panel_bytes
+
+_ALIGN = 64
+_names = itertools.count()
+
+
+class Native:
+    """run(inputs) -> outputs, as arrays; `inputs` in the order of the graph's."""
+
+    def __init__(self, graph, in_place=None):
+        self.graph, self.schedule = graph, Schedule(graph)
+        self.slots: dict = {}  # stored value -> number of its pointer
+        self.callbacks: list = []
+        self._plan(in_place or {})
+        self.library = Library(self._module())
+        kind = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
+        self.function = kind(self.library.address("run"))
+        self.table = (ctypes.c_void_p * len(self.slots))()
+        self.arena = np.zeros(self.arena_size + _ALIGN, np.uint8)
+        base = self.arena.ctypes.data
+        self.base = base + -base % _ALIGN
+        for v, offset in self.offsets.items():
+            self.table[self.slots[v]] = self.base + offset
+        self.consts = [np.ascontiguousarray(c.value) for c in self.const_slots]
+        for c, array in zip(self.const_slots, self.consts, strict=True):
+            self.table[self.slots[c]] = array.ctypes.data
+        self.table[self.slots["panel"]] = self.base + self.panel_offset
+
+    # ------------------------------------------------------------ memory
+
+    def _plan(self, in_place):
+        """Where each stored value lies: given, in an output, in another's place, or here."""
+        s, g = self.schedule, self.graph
+        self.const_slots = [c for c in g.consts if c in s.stored]
+        made = [v for k in s.kernels for o in k.roots for v in o.outputs]
+        last: dict = {}
+        for i, k in enumerate(s.kernels):
+            for v in k.reads:
+                last[v] = i
+            for o in k.roots:
+                for v in o.outputs:
+                    last.setdefault(v, i)
+        outs = {s.root(v) for v in g.outputs}
+        for v in (*g.inputs, *self.const_slots):
+            self.slots[v] = len(self.slots)
+        for v in made:
+            self.slots.setdefault(v, len(self.slots))
+        self.slots["panel"] = len(self.slots)
+        self.offsets, free, top = {}, [], 0
+        ends: dict = {}
+        for i, k in enumerate(s.kernels):
+            for size, offset in ends.pop(i, []):
+                free.append((size, offset))
+            for o in k.roots:
+                for v in o.outputs:
+                    if v in outs:
+                        continue
+                    n = math.prod(v.spec.shape) * v.spec.dtype.itemsize
+                    n = max(_ALIGN, -(-n // _ALIGN) * _ALIGN)
+                    fit = min((f for f in free if f[0] >= n), default=None)
+                    if fit:
+                        free.remove(fit)
+                        size, offset = fit
+                    else:
+                        size, offset, top = n, top, top + n
+                    self.offsets[v] = offset
+                    ends.setdefault(last[v] + 1, []).append((size, offset))
+        self.panel_offset = top
+        self.arena_size = top + panel_bytes()
+
+    # ------------------------------------------------------------ code
+
+    def _module(self):
+        m = ir.Module(f"adjoint{next(_names)}")
+        table = ir.IntType(8).as_pointer().as_pointer()
+        f = ir.Function(m, ir.FunctionType(ir.VoidType(), [table]), "run")
+        f.attributes.add("nounwind")
+        b = ir.IRBuilder(f.append_basic_block())
+        pointers = {}
+        for v, i in self.slots.items():
+            p = b.load(b.gep(f.args[0], [I64(i)]))
+            kind = ir.FloatType() if v == "panel" else stored_element(v.spec.dtype)
+            pointers[v] = b.bitcast(p, kind.as_pointer())
+        e = Emitter(b, self.schedule, pointers)
+        for k in self.schedule.kernels:
+            if k.kind == "contract":
+                self._contract(m, e, k)
+            elif k.kind == "call":
+                self._call(m, e, k)
+            else:
+                e.kernel(k)
+        b.ret_void()
+        return m
+
+    def _contract(self, m, e, k):
+        (o,) = k.roots
+        left, right, out = letters_of(o.params["spec"])
+        x, y = (self.schedule.root(v) for v in o.inputs)
+        shapes = [v.spec.shape for v in o.inputs]
+        size = dict(zip(left + right, shapes[0] + shapes[1], strict=True))
+        if out and out[-1] not in right:
+            left, right, x, y = right, left, y, x
+        steps = [_steps(s, size) for s in (left, right, out)]
+        batch = [c for c in out if c in left and c in right]
+        rows = [c for c in out if c in left and c not in right]
+        columns = [c for c in out if c in right and c not in left]
+        inner = [c for c in left if c not in out]
+        plan = _joined(rows, steps[0], steps[2], size), _joined(columns, steps[1], steps[2], size), _joined(inner, steps[0], steps[1], size)
+        if None in plan or o.inputs[0].spec.dtype.kind != "f" or any(c not in left for c in right if c not in out) or any(c not in right for c in inner):
+            self._call(m, e, k)
+            return
+        (nm, am, cm), (nn, bn, cn), (nk, ak, bk) = plan
+        if cn != 1 and nn != 1:
+            self._call(m, e, k)
+            return
+        scalar = element(o.outputs[0].spec.dtype)
+        name = f"product{next(_names)}"
+        product = Product(m, name, scalar, (nm, nn, nk), (am, ak), (bk, bn), cm)
+        panel = e.b.bitcast(e.pointers["panel"], scalar.as_pointer())
+
+        def go(index):
+            places = [e.pointers[x], e.pointers[y], e.pointers[o.outputs[0]]]
+            for j, p in enumerate(places):
+                for c, i in zip(batch, index, strict=True):
+                    p = e.b.gep(p, [e.b.mul(e.number(i), I64(steps[j][c]))])
+                places[j] = p
+            e.b.call(product.function, [*places, panel])
+
+        e._nest([size[c] for c in batch], (), go)
+
+    def _call(self, m, e, k):
+        """An operation without loops of its own: NumPy does it."""
+        (o,) = k.roots
+        views = [_view(v) for v in (*o.inputs, *o.outputs)]
+        count = len(o.inputs)
+        consts = {i: v.value for i, v in enumerate(o.inputs) if hasattr(v, "value")}
+
+        def run(table):
+            arrays = [
+                consts[i] if i in consts else view(table[i]) for i, view in enumerate(views)
+            ]
+            ys = o.prim.eager(*arrays[:count], **o.params)
+            for y, out in zip(ys if o.prim.outputs != 1 else (ys,), arrays[count:], strict=True):
+                np.copyto(out, y)
+
+        kind = ctypes.CFUNCTYPE(None, ctypes.POINTER(ctypes.c_void_p))
+        callback = kind(run)
+        self.callbacks.append(callback)
+        address = ctypes.cast(callback, ctypes.c_void_p).value
+        b, pointer = e.b, ir.IntType(8).as_pointer()
+        n = len(views)
+        with b.goto_entry_block():
+            table = b.alloca(pointer, n)
+        for i, v in enumerate((*o.inputs, *o.outputs)):
+            if i in consts:
+                p = ir.Constant(pointer, None)
+            else:
+                p = b.bitcast(e.pointers[self.schedule.root(v)], pointer)
+            b.store(p, b.gep(table, [I64(i)]))
+        signature = ir.FunctionType(ir.VoidType(), [pointer.as_pointer()]).as_pointer()
+        b.call(b.inttoptr(I64(address), signature), [table])
+
+    # ------------------------------------------------------------ running
+
+    def __call__(self, inputs):
+        table, slots, root = self.table, self.slots, self.schedule.root
+        keep = []
+        for v, x in zip(self.graph.inputs, inputs, strict=True):
+            if not x.flags.c_contiguous:
+                x = np.ascontiguousarray(x)
+                keep.append(x)
+            table[slots[v]] = x.ctypes.data
+        made: dict = {}
+        outs = []
+        for v in self.graph.outputs:
+            r = root(v)
+            if r not in made and r not in self.graph.inputs:
+                made[r] = np.empty(r.spec.shape, r.spec.dtype)
+                table[slots[r]] = made[r].ctypes.data
+            outs.append((v, r))
+        self.function(table)
+        given = dict(zip(self.graph.inputs, inputs, strict=True))
+        return [
+            (made[r] if r in made else np.array(given[r])).reshape(v.spec.shape)
+            for v, r in outs
+        ]
+
+
+def _steps(letters, size) -> dict:
+    out, step = {}, 1
+    for c in reversed(letters):
+        out[c] = step
+        step *= size[c]
+    return out
+
+
+def _joined(letters, first, second, size):
+    """Several letters as one dim: (size, step in the first, step in the second), or None."""
+    if not letters:
+        return 1, 0, 0
+    n, *steps = size[letters[-1]], first[letters[-1]], second[letters[-1]]
+    for c in reversed(letters[:-1]):
+        if first[c] != steps[0] * n or second[c] != steps[1] * n:
+            return None
+        n *= size[c]
+    return n, *steps
+
+
+def _view(v):
+    shape, dtype = v.spec.shape, v.spec.dtype
+    size = math.prod(shape) * dtype.itemsize
+
+    def view(address):
+        raw = (ctypes.c_char * size).from_address(address)
+        return np.frombuffer(raw, dtype).reshape(shape)
+
+    return view
