@@ -37,3 +37,10 @@ t1=time.perf_counter()
 for _ in range(50): c(xs[0],ts[0])
 t2=time.perf_counter()
 print((t1-t)/50*1e6,(t2-t1)/50*1e6)
+n=list(c.programs.values())[0].run
+x=xs[0];t_=ts[0]
+import timeit
+print("call",min(timeit.repeat(lambda:c(x,t_),number=50,repeat=9))/50*1e6)
+print("native alone",min(timeit.repeat(lambda:n.function(n.table),number=50,repeat=9))/50*1e6)
+print([ (k.kind,len(k.roots),k.space,[o.prim.name for o in k.roots][:9]) for k in n.schedule.kernels])
+t=time.perf_counter(); type(n)(prog.graph); print("build ms",(time.perf_counter()-t)*1e3)

@@ -16,7 +16,7 @@ from ..ir.graph import Const, Graph, Operation, Var
 
 INDEXED = frozenset(
     "expand permute slice select flip cast contiguous stop_gradient ones_like "
-    "zeros_like put reshape real".split()
+    "zeros_like put pick reshape real".split()
 )
 REDUCTIONS = frozenset({"sum", "mean", "amax", "amin"})
 
@@ -61,7 +61,9 @@ class Schedule:
             elif outputs.intersection(o.outputs) or self._shared(o):
                 self.stored.update(o.outputs)
         for o in reversed(self.graph.operations):
-            if o.prim.name == "reshape" and not _only_ones(o):
+            if o.prim.name == "pick" or (
+                o.prim.name == "reshape" and not _only_ones(o)
+            ):
                 self.store(o.inputs[0])
 
     def store(self, v):
@@ -75,10 +77,14 @@ class Schedule:
                 self.store(v)
 
     def _shared(self, o) -> bool:
-        """Read in more than one place, and not as cheap as reading memory."""
-        if o.prim.name in INDEXED or math.prod(o.outputs[0].spec.shape) <= 1:
+        """Read in more than one place, or more often than it has elements."""
+        if o.prim.name in INDEXED and o.prim.name != "cast":
             return False
-        return len(self.readers[o.outputs[0]]) > 1
+        (v,) = o.outputs
+        size, readers = math.prod(v.spec.shape), self.readers[v]
+        if any(math.prod(r.outputs[0].spec.shape) > size for r in readers):
+            return True
+        return len(readers) > 1 and size > 1 and o.prim.name != "cast"
 
     def _aliased(self, o) -> bool:
         """A reshape of memory is that memory."""
@@ -150,6 +156,8 @@ class Schedule:
 def inline(o: Operation) -> bool:
     """Whether an operation can be computed where it is read."""
     p = o.prim
+    if p.name == "put" and o.inputs[0].spec.shape[-1] != 1:
+        return False
     if p.name in INDEXED:
         return True
     return isinstance(p, Elementwise) and p.lower is not None

@@ -55,6 +55,7 @@ class Primitive:
     reference: ClassVar[Callable | None] = None  # an independent computation of eager
     errors: ClassVar[Callable | None] = None  # -> [(args, params, error, text), ...]
     lower: ClassVar[Callable | None] = None  # (builder, *xs, **params): native code
+    expand: ClassVar[Callable | None] = None  # (*xs, **params): in simpler operations
 
     def __init_subclass__(cls, abstract: bool = False, **kwargs):
         super().__init_subclass__(**kwargs)
@@ -69,7 +70,7 @@ class Primitive:
         instance.prepare()
         setattr(op, cls.name, instance)
 
-    _static = frozenset({"eager", "samples", "reference", "errors", "lower"})
+    _static = frozenset({"eager", "samples", "reference", "errors", "lower", "expand"})
 
     def prepare(self) -> None:
         """Compile what the record wrote into what the interpreters call; once, at import."""

@@ -261,6 +261,10 @@ class Softmax(_Along):
         lambda x, dim: np.exp(x) / np.exp(x).sum(dim, keepdims=True)
     )
 
+    def expand(x, *, dim):
+        y = op.exp(x - op.amax(x, dim=(dim,), keepdim=True))
+        return y / op.sum(y, dim=(dim,), keepdim=True)
+
     def eager(x, *, dim):
         w = wide(x)
         y = w - _top(w, dim)
@@ -291,6 +295,10 @@ class LogSoftmax(_Along):
     reference = staticmethod(
         lambda x, dim: x - np.log(np.exp(x).sum(dim, keepdims=True))
     )
+
+    def expand(x, *, dim):
+        y = x - op.amax(x, dim=(dim,), keepdim=True)
+        return y - op.log(op.sum(op.exp(y), dim=(dim,), keepdim=True))
 
     def eager(x, *, dim):
         w = wide(x)

@@ -260,6 +260,21 @@ class Emitter:
         here = self.lanes.compare("==", self.lane_numbers(index[-1]), k)
         return self.lanes.select(here, x, 0)
 
+    def _pick(self, o, index):
+        x, places = o.inputs
+        n, c, m = index
+        at = self.value(places, _broadcast(places, index))
+        w = self.lanes.width
+        p, step = self.address(x, (n, c, ZERO))
+        if w == 1:
+            return self.b.load(self.b.gep(p, [at]))
+        out = ir.Constant(ir.VectorType(element(x.spec.dtype), w), ir.Undefined)
+        for k in range(w):
+            place = self.b.extract_element(at, ir.IntType(32)(k))
+            one = self.b.load(self.b.gep(p, [self.b.add(place, I64(k * step))]))
+            out = self.b.insert_element(out, one, ir.IntType(32)(k))
+        return out
+
     # ------------------------------------------------------------ kernels
 
     def kernel(self, k):

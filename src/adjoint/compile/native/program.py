@@ -10,6 +10,7 @@ import numpy as np
 from llvmlite import ir
 
 from ...ops.contract import _letters as letters_of
+from ...ir.rewrite import expanded
 from ..schedule import Schedule
 from .emit import I64, Emitter, element, stored_element
 from .machine import Library
@@ -23,7 +24,8 @@ class Native:
     """run(inputs) -> outputs, as arrays; `inputs` in the order of the graph's."""
 
     def __init__(self, graph, in_place=None):
-        self.graph, self.schedule = graph, Schedule(graph)
+        self.graph = graph = expanded(graph)
+        self.schedule = Schedule(graph)
         self.slots: dict = {}  # stored value -> number of its pointer
         self.callbacks: list = []
         self._plan(in_place or {})
@@ -194,6 +196,7 @@ class Native:
                 table[slots[r]] = made[r].ctypes.data
             outs.append((v, r))
         self.function(table)
+        self._made = made  # timing the function alone needs the memory
         given = dict(zip(self.graph.inputs, inputs, strict=True))
         return [
             (made[r] if r in made else np.array(given[r])).reshape(v.spec.shape)

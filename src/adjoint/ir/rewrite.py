@@ -1,0 +1,40 @@
+"""Rewrite: a program interpreted into another one, operation by operation."""
+
+from __future__ import annotations
+
+from .graph import Const, Graph
+from .tracer import TraceLevel, Tracer
+
+
+class Rewriter(TraceLevel):
+    """Writes a new program while an old one is read; sites are those of the old."""
+
+    site = None
+
+    def process(self, prim, args, params):
+        inputs = [self.var(x) for x in args]
+        outputs = self.graph.add(prim, inputs, params, self.site)
+        boxes = tuple(Tracer(self, v) for v in outputs)
+        return boxes if prim.outputs != 1 else boxes[0]
+
+
+def expanded(graph: Graph) -> Graph:
+    """The program with composite operations written in simpler ones."""
+    level = Rewriter(graph.name)
+    env: dict = {}
+    for v in graph.inputs:
+        env[v] = Tracer(level, level.graph.add_input(v.name, v.spec))
+    for c in graph.consts:
+        env[c] = Tracer(level, level.graph.const(c.value))
+    for o in graph.operations:
+        level.site = o.site
+        xs = [env[v] for v in o.inputs]
+        write = o.prim.expand or o.prim
+        ys = write(*xs, **o.params)
+        for v, y in zip(o.outputs, ys if o.prim.outputs != 1 else (ys,), strict=True):
+            env[v] = y
+    level.graph.outputs = [env[v].var for v in graph.outputs]
+    return level.graph.without_dead()
+
+
+__all__ = ["Const", "expanded"]
