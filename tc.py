@@ -43,4 +43,4 @@ import timeit
 print("call",min(timeit.repeat(lambda:c(x,t_),number=50,repeat=9))/50*1e6)
 print("native alone",min(timeit.repeat(lambda:n.function(n.table),number=50,repeat=9))/50*1e6)
 print([ (k.kind,len(k.roots),k.space,[o.prim.name for o in k.roots][:9]) for k in n.schedule.kernels])
-t=time.perf_counter(); type(n)(prog.graph); print("build ms",(time.perf_counter()-t)*1e3)
+t=time.perf_counter(); type(n)(prog); print("build ms",(time.perf_counter()-t)*1e3)

@@ -64,37 +64,44 @@ class Step:
 
     def __init__(self, captured: Captured, backend: str):
         self.captured = captured
-        if backend == "native":
-            self.run = Native(captured.graph)
-        else:
-            self.run = interpreted(captured.graph)
+        self.run = (Native if backend == "native" else Interpreted)(captured)
+        placed = [x for x, i in captured.grads if i is not None]
+        self.placed, self.cleared = placed, [x for x, i in captured.grads if i is None]
+        self.versions = [versioned(h.tensor) for h, _ in captured.writes]
 
     def fits(self) -> bool:
         """Whether the state is still what was captured."""
-        return all(h.tensor.value is h.array for h in self.captured.held)
+        for tensor, array in self.captured.held:
+            if tensor.value is not array:
+                return False
+        return True
 
     def __call__(self, arrays):
         c = self.captured
-        state = [h.array for h in c.held]
-        draws = [g.take(blocks) for g, _, blocks in c.draws]
-        inputs = [*arrays, *state, *draws]
-        outputs = self.run(inputs)
-        for held, i in c.writes:
-            np.copyto(held.array, outputs[i])
-            versioned(held.tensor).n += 1
-        for x, i in c.grads:
-            x._grad = None if i is None else BASE.wrap(outputs[i])
-        count = len(outputs) - len(c.writes) - sum(i is not None for _, i in c.grads)
-        results = [BASE.wrap(y) for y in outputs[:count]]
-        return tree.unflatten(c.results, results)
+        outputs = self.run(arrays, [g.take(blocks) for g, _, blocks in c.draws])
+        for version in self.versions:
+            version.n += 1
+        count = len(outputs) - len(self.placed)
+        for x, g in zip(self.placed, outputs[count:], strict=True):
+            x._grad = BASE.wrap(g)
+        for x in self.cleared:
+            x._grad = None
+        return tree.unflatten(c.results, [BASE.wrap(y) for y in outputs[:count]])
 
 
-def interpreted(graph):
-    """The program run by NumPy, operation by operation."""
+class Interpreted:
+    """The program run by NumPy, operation by operation: the oracle, and the way without LLVM."""
 
-    def run(inputs):
+    def __init__(self, captured):
+        self.captured = captured
+
+    def __call__(self, arrays, draws):
+        c = self.captured
         with no_grad():
-            ys = graph.run(inputs)
-        return [np.array(y) for y in ys]
-
-    return run
+            ys = c.graph.run([*arrays, *(h.array for h in c.held), *draws])
+        ys = [np.array(y) for y in ys]
+        written = {}
+        for held, i in c.writes:
+            np.copyto(held.array, ys[i])
+            written[i] = True
+        return [y for i, y in enumerate(ys) if i not in written]

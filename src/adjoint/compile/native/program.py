@@ -21,31 +21,88 @@ _names = itertools.count()
 
 
 class Native:
-    """run(inputs) -> outputs, as arrays; `inputs` in the order of the graph's."""
+    """A program bound to the memory of its state; call(arguments) -> new outputs, as arrays.
 
-    def __init__(self, graph, in_place=None):
-        self.graph = graph = expanded(graph)
-        self.schedule = Schedule(graph)
+    `held` are the arrays of the inputs after the arguments; `writes` pairs such an input with
+    the output that is its new value, which is computed in its memory where that is safe.
+    """
+
+    def __init__(self, captured):
+        self.graph = g = expanded(captured.graph)
+        self.schedule = Schedule(g)
+        n = captured.arguments
+        self.arguments = g.inputs[:n]
+        held = [h.array for h in captured.held]
+        self.state = dict(zip(g.inputs[n : n + len(held)], held, strict=True))
+        self.drawn = g.inputs[n + len(held) :]
+        array_of = {id(h): h.array for h in captured.held}
         self.slots: dict = {}  # stored value -> number of its pointer
         self.callbacks: list = []
-        self._plan(in_place or {})
+        self.direct: dict = {}  # output -> the state in whose memory it is computed
+        self.copies: list = []  # (output, array) to be copied at the end
+        inputs = {id(x): v for v, x in self.state.items()}
+        for h, i in captured.writes:
+            self._settle(self.schedule.root(g.outputs[i]), inputs[id(array_of[id(h)])])
+        written = {i for _, i in captured.writes}
+        self.fresh = [v for i, v in enumerate(g.outputs) if i not in written]
+        self._plan()
         self.library = Library(self._module())
         kind = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
         self.function = kind(self.library.address("run"))
+        self._bind()
+
+    def _settle(self, r, state):
+        """Where the new value of a state is computed."""
+        array = self.state[state]
+        if self._safe(r, state) and array.flags.c_contiguous:
+            self.direct[r] = array
+        else:
+            self.copies.append((r, array))
+
+    def _safe(self, r, state) -> bool:
+        """No loop reads the old value after, or elsewhere than, its own element."""
+        s = self.schedule
+        kernel = s.kernel_of.get(r)
+        if kernel is None or kernel.kind != "map" or r in self.direct:
+            return False
+        i = s.kernels.index(kernel)
+        if any(state in k.reads for k in s.kernels[i + 1 :]):
+            return False
+        return all(s.accesses(o).get(state, True) for o in kernel.roots)
+
+    def _bind(self):
+        """Fill in all pointers that stay."""
         self.table = (ctypes.c_void_p * len(self.slots))()
         self.arena = np.zeros(self.arena_size + _ALIGN, np.uint8)
         base = self.arena.ctypes.data
-        self.base = base + -base % _ALIGN
-        for v, offset in self.offsets.items():
-            self.table[self.slots[v]] = self.base + offset
+        base += -base % _ALIGN
         self.consts = [np.ascontiguousarray(c.value) for c in self.const_slots]
-        for c, array in zip(self.const_slots, self.consts, strict=True):
-            self.table[self.slots[c]] = array.ctypes.data
-        self.table[self.slots["panel"]] = self.base + self.panel_offset
+        fixed = dict(zip(self.const_slots, self.consts, strict=True))
+        fixed |= {v: x for v, x in self.state.items()} | self.direct
+        for v, x in fixed.items():
+            self.table[self.slots[v]] = x.ctypes.data
+        for v, offset in {**self.offsets, "panel": self.panel_offset}.items():
+            self.table[self.slots[v]] = base + offset
+        root = self.schedule.root
+        temporary = {r for r, _ in self.copies}
+        self.temporary = {
+            r: np.empty(r.spec.shape, r.spec.dtype) for r in temporary if r in self.slots
+        }
+        for r, x in self.temporary.items():
+            self.table[self.slots[r]] = x.ctypes.data
+        self.made = list(
+            dict.fromkeys(
+                root(v) for v in self.fresh if root(v) not in self.fixed_outputs()
+            )
+        )
+
+    def fixed_outputs(self):
+        """Outputs whose memory does not change from call to call."""
+        return {*self.graph.inputs, *self.direct, *self.temporary}
 
     # ------------------------------------------------------------ memory
 
-    def _plan(self, in_place):
+    def _plan(self):
         """Where each stored value lies: given, in an output, in another's place, or here."""
         s, g = self.schedule, self.graph
         self.const_slots = [c for c in g.consts if c in s.stored]
@@ -179,29 +236,39 @@ class Native:
 
     # ------------------------------------------------------------ running
 
-    def __call__(self, inputs):
-        table, slots, root = self.table, self.slots, self.schedule.root
-        keep = []
-        for v, x in zip(self.graph.inputs, inputs, strict=True):
+    def __call__(self, arguments, draws):
+        """The outputs that are not new values of state, after the state was renewed."""
+        table, slots = self.table, self.slots
+        given, keep = {}, []
+        for v, x in zip(
+            (*self.arguments, *self.drawn), (*arguments, *draws), strict=True
+        ):
             if not x.flags.c_contiguous:
                 x = np.ascontiguousarray(x)
-                keep.append(x)
+            keep.append(x)
+            given[v] = x
             table[slots[v]] = x.ctypes.data
-        made: dict = {}
-        outs = []
-        for v in self.graph.outputs:
-            r = root(v)
-            if r not in made and r not in self.graph.inputs:
-                made[r] = np.empty(r.spec.shape, r.spec.dtype)
-                table[slots[r]] = made[r].ctypes.data
-            outs.append((v, r))
+        made = {}
+        for r in self.made:
+            made[r] = x = np.empty(r.spec.shape, r.spec.dtype)
+            table[slots[r]] = x.ctypes.data
         self.function(table)
-        self._made = made  # timing the function alone needs the memory
-        given = dict(zip(self.graph.inputs, inputs, strict=True))
-        return [
-            (made[r] if r in made else np.array(given[r])).reshape(v.spec.shape)
-            for v, r in outs
-        ]
+        for r, array in self.copies:
+            np.copyto(array, self._array(r, made, given))
+        return [self._result(v, made, given) for v in self.fresh]
+
+    def _array(self, r, made, given):
+        """The array of a stored value."""
+        for where in (made, self.temporary, self.direct, self.state, given):
+            if r in where:
+                return where[r]
+        return r.value
+
+    def _result(self, v, made, given):
+        r = self.schedule.root(v)
+        x = self._array(r, made, given)
+        x = x if r in made else x.copy()
+        return x if x.shape == v.spec.shape else x.reshape(v.spec.shape)
 
 
 def _steps(letters, size) -> dict:
