@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
 
 import adjoint as ad
 from adjoint.errors import (
@@ -275,7 +277,7 @@ def test_values_are_cast():
         (np.array([0.5]), DimError, "must be integer or bool"),
         (["a"], DimError, "must hold integers"),
     ],
-    ids=str,
+    ids=range(14),
 )
 def test_wrong_keys_change_nothing(key, error, text):
     x = ad.tensor(base())
@@ -327,6 +329,67 @@ def test_other_dtypes(dtype):
     if dtype != "bool":
         y = x.index_add(0, ad.tensor([0, 0]), x[:2])
         assert y.to(ad.int64).tolist() == [3, 1, 1, 1]
+
+
+@st.composite
+def keys(draw):
+    """(shape, key): any mixture of basic entries, masks and index arrays, all in bounds."""
+    shape = draw(st.lists(st.integers(0, 3), max_size=4))
+    entries, dim, drawn = [], 0, draw(st.sampled_from([(), (2,), (3, 1)]))
+    masks = 0
+    while dim < len(shape) and draw(st.integers(0, 5)):
+        n = shape[dim]
+        kind = draw(
+            st.sampled_from(["slice", "none", "whole", "array", "mask", "dots"])
+        )
+        if kind == "slice":
+            bound = st.none() | st.integers(-4, 4)
+            step = draw(st.none() | st.integers(1, 3))
+            entries.append(slice(draw(bound), draw(bound), step))
+        elif kind == "none":
+            entries.append(None)
+            continue
+        elif kind == "dots" and not any(e is ... for e in entries):
+            entries.append(...)
+            dim += draw(st.integers(0, len(shape) - dim))
+            # what follows the dots must fill the dims that are left
+            entries += [slice(None)] * (len(shape) - dim)
+            break
+        elif kind == "array" and n:
+            place = st.integers(-n, n - 1)
+            count = int(np.prod(drawn))
+            flat = draw(st.lists(place, min_size=count, max_size=count))
+            entries.append(np.array(flat, np.int64).reshape(drawn))
+        elif kind == "mask" and not masks and not drawn:
+            masks = 1
+            entries.append(
+                np.array(draw(st.lists(st.booleans(), min_size=n, max_size=n)), bool)
+            )
+        else:
+            entries.append(slice(None))
+        dim += 1
+    return tuple(shape), tuple(entries)
+
+
+@given(keys())
+@settings(max_examples=300, deadline=None)
+def test_any_key_reads_and_writes_as_numpy(drawn):
+    shape, key = drawn
+    x = np.arange(float(np.prod(shape))).reshape(shape)
+    # NumPy counts single numbers among the arrays that are placed together; PyTorch does
+    # not: such keys are left to the comparison with PyTorch.
+    arrays = [k for k in key if isinstance(k, np.ndarray)]
+    assume(all(k.ndim for k in arrays) or len(arrays) < 2)
+    for form in (lambda k: k, boxed):
+        got = ad.tensor(x)[form(key)]
+        want = x[key]
+        assert tuple(got.shape) == want.shape
+        assert (got.numpy() == want).all()
+        y, ours = x.copy(), ad.tensor(x)
+        value = -np.arange(float(want.size)).reshape(want.shape) - 1
+        y[key] = value
+        ours[form(key)] = ad.tensor(value)
+        assert (ours.numpy() == y).all()
 
 
 # ---------------------------------------------------------------- beside PyTorch

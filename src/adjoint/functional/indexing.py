@@ -250,7 +250,7 @@ def _split(shape, key):
     parts = [_part(k) for k in (key if isinstance(key, tuple) else (key,))]
     used = sum(map(_uses, parts))
     if used > len(shape):
-        raise DimError(f"too many indices for tensor of dimension {len(shape)}: {used}")
+        raise _too_many(used, len(shape))
     view, picks, dim, whole = [], [], 0, True
     ellipsis_left = True
     for k in parts:
@@ -384,12 +384,18 @@ def concrete(x, what: str) -> np.ndarray:
 
 
 def _check_mask(mask, shape, dim):
+    if len(mask) > len(shape) - dim:
+        raise _too_many(len(mask) + dim, len(shape))
     for i, n in enumerate(mask):
-        if dim + i >= len(shape) or shape[dim + i] != n:
+        if shape[dim + i] != n:
             raise DimError(
                 f"the shape of the mask {list(mask)} at index {i} does not match the shape "
                 f"of the indexed tensor {list(shape)} at index {dim + i}"
             )
+
+
+def _too_many(used, rank):
+    return DimError(f"too many indices for tensor of dimension {rank}: {used}")
 
 
 def _placed(ndim, picks):
