@@ -729,9 +729,9 @@ _DRIVERS = ("gels", "gelsy", "gelsd", "gelss")
 def lstsq(A, B, rcond=None, *, driver=None):
     """X of least ‖A X − B‖, and of least norm among those where A lacks full rank.
 
-    `rcond` times the largest singular value is the rank's limit. Residuals are there where
-    rows outnumber columns and the rank is full, singular values with the drivers gelsd
-    and gelss; all drivers compute the same, by singular values.
+    `rcond` times the largest singular value is the rank's limit. As in PyTorch there are
+    residuals where rows outnumber columns and the rank is full, but not with the default
+    driver gelsy, and singular values with gelsd and gelss. All compute the same way.
 
     >>> linalg.lstsq(tensor([[1.], [1.]]), tensor([[1.], [3.]])).solution
     tensor([[2.]])
@@ -753,10 +753,11 @@ def lstsq(A, B, rcond=None, *, driver=None):
     x = mm(pinv(a, rcond), b)
     s = op.svdvals(op.stop_gradient(a))
     rank = _rank(s, a.shape[-2:], None, rcond)
+    none = op.reshape(op.slice(s, key=_empty_key(s)), shape=(0,))
+    more = driver != "gelsy" and _all_full(a, rank)
+    residuals = _residuals(a, b, x) if more else none
     if vector:
         x = op.reshape(x, shape=tuple(x.shape[:-1]))
-    none = op.reshape(op.slice(s, key=_empty_key(s)), shape=(0,))
-    residuals = _residuals(a, b, x, vector) if _all_full(a, rank) else none
     if driver == "gels":
         rank = op.cast(none, dtype=np.dtype("int64"))
     return Lstsq(x, residuals, rank, s if driver in ("gelsd", "gelss") else none)
@@ -769,12 +770,11 @@ def _all_full(a, rank) -> bool:
     return m > n and not (isinstance(found, np.ndarray) and (found != n).any())
 
 
-def _residuals(a, b, x, vector):
+def _residuals(a, b, x):
     """‖A X − B‖², a column each."""
     r = mm(a, x) - b
     squares = op.real(r * op.conj(r)) if dtype_of(r).kind == "c" else r * r
-    y = op.sum(squares, dim=(r.ndim - 2,), keepdim=False)
-    return op.reshape(y, shape=tuple(y.shape[:-1])) if vector else y
+    return op.sum(squares, dim=(r.ndim - 2,), keepdim=False)
 
 
 # ---------------------------------------------------------------- factorizations

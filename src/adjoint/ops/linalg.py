@@ -610,7 +610,7 @@ class Lu(_FromResult):
         for i in np.ndindex(x.shape[:-2]):
             a = x[i]
             for j in range(min(a.shape)):
-                p = pivots[(*i, j)] = j + np.abs(a[j:, j]).argmax() + 1
+                p = pivots[(*i, j)] = j + _size(a[j:, j]).argmax() + 1
                 a[[j, p - 1]] = a[[p - 1, j]]
                 a[j + 1 :, j] /= a[j, j]
                 a[j + 1 :, j + 1 :] -= np.outer(a[j + 1 :, j], a[j, j + 1 :])
@@ -753,7 +753,7 @@ class PivotOrder(_Matrix):
 
 
 def _order(pivots, size):
-    flat = pivots.reshape(-1, pivots.shape[-1])
+    flat = pivots.reshape(math.prod(pivots.shape[:-1]), pivots.shape[-1])
     order = np.tile(np.arange(size), (len(flat), 1))
     rows = np.arange(len(flat))
     for j in range(flat.shape[1]):
@@ -779,10 +779,15 @@ def _lu(a):
     return x.reshape(a.shape), pivots.reshape(*a.shape[:-2], k)
 
 
+def _size(x):
+    """What LAPACK chooses pivots by: of complex numbers |re| + |im|."""
+    return np.abs(x.real) + np.abs(x.imag) if x.dtype.kind == "c" else np.abs(x)
+
+
 def _eliminate_column(x, pivots, j, stop):
     """Exchange, divide, and update the rest of the panel."""
     rows = np.arange(len(x))
-    p = j + np.abs(x[:, j:, j]).argmax(1)
+    p = j + _size(x[:, j:, j]).argmax(1)
     pivots[:, j] = p + 1
     x[rows, p], x[:, j] = x[:, j].copy(), x[rows, p]
     pivot = x[:, j, j, None]
@@ -1140,9 +1145,8 @@ def _gaps(w):
 
 
 def _by_gaps(x, gaps):
-    """x / gaps off the diagonal, zero on it; 0/0 of repeated values is 0."""
-    off = _only(~_eye(*x.shape[-2:]), x)
-    return op.guard(off, off / gaps)
+    """x / gaps off the diagonal, zero on it; repeated values give Inf or NaN."""
+    return _only(~_eye(*x.shape[-2:]), x) / gaps
 
 
 def _check_phase(angle, name: str):
