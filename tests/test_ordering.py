@@ -139,6 +139,13 @@ def test_unique(name, dim, x):
     same(one, one, x)
 
 
+@pytest.mark.parametrize("name", ["unique", "unique_consecutive"])
+def test_unique_of_none_and_of_one(name):
+    call = lambda m, x: getattr(m, name)(x.detach(), dim=0)  # noqa: E731
+    same(call, call, np.zeros(0))
+    assert getattr(ad, name)(ad.tensor(3.0), dim=0).tolist() == [3]
+
+
 def test_unique_keeps_each_nan_and_takes_gradients_to_the_first():
     assert ad.unique(ad.tensor([np.nan, 1.0, np.nan])).shape == (3,)
     x = ad.tensor([2.0, 1.0, 2.0], requires_grad=True)
@@ -197,6 +204,10 @@ def test_logcumsumexp_far_out():
     x = ad.tensor([-np.inf, -np.inf, 0.0], requires_grad=True)
     ad.logcumsumexp(x, 0).sum().backward()
     assert x.grad.tolist() == [0, 0, 1]
+
+
+def test_logcumsumexp_of_complex():
+    both("logcumsumexp", X + 1j * X**2, dim=1)
 
 
 def test_long_scans():
@@ -357,6 +368,8 @@ def test_histogram_between_edges_and_in_a_grid():
         x.detach(), m.tensor([-1.0, 0.0, 0.5, 2.0], dtype=m.float64)
     )
     same(call, call, x)
+    call = lambda m, x: m.histogram(x.detach(), 3)  # noqa: E731
+    same(call, call, np.ones(4))
     call = lambda m, x: m.histogramdd(x.detach(), [3, 4])[0]  # noqa: E731
     same(call, call, x.reshape(15, 2))
 
@@ -445,7 +458,8 @@ def test_vmap():
         (lambda: ad.cartesian_prod(ad.ones(1, 1)), RuntimeError, "one dim"),
         (lambda: ad.combinations(ad.ones(1, 1)), RuntimeError, "one dim"),
         (lambda: ad.block_diag(ad.ones(1, 1, 1)), RuntimeError, "2 dims"),
-        (lambda: ad.logcumsumexp(ad.tensor([1j]), 0), TypeError, "no order"),
+        (lambda: ad.gradient(ad.tensor(1.0), dim=0), RuntimeError, "dimension"),
+        (lambda: ad.histogram(ad.ones(2), 2.5), TypeError, "integer or edges"),
     ],
 )
 def test_errors(call, error, text):

@@ -274,15 +274,15 @@ def _weighted_counts(value, w, size):
     return put_along(w, value, dim=0, size=size)
 
 
-def _range(name, value, low, high):
-    """The range of a histogram: given, or that of the data, never empty."""
+def _range(name, value, low, high, widen):
+    """The range of a histogram: given, or that of the data; `widen` where it is a point."""
     if not high >= low:
         raise ArgumentError(f"{name}: max must not be below min, got [{low}, {high}]")
     if low == high and value.size:
         low, high = value.min().item(), value.max().item()
     if not (math.isfinite(low) and math.isfinite(high)):
         raise ArgumentError(f"{name}: the range [{low}, {high}] is not finite")
-    return (low - 1, high + 1) if low == high else (low, high)
+    return (low - widen, high + widen) if low == high else (low, high)
 
 
 @method
@@ -299,7 +299,7 @@ def histc(input, bins=100, min=0, max=0, *, out=None):
         raise DtypeError(f"histc: needs a floating dtype, got {dtype_of(x).name}")
     _need_bins("histc", bins)
     value = x.numpy_of().ravel()
-    low, high = _range("histc", value, min, max)
+    low, high = _range("histc", value, min, max, 1)
     value = value[(value >= low) & (value <= high)].astype(np.float64)
     at = ((value - low) / (high - low) * bins).astype(np.int64)
     counts = np.bincount(np.minimum(at, bins - 1), minlength=bins)
@@ -392,10 +392,7 @@ def _edges(bins, column, span):
             f"histogram: bins must be an integer or edges, not {bins!r}"
         )
     _need_bins("histogram", bins)
-    low, high = span or (0, 0)
     if span is None and not column.size:
-        low, high = 0, 1
-    low, high = _range("histogram", column if span is None else column[:0], low, high)
-    if span is not None and span[0] == span[1]:
-        low, high = span[0] - 0.5, span[1] + 0.5
+        span = (0, 1)
+    low, high = _range("histogram", column, *(span or (0, 0)), 0.5)
     return np.linspace(low, high, bins + 1, dtype=column.dtype)
