@@ -6,6 +6,7 @@ Importing the package fills the two tables of `face`: functions, and Tensor meth
 from .. import ops as ops  # the records come before the functions made of them
 from . import (
     activation,
+    bits,
     combining,
     complexes,
     convolution,
@@ -20,6 +21,7 @@ from . import (
     losses,
     matrices,
     normalization,
+    numbers,
     ordering,
     pointwise,
     pooling,
@@ -37,6 +39,7 @@ __all__ = [
     "FUNCTIONS",
     "METHODS",
     "activation",
+    "bits",
     "combining",
     "complexes",
     "convolution",
@@ -51,6 +54,7 @@ __all__ = [
     "losses",
     "matrices",
     "normalization",
+    "numbers",
     "ordering",
     "pointwise",
     "pooling",

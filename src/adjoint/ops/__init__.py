@@ -2,6 +2,7 @@
 
 from . import (
     activation,
+    bits,
     contract,
     conv,
     elementwise,
@@ -19,6 +20,7 @@ from . import (
 
 __all__ = [
     "activation",
+    "bits",
     "contract",
     "conv",
     "elementwise",
