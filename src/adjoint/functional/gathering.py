@@ -6,6 +6,8 @@ All are the four records of ops/index.py, given positions for every dim or for o
 from __future__ import annotations
 
 import math
+from functools import lru_cache
+from operator import le
 
 import numpy as np
 
@@ -37,8 +39,11 @@ def _integers(index, name):
 
 def _checked(index, n, name, dim):
     """Positions as PyTorch takes them here: none negative."""
-    value = index.value if type(index.__dict__.get("value")) is np.ndarray else None
-    if value is not None and value.size and not (value.min() >= 0 and value.max() < n):
+    value = index.__dict__.get("value")
+    if type(value) is not np.ndarray or not value.size:
+        return index
+    # One pass: as unsigned numbers, negative ones are the largest.
+    if value.view(f"u{value.itemsize}").max() >= n:
         bad = value[(value < 0) | (value >= n)].flat[0]
         raise DimError(
             f"{name}: index {bad} is out of bounds for dimension {dim} with size {n}"
@@ -48,37 +53,50 @@ def _checked(index, n, name, dim):
 
 def _mesh(index, dim):
     """Positions for every dim, those of `dim` from `index`, the others where they stand."""
-    n = index.ndim
-    out = []
-    for d, size in enumerate(index.shape):
-        shape = (*(1,) * d, size, *(1,) * (n - d - 1))
-        out.append(index if d == dim else np.arange(size).reshape(shape))
-    return out
+    before, after = _grid(tuple(index.shape), dim)
+    return (*before, index, *after)
+
+
+@lru_cache(256)
+def _grid(shape, dim):
+    """Positions along all dims but `dim`, each in its own: before it and after it."""
+    n, out = len(shape), []
+    for d, size in enumerate(shape):
+        places = np.arange(size).reshape(*(1,) * d, size, *(1,) * (n - d - 1))
+        places.flags.writeable = False
+        out.append(places)
+    return tuple(out[:dim]), tuple(out[dim + 1 :])
 
 
 def _along(name, input, dim, index, src=None):
     """(x, dim, index), which must fit: index no larger than x but along dim."""
     x, index = need_tensor(input, name), _integers(index, name)
-    dim = norm_dim(dim, x.ndim)
-    if x.ndim == 0:
-        x = op.reshape(x, shape=(1,))
-    if index.ndim == 0:
-        index = op.reshape(index, shape=(1,))
-    if index.ndim != x.ndim and math.prod(index.shape):
+    shape, places = tuple(x.shape), tuple(index.shape)
+    dim = norm_dim(dim, len(shape))
+    if not shape:
+        x, shape = op.reshape(x, shape=(1,)), (1,)
+    if not places:
+        index, places = op.reshape(index, shape=(1,)), (1,)
+    if not math.prod(places):
+        return x, dim, index
+    if len(places) != len(shape):
         raise ShapeError(
             f"{name}: index and input must have the same number of dimensions, got "
-            f"{index.ndim} and {x.ndim}"
+            f"{len(places)} and {len(shape)}"
         )
-    bounds = [x.shape] if src is None else [x.shape, src.shape]
-    for i, n in enumerate(index.shape if math.prod(index.shape) else ()):
-        if any(n > b[i] for k, b in enumerate(bounds) if i != dim or k == 1):
-            raise ShapeError(
-                f"{name}: size of index {list(index.shape)} exceeds that of input "
-                f"{list(x.shape)}"
-                + ("" if src is None else f" or of src {list(src.shape)}")
-                + f" apart from dimension {dim}"
-            )
-    return x, dim, _checked(index, x.shape[dim], name, dim)
+    _check_cover(name, places, (*shape[:dim], math.inf, *shape[dim + 1 :]), "input")
+    if src is not None:
+        _check_cover(name, places, tuple(src.shape), "src")
+    return x, dim, _checked(index, shape[dim], name, dim)
+
+
+def _check_cover(name, places, bounds, what):
+    if len(places) == len(bounds) and all(map(le, places, bounds)):
+        return
+    raise ShapeError(
+        f"{name}: size of index {list(places)} exceeds that of {what}, "
+        f"{[n if n < math.inf else 'any' for n in bounds]}"
+    )
 
 
 @method
@@ -89,11 +107,11 @@ def gather(input, dim, index, *, sparse_grad=False):
     tensor([[1, 1],
             [4, 3]])
     """
-    shape = tuple(need_tensor(index, "gather", "index").shape)
-    x, dim, index = _along("gather", input, dim, index)
-    if not math.prod(shape):
-        return op.index(op.reshape(x, shape=(-1,)), index, dim=0)
-    return op.reshape(op.index(x, *_mesh(index, dim), dim=0), shape=shape)
+    x, dim, places = _along("gather", input, dim, index)
+    if not math.prod(places.shape):
+        return op.index(_raveled(x), places, dim=0)
+    y = op.index(x, *_mesh(places, dim), dim=0)
+    return y if places is index else op.reshape(y, shape=())
 
 
 @method
@@ -197,7 +215,7 @@ def _scattered(name, input, dim, index, src, write):
         return op.contiguous(input)
     v = _source(src, x, index, name)
     y = write(x, v, _mesh(index, dim))
-    return op.reshape(y, shape=tuple(input.shape))
+    return y if x is input else op.reshape(y, shape=())
 
 
 @method

@@ -42,7 +42,8 @@ def __getitem__(self, key):
             key = key if kind is tuple else (key,)
             basic = _triples(key, value.shape)
             if basic is not None:
-                return shown(op.slice, {"key": basic}, self, value[(*key, ...)])
+                at = key if Ellipsis in key else (*key, ...)
+                return shown(op.slice, {"key": basic}, self, value[at])
             if key and _is_positions(key[-1]) and _are_whole(key[:-1], value.ndim):
                 return op.index(self, key[-1], dim=len(key) - 1)
         elif _is_positions(key) and value.ndim:
@@ -50,16 +51,24 @@ def __getitem__(self, key):
     return _read(self, key)
 
 
-_BASIC = frozenset([slice, tuple, type(None)])
+_BASIC = frozenset([slice, tuple, type(None), type(Ellipsis)])
 
 
 def _triples(key, shape):
     """A key of integers, slices and None as `slice` takes it; None: something else or wrong."""
-    out, dim, rank = [], 0, len(shape)
-    for k in key:
+    out, dim, rank, dots = [], 0, len(shape), False
+    for at, k in enumerate(key):
         kind = type(k)
         if k is None:
             out.append(None)
+            continue
+        if k is Ellipsis:
+            stop = rank - sum(later is not None for later in key[at + 1 :])
+            if dots or stop < dim:
+                return None
+            for n in shape[dim:stop]:
+                out.append((0, n, 1))
+            dim, dots = stop, True
             continue
         if dim == rank:
             return None
