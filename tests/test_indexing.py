@@ -14,7 +14,7 @@ from adjoint.errors import (
     ShapeError,
     TraceError,
 )
-from adjoint.func import jvp, vmap
+from adjoint.func import grad, hessian, jacfwd, jacrev, jvp, vmap
 from adjoint.ir.trace import trace
 
 I2, J2 = np.array([[0, -1]]), np.array([[1], [0]])
@@ -190,6 +190,52 @@ def test_a_program_reads_and_writes():
         trace(lambda x: x[x > 1.0])(x)
     with pytest.raises(TraceError, match="where"):
         vmap(lambda x: x[x > 1.0])(x)
+
+
+def test_writes_inside_transforms():
+    i = ad.tensor([2, 0, 2])
+
+    def f(x):
+        y = x * 2.0
+        y[i] = x[[0, 1, 1]] ** 2
+        y[y > 3.0] = x.sum()
+        y[1] += x[2]
+        y[..., 0] = y[2] * 3.0 + x[1]
+        m = ad.zeros(3, 3, dtype=ad.float64)
+        m[i, ad.tensor([0, 1, 2])] = y
+        m[1] = x
+        return (m**2).sum() + (y**3).sum()
+
+    x = ad.tensor([1.0, 2.0, 0.5], dtype=ad.float64)
+    steps = np.eye(3) * 1e-5
+
+    def slope(f):
+        pairs = [
+            (f(ad.tensor(x.numpy() + s)), f(ad.tensor(x.numpy() - s))) for s in steps
+        ]
+        return np.array([(a.numpy() - b.numpy()) / 2e-5 for a, b in pairs])
+
+    np.testing.assert_allclose(grad(f)(x).numpy(), slope(f), rtol=1e-6)
+    want = slope(grad(f))
+    for second in (hessian(f), jacrev(grad(f)), jacrev(jacfwd(f))):
+        np.testing.assert_allclose(second(x).numpy(), want, rtol=1e-5)
+    xs = ad.stack([x, x * 2.0, x + 1.0])
+    want = np.stack([grad(f)(a).numpy() for a in xs])
+    np.testing.assert_allclose(vmap(grad(f))(xs).numpy(), want)
+    mapped = grad(lambda xs: vmap(f)(xs).sum())
+    np.testing.assert_allclose(mapped(xs).numpy(), want)
+    program = trace(grad(f))(x)
+    np.testing.assert_allclose(program(x * 2.0).numpy(), grad(f)(x * 2.0).numpy())
+
+
+def test_adding_to_a_part_writes_once():
+    def f(x):
+        y = x * 1.0
+        y[1] += x[0]
+        y[0:1] *= 2.0
+        return y
+
+    assert str(trace(f)(ad.ones(3))).count("overwrite") == 2
 
 
 def test_basic_keys_are_views_and_others_copies():

@@ -161,6 +161,8 @@ def _write(x, key, new):
     if mask is not None and _fills(x, mask, new):
         return _fill(x, mask, new)
     view, picks = _split(x.shape, key)
+    if not picks and _is_part(x, view, new):
+        return
     part = x if view is None else op.slice(x, key=view)
     new = _fitting(new, x)
     if not picks:
@@ -169,6 +171,19 @@ def _write(x, key, new):
     if order is not None:
         part = op.permute(part, dims=order)
     _put(part, new, indices, dim, "x[key] = value")
+
+
+def _is_part(x, view, new) -> bool:
+    """Whether `new` is x[view] itself, as `x[key] += value` ends: it is there already."""
+    if not isinstance(new, Box) or new.base is None:
+        return False
+    base = x if x.base is None else x.base
+    if new.base is not base or new.seen != base.writes or new.chain[:-1] != x.chain:
+        return False
+    prim, params, _ = new.chain[-1]
+    if prim is op.select and params["dim"] == 0:
+        return (params["index"], *((0, n, 1) for n in x.shape[1:])) == view
+    return prim is op.slice and params["key"] == view
 
 
 def _put(x, new, indices, dim, name):
