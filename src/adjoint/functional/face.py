@@ -92,7 +92,10 @@ def _common(dtypes):
 def _outrank(best, other):
     if best is None or other is None:
         return best or other
-    return dt.promote(best, other) if dt.rank(other) > dt.rank(best) else best
+    if dt.rank(other) <= dt.rank(best):
+        return best
+    floating = dt.rank(best) == 2  # a complex number keeps the precision of the others
+    return dt.to_complex(best) if floating else dt.promote(best, other)
 
 
 def _kind(x) -> type:
