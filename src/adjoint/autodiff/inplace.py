@@ -105,6 +105,16 @@ def _copied(x):
     return out
 
 
+def forbid_leaf(x, name: str) -> None:
+    """The error for a write to `x`, where it may not be written."""
+    _check(x, None, name)
+
+
+def take_place(x, node) -> None:
+    """x, whose memory a user's function has written, is the result of `node` from now on."""
+    _write(x, alias(x, node))
+
+
 def _check(x, new, name):
     if type(x.node) is Leaf and recording.get():
         raise GradError(

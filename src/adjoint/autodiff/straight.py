@@ -16,7 +16,7 @@ from ..core.primitive import spec_of
 from ..core.shape import Spec
 from ..errors import ours, scope, user_site
 from .modes import inferring, packing, recording
-from .tape import BASE, UNREAD1, UNREAD2, Node, save, versioned
+from .tape import BASE, UNREAD1, UNREAD2, Node, pack_result, save, versioned
 
 _NONE: dict = {}
 _new, _ndarray, _frame = object.__new__, np.ndarray, sys._getframe
@@ -35,7 +35,10 @@ def unary(prim, kinds):
             return None
         if not straight or floor.get() is not NUMPY:
             return None
-        y = quiet.run(eager, value, **params) if params else quiet.run(eager, value)
+        try:
+            y = quiet.run(eager, value, **params) if params else quiet.run(eager, value)
+        except (TypeError, ValueError):
+            return None
         result = _new(Box.face)
         result.value = y if type(y) is _ndarray else np.asarray(y)
         result.plain = True
@@ -50,6 +53,8 @@ def unary(prim, kinds):
                 node.saved = (x if direct else save(node, 0, x),)
             if saves_y:
                 node.saved_y = result.value
+                if packing.get():
+                    pack_result(node)
         elif inferring.get():
             result.inference, result.plain = True, False
         return result
@@ -111,6 +116,8 @@ def binary(prim, kinds):
                 node.saved = _kept(node, keeps or (False, False), (x1, x2), y.shape)
             if saves_y:
                 node.saved_y = result.value
+                if packing.get():
+                    pack_result(node)
         elif inferring.get():
             result.inference, result.plain = True, False
         return result
