@@ -323,7 +323,7 @@ def _neutral(reduce, d):
 # ---------------------------------------------------------------- along one dim
 
 
-def _one_dim(name, input, dim, index):
+def _one_dim(name, input, dim, index, *, negative=False):
     x, index = need_tensor(input, name), _integers(index, name)
     dim = norm_dim(dim, x.ndim)
     if index.ndim > 1:
@@ -332,7 +332,7 @@ def _one_dim(name, input, dim, index):
         x = op.reshape(x, shape=(1,))
     if index.ndim == 0:
         index = op.reshape(index, shape=(1,))
-    return x, dim, _checked(index, x.shape[dim], name, dim)
+    return x, dim, index if negative else _checked(index, x.shape[dim], name, dim)
 
 
 @method
@@ -394,7 +394,7 @@ def index_fill(input, dim, index, value):
     >>> index_fill(zeros(3), 0, tensor([2, 0]), 7.)
     tensor([7., 0., 7.])
     """
-    x, dim, index = _one_dim("index_fill", input, dim, index)
+    x, dim, index = _one_dim("index_fill", input, dim, index, negative=True)
     if len(getattr(value, "shape", ())):
         raise ShapeError("index_fill: value must be a number or a 0-d tensor")
     shape = (*x.shape[:dim], index.shape[0], *x.shape[dim + 1 :])
@@ -404,20 +404,25 @@ def index_fill(input, dim, index, value):
 
 
 def _fitting_number(value, x, name):
-    """A number in the dtype of x; a tensor of a higher kind, or inf for ints, is an error."""
+    """A number in the dtype of x, fractions cut off; what has no counterpart is an error."""
     d = dtype_of(x)
-    given = dtype_of(value) if isinstance(value, Box) else np.asarray(value).dtype
-    if "buifc".find(given.kind) > "buifVc".find(d.kind) and given.kind in "fc":
-        whole = (
-            isinstance(value, float) and value == int(value)
-            if d.kind in "ui"
-            else False
+    if isinstance(value, Box):
+        lost = dtype_of(value).kind == "c" and d.kind != "c"
+    else:
+        lost = isinstance(value, complex) and d.kind != "c"
+        lost = lost or (
+            isinstance(value, float) and d.kind in "ui" and not _fits(value, d)
         )
-        if (d.kind in "bui" and not whole) or given.kind == "c":
-            raise DtypeError(
-                f"{name}: value cannot be converted to {d.name} without overflow"
-            )
+    if lost:
+        raise DtypeError(
+            f"{name}: value cannot be converted to {d.name} without overflow"
+        )
     return lift(value, d, name)
+
+
+def _fits(value, d) -> bool:
+    limits = np.iinfo(d)
+    return math.isfinite(value) and limits.min <= int(value) <= limits.max
 
 
 @method
@@ -644,11 +649,11 @@ def searchsorted(
         raise ArgumentError(f"searchsorted: side must be left or right, got {side!r}")
     if side == "left" and right:
         raise ArgumentError("searchsorted: side and right are opposites")
-    x = (
-        input
-        if isinstance(input, Box)
-        else wrap(lift(input, dtype_of(rows), "searchsorted"))
-    )
+    x = input
+    if not isinstance(input, Box):
+        if isinstance(input, float) and not is_inexact(dtype_of(rows)):
+            rows = cast(rows, np.dtype("float64"))
+        x = wrap(lift(input, dtype_of(rows), "searchsorted"))
     if rows.ndim == 0:
         raise ShapeError("searchsorted: sorted_sequence must have at least one dim")
     if rows.ndim > 1 and tuple(rows.shape[:-1]) != tuple(x.shape[:-1]):
@@ -749,7 +754,13 @@ def one_hot(tensor, num_classes=-1):
         if not value.size:
             raise ArgumentError("one_hot: num_classes is needed for an empty tensor")
         num_classes = int(value.max()) + 1
-    _checked(x, num_classes, "one_hot", "of the classes")
+    value = x.__dict__.get("value")
+    known = type(value) is np.ndarray and value.size
+    if known and (value.min() < 0 or value.max() >= num_classes):
+        raise ArgumentError(
+            f"one_hot: classes must lie in [0, {num_classes}), got {value.min()} to "
+            f"{value.max()}"
+        )
     hit = op.eq(
         op.reshape(x, shape=(*x.shape, 1)), np.arange(num_classes, dtype=dtype_of(x))
     )
