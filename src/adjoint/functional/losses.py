@@ -117,13 +117,6 @@ def l1_loss(
     return _weighted(op.abs(x - t), weight, mode, "l1_loss")
 
 
-def _huber(x, t, delta):
-    """d²/2 for |d| < δ, δ (|d| − δ/2) beyond."""
-    d = x - t
-    a = op.abs(d)
-    return op.where(a < _constant(delta, d), 0.5 * d * d, delta * (a - 0.5 * delta))
-
-
 def smooth_l1_loss(
     input, target, size_average=None, reduce=None, reduction="mean", beta=1.0
 ):
@@ -136,7 +129,8 @@ def smooth_l1_loss(
     if beta < 0:
         raise ArgumentError(f"smooth_l1_loss: beta must not be negative, got {beta}")
     x, t = _floats("smooth_l1_loss", input, target)
-    loss = op.abs(x - t) if beta == 0 else _huber(x, t, beta) / beta
+    beta = float(beta)
+    loss = op.abs(x - t) if beta == 0 else op.huber(x - t, delta=beta) / beta
     return _reduced(loss, mode)
 
 
@@ -150,7 +144,8 @@ def huber_loss(input, target, reduction="mean", delta=1.0, weight=None):
     if delta <= 0:
         raise ArgumentError(f"huber_loss: delta must be positive, got {delta}")
     x, t = _floats("huber_loss", input, target)
-    return _weighted(_huber(x, t, delta), weight, mode, "huber_loss")
+    loss = op.huber(x - t, delta=float(delta))
+    return _weighted(loss, weight, mode, "huber_loss")
 
 
 def poisson_nll_loss(
