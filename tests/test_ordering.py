@@ -303,6 +303,13 @@ def test_quantile_of_0d_and_of_all_kept(name):
     both(name, X, q=0.3, keepdim=True)
 
 
+@pytest.mark.parametrize("q", [0.0, 0.25, 0.5, 0.9, 1.0])
+def test_quantile_beside_infinity(q):
+    for x in ([1, np.inf, np.inf], [-np.inf, 1, 2], [-np.inf, 1, np.inf]):
+        call = lambda m, x: m.quantile(x.detach(), q)  # noqa: E731
+        same(call, call, np.array(x))
+
+
 def test_quantile_moves_with_q():
     same(lambda m, x, q: m.quantile(x, q, 1), lambda m, x, q: m.quantile(x, q, 1),
          X, np.array([0.2, 0.7]))  # fmt: skip

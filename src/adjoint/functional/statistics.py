@@ -9,11 +9,11 @@ import numpy as np
 
 from ..core.bind import Box, dtype_of
 from ..core.primitive import op
-from ..core.shape import norm_dim
+from ..core.shape import reduced
 from ..errors import ArgumentError, ArgumentTypeError, DtypeError, ShapeError
 from ..ops.order import put_along, take_along
 from .face import cast, function, method, need_tensor, wrap
-from .reductions import give, need_some, numpy_names, start
+from .reductions import count_over, dims_of, give, need_some, numpy_names, start
 
 # ---------------------------------------------------------------- quantiles
 
@@ -28,23 +28,11 @@ def _quantile(name, input, q, dim, keepdim, interpolation, out, skip):
             f"{name}: interpolation must be one of {', '.join(_BLENDS)}, "
             f"got {interpolation!r}"
         )
-    if dim is None:
-        kept = (1,) * x.ndim
-        x, d = op.reshape(x, shape=(math.prod(x.shape),)), 0
-    else:
-        d, kept = norm_dim(dim, x.ndim), None
-        x = x if x.ndim else op.reshape(x, shape=(1,))
-    need_some(x, (d,), name)
-    y = _at_ranks(_rows_last(x, d), q, interpolation, skip)
-    rest = kept or _without(input, d, keepdim)
-    rest = rest if keepdim or dim is not None else ()
-    return give(op.reshape(y, shape=(*q.shape, *rest)), out)
-
-
-def _without(x, d, keepdim):
-    if x.ndim == 0:
-        return ()
-    return tuple(1 if i == d else n for i, n in enumerate(x.shape) if keepdim or i != d)
+    dims = dims_of(x, dim)
+    need_some(x, dims, name)
+    y = _at_ranks(_rows_last(x, dims), q, interpolation, skip)
+    shape = (*q.shape, *reduced(x.shape, dims, keepdim))
+    return give(op.reshape(y, shape=shape), out)
 
 
 def _need_fractions(name, q, d):
@@ -62,10 +50,11 @@ def _need_fractions(name, q, d):
     return q
 
 
-def _rows_last(x, d):
-    """`x` with dim `d` last."""
-    order = (*(i for i in range(x.ndim) if i != d), d)
-    return op.permute(x, dims=order)
+def _rows_last(x, dims):
+    """`x` with the dims `dims` as one, the last."""
+    rest = tuple(i for i in range(x.ndim) if i not in dims)
+    y = op.permute(x, dims=(*rest, *dims))
+    return op.reshape(y, shape=(*y.shape[: len(rest)], count_over(x, dims)))
 
 
 # (rank rounded for the lower element, for the upper, weight of the upper)
@@ -74,7 +63,7 @@ _BLENDS = {
     "lower": (op.floor, op.floor, None),
     "higher": (op.ceil, op.ceil, None),
     "nearest": (lambda r: op.round(r, decimals=0),) * 2 + (None,),
-    "midpoint": (op.floor, op.ceil, lambda rank, low: 0.5),
+    "midpoint": (op.floor, op.ceil, lambda rank, low: op.ones_like(rank) / 2),
 }
 
 
@@ -99,7 +88,9 @@ def _blend(ranked, rank, last, lower, upper, weight):
     a = _taken(ranked, low, last)
     if weight is None:
         return a
-    return a + (_taken(ranked, upper(rank), last) - a) * weight(rank, low)
+    b, w = _taken(ranked, upper(rank), last), weight(rank, low)
+    near, far = a + (b - a) * w, b - (b - a) * (1 - w)  # exact at the end it is near
+    return op.where(op.lt(w, np.array(0.5, dtype_of(w))), near, far)
 
 
 def _taken(x, rank, last):
@@ -181,7 +172,6 @@ def _weights(x, fweights, aweights):
 def _covariance(x, w, correction, aweights):
     d = dtype_of(x)
     if w is None:
-        total = np.array(x.shape[1], d)
         mean = op.mean(x, dim=(1,), keepdim=True)
         weighted = centred = x - mean
         free = np.array(max(0, x.shape[1] - correction), d)
