@@ -615,6 +615,11 @@ BAD = np.stack([np.eye(2), np.ones((2, 2))])
         (lambda: linalg.matrix_power(ad.eye(2), 0.5), TypeError, "integer"),
         (lambda: linalg.tensorinv(ad.ones(2, 3), 1), ShapeError, "equal products"),
         (lambda: linalg.lstsq(ad.eye(2), ad.eye(3)), ShapeError, "equally many rows"),
+        (lambda: linalg.cholesky(ad.full((2, 2), np.nan)), LinAlgError, "order 1"),
+        (lambda: linalg.multi_dot(5), TypeError, "tuple or list"),
+        (lambda: linalg.pinv(ad.eye(2), rtol="x"), TypeError, "a number or Tensor"),
+        (lambda: linalg.vander(ad.ones(2), 2.5), TypeError, "integer"),
+        (lambda: ad.cholesky_inverse(ad.ones(2, 3)), ShapeError, "must be square"),
         (lambda: linalg.inv([[1.0]]), TypeError, "must be Tensor"),
     ],
 )

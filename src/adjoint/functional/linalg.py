@@ -37,7 +37,7 @@ from ..ops.linalg import (
 from ..ops.linalg import matrix as _matrix_of
 from ..ops.linalg import square as _square_of
 from . import products, shapes
-from .face import cast, need_tensor, np_dtype, promote
+from .face import SCALARS, cast, need_tensor, np_dtype, promote
 
 __all__ = [
     "LinAlgError",
@@ -129,6 +129,13 @@ def _spread(x, lead):
     """`x` with its batch dims broadcast to `lead`."""
     shape = (*lead, *x.shape[-2:])
     return x if tuple(x.shape) == shape else op.expand(x, shape=shape)
+
+
+def integer(n, what) -> int:
+    """`n` as a Python integer."""
+    if not hasattr(n, "__index__"):
+        raise ArgumentTypeError(f"{what} must be an integer, got {n!r}")
+    return n.__index__()
 
 
 def _together(a, b, name):
@@ -351,6 +358,11 @@ def _tail(x):
 
 def _limits(shape, d, atol, rtol):
     """(atol, rtol) as arrays or tensors, by PyTorch's defaults."""
+    for x in (atol, rtol):
+        if not (x is None or isinstance(x, (Box, *SCALARS))):
+            raise ArgumentTypeError(
+                f"a tolerance must be a number or Tensor, got {x!r}"
+            )
     if rtol is None:
         given = isinstance(atol, Box) or (atol is not None and atol > 0)
         default = max(shape) * np.finfo(d).eps
@@ -440,6 +452,11 @@ def multi_dot(tensors, *, out=None):
     >>> linalg.multi_dot([ones(2, 3), ones(3, 4), ones(4)])
     tensor([12., 12.])
     """
+    if not isinstance(tensors, (tuple, list)):
+        raise ArgumentTypeError(
+            "linalg.multi_dot(): argument 'tensors' must be a tuple or list of Tensors, "
+            f"not {type(tensors).__name__}"
+        )
     xs = [need_tensor(x, "linalg.multi_dot", "tensors") for x in tensors]
     if len(xs) < 2:
         raise ArgumentError("linalg.multi_dot: expects at least 2 tensors")
@@ -502,9 +519,7 @@ def matrix_power(input, n, *, out=None):
             [0., 1.]])
     """
     x = need_tensor(input, "linalg.matrix_power")
-    if not hasattr(n, "__index__"):
-        raise ArgumentTypeError(f"linalg.matrix_power: n must be an integer, got {n!r}")
-    n = n.__index__()
+    n = integer(n, "linalg.matrix_power: n")
     if x.ndim < 2 or x.shape[-1] != x.shape[-2]:
         raise ShapeError(
             f"linalg.matrix_power: matrices must be square, got shape {tuple(x.shape)}"
@@ -544,7 +559,7 @@ def vander(x, N=None):
     x = need_tensor(x, "linalg.vander", "x")
     if x.ndim == 0:
         raise ShapeError("linalg.vander: expects at least one dim, got a 0-d tensor")
-    n = x.shape[-1] if N is None else N
+    n = x.shape[-1] if N is None else integer(N, "linalg.vander: N")
     if n < 0 or (N is not None and n <= 1):
         raise ArgumentError(f"linalg.vander: N must be greater than 1, got {N}")
     return powers(exact(x), n)
@@ -722,6 +737,7 @@ def tensorinv(input, ind=2, *, out=None):
     adjoint.Size([2, 2, 4])
     """
     x = need_tensor(input, "linalg.tensorinv")
+    ind = integer(ind, "linalg.tensorinv: ind")
     if ind <= 0:
         raise ArgumentError(f"linalg.tensorinv: ind must be positive, got {ind}")
     first, last = tuple(x.shape[:ind]), tuple(x.shape[ind:])

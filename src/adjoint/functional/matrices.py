@@ -9,7 +9,7 @@ import numpy as np
 from ..core.bind import dtype_of
 from ..core.primitive import op
 from ..errors import ArgumentError, ShapeError
-from ..ops.linalg import mH, mm, mT
+from ..ops.linalg import mH, mm, mT, square
 from . import linalg
 from .face import function, method, need_tensor
 
@@ -130,7 +130,7 @@ def vander(x, N=None, increasing=False):
             [9, 3, 1]])
     """
     x = need_tensor(x, "vander", "x")
-    n = x.shape[-1] if N is None and x.ndim else N
+    n = x.shape[-1] if N is None and x.ndim else linalg.integer(N, "vander: N")
     if x.ndim != 1 or n < 0:
         raise ArgumentError(
             f"vander: x must be a vector and N not negative, got shape {tuple(x.shape)} "
@@ -177,7 +177,7 @@ def cholesky_inverse(input, upper=False, *, out=None):
     tensor([[0.2500, 0.0000],
             [0.0000, 0.0625]])
     """
-    x = need_tensor(input, "cholesky_inverse")
+    x = square(need_tensor(input, "cholesky_inverse"), "cholesky_inverse")
     x = mH(x) if upper else x
     eye = op.zeros_like(x) + np.eye(x.shape[-1], dtype=dtype_of(x))
     half = linalg.solve_triangular(x, eye, upper=False)
@@ -257,7 +257,8 @@ def lu_unpack(LU_data, LU_pivots, unpack_data=True, unpack_pivots=True):
             [1., 0.]])
     """
     x = need_tensor(LU_data, "lu_unpack", "LU_data")
-    p, low, up = linalg.unpacked(x, LU_pivots)
+    pivots = need_tensor(LU_pivots, "lu_unpack", "LU_pivots")
+    p, low, up = linalg.unpacked(x, pivots)
     none = x.new_zeros(0)
     data = (low, up) if unpack_data else (none, none)
     return LuUnpack(p if unpack_pivots else none, *data)
