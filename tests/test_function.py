@@ -4,6 +4,7 @@ As in `test_autograd`, what takes `T` runs with adjoint and, where installed, wi
 """
 
 import gc
+import importlib
 import weakref
 
 import numpy as np
@@ -501,3 +502,191 @@ def test_forward_mode_with_ctx_in_forward():
 
     x = ad.tensor([3.0])
     assert jvp(Square.apply, (x,), (x,))[1].tolist() == [18.0]
+
+
+# ---------------------------------------------------------------- autograd.functional
+
+
+def sums(T):
+    return {
+        "one": (lambda x: (x**3).sum(), lambda r: r(3)),
+        "two": (lambda x, y: (x * y.exp()).sum(), lambda r: (r(3), r(3))),
+    }
+
+
+def maps(T):
+    return {
+        "one": (lambda x: x * x.sum(), lambda r: r(3)),
+        "two": (lambda x, y: (x * y[0], x.sum() + y), lambda r: (r(3), r(2))),
+        "scalar": (lambda x: x.sum(), lambda r: r(2, 2)),
+    }
+
+
+def results(T, name, case, create):
+    rng = np.random.default_rng(0)
+    f, make = (sums if name in ("hessian", "hvp", "vhp") else maps)(T)[case]
+
+    def r(*shape):
+        return T.tensor(rng.normal(size=shape), dtype=T.float64)
+
+    xs = make(r)
+    args = [f, xs]
+    if name in ("jvp", "hvp", "vhp"):
+        args.append(make(r))
+    if name == "vjp":
+        y = f(*xs) if isinstance(xs, tuple) else f(xs)
+        args.append(
+            tuple(r(*v.shape) for v in y) if isinstance(y, tuple) else r(*y.shape)
+        )
+    return getattr(T.autograd.functional, name)(*args, create_graph=create)
+
+
+def leaves(y):
+    return (
+        [v for part in y for v in leaves(part)] if isinstance(y, tuple) else [nums(y)]
+    )
+
+
+@pytest.mark.parametrize(
+    "name,case",
+    [(n, c) for n in ("jacobian", "vjp", "jvp") for c in ("one", "two", "scalar")]
+    + [(n, c) for n in ("hessian", "hvp", "vhp") for c in ("one", "two")],
+)
+@pytest.mark.parametrize("create", [False, True])
+def test_autograd_functional(name, case, create):
+    torch = pytest.importorskip("torch")
+    got = results(ad, name, case, create)
+    want = results(torch, name, case, create)
+    assert isinstance(got, tuple) == isinstance(want, tuple)
+    for a, b in zip(leaves(got), leaves(want), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-12)
+
+
+def test_functional_graphs(T):
+    x = leaf(T, 2.0, 3.0)
+    jacobian = T.autograd.functional.jacobian
+    assert not jacobian(lambda x: x**3, x).requires_grad
+    j = jacobian(lambda x: x**3, x, create_graph=True)
+    j.sum().backward()
+    assert nums(x.grad) == [12.0, 18.0]
+
+
+def test_functional_errors(T):
+    f = T.autograd.functional
+    with pytest.raises(RuntimeError):
+        f.vjp(lambda x: x * 2, T.ones(3))
+    with pytest.raises(RuntimeError):
+        f.hessian(lambda x: x * 2, T.ones(3))
+    with pytest.raises(RuntimeError):
+        f.jvp(lambda x: x * 2, T.ones(3), T.ones(2))
+    with pytest.raises(TypeError):
+        f.jacobian(lambda x: x * 2, [T.ones(3)])
+
+
+# ---------------------------------------------------------------- forward_ad
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_dual_numbers(T):
+    fwad = importlib.import_module(f"{T.__name__}.autograd.forward_ad")
+    x, t = T.tensor([1.0, 2.0]), T.tensor([1.0, 0.0])
+    with fwad.dual_level():
+        dual = fwad.make_dual(x, t)
+        y, dy = fwad.unpack_dual(dual * dual)
+        assert (nums(y), nums(dy)) == ([1.0, 4.0], [2.0, 0.0])
+        assert fwad.unpack_dual(x).tangent is None
+        assert nums(fwad.unpack_dual(x + dual.sum()).tangent) == [1.0, 1.0]
+    with pytest.raises(RuntimeError):
+        fwad.make_dual(x, t)
+    with fwad.dual_level(), pytest.raises(RuntimeError):
+        fwad.make_dual(x, T.ones(3))
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_forward_over_backward_by_dual_numbers(T):
+    fwad = importlib.import_module(f"{T.__name__}.autograd.forward_ad")
+    x = leaf(T, 2.0)
+    with fwad.dual_level():
+        dual = fwad.make_dual(x, T.ones_like(x.detach()))
+        y = fwad.unpack_dual(dual**3)
+        (g,) = T.autograd.grad(y.tangent, x)
+    assert nums(g) == 12.0
+
+
+# ---------------------------------------------------------------- functional_call
+
+
+def modules(T):
+    class Linear(T.nn.Module):
+        def __init__(self, n, m):
+            super().__init__()
+            self.weight = T.nn.Parameter(T.rand(m, n))
+            self.bias = T.nn.Parameter(T.rand(m))
+
+        def forward(self, x):
+            return x @ self.weight.t() + self.bias
+
+    class Net(T.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first = Linear(2, 3)
+            self.second = Linear(3, 2)
+            self.register_buffer("scale", T.ones(1))
+
+        def forward(self, x, add=0.0):
+            return self.second(self.first(x).tanh()) * self.scale + add
+
+    return Net
+
+
+def test_functional_call(T):
+    func = importlib.import_module(f"{T.__name__}.func")
+    net = modules(T)()
+    names = dict(net.named_parameters())
+    zeros = {n: T.zeros_like(p.detach()) for n, p in names.items()}
+    x = T.ones(2)
+    y = func.functional_call(net, zeros, (x,), {"add": 5.0})
+    assert nums(y) == [5.0, 5.0]
+    assert dict(net.named_parameters())["first.weight"] is names["first.weight"]
+    y = func.functional_call(net, (zeros, {"scale": T.zeros(1)}), x)
+    assert nums(y) == [0.0, 0.0]
+    assert nums(func.functional_call(net, {"nonsense": x}, x)) == nums(net(x))
+    with pytest.raises(RuntimeError):
+        func.functional_call(net, {**names, "scale": x, "nonsense": x}, x, strict=True)
+    with pytest.raises(RuntimeError):
+        func.functional_call(net, {"first.bias": T.zeros(3)}, x, strict=True)
+
+
+def test_gradients_and_ensembles_by_functional_call(T):
+    func = importlib.import_module(f"{T.__name__}.func")
+    Net = modules(T)
+    nets = [Net() for _ in range(3)]
+    params, buffers = func.stack_module_state(nets)
+    x = T.ones(2)
+
+    def f(p, b, x):
+        return func.functional_call(nets[0], (p, b), (x,))
+
+    got = func.vmap(f, in_dims=(0, 0, None))(params, buffers, x)
+    np.testing.assert_allclose(
+        nums(got), [nums(net(x)) for net in nets], rtol=1e-5, atol=1e-6
+    )
+    own = {n: p.detach() for n, p in nets[0].named_parameters()}
+    gs = func.grad(lambda p: f(p, {}, x).sum())(own)
+    nets[0](x).sum().backward()
+    for name, p in nets[0].named_parameters():
+        np.testing.assert_allclose(nums(gs[name]), nums(p.grad), rtol=1e-5, atol=1e-6)
+
+
+def test_tied_parameters_are_swapped_together():
+    Net = modules(ad)
+    net = Net()
+    net.second.bias = net.tied = ad.nn.Parameter(ad.zeros(2))
+    zeros = {n: ad.zeros(tuple(p.shape)) for n, p in net.named_parameters()}
+    zeros["second.bias"] = ad.tensor([1.0, 2.0])
+    zeros.pop("tied", None)
+    call = ad.func.functional_call
+    assert nums(call(net, zeros, ad.ones(2))) == [1.0, 2.0]
+    assert net.tied is net.second.bias and nums(net.tied) == [0.0, 0.0]
+    with pytest.raises(RuntimeError, match="tied"):
+        call(net, {**zeros, "tied": ad.zeros(2)}, ad.ones(2))
