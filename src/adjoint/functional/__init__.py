@@ -6,6 +6,7 @@ Importing the package fills the two tables of `face`: functions, and Tensor meth
 from .. import ops as ops  # the records come before the functions made of them
 from . import (
     activation,
+    attention,
     bits,
     combining,
     complexes,
@@ -39,6 +40,7 @@ __all__ = [
     "FUNCTIONS",
     "METHODS",
     "activation",
+    "attention",
     "bits",
     "combining",
     "complexes",

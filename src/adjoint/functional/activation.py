@@ -13,6 +13,8 @@ from ..core.primitive import op
 from ..core.shape import norm_dim
 from ..errors import ArgumentError, DtypeError, ShapeError
 from .face import cast, function, inexact, method, need_tensor, np_dtype
+from .random import exponential_, rand_like
+from .reductions import argmax
 
 _FLOATS, _REALS, _INEXACT = "fV", "fViu", "fVc"
 
@@ -375,7 +377,6 @@ def _rows(prim, x, dim):
     return op.reshape(prim(op.reshape(x, shape=(1,)), dim=0), shape=())
 
 
-@method
 def softmax(input, dim=None, _stacklevel=3, dtype=None):
     """eˣ / Σ eˣ along `dim`, without overflow.
 
@@ -386,7 +387,6 @@ def softmax(input, dim=None, _stacklevel=3, dtype=None):
     return _rows(op.softmax, x, dim)
 
 
-@method
 def log_softmax(input, dim=None, _stacklevel=3, dtype=None):
     """x − ln Σ eˣ along `dim`, without overflow.
 
@@ -407,6 +407,56 @@ def softmin(input, dim=None, _stacklevel=3, dtype=None):
     return _rows(op.softmax, -x, dim)
 
 
+# ---------------------------------------------------------------- random
+
+
+@function
+def rrelu(input, lower=1.0 / 8, upper=1.0 / 3, training=False, inplace=False):
+    """x where x > 0, a x elsewhere: a random in [lower, upper], or their mean if not training.
+
+    >>> rrelu(tensor([-1., 2.]), 0.2, 0.4)
+    tensor([-0.3000,  2.0000])
+    """
+    if lower > upper:
+        raise ArgumentError(
+            f"rrelu: lower must not exceed upper, got {lower} and {upper}"
+        )
+    if not training:
+        return leaky_relu(input, (lower + upper) / 2, inplace)
+
+    def f(x):
+        slope = rand_like(x) * (upper - lower) + lower
+        return x * op.where(x > _number(0, x), _number(1, x), slope)
+
+    return _apply(input, f, "rrelu", inplace)
+
+
+def gumbel_softmax(logits, tau=1, hard=False, eps=1e-10, dim=-1):
+    """A random one-hot row by the softmax of `logits`, softened by the temperature `tau`.
+
+    `hard` rounds it, with the derivative of the soft one.
+
+    >>> gumbel_softmax(tensor([[0., 1000.]]), hard=True)
+    tensor([[0., 1.]])
+    """
+    x, dim = _over(logits, dim, None, "gumbel_softmax")
+    if not tau > 0:
+        raise ArgumentError(f"gumbel_softmax: tau must be positive, got {tau}")
+    waits = exponential_(op.zeros_like(x))
+    least = _number(np.finfo(np.float32).tiny, x)
+    soft = _rows(op.softmax, (x - op.log(op.maximum(waits, least))) / tau, dim)
+    return _straight_through(soft, dim) if hard else soft
+
+
+def _straight_through(soft, dim):
+    """One-hot at the largest element, differentiated as `soft` itself."""
+    best = argmax(op.stop_gradient(soft), dim, True)
+    places = np.arange(soft.shape[dim] if soft.ndim else 1)
+    places = places.reshape(-1, *(1,) * (soft.ndim - dim - 1))
+    hard = op.cast(best == (places if soft.ndim else places[0]), dtype=dtype_of(soft))
+    return hard + (soft - op.stop_gradient(soft))
+
+
 def _written(f):
     """The form of an activation that writes into its input: `relu_`."""
 
@@ -418,8 +468,8 @@ def _written(f):
     return written
 
 
-relu_, hardtanh_, leaky_relu_, threshold_, elu_, celu_, selu_ = map(
-    _written, (relu, hardtanh, leaky_relu, threshold, elu, celu, selu)
+relu_, hardtanh_, leaky_relu_, threshold_, elu_, celu_, selu_, rrelu_ = map(
+    _written, (relu, hardtanh, leaky_relu, threshold, elu, celu, selu, rrelu)
 )
-for _f in (threshold, relu_, threshold_, celu_, selu_):
+for _f in (threshold, relu_, threshold_, celu_, selu_, rrelu_):
     function(_f)

@@ -64,7 +64,8 @@ def _given(y, out):
     return y if out is None else out.copy_(y)
 
 
-def softmax(input, dim, *, dtype=None):
+@method
+def softmax(input, dim, dtype=None):
     """eˣ / Σ eˣ along `dim`.
 
     >>> softmax(tensor([0., 0.]), 0)
@@ -73,7 +74,8 @@ def softmax(input, dim, *, dtype=None):
     return _softmax(input, dim, dtype=dtype)
 
 
-def log_softmax(input, dim, *, dtype=None):
+@method
+def log_softmax(input, dim, dtype=None):
     """x − ln Σ eˣ along `dim`.
 
     >>> log_softmax(tensor([0., 0.]), 0)
