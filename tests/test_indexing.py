@@ -534,8 +534,10 @@ def test_along_one_dim(dim):
     both(lambda m, x, i, v: m.index_add(x, dim, i, v, alpha=3), X, i, v, leaves=(0, 2))
     both(lambda m, x, i, v: (x * 1).index_add_(dim, i, v), X, i, v, leaves=(0, 2))
     both(lambda m, x, i: m.index_fill(x, dim, i, 2.5), X, i)
+    both(lambda m, x, i: (x * 1).index_fill_(dim, i, 2.5), X, i)
     u = np.take(v, [0, 1], dim)
     both(lambda m, x, i, v: m.index_copy(x, dim, i, v), X, ROW, u, leaves=(0, 2))
+    both(lambda m, x, i, v: (x * 1).index_copy_(dim, i, v), X, ROW, u, leaves=(0, 2))
     for how in ("prod", "mean", "amax", "amin"):
         for include in (True, False):
             both(
@@ -547,6 +549,27 @@ def test_along_one_dim(dim):
                 v,
                 leaves=(0, 2),
             )
+
+
+@pytest.mark.parametrize(
+    "name", ["scatter_", "scatter_add_", "index_add_", "index_copy_"]
+)
+def test_in_place_forms_write_the_same_memory(name):
+    i = ad.tensor([2, 0])
+    for x in (ad.arange(12.0).reshape(3, 4), ad.arange(12.0).reshape(4, 3).T):
+        memory, before = x.numpy(), x.clone()
+        v, at = ad.full((2, 4), 0.5), i
+        if name.startswith("scatter"):
+            at = ad.tensor([[2, 1, 0, 0], [0, 0, 2, 1]])
+        assert getattr(x, name)(0, at, v) is x
+        assert (memory == getattr(before, name[:-1])(0, at, v).numpy()).all()
+        assert x._version == 1
+    number = ad.tensor(3.0)
+    getattr(number, name)(0, ad.tensor(0), ad.tensor(2.0))
+    assert number.item() == (5.0 if "add" in name else 2.0)
+    leaf = ad.zeros(3, requires_grad=True)
+    with pytest.raises(RuntimeError, match="leaf"):
+        getattr(leaf, name)(0, i, ad.ones(2))
 
 
 def test_single_numbers():

@@ -6,11 +6,12 @@ All are the four records of ops/index.py, given positions for every dim or for o
 from __future__ import annotations
 
 import math
-from functools import lru_cache
+from functools import lru_cache, partial
 from operator import le
 
 import numpy as np
 
+from ..autodiff.inplace import assign, store
 from ..core.bind import Box, dtype_of
 from ..core.dtype import is_inexact
 from ..core.primitive import op
@@ -25,6 +26,7 @@ from .face import (
     method,
     need_tensor,
     np_dtype,
+    only_method,
     wrap,
 )
 from .indexing import concrete
@@ -241,6 +243,40 @@ _WRITES = {
 }
 
 
+@only_method
+def scatter_(self, dim, index, src=None, *, value=None, reduce=None):
+    """`scatter` written into this tensor."""
+    if reduce is not None:
+        return assign(
+            self, scatter(self, dim, index, src, value=value, reduce=reduce), "scatter_"
+        )
+    src = value if src is None else src
+    if src is None:
+        raise ArgumentTypeError("scatter_(): needs src or value")
+    _scattered("scatter", self, dim, index, src, lambda x, v, at: _stored(x, v, at, 0))
+    return self
+
+
+@only_method
+def scatter_add_(self, dim, index, src):
+    """`scatter_add` written into this tensor."""
+    need_tensor(src, "scatter_add_", "src")
+    _scattered(
+        "scatter_add",
+        self,
+        dim,
+        index,
+        src,
+        lambda x, v, at: _stored(x, v, at, 0, True),
+    )
+    return self
+
+
+def _stored(x, v, indices, dim, adding=False):
+    """v written or added in x's own memory: the cost is that of what is written."""
+    return store(x, v, indices, dim, "scatter_", adding=adding)
+
+
 @method
 def scatter_add(input, dim, index, src):
     """A copy with `src` added where `gather` would read.
@@ -370,11 +406,41 @@ def index_add(input, dim, index, source, *, alpha=1):
     tensor([3., 0., 0.])
     """
 
-    def add(x, v, indices, dim):
-        v = v if alpha == 1 else op.mul(v, lift(alpha, dtype_of(v), "index_add"))
-        return _written(x, v, indices, dim, True)
+    source = _times(source, alpha)
+    return _index_write("index_add", input, dim, index, source, _added)
 
-    return _index_write("index_add", input, dim, index, source, add)
+
+@only_method
+def index_add_(self, dim, index, source, *, alpha=1):
+    """`index_add` written into this tensor."""
+    source = _times(source, alpha)
+    _index_write("index_add", self, dim, index, source, partial(_stored, adding=True))
+    return self
+
+
+def _times(source, alpha):
+    source = need_tensor(source, "index_add", "source")
+    if alpha == 1:
+        return source
+    return op.mul(source, lift(alpha, dtype_of(source), "index_add"))
+
+
+_added = partial(_written, accumulate=True)
+
+
+@only_method
+def index_copy_(self, dim, index, source):
+    """`index_copy` written into this tensor."""
+    _index_write("index_copy", self, dim, index, source, _stored)
+    return self
+
+
+@only_method
+def index_fill_(self, dim, index, value):
+    """`index_fill` written into this tensor."""
+    x, dim, index, v = _filling("index_fill_", self, dim, index, value)
+    _stored(x, v, [index], dim)
+    return self
 
 
 @method
@@ -394,13 +460,17 @@ def index_fill(input, dim, index, value):
     >>> index_fill(zeros(3), 0, tensor([2, 0]), 7.)
     tensor([7., 0., 7.])
     """
-    x, dim, index = _one_dim("index_fill", input, dim, index, negative=True)
-    if len(getattr(value, "shape", ())):
-        raise ShapeError("index_fill: value must be a number or a 0-d tensor")
-    shape = (*x.shape[:dim], index.shape[0], *x.shape[dim + 1 :])
-    v = op.expand(_fitting_number(value, x, "index_fill"), shape=shape)
+    x, dim, index, v = _filling("index_fill", input, dim, index, value)
     y = op.index_put(x, v, index, dim=dim)
     return op.reshape(y, shape=tuple(input.shape))
+
+
+def _filling(name, input, dim, index, value):
+    x, dim, index = _one_dim(name, input, dim, index, negative=True)
+    if len(getattr(value, "shape", ())):
+        raise ShapeError(f"{name}: value must be a number or a 0-d tensor")
+    shape = (*x.shape[:dim], index.shape[0], *x.shape[dim + 1 :])
+    return x, dim, index, op.expand(_fitting_number(value, x, name), shape=shape)
 
 
 def _fitting_number(value, x, name):

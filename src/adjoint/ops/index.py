@@ -301,6 +301,15 @@ def write(y, v, indices, dim):
         raise
 
 
+def add(y, v, indices, dim):
+    """y[.., indices, ..] += v in place, once for each position that is named."""
+    places = _places(indices, y.shape, dim)
+    if y.flags.c_contiguous:
+        np.add.at(y.reshape(-1), places, v.ravel())
+    else:
+        np.add.at(y, _at(dim, indices), v)
+
+
 def _stayed(shape, indices, dim):
     """Whether each written value was not overwritten by a later one."""
     written = broadcast(*(tuple(i.shape) for i in indices))
