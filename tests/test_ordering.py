@@ -70,6 +70,23 @@ def test_sort(options, descending, x):
     assert ad.equal(got, want)
 
 
+@pytest.mark.parametrize("ties", [False, True])
+@pytest.mark.parametrize("descending", [False, True])
+def test_sort_of_many_is_stable(ties, descending):
+    x = rng.normal(size=(2, 3000))
+    if ties:
+        x = np.round(x, 2)
+        x[1, ::100] = np.nan
+    y = ad.sort(ad.tensor(x), descending=descending)
+    want = np.argsort(-x if descending else x, 1, kind="stable")
+    if descending:  # NaN is largest
+        nan = np.isnan(np.take_along_axis(x, want, 1))
+        want = np.stack(
+            [np.append(w[m], w[~m]) for w, m in zip(want, nan, strict=True)]
+        )
+    np.testing.assert_array_equal(y.indices.numpy(), want)
+
+
 def test_msort():
     both("msort", X)
 

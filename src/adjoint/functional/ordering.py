@@ -140,14 +140,14 @@ def fmin(input, other, *, out=None):
 def sort(input, dim=-1, descending=False, stable=False, *, out=None):
     """Sorted along `dim`, and where each element was; NaN is largest.
 
-    `stable` keeps equals in their order.
+    Equals keep their order, asked for or not.
 
     >>> sort(tensor([3., 1., 2.]))
     ValuesIndices(values=tensor([1., 2., 3.]), indices=tensor([1, 2, 0]))
     """
     x = ordered(input, "sort")
-    p = {"descending": bool(descending), "stable": bool(stable)}
-    return fetch(x, dim, lambda x, d: op.argsort(x, dim=d, **p), out)
+    down = bool(descending)
+    return fetch(x, dim, lambda x, d: op.argsort(x, dim=d, descending=down), out)
 
 
 @method

@@ -70,7 +70,7 @@ _BLENDS = {
 def _at_ranks(x, q, interpolation, skip):
     """The quantiles of the rows: of shape (len(q), rows)."""
     n, last = x.shape[-1], x.ndim - 1
-    places = op.argsort(x, dim=last, descending=False, stable=False)
+    places = op.argsort(x, dim=last, descending=False)
     ranked = take_along(x, places, dim=last)
     good = op.logical_not(op.isnan(ranked))
     count = op.sum(op.cast(good, dtype=dtype_of(x)), dim=(last,), keepdim=True)
