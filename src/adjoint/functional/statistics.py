@@ -12,6 +12,7 @@ from ..core.primitive import op
 from ..core.shape import reduced
 from ..errors import ArgumentError, ArgumentTypeError, DtypeError, ShapeError
 from ..ops.order import put_along, take_along
+from .cumulative import part
 from .face import cast, function, method, need_tensor, wrap
 from .reductions import count_over, dims_of, give, need_some, numpy_names, start
 
@@ -69,18 +70,28 @@ _BLENDS = {
 
 def _at_ranks(x, q, interpolation, skip):
     """The quantiles of the rows: of shape (len(q), rows)."""
-    n, last = x.shape[-1], x.ndim - 1
-    places = op.argsort(x, dim=last, descending=False)
-    ranked = take_along(x, places, dim=last)
-    good = op.logical_not(op.isnan(ranked))
-    count = op.sum(op.cast(good, dtype=dtype_of(x)), dim=(last,), keepdim=True)
-    top = op.where(count < 1, op.zeros_like(count), count - 1) if skip else n - 1
+    last = x.ndim - 1
+    ranked = take_along(x, op.argsort(x, dim=last, descending=False), dim=last)
     q = op.reshape(q, shape=tuple(q.shape) or (1,))
-    rank = op.expand(q, shape=(*x.shape[:-1], q.shape[0])) * top
-    if not skip:
-        rank = op.where(count < n, op.ones_like(rank) * (n - 1), rank)
+    q = op.expand(q, shape=(*x.shape[:-1], q.shape[0]))
+    rank = (_rank_of_good if skip else _rank_or_nan)(ranked, q)
     y = _blend(ranked, rank, last, *_BLENDS[interpolation])
     return op.permute(y, dims=(last, *range(last)))
+
+
+def _rank_or_nan(ranked, q):
+    """q of the way through the row; its last element if that is NaN."""
+    n = ranked.shape[-1]
+    end = np.array(n - 1, dtype_of(ranked))
+    nan = op.isnan(part(ranked, ranked.ndim - 1, n - 1, n))
+    return op.where(nan, end, q * end)
+
+
+def _rank_of_good(ranked, q):
+    """q of the way through the elements that are not NaN."""
+    good = op.cast(op.logical_not(op.isnan(ranked)), dtype=dtype_of(ranked))
+    count = op.sum(good, dim=(ranked.ndim - 1,), keepdim=True)
+    return q * op.where(op.eq(count, op.zeros_like(count)), count, count - 1)
 
 
 def _blend(ranked, rank, last, lower, upper, weight):
