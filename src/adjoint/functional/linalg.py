@@ -24,18 +24,10 @@ from ..errors import (
     LinAlgError,
     ShapeError,
 )
-from ..ops.linalg import (
-    col,
-    exchange,
-    mH,
-    mm,
-    mT,
-    numbers,
-    row,
-    show,
-)
-from ..ops.linalg import matrix as _matrix_of
-from ..ops.linalg import square as _square_of
+from ..ops.linalg import exchange
+from ..ops.matrix import col, mH, mm, mT, numbers, row, show
+from ..ops.matrix import matrix as _matrix_of
+from ..ops.matrix import square as _square_of
 from . import products, shapes
 from .face import SCALARS, cast, need_tensor, np_dtype, promote
 

@@ -9,7 +9,7 @@ import numpy as np
 from ..core.bind import dtype_of
 from ..core.primitive import op
 from ..errors import ArgumentError, ShapeError
-from ..ops.linalg import mH, mm, mT, square
+from ..ops.matrix import mH, mm, mT, square
 from . import linalg
 from .face import function, method, need_tensor
 

@@ -16,6 +16,7 @@ from . import (
     scan,
     shape,
     special,
+    spectra,
 )
 
 __all__ = [
@@ -34,4 +35,5 @@ __all__ = [
     "scan",
     "shape",
     "special",
+    "spectra",
 ]
