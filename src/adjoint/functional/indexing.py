@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..autodiff.inplace import assign, store
-from ..autodiff.straight import seen, shown
+from ..autodiff.straight import picked, seen, shown
 from ..autodiff.tape import BASE, versioned
 from ..core.bind import Box, dtype_of
 from ..core.primitive import op
@@ -45,10 +45,16 @@ def __getitem__(self, key):
                 at = key if Ellipsis in key else (*key, ...)
                 return shown(op.slice, {"key": basic}, self, value[at])
             if key and _is_positions(key[-1]) and _are_whole(key[:-1], value.ndim):
-                return op.index(self, key[-1], dim=len(key) - 1)
+                return _picked(self, key[-1], len(key) - 1)
         elif _is_positions(key) and value.ndim:
-            return op.index(self, key, dim=0)
+            return _picked(self, key, 0)
     return _read(self, key)
+
+
+def _picked(x, index, dim):
+    if seen(index):
+        return picked(op.index, x, index, dim)
+    return op.index(x, index, dim=dim)
 
 
 _BASIC = frozenset([slice, tuple, type(None), type(Ellipsis)])
