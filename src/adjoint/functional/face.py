@@ -52,6 +52,17 @@ def need_tensor(x, name: str, position: str = "input"):
     )
 
 
+def need_number(x, name: str, position: str) -> float:
+    """`x`, which must be a real number, or a tensor of one, as a float."""
+    if isinstance(x, Box) and x.ndim == 0:
+        x = x.item()
+    if isinstance(x, (int, float, np.integer, np.floating)):
+        return float(x)
+    raise ArgumentTypeError(
+        f"{name}(): argument '{position}' must be Number, not {type(x).__name__}"
+    )
+
+
 def wrap(value):
     """A base tensor around an array."""
     return BASE.wrap(value)
@@ -59,7 +70,12 @@ def wrap(value):
 
 def np_dtype(d) -> np.dtype | None:
     """NumPy's dtype for what a user passes as `dtype=`; None stays None."""
-    return None if d is None else dt.dtype(d).np
+    try:
+        return None if d is None else dt.dtype(d).np
+    except (TypeError, ValueError):
+        raise ArgumentTypeError(
+            f"dtype must be a dtype such as float32, not {type(d).__name__}"
+        ) from None
 
 
 def cast(x, d: np.dtype):
