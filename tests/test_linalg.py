@@ -433,6 +433,22 @@ def test_older_names_are_torchs(upper):
         )
 
 
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("left", [True, False])
+@pytest.mark.parametrize("transpose", [True, False])
+def test_reflections_are_torchs(transpose, left, kind):
+    torch = pytest.importorskip("torch")
+    a, b = numbers(4, 3, kind=kind), numbers(4, 4, kind=kind)
+    for y, u in zip(ad.geqrf(ad.tensor(a)), torch.geqrf(torch.tensor(a)), strict=True):
+        close(y, u)
+    packed, tau = (t.numpy() for t in ad.geqrf(ad.tensor(a)))
+    agree(
+        lambda a, t, b: ad.ormqr(a, t, b, left, transpose),
+        lambda a, t, b: torch.ormqr(a, t, b, left, transpose),
+        [packed, tau, b],
+    )
+
+
 def test_logdet_of_negative_is_nan():
     assert np.isnan(ad.logdet(ad.tensor([[-1.0]])).item())
     assert ad.logdet(ad.zeros(1, 1)).item() == -np.inf

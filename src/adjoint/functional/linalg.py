@@ -449,12 +449,20 @@ def multi_dot(tensors, *, out=None):
             "linalg.multi_dot(): argument 'tensors' must be a tuple or list of Tensors, "
             f"not {type(tensors).__name__}"
         )
+    xs, first, last = _chained(tensors)
+    sizes = (xs[0].shape[0], *(x.shape[1] for x in xs))
+    y = _chain(xs, _splits(sizes), 0, len(xs) - 1)
+    shape = y.shape[int(first) : 2 - int(last)]
+    return _give(op.reshape(y, shape=tuple(shape)) if first or last else y, out)
+
+
+def _chained(tensors):
+    """The factors as matrices that fit, and whether the first and last were vectors."""
     xs = [need_tensor(x, "linalg.multi_dot", "tensors") for x in tensors]
     if len(xs) < 2:
         raise ArgumentError("linalg.multi_dot: expects at least 2 tensors")
     for i, x in enumerate(xs):
-        ends = i in (0, len(xs) - 1)
-        if x.ndim != 2 and not (ends and x.ndim == 1):
+        if x.ndim != 2 and not (x.ndim == 1 and i in (0, len(xs) - 1)):
             raise ShapeError(
                 f"linalg.multi_dot: tensor {i} must be a matrix, got shape "
                 f"{tuple(x.shape)}; only the first and last may be vectors"
@@ -463,16 +471,13 @@ def multi_dot(tensors, *, out=None):
     xs[0] = row(xs[0]) if first else xs[0]
     xs[-1] = col(xs[-1]) if last else xs[-1]
     for i, (a, b) in enumerate(pairwise(xs)):
+        _pair(a, b, "multi_dot")
         if a.shape[1] != b.shape[0]:
             raise ShapeError(
                 f"linalg.multi_dot: tensors {i} and {i + 1} cannot be multiplied, "
                 f"{tuple(a.shape)} and {tuple(b.shape)}"
             )
-        _pair(a, b, "multi_dot")
-    sizes = (xs[0].shape[0], *(x.shape[1] for x in xs))
-    y = _chain(xs, _splits(sizes), 0, len(xs) - 1)
-    shape = y.shape[int(first) : 2 - int(last)]
-    return _give(op.reshape(y, shape=tuple(shape)) if first or last else y, out)
+    return xs, first, last
 
 
 @lru_cache(256)
@@ -762,24 +767,34 @@ def lstsq(input, b, rcond=None, *, driver=None):
             f"linalg.lstsq: driver must be in {_DRIVERS}, got {driver!r}"
         )
     vector = a.ndim - 1 == b.ndim and tuple(b.shape) == tuple(a.shape[:-1])
-    b = col(b) if vector else b
+    a, b = _equations(a, col(b) if vector else b)
+    x = mm(pinv(a, rcond), b)
+    rank, residuals, s = _quality(a, b, x, rcond, driver)
+    if vector:
+        x = op.reshape(x, shape=tuple(x.shape[:-1]))
+    return Lstsq(x, residuals, rank, s)
+
+
+def _equations(a, b):
+    """Left and right sides with equally many rows, batch dims broadcast."""
     if b.ndim < 2 or a.shape[-2] != b.shape[-2]:
         raise ShapeError(
             f"linalg.lstsq: A and B must have equally many rows, got A {show(a)} and "
             f"B {show(b)}"
         )
-    a, b = _together(a, b, "lstsq")
-    x = mm(pinv(a, rcond), b)
+    return _together(a, b, "lstsq")
+
+
+def _quality(a, b, x, rcond, driver):
+    """Rank, residuals and singular values, each empty where the driver has none."""
     s = op.svdvals(op.stop_gradient(a))
     rank = _rank(s, a.shape[-2:], None, rcond)
     none = op.reshape(op.slice(s, key=_empty_key(s)), shape=(0,))
-    more = driver != "gelsy" and _all_full(a, rank)
-    residuals = _residuals(a, b, x) if more else none
-    if vector:
-        x = op.reshape(x, shape=tuple(x.shape[:-1]))
+    full = driver != "gelsy" and _all_full(a, rank)
+    residuals = _residuals(a, b, x) if full else none
     if driver == "gels":
         rank = op.cast(none, dtype=np.dtype("int64"))
-    return Lstsq(x, residuals, rank, s if driver in ("gelsd", "gelss") else none)
+    return rank, residuals, s if driver in ("gelsd", "gelss") else none
 
 
 def _all_full(a, rank) -> bool:
@@ -974,14 +989,18 @@ def householder_product(input, tau, *, out=None):
             f"linalg.householder_product: batch dims differ: A {show(a)}, tau {show(t)}"
         )
     eye = np.eye(m, n, dtype=dtype_of(a))
-    v = op.tril(a, diagonal=-1) + eye
-    y = op.zeros_like(a) + eye
-    last = a.ndim - 1
-    for i in reversed(range(t.shape[-1])):
+    return _give(reflected(a, t, op.zeros_like(a) + eye), out)
+
+
+def reflected(a, tau, y, forward=False):
+    """H₁ H₂ ... y; H₁ last, or first for `forward`, which is the inverse for real a."""
+    v = op.tril(a, diagonal=-1) + np.eye(*a.shape[-2:], dtype=dtype_of(a))
+    last, count = a.ndim - 1, range(tau.shape[-1])
+    for i in count if forward else reversed(count):
         vi = col(op.select(v, dim=last, index=i))
-        ti = col(col(op.select(t, dim=last - 1, index=i)))
+        ti = col(col(op.select(tau, dim=last - 1, index=i)))
         y = y - ti * mm(vi, mm(mH(vi), y))
-    return _give(y, out)
+    return y
 
 
 # ---------------------------------------------------------------- spectra

@@ -9,12 +9,13 @@ import numpy as np
 from ..core.bind import dtype_of
 from ..core.primitive import op
 from ..errors import ArgumentError, ShapeError
-from ..ops.matrix import mH, mm, mT, square
+from ..ops.matrix import matrix, mH, mm, mT, square
 from . import linalg
 from .face import function, method, need_tensor
 
 Svd = namedtuple("svd", ["U", "S", "V"])
 Triangular = namedtuple("triangular_solve", ["solution", "cloned_coefficient"])
+Geqrf = namedtuple("geqrf", ["a", "tau"])
 LuUnpack = namedtuple("lu_unpack", ["P", "L", "U"])
 
 
@@ -283,3 +284,40 @@ def orgqr(input, input2):
     adjoint.Size([3, 2])
     """
     return linalg.householder_product(input, input2)
+
+
+@method
+def geqrf(input, *, out=None):
+    """QR as LAPACK keeps it, for orgqr and ormqr; it has no derivative.
+
+    >>> geqrf(tensor([[3.], [4.]])).tau
+    tensor([1.6000])
+    """
+    x = matrix(need_tensor(input, "geqrf"), "geqrf")
+    y = Geqrf(*op.geqrf(x))
+    if out is None:
+        return y
+    return Geqrf(*(o.copy_(v) for o, v in zip(out, y, strict=True)))
+
+
+@method
+def ormqr(input, tau, other, left=True, transpose=False, *, out=None):
+    """Q other (other Q for left=False, Qᴴ for transpose), Q square from what geqrf gave.
+
+    >>> ormqr(*geqrf(tensor([[3.], [4.]])), tensor([[5.], [0.]]))
+    tensor([[-3.],
+            [-4.]])
+    """
+    x = matrix(need_tensor(input, "ormqr"), "ormqr")
+    for what, t in (("tau", tau), ("other", other)):
+        need_tensor(t, "ormqr", what)
+    b = other if left else mH(other)
+    if b.ndim != x.ndim or b.shape[-2] != x.shape[-2]:
+        raise ShapeError(
+            f"ormqr: other must have {x.shape[-2]} {'rows' if left else 'columns'} and "
+            f"the batch dims of input, got {tuple(other.shape)}"
+        )
+    t = op.conj(tau) if transpose == left and dtype_of(tau).kind == "c" else tau
+    y = linalg.reflected(x, t, b, forward=transpose == left)
+    y = y if left else mH(y)
+    return y if out is None else out.copy_(y)

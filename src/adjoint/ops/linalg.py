@@ -834,6 +834,36 @@ class QrComplete(OfMatrix):
         return self.vjp(None, y, xs, params, None)
 
 
+class Geqrf(OfMatrix):
+    """QR as LAPACK keeps it: R and below it Householder's vectors, and their factors.
+
+    >>> op.geqrf(tensor([[3.], [4.]]))
+    (tensor([[-5.0000],
+            [ 0.5000]]), tensor([1.6000]))
+    """
+
+    outputs = 2
+    reference = staticmethod(lambda x: np.linalg.qr(x, "raw"))
+
+    def samples(rng):
+        return []
+
+    def eager(x):
+        packed, factors = np.linalg.qr(x, "raw")
+        packed = np.ascontiguousarray(np.swapaxes(packed, -1, -2))
+        return packed.astype(x.dtype, copy=False), factors.astype(x.dtype, copy=False)
+
+    def infer(self, x):
+        matrix(x, "geqrf")
+        return x, Spec((*x.shape[:-2], min(x.shape[-2:])), x.dtype)
+
+    def vjp(self, g, y, xs, params, need):
+        raise GradError("geqrf has no derivative", hint="linalg.qr has one")
+
+    def jvp(self, ts, y, xs, params):
+        return self.vjp(None, y, xs, params, None)
+
+
 # ---------------------------------------------------------------- exponential
 
 
