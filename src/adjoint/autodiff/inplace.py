@@ -51,9 +51,11 @@ def _write(x, new):
         after = bind(op.overwrite, alias(base, base.node), new, chain=x.chain)
         base.node = after.node
         base.writes += 1
-        x.seen = base.writes
+        x.seen = base.writes - (node is None)  # of a constant: as the base has it
     elif recorded:
         x.writes += 1
+        if node is None:
+            node = bind(op.held, new, alias(x, x.node)).node
     np.copyto(x.value, new.value if isinstance(new, Box) else new)
     if recorded:
         x.node = node
