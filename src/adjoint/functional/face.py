@@ -130,6 +130,8 @@ def lift(x, d: np.dtype, name: str):
         try:
             return np.array(x, d)
         except OverflowError:
+            if d.kind in "iu" and -(2**63) <= x < 2**63:
+                return np.array(x, np.int64).astype(d)  # wraps, as PyTorch's numbers do
             raise DtypeError(f"{name}: the number {x} does not fit {d.name}") from None
     raise ArgumentTypeError(
         f"{name}(): arguments must be Tensors or numbers, not {type(x).__name__}",
