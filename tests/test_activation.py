@@ -278,3 +278,21 @@ def test_gumbel_softmax():
     hard[:, 0].sum().backward()
     assert np.isfinite(logits.grad.numpy()).all()
     assert logits.grad.numpy().any()
+
+
+BAD = [
+    (lambda x: F.elu(x, alpha="1"), "must be Number"),
+    (lambda x: F.softmax(x, 0, dtype="x"), "dtype"),
+    (lambda x: F.softmax(x, dim=2), "out of range"),
+    (lambda x: F.gelu(x, approximate="sigmoid"), "approximate"),
+    (lambda x: F.hardtanh(x, 2.0, 1.0), "min_val"),
+    (lambda x: F.linear(None, x), "must be Tensor"),
+    (lambda x: F.normalize(x, p="2"), "must be Number"),
+    (lambda x: F.relu([1.0]), "must be Tensor"),
+]
+
+
+@pytest.mark.parametrize("call,text", BAD)
+def test_bad_input_gives_our_error(call, text):
+    with pytest.raises(ad.errors.AdjointError, match=text):
+        call(ad.ones(2, 3))

@@ -8,7 +8,7 @@ from ..core.bind import Box, at_bottom, dtype_of
 from ..core.primitive import op
 from ..core.shape import broadcast
 from ..errors import ArgumentError, ArgumentTypeError, DtypeError
-from .face import inexact, need_tensor, wrap
+from .face import inexact, need_number, wrap
 
 # kind -> (P₁ of x, P of degree k + 1 from x, k, P of degree k and k − 1); P₀ = 1
 _TABLE = {
@@ -40,6 +40,8 @@ def _degrees(n, name):
     if not isinstance(n, (int, float, np.ndarray, np.generic)):
         raise ArgumentTypeError(f"{name}: n must be a number or a tensor of numbers")
     n = np.asarray(n)
+    if n.dtype.kind not in "uifb":
+        raise DtypeError(f"{name}: n must be real, got {n.dtype.name}")
     if n.max(initial=0) > _MOST:
         raise ArgumentError(
             f"{name}: degrees up to {_MOST} are computed, got {n.max()}"
@@ -51,8 +53,9 @@ def _polynomial(name, doc, shifted=False):
     first, following = _TABLE[name.removeprefix("shifted_")]
 
     def f(input, n, *, out=None):
-        x = input if isinstance(input, Box) else wrap(np.asarray(input, np.float32))
-        x = inexact(need_tensor(x, name))
+        if not isinstance(input, Box):
+            input = wrap(np.float32(need_number(input, name, "input")))
+        x = inexact(input)
         if dtype_of(x).kind == "c":
             raise DtypeError(f"{name}: not defined for {dtype_of(x).name}")
         x = 2 * x - 1 if shifted else x

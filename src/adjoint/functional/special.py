@@ -16,6 +16,7 @@ from .face import (
     function,
     inexact,
     method,
+    need_number,
     need_tensor,
     only_method,
     promote,
@@ -107,6 +108,7 @@ def logit(input, eps=None, *, out=None):
     """
     x = _real(input, "logit")
     if eps is not None:
+        eps = need_number(eps, "logit", "eps")
         low, high = (np.array(v, dtype_of(x)) for v in (eps, 1 - eps))
         x = op.where(x < low, low, op.where(x > high, high, x))
     return _given(op.logit(x), out)
@@ -164,6 +166,7 @@ def mvlgamma(input, p):
     tensor([1.5501])
     """
     x = _real(input, "mvlgamma")
+    p = int(need_number(p, "mvlgamma", "p"))
     if p < 1:
         raise ArgumentError(
             f"mvlgamma: p has to be greater than or equal to 1, got {p}"
