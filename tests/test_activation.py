@@ -249,3 +249,50 @@ def test_cosine_similarity_is_torch():
     both("cosine_similarity", [numbers(3, 4), numbers(4, seed=1)], dim=-1)
     x = leaf(numbers(2, 3))
     assert ad.gradgradcheck(F.cosine_similarity, (x, leaf(numbers(2, 3, seed=1))))
+
+
+def test_rrelu():
+    both("rrelu", [EDGES])
+    ad.manual_seed(0)
+    x = leaf(-np.ones(2000))
+    y = F.rrelu(x, 0.2, 0.6, training=True)
+    slopes = -y.detach().numpy()
+    assert ((slopes >= 0.2) & (slopes <= 0.6)).all()
+    assert abs(slopes.mean() - 0.4) < 0.02
+    y.sum().backward()
+    np.testing.assert_allclose(x.grad.numpy(), slopes)
+    with pytest.raises(ad.errors.ArgumentError, match="lower"):
+        F.rrelu(x, 0.5, 0.2)
+
+
+def test_gumbel_softmax():
+    ad.manual_seed(0)
+    logits = leaf(np.log(np.tile([0.1, 0.3, 0.6], (4000, 1))))
+    y = F.gumbel_softmax(logits, tau=0.5)
+    np.testing.assert_allclose(y.detach().numpy().sum(1), 1)
+    hard = F.gumbel_softmax(logits, hard=True)
+    assert set(np.unique(hard.detach().numpy().round(12))) == {0.0, 1.0}
+    np.testing.assert_allclose(
+        hard.detach().numpy().mean(0), [0.1, 0.3, 0.6], atol=0.03
+    )
+    hard[:, 0].sum().backward()
+    assert np.isfinite(logits.grad.numpy()).all()
+    assert logits.grad.numpy().any()
+
+
+BAD = [
+    (lambda x: F.elu(x, alpha="1"), "must be Number"),
+    (lambda x: F.softmax(x, 0, dtype="x"), "dtype"),
+    (lambda x: F.softmax(x, dim=2), "out of range"),
+    (lambda x: F.gelu(x, approximate="sigmoid"), "approximate"),
+    (lambda x: F.hardtanh(x, 2.0, 1.0), "min_val"),
+    (lambda x: F.linear(None, x), "must be Tensor"),
+    (lambda x: F.normalize(x, p="2"), "must be Number"),
+    (lambda x: F.relu([1.0]), "must be Tensor"),
+]
+
+
+@pytest.mark.parametrize("call,text", BAD)
+def test_bad_input_gives_our_error(call, text):
+    with pytest.raises(ad.errors.AdjointError, match=text):
+        call(ad.ones(2, 3))

@@ -348,6 +348,9 @@ BAD = [
     (lambda: F.ctc_loss(ad.ones(4, 1, 3), ad.tensor([[5]]), [4], [1]), "class numbers"),
     (lambda: F.ctc_loss(ad.ones(4, 1, 3), ad.tensor([[1]]), [5], [1]), "between 0"),
     (lambda: F.mse_loss([1.0], ad.ones(1)), "must be Tensor"),
+    (lambda: F.huber_loss(ad.ones(1), ad.ones(1), delta="1"), "must be Number"),
+    (lambda: F.margin_ranking_loss(ad.ones(1), 1.0, ad.ones(1)), "must be Tensor"),
+    (lambda: F.cross_entropy(ad.tensor(1.0), ad.tensor(1.0)), "1 dim or more"),
 ]
 
 

@@ -166,6 +166,8 @@ BAD = [
     (lambda: F.group_norm(ad.ones(4, 3), 2), "divisible"),
     (lambda: F.instance_norm(ad.ones(4, 3, 1)), "spatial"),
     (lambda: F.local_response_norm(ad.ones(4, 3), 2), "at least 3"),
+    (lambda: F.layer_norm(ad.ones(4, 3), "3"), "must be Number"),
+    (lambda: F.group_norm(ad.ones(4, 3), 3, weight=1.0), "must be Tensor"),
 ]
 
 

@@ -70,6 +70,23 @@ def test_sort(options, descending, x):
     assert ad.equal(got, want)
 
 
+@pytest.mark.parametrize("ties", [False, True])
+@pytest.mark.parametrize("descending", [False, True])
+def test_sort_of_many_is_stable(ties, descending):
+    x = rng.normal(size=(2, 3000))
+    if ties:
+        x = np.round(x, 2)
+        x[1, ::100] = np.nan
+    y = ad.sort(ad.tensor(x), descending=descending)
+    want = np.argsort(-x if descending else x, 1, kind="stable")
+    if descending:  # NaN is largest
+        nan = np.isnan(np.take_along_axis(x, want, 1))
+        want = np.stack(
+            [np.append(w[m], w[~m]) for w, m in zip(want, nan, strict=True)]
+        )
+    np.testing.assert_array_equal(y.indices.numpy(), want)
+
+
 def test_msort():
     both("msort", X)
 
@@ -139,6 +156,13 @@ def test_unique(name, dim, x):
     same(one, one, x)
 
 
+@pytest.mark.parametrize("name", ["unique", "unique_consecutive"])
+def test_unique_of_none_and_of_one(name):
+    call = lambda m, x: getattr(m, name)(x.detach(), dim=0)  # noqa: E731
+    same(call, call, np.zeros(0))
+    assert getattr(ad, name)(ad.tensor(3.0), dim=0).tolist() == [3]
+
+
 def test_unique_keeps_each_nan_and_takes_gradients_to_the_first():
     assert ad.unique(ad.tensor([np.nan, 1.0, np.nan])).shape == (3,)
     x = ad.tensor([2.0, 1.0, 2.0], requires_grad=True)
@@ -197,6 +221,10 @@ def test_logcumsumexp_far_out():
     x = ad.tensor([-np.inf, -np.inf, 0.0], requires_grad=True)
     ad.logcumsumexp(x, 0).sum().backward()
     assert x.grad.tolist() == [0, 0, 1]
+
+
+def test_logcumsumexp_of_complex():
+    both("logcumsumexp", X + 1j * X**2, dim=1)
 
 
 def test_long_scans():
@@ -292,6 +320,13 @@ def test_quantile_of_0d_and_of_all_kept(name):
     both(name, X, q=0.3, keepdim=True)
 
 
+@pytest.mark.parametrize("q", [0.0, 0.25, 0.5, 0.9, 1.0])
+def test_quantile_beside_infinity(q):
+    for x in ([1, np.inf, np.inf], [-np.inf, 1, 2], [-np.inf, 1, np.inf]):
+        call = lambda m, x: m.quantile(x.detach(), q)  # noqa: E731
+        same(call, call, np.array(x))
+
+
 def test_quantile_moves_with_q():
     same(lambda m, x, q: m.quantile(x, q, 1), lambda m, x, q: m.quantile(x, q, 1),
          X, np.array([0.2, 0.7]))  # fmt: skip
@@ -357,6 +392,8 @@ def test_histogram_between_edges_and_in_a_grid():
         x.detach(), m.tensor([-1.0, 0.0, 0.5, 2.0], dtype=m.float64)
     )
     same(call, call, x)
+    call = lambda m, x: m.histogram(x.detach(), 3)  # noqa: E731
+    same(call, call, np.ones(4))
     call = lambda m, x: m.histogramdd(x.detach(), [3, 4])[0]  # noqa: E731
     same(call, call, x.reshape(15, 2))
 
@@ -445,7 +482,8 @@ def test_vmap():
         (lambda: ad.cartesian_prod(ad.ones(1, 1)), RuntimeError, "one dim"),
         (lambda: ad.combinations(ad.ones(1, 1)), RuntimeError, "one dim"),
         (lambda: ad.block_diag(ad.ones(1, 1, 1)), RuntimeError, "2 dims"),
-        (lambda: ad.logcumsumexp(ad.tensor([1j]), 0), TypeError, "no order"),
+        (lambda: ad.gradient(ad.tensor(1.0), dim=0), RuntimeError, "dimension"),
+        (lambda: ad.histogram(ad.ones(2), 2.5), TypeError, "integer or edges"),
     ],
 )
 def test_errors(call, error, text):

@@ -106,6 +106,16 @@ def test_incomplete_gamma(a):
     np.testing.assert_allclose(lower + upper, 1, rtol=1e-14)
 
 
+@pytest.mark.parametrize("name", ["erf", "erfc", "ndtr"])
+def test_single_precision_is_a_few_roundings(name):
+    x = spread((-9, 9), ("log", -6, 0)).astype(np.float32)
+    got = getattr(special, name)(ad.tensor(x)).numpy()
+    want = getattr(special, name)(ad.tensor(x.astype(float))).numpy()
+    np.testing.assert_allclose(
+        got, want, rtol=6e-6 if name != "erf" else 3e-7, atol=1e-37
+    )
+
+
 def test_ndtri_inverts_ndtr():
     p = spread((0, 1), ("log", -300, 0))
     x = special.ndtri(ad.tensor(p))

@@ -12,6 +12,7 @@ from math import e, inf, nan, pi
 from . import autograd, func, nn, ops, optim
 from .autodiff.calculus import cvec, derivative, rvec, second_derivative, vec
 from .autodiff.check import GradcheckError, gradcheck, gradgradcheck
+from .autodiff.checkpoint import checkpoint, checkpoint_sequential
 from .autodiff.listing import tape
 from .autodiff.modes import (
     enable_grad,

@@ -15,6 +15,7 @@ from .autodiff.transforms import (
 )
 from .core.bind import Box
 from .functional.face import FUNCTIONS
+from .functional.stateless import functional_call, stack_module_state
 from .ir.trace import trace as program_of
 
 
@@ -32,6 +33,7 @@ def trace(input):
 
 
 __all__ = [
+    "functional_call",
     "grad",
     "hessian",
     "hvp",
@@ -40,6 +42,7 @@ __all__ = [
     "jet",
     "jvp",
     "linearize",
+    "stack_module_state",
     "trace",
     "value_and_grad",
     "vjp",

@@ -52,6 +52,22 @@ def operators(x: Tensor) -> Tensor:
     return x
 
 
+def several_results(x: Tensor) -> Tensor:
+    values, places = ad.sort(x)
+    assert_type(places, Tensor)
+    assert_type(x.max(1).indices, Tensor)
+    assert_type(x.max(), Tensor)
+    assert_type(ad.linalg.svd(x).Vh, Tensor)
+    return values
+
+
+def modes(x: Tensor) -> Tensor:
+    with ad.no_grad():
+        x = ad.nn.functional.relu(x)
+    with ad.enable_grad():
+        return ad.fft.fft(x)
+
+
 def what_it_is(x: Tensor) -> None:
     assert_type(x.shape, ad.Size)
     assert_type(x.shape[0], int)

@@ -13,7 +13,7 @@ from ..core.primitive import op
 from ..errors import ArgumentTypeError, GradError, show_site
 from .batch import Batch
 from .modes import anomalies, recording
-from .tape import BASE, RELEASED, Leaf, Packed, Unread, place, stale
+from .tape import BASE, RELEASED, Leaf, Packed, PackedResult, Unread, place, stale
 
 
 def reachable(roots) -> list:
@@ -189,7 +189,9 @@ def _added(before, g):
 def _output(node, boxed):
     """The result as the rule reads it: `boxed` in its place in the graph."""
     y, version = node.saved_y, node.y_version
-    if version is not None and version.n:
+    if type(y) is PackedResult:
+        y = y.restore()
+    elif version is not None and version.n:
         raise GradError(stale(node, "the result", y, version, 0))
     if not boxed:
         return y

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..core.bind import NUMPY, Box, bind, dtype_of, floor
+from ..core.bind import NUMPY, Box, bind, dtype_of, floor, quiet
 from ..core.primitive import op
 from ..core.shape import broadcast
 from ..errors import DtypeError, GradError, ShapeError, user_site
-from ..ops.index import write
+from ..ops.index import add, write
 from .modes import inferring, recording
 from .tape import BASE, Leaf, adopt, alias, next_order, refresh, versioned
 
@@ -51,9 +51,11 @@ def _write(x, new):
         after = bind(op.overwrite, alias(base, base.node), new, chain=x.chain)
         base.node = after.node
         base.writes += 1
-        x.seen = base.writes
+        x.seen = base.writes - (node is None)  # of a constant: as the base has it
     elif recorded:
         x.writes += 1
+        if node is None:
+            node = bind(op.held, new, alias(x, x.node)).node
     np.copyto(x.value, new.value if isinstance(new, Box) else new)
     if recorded:
         x.node = node
@@ -115,6 +117,16 @@ def _copied(x):
     return out
 
 
+def forbid_leaf(x, name: str) -> None:
+    """The error for a write to `x`, where it may not be written."""
+    _check(x, None, name)
+
+
+def take_place(x, node) -> None:
+    """x, whose memory a user's function has written, is the result of `node` from now on."""
+    _write(x, alias(x, node))
+
+
 def _check(x, new, name):
     if type(x.node) is Leaf and recording.get():
         raise GradError(
@@ -154,18 +166,20 @@ def _rank_falls(new, x) -> bool:
     return order.index(dtype_of(new).kind) > order.index(dtype_of(x).kind)
 
 
-def store(x, new, indices, dim: int, name: str):
-    """x[.., indices at dim, ..] ← new: in memory alone where nothing is recorded of it."""
+def store(x, new, indices, dim: int, name: str, *, adding: bool = False):
+    """x[.., indices at dim, ..] ← new (or +=), in memory alone where nothing is recorded."""
     _check(x, None, name)
     if x.base is not None:
         refresh(x)
     arrays = [_bare(v) for v in (x, new, *indices)]
     node = getattr(new, "node", None)
-    if any(a is None for a in arrays) or (
-        recording.get() and (x.node is not None or node is not None)
-    ):
+    recorded = recording.get() and (x.node is not None or node is not None)
+    if recorded or any(a is None for a in arrays) or floor.get() is not NUMPY:
+        if adding:
+            new = op.unindex(new, *indices, dim=dim, shape=tuple(x.shape))
+            return assign(x, op.add(x, new), name)
         return assign(x, op.index_put(x, new, *indices, dim=dim), name)
-    write(arrays[0], arrays[1], arrays[2:], dim)
+    quiet.run(add if adding else write, arrays[0], arrays[1], arrays[2:], dim)
     version = versioned(x)
     version.n += 1
     version.site = user_site()

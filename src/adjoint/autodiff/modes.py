@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 from contextvars import ContextVar
+from typing import Any
 
 recording: ContextVar[bool] = ContextVar("recording", default=True)
 inferring: ContextVar[bool] = ContextVar("inferring", default=False)
@@ -75,7 +76,7 @@ def _around_steps(switch, f):
 class _Decorable(Switch):
     """A switch whose class decorates without being called: `@no_grad`."""
 
-    def __new__(cls, f=None):
+    def __new__(cls, f=None) -> Any:  # the switch, or f with it around
         self = super().__new__(cls)
         if f is None:
             return self
@@ -128,7 +129,7 @@ class inference_mode(Switch):
 
     var, value = inferring, True
 
-    def __new__(cls, mode=True):
+    def __new__(cls, mode=True) -> Any:  # the switch, or the function with it around
         self = super().__new__(cls)
         if callable(mode):
             self.value = True

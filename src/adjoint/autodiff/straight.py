@@ -16,7 +16,7 @@ from ..core.primitive import spec_of
 from ..core.shape import Spec
 from ..errors import ours, scope, user_site
 from .modes import inferring, packing, recording
-from .tape import BASE, UNREAD1, UNREAD2, Node, save, versioned
+from .tape import BASE, UNREAD1, UNREAD2, Node, pack_result, save, versioned
 
 _NONE: dict = {}
 _new, _ndarray, _frame = object.__new__, np.ndarray, sys._getframe
@@ -35,7 +35,10 @@ def unary(prim, kinds):
             return None
         if not straight or floor.get() is not NUMPY:
             return None
-        y = quiet.run(eager, value, **params) if params else quiet.run(eager, value)
+        try:
+            y = quiet.run(eager, value, **params) if params else quiet.run(eager, value)
+        except (TypeError, ValueError):
+            return None
         result = _new(Box.face)
         result.value = y if type(y) is _ndarray else np.asarray(y)
         result.plain = True
@@ -50,6 +53,8 @@ def unary(prim, kinds):
                 node.saved = (x if direct else save(node, 0, x),)
             if saves_y:
                 node.saved_y = result.value
+                if packing.get():
+                    pack_result(node)
         elif inferring.get():
             result.inference, result.plain = True, False
         return result
@@ -111,6 +116,8 @@ def binary(prim, kinds):
                 node.saved = _kept(node, keeps or (False, False), (x1, x2), y.shape)
             if saves_y:
                 node.saved_y = result.value
+                if packing.get():
+                    pack_result(node)
         elif inferring.get():
             result.inference, result.plain = True, False
         return result
@@ -153,13 +160,32 @@ def shown(prim, params, x, y):
     result.base, result.seen = base, base.writes
     result.chain = (*chain, (prim, params, None))
     if x.node is not None and recording.get():
-        frame = _frame(2)
-        code = frame.f_code
-        at = code, frame.f_lasti, scope.get()
-        site = user_site(3) if ours[code.co_filename] else at
-        need = prim.plan((True,))[0]
         spec = Spec(x.value.shape, x.value.dtype)
-        result.node = Node(prim, params, (x.node,), need, (spec,), site)
+        result.node = Node(prim, params, (x.node,), (True,), (spec,), _site(_frame(2)))
     elif inferring.get():
         result.inference = True
     return result
+
+
+def picked(prim, x, index, dim):
+    """`prim` (index) of `x` at the integer tensor `index`, both of them `seen`."""
+    value = x.value
+    result = _new(Box.face)
+    y = quiet.run(prim.eager, value, index.value, dim=dim)
+    result.value = y if type(y) is _ndarray else np.asarray(y)
+    result.plain = True
+    if x.node is not None and recording.get():
+        params, spec = {"dim": dim}, Spec(value.shape, value.dtype)
+        node = Node(prim, params, (x.node, None), (True, False), (), _site(_frame(2)))
+        node.saved = (spec, save(node, 1, index))
+        result.node = node
+    elif inferring.get():
+        result.inference, result.plain = True, False
+    return result
+
+
+def _site(frame):
+    """Where the user called, who most often is the caller of our caller."""
+    code = frame.f_code
+    at = code, frame.f_lasti, scope.get()
+    return user_site(3) if ours[code.co_filename] else at

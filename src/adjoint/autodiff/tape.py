@@ -225,6 +225,8 @@ class Tape(Level):
                 saved.append(spec_of(x))
         if keeps is None:
             node.saved = Unread(saved)
+        if prim.saves_y and packing.get():
+            pack_result(node)
         return node
 
     def _many(self, prim, args, params, parents, inner, ys, track):
@@ -335,6 +337,28 @@ class Packed:
         if x.node is None and self.node is not None:
             x = alias(x, self.node)
         return x
+
+
+class PackedResult:
+    """A saved result that the user's pack hook turned into something else."""
+
+    __slots__ = ("packed", "single", "unpack")
+
+    def __init__(self, hooks, level, y):
+        self.single, self.unpack = not isinstance(y, tuple), hooks[1]
+        ys = (y,) if self.single else y
+        self.packed = [hooks[0](level.wrap(v)) for v in ys]
+
+    def restore(self):
+        """The value or values again."""
+        ys = tuple(self.unpack(p).value for p in self.packed)
+        return ys[0] if self.single else ys
+
+
+def pack_result(node) -> None:
+    """Hand the saved result to the pack hook; the sweep looks where there is a version."""
+    node.saved_y = PackedResult(packing.get(), node.level, node.saved_y)
+    node.y_version = Version()
 
 
 def alias(x, node):

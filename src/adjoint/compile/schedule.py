@@ -18,6 +18,8 @@ INDEXED = frozenset(
     "expand permute slice select flip cast contiguous stop_gradient ones_like "
     "zeros_like put pick reshape real".split()
 )
+_FLOATS = frozenset({"f4", "f8", "b1"})
+_ON_INTEGERS = frozenset("add sub mul neg eq ne lt le gt ge where".split())
 REDUCTIONS = frozenset({"sum", "mean", "amax", "amin"})
 
 
@@ -72,7 +74,7 @@ class Schedule:
             self.stored.add(v)
 
     def _store_inputs(self, o):
-        if o.prim.name not in REDUCTIONS:
+        if _kind(o) != "reduce":
             for v in o.inputs:
                 self.store(v)
 
@@ -160,7 +162,20 @@ def inline(o: Operation) -> bool:
         return False
     if p.name in INDEXED:
         return True
-    return isinstance(p, Elementwise) and p.lower is not None
+    if not isinstance(p, Elementwise) or p.lower is None:
+        return False
+    whole = p.name in _ON_INTEGERS
+    return all(
+        v.spec.dtype.str[1:] in _FLOATS or (whole and v.spec.dtype.kind in "iu")
+        for v in (*o.inputs, *o.outputs)
+    )
+
+
+def _reducible(o) -> bool:
+    """Floats of one format, or the count of a mask."""
+    x, y = o.inputs[0].spec.dtype, o.outputs[0].spec.dtype
+    floats = x == y and x.str[1:] in ("f4", "f8")
+    return floats or (o.prim.name == "sum" and x.kind in "bi" and y == "int64")
 
 
 def _own(o, i) -> bool:
@@ -179,7 +194,7 @@ def _only_ones(o) -> bool:
 def _kind(o) -> str:
     if inline(o):
         return "map"
-    if o.prim.name in REDUCTIONS:
+    if o.prim.name in REDUCTIONS and _reducible(o):
         return "reduce"
     if o.prim.name == "contract":
         return "contract"

@@ -162,7 +162,7 @@ def weak(kind: type, other: np.dtype | None) -> np.dtype:
     if other is not None and _TABLE[other].rank >= scalar.rank:
         return other
     if scalar.rank == 3:
-        wide = other == np.dtype("float64")
+        wide = other is not None and other == np.dtype("float64")
         return np.dtype("complex128" if wide else to_complex(get_default_dtype().np))
     return get_default_dtype().np if scalar.rank == 2 else scalar.np
 

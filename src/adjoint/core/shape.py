@@ -49,7 +49,7 @@ def norm_dim(dim: int, ndim: int, name: str = "dim") -> int:
     """
     try:
         dim = dim.__index__()
-    except AttributeError:
+    except (AttributeError, TypeError):
         raise ArgumentTypeError(f"{name} must be an integer, got {dim!r}") from None
     n = max(ndim, 1)
     if not -n <= dim < n:

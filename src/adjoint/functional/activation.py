@@ -12,7 +12,9 @@ from ..core.bind import dtype_of
 from ..core.primitive import op
 from ..core.shape import norm_dim
 from ..errors import ArgumentError, DtypeError, ShapeError
-from .face import cast, function, inexact, method, need_tensor, np_dtype
+from .face import cast, function, inexact, method, need_number, need_tensor, np_dtype
+from .random import exponential_, rand_like
+from .reductions import argmax
 
 _FLOATS, _REALS, _INEXACT = "fV", "fViu", "fVc"
 
@@ -50,11 +52,13 @@ def hardtanh(input, min_val=-1.0, max_val=1.0, inplace=False):
     >>> hardtanh(tensor([-3., 0.5, 3.]))
     tensor([-1.0000,  0.5000,  1.0000])
     """
+    min_val = need_number(min_val, "hardtanh", "min_val")
+    max_val = need_number(max_val, "hardtanh", "max_val")
     if min_val > max_val:
         raise ArgumentError(
             f"hardtanh: min_val must not exceed max_val, got {min_val} and {max_val}"
         )
-    limits = {"low": float(min_val), "high": float(max_val)}
+    limits = {"low": min_val, "high": max_val}
     return _apply(
         input, lambda x: op.hardtanh(x, **limits), "hardtanh", inplace, _REALS
     )
@@ -75,7 +79,7 @@ def leaky_relu(input, negative_slope=0.01, inplace=False):
     >>> leaky_relu(tensor([-1., 2.]), 0.5)
     tensor([-0.5000,  2.0000])
     """
-    slope = float(negative_slope)
+    slope = need_number(negative_slope, "leaky_relu", "negative_slope")
     return _apply(input, lambda x: op.leaky_relu(x, slope=slope), "leaky_relu", inplace)
 
 
@@ -116,7 +120,10 @@ def threshold(input, threshold, value, inplace=False):
     >>> nn.functional.threshold(tensor([-1., 2.]), 0.5, 9.)
     tensor([9., 2.])
     """
-    params = {"threshold": threshold, "value": value}
+    params = {
+        "threshold": need_number(threshold, "threshold", "threshold"),
+        "value": need_number(value, "threshold", "value"),
+    }
     return _apply(
         input, lambda x: op.threshold(x, **params), "threshold", inplace, _REALS
     )
@@ -128,7 +135,8 @@ def elu(input, alpha=1.0, inplace=False):
     >>> elu(tensor([-1., 2.]))
     tensor([-0.6321,  2.0000])
     """
-    return _bent(input, "elu", inplace, alpha=float(alpha), scale=1.0, rate=1.0)
+    alpha = need_number(alpha, "elu", "alpha")
+    return _bent(input, "elu", inplace, alpha=alpha, scale=1.0, rate=1.0)
 
 
 def _bent(x, name, inplace, **params):
@@ -142,9 +150,9 @@ def celu(input, alpha=1.0, inplace=False):
     >>> celu(tensor([-1., 2.]), 2.)
     tensor([-0.7869,  2.0000])
     """
+    alpha = need_number(alpha, "celu", "alpha")
     if alpha == 0:
         raise ArgumentError("celu: alpha cannot be 0")
-    alpha = float(alpha)
     return _bent(input, "celu", inplace, alpha=alpha, scale=1.0, rate=1 / alpha)
 
 
@@ -174,6 +182,8 @@ def hardshrink(input, lambd=0.5):
     tensor([-1.,  0.,  2.])
     """
 
+    lambd = need_number(lambd, "hardshrink", "lambd")
+
     def f(x):
         return op.where(_within(x, lambd), _number(0, x), x)
 
@@ -190,6 +200,7 @@ def softshrink(input, lambd=0.5):
     >>> softshrink(tensor([-1., 0.3, 2.]))
     tensor([-0.5000,  0.0000,  1.5000])
     """
+    lambd = need_number(lambd, "softshrink", "lambd")
     if not lambd >= 0:
         raise ArgumentError(f"softshrink: lambd must not be negative, got {lambd}")
 
@@ -230,7 +241,10 @@ def softplus(input, beta=1.0, threshold=20.0):
     >>> softplus(tensor([0., 1000.]))
     tensor([6.9315e-01, 1.0000e+03])
     """
-    params = {"beta": float(beta), "threshold": float(threshold)}
+    params = {
+        "beta": need_number(beta, "softplus", "beta"),
+        "threshold": need_number(threshold, "softplus", "threshold"),
+    }
     return _apply(input, lambda x: op.softplus(x, **params), "softplus")
 
 
@@ -240,7 +254,7 @@ def gelu(input, approximate="none"):
     >>> gelu(tensor([0., 2.]))
     tensor([0.0000, 1.9545])
     """
-    if approximate not in ("none", "tanh"):
+    if not isinstance(approximate, str) or approximate not in ("none", "tanh"):
         raise ArgumentError(
             f"gelu: approximate must be 'none' or 'tanh', got {approximate!r}"
         )
@@ -375,7 +389,6 @@ def _rows(prim, x, dim):
     return op.reshape(prim(op.reshape(x, shape=(1,)), dim=0), shape=())
 
 
-@method
 def softmax(input, dim=None, _stacklevel=3, dtype=None):
     """eˣ / Σ eˣ along `dim`, without overflow.
 
@@ -386,7 +399,6 @@ def softmax(input, dim=None, _stacklevel=3, dtype=None):
     return _rows(op.softmax, x, dim)
 
 
-@method
 def log_softmax(input, dim=None, _stacklevel=3, dtype=None):
     """x − ln Σ eˣ along `dim`, without overflow.
 
@@ -407,6 +419,59 @@ def softmin(input, dim=None, _stacklevel=3, dtype=None):
     return _rows(op.softmax, -x, dim)
 
 
+# ---------------------------------------------------------------- random
+
+
+@function
+def rrelu(input, lower=1.0 / 8, upper=1.0 / 3, training=False, inplace=False):
+    """x where x > 0, a x elsewhere: a random in [lower, upper], or their mean if not training.
+
+    >>> rrelu(tensor([-1., 2.]), 0.2, 0.4)
+    tensor([-0.3000,  2.0000])
+    """
+    lower = need_number(lower, "rrelu", "lower")
+    upper = need_number(upper, "rrelu", "upper")
+    if lower > upper:
+        raise ArgumentError(
+            f"rrelu: lower must not exceed upper, got {lower} and {upper}"
+        )
+    if not training:
+        return leaky_relu(input, (lower + upper) / 2, inplace)
+
+    def f(x):
+        slope = rand_like(x) * (upper - lower) + lower
+        return x * op.where(x > _number(0, x), _number(1, x), slope)
+
+    return _apply(input, f, "rrelu", inplace)
+
+
+def gumbel_softmax(logits, tau=1, hard=False, eps=1e-10, dim=-1):
+    """A random one-hot row by the softmax of `logits`, softened by the temperature `tau`.
+
+    `hard` rounds it, with the derivative of the soft one.
+
+    >>> gumbel_softmax(tensor([[0., 1000.]]), hard=True)
+    tensor([[0., 1.]])
+    """
+    x, dim = _over(logits, dim, None, "gumbel_softmax")
+    tau = need_number(tau, "gumbel_softmax", "tau")
+    if not tau > 0:
+        raise ArgumentError(f"gumbel_softmax: tau must be positive, got {tau}")
+    waits = exponential_(op.zeros_like(x))
+    least = _number(np.finfo(np.float32).tiny, x)
+    soft = _rows(op.softmax, (x - op.log(op.maximum(waits, least))) / tau, dim)
+    return _straight_through(soft, dim) if hard else soft
+
+
+def _straight_through(soft, dim):
+    """One-hot at the largest element, differentiated as `soft` itself."""
+    best = argmax(op.stop_gradient(soft), dim, True)
+    places = np.arange(soft.shape[dim] if soft.ndim else 1)
+    places = places.reshape(-1, *(1,) * (soft.ndim - dim - 1))
+    hard = op.cast(best == (places if soft.ndim else places[0]), dtype=dtype_of(soft))
+    return hard + (soft - op.stop_gradient(soft))
+
+
 def _written(f):
     """The form of an activation that writes into its input: `relu_`."""
 
@@ -418,8 +483,8 @@ def _written(f):
     return written
 
 
-relu_, hardtanh_, leaky_relu_, threshold_, elu_, celu_, selu_ = map(
-    _written, (relu, hardtanh, leaky_relu, threshold, elu, celu, selu)
+relu_, hardtanh_, leaky_relu_, threshold_, elu_, celu_, selu_, rrelu_ = map(
+    _written, (relu, hardtanh, leaky_relu, threshold, elu, celu, selu, rrelu)
 )
-for _f in (threshold, relu_, threshold_, celu_, selu_):
+for _f in (threshold, relu_, threshold_, celu_, selu_, rrelu_):
     function(_f)

@@ -10,7 +10,7 @@ from ..core.shape import norm_dim, norm_dims
 from ..errors import ArgumentError, ArgumentTypeError, ShapeError
 from .face import SCALARS, alias, function, inexact, method, need_tensor, promote
 from .ordering import fetch, ordered
-from .reductions import give, need_ordered, numpy_names, start
+from .reductions import give, numpy_names, start
 
 
 def _run(prim, x, dim, out=None):
@@ -52,8 +52,7 @@ def logcumsumexp(input, dim, *, out=None):
     >>> logcumsumexp(tensor([0., 0., 0.]), 0)
     tensor([0.0000, 0.6931, 1.0986])
     """
-    x = inexact(start(input, "logcumsumexp"))
-    need_ordered(x, "logcumsumexp")
+    x = start(input, "logcumsumexp", floating=True)
     return _run(op.logcumsumexp, x, dim, out)
 
 
@@ -210,7 +209,7 @@ def gradient(input, *, spacing=1, dim=None, edge_order=1):
     dims = norm_dims(dim, x.ndim)
     spaces = _spaces(spacing, len(dims))
     for d in dims:
-        if x.shape[d] < edge_order + 1:
+        if _need_dims(x, "gradient").shape[d] < edge_order + 1:
             raise ShapeError(
                 f"gradient: each dim needs edge_order + 1 = {edge_order + 1} elements, "
                 f"got shape {tuple(x.shape)}"

@@ -10,7 +10,7 @@ from ..core.bind import dtype_of
 from ..core.primitive import op
 from ..core.shape import broadcast, norm_dim, norm_dims
 from ..errors import DtypeError, ShapeError
-from .face import cast, function, inexact, need_tensor, promote
+from .face import cast, function, inexact, need_number, need_tensor, promote
 
 _LEAD = "abcdefghABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
@@ -34,7 +34,7 @@ def linear(input, weight, bias=None):
     >>> linear(tensor([[1., 2.]]), tensor([[3., 4.], [5., 6.]]), tensor([1., 0.]))
     tensor([[12., 17.]])
     """
-    _same_dtype("linear", **_given(input=input, weight=weight, bias=bias))
+    _same_dtype("linear", input=input, weight=weight, **_given(bias=bias))
     x, w = input, weight
     if w.ndim not in (1, 2) or x.ndim == 0 or x.shape[-1] != w.shape[-1]:
         raise ShapeError(
@@ -62,11 +62,11 @@ def bilinear(input1, input2, weight, bias=None):
     >>> bilinear(ones(1, 2), ones(1, 3), ones(4, 2, 3)).shape
     adjoint.Size([1, 4])
     """
-    given = _given(input1=input1, input2=input2, weight=weight, bias=bias)
-    _same_dtype("bilinear", **given)
+    given = {"input1": input1, "input2": input2, "weight": weight}
+    _same_dtype("bilinear", **given, **_given(bias=bias))
     a, b, w = input1, input2, weight
-    lead = _LEAD[: a.ndim - 1]
-    fits = w.ndim == 3 and a.shape[:-1] == b.shape[:-1] and a.ndim > 0
+    lead = _LEAD[: max(0, a.ndim - 1)]
+    fits = w.ndim == 3 and a.ndim == b.ndim > 0 and a.shape[:-1] == b.shape[:-1]
     if not fits or w.shape[1:] != (a.shape[-1], b.shape[-1]):
         raise ShapeError(
             "bilinear: expects (*, i), (*, j) and a weight (o, i, j), got "
@@ -82,6 +82,7 @@ def bilinear(input1, input2, weight, bias=None):
 
 def length(x, p, dim, keepdim=False):
     """The p-norm of |x| over the dims `dim`; its derivative at 0 is 0."""
+    p = need_number(p, "norm", "p")
     a = op.abs(x)
     if p == math.inf:
         return op.amax(a, dim=dim, keepdim=keepdim)
@@ -106,7 +107,7 @@ def _where_positive(s, f):
 
 
 def _at_least(x, low):
-    low = np.array(low, dtype_of(x))
+    low = np.array(need_number(low, "normalize", "eps"), dtype_of(x))
     return op.where(x < low, low, x)
 
 
@@ -158,7 +159,7 @@ def pairwise_distance(x1, x2, p=2.0, eps=1e-6, keepdim=False):
     """
     a, b = promote("pairwise_distance", need_tensor(x1, "pairwise_distance"), x2)
     broadcast(tuple(a.shape), tuple(b.shape), name="pairwise_distance")
-    d = inexact(a - b + eps)
+    d = inexact(a - b + need_number(eps, "pairwise_distance", "eps"))
     return length(d, p, (d.ndim - 1,) if d.ndim else (), keepdim)
 
 

@@ -8,7 +8,8 @@ import numpy as np
 
 from ..autodiff.inplace import store
 from ..autodiff.modes import no_grad
-from ..core.bind import dtype_of
+from ..autodiff.straight import picked, seen
+from ..core.bind import bind, dtype_of
 from ..core.primitive import op
 from ..errors import ArgumentError, DtypeError, ShapeError
 from .face import need_tensor
@@ -35,7 +36,8 @@ def embedding(
     padding = _padding("embedding", padding_idx, weight)
     if max_norm is not None:
         _renormalize(weight, index, max_norm, norm_type)
-    rows = op.index(weight, index, dim=0)
+    straight = seen(weight) and seen(index)
+    rows = (picked if straight else bind)(op.index, weight, index, dim=0)
     return _without(
         _by_frequency(rows, index, scale_grad_by_freq, weight), index, padding
     )

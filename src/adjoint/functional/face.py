@@ -52,6 +52,17 @@ def need_tensor(x, name: str, position: str = "input"):
     )
 
 
+def need_number(x, name: str, position: str) -> float:
+    """`x`, which must be a real number, or a tensor of one, as a float."""
+    if isinstance(x, Box) and x.ndim == 0:
+        x = x.item()
+    if isinstance(x, (int, float, np.integer, np.floating)):
+        return float(x)
+    raise ArgumentTypeError(
+        f"{name}(): argument '{position}' must be Number, not {type(x).__name__}"
+    )
+
+
 def wrap(value):
     """A base tensor around a new array."""
     return BASE.wrap(floor.get().constant(value))
@@ -59,7 +70,12 @@ def wrap(value):
 
 def np_dtype(d) -> np.dtype | None:
     """NumPy's dtype for what a user passes as `dtype=`; None stays None."""
-    return None if d is None else dt.dtype(d).np
+    try:
+        return None if d is None else dt.dtype(d).np
+    except (TypeError, ValueError):
+        raise ArgumentTypeError(
+            f"dtype must be a dtype such as float32, not {type(d).__name__}"
+        ) from None
 
 
 def cast(x, d: np.dtype):
@@ -92,7 +108,10 @@ def _common(dtypes):
 def _outrank(best, other):
     if best is None or other is None:
         return best or other
-    return dt.promote(best, other) if dt.rank(other) > dt.rank(best) else best
+    if dt.rank(other) <= dt.rank(best):
+        return best
+    floating = dt.rank(best) == 2  # a complex number keeps the precision of the others
+    return dt.to_complex(best) if floating else dt.promote(best, other)
 
 
 def _kind(x) -> type:
@@ -111,6 +130,8 @@ def lift(x, d: np.dtype, name: str):
         try:
             return np.array(x, d)
         except OverflowError:
+            if d.kind in "iu" and -(2**63) <= x < 2**63:
+                return np.array(x, np.int64).astype(d)  # wraps, as PyTorch's numbers do
             raise DtypeError(f"{name}: the number {x} does not fit {d.name}") from None
     raise ArgumentTypeError(
         f"{name}(): arguments must be Tensors or numbers, not {type(x).__name__}",

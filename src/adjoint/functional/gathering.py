@@ -6,9 +6,12 @@ All are the four records of ops/index.py, given positions for every dim or for o
 from __future__ import annotations
 
 import math
+from functools import lru_cache, partial
+from operator import le
 
 import numpy as np
 
+from ..autodiff.inplace import assign, store
 from ..core.bind import Box, dtype_of
 from ..core.dtype import is_inexact
 from ..core.primitive import op
@@ -23,6 +26,7 @@ from .face import (
     method,
     need_tensor,
     np_dtype,
+    only_method,
     wrap,
 )
 from .indexing import concrete
@@ -37,8 +41,11 @@ def _integers(index, name):
 
 def _checked(index, n, name, dim):
     """Positions as PyTorch takes them here: none negative."""
-    value = index.value if type(index.__dict__.get("value")) is np.ndarray else None
-    if value is not None and value.size and not (value.min() >= 0 and value.max() < n):
+    value = index.__dict__.get("value")
+    if type(value) is not np.ndarray or not value.size:
+        return index
+    # One pass: as unsigned numbers, negative ones are the largest.
+    if value.view(f"u{value.itemsize}").max() >= n:
         bad = value[(value < 0) | (value >= n)].flat[0]
         raise DimError(
             f"{name}: index {bad} is out of bounds for dimension {dim} with size {n}"
@@ -48,37 +55,50 @@ def _checked(index, n, name, dim):
 
 def _mesh(index, dim):
     """Positions for every dim, those of `dim` from `index`, the others where they stand."""
-    n = index.ndim
-    out = []
-    for d, size in enumerate(index.shape):
-        shape = (*(1,) * d, size, *(1,) * (n - d - 1))
-        out.append(index if d == dim else np.arange(size).reshape(shape))
-    return out
+    before, after = _grid(tuple(index.shape), dim)
+    return (*before, index, *after)
+
+
+@lru_cache(256)
+def _grid(shape, dim):
+    """Positions along all dims but `dim`, each in its own: before it and after it."""
+    n, out = len(shape), []
+    for d, size in enumerate(shape):
+        places = np.arange(size).reshape(*(1,) * d, size, *(1,) * (n - d - 1))
+        places.flags.writeable = False
+        out.append(places)
+    return tuple(out[:dim]), tuple(out[dim + 1 :])
 
 
 def _along(name, input, dim, index, src=None):
     """(x, dim, index), which must fit: index no larger than x but along dim."""
     x, index = need_tensor(input, name), _integers(index, name)
-    dim = norm_dim(dim, x.ndim)
-    if x.ndim == 0:
-        x = op.reshape(x, shape=(1,))
-    if index.ndim == 0:
-        index = op.reshape(index, shape=(1,))
-    if index.ndim != x.ndim and math.prod(index.shape):
+    shape, places = tuple(x.shape), tuple(index.shape)
+    dim = norm_dim(dim, len(shape))
+    if not shape:
+        x, shape = op.reshape(x, shape=(1,)), (1,)
+    if not places:
+        index, places = op.reshape(index, shape=(1,)), (1,)
+    if not math.prod(places):
+        return x, dim, index
+    if len(places) != len(shape):
         raise ShapeError(
             f"{name}: index and input must have the same number of dimensions, got "
-            f"{index.ndim} and {x.ndim}"
+            f"{len(places)} and {len(shape)}"
         )
-    bounds = [x.shape] if src is None else [x.shape, src.shape]
-    for i, n in enumerate(index.shape if math.prod(index.shape) else ()):
-        if any(n > b[i] for k, b in enumerate(bounds) if i != dim or k == 1):
-            raise ShapeError(
-                f"{name}: size of index {list(index.shape)} exceeds that of input "
-                f"{list(x.shape)}"
-                + ("" if src is None else f" or of src {list(src.shape)}")
-                + f" apart from dimension {dim}"
-            )
-    return x, dim, _checked(index, x.shape[dim], name, dim)
+    _check_cover(name, places, (*shape[:dim], math.inf, *shape[dim + 1 :]), "input")
+    if src is not None:
+        _check_cover(name, places, tuple(src.shape), "src")
+    return x, dim, _checked(index, shape[dim], name, dim)
+
+
+def _check_cover(name, places, bounds, what):
+    if len(places) == len(bounds) and all(map(le, places, bounds)):
+        return
+    raise ShapeError(
+        f"{name}: size of index {list(places)} exceeds that of {what}, "
+        f"{[n if n < math.inf else 'any' for n in bounds]}"
+    )
 
 
 @method
@@ -89,11 +109,11 @@ def gather(input, dim, index, *, sparse_grad=False):
     tensor([[1, 1],
             [4, 3]])
     """
-    shape = tuple(need_tensor(index, "gather", "index").shape)
-    x, dim, index = _along("gather", input, dim, index)
-    if not math.prod(shape):
-        return op.index(op.reshape(x, shape=(-1,)), index, dim=0)
-    return op.reshape(op.index(x, *_mesh(index, dim), dim=0), shape=shape)
+    x, dim, places = _along("gather", input, dim, index)
+    if not math.prod(places.shape):
+        return op.index(_raveled(x), places, dim=0)
+    y = op.index(x, *_mesh(places, dim), dim=0)
+    return y if places is index else op.reshape(y, shape=())
 
 
 @method
@@ -197,7 +217,7 @@ def _scattered(name, input, dim, index, src, write):
         return op.contiguous(input)
     v = _source(src, x, index, name)
     y = write(x, v, _mesh(index, dim))
-    return op.reshape(y, shape=tuple(input.shape))
+    return y if x is input else op.reshape(y, shape=())
 
 
 @method
@@ -221,6 +241,40 @@ _WRITES = {
     "add": lambda x, v, at: _written(x, v, at, 0, True),
     "multiply": lambda x, v, at: op.index_reduce(x, v, *at, dim=0, reduce="prod"),
 }
+
+
+@only_method
+def scatter_(self, dim, index, src=None, *, value=None, reduce=None):
+    """`scatter` written into this tensor."""
+    if reduce is not None:
+        return assign(
+            self, scatter(self, dim, index, src, value=value, reduce=reduce), "scatter_"
+        )
+    src = value if src is None else src
+    if src is None:
+        raise ArgumentTypeError("scatter_(): needs src or value")
+    _scattered("scatter", self, dim, index, src, lambda x, v, at: _stored(x, v, at, 0))
+    return self
+
+
+@only_method
+def scatter_add_(self, dim, index, src):
+    """`scatter_add` written into this tensor."""
+    need_tensor(src, "scatter_add_", "src")
+    _scattered(
+        "scatter_add",
+        self,
+        dim,
+        index,
+        src,
+        lambda x, v, at: _stored(x, v, at, 0, True),
+    )
+    return self
+
+
+def _stored(x, v, indices, dim, adding=False):
+    """v written or added in x's own memory: the cost is that of what is written."""
+    return store(x, v, indices, dim, "scatter_", adding=adding)
 
 
 @method
@@ -305,7 +359,7 @@ def _neutral(reduce, d):
 # ---------------------------------------------------------------- along one dim
 
 
-def _one_dim(name, input, dim, index):
+def _one_dim(name, input, dim, index, *, negative=False):
     x, index = need_tensor(input, name), _integers(index, name)
     dim = norm_dim(dim, x.ndim)
     if index.ndim > 1:
@@ -314,7 +368,7 @@ def _one_dim(name, input, dim, index):
         x = op.reshape(x, shape=(1,))
     if index.ndim == 0:
         index = op.reshape(index, shape=(1,))
-    return x, dim, _checked(index, x.shape[dim], name, dim)
+    return x, dim, index if negative else _checked(index, x.shape[dim], name, dim)
 
 
 @method
@@ -352,11 +406,41 @@ def index_add(input, dim, index, source, *, alpha=1):
     tensor([3., 0., 0.])
     """
 
-    def add(x, v, indices, dim):
-        v = v if alpha == 1 else op.mul(v, lift(alpha, dtype_of(v), "index_add"))
-        return _written(x, v, indices, dim, True)
+    source = _times(source, alpha)
+    return _index_write("index_add", input, dim, index, source, _added)
 
-    return _index_write("index_add", input, dim, index, source, add)
+
+@only_method
+def index_add_(self, dim, index, source, *, alpha=1):
+    """`index_add` written into this tensor."""
+    source = _times(source, alpha)
+    _index_write("index_add", self, dim, index, source, partial(_stored, adding=True))
+    return self
+
+
+def _times(source, alpha):
+    source = need_tensor(source, "index_add", "source")
+    if alpha == 1:
+        return source
+    return op.mul(source, lift(alpha, dtype_of(source), "index_add"))
+
+
+_added = partial(_written, accumulate=True)
+
+
+@only_method
+def index_copy_(self, dim, index, source):
+    """`index_copy` written into this tensor."""
+    _index_write("index_copy", self, dim, index, source, _stored)
+    return self
+
+
+@only_method
+def index_fill_(self, dim, index, value):
+    """`index_fill` written into this tensor."""
+    x, dim, index, v = _filling("index_fill_", self, dim, index, value)
+    _stored(x, v, [index], dim)
+    return self
 
 
 @method
@@ -376,30 +460,39 @@ def index_fill(input, dim, index, value):
     >>> index_fill(zeros(3), 0, tensor([2, 0]), 7.)
     tensor([7., 0., 7.])
     """
-    x, dim, index = _one_dim("index_fill", input, dim, index)
-    if len(getattr(value, "shape", ())):
-        raise ShapeError("index_fill: value must be a number or a 0-d tensor")
-    shape = (*x.shape[:dim], index.shape[0], *x.shape[dim + 1 :])
-    v = op.expand(_fitting_number(value, x, "index_fill"), shape=shape)
+    x, dim, index, v = _filling("index_fill", input, dim, index, value)
     y = op.index_put(x, v, index, dim=dim)
     return op.reshape(y, shape=tuple(input.shape))
 
 
+def _filling(name, input, dim, index, value):
+    x, dim, index = _one_dim(name, input, dim, index, negative=True)
+    if len(getattr(value, "shape", ())):
+        raise ShapeError(f"{name}: value must be a number or a 0-d tensor")
+    shape = (*x.shape[:dim], index.shape[0], *x.shape[dim + 1 :])
+    return x, dim, index, op.expand(_fitting_number(value, x, name), shape=shape)
+
+
 def _fitting_number(value, x, name):
-    """A number in the dtype of x; a tensor of a higher kind, or inf for ints, is an error."""
+    """A number in the dtype of x, fractions cut off; what has no counterpart is an error."""
     d = dtype_of(x)
-    given = dtype_of(value) if isinstance(value, Box) else np.asarray(value).dtype
-    if "buifc".find(given.kind) > "buifVc".find(d.kind) and given.kind in "fc":
-        whole = (
-            isinstance(value, float) and value == int(value)
-            if d.kind in "ui"
-            else False
+    if isinstance(value, Box):
+        lost = dtype_of(value).kind == "c" and d.kind != "c"
+    else:
+        lost = isinstance(value, complex) and d.kind != "c"
+        lost = lost or (
+            isinstance(value, float) and d.kind in "ui" and not _fits(value, d)
         )
-        if (d.kind in "bui" and not whole) or given.kind == "c":
-            raise DtypeError(
-                f"{name}: value cannot be converted to {d.name} without overflow"
-            )
+    if lost:
+        raise DtypeError(
+            f"{name}: value cannot be converted to {d.name} without overflow"
+        )
     return lift(value, d, name)
+
+
+def _fits(value, d) -> bool:
+    limits = np.iinfo(d)
+    return math.isfinite(value) and limits.min <= int(value) <= limits.max
 
 
 @method
@@ -626,11 +719,11 @@ def searchsorted(
         raise ArgumentError(f"searchsorted: side must be left or right, got {side!r}")
     if side == "left" and right:
         raise ArgumentError("searchsorted: side and right are opposites")
-    x = (
-        input
-        if isinstance(input, Box)
-        else wrap(lift(input, dtype_of(rows), "searchsorted"))
-    )
+    x = input
+    if not isinstance(input, Box):
+        if isinstance(input, float) and not is_inexact(dtype_of(rows)):
+            rows = cast(rows, np.dtype("float64"))
+        x = wrap(lift(input, dtype_of(rows), "searchsorted"))
     if rows.ndim == 0:
         raise ShapeError("searchsorted: sorted_sequence must have at least one dim")
     if rows.ndim > 1 and tuple(rows.shape[:-1]) != tuple(x.shape[:-1]):
@@ -731,7 +824,13 @@ def one_hot(tensor, num_classes=-1):
         if not value.size:
             raise ArgumentError("one_hot: num_classes is needed for an empty tensor")
         num_classes = int(value.max()) + 1
-    _checked(x, num_classes, "one_hot", "of the classes")
+    value = x.__dict__.get("value")
+    known = type(value) is np.ndarray and value.size
+    if known and (value.min() < 0 or value.max() >= num_classes):
+        raise ArgumentError(
+            f"one_hot: classes must lie in [0, {num_classes}), got {value.min()} to "
+            f"{value.max()}"
+        )
     hit = op.eq(
         op.reshape(x, shape=(*x.shape, 1)), np.arange(num_classes, dtype=dtype_of(x))
     )

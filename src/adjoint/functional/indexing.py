@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..autodiff.inplace import assign, store
-from ..autodiff.straight import seen, shown
+from ..autodiff.straight import picked, seen, shown
 from ..autodiff.tape import BASE, versioned
 from ..core.bind import Box, dtype_of
 from ..core.primitive import op
@@ -42,24 +42,39 @@ def __getitem__(self, key):
             key = key if kind is tuple else (key,)
             basic = _triples(key, value.shape)
             if basic is not None:
-                return shown(op.slice, {"key": basic}, self, value[(*key, ...)])
+                at = key if Ellipsis in key else (*key, ...)
+                return shown(op.slice, {"key": basic}, self, value[at])
             if key and _is_positions(key[-1]) and _are_whole(key[:-1], value.ndim):
-                return op.index(self, key[-1], dim=len(key) - 1)
+                return _picked(self, key[-1], len(key) - 1)
         elif _is_positions(key) and value.ndim:
-            return op.index(self, key, dim=0)
+            return _picked(self, key, 0)
     return _read(self, key)
 
 
-_BASIC = frozenset([slice, tuple, type(None)])
+def _picked(x, index, dim):
+    if seen(index):
+        return picked(op.index, x, index, dim)
+    return op.index(x, index, dim=dim)
+
+
+_BASIC = frozenset([slice, tuple, type(None), type(Ellipsis)])
 
 
 def _triples(key, shape):
     """A key of integers, slices and None as `slice` takes it; None: something else or wrong."""
-    out, dim, rank = [], 0, len(shape)
-    for k in key:
+    out, dim, rank, dots = [], 0, len(shape), False
+    for at, k in enumerate(key):
         kind = type(k)
         if k is None:
             out.append(None)
+            continue
+        if k is Ellipsis:
+            stop = rank - sum(later is not None for later in key[at + 1 :])
+            if dots or stop < dim:
+                return None
+            for n in shape[dim:stop]:
+                out.append((0, n, 1))
+            dim, dots = stop, True
             continue
         if dim == rank:
             return None
@@ -152,6 +167,8 @@ def _write(x, key, new):
     if mask is not None and _fills(x, mask, new):
         return _fill(x, mask, new)
     view, picks = _split(x.shape, key)
+    if not picks and _is_part(x, view, new):
+        return
     part = x if view is None else op.slice(x, key=view)
     new = _fitting(new, x)
     if not picks:
@@ -160,6 +177,19 @@ def _write(x, key, new):
     if order is not None:
         part = op.permute(part, dims=order)
     _put(part, new, indices, dim, "x[key] = value")
+
+
+def _is_part(x, view, new) -> bool:
+    """Whether `new` is x[view] itself, as `x[key] += value` ends: it is there already."""
+    if not isinstance(new, Box) or new.base is None:
+        return False
+    base = x if x.base is None else x.base
+    if new.base is not base or new.seen != base.writes or new.chain[:-1] != x.chain:
+        return False
+    prim, params, _ = new.chain[-1]
+    if prim is op.select and params["dim"] == 0:
+        return (params["index"], *((0, n, 1) for n in x.shape[1:])) == view
+    return prim is op.slice and params["key"] == view
 
 
 def _put(x, new, indices, dim, name):
@@ -250,7 +280,7 @@ def _split(shape, key):
     parts = [_part(k) for k in (key if isinstance(key, tuple) else (key,))]
     used = sum(map(_uses, parts))
     if used > len(shape):
-        raise DimError(f"too many indices for tensor of dimension {len(shape)}: {used}")
+        raise _too_many(used, len(shape))
     view, picks, dim, whole = [], [], 0, True
     ellipsis_left = True
     for k in parts:
@@ -384,12 +414,18 @@ def concrete(x, what: str) -> np.ndarray:
 
 
 def _check_mask(mask, shape, dim):
+    if len(mask) > len(shape) - dim:
+        raise _too_many(len(mask) + dim, len(shape))
     for i, n in enumerate(mask):
-        if dim + i >= len(shape) or shape[dim + i] != n:
+        if shape[dim + i] != n:
             raise DimError(
                 f"the shape of the mask {list(mask)} at index {i} does not match the shape "
                 f"of the indexed tensor {list(shape)} at index {dim + i}"
             )
+
+
+def _too_many(used, rank):
+    return DimError(f"too many indices for tensor of dimension {rank}: {used}")
 
 
 def _placed(ndim, picks):

@@ -24,20 +24,12 @@ from ..errors import (
     LinAlgError,
     ShapeError,
 )
-from ..ops.linalg import (
-    col,
-    exchange,
-    mH,
-    mm,
-    mT,
-    numbers,
-    row,
-    show,
-)
-from ..ops.linalg import matrix as _matrix_of
-from ..ops.linalg import square as _square_of
+from ..ops.linalg import exchange
+from ..ops.matrix import col, mH, mm, mT, numbers, row, show
+from ..ops.matrix import matrix as _matrix_of
+from ..ops.matrix import square as _square_of
 from . import products, shapes
-from .face import cast, need_tensor, np_dtype, promote
+from .face import SCALARS, cast, need_tensor, np_dtype, promote
 
 __all__ = [
     "LinAlgError",
@@ -106,11 +98,11 @@ def _give(y, out):
     return type(y)(*(o.copy_(v) for o, v in zip(out, y, strict=True)))
 
 
-def _matrix(x, name, argument="A"):
+def _matrix(x, name, argument="input"):
     return _matrix_of(need_tensor(x, f"linalg.{name}", argument), f"linalg.{name}")
 
 
-def _square(x, name, argument="A"):
+def _square(x, name, argument="input"):
     return _square_of(need_tensor(x, f"linalg.{name}", argument), f"linalg.{name}")
 
 
@@ -131,10 +123,28 @@ def _spread(x, lead):
     return x if tuple(x.shape) == shape else op.expand(x, shape=shape)
 
 
+def integer(n, what) -> int:
+    """`n` as a Python integer."""
+    if not hasattr(n, "__index__"):
+        raise ArgumentTypeError(f"{what} must be an integer, got {n!r}")
+    return n.__index__()
+
+
 def _together(a, b, name):
     """Both with the batch dims that they have in common."""
     lead = broadcast(a.shape[:-2], b.shape[:-2], name=f"linalg.{name}")
     return _spread(a, lead), _spread(b, lead)
+
+
+def _apply(solve, a, b, name):
+    """solve(a, b), batch dims broadcast; many right sides of one `a` are more columns."""
+    if a.ndim > 2 or b.ndim == 2:
+        return solve(*_together(a, b, name))
+    n, last = b.shape[-2], b.ndim - 1
+    turned = op.permute(b, dims=(last - 1, *range(last - 1), last))
+    wide = op.reshape(turned, shape=(n, math.prod(b.shape[:-2]) * b.shape[-1]))
+    y = op.reshape(solve(a, wide), shape=tuple(turned.shape))
+    return op.permute(y, dims=(*range(1, last), 0, last))
 
 
 def _fit_rows(a, b, name):
@@ -194,13 +204,13 @@ def vector_norm(x, ord=2, dim=None, keepdim=False, *, dtype=None, out=None):
 _MATRIX_ORDERS = ("fro", "nuc", 1, -1, 2, -2, math.inf, -math.inf)
 
 
-def matrix_norm(A, ord="fro", dim=(-2, -1), keepdim=False, *, dtype=None, out=None):
+def matrix_norm(input, ord="fro", dim=(-2, -1), keepdim=False, *, dtype=None, out=None):
     """The norm of matrices: 'fro', 'nuc', ±1, ±2 (singular values) or ±inf.
 
     >>> linalg.matrix_norm(tensor([[3., 0.], [0., 4.]]), 2)
     tensor(4.)
     """
-    x = _float(A, "matrix_norm", dtype)
+    x = _float(input, "matrix_norm", dtype)
     if ord not in _MATRIX_ORDERS:
         raise ArgumentError(
             f"linalg.matrix_norm: ord must be one of {_MATRIX_ORDERS}, got {ord!r}"
@@ -247,13 +257,13 @@ def _folded(y, ord, shape):
     return op.amax(y, **last) if ord > 0 else op.amin(y, **last)
 
 
-def norm(A, ord=None, dim=None, keepdim=False, *, out=None, dtype=None):
+def norm(input, ord=None, dim=None, keepdim=False, *, out=None, dtype=None):
     """A vector norm or, for two dims and an order, a matrix norm.
 
     >>> linalg.norm(tensor([[3., 0.], [0., 4.]]), 'nuc')
     tensor(7.)
     """
-    x = need_tensor(A, "linalg.norm")
+    x = need_tensor(input, "linalg.norm")
     more = {"keepdim": keepdim, "dtype": dtype, "out": out}
     pair = isinstance(dim, (tuple, list)) and len(dim) == 2
     if ord is None:
@@ -268,7 +278,7 @@ def norm(A, ord=None, dim=None, keepdim=False, *, out=None, dtype=None):
     return vector_norm(x, ord, dim, **more)
 
 
-def cond(A, p=None, *, out=None):
+def cond(input, p=None, *, out=None):
     """Condition number, ‖A‖ ‖A⁻¹‖ in norm `p`; None is 2. Inf where A is singular.
 
     >>> linalg.cond(tensor([[2., 0.], [0., 4.]]))
@@ -279,14 +289,14 @@ def cond(A, p=None, *, out=None):
             f"linalg.cond: p must be one of {_MATRIX_ORDERS}, got {p!r}"
         )
     if p in (None, 2, -2):
-        s = op.svdvals(_matrix(A, "cond"))
+        s = op.svdvals(_matrix(input, "cond"))
         if not s.shape[-1]:
             return _give(op.sum(s, dim=(s.ndim - 1,), keepdim=False), out)
         most, least = (
             op.select(s, dim=s.ndim - 1, index=i) for i in (0, s.shape[-1] - 1)
         )
         return _give(least / most if p == -2 else most / least, out)
-    x = _square(A, "cond")
+    x = _square(input, "cond")
     if not x.shape[-1]:
         return _give(matrix_norm(x, "nuc"), out)
     y = matrix_norm(x, p) * _norm_of_inverse(x, p)
@@ -302,7 +312,7 @@ def _norm_of_inverse(x, p):
     return op.where(ok, size, np.array(np.inf, dtype_of(size)))
 
 
-def matrix_rank(A, tol=None, hermitian=False, *, atol=None, rtol=None, out=None):
+def matrix_rank(input, tol=None, hermitian=False, *, atol=None, rtol=None, out=None):
     """How many singular values exceed max(atol, rtol σ₁).
 
     >>> linalg.matrix_rank(tensor([[1., 2.], [2., 4.]]))
@@ -310,7 +320,7 @@ def matrix_rank(A, tol=None, hermitian=False, *, atol=None, rtol=None, out=None)
     """
     if tol is not None:
         atol, rtol = tol, 0.0 if rtol is None else rtol
-    x = op.stop_gradient(_matrix(A, "matrix_rank"))
+    x = op.stop_gradient(_matrix(input, "matrix_rank"))
     if hermitian:
         s = op.abs(op.eigvalsh(_square(x, "matrix_rank"), uplo="L"))
     else:
@@ -340,6 +350,11 @@ def _tail(x):
 
 def _limits(shape, d, atol, rtol):
     """(atol, rtol) as arrays or tensors, by PyTorch's defaults."""
+    for x in (atol, rtol):
+        if not (x is None or isinstance(x, (Box, *SCALARS))):
+            raise ArgumentTypeError(
+                f"a tolerance must be a number or Tensor, got {x!r}"
+            )
     if rtol is None:
         given = isinstance(atol, Box) or (atol is not None and atol > 0)
         default = max(shape) * np.finfo(d).eps
@@ -429,12 +444,25 @@ def multi_dot(tensors, *, out=None):
     >>> linalg.multi_dot([ones(2, 3), ones(3, 4), ones(4)])
     tensor([12., 12.])
     """
+    if not isinstance(tensors, (tuple, list)):
+        raise ArgumentTypeError(
+            "linalg.multi_dot(): argument 'tensors' must be a tuple or list of Tensors, "
+            f"not {type(tensors).__name__}"
+        )
+    xs, first, last = _chained(tensors)
+    sizes = (xs[0].shape[0], *(x.shape[1] for x in xs))
+    y = _chain(xs, _splits(sizes), 0, len(xs) - 1)
+    shape = y.shape[int(first) : 2 - int(last)]
+    return _give(op.reshape(y, shape=tuple(shape)) if first or last else y, out)
+
+
+def _chained(tensors):
+    """The factors as matrices that fit, and whether the first and last were vectors."""
     xs = [need_tensor(x, "linalg.multi_dot", "tensors") for x in tensors]
     if len(xs) < 2:
         raise ArgumentError("linalg.multi_dot: expects at least 2 tensors")
     for i, x in enumerate(xs):
-        ends = i in (0, len(xs) - 1)
-        if x.ndim != 2 and not (ends and x.ndim == 1):
+        if x.ndim != 2 and not (x.ndim == 1 and i in (0, len(xs) - 1)):
             raise ShapeError(
                 f"linalg.multi_dot: tensor {i} must be a matrix, got shape "
                 f"{tuple(x.shape)}; only the first and last may be vectors"
@@ -443,16 +471,13 @@ def multi_dot(tensors, *, out=None):
     xs[0] = row(xs[0]) if first else xs[0]
     xs[-1] = col(xs[-1]) if last else xs[-1]
     for i, (a, b) in enumerate(pairwise(xs)):
+        _pair(a, b, "multi_dot")
         if a.shape[1] != b.shape[0]:
             raise ShapeError(
                 f"linalg.multi_dot: tensors {i} and {i + 1} cannot be multiplied, "
                 f"{tuple(a.shape)} and {tuple(b.shape)}"
             )
-        _pair(a, b, "multi_dot")
-    sizes = (xs[0].shape[0], *(x.shape[1] for x in xs))
-    y = _chain(xs, _splits(sizes), 0, len(xs) - 1)
-    shape = y.shape[int(first) : 2 - int(last)]
-    return _give(op.reshape(y, shape=tuple(shape)) if first or last else y, out)
+    return xs, first, last
 
 
 @lru_cache(256)
@@ -483,17 +508,15 @@ def _chain(xs, splits, i, j):
     return mm(_chain(xs, splits, i, k), _chain(xs, splits, k + 1, j))
 
 
-def matrix_power(A, n, *, out=None):
+def matrix_power(input, n, *, out=None):
     """Aⁿ for an integer n, negative powers of the inverse.
 
     >>> linalg.matrix_power(tensor([[1., 1.], [0., 1.]]), 3)
     tensor([[1., 3.],
             [0., 1.]])
     """
-    x = need_tensor(A, "linalg.matrix_power", "A")
-    if not hasattr(n, "__index__"):
-        raise ArgumentTypeError(f"linalg.matrix_power: n must be an integer, got {n!r}")
-    n = n.__index__()
+    x = need_tensor(input, "linalg.matrix_power")
+    n = integer(n, "linalg.matrix_power: n")
     if x.ndim < 2 or x.shape[-1] != x.shape[-2]:
         raise ShapeError(
             f"linalg.matrix_power: matrices must be square, got shape {tuple(x.shape)}"
@@ -513,14 +536,14 @@ def _power(x, n):
     return y
 
 
-def matrix_exp(A):
+def matrix_exp(input):
     """The matrix exponential, Σ Aᵏ / k!.
 
     >>> linalg.matrix_exp(zeros(2, 2))
     tensor([[1., 0.],
             [0., 1.]])
     """
-    return op.matrix_exp(_square(A, "matrix_exp"))
+    return op.matrix_exp(_square(input, "matrix_exp"))
 
 
 def vander(x, N=None):
@@ -533,7 +556,7 @@ def vander(x, N=None):
     x = need_tensor(x, "linalg.vander", "x")
     if x.ndim == 0:
         raise ShapeError("linalg.vander: expects at least one dim, got a 0-d tensor")
-    n = x.shape[-1] if N is None else N
+    n = x.shape[-1] if N is None else integer(N, "linalg.vander: N")
     if n < 0 or (N is not None and n <= 1):
         raise ArgumentError(f"linalg.vander: N must be greater than 1, got {N}")
     return powers(exact(x), n)
@@ -600,14 +623,14 @@ def inv_ex(A, *, check_errors=False, out=None):
     return _give(y, out)
 
 
-def pinv(A, rcond=None, hermitian=False, *, atol=None, rtol=None, out=None):
+def pinv(input, rcond=None, hermitian=False, *, atol=None, rtol=None, out=None):
     """Moore-Penrose inverse; singular values up to max(atol, rtol σ₁) count as zero.
 
     >>> linalg.pinv(tensor([[2., 0.], [0., 0.]]))
     tensor([[0.5000, 0.0000],
             [0.0000, 0.0000]])
     """
-    x = _square(A, "pinv") if hermitian else _matrix(A, "pinv")
+    x = _square(input, "pinv") if hermitian else _matrix(input, "pinv")
     rtol = rcond if rtol is None else rtol
     if 0 in x.shape:
         return _give(mH(x), out)
@@ -635,7 +658,7 @@ def _solve(A, B, left, name, check):
         )
     a, b = (a, col(b) if vector else b) if left else (mT(a), mT(b))
     _fit_rows(a, b, name)
-    y = op.solve(*_together(a, b, name), check=check)
+    y = _apply(lambda a, b: op.solve(a, b, check=check), a, b, name)
     if vector:
         return op.reshape(y, shape=tuple(y.shape[:-1]))
     return y if left else mT(y)
@@ -660,14 +683,14 @@ def solve_ex(A, B, *, left=True, check_errors=False, out=None):
     return _give(SolveEx(y, op.zero_pivot(A)), out)
 
 
-def solve_triangular(A, B, *, upper, left=True, unitriangular=False, out=None):
+def solve_triangular(input, B, *, upper, left=True, unitriangular=False, out=None):
     """X with A X = B (X A = B for left=False) for triangular A; the rest is not read.
 
     >>> linalg.solve_triangular(tensor([[2., 1.], [0., 4.]]), eye(2), upper=True)
     tensor([[ 0.5000, -0.1250],
             [ 0.0000,  0.2500]])
     """
-    a, b = _pair(_square(A, "solve_triangular"), B, "solve_triangular")
+    a, b = _pair(_square(input, "solve_triangular"), B, "solve_triangular")
     return _give(triangular(a, b, upper, left, unitriangular), out)
 
 
@@ -677,18 +700,18 @@ def triangular(a, b, upper, left=True, unit=False):
     if not left:
         a, b, upper = mT(a), mT(b), not upper
     _fit_rows(a, b, name)
-    a, b = _together(a, b, name)
-    y = op.triangular_solve(a, b, upper=bool(upper), unit=bool(unit))
+    kind = {"upper": bool(upper), "unit": bool(unit)}
+    y = _apply(lambda a, b: op.triangular_solve(a, b, **kind), a, b, name)
     return y if left else mT(y)
 
 
-def tensorsolve(A, B, dims=None, *, out=None):
+def tensorsolve(input, other, dims=None, *, out=None):
     """X with tensordot(A, X, X.ndim) = B; `dims` of A are moved to its end first.
 
     >>> linalg.tensorsolve(eye(4).reshape(2, 2, 4), ones(2, 2)).shape
     adjoint.Size([4])
     """
-    a, b = _pair(need_tensor(A, "linalg.tensorsolve", "A"), B, "tensorsolve")
+    a, b = _pair(need_tensor(input, "linalg.tensorsolve"), other, "tensorsolve")
     if dims is not None:
         moved = norm_dims(tuple(dims), a.ndim) if len(dims) else ()
         kept = tuple(d for d in range(a.ndim) if d not in moved)
@@ -697,20 +720,21 @@ def tensorsolve(A, B, dims=None, *, out=None):
     n = math.prod(shape)
     if math.prod(a.shape[: b.ndim]) != n or math.prod(b.shape) != n:
         raise ShapeError(
-            "linalg.tensorsolve: the products of the first B.ndim sizes of A, of its "
+            "linalg.tensorsolve: the products of the first B.ndim sizes of input, of its "
             f"last, and of B must be equal, got A {show(a)} and B {show(b)}"
         )
     y = solve(op.reshape(a, shape=(n, n)), op.reshape(b, shape=(n,)))
     return _give(op.reshape(y, shape=shape), out)
 
 
-def tensorinv(A, ind=2, *, out=None):
+def tensorinv(input, ind=2, *, out=None):
     """The inverse of A for tensordot over its first `ind` dims.
 
     >>> linalg.tensorinv(eye(4).reshape(4, 2, 2), ind=1).shape
     adjoint.Size([2, 2, 4])
     """
-    x = need_tensor(A, "linalg.tensorinv", "A")
+    x = need_tensor(input, "linalg.tensorinv")
+    ind = integer(ind, "linalg.tensorinv: ind")
     if ind <= 0:
         raise ArgumentError(f"linalg.tensorinv: ind must be positive, got {ind}")
     first, last = tuple(x.shape[:ind]), tuple(x.shape[ind:])
@@ -726,40 +750,51 @@ def tensorinv(A, ind=2, *, out=None):
 _DRIVERS = ("gels", "gelsy", "gelsd", "gelss")
 
 
-def lstsq(A, B, rcond=None, *, driver=None):
+def lstsq(input, b, rcond=None, *, driver=None):
     """X of least ‖A X − B‖, and of least norm among those where A lacks full rank.
 
-    `rcond` times the largest singular value is the rank's limit. Residuals are there where
-    rows outnumber columns and the rank is full, singular values with the drivers gelsd
-    and gelss; all drivers compute the same, by singular values.
+    `rcond` times the largest singular value is the rank's limit. As in PyTorch there are
+    residuals where rows outnumber columns and the rank is full, but not with the default
+    driver gelsy, and singular values with gelsd and gelss. All compute the same way.
 
     >>> linalg.lstsq(tensor([[1.], [1.]]), tensor([[1.], [3.]])).solution
     tensor([[2.]])
     """
-    a, b = _pair(_matrix(A, "lstsq"), B, "lstsq")
+    a, b = _pair(_matrix(input, "lstsq"), b, "lstsq")
     driver = "gelsy" if driver is None else driver
     if driver not in _DRIVERS:
         raise ArgumentError(
             f"linalg.lstsq: driver must be in {_DRIVERS}, got {driver!r}"
         )
     vector = a.ndim - 1 == b.ndim and tuple(b.shape) == tuple(a.shape[:-1])
-    b = col(b) if vector else b
+    a, b = _equations(a, col(b) if vector else b)
+    x = mm(pinv(a, rcond), b)
+    rank, residuals, s = _quality(a, b, x, rcond, driver)
+    if vector:
+        x = op.reshape(x, shape=tuple(x.shape[:-1]))
+    return Lstsq(x, residuals, rank, s)
+
+
+def _equations(a, b):
+    """Left and right sides with equally many rows, batch dims broadcast."""
     if b.ndim < 2 or a.shape[-2] != b.shape[-2]:
         raise ShapeError(
             f"linalg.lstsq: A and B must have equally many rows, got A {show(a)} and "
             f"B {show(b)}"
         )
-    a, b = _together(a, b, "lstsq")
-    x = mm(pinv(a, rcond), b)
+    return _together(a, b, "lstsq")
+
+
+def _quality(a, b, x, rcond, driver):
+    """Rank, residuals and singular values, each empty where the driver has none."""
     s = op.svdvals(op.stop_gradient(a))
     rank = _rank(s, a.shape[-2:], None, rcond)
-    if vector:
-        x = op.reshape(x, shape=tuple(x.shape[:-1]))
     none = op.reshape(op.slice(s, key=_empty_key(s)), shape=(0,))
-    residuals = _residuals(a, b, x, vector) if _all_full(a, rank) else none
+    full = driver != "gelsy" and _all_full(a, rank)
+    residuals = _residuals(a, b, x) if full else none
     if driver == "gels":
         rank = op.cast(none, dtype=np.dtype("int64"))
-    return Lstsq(x, residuals, rank, s if driver in ("gelsd", "gelss") else none)
+    return rank, residuals, s if driver in ("gelsd", "gelss") else none
 
 
 def _all_full(a, rank) -> bool:
@@ -769,25 +804,24 @@ def _all_full(a, rank) -> bool:
     return m > n and not (isinstance(found, np.ndarray) and (found != n).any())
 
 
-def _residuals(a, b, x, vector):
+def _residuals(a, b, x):
     """‖A X − B‖², a column each."""
     r = mm(a, x) - b
     squares = op.real(r * op.conj(r)) if dtype_of(r).kind == "c" else r * r
-    y = op.sum(squares, dim=(r.ndim - 2,), keepdim=False)
-    return op.reshape(y, shape=tuple(y.shape[:-1])) if vector else y
+    return op.sum(squares, dim=(r.ndim - 2,), keepdim=False)
 
 
 # ---------------------------------------------------------------- factorizations
 
 
-def cholesky(A, *, upper=False, out=None):
+def cholesky(input, *, upper=False, out=None):
     """L with L Lᴴ = A for Hermitian positive-definite A; its triangle L alone is read.
 
     >>> linalg.cholesky(tensor([[4., 2.], [2., 5.]]))
     tensor([[2., 0.],
             [1., 2.]])
     """
-    return _give(_cholesky(_square(A, "cholesky"), upper, True), out)
+    return _give(_cholesky(_square(input, "cholesky"), upper, True), out)
 
 
 def _cholesky(x, upper, check):
@@ -795,13 +829,13 @@ def _cholesky(x, upper, check):
     return mH(y) if upper else y
 
 
-def cholesky_ex(A, *, upper=False, check_errors=False, out=None):
+def cholesky_ex(input, *, upper=False, check_errors=False, out=None):
     """As cholesky, and the order of the first leading minor that is not positive, or 0.
 
     >>> linalg.cholesky_ex(tensor([[1., 2.], [2., 1.]])).info
     tensor(2, dtype=adjoint.int32)
     """
-    y = _cholesky(_square(A, "cholesky_ex"), upper, check_errors)
+    y = _cholesky(_square(input, "cholesky_ex"), upper, check_errors)
     bad = op.isnan(op.real(op.diagonal(y, offset=0, dim1=y.ndim - 2, dim2=y.ndim - 1)))
     return _give(CholeskyEx(y, op.cast(_first(bad), dtype=np.dtype("int32"))), out)
 
@@ -937,13 +971,13 @@ def lu_solve(LU, pivots, B, *, left=True, adjoint=False, out=None):
     return _give(triangular(a, y, upper=True), out)
 
 
-def householder_product(A, tau, *, out=None):
+def householder_product(input, tau, *, out=None):
     """The first columns of H₁ H₂ ..., Hᵢ = 1 − τᵢ vᵢ vᵢᴴ, vᵢ unit lower in column i of A.
 
     >>> linalg.householder_product(zeros(3, 2), zeros(2)).shape
     adjoint.Size([3, 2])
     """
-    a, t = _pair(_matrix(A, "householder_product"), tau, "householder_product")
+    a, t = _pair(_matrix(input, "householder_product"), tau, "householder_product")
     m, n = a.shape[-2:]
     if m < n or t.ndim != a.ndim - 1 or t.shape[-1] > n:
         raise ShapeError(
@@ -955,35 +989,39 @@ def householder_product(A, tau, *, out=None):
             f"linalg.householder_product: batch dims differ: A {show(a)}, tau {show(t)}"
         )
     eye = np.eye(m, n, dtype=dtype_of(a))
-    v = op.tril(a, diagonal=-1) + eye
-    y = op.zeros_like(a) + eye
-    last = a.ndim - 1
-    for i in reversed(range(t.shape[-1])):
+    return _give(reflected(a, t, op.zeros_like(a) + eye), out)
+
+
+def reflected(a, tau, y, forward=False):
+    """H₁ H₂ ... y; H₁ last, or first for `forward`, which is the inverse for real a."""
+    v = op.tril(a, diagonal=-1) + np.eye(*a.shape[-2:], dtype=dtype_of(a))
+    last, count = a.ndim - 1, range(tau.shape[-1])
+    for i in count if forward else reversed(count):
         vi = col(op.select(v, dim=last, index=i))
-        ti = col(col(op.select(t, dim=last - 1, index=i)))
+        ti = col(col(op.select(tau, dim=last - 1, index=i)))
         y = y - ti * mm(vi, mm(mH(vi), y))
-    return _give(y, out)
+    return y
 
 
 # ---------------------------------------------------------------- spectra
 
 
-def eig(A, *, out=None):
+def eig(input, *, out=None):
     """Complex eigenvalues and eigenvectors of norm one.
 
     >>> linalg.eig(tensor([[0., 1.], [-1., 0.]])).eigenvalues
     tensor([0.+1.j, 0.-1.j])
     """
-    return _give(Eig(*op.eig(_square(A, "eig"), checked=True)), out)
+    return _give(Eig(*op.eig(_square(input, "eig"), checked=True)), out)
 
 
-def eigvals(A, *, out=None):
+def eigvals(input, *, out=None):
     """Complex eigenvalues.
 
     >>> linalg.eigvals(tensor([[0., 1.], [-1., 0.]]))
     tensor([0.+1.j, 0.-1.j])
     """
-    return _give(op.eigvals(_square(A, "eigvals")), out)
+    return _give(op.eigvals(_square(input, "eigvals")), out)
 
 
 def _uplo(UPLO, name):
@@ -992,22 +1030,22 @@ def _uplo(UPLO, name):
     return UPLO.upper()
 
 
-def eigh(A, UPLO="L", *, out=None):
+def eigh(input, UPLO="L", *, out=None):
     """Ascending eigenvalues and orthonormal eigenvectors of Hermitian A, read from UPLO.
 
     >>> linalg.eigh(tensor([[2., 0.], [0., 1.]])).eigenvalues
     tensor([1., 2.])
     """
-    return _give(Eigh(*op.eigh(_square(A, "eigh"), uplo=_uplo(UPLO, "eigh"))), out)
+    return _give(Eigh(*op.eigh(_square(input, "eigh"), uplo=_uplo(UPLO, "eigh"))), out)
 
 
-def eigvalsh(A, UPLO="L", *, out=None):
+def eigvalsh(input, UPLO="L", *, out=None):
     """Ascending eigenvalues of Hermitian A, read from triangle UPLO.
 
     >>> linalg.eigvalsh(tensor([[2., 0.], [0., 1.]]))
     tensor([1., 2.])
     """
-    x = _square(A, "eigvalsh")
+    x = _square(input, "eigvalsh")
     return _give(op.eigvalsh(x, uplo=_uplo(UPLO, "eigvalsh")), out)
 
 

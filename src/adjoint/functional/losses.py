@@ -11,7 +11,7 @@ from ..core.primitive import op
 from ..core.shape import broadcast
 from ..errors import ArgumentError, DimError, DtypeError, ShapeError
 from .distances import cosine_similarity, pairwise_distance
-from .face import cast, function, need_tensor, promote
+from .face import cast, function, need_number, need_tensor, promote
 
 # ---------------------------------------------------------------- what all share
 
@@ -22,11 +22,15 @@ def _mode(name, reduction, size_average=None, reduce=None):
         if reduce is False:
             return "none"
         return "sum" if size_average is False else "mean"
-    if reduction not in ("none", "mean", "sum"):
+    if not isinstance(reduction, str) or reduction not in ("none", "mean", "sum"):
         raise ArgumentError(
             f"{name}: reduction must be 'none', 'mean' or 'sum', got {reduction!r}"
         )
     return reduction
+
+
+def _is(reduction, name):
+    return isinstance(reduction, str) and reduction == name
 
 
 def _total(x):
@@ -76,7 +80,7 @@ def _weighted(loss, weight, mode, name):
     """Reduced with a weight an element; the mean is over the sum of the weights."""
     if weight is None:
         return _reduced(loss, mode)
-    if tuple(weight.shape) != tuple(loss.shape):
+    if tuple(need_tensor(weight, name, "weight").shape) != tuple(loss.shape):
         raise ShapeError(
             f"{name}: weight must have the shape {tuple(loss.shape)}, "
             f"got {tuple(weight.shape)}"
@@ -117,13 +121,6 @@ def l1_loss(
     return _weighted(op.abs(x - t), weight, mode, "l1_loss")
 
 
-def _huber(x, t, delta):
-    """d²/2 for |d| < δ, δ (|d| − δ/2) beyond."""
-    d = x - t
-    a = op.abs(d)
-    return op.where(a < _constant(delta, d), 0.5 * d * d, delta * (a - 0.5 * delta))
-
-
 def smooth_l1_loss(
     input, target, size_average=None, reduce=None, reduction="mean", beta=1.0
 ):
@@ -133,10 +130,11 @@ def smooth_l1_loss(
     tensor([0.1250, 2.5000])
     """
     mode = _mode("smooth_l1_loss", reduction, size_average, reduce)
+    beta = need_number(beta, "smooth_l1_loss", "beta")
     if beta < 0:
         raise ArgumentError(f"smooth_l1_loss: beta must not be negative, got {beta}")
     x, t = _floats("smooth_l1_loss", input, target)
-    loss = op.abs(x - t) if beta == 0 else _huber(x, t, beta) / beta
+    loss = op.abs(x - t) if beta == 0 else op.huber(x - t, delta=beta) / beta
     return _reduced(loss, mode)
 
 
@@ -147,10 +145,12 @@ def huber_loss(input, target, reduction="mean", delta=1.0, weight=None):
     tensor([0.5000, 8.0000])
     """
     mode = _mode("huber_loss", reduction)
+    delta = need_number(delta, "huber_loss", "delta")
     if delta <= 0:
         raise ArgumentError(f"huber_loss: delta must be positive, got {delta}")
     x, t = _floats("huber_loss", input, target)
-    return _weighted(_huber(x, t, delta), weight, mode, "huber_loss")
+    loss = op.huber(x - t, delta=delta)
+    return _weighted(loss, weight, mode, "huber_loss")
 
 
 def poisson_nll_loss(
@@ -228,7 +228,7 @@ def kl_div(
     """
     name = "kl_div"
     mode = "batchmean"
-    if reduction != mode or size_average is not None or reduce is not None:
+    if not _is(reduction, mode) or size_average is not None or reduce is not None:
         mode = _mode(name, reduction, size_average, reduce)
     x, t = _floats(name, input, target)
     loss = op.exp(t) * (t - x) if log_target else op.xlogy(t, t) - t * x
@@ -327,6 +327,7 @@ def hinge_embedding_loss(
     """
     name = "hinge_embedding_loss"
     mode = _mode(name, reduction, size_average, reduce)
+    margin = need_number(margin, name, "margin")
     x, t = _floats(name, input, target)
     zero = _constant(0, x)
     far = op.where(t == _constant(1, t), zero, _positive_part(margin - x))
@@ -345,6 +346,9 @@ def margin_ranking_loss(
     """
     name = "margin_ranking_loss"
     mode = _mode(name, reduction, size_average, reduce)
+    margin = need_number(margin, name, "margin")
+    for what, x in (("input1", input1), ("input2", input2), ("target", target)):
+        need_tensor(x, name, what)
     if not input1.ndim == input2.ndim == target.ndim:
         raise ShapeError(
             f"{name}: all inputs should have the same dimension, got sizes "
@@ -366,6 +370,9 @@ def cosine_embedding_loss(
     """
     name = "cosine_embedding_loss"
     mode = _mode(name, reduction, size_average, reduce)
+    margin = need_number(margin, name, "margin")
+    for what, x in (("input1", input1), ("input2", input2)):
+        need_tensor(x, name, what)
     t = need_tensor(target, name, "target")
     if t.ndim + 1 != input1.ndim or t.ndim + 1 != input2.ndim or t.ndim > 1:
         raise ShapeError(
@@ -520,6 +527,7 @@ def cross_entropy(
     """
     name = "cross_entropy"
     mode = _mode(name, reduction, size_average, reduce)
+    label_smoothing = need_number(label_smoothing, name, "label_smoothing")
     if not 0.0 <= label_smoothing <= 1.0:
         raise ArgumentError(
             f"{name}: label_smoothing must be between 0.0 and 1.0, got {label_smoothing}"
@@ -539,6 +547,11 @@ def _cross_entropy_soft(x, t, weight, mode, smoothing):
         raise DtypeError(
             f"{name}: expected floating point type for target with class probabilities, "
             f"got {dtype_of(t).name}"
+        )
+    if x.ndim == 0 or dtype_of(x).kind not in "fV":
+        raise ShapeError(
+            f"{name}: expects floating logits of 1 dim or more, got {dtype_of(x).name} "
+            f"{tuple(x.shape)}"
         )
     dim = 1 if x.ndim > 1 else 0
     classes = x.shape[dim]
@@ -619,7 +632,8 @@ def multi_margin_loss(
     """
     name = "multi_margin_loss"
     mode = _mode(name, reduction, size_average, reduce)
-    if p not in (1, 2):
+    margin = need_number(margin, name, "margin")
+    if need_number(p, name, "p") not in (1, 2):
         raise ArgumentError(f"{name}: only p == 1 and p == 2 supported, got {p}")
     x, t, alone = _one_row(input, target, name)
     n, c = x.shape
@@ -697,6 +711,11 @@ def multilabel_soft_margin_loss(
     name = "multilabel_soft_margin_loss"
     mode = _mode(name, reduction, size_average, reduce)
     x, t = _floats(name, input, target)
+    if x.ndim == 0 or tuple(x.shape) != tuple(t.shape):
+        raise ShapeError(
+            f"{name}: expects input and target of one shape (*, C), got "
+            f"{tuple(x.shape)} and {tuple(t.shape)}"
+        )
     loss = op.logistic_loss(x, t)
     loss = loss if weight is None else loss * weight
     dim = (loss.ndim - 1,)
@@ -734,6 +753,7 @@ def triplet_margin_loss(
     """
     name = "triplet_margin_loss"
     mode = _mode(name, reduction, size_average, reduce)
+    margin = need_number(margin, name, "margin")
     if margin <= 0:
         raise ArgumentError(f"{name}: margin must be greater than 0, got {margin}")
     a, b, c = _floats(name, anchor, positive, negative)
@@ -771,6 +791,7 @@ def triplet_margin_with_distance_loss(
     """
     name = "triplet_margin_with_distance_loss"
     mode = _mode(name, reduction)
+    margin = need_number(margin, name, "margin")
     if margin <= 0:
         raise ArgumentError(f"{name}: margin must be greater than 0, got {margin}")
     distance = distance_function or pairwise_distance
@@ -953,7 +974,7 @@ def tukey_loss(input, target, c=4.685, reduction="mean"):
 
 
 def _scaled(name, input, target, c):
-    if c <= 0:
+    if need_number(c, name, "c") <= 0:
         raise ArgumentError(f"{name}: c must be positive, got {c}")
     x, t = _floats(name, input, target)
     return (x - t) / c
@@ -1021,6 +1042,7 @@ def binary_crossentropy(y_true, y_pred, from_logits=False, label_smoothing=0.0):
     """
     name = "binary_crossentropy"
     t, x = _floats(name, y_true, y_pred)
+    label_smoothing = need_number(label_smoothing, name, "label_smoothing")
     if label_smoothing:
         t = t * (1 - label_smoothing) + 0.5 * label_smoothing
     if from_logits:

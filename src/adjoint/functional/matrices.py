@@ -9,12 +9,13 @@ import numpy as np
 from ..core.bind import dtype_of
 from ..core.primitive import op
 from ..errors import ArgumentError, ShapeError
-from ..ops.linalg import mH, mm, mT
+from ..ops.matrix import matrix, mH, mm, mT, square
 from . import linalg
 from .face import function, method, need_tensor
 
 Svd = namedtuple("svd", ["U", "S", "V"])
 Triangular = namedtuple("triangular_solve", ["solution", "cloned_coefficient"])
+Geqrf = namedtuple("geqrf", ["a", "tau"])
 LuUnpack = namedtuple("lu_unpack", ["P", "L", "U"])
 
 
@@ -130,7 +131,7 @@ def vander(x, N=None, increasing=False):
             [9, 3, 1]])
     """
     x = need_tensor(x, "vander", "x")
-    n = x.shape[-1] if N is None and x.ndim else N
+    n = x.shape[-1] if N is None and x.ndim else linalg.integer(N, "vander: N")
     if x.ndim != 1 or n < 0:
         raise ArgumentError(
             f"vander: x must be a vector and N not negative, got shape {tuple(x.shape)} "
@@ -177,7 +178,7 @@ def cholesky_inverse(input, upper=False, *, out=None):
     tensor([[0.2500, 0.0000],
             [0.0000, 0.0625]])
     """
-    x = need_tensor(input, "cholesky_inverse")
+    x = square(need_tensor(input, "cholesky_inverse"), "cholesky_inverse")
     x = mH(x) if upper else x
     eye = op.zeros_like(x) + np.eye(x.shape[-1], dtype=dtype_of(x))
     half = linalg.solve_triangular(x, eye, upper=False)
@@ -257,7 +258,8 @@ def lu_unpack(LU_data, LU_pivots, unpack_data=True, unpack_pivots=True):
             [1., 0.]])
     """
     x = need_tensor(LU_data, "lu_unpack", "LU_data")
-    p, low, up = linalg.unpacked(x, LU_pivots)
+    pivots = need_tensor(LU_pivots, "lu_unpack", "LU_pivots")
+    p, low, up = linalg.unpacked(x, pivots)
     none = x.new_zeros(0)
     data = (low, up) if unpack_data else (none, none)
     return LuUnpack(p if unpack_pivots else none, *data)
@@ -282,3 +284,40 @@ def orgqr(input, input2):
     adjoint.Size([3, 2])
     """
     return linalg.householder_product(input, input2)
+
+
+@method
+def geqrf(input, *, out=None):
+    """QR as LAPACK keeps it, for orgqr and ormqr; it has no derivative.
+
+    >>> geqrf(tensor([[3.], [4.]])).tau
+    tensor([1.6000])
+    """
+    x = matrix(need_tensor(input, "geqrf"), "geqrf")
+    y = Geqrf(*op.geqrf(x))
+    if out is None:
+        return y
+    return Geqrf(*(o.copy_(v) for o, v in zip(out, y, strict=True)))
+
+
+@method
+def ormqr(input, tau, other, left=True, transpose=False, *, out=None):
+    """Q other (other Q for left=False, Qᴴ for transpose), Q square from what geqrf gave.
+
+    >>> ormqr(*geqrf(tensor([[3.], [4.]])), tensor([[5.], [0.]]))
+    tensor([[-3.],
+            [-4.]])
+    """
+    x = matrix(need_tensor(input, "ormqr"), "ormqr")
+    for what, t in (("tau", tau), ("other", other)):
+        need_tensor(t, "ormqr", what)
+    b = other if left else mH(other)
+    if b.ndim != x.ndim or b.shape[-2] != x.shape[-2]:
+        raise ShapeError(
+            f"ormqr: other must have {x.shape[-2]} {'rows' if left else 'columns'} and "
+            f"the batch dims of input, got {tuple(other.shape)}"
+        )
+    t = op.conj(tau) if transpose == left and dtype_of(tau).kind == "c" else tau
+    y = linalg.reflected(x, t, b, forward=transpose == left)
+    y = y if left else mH(y)
+    return y if out is None else out.copy_(y)

@@ -10,7 +10,7 @@ from ..autodiff.inplace import assign
 from ..core.bind import dtype_of
 from ..core.primitive import op
 from ..errors import ArgumentError, DtypeError, ShapeError
-from .face import cast, function, need_tensor
+from .face import cast, function, need_number, need_tensor
 
 _SINGLE = np.dtype("float32")
 
@@ -78,7 +78,7 @@ def _unbiased(var, count):
 
 def _need_channels(x, channels, name, **given):
     for what, v in given.items():
-        if v is not None and tuple(v.shape) != (channels,):
+        if v is not None and tuple(need_tensor(v, name, what).shape) != (channels,):
             raise ShapeError(
                 f"{name}: {what} should contain {channels} elements, got shape "
                 f"{tuple(v.shape)} for input {tuple(x.shape)}"
@@ -149,6 +149,8 @@ def _last(input, normalized_shape, name, *parameters):
     """The input, the shape it is normalized over, and those dims."""
     given = normalized_shape
     shape = tuple(given) if isinstance(given, (tuple, list)) else (given,)
+    for n in shape:
+        need_number(n, name, "normalized_shape")
     x = _checked(input, name, max(1, len(shape)))
     if not shape or tuple(x.shape[-len(shape) :]) != shape:
         raise ShapeError(
@@ -156,7 +158,7 @@ def _last(input, normalized_shape, name, *parameters):
             f"[*, {', '.join(map(str, shape))}], got {tuple(x.shape)}"
         )
     for v in parameters:
-        if v is not None and tuple(v.shape) != shape:
+        if v is not None and tuple(need_tensor(v, name, "weight").shape) != shape:
             raise ShapeError(
                 f"{name}: weight and bias must have shape {shape}, got {tuple(v.shape)}"
             )
@@ -172,6 +174,7 @@ def group_norm(input, num_groups, weight=None, bias=None, eps=1e-5):
     """
     x = _checked(input, "group_norm", 2)
     n, c = x.shape[:2]
+    num_groups = int(need_number(num_groups, "group_norm", "num_groups"))
     if num_groups <= 0 or c % num_groups:
         raise ShapeError(
             f"group_norm: the number of channels ({c}) must be divisible by "
@@ -250,10 +253,15 @@ def local_response_norm(input, size, alpha=1e-4, beta=0.75, k=1.0):
     """
     name = "local_response_norm"
     x = _checked(input, name, 3)
+    size = int(need_number(size, name, "size"))
+    alpha, beta, k = (
+        need_number(v, name, what)
+        for what, v in (("alpha", alpha), ("beta", beta), ("k", k))
+    )
     if size < 1:
         raise ArgumentError(f"{name}: size must be at least 1, got {size}")
     total = _neighbours(_wide(x * x), size)
-    scale = op.pow_scalar(k + (alpha / size) * total, exponent=float(beta))
+    scale = op.pow_scalar(k + (alpha / size) * total, exponent=beta)
     return x / cast(scale, dtype_of(x))
 
 

@@ -5,6 +5,8 @@ Gradients of values go to the places that are returned with them.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from ..core.bind import Box, dtype_of
@@ -138,14 +140,14 @@ def fmin(input, other, *, out=None):
 def sort(input, dim=-1, descending=False, stable=False, *, out=None):
     """Sorted along `dim`, and where each element was; NaN is largest.
 
-    `stable` keeps equals in their order.
+    Equals keep their order, asked for or not.
 
     >>> sort(tensor([3., 1., 2.]))
     ValuesIndices(values=tensor([1., 2., 3.]), indices=tensor([1, 2, 0]))
     """
     x = ordered(input, "sort")
-    p = {"descending": bool(descending), "stable": bool(stable)}
-    return fetch(x, dim, lambda x, d: op.argsort(x, dim=d, **p), out)
+    down = bool(descending)
+    return fetch(x, dim, lambda x, d: op.argsort(x, dim=d, descending=down), out)
 
 
 @method
@@ -277,7 +279,7 @@ def mode(input, dim=-1, keepdim=False, *, out=None):
 def _slices(x, dim):
     """The slices of an array along `dim` as rows, which a scalar row lets NumPy compare."""
     rows = np.moveaxis(x, dim, 0)
-    return rows.reshape(len(rows), -1)
+    return rows.reshape(len(rows), math.prod(rows.shape[1:]))
 
 
 def _ranks(rows):
@@ -292,16 +294,12 @@ def _ranks(rows):
 def _chosen(x, first, dim):
     """The elements (slices) of `x` at the places `first`, differentiably."""
     if dim is None:
-        x, dim = op.reshape(x, shape=(_numel(x),)), 0
+        x, dim = op.reshape(x, shape=(math.prod(x.shape),)), 0
     shape = [1] * x.ndim
     shape[dim] = len(first)
     whole = (*x.shape[:dim], len(first), *x.shape[dim + 1 :])
     index = np.broadcast_to(first.reshape(shape), whole)
     return take_along(x, index, dim=dim)
-
-
-def _numel(x) -> int:
-    return int(np.prod(x.shape, dtype=np.int64))
 
 
 def _results(values, inverse, counts, want_inverse, want_counts):
@@ -311,6 +309,12 @@ def _results(values, inverse, counts, want_inverse, want_counts):
     if want_counts:
         out.append(wrap(counts))
     return out[0] if len(out) == 1 else tuple(out)
+
+
+def _dim_of(x, dim):
+    """`dim` counted from the front; None, too, for a 0-d tensor, whose one element it is."""
+    dim = None if dim is None else norm_dim(dim, x.ndim)
+    return dim if x.ndim else None
 
 
 def _values_alone(keys, return_counts):
@@ -332,8 +336,7 @@ def unique(input, sorted=True, return_inverse=False, return_counts=False, dim=No
     """
     x = need_tensor(input, "unique")
     need_ordered(x, "unique")
-    value = x.numpy_of()
-    dim = None if dim is None else norm_dim(dim, x.ndim)
+    value, dim = x.numpy_of(), _dim_of(x, dim)
     keys = value.ravel() if dim is None else _ranks(_slices(value, dim))
     if dim is None and not (x.requires_grad or return_inverse):
         return _values_alone(keys, return_counts)
@@ -357,8 +360,7 @@ def unique_consecutive(input, return_inverse=False, return_counts=False, dim=Non
     tensor([1, 2, 1])
     """
     x = need_tensor(input, "unique_consecutive")
-    value = x.numpy_of()
-    dim = None if dim is None else norm_dim(dim, x.ndim)
+    value, dim = x.numpy_of(), _dim_of(x, dim)
     rows = value.reshape(-1, 1) if dim is None else _slices(value, dim)
     new = np.ones(len(rows), bool)
     new[1:] = (rows[1:] != rows[:-1]).any(1)

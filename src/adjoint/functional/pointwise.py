@@ -54,13 +54,15 @@ def unary(prim: Elementwise):
     return f
 
 
-def binary(prim: Elementwise):
-    """The user's function for a record with two inputs."""
+def binary(prim: Elementwise, refuses=None):
+    """The user's function for a record with two inputs; `refuses` raises for some."""
     run = straight.binary(prim, _kinds(prim))
 
     def f(input, other, *, out=None):
         y = run(input, other)
         if y is None:
+            if refuses:
+                refuses(input, other)
             xs = promote(prim.name, input, other)
             y = bind(prim, *(checked(prim, x) for x in xs))
         return y if out is None else out.copy_(y)
@@ -131,7 +133,20 @@ def sub(input, other, *, alpha=1, out=None):
     return y if out is None else out.copy_(y)
 
 
-_add, _sub, _mul, _div = binary(op.add), binary(op.sub), binary(op.mul), binary(op.div)
+def _no_bool(*xs):
+    """PyTorch subtracts nothing from, and no, truth value."""
+    if any(
+        isinstance(x, bool) or (isinstance(x, Box) and dtype_of(x).kind == "b")
+        for x in xs
+    ):
+        raise DtypeError(
+            "Subtraction, the `-` operator, with a bool tensor is not supported",
+            hint="`^` or logical_xor tells where they differ, ~ or logical_not inverts",
+        )
+
+
+_add, _mul, _div = binary(op.add), binary(op.mul), binary(op.div)
+_sub = binary(op.sub, _no_bool)
 # What `+ - * /` call: without the keyword arguments of the named functions.
 OPERATORS = {"add": _add, "sub": _sub, "mul": _mul, "div": _div}
 alias("subtract", "sub")
@@ -189,7 +204,7 @@ def pow(input, exponent, *, out=None):
         if y is None and isinstance(input, Box) and _keeps_dtype(input, exponent):
             y = op.pow_scalar(input, exponent=exponent)
     if y is None:
-        y = op.pow(*promote("pow", input, exponent))
+        y = op.pow(*(checked(op.pow, x) for x in promote("pow", input, exponent)))
     return y if out is None else out.copy_(y)
 
 

@@ -160,7 +160,7 @@ def _sample(prim, *xs, generator, blocks=1, **params):
     out = prim(state, *held, **params)
     for x in xs:
         if isinstance(x, Box) and x.requires_grad and dtype_of(out).kind in "fV":
-            out = op.sample_of(out, x)
+            out = op.held(out, x)
     return out
 
 
@@ -581,7 +581,7 @@ def bernoulli(input, p=None, *, generator=None, out=None):
     d = _floating("bernoulli", dtype_of(x))
     chance = x if p is None else p
     y = op.cast(_checked_trials(chance, tuple(x.shape), generator), dtype=d)
-    y = op.sample_of(y, x) if p is None and x.requires_grad else y
+    y = op.held(y, x) if p is None and x.requires_grad else y
     return y if out is None else out.copy_(y)
 
 
@@ -681,7 +681,7 @@ def normal(
     mu, sigma = (x.detach() if isinstance(x, Box) else x for x in (mean, std))
     y = _randn(shape, d, generator) * sigma + mu
     for x in laws:
-        y = op.sample_of(y, x) if x.requires_grad else y
+        y = op.held(y, x) if x.requires_grad else y
     return _finish(y, out, requires_grad)
 
 

@@ -16,11 +16,26 @@ from .face import (
     function,
     inexact,
     method,
+    need_number,
     need_tensor,
     only_method,
     promote,
 )
 from .pointwise import binary, unary
+from .polynomials import (
+    chebyshev_polynomial_t,
+    chebyshev_polynomial_u,
+    chebyshev_polynomial_v,
+    chebyshev_polynomial_w,
+    hermite_polynomial_h,
+    hermite_polynomial_he,
+    laguerre_polynomial_l,
+    legendre_polynomial_p,
+    shifted_chebyshev_polynomial_t,
+    shifted_chebyshev_polynomial_u,
+    shifted_chebyshev_polynomial_v,
+    shifted_chebyshev_polynomial_w,
+)
 
 
 def _face(name: str):
@@ -64,7 +79,8 @@ def _given(y, out):
     return y if out is None else out.copy_(y)
 
 
-def softmax(input, dim, *, dtype=None):
+@method
+def softmax(input, dim, dtype=None):
     """eˣ / Σ eˣ along `dim`.
 
     >>> softmax(tensor([0., 0.]), 0)
@@ -73,7 +89,8 @@ def softmax(input, dim, *, dtype=None):
     return _softmax(input, dim, dtype=dtype)
 
 
-def log_softmax(input, dim, *, dtype=None):
+@method
+def log_softmax(input, dim, dtype=None):
     """x − ln Σ eˣ along `dim`.
 
     >>> log_softmax(tensor([0., 0.]), 0)
@@ -91,6 +108,7 @@ def logit(input, eps=None, *, out=None):
     """
     x = _real(input, "logit")
     if eps is not None:
+        eps = need_number(eps, "logit", "eps")
         low, high = (np.array(v, dtype_of(x)) for v in (eps, 1 - eps))
         x = op.where(x < low, low, op.where(x > high, high, x))
     return _given(op.logit(x), out)
@@ -148,6 +166,7 @@ def mvlgamma(input, p):
     tensor([1.5501])
     """
     x = _real(input, "mvlgamma")
+    p = int(need_number(p, "mvlgamma", "p"))
     if p < 1:
         raise ArgumentError(
             f"mvlgamma: p has to be greater than or equal to 1, got {p}"
@@ -213,3 +232,62 @@ def zeta(input, other, *, out=None):
     tensor([1.6449])
     """
     return _given(op.zeta(*_reals("zeta", input, other)), out)
+
+
+__all__ = [
+    "bessel_j0",
+    "bessel_j1",
+    "bessel_y0",
+    "bessel_y1",
+    "chebyshev_polynomial_t",
+    "chebyshev_polynomial_u",
+    "chebyshev_polynomial_v",
+    "chebyshev_polynomial_w",
+    "digamma",
+    "entr",
+    "erf",
+    "erfc",
+    "erfcx",
+    "erfinv",
+    "exp2",
+    "expit",
+    "expm1",
+    "gammainc",
+    "gammaincc",
+    "gammaln",
+    "hermite_polynomial_h",
+    "hermite_polynomial_he",
+    "i0",
+    "i0e",
+    "i1",
+    "i1e",
+    "laguerre_polynomial_l",
+    "legendre_polynomial_p",
+    "log1p",
+    "log_ndtr",
+    "log_softmax",
+    "logit",
+    "logsumexp",
+    "modified_bessel_i0",
+    "modified_bessel_i1",
+    "modified_bessel_k0",
+    "modified_bessel_k1",
+    "multigammaln",
+    "ndtr",
+    "ndtri",
+    "polygamma",
+    "psi",
+    "round",
+    "scaled_modified_bessel_k0",
+    "scaled_modified_bessel_k1",
+    "shifted_chebyshev_polynomial_t",
+    "shifted_chebyshev_polynomial_u",
+    "shifted_chebyshev_polynomial_v",
+    "shifted_chebyshev_polynomial_w",
+    "sinc",
+    "softmax",
+    "spherical_bessel_j0",
+    "xlog1py",
+    "xlogy",
+    "zeta",
+]

@@ -9,11 +9,12 @@ import numpy as np
 
 from ..core.bind import Box, dtype_of
 from ..core.primitive import op
-from ..core.shape import norm_dim
+from ..core.shape import reduced
 from ..errors import ArgumentError, ArgumentTypeError, DtypeError, ShapeError
 from ..ops.order import put_along, take_along
+from .cumulative import part
 from .face import cast, function, method, need_tensor, wrap
-from .reductions import give, need_some, numpy_names, start
+from .reductions import count_over, dims_of, give, need_some, numpy_names, start
 
 # ---------------------------------------------------------------- quantiles
 
@@ -28,23 +29,11 @@ def _quantile(name, input, q, dim, keepdim, interpolation, out, skip):
             f"{name}: interpolation must be one of {', '.join(_BLENDS)}, "
             f"got {interpolation!r}"
         )
-    if dim is None:
-        kept = (1,) * x.ndim
-        x, d = op.reshape(x, shape=(math.prod(x.shape),)), 0
-    else:
-        d, kept = norm_dim(dim, x.ndim), None
-        x = x if x.ndim else op.reshape(x, shape=(1,))
-    need_some(x, (d,), name)
-    y = _at_ranks(_rows_last(x, d), q, interpolation, skip)
-    rest = kept or _without(input, d, keepdim)
-    rest = rest if keepdim or dim is not None else ()
-    return give(op.reshape(y, shape=(*q.shape, *rest)), out)
-
-
-def _without(x, d, keepdim):
-    if x.ndim == 0:
-        return ()
-    return tuple(1 if i == d else n for i, n in enumerate(x.shape) if keepdim or i != d)
+    dims = dims_of(x, dim)
+    need_some(x, dims, name)
+    y = _at_ranks(_rows_last(x, dims), q, interpolation, skip)
+    shape = (*q.shape, *reduced(x.shape, dims, keepdim))
+    return give(op.reshape(y, shape=shape), out)
 
 
 def _need_fractions(name, q, d):
@@ -62,10 +51,11 @@ def _need_fractions(name, q, d):
     return q
 
 
-def _rows_last(x, d):
-    """`x` with dim `d` last."""
-    order = (*(i for i in range(x.ndim) if i != d), d)
-    return op.permute(x, dims=order)
+def _rows_last(x, dims):
+    """`x` with the dims `dims` as one, the last."""
+    rest = tuple(i for i in range(x.ndim) if i not in dims)
+    y = op.permute(x, dims=(*rest, *dims))
+    return op.reshape(y, shape=(*y.shape[: len(rest)], count_over(x, dims)))
 
 
 # (rank rounded for the lower element, for the upper, weight of the upper)
@@ -74,24 +64,34 @@ _BLENDS = {
     "lower": (op.floor, op.floor, None),
     "higher": (op.ceil, op.ceil, None),
     "nearest": (lambda r: op.round(r, decimals=0),) * 2 + (None,),
-    "midpoint": (op.floor, op.ceil, lambda rank, low: 0.5),
+    "midpoint": (op.floor, op.ceil, lambda rank, low: op.ones_like(rank) / 2),
 }
 
 
 def _at_ranks(x, q, interpolation, skip):
     """The quantiles of the rows: of shape (len(q), rows)."""
-    n, last = x.shape[-1], x.ndim - 1
-    places = op.argsort(x, dim=last, descending=False, stable=False)
-    ranked = take_along(x, places, dim=last)
-    good = op.logical_not(op.isnan(ranked))
-    count = op.sum(op.cast(good, dtype=dtype_of(x)), dim=(last,), keepdim=True)
-    top = op.where(count < 1, op.zeros_like(count), count - 1) if skip else n - 1
+    last = x.ndim - 1
+    ranked = take_along(x, op.argsort(x, dim=last, descending=False), dim=last)
     q = op.reshape(q, shape=tuple(q.shape) or (1,))
-    rank = op.expand(q, shape=(*x.shape[:-1], q.shape[0])) * top
-    if not skip:
-        rank = op.where(count < n, op.ones_like(rank) * (n - 1), rank)
+    q = op.expand(q, shape=(*x.shape[:-1], q.shape[0]))
+    rank = (_rank_of_good if skip else _rank_or_nan)(ranked, q)
     y = _blend(ranked, rank, last, *_BLENDS[interpolation])
     return op.permute(y, dims=(last, *range(last)))
+
+
+def _rank_or_nan(ranked, q):
+    """q of the way through the row; its last element if that is NaN."""
+    n = ranked.shape[-1]
+    end = np.array(n - 1, dtype_of(ranked))
+    nan = op.isnan(part(ranked, ranked.ndim - 1, n - 1, n))
+    return op.where(nan, end, q * end)
+
+
+def _rank_of_good(ranked, q):
+    """q of the way through the elements that are not NaN."""
+    good = op.cast(op.logical_not(op.isnan(ranked)), dtype=dtype_of(ranked))
+    count = op.sum(good, dim=(ranked.ndim - 1,), keepdim=True)
+    return q * op.where(op.eq(count, op.zeros_like(count)), count, count - 1)
 
 
 def _blend(ranked, rank, last, lower, upper, weight):
@@ -99,7 +99,9 @@ def _blend(ranked, rank, last, lower, upper, weight):
     a = _taken(ranked, low, last)
     if weight is None:
         return a
-    return a + (_taken(ranked, upper(rank), last) - a) * weight(rank, low)
+    b, w = _taken(ranked, upper(rank), last), weight(rank, low)
+    near, far = a + (b - a) * w, b - (b - a) * (1 - w)  # exact at the end it is near
+    return op.where(op.lt(w, np.array(0.5, dtype_of(w))), near, far)
 
 
 def _taken(x, rank, last):
@@ -181,7 +183,6 @@ def _weights(x, fweights, aweights):
 def _covariance(x, w, correction, aweights):
     d = dtype_of(x)
     if w is None:
-        total = np.array(x.shape[1], d)
         mean = op.mean(x, dim=(1,), keepdim=True)
         weighted = centred = x - mean
         free = np.array(max(0, x.shape[1] - correction), d)
@@ -274,15 +275,15 @@ def _weighted_counts(value, w, size):
     return put_along(w, value, dim=0, size=size)
 
 
-def _range(name, value, low, high):
-    """The range of a histogram: given, or that of the data, never empty."""
+def _range(name, value, low, high, widen):
+    """The range of a histogram: given, or that of the data; `widen` where it is a point."""
     if not high >= low:
         raise ArgumentError(f"{name}: max must not be below min, got [{low}, {high}]")
     if low == high and value.size:
         low, high = value.min().item(), value.max().item()
     if not (math.isfinite(low) and math.isfinite(high)):
         raise ArgumentError(f"{name}: the range [{low}, {high}] is not finite")
-    return (low - 1, high + 1) if low == high else (low, high)
+    return (low - widen, high + widen) if low == high else (low, high)
 
 
 @method
@@ -299,7 +300,7 @@ def histc(input, bins=100, min=0, max=0, *, out=None):
         raise DtypeError(f"histc: needs a floating dtype, got {dtype_of(x).name}")
     _need_bins("histc", bins)
     value = x.numpy_of().ravel()
-    low, high = _range("histc", value, min, max)
+    low, high = _range("histc", value, min, max, 1)
     value = value[(value >= low) & (value <= high)].astype(np.float64)
     at = ((value - low) / (high - low) * bins).astype(np.int64)
     counts = np.bincount(np.minimum(at, bins - 1), minlength=bins)
@@ -392,10 +393,7 @@ def _edges(bins, column, span):
             f"histogram: bins must be an integer or edges, not {bins!r}"
         )
     _need_bins("histogram", bins)
-    low, high = span or (0, 0)
     if span is None and not column.size:
-        low, high = 0, 1
-    low, high = _range("histogram", column if span is None else column[:0], low, high)
-    if span is not None and span[0] == span[1]:
-        low, high = span[0] - 0.5, span[1] + 0.5
+        span = (0, 1)
+    low, high = _range("histogram", column, *(span or (0, 0)), 0.5)
     return np.linspace(low, high, bins + 1, dtype=column.dtype)

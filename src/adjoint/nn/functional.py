@@ -39,6 +39,7 @@ def _find():
 
 _MODULES = [
     "activation",
+    "attention",
     "distances",
     "losses",
     "normalization",
@@ -47,6 +48,7 @@ _MODULES = [
     "pooling",
     "resampling",
     "random",
+    "shapes",
 ]
 globals().update(_find())
 __all__ = [name for name in _NAMES.split() if name in globals()]

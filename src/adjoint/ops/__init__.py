@@ -2,6 +2,7 @@
 
 from . import (
     activation,
+    bits,
     contract,
     conv,
     elementwise,
@@ -15,10 +16,12 @@ from . import (
     scan,
     shape,
     special,
+    spectra,
 )
 
 __all__ = [
     "activation",
+    "bits",
     "contract",
     "conv",
     "elementwise",
@@ -32,4 +35,5 @@ __all__ = [
     "scan",
     "shape",
     "special",
+    "spectra",
 ]

@@ -11,7 +11,7 @@ import numpy as np
 from ..core.bind import bind, dtype_of
 from ..core.primitive import Elementwise, Primitive, batch_to_front, op
 from ..core.shape import reduced
-from .special import blockwise, erfc_array, normal_density, uniform
+from .special import blockwise, ndtr_array, ndtr_single, normal_density, uniform
 
 _ANY = np.array([[-7.0, -1.3], [-0.4, 0.3], [0.9, 6.5]])
 
@@ -45,10 +45,11 @@ class LeakyRelu(Elementwise):
     )
 
     def eager(x, *, slope):
-        return np.where(x > 0, x, x * np.asarray(slope, x.dtype))
+        bent = x * np.asarray(slope, x.dtype) if slope else np.zeros((), x.dtype)
+        return np.maximum(x, bent) if slope <= 1 else np.minimum(x, bent)
 
     def dx(t, x, slope):
-        return op.where(x > 0, t, t * slope)
+        return t * op.where(x > 0, _number(1, x), _number(slope, x))
 
 
 class Elu(Elementwise):
@@ -69,7 +70,12 @@ class Elu(Elementwise):
 
     def eager(x, *, alpha, scale, rate):
         a, s, r = (np.asarray(v, x.dtype) for v in (alpha * scale, scale, rate))
-        return np.where(x > 0, s * x, a * np.expm1(r * np.minimum(x, 0)))
+        bent = np.asarray(np.minimum(x, 0))
+        bent *= r
+        np.expm1(bent, out=bent)
+        bent *= a
+        bent += s * np.maximum(x, 0)
+        return bent
 
     def dx(t, x, alpha, scale, rate):
         bent = (alpha * scale * rate) * op.exp(
@@ -96,7 +102,8 @@ class Hardtanh(Elementwise):
         return np.minimum(np.maximum(x, low), high)
 
     def dx(t, x, low, high):
-        return op.where(op.logical_and(x > low, x < high), t, op.zeros_like(t))
+        inside = op.logical_and(x > _number(low, x), x < _number(high, x))
+        return op.where(inside, t, _number(0, t))
 
 
 class Softplus(Elementwise):
@@ -155,9 +162,7 @@ class Gelu(Elementwise):
         np.vectorize(lambda x: x * math.erfc(-x / math.sqrt(2)) / 2, otypes=[float])
     )
 
-    @blockwise
-    def eager(x):
-        return 0.5 * x * erfc_array(-math.sqrt(0.5) * x)
+    eager = blockwise(lambda x: x * ndtr_array(x), lambda x: x * ndtr_single(x))
 
     def dx(t, x):
         return t * (op.ndtr(x) + x * normal_density(x))
@@ -180,7 +185,38 @@ class Threshold(Elementwise):
         return np.where(x <= threshold, np.asarray(value, x.dtype), x)
 
     def dx(t, x, threshold):
-        return op.where(x <= threshold, op.zeros_like(t), t)
+        return op.where(x <= threshold, _number(0, t), t)
+
+
+class Huber(Elementwise):
+    """x²/2 for |x| < δ, δ (|x| − δ/2) beyond; the derivative is x limited to [−δ, δ].
+
+    >>> op.huber(tensor([0.5, 3.]), delta=1.0)
+    tensor([0.1250, 2.5000])
+    """
+
+    takes = "f"
+    samples = _with(delta=1.0)
+    reference = staticmethod(
+        lambda x, delta: (
+            np.trapezoid(
+                np.clip(np.linspace(0, 1, 200001)[:, None, None] * x, -delta, delta),
+                dx=5e-6,
+                axis=0,
+            )
+            * x
+        )
+    )
+
+    def eager(x, *, delta):
+        size = np.asarray(np.abs(x))
+        near = np.asarray(np.minimum(size, np.asarray(delta, x.dtype)))
+        size -= near * np.asarray(0.5, x.dtype)
+        size *= near
+        return size
+
+    def dx(t, x, delta):
+        return t * op.hardtanh(x, low=-delta, high=delta)
 
 
 class BinaryCrossEntropy(Elementwise):

@@ -7,7 +7,7 @@ from functools import lru_cache
 import numpy as np
 
 from ..core.bind import dtype_of
-from ..core.primitive import Primitive, batch_to_front, op
+from ..core.primitive import Primitive, batch_to_front, op, with_batch
 from ..core.shape import Spec
 from ..errors import ShapeError
 
@@ -157,3 +157,80 @@ def _plan(spec: str):
         return y if lo == list(range(len(lo))) else y.transpose(lo)
 
     return run
+
+
+class Distances(Primitive):
+    """y(b,i,j) = |x₁(b,i) − x₂(b,j)|, Euclidean, of all rows of two batches of matrices.
+
+    With w = g/y (0 where y is 0): g₁ = x₁ Σ_j w − w x₂, g₂ = x₂ Σ_i w − wᵀ x₁: products
+    only, no array of all differences. `products` computes y² as |x₁|² + |x₂|² − 2 x₁·x₂.
+
+    >>> op.distances(tensor([[[0., 0.]]]), tensor([[[3., 4.]]]), products=False)
+    tensor([[[5.]]])
+    """
+
+    def samples(rng):
+        xs = rng.normal(size=(2, 3, 4)), rng.normal(size=(2, 5, 4))
+        return [(xs, {"products": False}), (xs, {"products": True})]
+
+    def reference(a, b, products):
+        return np.linalg.norm(a[:, :, None] - b[:, None], axis=-1)
+
+    def eager(a, b, *, products):
+        if products:
+            squares = (a * a).sum(-1)[:, :, None] + (b * b).sum(-1)[:, None, :]
+            y = squares - 2 * (a @ b.swapaxes(1, 2))
+            return np.sqrt(np.maximum(y, 0, out=y), out=y)
+        y = np.empty((a.shape[0], a.shape[1], b.shape[1]), a.dtype)
+        for k in np.ndindex(*a.shape[:2]):
+            d = b[k[0]] - a[k]
+            y[k] = np.sqrt((d * d).sum(-1))
+        return y
+
+    def infer(self, a, b, *, products):
+        return Spec((a.shape[0], a.shape[1], b.shape[1]), a.dtype)
+
+    def vjp(self, g, y, xs, params, need):
+        a, b = xs
+        w = _over(g, y)
+        ga = gb = None
+        if need[0]:
+            rows = op.sum(w, dim=(2,), keepdim=True)
+            ga = a * rows - op.contract(w, b, spec="bij,bjk->bik")
+        if need[1]:
+            cols = op.sum(w, dim=(1,), keepdim=False)
+            cols = op.reshape(cols, shape=(*cols.shape, 1))
+            gb = b * cols - op.contract(w, a, spec="bij,bik->bjk")
+        return ga, gb
+
+    def jvp(self, ts, y, xs, params):
+        (ta, tb), (a, b) = ts, xs
+        total = None
+        for t, x, other, spec, dim in (
+            (ta, a, b, "bik,bjk->bij", 2),
+            (tb, b, a, "bjk,bik->bij", 1),
+        ):
+            if t is None:
+                continue
+            own = op.sum(t * x, dim=(2,), keepdim=False)
+            shape = list(own.shape)
+            shape.insert(dim, 1)
+            part = op.reshape(own, shape=tuple(shape)) - op.contract(
+                t, other, spec=spec
+            )
+            total = part if total is None else total + part
+        return _over(total, y)
+
+    def batch(self, size, xs, dims, params):
+        a, b = (with_batch(x, d, size) for x, d in zip(xs, dims, strict=True))
+        n = a.shape[1]
+        a, b = (op.reshape(x, shape=(size * n, *x.shape[2:])) for x in (a, b))
+        y = op.distances(a, b, **params)
+        return op.reshape(y, shape=(size, n, *y.shape[1:])), 0
+
+
+def _over(g, y):
+    """g/y, and 0 where y is 0."""
+    zero = op.eq(y, op.zeros_like(y))
+    w = g / op.where(zero, op.ones_like(y), y)
+    return op.where(zero, op.zeros_like(w), w)

@@ -145,6 +145,7 @@ class Pow(Elementwise):
 
     symbol = "{}**{}"
     singular = True
+    takes = "uifc"
     samples = positive2
     reference = np.float_power
 
@@ -782,18 +783,28 @@ class Abs(Elementwise):
 
 
 class Sign(Elementwise):
-    """−1, 0 or 1 by the sign.
+    """−1, 0 or 1 by the sign; 0 for NaN, as in PyTorch.
 
     >>> sign(tensor([-2., 0., 3.]))
     tensor([-1.,  0.,  1.])
     """
 
-    eager = np.sign
     samples = positive1
     takes = "buif"
+    reference = np.sign
+
+    def eager(x):
+        return _sign(x)
 
     def dx(t):
         return op.zeros_like(t)
+
+
+def _sign(x):
+    """NumPy's sign, but 0 for NaN, and for truth values."""
+    if x.dtype.kind in "bu":
+        return (x > 0).astype(x.dtype)
+    return np.subtract(x > 0, x < 0, dtype=np.int8).astype(x.dtype)
 
 
 class Sgn(Elementwise):
@@ -803,9 +814,12 @@ class Sgn(Elementwise):
     tensor([0.6000+0.8000j])
     """
 
-    eager = np.sign
     samples = positive1
     singular = True
+    reference = np.sign
+
+    def eager(x):
+        return np.sign(x) if x.dtype.kind == "c" else _sign(x)
 
     def dx(t, y, x):
         if dtype_of(x).kind != "c":
@@ -935,7 +949,7 @@ class Relu(Elementwise):
         return np.maximum(x, 0)
 
     def dx(t, y):
-        return op.where(y > 0, t, _zero(t))
+        return op.where(y <= 0, _zero(t), t)
 
     def lower(b, x):
         return b.select(b.compare('<=', x, 0), 0, x)
@@ -1070,6 +1084,7 @@ class Lt(_Comparison):
     tensor([ True, False])
     """
 
+    takes = "buif"
     eager = np.less
     symbol = "{} < {}"
     samples = any2
@@ -1085,6 +1100,7 @@ class Le(_Comparison):
     tensor([ True, False])
     """
 
+    takes = "buif"
     eager = np.less_equal
     symbol = "{} <= {}"
     samples = any2
@@ -1100,6 +1116,7 @@ class Gt(_Comparison):
     tensor([False,  True])
     """
 
+    takes = "buif"
     eager = np.greater
     symbol = "{} > {}"
     samples = any2
@@ -1115,6 +1132,7 @@ class Ge(_Comparison):
     tensor([False,  True])
     """
 
+    takes = "buif"
     eager = np.greater_equal
     symbol = "{} >= {}"
     samples = any2
@@ -1207,5 +1225,6 @@ class Signbit(_Comparison):
     tensor([ True, False])
     """
 
+    takes = "buif"
     eager = np.signbit
     samples = any1

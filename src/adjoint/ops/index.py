@@ -301,6 +301,15 @@ def write(y, v, indices, dim):
         raise
 
 
+def add(y, v, indices, dim):
+    """y[.., indices, ..] += v in place, once for each position that is named."""
+    places = _places(indices, y.shape, dim)
+    if y.flags.c_contiguous:
+        np.add.at(y.reshape(-1), places, v.ravel())
+    else:
+        np.add.at(y, _at(dim, indices), v)
+
+
 def _stayed(shape, indices, dim):
     """Whether each written value was not overwritten by a later one."""
     written = broadcast(*(tuple(i.shape) for i in indices))
@@ -318,7 +327,7 @@ _UFUNCS = {"prod": np.multiply, "amax": np.maximum, "amin": np.minimum}
 class IndexReduce(Primitive):
     """x₁ combined with x₂ at the positions that `index` reads, by prod, amax or amin.
 
-    Ties share the gradient evenly; products have theirs where elements are zero too.
+    Ties share the gradient evenly; products have theirs, to second order, at zeros too.
 
     >>> zeros(2).scatter_reduce(0, tensor([1, 1]), tensor([3., 2.]), "amax")
     tensor([0., 3.])
@@ -384,17 +393,27 @@ def _shares(y, x, v, indices, dim, reduce):
         hit_x, hit_v = op.cast(x == y, dtype=d), op.cast(v == gather(y), dtype=d)
         n = count(hit_x, hit_v)
         return hit_x / n, hit_v / gather(n)
-    # A factor's partial is the product of the others: p over it where those hold no zero.
+    # A factor's partial is the product of the others: p, of those that are not zero, over
+    # itself, times the others that are zero. Where that is one, it stands as their sum, so
+    # that the partial has the right derivative too.
     zero_x, zero_v = x == op.zeros_like(x), v == op.zeros_like(v)
-    x, v = (op.where(z, op.ones_like(a), a) for z, a in ((zero_x, x), (zero_v, v)))
-    p = op.index_reduce(x, v, *indices, dim=dim, reduce="prod")
-    zero_x, zero_v = op.cast(zero_x, dtype=d), op.cast(zero_v, dtype=d)
-    n = count(zero_x, zero_v)
-    wx, wv = p / x, gather(p) / v
-    return (
-        op.where(n == zero_x, wx, op.zeros_like(wx)),
-        op.where(gather(n) == zero_v, wv, op.zeros_like(wv)),
+    x1, v1 = op.where(zero_x, op.ones_like(x), x), op.where(zero_v, op.ones_like(v), v)
+    x0, v0 = (
+        op.where(zero_x, x, op.zeros_like(x)),
+        op.where(zero_v, v, op.zeros_like(v)),
     )
+    p = op.index_reduce(x1, v1, *indices, dim=dim, reduce="prod")
+    zero_x, zero_v = op.cast(zero_x, dtype=d), op.cast(zero_v, dtype=d)
+    n, s = count(zero_x, zero_v), count(x0, v0)
+    wx = p / x1 * _only_zero(n - zero_x, s - x0)
+    wv = gather(p) / v1 * _only_zero(gather(n) - zero_v, gather(s) - v0)
+    return wx, wv
+
+
+def _only_zero(n, s):
+    """The product of n zeros whose sum is s."""
+    none, one = op.zeros_like(n), op.ones_like(n)
+    return op.where(n == none, one, op.where(n == one, s, none))
 
 
 class Searchsorted(Primitive):

@@ -69,40 +69,59 @@ def _row_samples(*options):
     return lambda rng: [((rng.normal(size=(3, 5, 2)),), p) for p in options]
 
 
-def _ranked(x, dim, largest=False, stable=True):
-    """Places by ascending or descending order, NaN as the largest, equals as they come."""
-    x, kind = comparable(x), "stable" if stable else None
-    if not largest:
-        return np.argsort(x, dim, kind=kind)
-    n = x.shape[dim]
-    return n - 1 - np.flip(np.argsort(np.flip(x, dim), dim, kind=kind), dim)
-
-
 def _part(x, dim, start, stop):
     return x[(slice(None),) * dim + (slice(start, stop),)]
 
 
+def _ranked(x, dim, largest=False):
+    """Places by ascending or descending order, NaN as the largest, equals as they come."""
+    x = comparable(x)
+    if not largest:
+        return _stable(x, dim)
+    return x.shape[dim] - 1 - np.flip(_stable(np.flip(x, dim), dim), dim)
+
+
+def _stable(x, dim):
+    """Stable order. The quick sort of floats costs a quarter of NumPy's stable one, so
+    that is taken, and the places of equals are put in order in rows that have some."""
+    if x.dtype.kind != "f" or x.size < 1024:
+        return np.argsort(x, dim, kind="stable")
+    x = np.moveaxis(x, dim, -1)
+    places = np.argsort(x, -1)
+    y = np.take_along_axis(x, places, -1)
+    tied = ~(y[..., :-1] < y[..., 1:]).all(-1)
+    if tied.any():
+        places[tied] = _untied(y[tied], places[tied])
+    return np.moveaxis(places, -1, dim)
+
+
+def _untied(y, places):
+    """The places within each run of equals (or of NaNs) of sorted rows in order."""
+    start = np.zeros(y.shape, np.int64)
+    start[..., 1:] = ~((y[..., 1:] == y[..., :-1]) | (y[..., :-1] != y[..., :-1]))
+    start = np.cumsum(start, -1) * y.shape[-1]
+    return np.sort(start + places, -1) - start
+
+
 class Argsort(_Places):
-    """Places in ascending or descending order along `dim`; NaN is largest.
+    """Places in ascending or descending order along `dim`; NaN is largest, equals stay in order.
 
-    `stable` keeps equals in their order, which costs up to four times as much.
-
-    >>> op.argsort(tensor([3., 1., 2.]), dim=0, descending=False, stable=True)
+    >>> op.argsort(tensor([3., 1., 2.]), dim=0, descending=False)
     tensor([1, 2, 0])
     """
 
     samples = _row_samples(
-        {"dim": 1, "descending": False, "stable": True},
-        {"dim": 0, "descending": True, "stable": False},
+        {"dim": 1, "descending": False},
+        {"dim": 0, "descending": True},
     )
     reference = staticmethod(
-        lambda x, dim, descending, stable: np.argsort(-x if descending else x, dim)
+        lambda x, dim, descending: np.argsort(-x if descending else x, dim)
     )
 
-    def eager(x, *, dim, descending, stable):
-        return _ranked(x, dim, descending, stable)
+    def eager(x, *, dim, descending):
+        return _ranked(x, dim, descending)
 
-    def infer(self, x, *, dim, descending, stable):
+    def infer(self, x, *, dim, descending):
         return Spec(x.shape, np.dtype("int64"))
 
 

@@ -11,6 +11,7 @@ import math
 import numpy as np
 
 from ..core import philox
+from ..core.bind import dtype_of
 from ..core.primitive import Primitive, op
 from ..core.shape import Spec
 from ..errors import ArgumentError
@@ -309,8 +310,8 @@ class RandomBinomial(Primitive):
         return [(([0, 0], [1.0], [2.0]), {}, ArgumentError, "p > 1")]
 
 
-class SampleOf(Primitive):
-    """y, a sample of a law that x decides: part of x's graph, where its derivative is zero.
+class Held(Primitive):
+    """y, with a place in the graph of x, where its derivative is zero: samples, overwriting.
 
     >>> p = tensor([1.], requires_grad=True)
     >>> bernoulli(p).backward()
@@ -321,16 +322,16 @@ class SampleOf(Primitive):
     saves_y = False
 
     def eager(y, x):
-        return y.copy()
+        return y
 
     def infer(self, y, x):
         return Spec(tuple(y.shape), y.dtype)
 
     def keeps(self, need, count):
-        return (False, True)
+        return (False, False)
 
     def vjp(self, g, y, xs, params, need):
-        return g, op.zeros_like(xs[1]) if need[1] else None
+        return g, _zeros(g, xs[1]) if need[1] else None
 
     def jvp(self, ts, y, xs, params):
         return op.zeros_like(y) if ts[0] is None else ts[0]
@@ -340,3 +341,9 @@ class SampleOf(Primitive):
 
     def reference(y, x):
         return y
+
+
+def _zeros(g, x):
+    """Zeros like `x`, of which only the Spec is here, at the level of `g`."""
+    zero = op.zeros_like(op.sum(g, dim=tuple(range(g.ndim)), keepdim=False))
+    return op.expand(op.cast(zero, dtype=dtype_of(x)), shape=tuple(x.shape))

@@ -117,23 +117,101 @@ class Prod(Reduction):
         return accumulate(np.multiply, x, dim, keepdim)
 
     def weights(x, dim):
-        return products_of_others(x, dim)
+        return op.others_product(x, dim=dim)
 
 
-def products_of_others(x, dim):
-    """For each element the product of all others over `dim`, without dividing.
+class OthersProduct(Primitive):
+    """For each element the product of all others over `dim`: the derivative of `prod`.
 
-    What comes before times what comes after, along the reduced dims laid out as one.
+    Its own is Σⱼ tⱼ Π xₖ over k ≠ i, j, the same forward and back by symmetry: what comes
+    before an element times what comes after it, with nothing divided.
+
+    >>> op.others_product(tensor([2., 0., 4.]), dim=(0,))
+    tensor([0., 8., 0.])
     """
+
+    family = "reduction"
+    saves_y = False
+
+    def samples(rng):
+        x = rng.normal(size=(3, 4, 2))
+        zeros = x * (rng.random((3, 4, 2)) > 0.3)
+        return [
+            ((x,), {"dim": (1,)}),
+            ((zeros,), {"dim": (0, 2)}),
+            ((zeros + 1j * x**2,), {"dim": (0,)}),
+        ]
+
+    def reference(x, dim):
+        y = np.empty_like(x)
+        for at in np.ndindex(*x.shape):
+            rest = x.copy()
+            rest[at] = 1
+            row = tuple(slice(None) if d in dim else i for d, i in enumerate(at))
+            y[at] = rest[row].prod()
+        return y
+
+    def eager(x, *, dim):
+        wide = x.astype(np.float32) if x.dtype.itemsize == 2 else x
+        y = np.multiply.reduce(wide, axis=dim, keepdims=True)
+        size = np.abs(y)
+        if ((size > np.finfo(y.dtype).tiny) & (size < np.inf)).all():
+            return (y / wide).astype(x.dtype, copy=False)
+        flat = flat_last(wide, dim)
+        y = _exclusive(flat) * _exclusive(flat[..., ::-1])[..., ::-1]
+        return _unflat(y, x.shape, dim).astype(x.dtype, copy=False)
+
+    def infer(self, x, *, dim):
+        return x
+
+    def vjp(self, g, y, xs, params, need):
+        (x,) = xs
+        x = op.conj(x) if dtype_of(x).kind == "c" else x
+        return (_others_changed(x, g, params["dim"]),)
+
+    def jvp(self, ts, y, xs, params):
+        return _others_changed(xs[0], ts[0], params["dim"])
+
+    def batch(self, size, xs, dims, params):
+        x = batch_to_front(xs[0], dims[0])
+        return op.others_product(x, dim=tuple(d + 1 for d in params["dim"])), 0
+
+
+def _exclusive(x):
+    """Running products of what comes before each element of a row."""
+    y = np.ones(x.shape, x.dtype)
+    np.multiply.accumulate(x[..., :-1], axis=-1, out=y[..., 1:])
+    return y
+
+
+def _unflat(y, shape, dim):
+    """`flat_last` undone."""
+    order = (*(i for i in range(len(shape)) if i not in dim), *dim)
+    y = y.reshape(tuple(shape[i] for i in order))
+    return y.transpose(np.argsort(order))
+
+
+def _others_changed(x, t, dim):
+    """The tangent of `others_product` along t."""
     order = (*(i for i in range(x.ndim) if i not in dim), *dim)
-    y, last = op.permute(x, dims=order), x.ndim - len(dim)
-    flat = op.reshape(y, shape=(*y.shape[:last], _count(x, dim)))
-    back = op.flip(flat, dims=(last,))
-    before, after = (
-        shifted(op.cumprod(z, dim=last), last, 1, op.ones_like) for z in (flat, back)
+    last = x.ndim - len(dim)
+    sizes = tuple(x.shape[i] for i in order)
+    row = (*sizes[:last], _count(x, dim))
+    x, t = (op.reshape(op.permute(z, dims=order), shape=row) for z in (x, t))
+    before, tb = _before(x, t, last)
+    after, ta = (
+        op.flip(z, dims=(last,))
+        for z in _before(*(op.flip(z, dims=(last,)) for z in (x, t)), last)
     )
-    out = op.reshape(before * op.flip(after, dims=(last,)), shape=tuple(y.shape))
-    return op.permute(out, dims=tuple(sorted(range(x.ndim), key=order.__getitem__)))
+    out = op.reshape(tb * after + before * ta, shape=sizes)
+    return op.permute(out, dims=tuple(sorted(range(len(order)), key=order.__getitem__)))
+
+
+def _before(x, t, dim):
+    """The products of what comes before each element, and their tangents."""
+    y = shifted(op.cumprod(x, dim=dim), dim, 1, op.ones_like)
+    ty = op.recurrence(x, y * t, dim=dim, reverse=False)
+    return y, shifted(ty, dim, 1, op.zeros_like)
 
 
 def shifted(x, dim, by, fill):

@@ -204,6 +204,8 @@ class Logcumsumexp(_Scan):
     reference = staticmethod(lambda x, dim: np.log(np.cumsum(np.exp(x), dim)))
 
     def eager(x, *, dim):
+        if x.dtype.kind == "c":
+            return np.moveaxis(_complex_logs(np.moveaxis(x, dim, 0)), 0, dim)
         if x.dtype.itemsize > 2:
             return np.logaddexp.accumulate(x, axis=dim)
         return np.logaddexp.accumulate(x.astype(np.float32), axis=dim).astype(x.dtype)
@@ -211,13 +213,25 @@ class Logcumsumexp(_Scan):
     def vjp(self, g, y, xs, params, need):
         dim = params["dim"]
         decay = exp_below(shifted(y, dim, 1, op.zeros_like), y)
-        later = shifted(decay, dim, -1, op.zeros_like)
-        return (exp_below(xs[0], y) * op.recurrence(later, g, dim=dim, reverse=True),)
+        later = shifted(_conj(decay), dim, -1, op.zeros_like)
+        return (
+            _conj(exp_below(xs[0], y)) * op.recurrence(later, g, dim=dim, reverse=True),
+        )
 
     def jvp(self, ts, y, xs, params):
         dim = params["dim"]
         decay = exp_below(shifted(y, dim, 1, op.zeros_like), y)
         return op.recurrence(decay, exp_below(xs[0], y) * ts[0], dim=dim, reverse=False)
+
+
+def _complex_logs(x):
+    """NumPy has no logaddexp of complex numbers: the larger modulus is taken out by hand."""
+    y = x.copy()
+    for i in range(1, len(x)):
+        top = np.maximum(y[i - 1].real, x[i].real)
+        top = np.where(np.isfinite(top), top, 0)
+        y[i] = np.log(np.exp(y[i - 1] - top) + np.exp(x[i] - top)) + top
+    return y
 
 
 # ---------------------------------------------------------------- running extremes

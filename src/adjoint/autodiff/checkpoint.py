@@ -1,0 +1,191 @@
+"""checkpoint: keep the inputs of a part of a program, and compute the rest again in backward.
+
+The part runs once with its graph, but what its operations save is thrown away by saved-tensor
+hooks. The first that backward asks for makes the part run again, keeping what it saves.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager, nullcontext
+
+from ..core import tree
+from ..core.bind import Box
+from ..core.generator import default_generator
+from ..core.primitive import spec_of
+from ..errors import ArgumentError, GradError
+from .hooks import saved_tensors_hooks
+from .modes import enable_grad, packing, recording
+from .tape import Packed
+
+
+class CheckpointError(GradError):
+    """The part did not do the same when it ran again."""
+
+
+class _Enough(Exception):
+    """All that backward can ask for has been computed."""
+
+
+class _Held:
+    """An input of the part: itself, or what the hooks around the part made of it."""
+
+    def __init__(self, x):
+        outer = packing.get()
+        self.x = Packed(outer, x) if outer else x
+        self.version = 0 if x.version is None else x.version.n
+        self.needs = x.requires_grad
+
+    def fresh(self):
+        """The input again, as a leaf of the second run."""
+        x = self.x.restore() if type(self.x) is Packed else self.x
+        if self.x is x and x.version is not None and x.version.n != self.version:
+            raise GradError(
+                "checkpoint: an input has been modified by an inplace operation since "
+                "the checkpointed function ran",
+                hint="clone() it before",
+            )
+        x = x.detach()
+        return x.requires_grad_() if self.needs else x
+
+
+class _Part:
+    """One checkpointed call: how to run it again, and what its operations would have saved."""
+
+    def __init__(self, function, args, kwargs, rng, context, early_stop):
+        leaves, self.shape = tree.flatten((args, kwargs))
+        self.function, self.context, self.early_stop = function, context, early_stop
+        self.leaves = [_Held(x) if isinstance(x, Box) else x for x in leaves]
+        self.position = default_generator.position() if rng else None
+        self.specs: list = []
+        self.values: dict = {}
+
+    def drop(self, x):
+        """Pack hook of the first run: a number stands for the tensor."""
+        self.specs.append(spec_of(x))
+        return len(self.specs) - 1
+
+    def recall(self, i):
+        """Unpack hook: the tensor that was number `i`, of a second run."""
+        if i not in self.values:
+            self._run_again()
+        if i not in self.values:
+            raise CheckpointError(
+                f"checkpoint: a different number of tensors was saved during the original "
+                f"forward ({len(self.specs)}) and recomputation"
+            )
+        return self.values.pop(i)
+
+    def _run_again(self):
+        self.values, self.seen = {}, 0
+        args, kwargs = tree.unflatten(
+            self.shape,
+            [x.fresh() if isinstance(x, _Held) else x for x in self.leaves],
+        )
+        hooks = saved_tensors_hooks(self._keep, _as_it_is)
+        try:
+            with self._as_it_was(), enable_grad(), hooks, self.context:
+                self.function(*args, **kwargs)
+        except _Enough:
+            pass
+
+    def _keep(self, x):
+        """Pack hook of the second run."""
+        i, self.seen = self.seen, self.seen + 1
+        if i >= len(self.specs):
+            raise CheckpointError(
+                "checkpoint: the function saved more tensors when it ran again than the "
+                f"{len(self.specs)} of the first time"
+            )
+        if spec_of(x) != self.specs[i]:
+            raise CheckpointError(
+                "checkpoint: Recomputed values have different metadata than during the "
+                f"forward pass: tensor {i} was {self.specs[i]}, is now {spec_of(x)}",
+                hint="the function must do the same each time it is called",
+            )
+        self.values[i] = x.level.wrap(x.value)
+        if self.early_stop and self.seen == len(self.specs):
+            raise _Enough
+        return x  # where levels nest, an outer one walks this graph too
+
+    @contextmanager
+    def _as_it_was(self):
+        """The random stream where it was when the part ran first."""
+        if self.position is None:
+            yield
+            return
+        now = default_generator.position()
+        default_generator.go_to(self.position)
+        try:
+            yield
+        finally:
+            default_generator.go_to(now)
+
+
+def _as_it_is(x):
+    return x
+
+
+def checkpoint(
+    function,
+    *args,
+    use_reentrant=None,
+    context_fn=None,
+    determinism_check="default",
+    debug=False,
+    early_stop=True,
+    preserve_rng_state=True,
+    **kwargs,
+):
+    """function(*args, **kwargs), whose intermediate values are not kept but computed again.
+
+    >>> x = tensor([1., 2.], requires_grad=True)
+    >>> y = checkpoint(lambda x: (x * x).exp().sum(), x)
+    >>> y.backward()
+    >>> x.grad
+    tensor([  5.4366, 218.3926])
+    """
+    if determinism_check not in ("default", "none"):
+        raise ArgumentError(
+            f"checkpoint: determinism_check must be default or none, got {determinism_check!r}"
+        )
+    first, again = context_fn() if context_fn else (nullcontext(), nullcontext())
+    if not recording.get():
+        with first:
+            return function(*args, **kwargs)
+    part = _Part(function, args, kwargs, preserve_rng_state, again, early_stop)
+    with saved_tensors_hooks(part.drop, part.recall), first:
+        return function(*args, **kwargs)
+
+
+def checkpoint_sequential(functions, segments, input, use_reentrant=None, **kwargs):
+    """The functions one after another, in `segments` checkpointed parts; the last is kept.
+
+    >>> x = tensor(1., requires_grad=True)
+    >>> f = lambda x: x * 2
+    >>> checkpoint_sequential([f, f, f, f], 2, x)
+    tensor(16., grad_fn=<MulBackward0>)
+    """
+    preserve = kwargs.pop("preserve_rng_state", True)
+    if kwargs:
+        raise ArgumentError(f"checkpoint_sequential: unexpected {sorted(kwargs)}")
+    functions = list(
+        functions.children() if hasattr(functions, "children") else functions
+    )
+    if not 1 <= segments <= max(len(functions), 1):
+        raise ArgumentError(
+            f"checkpoint_sequential: {segments} segments of {len(functions)} functions"
+        )
+    size = len(functions) // segments
+    for start in range(0, size * (segments - 1), size):
+        part = _chain(functions[start : start + size])
+        input = checkpoint(part, input, preserve_rng_state=preserve)
+    return _chain(functions[size * (segments - 1) :])(input)
+
+
+def _chain(functions):
+    def run(x):
+        for f in functions:
+            x = f(x)
+        return x
+
+    return run

@@ -1,0 +1,110 @@
+"""Scaled dot product attention."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from ..core.bind import dtype_of
+from ..core.primitive import op
+from ..core.shape import broadcast
+from ..errors import ArgumentError, DtypeError, ShapeError
+from .face import need_tensor
+from .products import matmul
+from .random import dropout
+from .shapes import transpose
+
+
+def scaled_dot_product_attention(
+    query,
+    key,
+    value,
+    attn_mask=None,
+    dropout_p=0.0,
+    is_causal=False,
+    scale=None,
+    enable_gqa=False,
+):
+    """softmax(scale · q kᵀ + mask) v over the last two dims; scale is 1/√E if not given.
+
+    A bool mask is true where a query may attend, a floating one is added. A query that may
+    attend to nothing gets 0.
+
+    >>> q = k = v = tensor([[1., 0.], [0., 1.]])
+    >>> scaled_dot_product_attention(q, k, v, is_causal=True)
+    tensor([[1.0000, 0.0000],
+            [0.3302, 0.6698]])
+    """
+    q, k, v = _checked(query, key, value)
+    if enable_gqa:
+        k, v = (_shared(x, q) for x in (k, v))
+    scale = 1 / math.sqrt(max(1, q.shape[-1])) if scale is None else scale
+    scores = matmul(q * scale, transpose(k, -2, -1))
+    if is_causal:
+        if attn_mask is not None:
+            raise ArgumentError(f"{_NAME}: is_causal and attn_mask exclude each other")
+        attn_mask = np.tri(*scores.shape[-2:], dtype=bool)
+    weights = _weights(scores, attn_mask)
+    if dropout_p:
+        weights = dropout(weights, dropout_p)
+    return matmul(weights, v)
+
+
+_NAME = "scaled_dot_product_attention"
+
+
+def _checked(q, k, v):
+    for what, x in (("query", q), ("key", k), ("value", v)):
+        need_tensor(x, _NAME, what)
+        if x.ndim < 2:
+            raise ShapeError(f"{_NAME}: {what} must be at least 2-D, got {x.ndim}-D")
+    if not dtype_of(q) == dtype_of(k) == dtype_of(v) or dtype_of(q).kind not in "fV":
+        raise DtypeError(
+            f"{_NAME}: query, key and value must have one floating dtype, got "
+            f"{dtype_of(q).name}, {dtype_of(k).name} and {dtype_of(v).name}"
+        )
+    if q.shape[-1] != k.shape[-1] or k.shape[-2] != v.shape[-2]:
+        raise ShapeError(
+            f"{_NAME}: expects (*, L, E), (*, S, E) and (*, S, Ev), got "
+            f"{tuple(q.shape)}, {tuple(k.shape)} and {tuple(v.shape)}"
+        )
+    return q, k, v
+
+
+def _shared(x, q):
+    """Each head of keys or values for the group of queries that share it."""
+    *lead, heads, s, e = x.shape
+    if q.ndim < 3 or heads == 0 or q.shape[-3] % heads:
+        raise ShapeError(
+            f"{_NAME}: the query's heads must be a multiple of the key's, got shapes "
+            f"{tuple(q.shape)} and {tuple(x.shape)}"
+        )
+    group = q.shape[-3] // heads
+    x = op.reshape(x, shape=(*lead, heads, 1, s, e))
+    x = op.expand(x, shape=(*lead, heads, group, s, e))
+    return op.reshape(x, shape=(*lead, heads * group, s, e))
+
+
+def _weights(scores, mask):
+    last = scores.ndim - 1
+    if mask is None:
+        return op.softmax(scores, dim=last)
+    shape = tuple(scores.shape)
+    if broadcast(shape, tuple(mask.shape), name=_NAME) != shape:
+        raise ShapeError(
+            f"{_NAME}: attn_mask {tuple(mask.shape)} must broadcast to {shape}"
+        )
+    low, zero = (np.array(x, dtype_of(scores)) for x in (-np.inf, 0))
+    if dtype_of(mask).kind == "b":
+        scores = op.where(mask, scores, low)
+    elif dtype_of(mask) == dtype_of(scores):
+        scores = scores + mask
+    else:
+        raise DtypeError(
+            f"{_NAME}: attn_mask must be bool or {dtype_of(scores).name}, got "
+            f"{dtype_of(mask).name}"
+        )
+    alive = op.any(scores != low, dim=(last,), keepdim=True)
+    weights = op.softmax(op.where(alive, scores, zero), dim=last)
+    return op.where(alive, weights, zero)

@@ -1,0 +1,335 @@
+"""checkpoint and saved-tensor hooks; where it can, each test runs with PyTorch as well."""
+
+import weakref
+
+import numpy as np
+import pytest
+
+import adjoint as ad
+from adjoint.func import grad, hessian, jvp, vmap
+
+
+@pytest.fixture(params=["adjoint", "torch"])
+def T(request):
+    return pytest.importorskip(request.param)
+
+
+@pytest.fixture
+def checkpoint(T):
+    if T is ad:
+        return ad.checkpoint
+    utils = pytest.importorskip("torch.utils.checkpoint")
+    return lambda f, *args, **kwargs: utils.checkpoint(
+        f, *args, use_reentrant=False, **kwargs
+    )
+
+
+def leaf(T, *data):
+    data = data[0] if len(data) == 1 else list(data)
+    return T.tensor(data, dtype=T.float64, requires_grad=True)
+
+
+def nums(x):
+    return None if x is None else x.detach().numpy().tolist()
+
+
+def body(x, w):
+    return ((x * w).exp() * x.sigmoid()).tanh()
+
+
+def test_same_values_and_gradients(T, checkpoint):
+    x, w = leaf(T, 0.3, 0.7), leaf(T, 1.5)
+    y = checkpoint(body, x, w)
+    y.sum().backward()
+    a, b = leaf(T, 0.3, 0.7), leaf(T, 1.5)
+    z = body(a, b)
+    z.sum().backward()
+    assert nums(y) == nums(z)
+    assert nums(x.grad) == nums(a.grad) and nums(w.grad) == nums(b.grad)
+
+
+def test_the_function_runs_again_once(T, checkpoint):
+    calls = []
+
+    def f(x):
+        calls.append(T.is_grad_enabled())
+        return (x.exp() * x.sin()).sum()
+
+    x = leaf(T, 1.0, 2.0)
+    y = checkpoint(f, x)
+    assert calls == [True]
+    y.backward()
+    assert calls == [True, True]
+    with T.no_grad():
+        checkpoint(f, x)
+    assert calls == [True, True, False]
+
+
+def test_values_in_closures_get_gradients(T, checkpoint):
+    w, x = leaf(T, 2.0), leaf(T, 3.0)
+    checkpoint(lambda x: (w * x).exp() * 0.01, x).backward()
+    assert nums(w.grad) == pytest.approx(0.03 * np.exp(6))
+    y = checkpoint(lambda: w.exp())
+    y.backward()
+    assert nums(w.grad) == pytest.approx(0.03 * np.exp(6) + np.exp(2))
+
+
+def test_autograd_grad_retain_and_second_backward(T, checkpoint):
+    x = leaf(T, 0.5)
+    y = checkpoint(lambda x: x.exp().sin(), x)
+    first = nums(T.autograd.grad(y, x, retain_graph=True)[0])
+    assert nums(T.autograd.grad(y, x)[0]) == first
+    with pytest.raises(RuntimeError, match="second time"):
+        T.autograd.grad(y, x)
+
+
+def test_second_derivatives(T, checkpoint):
+    x = leaf(T, 0.5)
+    y = checkpoint(lambda x: x.exp().sin(), x)
+    (g,) = T.autograd.grad(y, x, create_graph=True)
+    (gg,) = T.autograd.grad(g, x)
+    e = np.exp(0.5)
+    assert nums(gg) == pytest.approx(e * np.cos(e) - e * e * np.sin(e))
+
+
+def test_keyword_arguments_and_trees(T, checkpoint):
+    x, w = leaf(T, 0.5), leaf(T, 2.0)
+
+    def f(pair, scale=1, *, extra):
+        return {"y": (pair[0] * pair[1]).exp() * scale * extra["w"]}
+
+    y = checkpoint(f, (x, w), scale=3, extra={"w": w})["y"]
+    y.backward()
+    e = np.exp(1.0)
+    assert nums(x.grad) == pytest.approx(12 * e)
+    assert nums(w.grad) == pytest.approx(3 * e + 3 * e)
+
+
+def test_nesting(T, checkpoint):
+    calls = []
+
+    def inner(x):
+        calls.append("inner")
+        return x.exp().tanh()
+
+    def outer(x):
+        calls.append("outer")
+        return checkpoint(inner, x.sin()).exp()
+
+    x, z = leaf(T, 0.3, 0.4), leaf(T, 0.3, 0.4)
+    checkpoint(outer, x).sum().backward()
+    z.sin().exp().tanh().exp().sum().backward()
+    np.testing.assert_allclose(nums(x.grad), nums(z.grad))
+    assert calls.count("outer") == 2
+
+
+def test_three_levels(T, checkpoint):
+    def deep(n, x):
+        y = (x * 1.1).sin().exp()
+        return y if n == 0 else checkpoint(deep, n - 1, y).tanh()
+
+    x, z = leaf(T, 0.3, 0.4), leaf(T, 0.3, 0.4)
+    checkpoint(deep, 3, x).sum().backward()
+
+    def plain(n, x):
+        y = (x * 1.1).sin().exp()
+        return y if n == 0 else plain(n - 1, y).tanh()
+
+    plain(3, z).sum().backward()
+    np.testing.assert_allclose(nums(x.grad), nums(z.grad))
+
+
+def test_random_numbers_are_drawn_again(T, checkpoint):
+    x = leaf(T, *([1.0] * 50))
+    masks = []
+
+    def f(x):
+        masks.append(T.dropout(T.ones(50), 0.5, True))
+        return (x * masks[-1]).exp()
+
+    y = checkpoint(f, x)
+    state = T.get_rng_state()
+    y.sum().backward()
+    assert nums(masks[0]) == nums(masks[1])
+    assert nums(state) == nums(T.get_rng_state())
+    want = np.where(np.array(nums(masks[0])) > 0, 2 * np.exp(2.0), 0)
+    np.testing.assert_allclose(nums(x.grad), want, rtol=1e-6)
+
+
+def test_views_as_inputs(T, checkpoint):
+    x = leaf(T, [[0.1, 0.2], [0.3, 0.4]])
+    y = (x * 1).t()[0]
+    checkpoint(lambda v: (v.tanh() * v.exp()).sum(), y).backward()
+    v = np.array([0.1, 0.3])
+    want = (1 - np.tanh(v) ** 2 + np.tanh(v)) * np.exp(v)
+    np.testing.assert_allclose(np.array(nums(x.grad))[:, 0], want)
+
+
+def test_in_place_inside(T, checkpoint):
+    def f(x):
+        y = x * 2
+        y[0] = x[1].exp()
+        y.mul_(x)
+        return y.sum()
+
+    x, z = leaf(T, 0.3, 0.4), leaf(T, 0.3, 0.4)
+    checkpoint(f, x).backward()
+    f(z).backward()
+    np.testing.assert_allclose(nums(x.grad), nums(z.grad))
+
+
+def test_a_function_that_changes_is_caught(T, checkpoint):
+    sizes = [2, 3]
+
+    def f(x):
+        return (x * T.ones(sizes.pop(0), dtype=T.float64)).exp().sum()
+
+    x = leaf(T, 1.0)
+    y = checkpoint(f, x)
+    with pytest.raises(RuntimeError, match="metadata"):
+        y.backward()
+
+
+def test_sequential(T):
+    utils = ad if T is ad else pytest.importorskip("torch.utils.checkpoint")
+    x, z = leaf(T, 0.3), leaf(T, 0.3)
+    fs = [T.sin, T.exp, T.tanh, T.sigmoid, T.cos]
+    for n in (1, 2, 3, 5):
+        y = utils.checkpoint_sequential(fs, n, x, use_reentrant=False)
+        y.backward()
+        w = z
+        for f in fs:
+            w = f(w)
+        w.backward()
+        assert nums(x.grad) == pytest.approx(nums(z.grad))
+
+
+def test_what_is_between_is_not_kept():
+    ghosts = []
+
+    def f(x):
+        for _ in range(5):
+            x = x * x.exp()
+            ghosts.append(weakref.ref(x))
+        return x
+
+    x = leaf(ad, 0.1, 0.2)
+    y = ad.checkpoint(f, x)
+    assert [g() is None for g in ghosts] == [True] * 4 + [False]
+    ghosts.clear()
+    z = f(x)
+    assert any(g() is not None for g in ghosts[:4])
+    (gy,) = ad.autograd.grad(y.sum(), x)
+    (gz,) = ad.autograd.grad(z.sum(), x)
+    assert nums(gy) == nums(gz)
+
+
+def test_results_that_operations_save_are_dropped_too():
+    kept = []
+
+    def f(x):
+        y = x.exp()
+        kept.append(weakref.ref(y.numpy(force=True)))
+        return y.exp()
+
+    y = ad.checkpoint(f, leaf(ad, 0.1, 0.2))
+    assert kept[0]() is None
+    y.sum().backward()
+
+
+def test_under_transforms():
+    def f(x):
+        return ad.checkpoint(lambda x: (x.exp() * x.sin()).sum(), x)
+
+    def plain(x):
+        return (x.exp() * x.sin()).sum()
+
+    x = ad.tensor([[0.3, 0.4], [0.1, 0.9]], dtype=ad.float64)
+    for transform in (
+        lambda f: grad(f)(x),
+        lambda f: grad(lambda x: grad(f)(x).sum())(x),
+        lambda f: hessian(f)(x),
+        lambda f: vmap(grad(f))(x),
+        lambda f: grad(lambda x: vmap(f)(x).sum())(x),
+        lambda f: jvp(grad(f), (x,), (x,))[1],
+    ):
+        np.testing.assert_allclose(nums(transform(f)), nums(transform(plain)))
+
+
+def test_arguments_are_checked():
+    with pytest.raises(RuntimeError, match="determinism_check"):
+        ad.checkpoint(ad.exp, leaf(ad, 1.0), determinism_check="x")
+    with pytest.raises(RuntimeError, match="segments"):
+        ad.checkpoint_sequential([ad.exp], 2, leaf(ad, 1.0))
+
+
+# ---------------------------------------------------------------- saved-tensor hooks
+
+
+def test_hooks_see_inputs_and_results(T):
+    seen = []
+    hooks = T.autograd.graph.saved_tensors_hooks
+    x = leaf(T, 2.0)
+    with hooks(
+        lambda t: seen.append(nums(t)) or nums(t), lambda v: T.tensor(v).double()
+    ):
+        y = x.exp() * 3
+        z = y.sin()
+    assert seen[0] == pytest.approx(np.exp(2)) and seen[-1] == nums(y)
+    z.backward()
+    assert nums(x.grad) == pytest.approx(np.cos(3 * np.exp(2)) * 3 * np.exp(2))
+
+
+def test_only_the_innermost_hooks_run(T):
+    hooks = T.autograd.graph.saved_tensors_hooks
+    x = leaf(T, 2.0)
+    with hooks(lambda t: t * 100, lambda t: t), hooks(lambda t: t * 2, lambda t: t):
+        y = x * x
+    y.backward()
+    assert nums(x.grad) == 8.0
+
+
+def test_hooks_and_second_derivatives(T):
+    hooks = T.autograd.graph.saved_tensors_hooks
+    x = leaf(T, 2.0)
+    with hooks(lambda t: t.detach().clone(), lambda t: t):
+        y = x.exp() * x
+    (g,) = T.autograd.grad(y, x, create_graph=True)
+    (gg,) = T.autograd.grad(g, x)
+    assert nums(gg) == pytest.approx(4 * np.exp(2.0))
+
+
+def test_save_on_cpu(T):
+    x = leaf(T, 2.0)
+    with T.autograd.graph.save_on_cpu():
+        y = (x * x).exp()
+    y.backward()
+    assert nums(x.grad) == pytest.approx(4 * np.exp(4))
+
+
+def test_hooks_can_be_disabled(T):
+    graph = T.autograd.graph
+    with graph.disable_saved_tensors_hooks("no hooks here"):
+        leaf(T, 1.0).exp().backward()
+        with (
+            pytest.raises(RuntimeError, match="no hooks here"),
+            graph.saved_tensors_hooks(lambda t: t, lambda t: t),
+        ):
+            leaf(T, 1.0).exp()
+    with graph.saved_tensors_hooks(lambda t: t, lambda t: t):
+        leaf(T, 1.0).exp().backward()
+
+
+def test_backward_through_hooks_frees_the_packed():
+    x = leaf(ad, 2.0)
+    ghosts = []
+
+    def pack(t):
+        copy = t.detach().clone()
+        ghosts.append(weakref.ref(copy))
+        return copy
+
+    with ad.autograd.graph.saved_tensors_hooks(pack, lambda t: t):
+        y = x.exp() * x
+    y.backward()
+    assert ghosts and not any(g() for g in ghosts)

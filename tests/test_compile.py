@@ -1,0 +1,115 @@
+"""Compiled programs: the numbers of eager, over every operation, and state found by itself."""
+
+import numpy as np
+import pytest
+
+import adjoint as ad
+from adjoint import nn, optim
+from adjoint.compile import compile
+from adjoint.core import tree
+
+CASES = [
+    pytest.param(prim, args, params, id=f"{prim.name}-{i}")
+    for prim in ad.op
+    if prim.samples is not None
+    for i, (args, params) in enumerate(prim.samples(np.random.default_rng(0)))
+]
+
+
+def same(got, want, tolerance=1e-12):
+    got, want = tree.flatten(got)[0], tree.flatten(want)[0]
+    assert len(got) == len(want)
+    for a, b in zip(got, want, strict=True):
+        a, b = a.detach().numpy(), b.detach().numpy()
+        assert a.shape == b.shape
+        assert a.dtype == b.dtype
+        np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize(("prim", "args", "params"), CASES)
+def test_every_operation_compiles(prim, args, params):
+    xs = [ad.tensor(x) for x in args]
+
+    def f(*xs):
+        return prim(*xs, **params)
+
+    step = compile(f)
+    want = f(*xs)
+    step(*xs)
+    same(step(*xs), want)
+
+
+@pytest.mark.parametrize(("prim", "args", "params"), CASES)
+def test_every_gradient_compiles(prim, args, params):
+    moving = [np.issubdtype(np.asarray(x).dtype, np.inexact) for x in args]
+    if not prim.differentiable or not any(moving):
+        pytest.skip("no derivative")
+    xs = [ad.tensor(x, requires_grad=m) for x, m in zip(args, moving, strict=True)]
+
+    def f(*xs):
+        y = prim(*xs, **params)
+        ys = [y] if prim.outputs == 1 else [v for v in y if v.requires_grad]
+        total = sum((v.abs() if v.is_complex() else v).sum() for v in ys)
+        wanted = [x for x in xs if x.requires_grad]
+        grads = ad.autograd.grad(total, wanted, allow_unused=True)
+        return [g for g in grads if g is not None]
+
+    step = compile(f)
+    want = f(*xs)
+    step(*xs)
+    same(step(*xs), want, 1e-10)
+
+
+def training(compiled):
+    """The losses and parameters of a small network that learns."""
+    rng = np.random.default_rng(0)
+    w1 = nn.Parameter(ad.tensor(rng.normal(size=(8, 24)) * 0.3))
+    w2 = nn.Parameter(ad.tensor(rng.normal(size=(24, 3)) * 0.3))
+    b1, b2 = nn.Parameter(ad.zeros(24).double()), nn.Parameter(ad.zeros(3).double())
+    opt = optim.AdamW([w1, b1, w2, b2], lr=1e-2)
+
+    def step(x, t):
+        opt.zero_grad()
+        y = (x @ w1 + b1).tanh() @ w2 + b2
+        loss = nn.functional.cross_entropy(y, t)
+        loss.backward()
+        opt.step()
+        return loss
+
+    step = compile(step) if compiled else step
+    x = ad.tensor(rng.normal(size=(32, 8)))
+    t = ad.tensor(rng.integers(0, 3, 32))
+    losses = [step(x, t).item() for _ in range(20)]
+    return losses, [w1, b1, w2, b2], step
+
+
+def test_a_whole_training_step():
+    (losses, params, step), (want, eager, _) = training(True), training(False)
+    np.testing.assert_allclose(losses, want, rtol=1e-12)
+    same(params, eager)
+    same([p.grad for p in params], [p.grad for p in eager])
+    assert len(step.programs) == 1
+
+
+def test_state_is_written_back_and_random_numbers_go_on():
+    count = ad.zeros(())
+
+    @compile
+    def f(x):
+        count.add_(1)
+        return x + count, ad.rand(3)
+
+    ad.manual_seed(0)
+    got = [f(ad.ones(2)) for _ in range(4)]
+    ad.manual_seed(0)
+    draws = [ad.rand(3) for _ in range(4)]
+    assert count.item() == 4
+    assert [y.tolist() for y, _ in got] == [[k + 1.0] * 2 for k in (1, 2, 3, 4)]
+    same([r for _, r in got], draws)
+
+
+def test_a_new_shape_is_a_new_program():
+    f = compile(lambda x: (x * 2).sum())
+    for n in (3, 4, 3, 5):
+        assert f(ad.ones(n)).item() == 2 * n
+    assert len(f.programs) == 3

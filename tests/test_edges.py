@@ -1,0 +1,354 @@
+"""Edge cases of every function of one or two tensors, beside PyTorch: value, dtype, gradient.
+
+Empty and 0-d tensors, broadcasting, strides that are not those of fresh memory, NaN, Inf,
+denormals, every dtype; and PyTorch's table of promotion. What differs on purpose is listed.
+"""
+
+import inspect
+import itertools
+import operator
+
+import numpy as np
+import pytest
+
+import adjoint as ad
+from adjoint.errors import AdjointError
+
+torch = pytest.importorskip("torch")
+bf16 = pytest.importorskip("ml_dtypes").bfloat16
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+# Random numbers, other signatures, vectors up to a sign, and what crashes PyTorch itself.
+NOT_HERE = frozenset(
+    [
+        *("bernoulli", "binomial", "multinomial", "normal", "poisson", "rand_like"),
+        *(
+            "randn_like",
+            "rrelu",
+            "seed",
+            "initial_seed",
+            "manual_seed",
+            "set_rng_state",
+        ),
+        *(
+            "get_rng_state",
+            "empty_like",
+            "from_numpy",
+            "tensor",
+            "as_tensor",
+            "asarray",
+        ),
+        *("dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout"),
+        *("feature_alpha_dropout", "feature_dropout", "eig", "svd", "qr", "pdist"),
+        *("cholesky", "cholesky_inverse", "nextafter"),
+    ]
+)
+# function: {case: why it is not as in PyTorch}
+_OTHERS = "the product of the others is NaN where one of them is, or they overflow"
+_REAL = dict.fromkeys(("complex64", "complex128", "axes"), "real numbers only")
+_OUTSIDE = dict.fromkeys(
+    ("mixed", "special", "denormal"), "the slope outside the domain"
+)
+_NAN = {"special": "the gradient goes to the NaN that is the result, not everywhere"}
+DIFFERENT = {
+    "acosh": _OUTSIDE,
+    "adjoint": {"0-d": "the error that .mH has"},
+    "amax": _NAN,
+    "amin": _NAN,
+    "aminmax": _NAN,
+    "arccosh": _OUTSIDE,
+    "copysign": dict.fromkeys(
+        ("special", "all special"), "the slope of ±x is ±1, or 0"
+    ),
+    "cumprod": {"special": _OTHERS, "denormal": _OTHERS},
+    "digamma": {"special": "the slope at poles", "denormal": "the slope at poles"},
+    "gradient": {"int8": "differences of integers do not wrap around"},
+    "histc": dict.fromkeys(("denormal", "float16"), "bins as double numbers tell them"),
+    "i0": {"special": "infinite at infinity"},
+    "igamma": dict.fromkeys(("denormal", "all special"), "limits"),
+    "igammac": dict.fromkeys(("denormal", "all special"), "limits"),
+    "logaddexp": _REAL,
+    "logcumsumexp": _REAL | {"denormal": "the largest element has the gradient"},
+    "logit": _OUTSIDE,
+    "prod": {"special": _OTHERS, "denormal": _OTHERS},
+    "sinc": _REAL | dict.fromkeys(("special", "denormal"), "0 at infinity"),
+    "std": {"denormal": "squares in float32 overflow where PyTorch's sums are double"},
+    "std_mean": {"denormal": "as std"},
+}
+
+# ---------------------------------------------------------------- cases
+
+
+def _numbers():
+    rng = np.random.default_rng(0)
+    f = np.float32
+    mixed = rng.uniform(-2, 2, (3, 4)).astype(f)
+    unit = rng.uniform(0.1, 0.9, (3, 4)).astype(f)
+    big = rng.uniform(0.1, 0.9, (6, 8)).astype(f)
+    return {
+        "empty": np.zeros(0, f),
+        "no rows": np.zeros((0, 3), f),
+        "no columns": np.zeros((2, 0), f),
+        "0-d": np.array(0.5, f),
+        "mixed": mixed,
+        "unit": unit,
+        "transposed": unit.T,
+        "strided": big[::2, 1::3],
+        "negative strides": unit[::-1, ::-1],
+        "special": np.array([np.nan, np.inf, -np.inf, 0.0, -0.0, 1.0, -1.0], f),
+        "denormal": np.array([1e-40, -1e-40, 1e-45, 3e38, -3e38, 1e-30], f),
+        "square": rng.uniform(0.1, 0.9, (3, 3)),
+        "float16": unit.astype(np.float16),
+        "bfloat16": unit.astype(bf16),
+        "complex64": (mixed + 1j * unit).astype(np.complex64),
+        "complex128": (mixed + 1j * unit).astype(np.complex128),
+        "axes": np.array([0, 1, -1, 1j, -1j, complex(-1, -0.0)]),
+        "int64": np.array([[-2, 0, 3], [1, 1, 7]]),
+        "uint8": np.array([0, 1, 200], np.uint8),
+        "int8": np.array([-128, 127, 0], np.int8),
+        "int32": np.array([1, 2, 3], np.int32),
+        "bool": np.array([[True, False], [True, True]]),
+    }
+
+
+def _pairs():
+    mixed, unit, special = (ONE[k] for k in ("mixed", "unit", "special"))
+    mirrored = {
+        k: (x, (x[..., ::-1] if x.ndim else x).copy())
+        for k, x in ONE.items()
+        if k not in ("square", "axes")
+    }
+    return mirrored | {
+        "broadcast": (mixed, unit[0]),
+        "broadcast both": (mixed[:, :1], unit[:1]),
+        "0-d and more": (np.array(0.5, np.float32), unit),
+        "empty by one": (np.zeros((0, 3), np.float32), np.zeros((1, 3), np.float32)),
+        "by zero": tuple(np.array([[1, -1, 0, 0], [0, 0, 0, -0.0]], np.float32)),
+        "all special": (np.repeat(special, 7), np.tile(special, 7)),
+        "signs": (np.array([5, -5, 7, -7]), np.array([2, 2, -2, -2])),
+        "transposed and not": (mixed.T, np.ascontiguousarray(unit.T)),
+        "strided and not": (ONE["strided"], ONE["strided"].copy()),
+    }
+
+
+ONE = _numbers()
+TWO = _pairs()
+
+
+def _required(name) -> list[str]:
+    ps = inspect.signature(ad.FUNCTIONS[name]).parameters.values()
+    stars = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    return [p.name for p in ps if p.default is p.empty and p.kind not in stars]
+
+
+def _functions(*signatures) -> list[str]:
+    return sorted(
+        name
+        for name in ad.FUNCTIONS
+        if hasattr(torch, name)
+        and name not in NOT_HERE
+        and not name.endswith("_")
+        and _required(name) in signatures
+    )
+
+
+UNARY = _functions(["input"])
+ALONG = _functions(["input", "dim"])
+BINARY = _functions(["input", "other"], ["input", "exponent"])
+
+
+# ---------------------------------------------------------------- comparison
+
+
+def theirs_of(x):
+    """PyTorch's tensor with the layout of the array, which cannot have negative strides."""
+    if x.dtype == bf16:
+        return torch.from_numpy(x.astype(np.float32)).bfloat16()
+    negative = any(s < 0 for s in x.strides)
+    return torch.from_numpy(np.ascontiguousarray(x) if negative else x).clone()
+
+
+def plain(y):
+    """(numbers, name of the dtype) of a tensor of either library."""
+    if isinstance(y, torch.Tensor):
+        y = y.detach().resolve_conj().resolve_neg()
+        name = str(y.dtype).removeprefix("torch.")
+        return (y.float() if name == "bfloat16" else y).numpy(force=True), name
+    y = y.detach().numpy()
+    return (y.astype(np.float32), "bfloat16") if y.dtype == bf16 else (y, y.dtype.name)
+
+
+TOLERANCE = {"bfloat16": 2e-2, "float16": 5e-3, "float64": 1e-9, "complex128": 1e-9}
+
+
+def check(got, want, tolerance):
+    if not isinstance(want, torch.Tensor):
+        assert got == want
+        return
+    (a, da), (b, db) = plain(got), plain(want)
+    assert (a.shape, da) == (b.shape, db)
+    small = tolerance * 1e-3 if tolerance < 1e-3 else tolerance
+    np.testing.assert_allclose(a, b, rtol=tolerance, atol=small)
+
+
+def outputs(y) -> list:
+    return list(y) if isinstance(y, (tuple, list)) else [y]
+
+
+def weighed(ys, lib):
+    """A number that depends on every element of the outputs that have a derivative."""
+    total = None
+    for y in ys:
+        if not getattr(y, "requires_grad", False):
+            continue
+        w = np.cos(np.arange(y.numel()) + 1).reshape(tuple(y.shape))
+        y = y * lib.from_numpy(w).to(y.dtype)
+        y = (lib.real(y) if y.is_complex() else y).sum().double()
+        total = y if total is None else total + y
+    return total
+
+
+def attempt(f, *args):
+    """(result, None) or (None, error)."""
+    try:
+        return f(*args), None
+    except Exception as error:
+        return None, error
+
+
+def compare(name, arrays, *args):
+    """What PyTorch refuses we may do, or refuse in our words; what it does we do alike."""
+    moving = [a.dtype.kind in "fc" or a.dtype == bf16 for a in arrays]
+    xs = [
+        ad.from_numpy(a).requires_grad_(m) for a, m in zip(arrays, moving, strict=True)
+    ]
+    ts = [theirs_of(a).requires_grad_(m) for a, m in zip(arrays, moving, strict=True)]
+    want, refusal = attempt(getattr(torch, name), *ts, *args)
+    if refusal is not None:
+        _, error = attempt(ad.FUNCTIONS[name], *xs, *args)
+        assert error is None or isinstance(error, AdjointError), repr(error)
+        return
+    got, want = outputs(ad.FUNCTIONS[name](*xs, *args)), outputs(want)
+    assert len(got) == len(want)
+    tolerance = max(TOLERANCE.get(a.dtype.name, 3e-5) for a in arrays)
+    for a, b in zip(got, want, strict=True):
+        check(a, b, tolerance)
+    ours, theirs = weighed(got, ad), weighed(want, torch)
+    if theirs is not None and attempt(theirs.backward)[1] is not None:
+        return
+    assert (ours is None) == (theirs is None), "only one of them has a derivative"
+    if ours is None:
+        return
+    ours.backward()
+    for x, t in zip(xs, ts, strict=True):
+        assert (x.grad is None) == (t.grad is None)
+        if t.grad is not None:
+            check(x.grad, t.grad, 10 * tolerance)
+
+
+def compare_all(name, cases, *args):
+    """All cases but those that are known to differ; what went wrong, by case."""
+    wrong = {}
+    for case in cases.keys() - DIFFERENT.get(name, {}):
+        arrays = cases[case]
+        arrays = list(arrays) if isinstance(arrays, tuple) else [arrays]
+        _, error = attempt(compare, name, arrays, *args)
+        if error is not None:
+            wrong[case] = error
+    told = "".join(f"\n\n{case}: {type(e).__name__}: {e}" for case, e in wrong.items())
+    assert not wrong, f"{name}: not as in PyTorch for {sorted(wrong)}{told}"
+
+
+@pytest.mark.parametrize("name", UNARY)
+def test_functions_of_one_tensor(name):
+    compare_all(name, ONE)
+
+
+@pytest.mark.parametrize("name", ALONG)
+def test_functions_along_a_dim(name):
+    compare_all(name, ONE, 0)
+    compare_all(name, ONE, -1)
+
+
+@pytest.mark.parametrize("name", BINARY)
+def test_functions_of_two_tensors(name):
+    compare_all(name, TWO)
+
+
+def test_all_kinds_of_functions_are_reached():
+    assert {"sin", "sum", "sqrt", "flip", "sort", "max"} <= {*UNARY, "flip"}
+    assert {"add", "pow", "matmul", "atan2", "where"} <= {*BINARY, "where"}
+    assert {"cumsum", "softmax"} <= {*ALONG, *UNARY}
+
+
+def test_listed_differences_are_of_functions_and_cases_that_are_here():
+    for name, cases in DIFFERENT.items():
+        assert name in ad.FUNCTIONS and cases.keys() <= {*ONE, *TWO}
+
+
+# ---------------------------------------------------------------- promotion
+
+INTEGERS = ["uint8", "int8", "int16", "int32", "int64"]
+FLOATS = ["float16", "bfloat16", "float32", "float64"]
+DTYPES = ["bool", *INTEGERS, *FLOATS, "complex64", "complex128"]
+OPERATORS = {
+    f.__name__: f
+    for f in (
+        operator.add,
+        operator.sub,
+        operator.mul,
+        operator.truediv,
+        operator.floordiv,
+        operator.mod,
+        operator.pow,
+        operator.eq,
+        operator.lt,
+    )
+}
+RANKS = [((2,), (2,)), ((2,), ()), ((), (2,)), ((), ())]
+
+
+def ones(lib, dtype, shape):
+    return lib.ones(shape, dtype=getattr(lib, dtype))
+
+
+def result_name(f, a, b):
+    """The name of the result's dtype, or None where it is refused."""
+    y, error = attempt(f, a, b)
+    if error is None:
+        return str(y.dtype).split(".")[-1]
+    if isinstance(a, ad.Tensor) or isinstance(b, ad.Tensor):
+        assert isinstance(error, AdjointError), repr(error)
+    return None
+
+
+def has_complex32(ours, theirs, *names) -> bool:
+    """PyTorch's complex numbers of two halves, which are complex64 here."""
+    return "float16" in names and ours == "complex64" and theirs in ("complex32", None)
+
+
+@pytest.mark.parametrize("name", OPERATORS)
+def test_promotion_of_tensors(name):
+    f = OPERATORS[name]
+    for (sa, sb), a, b in itertools.product(RANKS, DTYPES, DTYPES):
+        theirs = result_name(f, ones(torch, a, sa), ones(torch, b, sb))
+        ours = result_name(f, ones(ad, a, sa), ones(ad, b, sb))
+        if not has_complex32(ours, theirs, a, b):
+            assert ours == theirs, f"{a}{list(sa)} and {b}{list(sb)}"
+
+
+@pytest.mark.parametrize("name", OPERATORS)
+def test_promotion_with_numbers(name):
+    f = OPERATORS[name]
+    for number, dtype, shape in itertools.product(
+        (True, 2, 1.5, 1j), DTYPES, ((2,), ())
+    ):
+        if name == "pow" and number is True and dtype == "bool":
+            continue  # a truth value to a power: refused here
+        x, t = ones(ad, dtype, shape), ones(torch, dtype, shape)
+        for ours, theirs in (
+            (result_name(f, x, number), result_name(f, t, number)),
+            (result_name(f, number, x), result_name(f, number, t)),
+        ):
+            if not has_complex32(ours, theirs, dtype):
+                assert ours == theirs, f"{dtype}{list(shape)} and {number!r}"
