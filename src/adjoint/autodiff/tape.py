@@ -7,7 +7,7 @@ from itertools import count
 
 import numpy as np
 
-from ..core.bind import NUMPY, Box, Level, bind, floor, quiet
+from ..core.bind import NUMPY, Box, Level, bind, dtype_of, floor, quiet
 from ..core.dtype import is_inexact
 from ..core.primitive import spec_of
 from ..core.shape import Spec
@@ -245,17 +245,11 @@ class Tape(Level):
 
 def place(out, node, i: int) -> None:
     """Put output i of an operation with several at its place in the graph."""
-    if is_inexact(_dtype(out)):
+    if is_inexact(dtype_of(out)):
         pick = Node(node.prim, node.params, (node,), (), site=node.site)
         pick.pick, pick.level = i, node.level
         pick.rare = True
         out.node = pick
-
-
-def _dtype(x):
-    while isinstance(x, Box):
-        x = x.value
-    return x.dtype
 
 
 _new, _spec = object.__new__, tuple.__new__

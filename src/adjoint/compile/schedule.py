@@ -49,7 +49,7 @@ class Schedule:
         self.kernels: list[Kernel] = []
         self.kernel_of: dict = {}
         for o in graph.operations:
-            if any(v in self.stored for v in o.outputs) and not self._aliased(o):
+            if any(v in self.stored for v in o.outputs if v not in self.alias):
                 self._place(o)
 
     # ------------------------------------------------------------ what is stored
@@ -63,10 +63,14 @@ class Schedule:
             elif outputs.intersection(o.outputs) or self._shared(o):
                 self.stored.update(o.outputs)
         for o in reversed(self.graph.operations):
-            if o.prim.name == "pick" or (
-                o.prim.name == "reshape" and not _only_ones(o)
+            if inline(o) and (
+                o.prim.name == "pick"
+                or (o.prim.name == "reshape" and not _only_ones(o))
             ):
                 self.store(o.inputs[0])
+        for o in self.graph.operations:
+            if o.prim.name == "reshape" and self.root(o.inputs[0]) in self.stored:
+                self.alias[o.outputs[0]] = self.root(o.inputs[0])
 
     def store(self, v):
         """Give `v` memory."""
@@ -87,13 +91,6 @@ class Schedule:
         if any(math.prod(r.outputs[0].spec.shape) > size for r in readers):
             return True
         return len(readers) > 1 and size > 1 and o.prim.name != "cast"
-
-    def _aliased(self, o) -> bool:
-        """A reshape of memory is that memory."""
-        if o.prim.name == "reshape" and self.root(o.inputs[0]) in self.stored:
-            self.alias[o.outputs[0]] = self.root(o.inputs[0])
-            return True
-        return False
 
     def root(self, v):
         """The value whose memory `v` is."""
@@ -160,11 +157,10 @@ def inline(o: Operation) -> bool:
     p = o.prim
     if p.name == "put" and o.inputs[0].spec.shape[-1] != 1:
         return False
-    if p.name in INDEXED:
-        return True
-    if not isinstance(p, Elementwise) or p.lower is None:
+    known = isinstance(p, Elementwise) and p.lower is not None
+    if p.name not in INDEXED and not known:
         return False
-    whole = p.name in _ON_INTEGERS
+    whole = p.name in _ON_INTEGERS or p.name in INDEXED
     return all(
         v.spec.dtype.str[1:] in _FLOATS or (whole and v.spec.dtype.kind in "iu")
         for v in (*o.inputs, *o.outputs)
@@ -174,6 +170,8 @@ def inline(o: Operation) -> bool:
 def _reducible(o) -> bool:
     """Floats of one format, or the count of a mask."""
     x, y = o.inputs[0].spec.dtype, o.outputs[0].spec.dtype
+    if not o.params["dim"]:
+        return False
     floats = x == y and x.str[1:] in ("f4", "f8")
     return floats or (o.prim.name == "sum" and x.kind in "bi" and y == "int64")
 

@@ -198,8 +198,17 @@ class Emitter:
         """One element (or lane) of the result of an operation."""
         if isinstance(o.prim, Elementwise):
             xs = [self.value(x, _broadcast(x, index)) for x in o.inputs]
-            return o.prim.lower(self.lanes, *xs, **o.params)
+            return self._lowered(o, xs)
         return getattr(self, f"_{o.prim.name}")(o, index)
+
+    def _lowered(self, o, xs):
+        """The record's own lowering; whole numbers beside floats are floats first."""
+        kinds = [v.spec.dtype for v in o.inputs]
+        floats = [d for d in kinds if d.kind == "f"]
+        if floats and any(d.kind in "iu" for d in kinds):
+            xs = [self.lanes.cast(x, element(floats[0])) if d.kind in "iu" else x
+                  for x, d in zip(xs, kinds, strict=True)]
+        return o.prim.lower(self.lanes, *xs, **o.params)
 
     def _cast(self, o, index):
         x = self.value(o.inputs[0], index)
@@ -239,11 +248,13 @@ class Emitter:
     def _slice(self, o, index):
         index, out = iter(index), []
         for k in o.params["key"]:
-            if isinstance(k, tuple):
+            if k is None:
+                next(index)
+            elif isinstance(k, tuple):
                 out.append(next(index).times(k[2]) + Affine(const=k[0]))
             else:
                 out.append(Affine(const=k))
-        return self.value(o.inputs[0], tuple(out))
+        return self.value(o.inputs[0], (*out, *index))
 
     def _flip(self, o, index):
         shape = o.outputs[0].spec.shape
@@ -332,7 +343,7 @@ class Emitter:
             return self.known[key]
         if isinstance(o.prim, Elementwise):
             xs = [self._flat_value(x, i) for x in o.inputs]
-            out = o.prim.lower(self.lanes, *xs, **o.params)
+            out = self._lowered(o, xs)
         elif o.prim.name == "cast":
             x = self._flat_value(o.inputs[0], i)
             out = self.lanes.cast(x, element(o.outputs[0].spec.dtype))

@@ -143,6 +143,14 @@ class Lanes:
         """x to the power y, by the C library."""
         return self.call("pow", x, y)
 
+    def sin(self, x):
+        """Sine, by the C library."""
+        return self.call("sin", x)
+
+    def cos(self, x):
+        """Cosine, by the C library."""
+        return self.call("cos", x)
+
     def compare(self, sign: str, x, y):
         """A mask; false where an operand is NaN, except for `!=`."""
         x, y = self._both(x, y)

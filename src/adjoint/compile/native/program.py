@@ -179,8 +179,16 @@ class Native:
         rows = [c for c in out if c in left and c not in right]
         columns = [c for c in out if c in right and c not in left]
         inner = [c for c in left if c not in out]
-        plan = _joined(rows, steps[0], steps[2], size), _joined(columns, steps[1], steps[2], size), _joined(inner, steps[0], steps[1], size)
-        if None in plan or o.inputs[0].spec.dtype.kind != "f" or any(c not in left for c in right if c not in out) or any(c not in right for c in inner):
+        alone = set(left) ^ set(right)
+        if o.inputs[0].spec.dtype.str[1:] not in ("f4", "f8") or alone - set(out):
+            self._call(m, e, k)
+            return
+        plan = (
+            _joined(rows, steps[0], steps[2], size),
+            _joined(columns, steps[1], steps[2], size),
+            _joined(inner, steps[0], steps[1], size),
+        )
+        if None in plan:
             self._call(m, e, k)
             return
         (nm, am, cm), (nn, bn, cn), (nk, ak, bk) = plan
