@@ -195,6 +195,17 @@ def test_batched_gradients(T):
     assert nums(rows) == np.diag([2.0, 4.0, 6.0]).tolist()
 
 
+def test_batched_gradients_through_hooks(T):
+    x = leaf(T, 1.0, 2.0)
+    y = x * x
+    y.register_hook(lambda g: g * 10)
+    seeds = T.eye(2, dtype=T.float64)
+    (rows,) = T.autograd.grad(y, x, seeds, is_grads_batched=True, create_graph=True)
+    assert nums(rows) == [[20.0, 0.0], [0.0, 40.0]]
+    (g,) = T.autograd.grad(rows.sum(), x)
+    assert nums(g) == [20.0, 20.0]
+
+
 def test_gradient_has_the_dtype_of_its_leaf(T):
     x = leaf(T, 1.0, dtype="float32")
     (x * T.tensor([1.0, 2.0], dtype=T.float64)).sum().backward()
@@ -250,6 +261,30 @@ def test_a_removed_hook_is_silent(T):
     handle.remove()
     (x * 3).backward()
     assert nums(x.grad) == 3.0
+
+
+def test_what_a_hook_returns_is_checked(T):
+    for wrong, kind in ((1.0, TypeError), (T.ones(1), RuntimeError)):
+        x = leaf(T, 2.0)
+        x.register_hook(lambda g, wrong=wrong: wrong)
+        with pytest.raises(kind, match="hook"):
+            (x * 3).backward()
+    x = leaf(T, 2.0)
+    x.register_hook(lambda g: T.ones(3, dtype=T.float64))
+    with pytest.raises(RuntimeError, match="size of value"):
+        (x * 3).backward()
+
+
+def test_grad_needs_inputs(T):
+    with pytest.raises(RuntimeError, match="empty"):
+        T.autograd.grad(leaf(T, 2.0) * 2, [])
+
+
+def test_names_of_nodes(T):
+    x = leaf(T, 1.0, 2.0)
+    made = [x + 1, x * x, x.exp(), x.sum(), x[0], x**2, x.clone(), x.view(2, 1), -x]
+    names = ["Add", "Mul", "Exp", "Sum", "Select", "Pow", "Clone", "View", "Neg"]
+    assert [y.grad_fn.name() for y in made] == [f"{n}Backward0" for n in names]
 
 
 def test_hook_of_a_result_sees_the_whole_gradient(T):
