@@ -7,7 +7,7 @@ import weakref
 
 import numpy as np
 
-from . import functional
+from . import array_api, functional
 from .autodiff import backward as reverse
 from .autodiff.inplace import assign, updated
 from .autodiff.modes import inferring
@@ -192,6 +192,18 @@ class Tensor(Box):
 
     def __array__(self, dtype=None, copy=None):
         return np.array(self.numpy(), dtype, copy=copy)
+
+    def __array_namespace__(self, *, api_version=None):
+        if api_version not in (None, array_api.__array_api_version__):
+            raise ArgumentError(
+                f"the array API is here in version {array_api.__array_api_version__}, "
+                f"not {api_version}"
+            )
+        return array_api
+
+    def to_device(self, device, /, *, stream=None):
+        """This tensor on a device, as the array API asks."""
+        return self.to(device=device)
 
     def __dlpack__(self, **kwargs):
         return self.numpy().__dlpack__(**kwargs)
