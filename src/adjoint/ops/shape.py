@@ -824,7 +824,7 @@ class AsStrided(Linear):
     def eager(x, *, size, stride, offset):
         if math.prod(size) == 0:
             return np.zeros(size, x.dtype)
-        flat = x.reshape(-1)[offset:]
+        flat = np.ascontiguousarray(x).reshape(-1)[offset:]  # an expanded x has no steps
         steps = [s * x.itemsize for s in stride]
         return np.lib.stride_tricks.as_strided(flat, size, steps)
 
