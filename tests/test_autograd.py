@@ -881,6 +881,26 @@ def test_a_deep_chain():
     assert nums(x.grad) == 1.0
 
 
+@pytest.mark.slow
+def test_a_chain_of_a_million():
+    x = leaf(ad, 1.0)
+    y = x
+    for _ in range(1_000_000):
+        y = y + 0.0
+    y.backward()
+    assert nums(x.grad) == 1.0
+
+
+@pytest.mark.slow
+def test_a_million_leaves():
+    leaves = [leaf(ad, 1.0) for _ in range(1_000_000)]
+    total = leaves[0]
+    for x in leaves[1:]:
+        total = total + x
+    total.backward()
+    assert all(nums(x.grad) == 1.0 for x in leaves[::100_000])
+
+
 def test_a_deep_chain_dies_without_recursion():
     y = leaf(ad, 1.0)
     for _ in range(200_000):
@@ -1004,6 +1024,47 @@ def test_two_threads_have_their_own_graphs_and_modes(T):
         t.join()
     assert not errors
     assert results[1] == pytest.approx(1.01**100) == results[2]
+
+
+def test_a_decorated_function_runs_in_two_threads(T):
+    gates = [threading.Barrier(2, timeout=10) for _ in range(2)]
+    after = {}
+
+    @T.no_grad()
+    def f(n):
+        gates[0].wait()
+        if n:
+            gates[1].wait()
+
+    def work(n):
+        with T.set_grad_enabled(n == 1):
+            f(n)
+            after[n] = T.is_grad_enabled()
+            if not n:
+                gates[1].wait()
+
+    threads = [threading.Thread(target=work, args=(n,)) for n in (0, 1)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    assert after == {0: False, 1: True}
+
+
+def test_threads_share_a_leaf(T):
+    x = leaf(T, 1.0)
+
+    def work():
+        for _ in range(50):
+            T.autograd.grad(x * 2, x)
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    (x * 2).backward()
+    assert nums(x.grad) == 2.0
 
 
 def test_a_thread_does_not_inherit_no_grad(T):
