@@ -195,6 +195,17 @@ def test_batched_gradients(T):
     assert nums(rows) == np.diag([2.0, 4.0, 6.0]).tolist()
 
 
+def test_batched_gradients_through_hooks(T):
+    x = leaf(T, 1.0, 2.0)
+    y = x * x
+    y.register_hook(lambda g: g * 10)
+    seeds = T.eye(2, dtype=T.float64)
+    (rows,) = T.autograd.grad(y, x, seeds, is_grads_batched=True, create_graph=True)
+    assert nums(rows) == [[20.0, 0.0], [0.0, 40.0]]
+    (g,) = T.autograd.grad(rows.sum(), x)
+    assert nums(g) == [20.0, 20.0]
+
+
 def test_gradient_has_the_dtype_of_its_leaf(T):
     x = leaf(T, 1.0, dtype="float32")
     (x * T.tensor([1.0, 2.0], dtype=T.float64)).sum().backward()
@@ -250,6 +261,30 @@ def test_a_removed_hook_is_silent(T):
     handle.remove()
     (x * 3).backward()
     assert nums(x.grad) == 3.0
+
+
+def test_what_a_hook_returns_is_checked(T):
+    for wrong, kind in ((1.0, TypeError), (T.ones(1), RuntimeError)):
+        x = leaf(T, 2.0)
+        x.register_hook(lambda g, wrong=wrong: wrong)
+        with pytest.raises(kind, match="hook"):
+            (x * 3).backward()
+    x = leaf(T, 2.0)
+    x.register_hook(lambda g: T.ones(3, dtype=T.float64))
+    with pytest.raises(RuntimeError, match="size of value"):
+        (x * 3).backward()
+
+
+def test_grad_needs_inputs(T):
+    with pytest.raises(RuntimeError, match="empty"):
+        T.autograd.grad(leaf(T, 2.0) * 2, [])
+
+
+def test_names_of_nodes(T):
+    x = leaf(T, 1.0, 2.0)
+    made = [x + 1, x * x, x.exp(), x.sum(), x[0], x**2, x.clone(), x.view(2, 1), -x]
+    names = ["Add", "Mul", "Exp", "Sum", "Select", "Pow", "Clone", "View", "Neg"]
+    assert [y.grad_fn.name() for y in made] == [f"{n}Backward0" for n in names]
 
 
 def test_hook_of_a_result_sees_the_whole_gradient(T):
@@ -846,6 +881,26 @@ def test_a_deep_chain():
     assert nums(x.grad) == 1.0
 
 
+@pytest.mark.slow
+def test_a_chain_of_a_million():
+    x = leaf(ad, 1.0)
+    y = x
+    for _ in range(1_000_000):
+        y = y + 0.0
+    y.backward()
+    assert nums(x.grad) == 1.0
+
+
+@pytest.mark.slow
+def test_a_million_leaves():
+    leaves = [leaf(ad, 1.0) for _ in range(1_000_000)]
+    total = leaves[0]
+    for x in leaves[1:]:
+        total = total + x
+    total.backward()
+    assert all(nums(x.grad) == 1.0 for x in leaves[::100_000])
+
+
 def test_a_deep_chain_dies_without_recursion():
     y = leaf(ad, 1.0)
     for _ in range(200_000):
@@ -969,6 +1024,47 @@ def test_two_threads_have_their_own_graphs_and_modes(T):
         t.join()
     assert not errors
     assert results[1] == pytest.approx(1.01**100) == results[2]
+
+
+def test_a_decorated_function_runs_in_two_threads(T):
+    gates = [threading.Barrier(2, timeout=10) for _ in range(2)]
+    after = {}
+
+    @T.no_grad()
+    def f(n):
+        gates[0].wait()
+        if n:
+            gates[1].wait()
+
+    def work(n):
+        with T.set_grad_enabled(n == 1):
+            f(n)
+            after[n] = T.is_grad_enabled()
+            if not n:
+                gates[1].wait()
+
+    threads = [threading.Thread(target=work, args=(n,)) for n in (0, 1)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    assert after == {0: False, 1: True}
+
+
+def test_threads_share_a_leaf(T):
+    x = leaf(T, 1.0)
+
+    def work():
+        for _ in range(50):
+            T.autograd.grad(x * 2, x)
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    (x * 2).backward()
+    assert nums(x.grad) == 2.0
 
 
 def test_a_thread_does_not_inherit_no_grad(T):

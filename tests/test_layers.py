@@ -12,6 +12,7 @@ ROWS = (
     ("ops",),
     ("autodiff", "ir"),
     ("functional",),
+    ("array_api",),
     ("tensor", "autograd", "func"),
     ("compile",),
     ("nn", "optim", "data"),

@@ -56,7 +56,7 @@ def test_assigning_a_tensor_to_a_parameter_is_refused():
         model.weight = ad.zeros(2)
     model.count = ad.tensor(5.0)
     assert dict(model.named_buffers())["count"].item() == 5
-    with pytest.raises(ValueError, match="without '.'"):
+    with pytest.raises(ValueError, match=r"without '\.'"):
         model.register_buffer("a.b", ad.zeros(1))
     with pytest.raises(ValueError, match="already exists"):
         model.register_parameter("forward", nn.Parameter(ad.zeros(1)))
@@ -69,12 +69,12 @@ def test_state_dict_loads_whole_or_not_at_all():
     assert repr(model.load_state_dict(state)) == "<All keys matched successfully>"
     assert model[0].weight.tolist() == [3.0, 4.0]
     state["0.weight"], state["1.1.weight"] = ad.tensor([7.0, 7.0]), ad.zeros(3)
-    with pytest.raises(RuntimeError, match="size mismatch for 1.1.weight"):
+    with pytest.raises(RuntimeError, match=r"size mismatch for 1\.1\.weight"):
         model.load_state_dict(state)
     assert model[0].weight.tolist() == [3.0, 4.0]
     del state["1.1.weight"]
     state["extra"] = ad.zeros(1)
-    with pytest.raises(RuntimeError, match='Missing key.* "1.1.weight"'):
+    with pytest.raises(RuntimeError, match=r'Missing key.* "1\.1\.weight"'):
         model.load_state_dict(state)
     found = model.load_state_dict(state, strict=False)
     assert found.missing_keys == ["1.1.weight"]

@@ -148,7 +148,10 @@ def test_vmap():
         (lambda: F.max_pool2d(ad.ones(4, 4), 2), "3-D"),
         (lambda: F.avg_pool2d(ad.ones(1, 1, 4, 4), 2, divisor_override=0), "zero"),
         (lambda: F.adaptive_avg_pool2d(ad.ones(1, 1, 4, 4), (2,)), "output_size"),
-        (lambda: F.max_unpool1d(ad.ones(1, 1, 2), ad.tensor([[[0, 9]]]), 2), "outside"),
+        (
+            lambda: F.max_unpool1d(ad.ones(1, 1, 2), ad.tensor([[[0, 9]]]), 2),
+            "index: 9",
+        ),
     ],
 )
 def test_errors(call, text):

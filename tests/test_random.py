@@ -418,6 +418,14 @@ def test_random_numbers_under_grad():
     assert same(g, ad.rand(5))
 
 
+def test_random_numbers_in_a_traced_program():
+    x = ad.full((4,), 0.5)
+    ad.manual_seed(0)
+    program = ad.trace(lambda x: ad.bernoulli(x) + ad.dropout(x) + ad.rand(4))(x)
+    ad.manual_seed(0)
+    assert same(program(x), ad.bernoulli(x) + ad.dropout(x) + ad.rand(4))
+
+
 # ---------------------------------------------------------------- errors
 
 

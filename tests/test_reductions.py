@@ -158,6 +158,11 @@ def test_norm_of_zero_has_gradient_zero(p):
     same(lambda m, x: m.norm(x, p, dim=1), lambda m, x: m.norm(x, p, dim=1), x)
 
 
+def test_nuclear_norm():
+    both("norm", X[0], p="nuc")
+    both("norm", X, p="nuc", dim=(0, 2), keepdim=True)
+
+
 @pytest.mark.parametrize("p", [1, 2, 3, np.inf])
 def test_dist_and_renorm(p):
     same(lambda m, a, b: m.dist(a, b, p), lambda m, a, b: m.dist(a, b, p), X, 2 * X)
@@ -293,6 +298,7 @@ def test_vmap():
         (lambda: ad.sum(ad.ones(2, 2), (0, 0)), RuntimeError, "twice"),
         (lambda: ad.amax(ad.tensor([1j])), TypeError, "no order"),
         (lambda: ad.norm(ad.ones(2), "nope"), ValueError, "p must be"),
+        (lambda: ad.norm(ad.ones(3), "nuc"), RuntimeError, "dim"),
         (lambda: ad.norm(ad.ones(0), -1), RuntimeError, "non-zero size"),
         (lambda: ad.argmax(ad.ones(2, 2), (0, 1)), TypeError, "integer"),
         (lambda: ad.max(ad.ones(2, 2), (0, 1)), TypeError, "amax"),

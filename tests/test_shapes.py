@@ -349,3 +349,11 @@ def test_errors(call, text):
         call(ad.arange(6).float().reshape(2, 3))
     assert type(caught.value).__module__ == "adjoint.errors", caught.value
     assert text in str(caught.value)
+
+
+def test_strided_reads_of_an_expanded_cotangent_stay_inside_its_memory():
+    x = ad.ones(2, 3, dtype=ad.float64, requires_grad=True)
+    places = {"size": (2, 3), "stride": (1, 2), "offset": 1}
+    y = ad.op.strided_add(x, shape=(3, 4), **places)
+    (gx,) = ad.autograd.grad(y.sum(), x)
+    assert gx.tolist() == [[1.0] * 3] * 2

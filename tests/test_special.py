@@ -54,6 +54,7 @@ ABSOLUTE = {
     "bessel_y0": (lambda m, x: m.bessely(0, x), spread((0.5, 40))),
     "bessel_y1": (lambda m, x: m.bessely(1, x), spread((1, 40))),
     "spherical_bessel_j0": (lambda m, x: m.sin(x) / x, spread((-30, 30))),
+    "airy_ai": ("airyai", spread((-12, 2), (2, 20))),
 }
 
 
@@ -127,13 +128,14 @@ UNARY = [
     "erf erfc erfcx erfinv ndtr ndtri log_ndtr entr logit sinc gammaln i0 i0e i1 i1e",
     "expit expm1 exp2 log1p bessel_j0 bessel_j1 bessel_y0 bessel_y1 modified_bessel_i0",
     "modified_bessel_i1 modified_bessel_k0 modified_bessel_k1 scaled_modified_bessel_k0",
-    "scaled_modified_bessel_k1 spherical_bessel_j0 digamma psi",
+    "scaled_modified_bessel_k1 spherical_bessel_j0 digamma psi airy_ai",
 ]
 UNARY = " ".join(UNARY).split()
 
 
 # Theirs are NaN at ±∞, ours the limits, as SciPy's are.
-WITH_LIMITS = {n: 0.0 for n in UNARY if n.startswith(("bessel", "spherical", "sinc"))}
+LIMIT_0 = ("bessel", "spherical", "sinc", "airy")
+WITH_LIMITS = {n: 0.0 for n in UNARY if n.startswith(LIMIT_0)}
 WITH_LIMITS |= {"i0": np.inf, "modified_bessel_i0": np.inf}
 WITH_LIMITS |= {"i1": np.inf, "modified_bessel_i1": np.inf}
 

@@ -91,6 +91,41 @@ def bessel_j(n):
     return lambda x: mp.besselj(n, x)
 
 
+def airy_decay(order):
+    """Ai or Ai' for x > 2 without e^(−ζ) and its power of x, of u = ζ(2)/ζ."""
+
+    def f(u):
+        x = 2 / u ** (mp.mpf(2) / 3)
+        zeta = 2 * x ** (mp.mpf(3) / 2) / 3
+        power = mp.mpf(1 - 2 * order) / 4
+        scale = 2 * mp.sqrt(mp.pi) * x**power * mp.exp(zeta) * (-1) ** order
+        return scale * mp.airyai(x, derivative=order)
+
+    return f
+
+
+def airy_wave(order, second):
+    """Amplitudes of cos χ and sin χ for x < −4, of v = (ζ(4)/ζ)²; of the second, by √v."""
+
+    def f(v):
+        z = 4 / v ** (mp.mpf(1) / 3)
+        angle = 2 * z ** (mp.mpf(3) / 2) / 3 - mp.pi / 4
+        c, s = mp.cos(angle), mp.sin(angle)
+        a, b = (g(-z, derivative=order) for g in (mp.airyai, mp.airybi))
+        scale = mp.sqrt(mp.pi) * z ** (mp.mpf(1 - 2 * order) / 4)
+        if order:
+            parts = a * s + b * c, b * s - a * c
+        else:
+            parts = a * c - b * s, a * s + b * c
+        return scale * parts[second] / (mp.sqrt(v) if second else 1)
+
+    return f
+
+
+def airy(order):
+    return lambda x: mp.airyai(x, derivative=order)
+
+
 def tables():
     root = mp.findroot(mp.digamma, 1.46)
     yield "LGAMMA", lambda x: mp.loggamma(x) / ((x - 1) * (x - 2)), 1, 3
@@ -106,6 +141,10 @@ def tables():
         p, q = phase(n)
         yield f"P{n}", p, 0, 1
         yield f"Q{n}", q, 0, 1
+        yield f"AIRY{n}_NEAR", airy(n), -4, 2
+        yield f"AIRY{n}_FAR", airy_decay(n), 0, 1
+        yield f"AIRY{n}_WAVE", airy_wave(n, 0), 0, 1
+        yield f"AIRY{n}_TURNED", airy_wave(n, 1), 0, 1
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 import adjoint as ad
-from adjoint.core.primitive import Elementwise, Primitive, op
+from adjoint.core.primitive import Elementwise, Primitive, op, spec_of
 from adjoint.func import jvp, vjp, vmap
 from adjoint.functional.pointwise import checked
 
@@ -21,8 +21,9 @@ HEAD = """\
 # Compatibility
 
 Written by `make docs`, which runs the samples of every record: nothing here is a promise,
-all of it happened. A primitive is what functions are made of; a function may take less than
-the primitives below it, as PyTorch's does, and says so.
+all of it happened, and the shape rule foretold its dtype. A primitive is what functions are
+made of; a function may take less than its primitives, as PyTorch's does, and says so, and
+may convert what they do not take.
 
 - **reverse**, **forward**, **second**: the derivative by vjp, by jvp, and by vjp of vjp. A dash:
   there is none, as for results that are integers or bool.
@@ -52,11 +53,7 @@ class Sample:
     """One sample of a record as a function of its moving inputs."""
 
     def __init__(self, prim: Primitive, args, params):
-        self.f, self.params = prim, params
-        if isinstance(prim, Elementwise):  # what it takes is checked in its function
-            self.f = lambda *xs, **params: prim(
-                *(checked(prim, x) for x in xs), **params
-            )
+        self.prim, self.params = prim, params
         self.args = [np.asarray(a) for a in args]
         self.moving = [i for i, a in enumerate(self.args) if a.dtype.kind in "fc"]
 
@@ -68,6 +65,20 @@ class Sample:
             for i, a in enumerate(self.args)
         ]
 
+    def f(self, *xs):
+        """The op; what an elementwise one takes is checked in its function."""
+        if isinstance(self.prim, Elementwise):
+            xs = [
+                checked(self.prim, x) if i in self.moving else x
+                for i, x in enumerate(xs)
+            ]
+        y = self.prim(*xs, **self.params)
+        ys, specs = (y if isinstance(y, tuple) else (y,)), map(spec_of, xs)
+        rule = self.prim.infer(*specs, **self.params)
+        rules = rule if self.prim.outputs != 1 else (rule,)
+        assert [ad.dtype(r.dtype) for r in rules] == [y.dtype for y in ys]
+        return y
+
     def split(self, dtype=None):
         """The op as a function of the moving inputs, giving its inexact outputs; and these."""
         xs = self.inputs(dtype)
@@ -76,7 +87,7 @@ class Sample:
             full = list(xs)
             for i, x in zip(self.moving, moving, strict=True):
                 full[i] = x
-            y = self.f(*full, **self.params)
+            y = self.f(*full)
             ys = y if isinstance(y, tuple) else (y,)
             return tuple(y for y in ys if y.is_floating_point() or y.is_complex())
 
@@ -84,7 +95,7 @@ class Sample:
 
     def value(self, dtype=None) -> None:
         """Compute it."""
-        self.f(*self.inputs(dtype), **self.params)
+        self.f(*self.inputs(dtype))
 
     def reverse(self, dtype=None):
         """Compute it with its pullback."""
@@ -115,7 +126,7 @@ class Sample:
         both = [
             x if d is None else ad.stack((x, x)) for x, d in zip(xs, dims, strict=True)
         ]
-        vmap(lambda *xs: self.f(*xs, **self.params), in_dims=dims)(*both)
+        vmap(self.f, in_dims=dims)(*both)
 
 
 def loops(run: Callable) -> bool | None:

@@ -7,7 +7,7 @@ import weakref
 
 import numpy as np
 
-from . import functional
+from . import array_api, functional
 from .autodiff import backward as reverse
 from .autodiff.inplace import assign, updated
 from .autodiff.modes import inferring
@@ -73,17 +73,17 @@ class Tensor(Box):
     @property
     def shape(self) -> Size:
         """The sizes of the dims."""
-        value = self.value
-        shape = value.shape
-        if self.__dict__.get("batch_dim") is not None:
-            d = self.batch_dim
-            shape = (*shape[:d], *shape[d + 1 :])
-        return Size(shape)
+        if self.plain:
+            return Size(self.value.shape)
+        shape, d = self.value.shape, self.__dict__.get("batch_dim")
+        return Size(shape if d is None else (*shape[:d], *shape[d + 1 :]))
 
     @property
     def ndim(self) -> int:
         """How many dims."""
         n = self.value.ndim
+        if self.plain:
+            return n
         return n - 1 if self.__dict__.get("batch_dim") is not None else n
 
     dtype = property(lambda self: dt.dtype(dtype_of(self)), doc="The element type.")
@@ -191,9 +191,19 @@ class Tensor(Box):
         return self.numpy_of()
 
     def __array__(self, dtype=None, copy=None):
-        value = self.numpy()
-        value = value if dtype is None else value.astype(dtype, copy=False)
-        return value.copy() if copy else value
+        return np.array(self.numpy(), dtype, copy=copy)
+
+    def __array_namespace__(self, *, api_version=None):
+        if api_version not in (None, array_api.__array_api_version__):
+            raise ArgumentError(
+                f"the array API is here in version {array_api.__array_api_version__}, "
+                f"not {api_version}"
+            )
+        return array_api
+
+    def to_device(self, device, /, *, stream=None):
+        """This tensor on a device, as the array API asks."""
+        return self.to(device=device)
 
     def __dlpack__(self, **kwargs):
         return self.numpy().__dlpack__(**kwargs)
@@ -349,8 +359,8 @@ class Tensor(Box):
 
     @data.setter
     def data(self, new):
-        if dtype_of(new) != dtype_of(self):
-            raise DtypeError(f"data: dtype {self.dtype} cannot become {new.dtype}")
+        if self.requires_grad and dtype_of(new).kind not in "fVc":
+            raise DtypeError(f"data: a tensor that requires grad cannot be {new.dtype}")
         self.value = new.value
 
     _version = property(lambda self: 0 if self.version is None else self.version.n)

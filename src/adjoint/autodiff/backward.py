@@ -141,9 +141,11 @@ class Sweep:
     def _hooked(self, node, g):
         hooks = node.prehooks.values()
         for hook in sorted(hooks, key=_comes_last) if len(hooks) > 1 else tuple(hooks):
-            boxed = g if self.create or isinstance(g, list) else node.level.wrap(g)
+            ready = self.create or isinstance(g, list) or _at_least(g, node.level)
+            boxed = g if ready else node.level.wrap(g)
             out = hook(boxed)
             if out is not None:
+                _check_hooked(hook, boxed, out)
                 g = out if self.create else _inner(out, node.level)
         return g
 
@@ -164,6 +166,27 @@ class Sweep:
         accumulate(tensor, g, self.create, alone)
         for hook in tuple(tensor.post_hooks.values()) if tensor.post_hooks else ():
             hook(tensor)
+
+
+def _check_hooked(hook, before, after):
+    """What a tensor's hook returned must be able to stand for its gradient."""
+    if isinstance(before, list):
+        return
+    name = getattr(hook, "__name__", repr(hook))
+    if not isinstance(after, Box):
+        raise ArgumentTypeError(
+            f"expected Variable, but hook '{name}' returned {type(after).__name__}"
+        )
+    if dtype_of(after) != dtype_of(before):
+        raise GradError(
+            f"hook '{name}' has changed the type of value (was {before.dtype}, got "
+            f"{after.dtype})"
+        )
+    if tuple(after.shape) != tuple(before.shape):
+        raise GradError(
+            f"hook '{name}' has changed the size of value (was {tuple(before.shape)}, got "
+            f"{tuple(after.shape)})"
+        )
 
 
 def _comes_last(hook) -> bool:
@@ -362,6 +385,8 @@ def grad(
             outputs, inputs, grad_outputs, *options, materialize_grads
         )
     inputs = _tuple(inputs)
+    if not inputs:
+        raise GradError("grad: inputs must not be empty")
     if materialize_grads and allow_unused is False:
         raise GradError("materialize_grads=True needs allow_unused to be True or unset")
     allow_unused = materialize_grads if allow_unused is None else allow_unused

@@ -31,6 +31,15 @@ class Version:
         self.n, self.site = 0, None
 
 
+# Primitives that users know by another name.
+_CALLED = {
+    "pow_scalar": "pow",
+    "contiguous": "clone",
+    "reshape": "view",
+    "held": "copy",
+}
+
+
 class Node:
     """One recorded operation."""
 
@@ -58,7 +67,8 @@ class Node:
 
     def name(self) -> str:
         """PyTorch's name for it, such as MulBackward0."""
-        return "".join(p.capitalize() for p in self.prim.name.split("_")) + "Backward0"
+        name = _CALLED.get(self.prim.name, self.prim.name)
+        return "".join(p.capitalize() for p in name.split("_")) + "Backward0"
 
     def __repr__(self):
         return f"<{self.name()}>"

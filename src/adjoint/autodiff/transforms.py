@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -81,7 +82,7 @@ def _take_aux(result, has_aux, name):
     return result
 
 
-def vjp(func: Callable, *primals, has_aux: bool = False):
+def vjp(func: Callable, *primals, has_aux: bool = False) -> tuple[Any, ...]:
     """func(*primals), and the function that pulls cotangents back to the primals.
 
     >>> from adjoint.func import vjp
@@ -189,7 +190,7 @@ def grad(func: Callable, argnums=0, has_aux: bool = False) -> Callable:
 
 def jvp(
     func: Callable, primals, tangents, *, strict: bool = False, has_aux: bool = False
-):
+) -> tuple[Any, ...]:
     """func(*primals) and its derivative along the tangents.
 
     >>> from adjoint.func import jvp

@@ -104,7 +104,7 @@ def uniform(seed: int, start: int, count: int, dtype) -> np.ndarray:
     """Numbers in [0, 1), multiples of the dtype's 2^-precision."""
     if dtype == np.float64:
         return (words_64(seed, start, count) >> np.uint64(11)) * 2.0**-53
-    kept = 8 if dtype.name == "bfloat16" else 11 if dtype == np.float16 else 24
+    kept = 24 if dtype == np.float32 else 11 if dtype == np.float16 else 8
     top = words(seed, start, count) >> np.uint32(32 - kept)
     x = top.astype(np.float32)
     x *= np.float32(2.0**-kept)

@@ -6,7 +6,7 @@ import numpy as np
 
 from ..autodiff import straight
 from ..core.bind import Box, bind, dtype_of
-from ..core.dtype import to_inexact
+from ..core.dtype import to_inexact, to_real
 from ..core.primitive import Elementwise, op
 from ..errors import ArgumentError, DtypeError
 from .face import (
@@ -15,10 +15,12 @@ from .face import (
     alias,
     cast,
     function,
+    lift,
     method,
     need_tensor,
     only_method,
     promote,
+    result_dtype,
 )
 
 _HIDDEN = frozenset({"guard", "pow_scalar", "pow", "where", "round", "div"})
@@ -63,11 +65,19 @@ def binary(prim: Elementwise, refuses=None):
         if y is None:
             if refuses:
                 refuses(input, other)
-            xs = promote(prim.name, input, other)
+            xs = _promoted(prim, input, other)
             y = bind(prim, *(checked(prim, x) for x in xs))
         return y if out is None else out.copy_(y)
 
     return f
+
+
+def _promoted(prim, *xs):
+    """All in the common dtype; numbers go straight to the floating one if that is next."""
+    if prim.inexact and not all(isinstance(x, Box) for x in xs):
+        d = to_inexact(result_dtype(*xs))
+        return tuple(lift(x, d, prim.name) for x in xs)
+    return promote(prim.name, *xs)
 
 
 def _has_own_face(prim) -> bool:
@@ -118,7 +128,7 @@ def add(input, other, *, alpha=1, out=None):
     >>> add(tensor([1.]), tensor([2.]), alpha=10)
     tensor([21.])
     """
-    y = _add(input, other if alpha == 1 else _mul(other, alpha))
+    y = _add(input, other if alpha == 1 else _scaled("add", input, other, alpha))
     return y if out is None else out.copy_(y)
 
 
@@ -129,8 +139,25 @@ def sub(input, other, *, alpha=1, out=None):
     >>> sub(tensor([1.]), tensor([2.]), alpha=10)
     tensor([-19.])
     """
-    y = _sub(input, other if alpha == 1 else _mul(other, alpha))
+    y = _sub(input, other if alpha == 1 else _scaled("sub", input, other, alpha))
     return y if out is None else out.copy_(y)
+
+
+def _scaled(name, input, other, alpha):
+    """alpha · other in the dtype of the result, which alpha has to fit."""
+    alpha = alpha.item() if isinstance(alpha, Box) else alpha
+    d = result_dtype(input, other)
+    if d.kind in "biu" and isinstance(alpha, (float, complex)):
+        raise DtypeError(
+            f"{name}: For integral input tensors, argument alpha must not be a floating point "
+            f"number, got {alpha}"
+        )
+    if d.kind != "c" and isinstance(alpha, complex):
+        raise DtypeError(
+            f"{name}: For non-complex input tensors, argument alpha must not be a complex "
+            f"number, got {alpha}"
+        )
+    return op.mul(lift(other, d, name), lift(alpha, d, name))
 
 
 def _no_bool(*xs):
@@ -204,8 +231,17 @@ def pow(input, exponent, *, out=None):
         if y is None and isinstance(input, Box) and _keeps_dtype(input, exponent):
             y = op.pow_scalar(input, exponent=exponent)
     if y is None:
-        y = op.pow(*(checked(op.pow, x) for x in promote("pow", input, exponent)))
+        y = _pow(*promote("pow", input, exponent), exponent)
     return y if out is None else out.copy_(y)
+
+
+def _pow(a, b, given):
+    kind = dtype_of(a).kind
+    if kind == "b" and isinstance(given, bool):
+        return op.logical_or(a, op.logical_not(b))
+    if kind in "iu" and isinstance(given, int) and given < 0:
+        raise ArgumentError("Integers to negative integer powers are not allowed")
+    return op.pow(checked(op.pow, a), checked(op.pow, b))
 
 
 _pow_scalar = straight.unary(op.pow_scalar, "f")
@@ -221,7 +257,7 @@ def _keeps_dtype(x, exponent) -> bool:
     return isinstance(exponent, int)
 
 
-@function
+@method
 def float_power(input, exponent):
     """`pow` in double precision.
 
@@ -242,7 +278,10 @@ def round(input, *, decimals=0, out=None):
     >>> round(tensor([0.5, 1.5, -2.5]))
     tensor([ 0.,  2., -2.])
     """
-    y = op.round(checked(op.round, need_tensor(input, "round")), decimals=decimals)
+    x = checked(op.round, need_tensor(input, "round"))
+    if decimals and dtype_of(x).kind not in "fV":
+        raise DtypeError(f"round: decimals are of no use for {dtype_of(x).name}")
+    y = op.round(x, decimals=decimals)
     return y if out is None else out.copy_(y)
 
 
@@ -256,10 +295,11 @@ def where(condition, input=None, other=None):
     need_tensor(condition, "where", "condition")
     if input is None and other is None:
         return FUNCTIONS["nonzero"](condition, as_tuple=True)
-    if dtype_of(condition).kind != "b":
+    if dtype_of(condition).name not in ("bool", "uint8"):
         raise DtypeError(
             f"where: the condition must be bool, got {dtype_of(condition).name}"
         )
+    condition = cast(condition, np.dtype(bool))
     a, b = promote("where", input, other)
     return op.where(condition, a, b)
 
@@ -285,13 +325,24 @@ def clamp(input, min=None, max=None, *, out=None):
     given = [v for v in (min, max) if v is not None]
     x, *bounds = promote("clamp", x, *given)
     bounds = iter(bounds)
+    if dtype_of(x).kind == "c":
+        raise DtypeError("clamp is not supported for complex types")
     if min is not None:
         low = next(bounds)
-        x = op.where(op.lt(x, low), low, x)
+        x = op.where(_beyond(op.lt, x, low), low, x)
     if max is not None:
         high = next(bounds)
-        x = op.where(op.gt(x, high), high, x)
+        x = op.where(_beyond(op.gt, x, high), high, x)
     return x if out is None else out.copy_(x)
+
+
+def _beyond(compare, x, bound):
+    """Where the bound takes the place of x: beyond it, and where it is NaN."""
+    outside = compare(x, bound)
+    number = isinstance(bound, np.ndarray)
+    if dtype_of(bound).kind in "biu" or (number and not np.isnan(bound).any()):
+        return outside
+    return op.logical_or(outside, op.isnan(bound))
 
 
 alias("clip", "clamp")
@@ -318,33 +369,86 @@ def clamp_max(input, max):
 
 
 @method
-def lerp(input, end, weight):
-    """input + weight · (end − input).
+def lerp(input, end, weight, *, out=None):
+    """input + weight · (end − input), and just `end` for weight 1.
 
     >>> lerp(tensor([0., 10.]), tensor([10., 20.]), 0.5)
     tensor([ 5., 15.])
     """
-    return add(input, _mul(_sub(end, input), weight))
+    x, end = need_tensor(input, "lerp"), need_tensor(end, "lerp", "end")
+    d = dtype_of(x)
+    for what, other in (("end", end), ("weight", weight)):
+        if isinstance(other, Box) and dtype_of(other) != d:
+            raise DtypeError(
+                f"lerp: expected dtype {d.name} for `{what}` but got dtype "
+                f"{dtype_of(other).name}"
+            )
+    if d.kind in "biu":
+        raise DtypeError(f"lerp: not defined for {d.name}")
+    way = _sub(end, x)
+    if isinstance(weight, Box):
+        near = op.lt(op.abs(weight), np.array(0.5, to_real(d)))
+        from_end = _sub(end, _mul(way, _sub(1, weight)))
+        y = where(near, _add(x, _mul(way, weight)), from_end)
+    elif abs(weight) < 0.5:
+        y = _add(x, _mul(way, weight))
+    else:
+        y = _sub(end, _mul(way, 1 - weight))
+    return y if out is None else out.copy_(y)
+
+
+def _one_dtype(name, *xs):
+    """All in the common dtype; bool has none of it."""
+    for x in xs:
+        need_tensor(x, name)
+    d = result_dtype(*xs)
+    if d.kind == "b":
+        raise DtypeError(f"{name}: not defined for bool")
+    return [lift(x, d, name) for x in xs], d
+
+
+def _value(value, d, name):
+    """The factor `value` as an array of dtype `d`, whole for integers."""
+    value = value.item() if isinstance(value, Box) else value
+    if isinstance(value, complex) and d.kind != "c":
+        raise DtypeError(f"{name}: the value {value} does not fit {d.name}")
+    return lift(int(value) if d.kind in "iu" else value, d, name)
 
 
 @method
-def addcmul(input, tensor1, tensor2, *, value=1):
+def addcmul(input, tensor1, tensor2, *, value=1, out=None):
     """input + value · tensor1 · tensor2.
 
     >>> addcmul(tensor([1.]), tensor([2.]), tensor([3.]), value=2)
     tensor([13.])
     """
-    return add(input, _mul(tensor1, tensor2), alpha=value)
+    (x, a, b), d = _one_dtype("addcmul", input, tensor1, tensor2)
+    product = _mul(a, b)
+    if value != 1:
+        product = _mul(product, _value(value, d, "addcmul"))
+    y = _add(x, product)
+    return y if out is None else out.copy_(y)
 
 
 @method
-def addcdiv(input, tensor1, tensor2, *, value=1):
+def addcdiv(input, tensor1, tensor2, *, value=1, out=None):
     """input + value · tensor1 / tensor2.
 
     >>> addcdiv(tensor([1.]), tensor([6.]), tensor([3.]), value=2)
     tensor([5.])
     """
-    return add(input, _div(tensor1, tensor2), alpha=value)
+    for x in (tensor1, tensor2):
+        need_tensor(x, "addcdiv")
+    if result_dtype(tensor1, tensor2).kind in "biu":
+        raise DtypeError(
+            "addcdiv: integer division is not supported", hint="div has a rounding_mode"
+        )
+    (x, a, b), d = _one_dtype("addcdiv", input, tensor1, tensor2)
+    quotient = _div(a, b)
+    if value != 1:
+        quotient = _mul(quotient, _value(value, d, "addcdiv"))
+    y = _add(x, quotient)
+    return y if out is None else out.copy_(y)
 
 
 @method
@@ -364,7 +468,10 @@ def positive(input):
     >>> +tensor([1.])
     tensor([1.])
     """
-    return need_tensor(input, "positive")
+    x = need_tensor(input, "positive")
+    if dtype_of(x).kind == "b":
+        raise DtypeError("positive: the + operator of a bool tensor is not defined")
+    return x
 
 
 @method
@@ -374,17 +481,21 @@ def frac(input):
     >>> frac(tensor([1.5, -1.5]))
     tensor([ 0.5000, -0.5000])
     """
-    return _sub(input, FUNCTIONS["trunc"](input))
+    x = need_tensor(input, "frac")
+    if dtype_of(x).kind not in "fV":
+        raise DtypeError(f"frac: not defined for {dtype_of(x).name}")
+    return _sub(x, op.trunc(x))
 
 
 @method
-def rsub(input, other):
-    """other − input.
+def rsub(input, other, *, alpha=1):
+    """other − alpha · input.
 
     >>> rsub(tensor([1.]), 3)
     tensor([2.])
     """
-    return _sub(other, input)
+    need_tensor(input, "rsub")
+    return _sub(other, input if alpha == 1 else _scaled("rsub", other, input, alpha))
 
 
 @method
@@ -394,7 +505,11 @@ def isclose(input, other, rtol=1e-05, atol=1e-08, equal_nan=False):
     >>> isclose(tensor([1., 2.]), tensor([1., 2.1]))
     tensor([ True, False])
     """
-    a, b = promote("isclose", input, other)
+    a, b = need_tensor(input, "isclose"), need_tensor(other, "isclose", "other")
+    if dtype_of(a) != dtype_of(b):
+        raise DtypeError(
+            f"isclose: {dtype_of(a).name} did not match {dtype_of(b).name}"
+        )
     if dtype_of(a).kind in "bui":  # whose differences wrap around
         a, b = _widened(a), _widened(b)
     close = FUNCTIONS["le"](

@@ -6,11 +6,11 @@ import math
 
 import numpy as np
 
-from ..core.bind import dtype_of
+from ..core.bind import at_bottom, dtype_of
 from ..core.primitive import op
 from ..errors import ArgumentError, ShapeError
 from .convolution import batched, per_dim, unbatched
-from .face import function, need_tensor
+from .face import FUNCTIONS, function, need_tensor
 
 
 def _plan(n, x, kernel_size, stride, padding, dilation, ceil_mode, name):
@@ -151,7 +151,8 @@ def _max_unpool(n, x, indices, kernel_size, stride, padding, output_size):
     dims = zip(x.shape[2:], kernel, stride, padding, strict=True)
     size = tuple((m - 1) * s - 2 * p + k for m, k, s, p in dims)
     if output_size is not None:
-        size = tuple(output_size)[-n:]
+        size = _wanted(tuple(output_size), size, stride, n, name)
+    _need_inside(index, math.prod(size), name)
     index = _flat(index)
     last = op.last_writer(index)
     x = op.where(last, _flat(x), np.zeros((), dtype_of(x)))
@@ -159,6 +160,34 @@ def _max_unpool(n, x, indices, kernel_size, stride, padding, output_size):
         op.put(x, index, size=math.prod(size)), shape=(*index.shape[:2], *size)
     )
     return unbatched(y, alone)
+
+
+def _wanted(given, usual, stride, n, name):
+    """The size asked for, if pooling it gives what came in."""
+    size = given[2:] if len(given) == n + 2 else given
+    if len(size) != n:
+        raise ArgumentError(
+            f"{name}: output_size must have {n} or {n + 2} numbers, got {given}"
+        )
+    for m, u, s in zip(size, usual, stride, strict=True):
+        if not u - s < m < u + s:
+            raise ArgumentError(
+                f"{name}: invalid output_size {given}: {m} must be between {u - s} and "
+                f"{u + s}"
+            )
+    return size
+
+
+def _need_inside(index, count, name):
+    values = at_bottom(index)
+    if not isinstance(values, np.ndarray):
+        return
+    bad = (values < 0) | (values >= count)
+    if bad.any():
+        raise ArgumentError(
+            f"{name}: found an invalid max index: {values[bad][0]} for an output of "
+            f"{count} places"
+        )
 
 
 def max_unpool1d(input, indices, kernel_size, stride=None, padding=0, output_size=None):
@@ -428,3 +457,114 @@ def adaptive_max_pool3d(input, output_size, return_indices=False):
     adjoint.Size([1, 1, 2, 2, 2])
     """
     return _adaptive_max(3, input, output_size, return_indices)
+
+
+# ---------------------------------------------------------------- windows at random places
+
+
+def fractional_max_pool2d(
+    input,
+    kernel_size,
+    output_size=None,
+    output_ratio=None,
+    return_indices=False,
+    _random_samples=None,
+):
+    """Maxima of windows at random places of (N,C,H,W), `output_size` of them (Graham, 2014).
+
+    >>> fractional_max_pool2d(ones(1, 1, 8, 8), 2, output_ratio=0.5).shape
+    adjoint.Size([1, 1, 4, 4])
+    """
+    options = (kernel_size, output_size, output_ratio, return_indices, _random_samples)
+    return _fractional(2, input, *options)
+
+
+def fractional_max_pool3d(
+    input,
+    kernel_size,
+    output_size=None,
+    output_ratio=None,
+    return_indices=False,
+    _random_samples=None,
+):
+    """Maxima of windows at random places of (N,C,D,H,W), `output_size` of them.
+
+    >>> fractional_max_pool3d(ones(1, 1, 6, 6, 6), 2, output_size=3).shape
+    adjoint.Size([1, 1, 3, 3, 3])
+    """
+    options = (kernel_size, output_size, output_ratio, return_indices, _random_samples)
+    return _fractional(3, input, *options)
+
+
+def _fractional(n, x, kernel_size, output_size, output_ratio, return_indices, samples):
+    name = f"fractional_max_pool{n}d"
+    x, alone = batched(x, n, name)
+    kernel = per_dim(kernel_size, n, f"{name}: kernel_size", 1)
+    out = _fraction(x.shape[2:], output_size, output_ratio, name)
+    for m, o, k in zip(x.shape[2:], out, kernel, strict=True):
+        if not 1 <= o <= m - k + 1:
+            raise ShapeError(
+                f"{name}: an output of size {out} does not fit input {tuple(x.shape)} "
+                f"with kernel {kernel}"
+            )
+    at = _random_windows(x.shape, kernel, out, _sampled(samples, x.shape[:2], n, name))
+    flat = at.reshape(*at.shape[:2], -1)
+    values = op.reshape(op.pick(_flat(x), flat), shape=at.shape)
+    best = op.argmax(values, dim=(at.ndim - 1,), keepdim=False)
+    count = math.prod(out)
+    places = at.reshape(*at.shape[:2], count * at.shape[-1])
+    nth = op.reshape(best, shape=(*at.shape[:2], count))
+    index = op.pick(places, nth + np.arange(count) * at.shape[-1])
+    index = op.reshape(index, shape=(*at.shape[:2], *out))
+    y = unbatched(_at(x, index), alone)
+    return (y, unbatched(index, alone)) if return_indices else y
+
+
+def _fraction(sizes, output_size, output_ratio, name):
+    """Windows a dim, from their number or their ratio to the input."""
+    n = len(sizes)
+    if output_size is not None:
+        return per_dim(output_size, n, f"{name}: output_size", 1)
+    if output_ratio is None:
+        raise ArgumentError(f"{name}: give an output_size or an output_ratio")
+    many = isinstance(output_ratio, (tuple, list))
+    ratio = tuple(output_ratio) if many else (output_ratio,) * n
+    if len(ratio) != n:
+        raise ArgumentError(
+            f"{name}: output_ratio must be one number or {n}, got {output_ratio}"
+        )
+    return tuple(int(m * r) for m, r in zip(sizes, ratio, strict=True))
+
+
+def _sampled(samples, planes, n, name):
+    """One number in [0, 1) for each plane and dim, drawn if not given."""
+    if samples is None:
+        return FUNCTIONS["rand"](*planes, n, dtype="float64").numpy_of()
+    samples = need_tensor(samples, name, "_random_samples").numpy_of()
+    if samples.shape != (*planes, n):
+        raise ShapeError(
+            f"{name}: _random_samples must have shape {(*planes, n)}, got {samples.shape}"
+        )
+    return samples
+
+
+def _random_windows(shape, kernel, out, samples):
+    """Numbers of the places of each window: (N,C,*out,elements of the kernel)."""
+    planes, sizes, n = tuple(shape[:2]), shape[2:], len(kernel)
+    number = np.zeros((*planes, *(1,) * (2 * n)), np.int64)
+    for d, (m, k, o) in enumerate(zip(sizes, kernel, out, strict=True)):
+        # PyTorch's planes take their numbers from the last dim to the first.
+        sample = samples[..., n - 1 - d if n == 2 else d, None]
+        starts = np.full((*planes, o), m - k)
+        if o > 1:
+            step = np.asarray((m - k) / (o - 1), samples.dtype)
+            i = np.arange(o - 1)
+            starts[..., :-1] = np.trunc((i + sample) * step)
+            starts[..., :-1] -= np.trunc(sample * step).astype(np.int64)
+        span = [1] * (2 * n)
+        span[d] = o
+        place = starts.reshape(*planes, *span)
+        span = [1] * (2 * n)
+        span[n + d] = k
+        number = number * m + place + np.arange(k).reshape(span)
+    return number.reshape(*planes, *out, math.prod(kernel))

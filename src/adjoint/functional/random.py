@@ -556,15 +556,21 @@ def bernoulli_(self, p=0.5, *, generator=None):
 
 def _trials(p, shape, generator):
     """Booleans that are true with probability p."""
-    low, high = (float(p.min()), float(p.max())) if isinstance(p, Box) else (p, p)
+    if not isinstance(p, Box):
+        _check_chances(p, p)
+        p = np.array(p, dt.get_default_dtype().np)
+    elif isinstance(p.value, np.ndarray) and p.value.size:  # there are numbers to check
+        _check_chances(p.value.min(), p.value.max())
+    d = dtype_of(p) if dtype_of(p) == np.float64 else np.dtype("float32")
+    p = op.cast(p.detach() if isinstance(p, Box) else p, dtype=d)
+    return op.lt(_uniform(shape, d, generator), p)
+
+
+def _check_chances(low, high):
     if not 0 <= low <= high <= 1:
         raise ArgumentError(
             f"bernoulli: probabilities must be in [0, 1], got {low} to {high}"
         )
-    d = dtype_of(p) if isinstance(p, Box) else dt.get_default_dtype().np
-    d = d if d == np.float64 else np.dtype("float32")
-    p = op.cast(p.detach(), dtype=d) if isinstance(p, Box) else np.array(p, d)
-    return op.lt(_uniform(shape, d, generator), p)
 
 
 # ---------------------------------------------------------------- samplers
@@ -580,18 +586,9 @@ def bernoulli(input, p=None, *, generator=None, out=None):
     x = need_tensor(input, "bernoulli")
     d = _floating("bernoulli", dtype_of(x))
     chance = x if p is None else p
-    y = op.cast(_checked_trials(chance, tuple(x.shape), generator), dtype=d)
+    y = op.cast(_trials(chance, tuple(x.shape), generator), dtype=d)
     y = op.held(y, x) if p is None and x.requires_grad else y
     return y if out is None else out.copy_(y)
-
-
-def _checked_trials(p, shape, generator):
-    empty = isinstance(p, Box) and 0 in p.shape
-    batched = isinstance(p, Box) and p.level is not BASE
-    if empty or batched:  # no numbers to check here
-        d = np.dtype("float64") if dtype_of(p) == np.float64 else np.dtype("float32")
-        return op.lt(_uniform(shape, d, generator), op.cast(p.detach(), dtype=d))
-    return _trials(p, shape, generator)
 
 
 @method

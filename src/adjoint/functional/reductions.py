@@ -16,6 +16,7 @@ from ..core.bind import dtype_of
 from ..core.primitive import op
 from ..core.shape import norm_dim, norm_dims
 from ..errors import ArgumentError, ArgumentTypeError, DtypeError, ShapeError
+from . import linalg
 from .face import cast, function, inexact, method, need_tensor, np_dtype, promote
 
 
@@ -227,7 +228,7 @@ def _order(p, name) -> float:
         return 2
     if isinstance(p, (bool, str)) or not isinstance(p, (int, float, np.number)):
         raise ArgumentError(
-            f"{name}: p must be a number, inf, -inf or 'fro', got {p!r}"
+            f"{name}: p must be a number, inf, -inf, 'fro' or 'nuc', got {p!r}"
         )
     return float(p)
 
@@ -237,11 +238,16 @@ def _order(p, name) -> float:
 def norm(input, p="fro", dim=None, keepdim=False, out=None, dtype=None):
     """The p-norm of the elements, (Σ |x|^p)^(1/p); p = ±inf is the extreme, 0 the count.
 
+    p = "nuc" is the sum of the singular values of the matrix in two dims.
+
     >>> norm(tensor([[3., 4.], [6., 8.]]), dim=1)
     tensor([ 5., 10.])
     """
     x = start(input, "norm", dtype)
     need_inexact(x, "norm")
+    if p == "nuc":
+        dims = tuple(range(x.ndim)) if dim is None else dim
+        return linalg.matrix_norm(x, "nuc", dims, keepdim, out=out)
     p, dims = _order(p, "norm"), dims_of(x, dim)
     if p < 0:
         need_some(x, dims, "norm")

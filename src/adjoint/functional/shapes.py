@@ -1236,14 +1236,14 @@ def meshgrid(*tensors, indexing=None):
         if dtype_of(x) != dtype_of(xs[0]):
             raise DtypeError("meshgrid: expects all tensors to have the same dtype")
     swap = indexing == "xy" and len(xs) >= 2
-    xs = (xs[1], xs[0], *xs[2:]) if swap else xs
+    xs = [*xs[1::-1], *xs[2:]] if swap else xs
     shape = tuple(math.prod(x.shape) for x in xs)
     ones = [(1,) * i + (n,) + (1,) * (len(xs) - i - 1) for i, n in enumerate(shape)]
     out = [
         op.expand(op.reshape(x, shape=one), shape=shape)
         for x, one in zip(xs, ones, strict=True)
     ]
-    return (out[1], out[0], *out[2:]) if swap else tuple(out)
+    return (*out[1::-1], *out[2:]) if swap else tuple(out)
 
 
 def mT(x):

@@ -134,6 +134,15 @@ def spherical_bessel_j0(input, *, out=None):
     return _given(op.spherical_bessel_j0(x, order=0), out)
 
 
+def airy_ai(input, *, out=None):
+    """The Airy function Ai.
+
+    >>> airy_ai(tensor([0., 1.]))
+    tensor([0.3550, 0.1353])
+    """
+    return _given(op.airy_ai(_real(input, "airy_ai"), order=0), out)
+
+
 @function
 def polygamma(n, input, *, out=None):
     """The derivative of order n of `digamma`.
@@ -235,6 +244,7 @@ def zeta(input, other, *, out=None):
 
 
 __all__ = [
+    "airy_ai",
     "bessel_j0",
     "bessel_j1",
     "bessel_y0",

@@ -824,7 +824,8 @@ class AsStrided(Linear):
     def eager(x, *, size, stride, offset):
         if math.prod(size) == 0:
             return np.zeros(size, x.dtype)
-        flat = x.reshape(-1)[offset:]
+        # An expanded x has no steps of its own.
+        flat = np.ascontiguousarray(x).reshape(-1)[offset:]
         steps = [s * x.itemsize for s in stride]
         return np.lib.stride_tricks.as_strided(flat, size, steps)
 

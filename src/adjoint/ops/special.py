@@ -1442,3 +1442,76 @@ def _sine_ratio_recurrence(x, n):
     for k in range(1, n + 1):
         y = np.where(np.isinf(x), 0.0, (turns[k % 4] - k * y) / x)
     return y
+
+
+# ---------------------------------------------------------------- Airy
+
+
+def _airy_falling(x, order):
+    zeta = 2 / 3 * x * np.sqrt(x)
+    far = getattr(table, f"AIRY{order}_FAR")
+    y = series(far, _ZETA_2 / zeta, 0, 1) * np.exp(-zeta) / (2 * math.sqrt(math.pi))
+    return -y * np.sqrt(np.sqrt(x)) if order else y / np.sqrt(np.sqrt(x))
+
+
+_ZETA_2, _ZETA_4 = 2 / 3 * 2**1.5, 2 / 3 * 4**1.5
+
+
+def _airy_swinging(x, order):
+    z = -x
+    zeta = 2 / 3 * z * np.sqrt(z)
+    u = _ZETA_4 / zeta
+    p = series(getattr(table, f"AIRY{order}_WAVE"), u * u, 0, 1)
+    q = series(getattr(table, f"AIRY{order}_TURNED"), u * u, 0, 1) * u
+    sine, cosine = np.sin(zeta), np.cos(zeta)
+    c, s = (cosine + sine) * _ROOT_HALF, (sine - cosine) * _ROOT_HALF
+    root = np.sqrt(np.sqrt(z))
+    y = (s * p - c * q) * root if order else (c * p + s * q) / root
+    return y / math.sqrt(math.pi)
+
+
+def _airy_integral(order):
+    """∫ cos(s³/3 + xs) ds / π along the ray on which s³ turns imaginary."""
+
+    def kernel(x, s):
+        angle = math.sqrt(3) / 2 * x * s
+        wave = (
+            -s * math.sin(angle + math.pi / 3)
+            if order
+            else math.cos(angle + math.pi / 6)
+        )
+        return math.exp(-(s**3) / 3 - x * s / 2) * wave / math.pi
+
+    return _by_integral(kernel, 0, 7).__func__
+
+
+class AiryAi(Elementwise):
+    """The Airy function Ai, or its derivative if `order` is 1.
+
+    >>> special.airy_ai(tensor([0., 1.]))
+    tensor([0.3550, 0.1353])
+    """
+
+    inexact = True
+    takes = "f"
+    reference = staticmethod(lambda x, order: _airy_integral(order)(x))
+
+    def samples(rng):
+        x = rng.uniform(-6, 4, (3, 2))
+        return [((x,), {"order": 0}), ((x,), {"order": 1})]
+
+    @blockwise
+    def eager(x, *, order):
+        near = getattr(table, f"AIRY{order}_NEAR")
+        return pieces(
+            x,
+            (np.isinf(x), lambda x: np.where(x > 0, 0.0, np.nan if order else 0.0)),
+            (x > 2, lambda x: _airy_falling(x, order)),
+            (x >= -4, lambda x: series(near, x, -4, 2)),
+            (x < -4, lambda x: _airy_swinging(x, order)),
+        )
+
+    def dx(t, x, order):
+        if order:
+            return t * (x * op.airy_ai(x, order=0))
+        return t * op.airy_ai(x, order=1)

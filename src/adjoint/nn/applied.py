@@ -1,0 +1,72 @@
+"""Applied: a module that is one function of tensors with options it holds.
+
+A class of the kind is data: the function, its options with their defaults, and how it prints.
+"""
+
+from __future__ import annotations
+
+import inspect
+
+from ..errors import ArgumentTypeError
+from .module import Module
+
+REQUIRED = inspect.Parameter.empty
+
+
+class Applied(Module):
+    """Base of layers without parameters: `call(*inputs, **options)`.
+
+    `options` are the arguments of the class with their defaults, and its attributes;
+    `passed` those of them that `call` takes (all, if not said); `shows` is the template of
+    what is printed, to which `inplace=True` is added.
+    """
+
+    call = staticmethod(lambda input: input)
+    options: dict = {}
+    passed: tuple | None = None
+    shows: str | None = None
+    positional = 99
+
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        kinds = inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY
+        cls.__signature__ = inspect.Signature(
+            [
+                inspect.Parameter(name, kinds[i >= cls.positional], default=default)
+                for i, (name, default) in enumerate(cls.options.items())
+            ]
+        )
+
+    def __init__(self, *args, **kwargs):
+        super().__init__()
+        try:
+            given = type(self).__signature__.bind(*args, **kwargs)
+        except TypeError as error:
+            name = type(self).__name__
+            raise ArgumentTypeError(
+                f"{name}(): {error}", hint=f"{name}{type(self).__signature__}"
+            ) from None
+        given.apply_defaults()
+        for name, value in given.arguments.items():
+            setattr(self, name, value)
+        self.prepare()
+
+    def prepare(self) -> None:
+        """Check the options, and bring them to their final form."""
+
+    def forward(self, *inputs, **named):
+        """The function with the options of this module."""
+        held = vars(self)
+        names = self.options if self.passed is None else self.passed
+        return self.call(*inputs, **named, **{k: held[k] for k in names})
+
+    def extra_repr(self) -> str:
+        """The options."""
+        shows = self.shows
+        if shows is None:
+            shown = [k for k in self.options if k != "inplace"]
+            shows = ", ".join(f"{k}={{{k}}}" for k in shown)
+        text = shows.format(**vars(self))
+        if vars(self).get("inplace") is True and "{inplace}" not in shows:
+            text = f"{text}, inplace=True" if text else "inplace=True"
+        return text
