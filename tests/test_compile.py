@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 import adjoint as ad
-from adjoint import nn, optim
-from adjoint.compile import compile
+from adjoint import compile, nn, optim
 from adjoint.core import tree
 
 CASES = [
@@ -113,3 +112,144 @@ def test_a_new_shape_is_a_new_program():
     for n in (3, 4, 3, 5):
         assert f(ad.ones(n)).item() == 2 * n
     assert len(f.programs) == 3
+
+
+def test_gradients_accumulate_as_they_do_eagerly():
+    def run(wrap):
+        w = ad.tensor([1.0, 2.0], requires_grad=True)
+
+        def step(x):
+            ((w * x) ** 2).sum().backward()
+
+        step, seen = wrap(step), []
+        for k in range(12):
+            step(ad.tensor([k + 1.0, 2.0]))
+            seen.append(w.grad.tolist())
+            if k % 4 == 3:
+                w.grad = None
+        return seen
+
+    assert run(compile) == run(lambda f: f)
+
+
+def test_a_gradient_that_someone_keeps_is_not_written_again():
+    w = ad.tensor([1.0, 2.0], requires_grad=True)
+
+    @compile
+    def step(x):
+        w.grad = None
+        (w * x).sum().backward()
+
+    kept = []
+    for k in range(6):
+        step(ad.full((2,), float(k)))
+        kept.append(w.grad)
+    assert [g.tolist() for g in kept] == [[float(k)] * 2 for k in range(6)]
+
+
+def test_modes_of_modules_are_seen():
+    model = nn.Sequential(nn.Linear(3, 2), nn.Dropout(0.5))
+    f = compile(lambda x: model(x))
+    x = ad.ones(4, 3)
+    with ad.no_grad():
+        for _ in range(3):
+            f(x)
+        model.eval()
+        same(f(x), model(x), 1e-6)
+        model[0].weight = nn.Parameter(ad.ones(2, 3))
+        same(f(x), model(x), 1e-6)
+        model[0].weight.data = ad.zeros(2, 3)
+        same(f(x), model(x), 1e-6)
+        model[0].weight.fill_(3.0)
+        same(f(x), model(x), 1e-6)
+
+
+def test_arguments_of_all_kinds():
+    @compile
+    def f(x, *, scale=1, parts=()):
+        return {"y": x["a"] * scale + sum(parts), "n": scale, "none": None}
+
+    for scale in (1, 2, 2, 1):
+        out = f({"a": ad.ones(2)}, scale=scale, parts=(ad.ones(2), np.ones(2, "f4")))
+        assert out["y"].tolist() == [scale + 2.0] * 2
+        assert out["n"] == scale
+        assert out["none"] is None
+
+
+def test_views_from_outside_are_views():
+    w = ad.zeros(4)
+    head = w[:2]
+
+    @compile
+    def f():
+        head.add_(1)
+        w.mul_(2)
+        return head + 0, w + 0
+
+    want = [[2.0, 2.0], [6.0, 6.0], [14.0, 14.0]]
+    for y in want:
+        a, b = f()
+        assert a.tolist() == head.tolist() == y
+        assert b.tolist() == w.tolist() == [*y, 0.0, 0.0]
+
+
+def test_results_that_are_state_keep_their_numbers():
+    w = ad.zeros(2)
+
+    @compile
+    def f():
+        before = w.clone()
+        w.add_(1)
+        return before, w, w
+
+    kept = [f() for _ in range(4)]
+    assert [a.tolist() for a, _, _ in kept] == [[float(k)] * 2 for k in range(4)]
+
+
+def test_versions_count_what_programs_write():
+    w = ad.ones(2)
+    x = ad.ones(2, requires_grad=True)
+
+    @compile
+    def f():
+        w.add_(1)
+
+    f()
+    f()
+    y = (w * x).sum()
+    f()
+    with pytest.raises(RuntimeError, match=r"inplace|in-place"):
+        y.backward()
+
+
+def test_errors_while_tracing_leave_everything_as_it_was():
+    w = ad.ones(2, requires_grad=True)
+
+    @compile
+    def f(x):
+        (w * x).sum().backward()
+        w.grad.mul_(2)
+        if x.sum() > 0:
+            raise ValueError
+
+    w.grad = ad.ones(2)
+    with pytest.raises(ValueError):
+        f(ad.ones(2))
+    before = w.grad.clone()
+    with pytest.raises(RuntimeError, match="where, cond"):
+        f(ad.ones(2))
+    same(w.grad, before)
+
+
+def test_a_value_that_leaks_says_so():
+    kept = []
+
+    @compile
+    def f(x):
+        kept.append(x * 2)
+        return x
+
+    f(ad.ones(2))
+    f(ad.ones(2))
+    with pytest.raises(RuntimeError, match="finished program"):
+        kept[-1] + 1

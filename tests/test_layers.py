@@ -14,7 +14,7 @@ ROWS = (
     ("functional",),
     ("array_api",),
     ("tensor", "autograd", "func"),
-    ("compile",),
+    ("compiler",),
     ("nn", "optim", "data"),
     ("train", "io", "viz", "distributed"),
     ("cli", "sklearn"),

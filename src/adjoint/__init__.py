@@ -24,6 +24,7 @@ from .autodiff.modes import (
     no_grad,
     set_grad_enabled,
 )
+from .compiler import compile
 from .core.dtype import (
     DType,
     bfloat16,

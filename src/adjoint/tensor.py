@@ -13,7 +13,7 @@ from .autodiff.inplace import assign, updated
 from .autodiff.modes import inferring
 from .autodiff.tape import Handle, Leaf, refresh, versioned
 from .core import dtype as dt
-from .core.bind import Box, dtype_of, floor
+from .core.bind import Box, dtype_of, floor, moved
 from .core.dtype import DType
 from .core.primitive import op
 from .errors import ArgumentError, ArgumentTypeError, DtypeError, GradError, TraceError
@@ -362,6 +362,7 @@ class Tensor(Box):
         if self.requires_grad and dtype_of(new).kind not in "fVc":
             raise DtypeError(f"data: a tensor that requires grad cannot be {new.dtype}")
         self.value = new.value
+        moved.value += 1
 
     _version = property(lambda self: 0 if self.version is None else self.version.n)
     _base = property(lambda self: self.base)
@@ -389,6 +390,7 @@ class Tensor(Box):
     @property
     def grad(self):
         """The gradient that `backward` accumulated; None before the first."""
+        floor.get().read_grad(self)
         return self._grad
 
     @grad.setter

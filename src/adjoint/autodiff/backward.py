@@ -266,6 +266,7 @@ def accumulate(tensor, g, create, alone):
     value = g.value if isinstance(g, Box) and g.level is tensor.level else g
     value = _in_dtype_of(tensor, value)
     if floor.get() is not NUMPY:
+        floor.get().read_grad(tensor)
         floor.get().rebind(tensor)
     if tensor._grad is None:
         if isinstance(value, np.ndarray) and not (alone and value.base is None):

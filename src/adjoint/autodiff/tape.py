@@ -7,7 +7,7 @@ from itertools import count
 
 import numpy as np
 
-from ..core.bind import NUMPY, Box, Level, bind, dtype_of, floor, quiet
+from ..core.bind import NUMPY, Box, Level, bind, dtype_of, floor, moved, quiet
 from ..core.dtype import is_inexact
 from ..core.primitive import spec_of
 from ..core.shape import Spec
@@ -25,10 +25,31 @@ def next_order() -> int:
 class Version:
     """How often a piece of memory was written in place, shared by its views."""
 
-    __slots__ = ("n", "site")
+    __slots__ = ("calls", "n", "site")
 
     def __init__(self):
-        self.n, self.site = 0, None
+        self.n, self.site, self.calls = 0, None, ()
+
+
+_N = Version.n
+
+
+class Counted(Version):
+    """The version of memory that compiled programs write: their calls count too."""
+
+    __slots__ = ()
+    n = property(
+        lambda self: _N.__get__(self) + sum(c.value for c in self.calls),
+        lambda self, n: _N.__set__(self, n - sum(c.value for c in self.calls)),
+    )
+
+    @staticmethod
+    def by(version: Version, calls) -> None:
+        """Let `calls`, a counter, count in this version from now on."""
+        n = version.n
+        version.__class__ = Counted
+        version.calls = (*version.calls, calls)
+        version.n = n
 
 
 # Primitives that users know by another name.
@@ -309,7 +330,12 @@ class BaseTape(Tape):
         return out
 
     def below(self, prim, inner, params):
-        return floor.get().process(prim, inner, params)
+        below = floor.get()
+        if below is NUMPY and any(isinstance(v, Box) for v in inner):
+            return bind(
+                prim, *inner, **params
+            )  # a value of a finished program: it says so
+        return below.process(prim, inner, params)
 
 
 BASE = BaseTape()
@@ -417,6 +443,10 @@ def refresh(x):
     base = x.base
     if x.seen == base.writes:
         return
+    below = floor.get()
+    held = below is not NUMPY and below.holds(x)
+    if held:
+        below.hold(x)
     x.seen = base.writes
     token = recording.set(True)
     try:
@@ -424,6 +454,9 @@ def refresh(x):
     finally:
         recording.reset(token)
     if isinstance(x.value, np.ndarray) and isinstance(again.value, np.ndarray):
+        x.node = again.node
+    elif held:
+        below.write(x, again)
         x.node = again.node
     else:
         adopt(x, again)
@@ -433,6 +466,7 @@ def adopt(x, new):
     """x stands for `new` from now on: its level, value and derivative."""
     if not isinstance(new, Box) or new.level.depth < x.level.depth:
         new = x.level.wrap(new)
+    moved.value += 1
     for name in ("level", "value", "plain", "node", "tangent", "batch_dim"):
         if name in new.__dict__:
             x.__dict__[name] = new.__dict__[name]

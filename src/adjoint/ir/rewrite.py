@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from .graph import Const, Graph
+from ..core.primitive import op
+from .graph import Graph, Operation, Var
 from .tracer import TraceLevel, Tracer
 
 
@@ -37,4 +38,24 @@ def expanded(graph: Graph) -> Graph:
     return level.graph.without_dead()
 
 
-__all__ = ["Const", "expanded"]
+def separated(graph: Graph) -> Graph:
+    """The program with every output computed: a copy of what is an input or another output."""
+    maker = {v: o for o in graph.operations for v in o.outputs}
+    taken: set = set(graph.inputs) | set(graph.consts)
+    copies = []
+    for i, v in enumerate(graph.outputs):
+        root = v
+        while root in maker and maker[root].prim.name in ("reshape", "contiguous"):
+            root = maker[root].inputs[0]
+        if root in taken or v in taken:
+            copy = Operation(op.contiguous, (v,), {}, (Var("", v.spec),))
+            copies.append(copy)
+            graph.outputs[i] = copy.outputs[0]
+        taken |= {root, v}
+    early = [c for c in copies if c.inputs[0] not in maker]
+    late = [c for c in copies if c.inputs[0] in maker]
+    graph.operations = [*early, *graph.operations, *late]
+    return graph.without_dead()
+
+
+__all__ = ["expanded", "separated"]

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from ..autodiff.modes import no_grad
 from ..autodiff.tape import Handle
-from ..core.bind import Box
+from ..core.bind import Box, changed
 from ..errors import ArgumentError, ArgumentTypeError, scope
 from ..functional.face import FUNCTIONS, np_dtype
 from ..tensor import Tensor
@@ -74,6 +74,8 @@ class Module:
             value = Buffer(value, persistent=before.persistent)
         if isinstance(value, Module):
             value.__dict__["_name"] = name
+        if value is not before:
+            changed.value += 1
         object.__setattr__(self, name, value)
 
     def register_parameter(self, name: str, param: Parameter | None) -> None:

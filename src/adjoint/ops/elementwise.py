@@ -211,7 +211,13 @@ class PowScalar(Elementwise):
         return out if smooth else guarded(t, out)
 
     def lower(b, x, exponent):
-        return b.mul(x, x) if exponent == 2 else x if exponent == 1 else b.pow(x, float(exponent))
+        return (
+            b.mul(x, x)
+            if exponent == 2
+            else x
+            if exponent == 1
+            else b.pow(x, float(exponent))
+        )
 
 
 class Remainder(Elementwise):
@@ -952,7 +958,7 @@ class Relu(Elementwise):
         return op.where(y <= 0, _zero(t), t)
 
     def lower(b, x):
-        return b.select(b.compare('<=', x, 0), 0, x)
+        return b.select(b.compare("<=", x, 0), 0, x)
 
 
 class Where(Elementwise):
@@ -1017,7 +1023,9 @@ class Guard(Elementwise):
         return op.guard(x1, t)
 
     def lower(b, x1, x2):
-        return b.select(b.logical_and(b.compare('==', x1, 0), b.logical_not(b.isfinite(x2))), 0, x2)
+        return b.select(
+            b.logical_and(b.compare("==", x1, 0), b.logical_not(b.isfinite(x2))), 0, x2
+        )
 
 
 # ---------------------------------------------------------------- complex
@@ -1059,7 +1067,7 @@ class Eq(_Comparison):
     samples = any2
 
     def lower(b, x1, x2):
-        return b.compare('==', x1, x2)
+        return b.compare("==", x1, x2)
 
 
 class Ne(_Comparison):
@@ -1074,7 +1082,7 @@ class Ne(_Comparison):
     samples = any2
 
     def lower(b, x1, x2):
-        return b.compare('!=', x1, x2)
+        return b.compare("!=", x1, x2)
 
 
 class Lt(_Comparison):
@@ -1090,7 +1098,7 @@ class Lt(_Comparison):
     samples = any2
 
     def lower(b, x1, x2):
-        return b.compare('<', x1, x2)
+        return b.compare("<", x1, x2)
 
 
 class Le(_Comparison):
@@ -1106,7 +1114,7 @@ class Le(_Comparison):
     samples = any2
 
     def lower(b, x1, x2):
-        return b.compare('<=', x1, x2)
+        return b.compare("<=", x1, x2)
 
 
 class Gt(_Comparison):
@@ -1122,7 +1130,7 @@ class Gt(_Comparison):
     samples = any2
 
     def lower(b, x1, x2):
-        return b.compare('>', x1, x2)
+        return b.compare(">", x1, x2)
 
 
 class Ge(_Comparison):
@@ -1138,7 +1146,7 @@ class Ge(_Comparison):
     samples = any2
 
     def lower(b, x1, x2):
-        return b.compare('>=', x1, x2)
+        return b.compare(">=", x1, x2)
 
 
 class LogicalAnd(_Comparison):

@@ -328,7 +328,7 @@ class Overwrite(Linear):
     joint = True
 
     def samples(rng):
-        chain = ((op.slice, {"key": ((1, 3, 1),)}, None),)
+        chain = ((op.slice, {"key": ((1, 3, 1), (0, 2, 1))}, None),)
         return [((rng.normal(size=(4, 2)), rng.normal(size=(2, 2))), {"chain": chain})]
 
     reference = staticmethod(lambda x, y, chain: np.concatenate([x[:1], y, x[3:]]))

@@ -14,16 +14,17 @@ from dataclasses import dataclass, field
 from ..core.primitive import Elementwise
 from ..ir.graph import Const, Graph, Operation, Var
 
-INDEXED = frozenset(
-    "expand permute slice select flip cast contiguous stop_gradient ones_like "
-    "zeros_like put pick reshape real".split()
-)
+_MOVES = "expand permute slice select flip cast contiguous stop_gradient reshape real"
+_MAKES = "ones_like zeros_like put pick"
+INDEXED = frozenset([*_MOVES.split(), *_MAKES.split()])
 _FLOATS = frozenset({"f4", "f8", "b1"})
-_ON_INTEGERS = frozenset("add sub mul neg eq ne lt le gt ge where".split())
+_ON_INTEGERS = frozenset(
+    ["add", "sub", "mul", "neg", "eq", "ne", "lt", "le", "gt", "ge", "where"]
+)
 REDUCTIONS = frozenset({"sum", "mean", "amax", "amin"})
 
 
-@dataclass
+@dataclass(eq=False)
 class Kernel:
     """One loop nest: the operations whose results it stores, and its space."""
 
@@ -31,6 +32,13 @@ class Kernel:
     roots: list[Operation]
     space: tuple[int, ...]
     reads: set = field(default_factory=set)
+
+    @property
+    def made(self) -> list:
+        """The values that it stores."""
+        return [v for o in self.roots for v in o.outputs]
+
+    __hash__ = object.__hash__
 
 
 class Schedule:
@@ -43,14 +51,22 @@ class Schedule:
         for o in graph.operations:
             for v in dict.fromkeys(o.inputs):
                 self.readers[v].append(o)
-        self.stored: set = set(graph.inputs) | {c for c in graph.consts if c.value.size > 1}
+        self.stored: set = set(graph.inputs) | {
+            c for c in graph.consts if c.value.size > 1
+        }
         self.alias: dict = {}  # a reshaped value shows another's memory
         self._decide()
+        self.constants = [c for c in graph.consts if c in self.stored]
         self.kernels: list[Kernel] = []
         self.kernel_of: dict = {}
         for o in graph.operations:
             if any(v in self.stored for v in o.outputs if v not in self.alias):
                 self._place(o)
+        self.number = {k: i for i, k in enumerate(self.kernels)}
+
+    def work(self) -> int:
+        """About how many operations on numbers it takes."""
+        return sum(_work(o) for o in self.graph.operations)
 
     # ------------------------------------------------------------ what is stored
 
@@ -144,7 +160,9 @@ class Schedule:
                 continue
             r = self.root(v)
             if v in self.stored or r is not v:
-                own = own and math.prod(v.spec.shape) == math.prod(o.outputs[0].spec.shape)
+                own = own and math.prod(v.spec.shape) == math.prod(
+                    o.outputs[0].spec.shape
+                )
                 out[r] = out.get(r, True) and own
                 continue
             p = self.maker[v]
@@ -174,6 +192,13 @@ def _reducible(o) -> bool:
         return False
     floats = x == y and x.str[1:] in ("f4", "f8")
     return floats or (o.prim.name == "sum" and x.kind in "bi" and y == "int64")
+
+
+def _work(o) -> int:
+    sizes = [math.prod(v.spec.shape) for v in (*o.inputs, *o.outputs)]
+    if o.prim.name != "contract":
+        return max(sizes)
+    return 2 * math.isqrt(math.prod(max(n, 1) for n in sizes))
 
 
 def _own(o, i) -> bool:

@@ -50,8 +50,12 @@ class Product:
             return b.load(p, align=align)
         mask = self._mask(rest)
         f = self._intrinsic(
-            f"llvm.masked.load.{self._suffix()}.p0", self.vector,
-            p.type, ir.IntType(32), mask.type, self.vector,
+            f"llvm.masked.load.{self._suffix()}.p0",
+            self.vector,
+            p.type,
+            ir.IntType(32),
+            mask.type,
+            self.vector,
         )
         zero = ir.Constant(self.vector, [0.0] * self.w)
         return b.call(f, [p, ir.IntType(32)(align), mask, zero])
@@ -63,8 +67,12 @@ class Product:
             return
         mask = self._mask(rest)
         f = self._intrinsic(
-            f"llvm.masked.store.{self._suffix()}.p0", ir.VoidType(),
-            self.vector, p.type, ir.IntType(32), mask.type,
+            f"llvm.masked.store.{self._suffix()}.p0",
+            ir.VoidType(),
+            self.vector,
+            p.type,
+            ir.IntType(32),
+            mask.type,
         )
         b.call(f, [x, p, ir.IntType(32)(align), mask])
 
@@ -80,7 +88,8 @@ class Product:
     def _tile(self, rows, vectors, rest):
         p = self.scalar.as_pointer()
         f = ir.Function(
-            self.module, ir.FunctionType(ir.VoidType(), [p, p, p, I64, BIT]),
+            self.module,
+            ir.FunctionType(ir.VoidType(), [p, p, p, I64, BIT]),
             f"{self.name}.tile{rows}x{vectors}.{rest}",
         )
         f.linkage = "internal"
@@ -90,11 +99,16 @@ class Product:
             x.add_attribute("noalias")
         a, panel, c, count, first = f.args
         b = ir.IRBuilder(f.append_basic_block())
-        fma = self._intrinsic(f"llvm.fma.{self._suffix()}", self.vector, *[self.vector] * 3)
+        fma = self._intrinsic(
+            f"llvm.fma.{self._suffix()}", self.vector, *[self.vector] * 3
+        )
 
         def step(k, acc):
             row = b.gep(panel, [b.mul(k, I64(vectors * self.w))])
-            bs = [self._load(b, b.gep(row, [I64(j * self.w)]), align=64) for j in range(vectors)]
+            bs = [
+                self._load(b, b.gep(row, [I64(j * self.w)]), align=64)
+                for j in range(vectors)
+            ]
             ak = b.gep(a, [b.mul(k, I64(self.a[1]))])
             out = []
             for i in range(rows):
@@ -113,7 +127,9 @@ class Product:
                 tail = rest if j == vectors - 1 else 0
                 before = self._load(b, place, tail)
                 total = b.fadd(before, acc[i * vectors + j])
-                self._store(b, b.select(first, acc[i * vectors + j], total), place, tail)
+                self._store(
+                    b, b.select(first, acc[i * vectors + j], total), place, tail
+                )
         b.ret_void()
         return f
 
@@ -130,7 +146,9 @@ class Product:
         width = VECTORS * self.w
         with _loop(b, 0, self.k, self.depth) as k0:
             rest = b.sub(I64(self.k), k0)
-            count = b.select(b.icmp_signed("<", rest, I64(self.depth)), rest, I64(self.depth))
+            count = b.select(
+                b.icmp_signed("<", rest, I64(self.depth)), rest, I64(self.depth)
+            )
             first = b.icmp_signed("==", k0, I64(0))
             part = a, bm, c, panel, k0, count, first
             if self.n >= width:
@@ -160,7 +178,9 @@ class Product:
             b.call(f, [ai, panel, ci, count, first])
 
     def _pack(self, b, bm, panel, k0, count, n0, vectors, rest):
-        source = b.gep(bm, [b.add(b.mul(k0, I64(self.bs[0])), b.mul(n0, I64(self.bs[1])))])
+        source = b.gep(
+            bm, [b.add(b.mul(k0, I64(self.bs[0])), b.mul(n0, I64(self.bs[1])))]
+        )
         width = vectors * self.w
         if self.bs[1] == 1:
             with _loop(b, 0, count, 1) as k:

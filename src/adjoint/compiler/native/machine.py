@@ -52,6 +52,15 @@ class Library:
         self.engine = llvm.create_mcjit_compiler(parsed, machine)
         self.engine.finalize_object()
 
+    @property
+    def names(self) -> set:
+        """The functions that it defines."""
+        return {f.name for f in self.module.functions if not f.is_declaration}
+
+    def data(self, name: str) -> int:
+        """Where a global variable lies."""
+        return self.engine.get_global_value_address(name)
+
     def address(self, name: str) -> int:
         """Where a function of the module starts."""
         return self.engine.get_function_address(name)

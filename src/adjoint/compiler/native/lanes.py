@@ -253,7 +253,7 @@ class Lanes:
     def expm1(self, x):
         """eˣ - 1, exact near 0: 2ⁿ (eʳ - 1) + (2ⁿ - 1)."""
         f = self.format(x)
-        low, high = _EXP_RANGE[f.bits]
+        high = _EXP_RANGE[f.bits][1]
         bounded = self.call("minnum", x, high + 1)
         bounded = self.call("maxnum", bounded, -float(f.mantissa))
         n = self.round(self.mul(bounded, 1 / math.log(2)))

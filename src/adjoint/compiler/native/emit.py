@@ -46,7 +46,9 @@ class Affine:
 
     def times(self, n: int):
         """n of it."""
-        return Affine({k: c * n for k, c in self.terms.items() if c * n}, self.const * n)
+        return Affine(
+            {k: c * n for k, c in self.terms.items() if c * n}, self.const * n
+        )
 
     def key(self):
         """What makes two the same."""
@@ -136,7 +138,9 @@ class Emitter:
         if w == 1:
             return x
         kind = ir.VectorType(x.type, w)
-        first = self.b.insert_element(ir.Constant(kind, ir.Undefined), x, ir.IntType(32)(0))
+        first = self.b.insert_element(
+            ir.Constant(kind, ir.Undefined), x, ir.IntType(32)(0)
+        )
         zeros = ir.Constant(ir.VectorType(ir.IntType(32), w), [0] * w)
         return self.b.shuffle_vector(first, ir.Constant(kind, ir.Undefined), zeros)
 
@@ -150,7 +154,9 @@ class Emitter:
             flat = flat + i.times(stride)
             stride *= n
         step = flat.terms.get(self.inner, 0)
-        return self.b.gep(self.pointers[self.schedule.root(v)], [self.number(flat)]), step
+        return self.b.gep(
+            self.pointers[self.schedule.root(v)], [self.number(flat)]
+        ), step
 
     def load(self, v, index):
         """v[index] in all lanes."""
@@ -160,7 +166,9 @@ class Emitter:
             x = self.b.load(p)
             x = self.splat(x)
         elif step == 1:
-            x = self.b.load(self.b.bitcast(p, ir.VectorType(kind, w).as_pointer()), align=1)
+            x = self.b.load(
+                self.b.bitcast(p, ir.VectorType(kind, w).as_pointer()), align=1
+            )
         else:
             x = ir.Constant(ir.VectorType(kind, w), ir.Undefined)
             for k in range(w):
@@ -189,7 +197,9 @@ class Emitter:
     def _value(self, v, index):
         if isinstance(v, Const) and v not in self.schedule.stored:
             x = v.value.reshape(()).item() if v.value.size == 1 else 0
-            return self.lanes.number(_plain(x), self.lanes.vector(element(v.spec.dtype)))
+            return self.lanes.number(
+                _plain(x), self.lanes.vector(element(v.spec.dtype))
+            )
         if v in self.schedule.stored or v in self.schedule.alias:
             return self.load(v, index)
         return self.compute(self.schedule.maker[v], index)
@@ -206,8 +216,10 @@ class Emitter:
         kinds = [v.spec.dtype for v in o.inputs]
         floats = [d for d in kinds if d.kind == "f"]
         if floats and any(d.kind in "iu" for d in kinds):
-            xs = [self.lanes.cast(x, element(floats[0])) if d.kind in "iu" else x
-                  for x, d in zip(xs, kinds, strict=True)]
+            xs = [
+                self.lanes.cast(x, element(floats[0])) if d.kind in "iu" else x
+                for x, d in zip(xs, kinds, strict=True)
+            ]
         return o.prim.lower(self.lanes, *xs, **o.params)
 
     def _cast(self, o, index):
@@ -235,10 +247,14 @@ class Emitter:
         return self.value(o.inputs[0], tuple(out))
 
     def _reshape(self, o, index):
-        kept = [i for i, n in zip(index, o.outputs[0].spec.shape, strict=True) if n != 1]
+        kept = [
+            i for i, n in zip(index, o.outputs[0].spec.shape, strict=True) if n != 1
+        ]
         kept = iter(kept)
         shape = o.inputs[0].spec.shape
-        return self.value(o.inputs[0], tuple(ZERO if n == 1 else next(kept) for n in shape))
+        return self.value(
+            o.inputs[0], tuple(ZERO if n == 1 else next(kept) for n in shape)
+        )
 
     def _select(self, o, index):
         d = o.params["dim"]
@@ -273,7 +289,7 @@ class Emitter:
 
     def _pick(self, o, index):
         x, places = o.inputs
-        n, c, m = index
+        n, c, _ = index
         at = self.value(places, _broadcast(places, index))
         w = self.lanes.width
         p, step = self.address(x, (n, c, ZERO))
@@ -285,6 +301,17 @@ class Emitter:
             one = self.b.load(self.b.gep(p, [self.b.add(place, I64(k * step))]))
             out = self.b.insert_element(out, one, ir.IntType(32)(k))
         return out
+
+    def copy(self, source, target):
+        """All of a stored value to the memory of another."""
+        f = self.b.module.globals.get("llvm.memcpy.p0.p0.i64")
+        byte = BYTE.as_pointer()
+        if f is None:
+            kind = ir.FunctionType(ir.VoidType(), [byte, byte, I64, ir.IntType(1)])
+            f = ir.Function(self.b.module, kind, "llvm.memcpy.p0.p0.i64")
+        n = math.prod(source.spec.shape) * source.spec.dtype.itemsize
+        to, of = (self.b.bitcast(self.pointers[v], byte) for v in (target, source))
+        self.b.call(f, [to, of, I64(n), ir.IntType(1)(0)])
 
     # ------------------------------------------------------------ kernels
 
@@ -323,8 +350,14 @@ class Emitter:
             while todo:
                 p = todo.pop()
                 if not isinstance(p.prim, Elementwise) and p.prim.name not in (
-                    "cast", "contiguous", "stop_gradient", "ones_like", "zeros_like",
-                    "real", "reshape", "expand",
+                    "cast",
+                    "contiguous",
+                    "stop_gradient",
+                    "ones_like",
+                    "zeros_like",
+                    "real",
+                    "reshape",
+                    "expand",
                 ):
                     return False
                 for x in p.inputs:
@@ -359,9 +392,17 @@ class Emitter:
         key = v, (i.key(),)
         if key in self.known:
             return self.known[key]
-        if v in self.schedule.stored or v in self.schedule.alias or isinstance(v, Const):
+        if (
+            v in self.schedule.stored
+            or v in self.schedule.alias
+            or isinstance(v, Const)
+        ):
             flat = _Flat(v)
-            x = self._value(v, ()) if isinstance(v, Const) and v not in self.schedule.stored else self.load(flat, (i,))
+            x = (
+                self._value(v, ())
+                if isinstance(v, Const) and v not in self.schedule.stored
+                else self.load(flat, (i,))
+            )
             self.known[key] = x
             return x
         return self._flat(self.schedule.maker[v], i)
