@@ -9,7 +9,7 @@ import numpy as np
 
 from . import array_api, functional
 from .autodiff import backward as reverse
-from .autodiff.inplace import assign, updated
+from .autodiff.inplace import assign
 from .autodiff.modes import inferring
 from .autodiff.tape import Handle, Leaf, refresh, versioned
 from .core import dtype as dt
@@ -18,6 +18,7 @@ from .core.dtype import DType
 from .core.primitive import op
 from .errors import ArgumentError, ArgumentTypeError, DtypeError, GradError, TraceError
 from .functional.face import FUNCTIONS, METHODS, np_dtype
+from .functional.in_place import in_place
 from .printing import show_array
 
 
@@ -578,27 +579,9 @@ def _show(x) -> str:
 Box.face = Tensor
 
 
-def _in_place(name, f):
-    def method(self, *args, **kwargs):
-        return updated(self, lambda x: f(x, *args, **kwargs), method.__name__)
-
-    method.__name__ = method.__qualname__ = name
-    method.__doc__ = f"`{name.rstrip('_')}` written into this tensor."
-    return method
-
-
-_PLAIN = frozenset(["clone", "equal", "allclose", "split", "chunk", "unbind", "size"])
 for _name, _f in METHODS.items():
     if _name not in Tensor.__dict__ or _name.startswith("__"):
         setattr(Tensor, _name, _f)
-    if (
-        not _name.startswith("__")
-        and _name not in _PLAIN
-        and not _name.endswith("_")
-        and _name + "_" not in METHODS
-        and not hasattr(Tensor, _name + "_")
-    ):
-        setattr(Tensor, _name + "_", _in_place(_name + "_", _f))
 
 
 def _swapped(f):
@@ -625,7 +608,7 @@ for _dunder, _name in {
     _f = functional.pointwise.OPERATORS.get(_name, METHODS[_name])
     setattr(Tensor, f"__{_dunder}__", _f)
     setattr(Tensor, f"__r{_dunder}__", _swapped(_f))
-    setattr(Tensor, f"__i{_dunder}__", _in_place(f"{_name}_", _f))
+    setattr(Tensor, f"__i{_dunder}__", in_place(f"{_name}_", _f))
 for _dunder in ("eq", "ne", "lt", "le", "gt", "ge", "neg", "abs"):
     setattr(Tensor, f"__{_dunder}__", METHODS[_dunder])
 Tensor.__pos__ = METHODS["positive"]

@@ -35,6 +35,8 @@ from . import (
     special,
     statistics,
 )
+
+from . import in_place  # isort: skip  (of the methods that the others define)
 from .face import FUNCTIONS, METHODS
 
 __all__ = [
@@ -52,6 +54,7 @@ __all__ = [
     "embeddings",
     "fft",
     "gathering",
+    "in_place",
     "indexing",
     "linalg",
     "losses",
