@@ -19,7 +19,7 @@ from .core.primitive import op
 from .errors import ArgumentError, ArgumentTypeError, DtypeError, GradError, TraceError
 from .functional.face import FUNCTIONS, METHODS, np_dtype
 from .functional.in_place import in_place
-from .printing import show_array
+from .printing import OPTIONS, show_array, with_suffixes
 
 
 class Size(tuple):
@@ -270,7 +270,9 @@ class Tensor(Box):
         return _show(self)
 
     def __format__(self, spec):
-        return format(self.item(), spec) if spec and self.ndim == 0 else str(self)
+        if self.ndim == 0 and isinstance(self.value, np.ndarray):
+            return format(self.item(), spec)
+        return object.__format__(self, spec)
 
     def __deepcopy__(self, memo):
         if not self.is_leaf:
@@ -553,27 +555,29 @@ def _rebuild(kind, value, requires_grad, own):
 
 
 def _show(x) -> str:
-    inner = x.value
-    if not isinstance(inner, np.ndarray):
-        return f"{type(x).__name__}({inner!r}, shape={list(x.shape)})"
-    text = show_array(inner, len("tensor("))
-    if inner.size == 0 and inner.shape != (0,):
-        text = f"[], size={tuple(inner.shape)}"
-    plain = inner.dtype in (
-        np.dtype("int64"),
-        np.dtype(bool),
-        dt.get_default_dtype().np,
-    )
-    plain = plain or inner.dtype == dt.to_complex(dt.get_default_dtype().np)
-    if inner.size == 0:
-        plain = inner.dtype == dt.get_default_dtype().np
-    if not plain:
-        text += f", dtype={x.dtype}"
+    value = x.value
+    if not isinstance(value, np.ndarray):
+        return f"{type(x).__name__}({value!r}, shape={list(x.shape)})"
+    suffixes = []
+    if not OPTIONS["edgeitems"] if value.size else value.ndim != 1:
+        suffixes.append(f"size={value.shape}")
+    if value.dtype not in _dtypes_not_shown(value.size):
+        suffixes.append(f"dtype={x.dtype}")
     if x.grad_fn is not None:
-        text += f", grad_fn={x.grad_fn!r}"
+        suffixes.append(f"grad_fn={x.grad_fn!r}")
     elif x.requires_grad:
-        text += ", requires_grad=True"
-    return f"tensor({text})"
+        suffixes.append("requires_grad=True")
+    start = "tensor("
+    text = start + show_array(value, len(start))
+    return with_suffixes(text, suffixes, len(start)) + ")"
+
+
+def _dtypes_not_shown(size):
+    """Those that `tensor` gives to the numbers as they are printed."""
+    default = dt.get_default_dtype().np
+    if not size:
+        return (default,)
+    return default, dt.to_complex(default), np.dtype("int64"), np.dtype(bool)
 
 
 Box.face = Tensor
