@@ -16,7 +16,7 @@ def ticks(low: float, high: float, wanted: int = 5) -> list[float]:
     """
     raw = (high - low) / wanted
     size = 10.0 ** math.floor(math.log10(raw))
-    step = next(size * k for k in (1, 2, 5, 10) if size * k >= raw * 0.999999)
+    step = next(size * k for k in (1, 2, 5, 10) if size * k >= raw * 0.7)
     first = math.ceil(low / step - 1e-9)
     count = math.floor(high / step + 1e-9) - first + 1
     return [float(f"{(first + i) * step:.12g}") for i in range(count)]

@@ -82,8 +82,8 @@ def _thinned(xy):
     if n <= MOST:
         return xy
     pieces = np.array_split(np.arange(n), MOST // 2)
-    ends = [{p[xy[1, p].argmin()], p[xy[1, p].argmax()]} for p in pieces]
-    return xy[:, sorted(set().union(*ends, {0, n - 1}))]
+    ends = [(p[xy[1, p].argmin()], p[xy[1, p].argmax()]) for p in pieces]
+    return xy[:, np.unique([0, *(i for pair in ends for i in pair), n - 1])]
 
 
 def _curve(frame, xy, color):
@@ -205,7 +205,7 @@ def matrix(
         raise ShapeError(
             f"matrix: expected a matrix and a label a row, got {counts.shape}"
         )
-    rows, columns = counts.shape
+    rows, columns = len(counts), counts.size // max(1, len(counts))
     names = [str(n) for n in (range(rows) if labels is None else labels)]
     left = 44.0 + 7 * max((len(n) for n in names), default=0)
     width, height = left + columns * cell + 16, 64 + rows * cell + 16
