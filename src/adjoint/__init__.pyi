@@ -18,9 +18,11 @@ from . import errors as errors
 from . import func as func
 from . import functional as functional
 from . import ir as ir
+from . import metrics as metrics
 from . import nn as nn
 from . import ops as ops
 from . import optim as optim
+from . import plot as plot
 from . import printing as printing
 from .autodiff.calculus import cvec as cvec
 from .autodiff.calculus import derivative as derivative
@@ -558,6 +560,10 @@ def greater_equal(input: Tensor | Number, other: Tensor | Number, *, out: Tensor
     """x₁ ≥ x₂."""
 def group_norm(input: Tensor, num_groups: Any, weight: Any = ..., bias: Any = ..., eps: Any = ...) -> Tensor:
     """Mean 0 and variance 1 over each of `num_groups` groups of channels of an example."""
+def gru(input: Tensor, hx: Any, params: Any, has_biases: Any, num_layers: Any, dropout: Any, train: Any, bidirectional: Any, batch_first: Any) -> tuple[Tensor, ...]:
+    """(output, h_n) of stacked gated recurrent layers; see nn.GRU."""
+def gru_cell(input: Tensor, hx: Any, w_ih: Any, w_hh: Any, b_ih: Any = ..., b_hh: Any = ...) -> Tensor:
+    """h after one step of a gated recurrent unit."""
 def gt(input: Tensor | Number, other: Tensor | Number, *, out: Tensor | None = ...) -> Tensor:
     """x₁ > x₂."""
 def hamming_window(window_length: Any, periodic: _bool = ..., alpha: Any = ..., beta: Any = ..., **options: Any) -> Tensor:
@@ -716,6 +722,10 @@ def logspace(start: Any, end: Any, steps: Any, base: Any = ..., *, out: Tensor |
     """`steps` numbers from base^start to base^end, evenly in the exponent."""
 def logsumexp(input: Tensor, dim: Any, keepdim: _bool = ..., *, out: Tensor | None = ...) -> Tensor:
     """ln Σ eˣ over `dim`, without overflow."""
+def lstm(input: Tensor, hx: Any, params: Any, has_biases: Any, num_layers: Any, dropout: Any, train: Any, bidirectional: Any, batch_first: Any) -> tuple[Tensor, ...]:
+    """(output, h_n, c_n) of stacked long short-term memory layers; see nn.LSTM."""
+def lstm_cell(input: Tensor, hx: Any, w_ih: Any, w_hh: Any, b_ih: Any = ..., b_hh: Any = ...) -> tuple[Tensor, ...]:
+    """(h, c) after one step of a long short-term memory cell from hx = (h, c)."""
 def lt(input: Tensor | Number, other: Tensor | Number, *, out: Tensor | None = ...) -> Tensor:
     """x₁ < x₂."""
 def lu(input: Tensor, pivot: _bool = ..., get_infos: _bool = ...) -> _LuFactor:
@@ -924,6 +934,14 @@ def result_type(tensor1: Tensor, tensor2: Tensor) -> DType:
     """The dtype in which two tensors or numbers are computed with."""
 def rms_norm(input: Tensor, normalized_shape: Any, weight: Any = ..., eps: Any = ...) -> Tensor:
     """x / √(mean x² + eps) over the last dims; eps None is the dtype's machine epsilon."""
+def rnn_relu(input: Tensor, hx: Any, params: Any, has_biases: Any, num_layers: Any, dropout: Any, train: Any, bidirectional: Any, batch_first: Any) -> tuple[Tensor, ...]:
+    """(output, h_n) of stacked layers h ← relu(W x + U h); see nn.RNN."""
+def rnn_relu_cell(input: Tensor, hx: Any, w_ih: Any, w_hh: Any, b_ih: Any = ..., b_hh: Any = ...) -> Tensor:
+    """relu(W x + U h + b), one step."""
+def rnn_tanh(input: Tensor, hx: Any, params: Any, has_biases: Any, num_layers: Any, dropout: Any, train: Any, bidirectional: Any, batch_first: Any) -> tuple[Tensor, ...]:
+    """(output, h_n) of stacked layers h ← tanh(W x + U h); see nn.RNN."""
+def rnn_tanh_cell(input: Tensor, hx: Any, w_ih: Any, w_hh: Any, b_ih: Any = ..., b_hh: Any = ...) -> Tensor:
+    """tanh(W x + U h + b), one step of the simplest network."""
 def roll(input: Tensor, shifts: Any, dims: Any = ...) -> Tensor:
     """Elements moved by `shifts` along `dims`, round the end; no dims: of all in a row."""
 def rot90(input: Tensor, k: Any = ..., dims: Any = ...) -> Tensor:
