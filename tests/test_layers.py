@@ -15,9 +15,11 @@ ROWS = (
     ("array_api",),
     ("tensor", "autograd", "func"),
     ("compiler",),
-    ("nn", "optim", "data"),
-    ("train", "io", "viz", "distributed"),
-    ("cli", "sklearn"),
+    ("nn", "optim", "data", "metrics", "plot"),
+    ("io",),
+    ("train", "viz", "distributed"),
+    ("demo", "sklearn"),
+    ("cli",),
 )
 RANK = {name: rank for rank, row in enumerate(ROWS) for name in row}
 FREE = {"__init__", "__main__"}  # the package's own face sees every row

@@ -278,7 +278,7 @@ def _in_class(name: str, value, example) -> str:
     if name in SIGNS:
         return f"    def {name}(self) -> Tensor: ...\n"
     base = name[:-1] if name.endswith("_") and not name.endswith("__") else ""
-    if base in METHODS and "args" in inspect.signature(value).parameters:
+    if getattr(value, "__wrapped__", None) is METHODS.get(base, name):
         return definition(name, METHODS[base], method=True, gives="Tensor")
     gives = "Tensor" if base else _by_calling(name, value, example)
     return definition(name, value, method=True, gives=gives)

@@ -9,7 +9,7 @@ tensor(6.)
 
 from math import e, inf, nan, pi
 
-from . import autograd, func, nn, ops, optim
+from . import autograd, func, metrics, nn, ops, optim, plot
 from .autodiff.calculus import cvec, derivative, rvec, second_derivative, vec
 from .autodiff.check import GradcheckError, gradcheck, gradgradcheck
 from .autodiff.checkpoint import checkpoint, checkpoint_sequential

@@ -9,7 +9,7 @@ import numpy as np
 
 from . import array_api, functional
 from .autodiff import backward as reverse
-from .autodiff.inplace import assign, updated
+from .autodiff.inplace import assign
 from .autodiff.modes import inferring
 from .autodiff.tape import Handle, Leaf, refresh, versioned
 from .core import dtype as dt
@@ -18,7 +18,8 @@ from .core.dtype import DType
 from .core.primitive import op
 from .errors import ArgumentError, ArgumentTypeError, DtypeError, GradError, TraceError
 from .functional.face import FUNCTIONS, METHODS, np_dtype
-from .printing import show_array
+from .functional.in_place import in_place
+from .printing import OPTIONS, show_array, with_suffixes
 
 
 class Size(tuple):
@@ -269,7 +270,9 @@ class Tensor(Box):
         return _show(self)
 
     def __format__(self, spec):
-        return format(self.item(), spec) if spec and self.ndim == 0 else str(self)
+        if self.ndim == 0 and isinstance(self.value, np.ndarray):
+            return format(self.item(), spec)
+        return object.__format__(self, spec)
 
     def __deepcopy__(self, memo):
         if not self.is_leaf:
@@ -555,53 +558,37 @@ def _rebuild(kind, value, requires_grad, own):
 
 
 def _show(x) -> str:
-    inner = x.value
-    if not isinstance(inner, np.ndarray):
-        return f"{type(x).__name__}({inner!r}, shape={list(x.shape)})"
-    text = show_array(inner, len("tensor("))
-    if inner.size == 0 and inner.shape != (0,):
-        text = f"[], size={tuple(inner.shape)}"
-    plain = inner.dtype in (
-        np.dtype("int64"),
-        np.dtype(bool),
-        dt.get_default_dtype().np,
-    )
-    plain = plain or inner.dtype == dt.to_complex(dt.get_default_dtype().np)
-    if inner.size == 0:
-        plain = inner.dtype == dt.get_default_dtype().np
-    if not plain:
-        text += f", dtype={x.dtype}"
+    value = x.value
+    if not isinstance(value, np.ndarray):
+        return f"{type(x).__name__}({value!r}, shape={list(x.shape)})"
+    suffixes = []
+    if not OPTIONS["edgeitems"] if value.size else value.ndim != 1:
+        suffixes.append(f"size={value.shape}")
+    if value.dtype not in _dtypes_not_shown(value.size):
+        suffixes.append(f"dtype={x.dtype}")
     if x.grad_fn is not None:
-        text += f", grad_fn={x.grad_fn!r}"
+        suffixes.append(f"grad_fn={x.grad_fn!r}")
     elif x.requires_grad:
-        text += ", requires_grad=True"
-    return f"tensor({text})"
+        suffixes.append("requires_grad=True")
+    start = "tensor("
+    text = start + show_array(value, len(start))
+    return with_suffixes(text, suffixes, len(start)) + ")"
+
+
+def _dtypes_not_shown(size):
+    """Those that `tensor` gives to the numbers as they are printed."""
+    default = dt.get_default_dtype().np
+    if not size:
+        return (default,)
+    return default, dt.to_complex(default), np.dtype("int64"), np.dtype(bool)
 
 
 Box.face = Tensor
 
 
-def _in_place(name, f):
-    def method(self, *args, **kwargs):
-        return updated(self, lambda x: f(x, *args, **kwargs), method.__name__)
-
-    method.__name__ = method.__qualname__ = name
-    method.__doc__ = f"`{name.rstrip('_')}` written into this tensor."
-    return method
-
-
-_PLAIN = frozenset(["clone", "equal", "allclose", "split", "chunk", "unbind", "size"])
 for _name, _f in METHODS.items():
     if _name not in Tensor.__dict__ or _name.startswith("__"):
         setattr(Tensor, _name, _f)
-    if (
-        not _name.startswith("__")
-        and _name not in _PLAIN
-        and not _name.endswith("_")
-        and _name + "_" not in METHODS
-        and not hasattr(Tensor, _name + "_")
-    ):
-        setattr(Tensor, _name + "_", _in_place(_name + "_", _f))
 
 
 def _swapped(f):
@@ -628,7 +615,7 @@ for _dunder, _name in {
     _f = functional.pointwise.OPERATORS.get(_name, METHODS[_name])
     setattr(Tensor, f"__{_dunder}__", _f)
     setattr(Tensor, f"__r{_dunder}__", _swapped(_f))
-    setattr(Tensor, f"__i{_dunder}__", _in_place(f"{_name}_", _f))
+    setattr(Tensor, f"__i{_dunder}__", in_place(f"{_name}_", _f))
 for _dunder in ("eq", "ne", "lt", "le", "gt", "ge", "neg", "abs"):
     setattr(Tensor, f"__{_dunder}__", METHODS[_dunder])
 Tensor.__pos__ = METHODS["positive"]

@@ -319,7 +319,7 @@ def _check_anomaly(node, gs, check_nan):
     for i, g in enumerate(gs):
         while isinstance(g, Box):
             g = g.value
-        if isinstance(g, np.ndarray) and g.dtype.kind in "fc" and np.isnan(g).any():
+        if isinstance(g, np.ndarray) and g.dtype.kind in "fcV" and np.isnan(g).any():
             raise GradError(
                 f"{node.name()} gave NaN as the gradient of its input {i}\n"
                 f"  the operation was recorded in {show_site(node.site)}"

@@ -29,12 +29,15 @@ from . import (
     pooling,
     products,
     random,
+    recurrent,
     reductions,
     resampling,
     shapes,
     special,
     statistics,
 )
+
+from . import in_place  # isort: skip  (of the methods that the others define)
 from .face import FUNCTIONS, METHODS
 
 __all__ = [
@@ -52,6 +55,7 @@ __all__ = [
     "embeddings",
     "fft",
     "gathering",
+    "in_place",
     "indexing",
     "linalg",
     "losses",
@@ -64,6 +68,7 @@ __all__ = [
     "pooling",
     "products",
     "random",
+    "recurrent",
     "reductions",
     "resampling",
     "shapes",

@@ -1335,6 +1335,6 @@ def _in_place(f):
     return only_method(method)
 
 
-for _f in (t, transpose, squeeze, unsqueeze):
+for _f in (t, transpose, squeeze, unsqueeze, as_strided):
     _in_place(_f)
 METHODS["swapaxes_"] = METHODS["swapdims_"] = METHODS["transpose_"]

@@ -18,7 +18,7 @@ class Applied(Module):
 
     `options` are the arguments of the class with their defaults, and its attributes;
     `passed` those of them that `call` takes (all, if not said); `shows` is the template of
-    what is printed, to which `inplace=True` is added.
+    what is printed, to which `inplace=True` is added; "" prints nothing.
     """
 
     call = staticmethod(lambda input: input)
@@ -63,6 +63,8 @@ class Applied(Module):
     def extra_repr(self) -> str:
         """The options."""
         shows = self.shows
+        if shows == "":
+            return ""
         if shows is None:
             shown = [k for k in self.options if k != "inplace"]
             shows = ", ".join(f"{k}={{{k}}}" for k in shown)

@@ -1,0 +1,5 @@
+"""What works on networks from outside."""
+
+from . import rnn
+
+__all__ = ["rnn"]
