@@ -340,6 +340,8 @@ def tensor_stub() -> str:
 def package_stub() -> str:
     """The stub of the package itself."""
     imports, values, functions = [], [], []
+    for name in ad._LATER:
+        getattr(ad, name)
     for name, value in sorted(vars(ad).items()):
         if name in FUNCTIONS and FUNCTIONS[name] is value:
             functions.append(definition(name, FUNCTIONS[name]))

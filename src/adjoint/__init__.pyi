@@ -14,6 +14,7 @@ from . import array_api as array_api
 from . import autodiff as autodiff
 from . import autograd as autograd
 from . import core as core
+from . import data as data
 from . import errors as errors
 from . import func as func
 from . import functional as functional

@@ -39,15 +39,7 @@ class Applied(Module):
 
     def __init__(self, *args, **kwargs):
         super().__init__()
-        try:
-            given = type(self).__signature__.bind(*args, **kwargs)
-        except TypeError as error:
-            name = type(self).__name__
-            raise ArgumentTypeError(
-                f"{name}(): {error}", hint=f"{name}{type(self).__signature__}"
-            ) from None
-        given.apply_defaults()
-        for name, value in given.arguments.items():
+        for name, value in bound(type(self), args, kwargs).arguments.items():
             setattr(self, name, value)
         self.prepare()
 
@@ -72,3 +64,16 @@ class Applied(Module):
         if vars(self).get("inplace") is True and "{inplace}" not in shows:
             text = f"{text}, inplace=True" if text else "inplace=True"
         return text
+
+
+def bound(kind, args, kwargs) -> inspect.BoundArguments:
+    """The arguments by the signature of a class, with its defaults."""
+    try:
+        given = kind.__signature__.bind(*args, **kwargs)
+    except TypeError as error:
+        name = kind.__name__
+        raise ArgumentTypeError(
+            f"{name}(): {error}", hint=f"{name}{kind.__signature__}"
+        ) from None
+    given.apply_defaults()
+    return given

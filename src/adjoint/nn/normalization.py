@@ -113,7 +113,7 @@ class _BatchNorm(_Running):
         if self.training and self.num_batches_tracked is not None:
             self.num_batches_tracked.add_(1)
             if self.momentum is None:  # the plain average over all batches
-                momentum = 1.0 / float(self.num_batches_tracked.item())
+                momentum = 1.0 / self.num_batches_tracked.double()
         own = self.training or (mean is None and var is None)
         if own and not self.track_running_stats:
             mean = var = None

@@ -39,6 +39,16 @@ class Buffer(Tensor):
         self.persistent = persistent
 
 
+def as_buffer(x, persistent: bool):
+    """A tensor as a buffer, itself and with its place in the graph where that can be."""
+    if type(x) is Tensor:
+        x.__class__ = Buffer
+    elif not isinstance(x, Buffer):
+        x = Buffer(x)
+    x.persistent = persistent
+    return x
+
+
 def take_memory(x, data, name) -> None:
     """Make `x` a tensor on the memory of `data`; None is empty."""
     if data is None:

@@ -106,6 +106,11 @@ def _zeros(x, like):
     return op.zeros_like(like) if x is None else x
 
 
+def _turned(w):
+    """wᵀ in its own memory, which products over many steps repay."""
+    return np.ascontiguousarray(w.T)
+
+
 def _logistic(x):
     """σ(x), in the memory of x."""
     np.negative(x, out=x)
@@ -223,7 +228,7 @@ class Rnn(_Recurrent):
         kind = x.dtype
         x, h, w = _single([x, h, w])
         (hs,) = _empty(x, h.shape[1])
-        h, wt = h.copy(), w.T
+        h, wt = h.copy(), _turned(w)
         for _, start, n in _steps(sizes, reverse):
             y = hs[start : start + n]
             np.matmul(h[:n], wt, out=y)
@@ -316,16 +321,16 @@ class Lstm(_Recurrent):
         x, h, c, w, *p = _single([x, h, c, w, *p])
         n = c.shape[1]
         hs, cs, acts = _empty(x, h.shape[1], n, 4 * n)
-        h, c, wt = h.copy(), c.copy(), w.T
+        h, c, wt = h.copy(), c.copy(), _turned(w)
         for _, start, rows in _steps(sizes, reverse):
             at = slice(start, start + rows)
             a, state = acts[at], c[:rows]
             np.matmul(h[:rows], wt, out=a)
             a += x[at]
-            i, f, g, o = a[:, :n], a[:, n : 2 * n], a[:, 2 * n : 3 * n], a[:, 3 * n :]
-            _logistic(a[:, : 2 * n])
-            _logistic(o)
-            np.tanh(g, out=g)
+            i, f, g, o = _gates(a)
+            t = np.tanh(g)
+            _logistic(a)  # of g too: one pass over neighbours costs less than three
+            g[:] = t
             state *= f
             state += i * g
             cs[at] = state
@@ -376,7 +381,7 @@ class Lstm(_Recurrent):
             th, tc, (tx, turned, c, before, a) = *state, x
             i, f, g, o = _gates(a)
             t = op.tanh(c)
-            ta = _plus(tx, _mmt(th, w)) * _lstm_slopes(i, f, g, o)
+            ta = _plus(tx, _mmt(th, w)) * _lstm_slopes(a)
             ti, tf, tg, to = _gates(ta)
             tc = tf * before + f * tc + ti * g + i * tg
             th = to * t + o * (1 - t * t) * tc
@@ -388,8 +393,11 @@ class Lstm(_Recurrent):
         return tuple(over_time(step, start, seen, sizes, reverse)[1])
 
 
-def _lstm_slopes(i, f, g, o):
-    return _beside(i * (1 - i), f * (1 - f), 1 - g * g, o * (1 - o))
+def _lstm_slopes(a):
+    """The derivatives of the gates, from the gates."""
+    s, g = a * (1 - a), _gates(a)[2]
+    i, f, _, o = _gates(s)
+    return _beside(i, f, 1 - g * g, o)
 
 
 def _lstm_pull(dm, dc, ga, c, before, a):
@@ -398,7 +406,7 @@ def _lstm_pull(dm, dc, ga, c, before, a):
     t = op.tanh(c)
     dc = dc + dm * (o * (1 - t * t))
     d = _beside(dc * g, dc * before, dc * i, dm * t)
-    return _plus(d, ga) * _lstm_slopes(i, f, g, o), dc * f
+    return _plus(d, ga) * _lstm_slopes(a), dc * f
 
 
 class Gru(_Recurrent):
@@ -431,7 +439,7 @@ class Gru(_Recurrent):
         x, h, w, b = _single([x, h, w, b])
         m = h.shape[1]
         hs, acts = _empty(x, m, 4 * m)
-        h, wt = h.copy(), w.T
+        h, wt = h.copy(), _turned(w)
         for _, start, rows in _steps(sizes, reverse):
             at = slice(start, start + rows)
             a, xt, state = acts[at], x[at], h[:rows]
