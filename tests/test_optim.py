@@ -11,6 +11,15 @@ import adjoint as ad
 from adjoint import optim
 from adjoint.optim import packs
 
+
+@pytest.fixture
+def torch():
+    """PyTorch on one thread, which is quick for small arrays on a busy machine."""
+    module = pytest.importorskip("torch")
+    module.set_num_threads(1)
+    return module
+
+
 CASES = [
     ("SGD", {"lr": 0.05}),
     ("SGD", {"lr": 0.05, "momentum": 0.9}),
@@ -52,6 +61,7 @@ CASES = [
     ("ASGD", {"t0": 3, "maximize": True}),
 ]
 NAMES = sorted({name for name, _ in CASES})
+ALL = [*NAMES, "LBFGS", "SparseAdam", "Muon", "Adafactor"]
 OURS = [*CASES, ("Lion", {"lr": 0.01, "weight_decay": 0.1}), ("SparseAdam", {})]
 
 
@@ -96,23 +106,20 @@ def show(x):
 
 
 @pytest.mark.parametrize(("name", "options"), CASES, ids=show)
-def test_same_path_as_torch(name, options):
-    torch = pytest.importorskip("torch")
+def test_same_path_as_torch(name, options, torch):
     want = descend(torch, name, options)
     np.testing.assert_allclose(descend(ad, name, options), want, rtol=1e-6, atol=1e-12)
 
 
 @pytest.mark.parametrize(("name", "options"), CASES[::2], ids=show)
-def test_same_path_as_torch_complex(name, options):
-    torch = pytest.importorskip("torch")
+def test_same_path_as_torch_complex(name, options, torch):
     want = descend(torch, name, options, dtype="complex128", steps=12)
     got = descend(ad, name, options, dtype="complex128", steps=12)
     np.testing.assert_allclose(got, want, rtol=1e-6, atol=1e-12)
 
 
 @pytest.mark.parametrize(("name", "options"), CASES[::3], ids=show)
-def test_same_path_as_torch_float32(name, options):
-    torch = pytest.importorskip("torch")
+def test_same_path_as_torch_float32(name, options, torch):
     want = descend(torch, name, options, dtype="float32", steps=12)
     got = descend(ad, name, options, dtype="float32", steps=12)
     assert got.dtype == np.float32
@@ -152,8 +159,7 @@ def test_saved_and_resumed_is_the_same(name, options):
 
 
 @pytest.mark.parametrize(("name", "options"), CASES, ids=show)
-def test_takes_over_from_torch(name, options):
-    torch = pytest.importorskip("torch")
+def test_takes_over_from_torch(name, options, torch):
     want = descend(torch, name, options, steps=8)
     run, theirs = valley(torch, steps=4)
     _, opt = run(lambda groups: getattr(torch.optim, name)(groups, **options))
@@ -186,9 +192,8 @@ def as_array(x):
     return x.detach().numpy() if hasattr(x, "detach") else x
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_signature_is_torchs(name):
-    torch = pytest.importorskip("torch")
+@pytest.mark.parametrize("name", ALL)
+def test_signature_is_torchs(name, torch):
     import inspect
 
     def parameters(lib):
@@ -198,6 +203,185 @@ def test_signature_is_torchs(name):
         ]
 
     assert parameters(ad) == parameters(torch)
+
+
+# ---------------------------------------------------------------- matrices, L-BFGS
+
+
+def noisy_steps(lib, name, shape, options, steps=50):
+    """The parameter after steps with gradients that do not depend on it."""
+    rng = np.random.default_rng(0)
+    p = lib.tensor(rng.normal(size=shape), requires_grad=True)
+    opt = getattr(lib.optim, name)([p], **options)
+    for _ in range(steps):
+        p.grad = lib.tensor(np.asarray(rng.normal(size=shape)))
+        opt.step()
+    return p.detach().numpy()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"beta2_decay": -0.5, "d": 2.0, "weight_decay": 0.1, "eps": (1e-3, 1e-2)},
+        {"maximize": True, "lr": 0.5},
+    ],
+    ids=show,
+)
+@pytest.mark.parametrize("shape", [(4, 3), (5,), (2, 3, 4), ()])
+def test_adafactor_as_torch(options, shape, torch):
+    want = noisy_steps(torch, "Adafactor", shape, options)
+    np.testing.assert_allclose(noisy_steps(ad, "Adafactor", shape, options), want, 1e-6)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"lr": 0.02},
+        {"lr": 0.02, "nesterov": False, "momentum": 0.8},
+        {"lr": 0.01, "adjust_lr_fn": "match_rms_adamw", "weight_decay": 0.3},
+        {"lr": 0.01, "adjust_lr_fn": "original", "ns_steps": 3, "eps": 1e-3},
+    ],
+    ids=show,
+)
+def test_muon_as_torch(options, torch):
+    pytest.importorskip("ml_dtypes")
+    for shape in ((2, 3), (3, 2)):
+        want = noisy_steps(torch, "Muon", shape, options)
+        got = noisy_steps(ad, "Muon", shape, options)
+        np.testing.assert_allclose(got, want, rtol=1e-6)
+    # the order of longer sums may change the last of bfloat16's eight binary digits
+    want = noisy_steps(torch, "Muon", (30, 20), options, 1)
+    got = noisy_steps(ad, "Muon", (30, 20), options, 1)
+    np.testing.assert_allclose(got, want, atol=0.02 * 2**-8 * 4)
+
+
+def test_muon_is_nearly_orthogonal():
+    w = ad.zeros(5, 3, dtype=ad.float64, requires_grad=True)
+    w.grad = ad.tensor(np.random.default_rng(0).normal(size=(5, 3)))
+    optim.Muon([w], lr=1.0).step()
+    u, _, v = np.linalg.svd(w.grad.numpy(), full_matrices=False)
+    step = -w.detach().numpy() / (5 / 3) ** 0.5
+    near = u.T @ step @ v.T  # diagonal, near 1, in the bases of the gradient
+    assert np.all(np.abs(np.diag(near) - 1) < 0.5)
+    np.testing.assert_allclose(near, np.diag(np.diag(near)), atol=0.05)
+
+
+def valley_floor(lib, options, steps, dtype="float64"):
+    """L-BFGS on Rosenbrock's function in six variables and a quartic in two."""
+    rng = np.random.default_rng(1)
+    x = lib.tensor(rng.normal(size=6).astype(dtype), requires_grad=True)
+    y = lib.tensor(rng.normal(size=2).astype(dtype), requires_grad=True)
+    rest = lib.tensor(np.ones(2, dtype), requires_grad=True)
+    opt, calls = lib.optim.LBFGS([x, rest, y], **options), []
+
+    def closure():
+        opt.zero_grad()
+        curved = 100 * (x[1:] - x[:-1] ** 2) ** 2 + (1 - x[:-1]) ** 2
+        loss = curved.sum() + ((y - 1) ** 4).sum() * (1 + x[0] ** 2)
+        loss.backward()
+        calls.append(float(loss.detach()))
+        return loss
+
+    for _ in range(steps):
+        opt.step(closure)
+    return np.concatenate([x.detach().numpy(), y.detach().numpy()]), calls
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"line_search_fn": "strong_wolfe"},
+        {"line_search_fn": "strong_wolfe", "max_iter": 4, "history_size": 3},
+        {"line_search_fn": "strong_wolfe", "lr": 0.1, "max_iter": 3, "max_eval": 5},
+        {"lr": 0.001},
+        {"lr": 0.002, "max_iter": 7, "history_size": 2},
+        {"lr": 0.001, "tolerance_change": 1.0},
+        {"line_search_fn": "strong_wolfe", "tolerance_grad": 0.1},
+    ],
+    ids=show,
+)
+def test_lbfgs_as_torch(options, torch):
+    want, their_losses = valley_floor(torch, options, 12)
+    got, losses = valley_floor(ad, options, 12)
+    np.testing.assert_allclose(got, want, rtol=1e-6)
+    assert len(losses) == len(their_losses)
+    np.testing.assert_allclose(losses, their_losses, rtol=1e-6, atol=1e-12)
+
+
+@pytest.mark.parametrize("search", ["strong_wolfe", None])
+def test_lbfgs_resumes_and_takes_over_from_torch(search, torch):
+
+    def run(lib, opt, x, steps):
+        def closure():
+            opt.zero_grad()
+            loss = ((x - 1) ** 4).sum() + (x[1:] - x[:-1] ** 2).pow(2).sum()
+            loss.backward()
+            return loss
+
+        for _ in range(steps):
+            opt.step(closure)
+        return x.detach().numpy().copy()
+
+    options = {"lr": 0.1, "max_iter": 3, "line_search_fn": search}
+    q = torch.tensor([-1.0, 2.0, 0.5], dtype=torch.float64, requires_grad=True)
+    theirs = torch.optim.LBFGS([q], **options)
+    half = run(torch, theirs, q, 2)
+    state = copy.deepcopy(theirs.state_dict())
+    state["state"] = {
+        i: {
+            k: [as_array(x) for x in v] if isinstance(v, list) else as_array(v)
+            for k, v in s.items()
+        }
+        for i, s in state["state"].items()
+    }
+    want = run(torch, theirs, q, 3)
+    p = ad.tensor(half, requires_grad=True)
+    mine = optim.LBFGS([p])
+    mine.load_state_dict(state)
+    run(ad, mine, p, 1)
+    again = optim.LBFGS([p])
+    again.load_state_dict(mine.state_dict())
+    np.testing.assert_allclose(run(ad, again, p, 2), want, rtol=1e-6)
+    assert again.state[p]["n_iter"] == theirs.state[q]["n_iter"]
+
+
+def test_lbfgs_solves_a_quadratic_and_complex_problems():
+    a = np.diag([1.0, 10.0, 100.0]) + 0.5
+    b = np.array([1.0, -2.0, 3.0])
+    x = ad.zeros(3, dtype=ad.float64, requires_grad=True)
+    opt = optim.LBFGS([x], max_iter=50, line_search_fn="strong_wolfe")
+
+    def closure():
+        opt.zero_grad()
+        loss = 0.5 * (x @ ad.tensor(a) @ x) - (x * ad.tensor(b)).sum()
+        loss.backward()
+        return loss
+
+    opt.step(closure)
+    np.testing.assert_allclose(x.detach().numpy(), np.linalg.solve(a, b), atol=1e-4)
+
+    z = ad.tensor([0j, 0j], requires_grad=True)
+    opt = optim.LBFGS([z], line_search_fn="strong_wolfe")
+
+    def distance():
+        opt.zero_grad()
+        loss = ((z - ad.tensor([1 + 2j, 3 - 1j])).abs() ** 2).sum()
+        loss.backward()
+        return loss
+
+    opt.step(distance)
+    np.testing.assert_allclose(z.detach().numpy(), [1 + 2j, 3 - 1j], atol=1e-4)
+
+
+def test_lbfgs_errors():
+    w = ad.ones(2, requires_grad=True)
+    with pytest.raises(TypeError, match="needs a closure"):
+        optim.LBFGS([w]).step()
+    with pytest.raises(ValueError, match="parameter groups"):
+        optim.LBFGS([{"params": [w]}, {"params": [ad.ones(1)]}])
+    with pytest.raises(ValueError, match="'strong_wolfe' or None, not 'armijo'"):
+        optim.LBFGS([w], line_search_fn="armijo")
 
 
 # ---------------------------------------------------------------- by hand
@@ -245,8 +429,7 @@ def test_finds_the_minimum_of_a_quadratic(name):
     np.testing.assert_allclose(w.detach().numpy(), [0.3, 0.2], atol=0.02)
 
 
-def test_sparse_adam_leaves_rows_alone():
-    torch = pytest.importorskip("torch")
+def test_sparse_adam_leaves_rows_alone(torch):
     rng = np.random.default_rng(0)
     start = rng.normal(size=(6, 3))
     p = ad.tensor(start, requires_grad=True)
@@ -572,6 +755,11 @@ def test_repr():
         ("Rprop", {"etas": (0.5, 0.9)}, "Invalid eta values: 0.5, 0.9"),
         ("SparseAdam", {"lr": 0}, "Invalid lr: 0"),
         ("Lion", {"betas": (0.9, 2)}, "beta parameter at index 1: 2"),
+        ("Muon", {}, r"only supports 2D parameters, not one of size \(1,\)"),
+        ("Adafactor", {"beta2_decay": 0.5}, "beta2_decay should be <= 0 but is: 0.5"),
+        ("Adafactor", {"eps": (-1, 0)}, "epsilon1 should be >= 0 but is: -1"),
+        ("Adafactor", {"eps": (None, -1)}, "epsilon2 should be >= 0 but is: -1"),
+        ("Adafactor", {"d": 0.5}, "threshold d should be >= 1 but is: 0.5"),
     ],
     ids=show,
 )
@@ -582,6 +770,17 @@ def test_bad_options_are_refused(name, options, text):
 
 
 def test_bad_parameters_are_refused():
+    square, z = ad.ones(2, 2), ad.ones(2, 2, dtype=ad.complex64)
+    for name, params, options, text in [
+        ("Muon", [square], {"adjust_lr_fn": "best"}, "function best is not supported"),
+        ("Muon", [square], {"ns_steps": 100}, "less than 100 ns_steps"),
+        ("Muon", [square], {"ns_coefficients": (1, 2)}, "exactly 3 ns_coefficients"),
+        ("Muon", [z], {}, "complex"),
+        ("Adafactor", [z], {}, "complex"),
+        ("SparseAdam", [z], {}, "complex"),
+    ]:
+        with pytest.raises(ValueError, match=text):
+            getattr(optim, name)(params, **options)
     w = ad.tensor([1.0], requires_grad=True)
     for params, error, text in [
         ([], ValueError, "empty parameter list"),
