@@ -464,15 +464,18 @@ class LinearCrossEntropyLoss(_Loss):
         "label_smoothing": 0.0,
     }
     positional = 2
+    shows = (
+        "in_features={in_features}, num_classes={num_classes}, "
+        "out_features={out_features}, bias={bias}, reduction={reduction}, "
+        "ignore_index={ignore_index}, label_smoothing={label_smoothing}"
+    )
 
     def check(self) -> None:
         """The layer that makes the logits."""
-        held = vars(self)
-        sizes = [held.pop(k) for k in ("in_features", "bias", "device", "dtype")]
         _need_part(self)
-        self.linear = Linear(
-            sizes[0], math.prod(self.out_features, start=self.num_classes), *sizes[1:]
-        )
+        kind = {k: vars(self).pop(k) for k in ("device", "dtype")}
+        several = math.prod(self.out_features, start=self.num_classes)
+        self.linear = Linear(self.in_features, several, self.bias, **kind)
 
     def forward(self, input, target):
         """The cross entropy of the logits (N, C, *out_features)."""
