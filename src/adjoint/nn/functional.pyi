@@ -170,6 +170,8 @@ def mish(input: Tensor, inplace: _bool = ...) -> Tensor:
     """x tanh(softplus(x))."""
 def mse_loss(input: Tensor, target: Any, size_average: Any = ..., reduce: Any = ..., reduction: Any = ..., weight: Any = ...) -> Tensor:
     """(x − t)²."""
+def multi_head_attention_forward(query: Any, key: Any, value: Any, embed_dim_to_check: Any, num_heads: Any, in_proj_weight: Any, in_proj_bias: Any, bias_k: Any, bias_v: Any, add_zero_attn: Any, dropout_p: Any, out_proj_weight: Any, out_proj_bias: Any, training: _bool = ..., key_padding_mask: Any = ..., need_weights: _bool = ..., attn_mask: Any = ..., use_separate_proj_weight: _bool = ..., q_proj_weight: Any = ..., k_proj_weight: Any = ..., v_proj_weight: Any = ..., static_k: Any = ..., static_v: Any = ..., average_attn_weights: _bool = ..., is_causal: _bool = ...) -> tuple[Tensor, ...]:
+    """(result, weights) of attention in `num_heads` parts of the features; see"""
 def multi_margin_loss(input: Tensor, target: Any, p: Any = ..., margin: Any = ..., weight: Any = ..., size_average: Any = ..., reduce: Any = ..., reduction: Any = ...) -> Tensor:
     """Σ over other classes of max(0, margin − x(t) + x(i))ᵖ / C, times w(t)."""
 def multiclass_hinge_loss(input: Tensor, target: Any, margin: Any = ..., reduction: Any = ...) -> Tensor:
