@@ -253,3 +253,57 @@ def test_a_value_that_leaks_says_so():
     f(ad.ones(2))
     with pytest.raises(RuntimeError, match="finished program"):
         kept[-1] + 1
+
+
+def test_what_is_compiled_has_derivatives():
+    w = ad.tensor([[1.0, 2.0], [3.0, 4.0]], dtype=ad.float64, requires_grad=True)
+
+    def f(x, k):
+        y = (x @ w).tanh()
+        return {"y": y * k, "n": (y > 0).sum(), "k": k}
+
+    g = compile(f)
+    x = ad.tensor([[0.5, -0.25]], dtype=ad.float64, requires_grad=True)
+    for _ in range(3):
+        out, want = g(x, 3), f(x, 3)
+        assert out["k"] == 3
+        assert out["n"].tolist() == want["n"].tolist()
+        got = ad.autograd.grad((out["y"] ** 2).sum(), (x, w), create_graph=True)
+        same(got, ad.autograd.grad((want["y"] ** 2).sum(), (x, w)))
+    second = ad.autograd.grad(got[0].sum(), (x, w))
+    want = ad.autograd.grad((f(x, 3)["y"] ** 2).sum(), (x, w), create_graph=True)
+    same(second, ad.autograd.grad(want[0].sum(), (x, w)))
+
+
+def test_compiled_functions_under_transforms():
+    f = compile(lambda x: (x**3).sum())
+    x = ad.tensor([1.0, 2.0])
+    for _ in range(3):
+        assert ad.grad(f)(x).tolist() == [3.0, 12.0]
+        assert ad.vmap(f)(ad.stack([x, x])).tolist() == [9.0, 9.0]
+        assert ad.jvp(f, (x,), (ad.ones(2),))[1].item() == 15
+        assert compile(ad.grad(f))(x).tolist() == [3.0, 12.0]
+
+
+@pytest.mark.parametrize("make", [optim.SGD, optim.Adam, optim.RMSprop])
+def test_a_scheduler_changes_the_learning_rate_of_a_program(make):
+    def run(wrap):
+        w = ad.tensor([1.0, -2.0], dtype=ad.float64, requires_grad=True)
+        opt = make([w], lr=0.1)
+
+        def step():
+            opt.zero_grad()
+            (w * w).sum().backward()
+            opt.step()
+
+        step = wrap(step)
+        for k in range(12):
+            step()
+            opt.param_groups[0]["lr"] *= 0.7
+            if k == 8:
+                opt.param_groups[0]["weight_decay"] = 0.5
+        return w, step
+
+    (got, step), (want, _) = run(compile), run(lambda f: f)
+    same(got, want)
+    assert len(step.programs) == 1

@@ -39,16 +39,31 @@ class Binding:
             if not all(_is(s.tensor, s.var.spec) for s in held):
                 return False
             self.point_to_states()
+        if not all(_same_options(group, seen) for group, seen in c.options):
+            return False
         owned = [s for s in c.states if s.owner is not None]
         return all(_is(s.owner._grad, s.var.spec) for s in owned)
 
     def memory(self) -> list:
         """The arrays of all states, gradients that owners have among them."""
-        pairs = zip(self.captured.states, self.arrays, strict=True)
-        return [s.owner._grad.value if x is None else x for s, x in pairs]
+        return [s.source().value for s in self.captured.states]
+
+    def extras(self) -> list:
+        """The arrays of the other inputs: states of generators, and numbers."""
+        c = self.captured
+        draws = [generator.take(n) for generator, n in c.draws]
+        return [*draws, *(np.array(float(group[name])) for group, name in c.numbers)]
 
     def give(self, gradients) -> None:
         """These tensors were made the gradients."""
+
+
+def _same_options(group, seen) -> bool:
+    return all(k in group and _equal(group[k], v) for k, v in seen.items())
+
+
+def _equal(x, y) -> bool:
+    return x is y or (not (isinstance(x, Box) or isinstance(y, Box)) and x == y)
 
 
 def _is(x, spec) -> bool:
@@ -60,12 +75,11 @@ def _is(x, spec) -> bool:
 class Interpreted(Binding):
     """The program run by NumPy, operation by operation: the oracle, and the way without LLVM."""
 
-    def __call__(self, arrays):
-        """(arrays of the results, arrays of the gradients) from arrays of the arguments."""
+    def __call__(self, arrays, extras):
+        """(arrays of the results, of the gradients) from those of arguments and other inputs."""
         c, states = self.captured, self.memory()
-        draws = [generator.take(n) for generator, n in c.draws]
         with no_grad():
-            ys = [np.array(y) for y in c.graph.run([*arrays, *states, *draws])]
+            ys = [np.array(y) for y in c.graph.run([*arrays, *states, *extras])]
         for s, x in zip(c.states, states, strict=True):
             if s.written is not None:
                 np.copyto(x, ys[s.written])

@@ -15,6 +15,7 @@ from ..autodiff.tape import BASE, RELEASED
 from ..core import tree
 from ..core.bind import Box, floor
 from ..core.primitive import op, spec_of
+from ..core.shape import Spec
 from ..errors import TraceError
 from ..ir.graph import Graph, Var
 from ..ir.tracer import TraceLevel, Tracer
@@ -28,6 +29,22 @@ class State:
     tensor: Box | None  # None: whatever gradient the owner has when the program runs
     owner: Box | None
     written: int | None = None  # the number of the output that is its new value
+
+    def source(self) -> Box:
+        """The tensor that has the memory now."""
+        return self.tensor if self.owner is None else self.owner._grad
+
+
+class Options:
+    """A group of options as a program sees it: the learning rate may be a variable."""
+
+    def __init__(self, group):
+        self.group, self.lifted, self.number = group, dict(group), None
+
+    def others(self) -> dict:
+        """What the program took as it was."""
+        skip = ("params", "lr") if self.number is not None else ("params",)
+        return {k: v for k, v in self.group.items() if k not in skip}
 
 
 @dataclass(eq=False)
@@ -46,6 +63,8 @@ class Captured:
     arguments: int  # how many of the inputs are arguments
     states: list[State]
     draws: list  # (generator, blocks used up)
+    numbers: list  # (group, name) of options that are inputs
+    options: list  # (group, all its other options)
     gradients: list[Gradient]
     absent: list[Box]  # tensors whose .grad was read and was None
     results: tree.TreeDef
@@ -68,6 +87,7 @@ class Capture(TraceLevel):
         self.owners: dict[int, Box] = {}  # id of a gradient's array -> whose it is
         self.absent: dict[int, Box] = {}  # tensors whose missing .grad was read
         self.draws: dict[int, list] = {}  # generators: [generator, variable, blocks]
+        self.groups: dict[int, Options] = {}  # of parameters, whose options were read
 
     # ------------------------------------------------------------ reading
 
@@ -115,6 +135,18 @@ class Capture(TraceLevel):
         state = op.add(start, np.array([0, entry[2]])) if entry[2] else start
         entry[2] += blocks
         return state
+
+    def options(self, group):
+        """Its learning rate is an input, so that a scheduler may change it."""
+        found = self.groups.get(id(group))
+        if found is None:
+            found = self.groups[id(group)] = Options(group)
+            if type(group.get("lr")) in (int, float):
+                var = self.graph.add_input("lr", Spec((), np.dtype(np.float64)))
+                var.name = f"lr{len(self.groups)}"
+                found.number = var
+                found.lifted["lr"] = BASE.wrap(Tracer(self, var))
+        return found.lifted
 
     def read_grad(self, x) -> None:
         """The .grad of `x` is about to be read."""
@@ -173,7 +205,7 @@ def capture(func, leaves, shape, name: str) -> Captured:
     try:
         args, kwargs = tree.unflatten(shape, boxed)
         results, out_shape = tree.flatten(func(*args, **kwargs))
-        made = Captured(level.graph, given, [], [], [], [], out_shape)
+        made = Captured(level.graph, given, [], [], [], [], [], [], out_shape)
         made.live = any(isinstance(y, Box) and _in_graph(y) for y in results)
         level.graph.outputs = _results(level, results, made)
         set_to = {i: x.__dict__.get("_grad") for i, (x, _) in level.grads.items()}
@@ -228,10 +260,14 @@ def _finished(level, made, grads) -> Captured:
         if var is not None:
             made.gradients[-1].output = len(g.outputs)
             g.outputs.append(var)
+    groups = level.groups.values()
+    made.numbers = [(o.group, "lr") for o in groups if o.number is not None]
+    made.options = [(o.group, o.others()) for o in groups]
     made.draws = [(generator, n) for generator, _, n in level.draws.values()]
     made.absent = list(level.absent.values())
     order = [*g.inputs[: made.arguments], *(s.var for s in made.states)]
-    g.inputs = [*order, *(var for _, var, _ in level.draws.values())]
+    draws = [var for _, var, _ in level.draws.values()]
+    g.inputs = [*order, *draws, *(o.number for o in groups if o.number is not None)]
     made.graph = g.without_dead()
     return made
 

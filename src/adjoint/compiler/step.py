@@ -16,6 +16,7 @@ from ..core import tree
 from ..core.bind import NUMPY, Box, floor
 from .binding import MISS, Interpreted
 from .capture import Captured, capture
+from .live import Live, pullback
 
 log = logging.getLogger("adjoint.compiler")
 
@@ -117,7 +118,8 @@ class Step:
     """A captured program with the state it is bound to."""
 
     def __init__(self, captured: Captured, backend: str, before=None):
-        self.captured = captured
+        self.captured, self.backend = captured, backend
+        self.reverse: dict = {}
         outputs = [g for g in captured.gradients if g.output is not None]
         self.placed = [g.tensor for g in outputs]
         self.cleared = [g.tensor for g in captured.gradients if g.output is None]
@@ -126,7 +128,8 @@ class Step:
             for s in captured.states
             if s.written is not None and s.tensor is not None
         ]
-        self.wrap = _wrapper(captured)
+        self.wrap = _assembled(captured, BASE.wrap)
+        self.assemble = _assembled(captured, lambda y: y)
         self.quick = _miss
         code = _native() if backend == "native" else None
         if code is None:
@@ -136,7 +139,9 @@ class Step:
         self.run = code.Bound(self.native, captured, self.wrap)
         for x in self.written:
             Counted.by(versioned(x), self.run.calls)
-        if self.run.call is not None and not (self.cleared or captured.absent):
+        if self.run.call is not None and not (
+            self.cleared or captured.absent or captured.live
+        ):
             self.quick = self.run.call
 
     def fits(self) -> bool:
@@ -144,15 +149,47 @@ class Step:
         return self.run.fits()
 
     def __call__(self, leaves):
+        if self.captured.live and recording.get():
+            inputs = [x for x in leaves if isinstance(x, Box)]
+            inputs += [s.source() for s in self.captured.states]
+            if any(x.requires_grad for x in inputs):
+                extras = self.run.extras()
+                return self.assemble(*Live.apply(self, extras, *inputs))
         arrays = [x.value for x in leaves if isinstance(x, Box)]
-        results, gradients = self.run(arrays)
+        return self.wrap(*self._run(arrays, self.run.extras()))
+
+    def _run(self, arrays, extras):
+        """The arrays of the results, after states and gradients have taken their new values."""
+        results, gradients = self.run(arrays, extras)
         self.run.calls.value += 1
         for x, g in zip(self.placed, gradients, strict=True):
             x._grad = BASE.wrap(g)
         for x in self.cleared:
             x._grad = None
         self.run.give([x._grad for x in self.placed])
-        return self.wrap(*results)
+        return results
+
+    # ------------------------------------------------------------ as one operation
+
+    def outputs(self, inputs, extras):
+        """The results as tensors; the first inputs are the arguments."""
+        arrays = [x.value for x in inputs[: self.captured.arguments]]
+        return [BASE.wrap(y) for y in self._run(arrays, extras)]
+
+    def overwritten(self) -> set:
+        """Numbers of the inputs whose memory the program writes."""
+        c = self.captured
+        return {
+            c.arguments + i for i, s in enumerate(c.states) if s.written is not None
+        }
+
+    def pullback(self, wanted) -> Compiled:
+        """The compiled function of the reverse, for these inputs."""
+        if wanted not in self.reverse:
+            f = pullback(self.captured, wanted)
+            self.reverse[wanted] = Compiled(f, self.backend, 32)
+            self.reverse[wanted].warm = True
+        return self.reverse[wanted]
 
 
 @functools.cache
@@ -165,18 +202,16 @@ def _native():
         return None
 
 
-def _wrapper(captured):
-    """results -> what the function returns, of the arrays of its tensors."""
+def _assembled(captured, wrap):
+    """results -> what the function returns; `wrap` is done to each that is a tensor."""
     shape, fixed = captured.results, captured.fixed
     if shape == tree.LEAF and not fixed:
-        return BASE.wrap
+        return wrap
 
-    def wrap(*arrays):
-        arrays = iter(arrays)
+    def assemble(*results):
+        results = iter(results)
         count = captured.count + len(fixed)
-        leaves = [
-            fixed[i] if i in fixed else BASE.wrap(next(arrays)) for i in range(count)
-        ]
+        leaves = [fixed[i] if i in fixed else wrap(next(results)) for i in range(count)]
         return tree.unflatten(shape, leaves)
 
-    return wrap
+    return assemble

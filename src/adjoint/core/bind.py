@@ -60,6 +60,10 @@ class Level:
         """The state of a stream of random numbers, of which `blocks` blocks are used up."""
         return generator.take(blocks)
 
+    def options(self, group: dict) -> dict:
+        """The options of a group of parameters, about to be read."""
+        return group
+
     def constant(self, value):
         """A new array, as this floor's programs have it."""
         return value

@@ -15,7 +15,7 @@ import numpy as np
 
 from ..autodiff.modes import enable_grad, set_grad_enabled
 from ..autodiff.tape import Handle
-from ..core.bind import Box
+from ..core.bind import Box, floor
 from ..core.primitive import op
 from ..errors import ArgumentError, ArgumentTypeError
 from ..functional import complexes
@@ -173,7 +173,8 @@ class Optimizer:
         if closure is not None:
             with enable_grad():
                 loss = closure()
-        for o in self.param_groups:
+        for group in self.param_groups:
+            o = floor.get().options(group)
             params = [p for p in o["params"] if p.grad is not None]
             differentiable = bool(o.get("differentiable"))
             with set_grad_enabled(differentiable):

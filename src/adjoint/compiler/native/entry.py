@@ -22,6 +22,7 @@ COUNT, TYPE, DATA, NDIM, SHAPE, DESCR, FLAGS = 0, 8, 16, 24, 32, 56, 64
 CARRAY = 0x1 | 0x100 | 0x400  # row-major, aligned, writable
 _API = {
     "PyObject_GetAttr": (POINTER, [POINTER, POINTER]),
+    "PyDict_GetItem": (POINTER, [POINTER, POINTER]),
     "PyObject_CallNoArgs": (POINTER, [POINTER]),
     "PyObject_Vectorcall": (POINTER, [POINTER, POINTER.as_pointer(), I64, POINTER]),
     "PyContextVar_Get": (I32, [POINTER, POINTER, POINTER.as_pointer()]),
@@ -144,6 +145,12 @@ class Entry:
     def drop(self, x):
         self.api("Py_DecRef", x)
 
+    def item(self, key, name):
+        """A dict's item; MISS is answered if there is none."""
+        y = self.api("PyDict_GetItem", self.slot(key), self.slot(("name", name)))
+        self.need(self.b.icmp_unsigned("!=", y, POINTER(None)))
+        return y
+
     # ------------------------------------------------------------ what is checked
 
     def context(self, key, wanted):
@@ -197,6 +204,14 @@ class Entry:
         for s in same[1:]:
             ok = b.and_(ok, s)
         self.need(ok)
+
+    def real(self, x, memory, slot):
+        """Python's float x goes to `memory`, where the table points for the program."""
+        self.need(self.same(self.field(x, TYPE), self.slot(("type", float))))
+        kind = ir.DoubleType()
+        p = self.slot(memory)
+        self.b.store(self.field(x, DATA, kind), self.b.bitcast(p, kind.as_pointer()))
+        self.b.store(p, self.b.gep(self.table, [I64(slot)]))
 
     def unshared(self, x, count):
         """Only `count` references to an object exist."""

@@ -39,7 +39,9 @@ class Native:
         n = captured.arguments
         self.arguments = g.inputs[:n]
         self.states = g.inputs[n : n + len(captured.states)]
-        self.drawn = g.inputs[n + len(captured.states) :]
+        self.extras = g.inputs[n + len(captured.states) :]
+        self.drawn = self.extras[: len(captured.draws)]
+        self.numbers = self.extras[len(captured.draws) :]
         roots = [s.root(v) for v in g.outputs]
         self.results = roots[: captured.count]
         placed = [x.output for x in captured.gradients if x.output is not None]
@@ -193,6 +195,12 @@ class Native:
             e.need(e.same(g, e.slot(("gradient", i))))
             e.unshared(g, 2)
             e.unshared(e.slot(("memory", i)), 1)
+        for i, (_, seen) in enumerate(c.options):
+            for name in seen:
+                found = e.item(("group", i), name)
+                e.need(e.same(found, e.slot(("option", i, name))))
+        for i, (v, (_, name)) in enumerate(zip(self.numbers, c.numbers, strict=True)):
+            e.real(e.item(("numbered", i), name), ("number", i), p.slot(v))
         for i, v in enumerate(self.drawn):
             e.fresh(("draw", i), p.slot(v))
         arrays = [e.fresh(("maker", i), p.slot(v)) for i, v in enumerate(self.results)]
@@ -333,6 +341,17 @@ class Bound(Binding):
         for i, s in enumerate(c.states):
             if s.owner is not None:
                 self._object(("owner", i), s.owner)
+        for i, (group, seen) in enumerate(c.options):
+            self._object(("group", i), group)
+            for name, x in seen.items():
+                self._object(("option", i, name), x)
+                self._object(("name", name), name)
+        self.reals = np.zeros(len(c.numbers))
+        for i, (group, name) in enumerate(c.numbers):
+            self._object(("numbered", i), group)
+            self._object(("name", name), name)
+            self._point(("number", i), self.reals.ctypes.data + 8 * i)
+        self._object(("type", float), float)
         self.leaves = [g.tensor for g in c.gradients if g.output is not None]
         for i, x in enumerate(self.leaves):
             self._object(("leaf", i), x)
@@ -361,12 +380,12 @@ class Bound(Binding):
 
     # ------------------------------------------------------------ the slow way
 
-    def __call__(self, arrays):
-        """(arrays of the results, arrays of the gradients) from arrays of the arguments."""
+    def __call__(self, arrays, extras):
+        """(arrays of the results, of the gradients) from those of arguments and other inputs."""
         n, c = self.native, self.captured
         keep, back = [], []
         given = dict(zip(n.arguments, arrays, strict=True))
-        given |= dict(zip(n.drawn, (g.take(k) for g, k in c.draws), strict=True))
+        given |= dict(zip(n.extras, extras, strict=True))
         given |= dict(zip(n.states, self.memory(), strict=True))
         for v, x in given.items():
             y = (
