@@ -81,7 +81,7 @@ globals().update(
 newaxis = None
 
 # What a program that only differentiates does not need is imported when first named.
-_LATER = {"data": "data"}
+_LATER = {"data": "data", "io": "io", "load": "io", "save": "io"}
 
 
 def __getattr__(name):

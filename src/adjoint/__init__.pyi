@@ -13,11 +13,13 @@ from .tensor import Size as Size, Tensor as Tensor
 from . import array_api as array_api
 from . import autodiff as autodiff
 from . import autograd as autograd
+from . import compiler as compiler
 from . import core as core
 from . import data as data
 from . import errors as errors
 from . import func as func
 from . import functional as functional
+from . import io as io
 from . import ir as ir
 from . import metrics as metrics
 from . import nn as nn
@@ -55,6 +57,7 @@ from .autodiff.transforms import linearize as linearize
 from .autodiff.transforms import value_and_grad as value_and_grad
 from .autodiff.transforms import vjp as vjp
 from .autodiff.transforms import vmap as vmap
+from .compiler.step import compile as compile
 from .core.dtype import dtype as dtype
 from .core.dtype import get_default_dtype as get_default_dtype
 from .core.dtype import set_default_dtype as set_default_dtype
@@ -64,6 +67,8 @@ from .functional import fft as fft
 from .functional import linalg as linalg
 from .functional import random as random
 from .functional import special as special
+from .io.checkpoint import load as load
+from .io.checkpoint import save as save
 from .ir.program import Program as Program
 from .ir.text import parse as parse
 from .printing import set_printoptions as set_printoptions

@@ -11,7 +11,7 @@ from . import array_api, functional
 from .autodiff import backward as reverse
 from .autodiff.inplace import assign
 from .autodiff.modes import inferring
-from .autodiff.tape import Handle, Leaf, refresh, versioned
+from .autodiff.tape import BASE, Handle, Leaf, edge_of, refresh, versioned
 from .core import dtype as dt
 from .core.bind import Box, dtype_of, floor, moved
 from .core.dtype import DType
@@ -53,7 +53,7 @@ class Tensor(Box):
     _grad = None
     version = None
     base, chain, seen, writes = None, (), 0, 0
-    post_hooks = None
+    post_hooks = retainer = None
     inference = False
     name = None
     tangent = None
@@ -194,6 +194,22 @@ class Tensor(Box):
     def __array__(self, dtype=None, copy=None):
         return np.array(self.numpy(), dtype, copy=copy)
 
+    def __array_ufunc__(self, ufunc, method, *inputs, **kwargs):
+        """np.sin(x) is x.sin(); what has no name here is NumPy's work on the numbers."""
+        f = FUNCTIONS.get(_UFUNCS.get(ufunc.__name__, ufunc.__name__))
+        if f is not None and method == "__call__" and not kwargs:
+            return f(
+                *(BASE.wrap(x) if isinstance(x, np.ndarray) else x for x in inputs)
+            )
+        outs = kwargs.get("out", ())
+        if outs:
+            kwargs["out"] = tuple(x.numpy() if isinstance(x, Box) else x for x in outs)
+        inputs = (x.numpy() if isinstance(x, Box) else x for x in inputs)
+        y = getattr(ufunc, method)(*inputs, **kwargs)
+        if outs or y is None:
+            return outs[0] if len(outs) == 1 else outs
+        return tuple(map(BASE.wrap, y)) if isinstance(y, tuple) else BASE.wrap(y)
+
     def __array_namespace__(self, *, api_version=None):
         if api_version not in (None, array_api.__array_api_version__):
             raise ArgumentError(
@@ -274,6 +290,14 @@ class Tensor(Box):
             return format(self.item(), spec)
         return object.__format__(self, spec)
 
+    def __copy__(self):
+        """Another leaf on the same memory."""
+        out = type(self).__new__(type(self))
+        out.__dict__.update({k: v for k, v in vars(self).items() if k in _OWN})
+        out.value, out.plain = self.value, self.plain and self.base is None
+        out.version = versioned(self)
+        return out.requires_grad_(self.requires_grad)
+
     def __deepcopy__(self, memo):
         if not self.is_leaf:
             raise GradError(
@@ -283,7 +307,7 @@ class Tensor(Box):
         out = type(self).__new__(type(self))
         memo[id(self)] = out
         out.__dict__.update({k: v for k, v in vars(self).items() if k in _OWN})
-        out.value, out.plain = self.numpy_of().copy(), True
+        out.value, out.plain = _copied(self.numpy_of(), memo), True
         if self.requires_grad:
             out.requires_grad_()
         if self.grad is not None:
@@ -292,7 +316,7 @@ class Tensor(Box):
 
     def __reduce__(self):
         own = {k: v for k, v in vars(self).items() if k in _OWN}
-        value = self.detach().numpy_of().copy()
+        value = self.detach().numpy_of().copy(order="K")
         return (_rebuild, (type(self), value, self.requires_grad, own))
 
     # ------------------------------------------------------------ its derivative
@@ -352,7 +376,11 @@ class Tensor(Box):
     def grad_fn(self):
         """The node that computed it; None for a leaf."""
         self.sync()
-        return None if self.node is None or type(self.node) is Leaf else self.node
+        return (
+            None
+            if self.node is None or type(self.node) is Leaf
+            else edge_of(self.node)[0]
+        )
 
     @property
     def data(self):
@@ -370,6 +398,9 @@ class Tensor(Box):
     _version = property(lambda self: 0 if self.version is None else self.version.n)
     _base = property(lambda self: self.base)
     output_nr = property(lambda self: 0 if self.node is None else self.node.pick or 0)
+
+    def _is_view(self) -> bool:
+        return self.base is not None
 
     def detach(self):
         """The same memory and version, outside the graph."""
@@ -398,6 +429,8 @@ class Tensor(Box):
 
     @grad.setter
     def grad(self, g):
+        if g is self:
+            raise GradError("can't assign Variable as its own grad")
         if g is not None:
             _check_grad(self, g)
         floor.get().rebind(self)
@@ -411,12 +444,14 @@ class Tensor(Box):
         """Keep the gradient of this result in `.grad` too."""
         if not self.requires_grad:
             raise GradError("can't retain_grad on Tensor that has requires_grad=False")
-        if self.is_leaf or self.__dict__.get("retains_grad"):
+        if self.is_leaf or self.retainer is not None:
             return
-        self.retains_grad = True
-        self.register_hook(_Retainer(self))
+        self.retainer = self.register_hook(_Retainer(self))
 
-    retains_grad = False
+    @property
+    def retains_grad(self) -> bool:
+        """Whether this is a result whose gradient is kept."""
+        return self.retainer is not None
 
     def is_inference(self) -> bool:
         """Whether it was made under `inference_mode`."""
@@ -495,6 +530,21 @@ class Tensor(Box):
         functional.indexing.set_item(self, key, new)
 
 
+# NumPy's functions that have another name here.
+_UFUNCS = {
+    "conjugate": "conj",
+    "degrees": "rad2deg",
+    "equal": "eq",
+    "fabs": "abs",
+    "invert": "bitwise_not",
+    "left_shift": "bitwise_left_shift",
+    "power": "pow",
+    "radians": "deg2rad",
+    "right_shift": "bitwise_right_shift",
+    "rint": "round",
+}
+
+
 class _Retainer:
     """The hook of retain_grad; refers to its tensor weakly, as the graph must."""
 
@@ -548,6 +598,23 @@ def device(name) -> _Device:
 
 
 _OWN = frozenset({"name", "persistent"})  # what a copy takes over
+
+
+def _copied(value, memo):
+    """A copy of an array; arrays that share memory go to shared copies, told by `memo`."""
+    owner = value
+    while isinstance(owner.base, np.ndarray):
+        owner = owner.base
+    if id(owner) not in memo:
+        memo[id(owner)] = owner.copy(order="K")
+    copy = memo[id(owner)]
+    if owner is value:
+        return copy
+    if copy.strides != owner.strides or not owner.flags.forc:
+        return value.copy(order="K")
+    start = value.__array_interface__["data"][0] - owner.__array_interface__["data"][0]
+    memory = copy.reshape(-1, order="A").view(np.uint8)
+    return np.ndarray(value.shape, value.dtype, memory, start, value.strides)
 
 
 def _rebuild(kind, value, requires_grad, own):
@@ -616,6 +683,15 @@ for _dunder, _name in {
     setattr(Tensor, f"__{_dunder}__", _f)
     setattr(Tensor, f"__r{_dunder}__", _swapped(_f))
     setattr(Tensor, f"__i{_dunder}__", in_place(f"{_name}_", _f))
+
+
+def _matmul(self, other):
+    return METHODS["matmul"](
+        self, BASE.wrap(other) if isinstance(other, np.ndarray) else other
+    )
+
+
+Tensor.__matmul__ = _matmul
 for _dunder in ("eq", "ne", "lt", "le", "gt", "ge", "neg", "abs"):
     setattr(Tensor, f"__{_dunder}__", METHODS[_dunder])
 Tensor.__pos__ = METHODS["positive"]

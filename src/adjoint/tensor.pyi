@@ -988,7 +988,9 @@ class Tensor(Box):
         """The tensor itself: conjugates are computed at once, never marked."""
     def retain_grad(self) -> None:
         """Keep the gradient of this result in `.grad` too."""
-    retains_grad: _bool
+    retainer: Any
+    @property
+    def retains_grad(self) -> _bool: ...
     def roll(self, shifts: Any, dims: Any = ...) -> Tensor:
         """Elements moved by `shifts` along `dims`, round the end; no dims: of all in a row."""
     def rot90(self, k: Any = ..., dims: Any = ...) -> Tensor:

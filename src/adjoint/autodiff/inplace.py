@@ -14,7 +14,7 @@ from ..core.shape import broadcast
 from ..errors import DtypeError, GradError, ShapeError, user_site
 from ..ops.index import add, write
 from .modes import inferring, recording
-from .tape import BASE, Leaf, adopt, alias, next_order, refresh, versioned
+from .tape import BASE, Leaf, adopt, alias, next_order, refresh, settle, versioned
 
 
 def assign(x, new, name: str):
@@ -49,7 +49,7 @@ def _write(x, new):
     if recorded and x.base is not None:
         base = x.base
         after = bind(op.overwrite, alias(base, base.node), new, chain=x.chain)
-        base.node = after.node
+        settle(base, after.node)
         base.writes += 1
         x.seen = base.writes - (node is None)  # of a constant: as the base has it
     elif recorded:
@@ -58,7 +58,7 @@ def _write(x, new):
             node = bind(op.held, new, alias(x, x.node)).node
     np.copyto(x.value, new.value if isinstance(new, Box) else new)
     if recorded:
-        x.node = node
+        settle(x, node)
 
 
 def _replace(x, new):

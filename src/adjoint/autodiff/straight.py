@@ -162,7 +162,7 @@ def shown(prim, params, x, y):
     if x.node is not None and recording.get():
         spec = Spec(x.value.shape, x.value.dtype)
         result.node = Node(prim, params, (x.node,), (True,), (spec,), _site(_frame(2)))
-    elif inferring.get():
+    elif x.inference:
         result.inference = True
     return result
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import weakref
 from itertools import count
+from typing import NamedTuple
 
 import numpy as np
 
@@ -54,11 +55,17 @@ class Counted(Version):
 
 # Primitives that users know by another name.
 _CALLED = {
-    "pow_scalar": "pow",
+    "amax": "max",
+    "amin": "min",
+    "cast": "to_copy",
     "contiguous": "clone",
-    "reshape": "view",
+    "conv": "convolution",
     "held": "copy",
+    "pow_scalar": "pow",
+    "reshape": "view",
+    "vector_norm": "linalg_vector_norm",
 }
+_CONTRACTIONS = {(2, 2): "mm", (2, 1): "mv", (1, 2): "mv", (1, 1): "dot"}  # by ranks
 
 
 class Node:
@@ -78,7 +85,7 @@ class Node:
     )
     # What most nodes leave as it is.
     rare = False  # something happens before its rule runs, or instead of it
-    pick = hooks = prehooks = stamps = y_version = width = None
+    pick = hooks = prehooks = before = stamps = y_version = width = None
     level: Level  # the base tape's nodes have the class's own
 
     def __init__(self, prim, params, parents, need, saved=(), site=None):
@@ -89,6 +96,9 @@ class Node:
     def name(self) -> str:
         """PyTorch's name for it, such as MulBackward0."""
         name = _CALLED.get(self.prim.name, self.prim.name)
+        if name == "contract":
+            operands = self.params["spec"].split("->")[0].split(",")
+            name = _CONTRACTIONS.get(tuple(map(len, operands)), "bmm")
         return "".join(p.capitalize() for p in name.split("_")) + "Backward0"
 
     def __repr__(self):
@@ -96,8 +106,34 @@ class Node:
 
     @property
     def next_functions(self):
-        """The nodes this one hands its cotangents to, as PyTorch lists them."""
-        return tuple((p, 0) for p in self.parents)
+        """The nodes this one hands its cotangents to, and to which of their outputs."""
+        return tuple((None, 0) if p is None else edge_of(p) for p in self.parents)
+
+    @property
+    def metadata(self) -> dict:
+        """Room for a user's notes on this node."""
+        return self.__dict__.setdefault("_metadata", {})
+
+    # What the rule reads, by PyTorch's names.
+    _saved_self = property(lambda self: self._kept(0))
+    _saved_other = property(lambda self: self._kept(1))
+    _saved_result = property(lambda self: self._shown(self.saved_y))
+
+    def _kept(self, i):
+        if self.saved is RELEASED:
+            raise GradError("what the operation saved has been freed")
+        return self._shown(self.saved[i])
+
+    def _shown(self, x):
+        """What was kept, as a tensor in its place."""
+        if isinstance(x, (Packed, PackedResult)):
+            x = x.restore()
+        if isinstance(x, Spec) or x is None:
+            return None
+        if not isinstance(x, Box):
+            x = self.level.wrap(x)
+            x.node = self
+        return x
 
     @property
     def saved_tensors(self):
@@ -112,8 +148,36 @@ class Node:
 
     def register_prehook(self, hook):
         """hook(grad_outputs) before this node's rule runs."""
-        self.rare, self.prehooks = True, self.prehooks or {}
-        return Handle(self.prehooks, _on_tuple(hook))
+        self.rare, self.before = True, self.before or {}
+        return Handle(self.before, hook)
+
+
+def edge_of(node) -> tuple[Node, int]:
+    """The node of an operation, and which of its outputs `node` stands for."""
+    return (node, 0) if node.pick is None else (node.parents[0], node.pick)
+
+
+class GradientEdge(NamedTuple):
+    """A place in the graph that gradients can be asked for, in place of its tensor."""
+
+    node: Node
+    output_nr: int = 0
+
+
+def get_gradient_edge(tensor) -> GradientEdge:
+    """The place of `tensor` in the graph.
+
+    >>> x = tensor(2., requires_grad=True)
+    >>> y = x * 3
+    >>> autograd.grad(y * y, autograd.graph.get_gradient_edge(y))
+    (tensor(12.),)
+    """
+    tensor.sync()
+    if tensor.node is None:
+        raise GradError(
+            "get_gradient_edge: the tensor does not require grad: it has no place in a graph"
+        )
+    return GradientEdge(tensor.node, tensor.output_nr)
 
 
 def versioned(x) -> Version:
@@ -158,14 +222,6 @@ class Leaf(Node):
         return self.tensor()
 
 
-def _on_tuple(hook):
-    def one(g):
-        out = hook((g,))
-        return None if out is None else out[0]
-
-    return one
-
-
 class Handle:
     """Removes a hook."""
 
@@ -178,6 +234,14 @@ class Handle:
     def remove(self) -> None:
         """Forget the hook; doing it twice is harmless."""
         self.hooks.pop(self.id, None)
+
+    def move(self, node) -> None:
+        """Take the hook of a tensor to the node that is its place from now on."""
+        hook = self.hooks.pop(self.id, None)
+        if hook is not None and node is not None:
+            node.rare, node.prehooks = True, node.prehooks or {}
+            self.hooks = node.prehooks
+            self.hooks[self.id] = hook
 
     def __enter__(self):
         return self
@@ -236,6 +300,8 @@ class Tape(Level):
 
     def record(self, prim, args, params, parents, inner, y):
         """The node of `y`, keeping what the vjp will read, and in which version."""
+        if prim.outputs == 1 and not is_inexact(dtype_of(y)):
+            return None  # integers have no derivative, whatever they are made of
         need, keeps = prim.plan(parents)
         node = Node(prim, params, parents, need, site=user_site(4))
         if self is not BASE:
@@ -412,7 +478,7 @@ def mark_view(out, x, prim, params, pick=None):
     a, b = out.value, x.value
     if isinstance(a, np.ndarray) and not _share(a, b):
         return
-    out.plain, out.version = False, versioned(x)
+    out.plain, out.version, out.inference = False, versioned(x), x.inference
     base = x if x.base is None else x.base
     out.base, out.seen = base, base.writes
     out.chain = (*x.chain, (prim, params, pick))
@@ -454,18 +520,26 @@ def refresh(x):
     finally:
         recording.reset(token)
     if isinstance(x.value, np.ndarray) and isinstance(again.value, np.ndarray):
-        x.node = again.node
+        settle(x, again.node)
     elif held:
         below.write(x, again)
-        x.node = again.node
+        settle(x, again.node)
     else:
         adopt(x, again)
+
+
+def settle(x, node):
+    """x has its place at `node` from now on, and keeps its gradient there if it does."""
+    if x.retainer is not None:
+        x.retainer.move(node)
+    x.node = node
 
 
 def adopt(x, new):
     """x stands for `new` from now on: its level, value and derivative."""
     if not isinstance(new, Box) or new.level.depth < x.level.depth:
         new = x.level.wrap(new)
+    settle(x, new.node)
     moved.value += 1
     for name in ("level", "value", "plain", "node", "tangent", "batch_dim"):
         if name in new.__dict__:
