@@ -49,9 +49,12 @@ class Options:
 
 @dataclass(eq=False)
 class Gradient:
-    """A tensor whose `.grad` the program sets: to an output, or to None."""
+    """A tensor whose `.grad` the program sets: to an output, or to None.
 
-    tensor: Box
+    A number stands for an argument, to whose gradient the output is added.
+    """
+
+    tensor: Box | int
     output: int | None
 
 
@@ -87,6 +90,7 @@ class Capture(TraceLevel):
         self.owners: dict[int, Box] = {}  # id of a gradient's array -> whose it is
         self.absent: dict[int, Box] = {}  # tensors whose missing .grad was read
         self.draws: dict[int, list] = {}  # generators: [generator, variable, blocks]
+        self.given: dict[int, int] = {}  # id of an argument -> its number
         self.groups: dict[int, Options] = {}  # of parameters, whose options were read
 
     # ------------------------------------------------------------ reading
@@ -175,7 +179,8 @@ class Capture(TraceLevel):
 
     def rebind(self, x) -> None:
         """The .grad of `x` is about to be set."""
-        self.grads.setdefault(id(x), (x, x.__dict__.get("_grad")))
+        if id(x) in self.given or self.holds(x):
+            self.grads.setdefault(id(x), (x, x.__dict__.get("_grad")))
 
     # ------------------------------------------------------------ the end
 
@@ -200,6 +205,7 @@ def capture(func, leaves, shape, name: str) -> Captured:
             var = level.graph.add_input(f"x{given}", spec_of(x))
             box = BASE.wrap(Tracer(level, var))
             x = box.requires_grad_() if x.requires_grad else box
+            level.given[id(x)] = given - 1
         boxed.append(x)
     token = floor.set(level)
     try:
@@ -256,7 +262,8 @@ def _finished(level, made, grads) -> Captured:
             g.outputs.append(new)
         made.states.append(state)
     for key, var in grads.items():
-        made.gradients.append(Gradient(level.grads[key][0], None))
+        x = level.grads[key][0]
+        made.gradients.append(Gradient(level.given.get(id(x), x), None))
         if var is not None:
             made.gradients[-1].output = len(g.outputs)
             g.outputs.append(var)

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from ..autodiff.backward import accumulate
 from ..autodiff.modes import inferring, recording
 from ..autodiff.tape import BASE, Counted, versioned
 from ..core import tree
@@ -139,9 +140,9 @@ class Step:
         self.run = code.Bound(self.native, captured, self.wrap)
         for x in self.written:
             Counted.by(versioned(x), self.run.calls)
-        if self.run.call is not None and not (
-            self.cleared or captured.absent or captured.live
-        ):
+        rare = self.cleared or captured.absent or captured.live
+        rare = rare or any(isinstance(x, int) for x in self.placed)
+        if self.run.call is not None and not rare:
             self.quick = self.run.call
 
     def fits(self) -> bool:
@@ -155,26 +156,30 @@ class Step:
             if any(x.requires_grad for x in inputs):
                 extras = self.run.extras()
                 return self.assemble(*Live.apply(self, extras, *inputs))
-        arrays = [x.value for x in leaves if isinstance(x, Box)]
-        return self.wrap(*self._run(arrays, self.run.extras()))
+        given = [x for x in leaves if isinstance(x, Box)]
+        return self.wrap(*self._run(given, self.run.extras()))
 
-    def _run(self, arrays, extras):
+    def _run(self, given, extras):
         """The arrays of the results, after states and gradients have taken their new values."""
-        results, gradients = self.run(arrays, extras)
+        results, gradients = self.run([x.value for x in given], extras)
         self.run.calls.value += 1
         for x, g in zip(self.placed, gradients, strict=True):
-            x._grad = BASE.wrap(g)
+            if isinstance(x, int):
+                accumulate(given[x], g, False, True)
+            else:
+                x._grad = BASE.wrap(g)
         for x in self.cleared:
-            x._grad = None
-        self.run.give([x._grad for x in self.placed])
+            (given[x] if isinstance(x, int) else x)._grad = None
+        if self.quick is not _miss:
+            self.run.give([x._grad for x in self.placed])
         return results
 
     # ------------------------------------------------------------ as one operation
 
     def outputs(self, inputs, extras):
         """The results as tensors; the first inputs are the arguments."""
-        arrays = [x.value for x in inputs[: self.captured.arguments]]
-        return [BASE.wrap(y) for y in self._run(arrays, extras)]
+        given = inputs[: self.captured.arguments]
+        return [BASE.wrap(y) for y in self._run(given, extras)]
 
     def overwritten(self) -> set:
         """Numbers of the inputs whose memory the program writes."""

@@ -352,8 +352,8 @@ class Bound(Binding):
             self._object(("name", name), name)
             self._point(("number", i), self.reals.ctypes.data + 8 * i)
         self._object(("type", float), float)
-        self.leaves = [g.tensor for g in c.gradients if g.output is not None]
-        for i, x in enumerate(self.leaves):
+        self.targets = [g.tensor for g in c.gradients if g.output is not None]
+        for i, x in enumerate(self.targets):
             self._object(("leaf", i), x)
         self._object("wrap", self.wrap)
         counters = {
