@@ -10,7 +10,7 @@ tensor(6.)
 from importlib import import_module as _import_module
 from math import e, inf, nan, pi
 
-from . import autograd, func, metrics, nn, ops, optim, plot
+from . import autograd, func, nn, ops, optim
 from .autodiff.calculus import cvec, derivative, rvec, second_derivative, vec
 from .autodiff.check import GradcheckError, gradcheck, gradgradcheck
 from .autodiff.checkpoint import checkpoint, checkpoint_sequential
@@ -81,7 +81,15 @@ globals().update(
 newaxis = None
 
 # What a program that only differentiates does not need is imported when first named.
-_LATER = {"data": "data", "io": "io", "load": "io", "save": "io"}
+_LATER = {
+    "data": "data",
+    "io": "io",
+    "load": "io",
+    "metrics": "metrics",
+    "plot": "plot",
+    "save": "io",
+    "train": "train",
+}
 
 
 def __getattr__(name):

@@ -16,6 +16,7 @@ from .core import dtype as dt
 from .core.bind import Box, dtype_of, floor, moved
 from .core.dtype import DType
 from .core.primitive import op
+from .core.shape import row_by_row
 from .errors import ArgumentError, ArgumentTypeError, DtypeError, GradError, TraceError
 from .functional.face import FUNCTIONS, METHODS, np_dtype
 from .functional.in_place import in_place
@@ -134,12 +135,26 @@ class Tensor(Box):
 
     def stride(self, dim=None):
         """Steps in memory, in elements."""
-        steps = tuple(s // self.itemsize for s in self.numpy_of().strides)
+        steps = self._strides()
         return steps if dim is None else steps[dim]
+
+    def _strides(self) -> tuple[int, ...]:
+        value, d = self.value, self.__dict__.get("batch_dim")
+        if isinstance(value, np.ndarray):
+            steps = tuple(s // value.itemsize for s in value.strides)
+        elif isinstance(value, Tensor):
+            steps = value._strides()
+        else:
+            steps = row_by_row(value.shape)
+        return steps if d is None else (*steps[:d], *steps[d + 1 :])
 
     def is_contiguous(self, memory_format=None) -> bool:
         """Whether the elements lie row by row without gaps."""
-        return self.numpy_of().flags.c_contiguous
+        value = self.value
+        if isinstance(value, np.ndarray) and "batch_dim" not in self.__dict__:
+            return value.flags.c_contiguous
+        pairs = zip(self.shape, self._strides(), row_by_row(self.shape), strict=True)
+        return not self.numel() or all(n == 1 or a == b for n, a, b in pairs)
 
     def contiguous(self, memory_format=None):
         """This tensor, copied only where its memory is not row by row."""

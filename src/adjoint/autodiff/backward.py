@@ -266,11 +266,9 @@ def _inputs(node, boxed):
         if isinstance(x, Box):
             if x.version is not None:
                 _same_version(node, i, x)
-            if x.plain and not boxed:
+            if not boxed and x.level is node.level:
                 # Arithmetic of NumPy's numbers costs a tenth of a ufunc's.
-                x = x.value if x.value.ndim else x.value[()]
-            elif x.level is node.level and not boxed:
-                x = x.value
+                x = x.value[()] if x.plain and not x.value.ndim else x.value
         xs.append(x)
     return xs
 

@@ -86,17 +86,17 @@ def _after_failure(entry, module, args, kwargs, y) -> None:
 
 
 class _Gate(Function):
-    """Tensors as they are; their cotangents pass through a function."""
+    """Tensors as they are; their cotangents pass through a function, None as zeros if so."""
 
     @staticmethod
-    def forward(ctx, turn, *xs):
-        ctx.set_materialize_grads(False)
+    def forward(ctx, turn, zeros, *xs):
+        ctx.set_materialize_grads(zeros)
         ctx.turn = turn
         return tuple(x.view_as(x) for x in xs)
 
     @staticmethod
     def backward(ctx, *grad_outputs):
-        return None, *ctx.turn(grad_outputs)
+        return None, None, *ctx.turn(grad_outputs)
 
 
 class _Watch:
@@ -105,6 +105,7 @@ class _Watch:
     def __init__(self, module, hooks, pre):
         self.module, self.hooks, self.pre = module, hooks, pre
         self.count, self.at = 0, []  # how many inputs, and which of them have gradients
+        self.width, self.out = 0, []  # and outputs
         self.grad_output = ()
 
     @classmethod
@@ -122,7 +123,7 @@ class _Watch:
         if not self.at:
             return args
         args = list(args)
-        new = _Gate.apply(self.leave, *(args[i] for i in self.at))
+        new = _Gate.apply(self.leave, True, *(args[i] for i in self.at))
         for i, x in zip(self.at, new, strict=True):
             args[i] = x
         return tuple(args)
@@ -140,11 +141,11 @@ class _Watch:
         at = [i for i, x in enumerate(ys) if isinstance(x, Box) and x.requires_grad]
         if not at:
             return y
-        self.width = len(ys)
-        self.out = at
-        for i, x in zip(at, _Gate.apply(self.enter, *(ys[i] for i in at)), strict=True):
+        self.width, self.out = len(ys), at
+        new = _Gate.apply(self.enter, False, *(ys[i] for i in at))
+        for i, x in zip(at, new, strict=True):
             ys[i] = x
-        return type(y)(ys) if type(y) is tuple else ys[0] if isinstance(y, Box) else y
+        return ys[0] if isinstance(y, Box) else tuple(ys)
 
     def enter(self, gs):
         """The cotangents of the outputs, as the pre-hooks leave them."""

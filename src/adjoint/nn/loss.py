@@ -13,7 +13,6 @@ from .containers import ModuleList, Sequential
 from .distance import PairwiseDistance
 from .linear import Linear
 from .module import Module
-from .parameter import Buffer
 
 _OLD = {"size_average": None, "reduce": None}
 _REDUCTION = {**_OLD, "reduction": "mean"}
@@ -47,9 +46,8 @@ class _Loss(Applied):
                 f"{self.reduction!r}"
             )
         for name in _WEIGHTS:
-            weight = vars(self).get(name)
-            if weight is not None:
-                setattr(self, name, Buffer(weight))
+            if name in self.options:
+                self.register_buffer(name, vars(self).pop(name))
         self.check()
 
     def check(self) -> None:

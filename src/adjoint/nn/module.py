@@ -475,6 +475,8 @@ def _fitting(module, name, kind, value):
         return None
     free = Parameter if kind is Parameter else (Parameter, Module, Buffer)
     if isinstance(value, free):
+        if _kind(value) is not kind:  # it comes last among those of its kind
+            vars(module).pop(name, None)
         return value
     if kind in (Buffer, Passing) and isinstance(value, Box):
         return as_buffer(value, kind is Buffer)

@@ -43,7 +43,7 @@ def as_buffer(x, persistent: bool):
     """A tensor as a buffer, itself and with its place in the graph where that can be."""
     if type(x) is Tensor:
         x.__class__ = Buffer
-    elif not isinstance(x, Buffer):
+    elif not isinstance(x, Buffer) or x.persistent != persistent:
         x = Buffer(x)
     x.persistent = persistent
     return x

@@ -225,6 +225,15 @@ class Optimizer:
                     p.grad = p.grad.detach()
                     p.grad.zero_()
 
+    def watch_steps(self) -> None:
+        """Note from now on whether a step was made, for the schedulers' warnings."""
+        if "_own_step" not in vars(self):
+            self._opt_called, self._own_step = False, vars(self).get("step")
+
+    def step_was_replaced(self) -> bool:
+        """Whether `step` of this object is another than when that began."""
+        return vars(self).get("step") is not vars(self).get("_own_step")
+
     # ------------------------------------------------------------ hooks
 
     def _hooks_of(self, kind):
