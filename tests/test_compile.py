@@ -307,3 +307,18 @@ def test_a_scheduler_changes_the_learning_rate_of_a_program(make):
     (got, step), (want, _) = run(compile), run(lambda f: f)
     same(got, want)
     assert len(step.programs) == 1
+
+
+def test_numbers_that_the_reverse_reads_are_state():
+    w = ad.tensor(2.0, requires_grad=True)
+    k = ad.tensor(3.0)
+
+    @compile
+    def f(x):
+        w.grad = None
+        (w * k * x).sum().backward()
+
+    for k_now in (3.0, 3.0, 5.0):
+        k.fill_(k_now)
+        f(ad.ones(2))
+        assert w.grad.item() == 2 * k_now

@@ -93,6 +93,9 @@ class Sweep:
             self.retain,
         )
         take, (check, check_nan), targets = grads.pop, anomalies.get(), self.targets
+        numbers = (
+            floor.get() is NUMPY
+        )  # a program that is written down asks for the array
         for node in self.nodes:
             g = take(node, None)
             if g is None or (useful is not None and node not in useful):
@@ -111,7 +114,7 @@ class Sweep:
                     continue
             xs, y = node.saved, node.saved_y
             if type(xs) is not Unread:
-                xs = _inputs(node, create)
+                xs = _inputs(node, create, numbers)
             if y is not None and (create or node.y_version is not None):
                 y = _output(node, create)
             gs = node.prim.vjp(g, y, xs, node.params, need)
@@ -251,8 +254,11 @@ def _output(node, boxed):
     return out
 
 
-def _inputs(node, boxed):
-    """The inputs as the rule reads them: `boxed` in their places in the graph."""
+def _inputs(node, boxed, numbers=True):
+    """The inputs as the rule reads them: `boxed` in their places in the graph.
+
+    Arithmetic of NumPy's `numbers` costs a tenth of a ufunc's, so 0-d arrays become these.
+    """
     if node.saved is RELEASED:
         raise GradError(
             "Trying to backward through the graph a second time: the values saved by "
@@ -267,8 +273,8 @@ def _inputs(node, boxed):
             if x.version is not None:
                 _same_version(node, i, x)
             if not boxed and x.level is node.level:
-                # Arithmetic of NumPy's numbers costs a tenth of a ufunc's.
-                x = x.value[()] if x.plain and not x.value.ndim else x.value
+                single = numbers and x.plain and not x.value.ndim
+                x = x.value[()] if single else x.value
         xs.append(x)
     return xs
 

@@ -86,7 +86,8 @@ def map(f, xs):
 
 
 def _python_loop(f, carry, xs, n, reverse):
-    leaves, shape = tree.flatten(xs)
+    leaves, shape = _leaves(xs)
+    carry = tree.unflatten(*_leaves(carry)[::-1])
     rows = []
     for i in reversed(range(n)) if reverse else range(n):
         pair = f(carry, tree.unflatten(shape, [x[i] for x in leaves]))
@@ -127,6 +128,10 @@ def _tensor(x):
     return FUNCTIONS["as_tensor"](x)
 
 
+def _tensors(xs) -> list:
+    return [None if x is None else _tensor(x) for x in xs]
+
+
 def _row(spec) -> Spec:
     return Spec(tuple(spec.shape[1:]), spec.dtype)
 
@@ -155,7 +160,26 @@ class Scan(Primitive):
 
     `body`, a program, makes of (carries, rows, outside) new carries, the old ones, and rows of
     results; outputs are the last carries and all rows stacked.
+
+    >>> from adjoint.functional.control import program_of
+    >>> body = program_of(lambda c, x: (c + x, c), 2)
+    >>> params = {"carries": 1, "mapped": 1, "length": 3, "reverse": False}
+    >>> op.scan(tensor(0.), arange(3.), body=body, **params)[0].item()
+    3.0
     """
+
+    def samples(rng):
+        body = program_of(lambda c, x, w: (c * w + x, c, c * x), 3)
+        args = tuple(np.asarray(rng.normal(size=n)) for n in ((), 4, ()))
+        params = {"body": body, "carries": 1, "mapped": 1, "length": 4}
+        return [(args, {**params, "reverse": back}) for back in (False, True)]
+
+    def reference(c, xs, w, reverse, **params):
+        rows = []
+        for x in xs[::-1] if reverse else xs:
+            rows.append((c, c * x))
+            c = c * w + x
+        return c, *np.transpose(rows[::-1] if reverse else rows)
 
     outputs = 2
     calls_back = True
@@ -191,6 +215,12 @@ class Scan(Primitive):
         return _batched_scan(size, xs, dims, params)
 
 
+def program_of(f, count: int):
+    """The program of f(*xs) of numbers in double precision: a body for the records here."""
+    shape = tree.TreeDef(tuple, None, (tree.LEAF,) * count)
+    return section(f, [Spec((), np.dtype(np.float64))] * count, shape, Tape, "body")[0]
+
+
 def _split(xs, params):
     k, m = params["carries"], params["mapped"]
     return list(xs[:k]), list(xs[k : k + m]), list(xs[k + m :])
@@ -214,8 +244,9 @@ def _zero_like(x):
 
 def _reverse_scan(g, y, xs, params, need):
     """A scan the other way, of the reverse of the body, from what every step began with."""
+    g = _tensors(g)
     body, k = params["body"], params["carries"]
-    first, mapped, outside = _split([_tensor(x) for x in xs], params)
+    first, mapped, outside = _split(_tensors(xs), params)
     wanted = [
         need[k + params["mapped"] + i] and is_inexact(dtype_of(x))
         for i, x in enumerate(outside)
@@ -257,7 +288,7 @@ def _reverse_scan(g, y, xs, params, need):
 
     gc = [_zero_like(first[i]) if g[i] is None else g[i] for i in moving]
     gk = [_zero_like(outside[i]) for i in held]
-    history = list(y[k : 2 * k])
+    history = _tensors(y[k : 2 * k])
     (gc, gk), gx = scan(
         back,
         (gc, gk),
@@ -282,7 +313,7 @@ def _cut(parts, *sizes):
 def _forward_scan(ts, y, xs, params):
     """A scan of the body and its derivative together."""
     body, k = params["body"], params["carries"]
-    first, mapped, outside = _split([_tensor(x) for x in xs], params)
+    first, mapped, outside = _split(_tensors(xs), params)
     t_first, t_mapped, t_outside = _split(ts, params)
     moving = _smooth(first)
     rows = [i for i, t in enumerate(t_mapped) if t is not None]
@@ -321,7 +352,7 @@ def _forward_scan(ts, y, xs, params):
 def _batched_scan(size, xs, dims, params):
     """A scan of the mapped body; every carry has a batch dim, rows have it second."""
     body, k = params["body"], params["carries"]
-    first, mapped, outside = _split([_tensor(x) for x in xs], params)
+    first, mapped, outside = _split(_tensors(xs), params)
     d_first, d_mapped, d_outside = _split(dims, params)
     first = [_batch_at(x, d, 0, size) for x, d in zip(first, d_first, strict=True)]
     mapped = [
@@ -410,7 +441,25 @@ def _selected(pred, a, b):
 
 
 class Branch(Primitive):
-    """One of two programs: inputs are the truth value, operands, and values from outside."""
+    """One of two programs: inputs are the truth value, operands, and values from outside.
+
+    >>> from adjoint.functional.control import program_of
+    >>> yes, no = (program_of(f, 1) for f in (lambda x: x * 2, lambda x: -x))
+    >>> op.branch(tensor(False), tensor(3.), yes=yes, no=no, operands=1, split=0)
+    (tensor(-3.),)
+    """
+
+    def samples(rng):
+        yes, no = (
+            program_of(f, 2) for f in (lambda x, w: x * x * w, lambda x, w: x + w)
+        )
+        args = rng.normal(), rng.normal(), rng.normal()
+        params = {"yes": yes, "no": no, "operands": 1, "split": 1}
+        args = tuple([np.asarray(x) for x in args])
+        return [((np.array(flag), *args), params) for flag in (True, False)]
+
+    def reference(flag, x, w1, w2, **params):
+        return (x * x * w1 if flag else x + w2,)
 
     outputs = 2
     calls_back = True
@@ -425,7 +474,8 @@ class Branch(Primitive):
         return tuple(v.spec for v in yes.outputs)
 
     def vjp(self, g, y, xs, params, need):
-        args = [_tensor(x) for x in xs[1:]]
+        args = _tensors(xs[1:])
+        g = _tensors(g)
         moving = [i for i in _smooth(args) if need[i + 1]]
         given = [i for i, t in enumerate(g) if t is not None]
 
@@ -446,7 +496,7 @@ class Branch(Primitive):
         return [None, *_filled(out, moving, [None] * len(args))]
 
     def jvp(self, ts, y, xs, params):
-        args, ts = [_tensor(x) for x in xs[1:]], list(ts[1:])
+        args, ts = _tensors(xs[1:]), list(ts[1:])
         moving = [i for i, t in enumerate(ts) if t is not None]
         smooth = _smooth(y)
 
@@ -469,9 +519,16 @@ class Branch(Primitive):
 
     def batch(self, size, xs, dims, params):
         def mapped(run):
-            f = transforms.vmap(lambda *a: tuple(run(a)), tuple(dims[1:]))
-            return lambda *a: list(f(*a))
+            def several(*args):
+                if all(d is None for d in dims[1:]):
+                    return [_batch_at(_tensor(y), None, 0, size) for y in run(args)]
+                return list(
+                    transforms.vmap(lambda *a: tuple(run(a)), tuple(dims[1:]))(*args)
+                )
 
+            return several
+
+        xs = _tensors(xs)
         yes, no = (mapped(_runner(params, which)) for which in ("yes", "no"))
         if dims[0] is None:
             return tuple(cond(_tensor(xs[0]), yes, no, *xs[1:])), (0,) * len(
@@ -542,7 +599,24 @@ def _python_while(test, body, value):
 
 
 class RepeatWhile(Primitive):
-    """A loop while a program says so: inputs are first carries and values from outside."""
+    """A loop while a program says so: inputs are first carries and values from outside.
+
+    >>> from adjoint.functional.control import program_of
+    >>> test, body = (program_of(f, 1) for f in (lambda x: x < 10, lambda x: x * 2))
+    >>> op.repeat_while(tensor(3.), test=test, body=body, carries=1, split=0)[0].item()
+    12.0
+    """
+
+    def samples(rng):
+        test = program_of(lambda x, top: x < top, 2)
+        body = program_of(lambda x, w: x * w, 2)
+        params = {"test": test, "body": body, "carries": 1, "split": 1}
+        return [(tuple([np.array(x) for x in (1.0, 9.0, 1.7)]), params)]
+
+    def reference(x, top, w, **params):
+        while x < top:
+            x = x * w
+        return (x,)
 
     outputs = 2
     calls_back = True
@@ -574,7 +648,8 @@ def _parts(xs, params):
 
 def _reverse_while(g, xs, params, need):
     """Count the steps, keep snapshots, and go back from one to the one before it."""
-    first, own, others = _parts([_tensor(x) for x in xs], params)
+    g = _tensors(g)
+    first, own, others = _parts(_tensors(xs), params)
     k = params["carries"]
     test, body = params["test"], params["body"]
     moving = _smooth(first)
@@ -641,7 +716,7 @@ def _row_at(x, i):
 
 
 def _forward_while(ts, y, xs, params):
-    first, own, others = _parts([_tensor(x) for x in xs], params)
+    first, own, others = _parts(_tensors(xs), params)
     t_first, _, t_others = _parts(ts, params)
     moving = _smooth(first)
     held = [i for i, t in enumerate(t_others) if t is not None]
@@ -671,7 +746,7 @@ def _forward_while(ts, y, xs, params):
 
 def _batched_while(size, xs, dims, params):
     """All examples go on while any does; those that are done stay as they are."""
-    first, own, others = _parts([_tensor(x) for x in xs], params)
+    first, own, others = _parts(_tensors(xs), params)
     d_first, d_own, d_others = _parts(dims, params)
     k = params["carries"]
     first = [_batch_at(x, d, 0, size) for x, d in zip(first, d_first, strict=True)]
