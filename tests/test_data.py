@@ -599,27 +599,31 @@ def test_a_worker_that_dies_is_an_error_at_once(die, text):
         data.WorkerError, match=rf"worker \d \(pid \d+\) exited .*{text}"
     ):
         list(DataLoader(Items(item), 1, num_workers=2))
-    assert time.monotonic() - start < 5
+    assert time.monotonic() - start < 15
 
 
 def test_a_worker_that_is_killed_from_outside_while_another_is_awaited():
-    batches = iter(DataLoader(Items(time.sleep, 100), 1, num_workers=2))
+    def item(i):
+        time.sleep(60 if i == 2 else 0)
+        return i
+
+    batches = iter(DataLoader(Items(item, 100), 1, num_workers=2))
     os.kill(pids_of(batches)[1], signal.SIGKILL)
     start = time.monotonic()
     with pytest.raises(data.WorkerError, match=r"worker 1 .*SIGKILL"):
         for _ in batches:
             pass
-    assert time.monotonic() - start < 5
+    assert time.monotonic() - start < 15
     with pytest.raises(StopIteration):
         next(batches)
 
 
 def test_a_slow_worker_times_out():
-    loader = DataLoader(Items(lambda i: time.sleep(9), 4), num_workers=1, timeout=0.3)
+    loader = DataLoader(Items(lambda i: time.sleep(90), 4), num_workers=1, timeout=0.3)
     start = time.monotonic()
     with pytest.raises(data.WorkerError, match=r"timed out after 0.3 seconds"):
         list(loader)
-    assert time.monotonic() - start < 5
+    assert time.monotonic() - start < 15
 
 
 def test_large_batches_and_large_index_lists_do_not_block():
@@ -683,7 +687,7 @@ def run_script(tmp_path, persistent, end):
         start_new_session=True,
     )
     pids = [int(p) for p in process.stdout.readline().split()]
-    assert len(pids) == 2
+    assert len(pids) == 2, process.communicate()[1]
     return process, pids
 
 

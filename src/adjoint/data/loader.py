@@ -363,7 +363,7 @@ class _Workers(_Epoch):
     def _close(self) -> None:
         self.asked.clear()
         self.active.clear()
-        self.pool.stop()
+        self.pool.stop(grace=0.0)
         if self.loader._pool is self.pool:
             self.loader._pool = None
 

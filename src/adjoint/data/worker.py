@@ -119,9 +119,10 @@ class Pool:
             hint=_exit_hint(process.exitcode),
         )
 
-    def stop(self) -> None:
-        """End all workers; those that do not end themselves are terminated."""
-        self._stop()
+    def stop(self, grace: float = GRACE) -> None:
+        """End all workers; those still busy after `grace` seconds are terminated."""
+        if self._stop.detach():
+            _shut_down(self.workers, os.getpid(), grace)
 
 
 def _context(given):
@@ -166,12 +167,12 @@ def _receive(pipe: Connection):
     return epoch, number, kind, pickle.loads(payload, buffers=buffers)
 
 
-def _shut_down(workers: list, owner: int) -> None:
+def _shut_down(workers: list, owner: int, grace: float = GRACE) -> None:
     if os.getpid() != owner:  # a forked copy of the pool: the workers are not ours
         return
     for _, pipe in workers:
         _say_goodbye(pipe)
-    end = time.monotonic() + GRACE
+    end = time.monotonic() + grace
     for process, _ in workers:
         process.join(max(0.0, end - time.monotonic()))
         for force in (process.terminate, process.kill):
