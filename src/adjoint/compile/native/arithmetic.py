@@ -67,6 +67,27 @@ class Arithmetic:
         """The floating format of x."""
         return FORMATS[str(element_of(x.type))]
 
+    def element(self, x):
+        """The type of a lane of x."""
+        return element_of(x.type)
+
+    def splat(self, x):
+        """One number in all lanes."""
+        if self.width == 1:
+            return x
+        empty = ir.Constant(self.vector(x.type), ir.Undefined)
+        places = ir.Constant(self.vector(INT32), None)
+        return self.b.shuffle_vector(
+            self.b.insert_element(empty, x, INT32(0)), empty, places
+        )
+
+    def counting(self, first):
+        """first, first + 1, ..."""
+        if self.width == 1:
+            return first
+        steps = ir.Constant(self.vector(first.type), list(range(self.width)))
+        return self.b.add(self.splat(first), steps)
+
     def number(self, x, like):
         """`x` as it is, or a vector of the Python number `x` in the type of `like`."""
         if isinstance(x, ir.Value):

@@ -55,31 +55,35 @@ class Circular(Arithmetic):
         tail = self.fma(self.mul(z, z), self.horner(z, terms), left)
         return self.add(y, self.fma(self.neg(r), lost, tail))
 
-    def _turned(self, x, shift):
-        """sin(x + shift π/2)."""
-        r, lost, n = self._quarters(x)
-        n = self.add(n, shift) if shift else n
-        odd = self.compare("!=", self.bit_and(n, 1), 0)
-        y = self.select(odd, self._cosine_near(r, lost), self._sine_near(r, lost))
-        f = self.format(x)
+    def _turned(self, n, odd, even):
+        """`odd` in the odd quarters n, else `even`; negative from 2 on."""
+        f = self.format(odd)
+        y = self.select(self.truth(self.bit_and(n, 1)), odd, even)
         flip = self.b.shl(self.bit_and(n, 2), self.number(f.bits - 2, n))
-        y = self.as_float(self.bit_xor(self.as_int(y), flip), f)
-        return self.select(self.isfinite(x), y, math.nan)
+        return self.as_float(self.bit_xor(self.as_int(y), flip), f)
+
+    def sine_and_cosine(self, x):
+        """Both, from one reduction."""
+        r, lost, n = self._quarters(x)
+        s, c = self._sine_near(r, lost), self._cosine_near(r, lost)
+        sine, cosine = self._turned(n, c, s), self._turned(self.add(n, 1), c, s)
+        sine = self.select(self.compare("==", x, 0.0), x, sine)
+        known = self.isfinite(x)
+        return self.select(known, sine, math.nan), self.select(known, cosine, math.nan)
 
     def sin(self, x):
         """Sine."""
-        y = self._turned(x, 0)
-        return self.select(self.compare("==", x, 0.0), x, y)
+        return self.sine_and_cosine(x)[0]
 
     def cos(self, x):
         """Cosine."""
-        return self._turned(x, 1)
+        return self.sine_and_cosine(x)[1]
 
     def tan(self, x):
         """sin/cos, or -cos/sin in the odd quarters."""
         r, lost, n = self._quarters(x)
         s, c = self._sine_near(r, lost), self._cosine_near(r, lost)
-        odd = self.compare("!=", self.bit_and(n, 1), 0)
+        odd = self.truth(self.bit_and(n, 1))
         over, under = self.select(odd, self.neg(c), s), self.select(odd, s, c)
         y = self.select(self.isfinite(x), self.div(over, under), math.nan)
         return self.select(self.compare("==", x, 0.0), x, y)
