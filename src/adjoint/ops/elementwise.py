@@ -1139,7 +1139,7 @@ class Conj(Elementwise):
     tensor([1.-2.j])
     """
 
-    lowers = "buif"
+    lowers = "uif"
     eager = np.conjugate
     samples = any1
 

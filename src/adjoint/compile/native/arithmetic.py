@@ -13,14 +13,24 @@ from typing import ClassVar, NamedTuple
 from llvmlite import ir
 
 
-class _Unsigned(ir.IntType):
-    """An integer without sign; to LLVM the same as one with."""
+class _Marked(ir.IntType):
+    """An integer to LLVM; here more is known of it."""
+
+    def __eq__(self, other):
+        return type(self) is type(other) and self.width == other.width
+
+    def __hash__(self):
+        return hash((type(self), self.width))
+
+
+class _Unsigned(_Marked):
+    """An integer without sign."""
 
     _instance_cache: ClassVar[dict] = {}
 
 
-class _Brain(ir.IntType):
-    """The upper half of a float, as memory holds it; of a type that LLVM need not know."""
+class _Brain(_Marked):
+    """The upper half of a float, as memory holds it."""
 
     _instance_cache: ClassVar[dict] = {}
 
@@ -418,7 +428,7 @@ class Arithmetic:
     def _resized(self, x, kind):
         was, to = element_of(x.type), self.vector(kind)
         if was.width == kind.width:
-            return self.b.add(self.number(0, to), x)  # the same bits under another name
+            return self.b.bitcast(x, to)
         if was.width > kind.width:
             return self.b.trunc(x, to)
         return (self.b.zext if is_unsigned(x) else self.b.sext)(x, to)

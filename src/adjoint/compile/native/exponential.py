@@ -13,23 +13,25 @@ class Exponential(Arithmetic):
 
     # ------------------------------------------------------------ exponentials
 
-    def _reduced(self, x, tail=None):
-        """(n, n as an integer, r) with x + tail = n ln 2 + r and |r| ≤ ½ ln 2."""
+    def _reduced(self, x):
+        """(n, n as an integer, r, c) with x = n ln 2 + r - c, r exact, |r - c| ≤ ½ ln 2."""
         high, low = table.LN2[self.format(x).bits]
         n, k = self.near_whole(x, 1 / math.log(2))
-        r = self.fma(n, -low, self.fma(n, -high, x))
-        return n, k, r if tail is None else self.add(r, tail)
+        return n, k, self.fma(n, -high, x), self.mul(n, low)
 
-    def _expm1_near(self, r, terms=None):
-        """eʳ - 1 for |r| ≤ ½ ln 2."""
-        tail = self.horner(r, terms or table.EXP[self.format(r).bits])
-        return self.fma(self.mul(r, r), tail, r)
+    def _expm1_near(self, r, c=None):
+        """e^(r - c) - 1 for |r - c| ≤ ½ ln 2 and a small c."""
+        s = r if c is None else self.sub(r, c)
+        tail = self.horner(s, table.EXP[self.format(r).bits])
+        if c is None:
+            return self.fma(self.mul(s, s), tail, r)
+        return self.add(r, self.fma(self.mul(s, s), tail, self.neg(c)))
 
     def _exp_parts(self, x, tail=None):
         """(m, n) with e^(x + tail) = (1 + m) 2ⁿ, n within what `scaled` takes."""
         low, high = table.EXP_RANGE[self.format(x).bits]
-        _, n, r = self._reduced(self.clamp(x, low - 1, high + 1), tail)
-        return self._expm1_near(r), n
+        _, n, r, c = self._reduced(self.clamp(x, low - 1, high + 1))
+        return self._expm1_near(r, c if tail is None else self.sub(c, tail)), n
 
     def exp(self, x, tail=None):
         """eˣ, or e^(x + tail) for a small tail."""
@@ -50,8 +52,8 @@ class Exponential(Arithmetic):
         """eˣ - 1, exact near 0: 2ⁿ (eʳ - 1) + (2ⁿ - 1)."""
         f = self.format(x)
         high = table.EXP_RANGE[f.bits][1]
-        n, k, r = self._reduced(self.clamp(x, -float(f.mantissa), high + 1))
-        m = self._expm1_near(r)
+        n, k, r, c = self._reduced(self.clamp(x, -float(f.mantissa), high + 1))
+        m = self._expm1_near(r, c)
         # At the top 2ⁿ alone would overflow: half of it twice.
         big = self.compare(">", n, f.bias - 1.0)
         scale = self.power_of_two(self.select(big, self.sub(k, 1), k), f)
@@ -102,10 +104,22 @@ class Exponential(Arithmetic):
         return self.copysign(y, x)
 
     def sigmoid(self, x):
-        """1/(1 + e⁻ˣ), through e^-|x|, so that it neither overflows nor cancels."""
-        e = self.exp(self.neg(self.abs(x)))
-        d = self.add(e, 1.0)
-        return self.div(self.select(self.compare("<", x, 0.0), e, 1.0), d)
+        """1/d for x ≥ 0 and e/d below, with e = e^-|x| = 2ⁿ (1 + m) and d = 1 + e.
+
+        What the sum d lost is made good, and 2ⁿ comes last, in two steps if it is denormal.
+        """
+        f = self.format(x)
+        m, n = self._exp_parts(self.neg(self.abs(x)))
+        k = self.select(self.compare(">", n, -100), n, -100)
+        scale = self.power_of_two(k, f)
+        d, lost = self.two_sum(1.0, self.fma(scale, m, scale))
+        inverse = self.div(1.0, d)
+        below = self.compare("<", x, 0.0)
+        more = self.fma(self.neg(lost), inverse, self.select(below, m, 0.0))
+        y = self.fma(inverse, more, inverse)
+        rest = self.power_of_two(self.sub(n, k), f)
+        y = self.select(below, self.mul(self.mul(y, scale), rest), y)
+        return self.select(self.isnan(x), x, y)
 
     # ------------------------------------------------------------ logarithms
 
@@ -302,8 +316,10 @@ class Exponential(Arithmetic):
         log = self.fma(self.mul(s, z), self.horner(z, table.LOG[48]), s)
         log = self._log_ends(x, self.fma(n, math.log(2), log))
         p = self.mul(y, log)
-        n, k, r = self._reduced(self.clamp(p, -200.0, 200.0))
-        m = self._expm1_near(r, table.EXP[48])
+        bounded = self.clamp(p, -200.0, 200.0)
+        n, k = self.near_whole(bounded, 1 / math.log(2))
+        r = self.fma(n, -math.log(2), bounded)
+        m = self.fma(self.mul(r, r), self.horner(r, table.EXP[32]), r)
         e = self.power_of_two(k, self.format(x))
         return self.cast(self.select(self.isnan(p), p, self.fma(m, e, e)), FLOAT)
 

@@ -46,15 +46,20 @@ class Gaussian(Exponential):
         """e^-(x/unit)² erfcx(x/unit)/2^halvings for x ≥ 0, unit² = 1 or 2."""
         end = table.ERFC_END[self.format(x).bits] * unit
         x = self.select(self.compare("<", x, end), x, end)
+        y, more, n = self._tail_parts(x, unit, self._erfcx_near(x, unit))
+        return self.scaled(self.add(y, more), self.sub(n, halvings))
+
+    def _tail_parts(self, x, unit, erfcx):
+        """(y, rest, n): that tail is (y + rest) 2ⁿ, of erfcx in two parts, which y is of."""
         square, lost = self.two_product(x, x)
         part = -1.0 / round(unit * unit)
-        _, n, r = self._reduced(self.mul(square, part))
-        r, more = self.two_sum(r, self.mul(lost, part))
-        terms = table.EXP[self.format(x).bits]
-        m, lost = self.two_sum(r, self.fma(self.mul(r, r), self.horner(r, terms), more))
-        y, rest = self._erfcx_near(x, unit)
-        y = self.add(y, self.fma(y, m, self.fma(y, lost, rest)))
-        return self.scaled(y, self.sub(n, halvings))
+        _, n, r, c = self._reduced(self.mul(square, part))
+        c = self.sub(c, self.mul(lost, part))
+        s = self.sub(r, c)
+        tail = self.horner(s, table.EXP[self.format(x).bits])
+        m, lost = self.two_sum(r, self.fma(self.mul(s, s), tail, self.neg(c)))
+        y, rest = erfcx
+        return y, self.fma(y, m, self.fma(y, lost, rest)), n
 
     def _erf_near(self, x):
         """erf x for |x| ≤ 1."""
@@ -80,33 +85,35 @@ class Gaussian(Exponential):
         y = self.select(self.compare(">", x, 0.0), self.sub(1.0, tail), tail)
         return self.select(self.isnan(x), x, y)
 
-    def _erfcx_positive(self, x):
-        """erfcx for x ≥ 0: by its asymptotic series far out."""
-        bits = self.format(x).bits
-        far = self.compare(">", x, table.ERFC_END[bits])
-        near = self.add(*self._erfcx_near(self.select(far, table.ERFC_END[bits], x)))
+    def _erfcx_far(self, x):
+        """erfcx beyond ERFC_END, by its asymptotic series."""
         z = self.div(1.0, self.mul(x, x))
-        first, low = table.PER_ROOT_PI[bits]
+        first, low = table.PER_ROOT_PI[self.format(x).bits]
         terms = [first * math.prod(-i - 0.5 for i in range(k)) for k in range(1, 8)]
-        beyond = self.add(self.fma(z, self.horner(z, terms), low), first)
-        return self.select(far, self.div(beyond, x), near)
+        y = self.add(self.fma(z, self.horner(z, terms), low), first)
+        return self.div(y, x)
 
     def erfcx(self, x):
         """e^(x²) erfc x; below 0 it is 2 e^(x²) - erfcx(-x)."""
-        y = self._erfcx_positive(self.abs(x))
-        square, lost = self.two_product(x, x)
-        lost = self.select(self.isfinite(lost), lost, 0.0)
-        m, n = self._exp_parts(square, lost)
+        a, end = self.abs(x), table.ERFC_END[self.format(x).bits]
+        near = self.minimum(a, end)
+        y = self.add(*self._erfcx_near(near))
+        y = self.select(self.compare(">", a, end), self._erfcx_far(a), y)
+        m, n = self._exp_parts(*self.two_product(near, near))
         e = self.scaled(self.add(m, 1.0), self.add(n, 1))
         y = self.select(self.compare("<", x, 0.0), self.sub(e, y), y)
         return self.select(self.isnan(x), x, y)
 
     def log_ndtr(self, x):
-        """ln of the normal distribution function: in the tail from erfcx, not from it."""
-        a = self.abs(x)
-        r = self.mul(self._erfcx_positive(self.mul(a, 1 / _ROOT_2)), 0.5)
-        square = self.mul(self.mul(a, a), -0.5)
-        above = self.log1p(self.neg(self.mul(r, self.exp(square))))
-        below = self.add(self.log(r), square)
+        """ln of the normal distribution function; below 0 that of erfcx, less x²/2."""
+        a, end = self.abs(x), table.ERFC_END[self.format(x).bits] * _ROOT_2
+        near = self.minimum(a, end)
+        r = self._erfcx_near(near, _ROOT_2)
+        y, more, n = self._tail_parts(near, _ROOT_2, r)
+        tail = self.two_sum(self.neg(y), self.neg(more))
+        above = self.log1p(*(self.scaled(v, self.sub(n, 1)) for v in tail))
+        far = self._erfcx_far(self.mul(a, 1 / _ROOT_2))
+        y = self.select(self.compare(">", a, end), far, self.add(*r))
+        below = self.fma(self.mul(a, 0.5), self.neg(a), self.log(self.mul(y, 0.5)))
         y = self.select(self.compare(">", x, 0.0), above, below)
         return self.select(self.isnan(x), x, y)
