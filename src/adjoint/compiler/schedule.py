@@ -11,16 +11,16 @@ import math
 from collections import defaultdict
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from ..core.primitive import Elementwise
 from ..ir.graph import Const, Graph, Operation, Var
 
 _MOVES = "expand permute slice select flip cast contiguous stop_gradient reshape real"
 _MAKES = "ones_like zeros_like put pick"
 INDEXED = frozenset([*_MOVES.split(), *_MAKES.split()])
-_FLOATS = frozenset({"f4", "f8", "b1"})
-_ON_INTEGERS = frozenset(
-    ["add", "sub", "mul", "neg", "eq", "ne", "lt", "le", "gt", "ge", "where"]
-)
+_LANES = frozenset({"f4", "f8", "b1", "u1", "i1", "i2", "i4", "i8"})  # in registers
+_BOOL = np.dtype(bool)
 REDUCTIONS = frozenset({"sum", "mean", "amax", "amin"})
 
 
@@ -175,14 +175,21 @@ def inline(o: Operation) -> bool:
     p = o.prim
     if p.name == "put" and o.inputs[0].spec.shape[-1] != 1:
         return False
-    known = isinstance(p, Elementwise) and p.lower is not None
-    if p.name not in INDEXED and not known:
+    dtypes = [v.spec.dtype for v in (*o.inputs, *o.outputs)]
+    if not all(d.str[1:] in _LANES for d in dtypes):
         return False
-    whole = p.name in _ON_INTEGERS or p.name in INDEXED
-    return all(
-        v.spec.dtype.str[1:] in _FLOATS or (whole and v.spec.dtype.kind in "iu")
-        for v in (*o.inputs, *o.outputs)
-    )
+    return p.name in INDEXED or _lowered(o)
+
+
+def _lowered(o) -> bool:
+    """Whether the record writes native code for these dtypes: whole numbers are of one."""
+    p = o.prim
+    if not isinstance(p, Elementwise) or p.lower is None:
+        return False
+    numbers = [v.spec.dtype for v in o.inputs[p.decides :]]
+    whole = {d for d in numbers if d.kind != "f"}
+    alone = len(whole) < 2 and (whole != {_BOOL} or all(d == _BOOL for d in numbers))
+    return alone and all(d.kind in p.lowers for d in numbers)
 
 
 def _reducible(o) -> bool:

@@ -10,8 +10,9 @@ from __future__ import annotations
 import numpy as np
 
 ROUNDS = 10
-_MULTIPLIERS = np.array([[0xD2511F53], [0xCD9E8D57]], np.uint64)
-_WEYL = (0x9E3779B9, 0xBB67AE85)  # golden ratio, sqrt(3) - 1
+MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
+WEYL = (0x9E3779B9, 0xBB67AE85)  # golden ratio, sqrt(3) - 1
+_COLUMN = np.array([MULTIPLIERS], np.uint64).T
 _LOW, _HALF = np.uint64(0xFFFFFFFF), np.uint64(32)
 _CHUNK = 16384  # blocks whose working set stays in the cache of a core
 _SMALL = 512  # blocks computed at once, and kept, where a draw wants fewer
@@ -20,7 +21,7 @@ _SMALL = 512  # blocks computed at once, and kept, where a draw wants fewer
 def _round_keys(key):
     """The key of each round: both halves step by a Weyl sequence."""
     pairs = [
-        [(k + r * w) & 0xFFFFFFFF for k, w in zip(key, _WEYL, strict=True)]
+        [(k + r * w) & 0xFFFFFFFF for k, w in zip(key, WEYL, strict=True)]
         for r in range(ROUNDS)
     ]
     return np.array(pairs, np.uint64).reshape(ROUNDS, 2, 1)
@@ -37,7 +38,7 @@ def cipher(counter, key, out=None) -> np.ndarray:
     product, high = np.empty_like(even), np.empty_like(even)
     for k in _round_keys(key):
         # (L0, R0, L1, R1) -> (hi1 ^ R0 ^ k0, lo1, hi0 ^ R1 ^ k1, lo0)
-        np.multiply(even, _MULTIPLIERS, out=product)
+        np.multiply(even, _COLUMN, out=product)
         np.right_shift(product, _HALF, out=high)
         np.bitwise_xor(high[::-1], odd, out=even)
         np.bitwise_xor(even, k, out=even)
@@ -100,11 +101,16 @@ def blocks_for(count: int, bits: int) -> int:
     return -(-count * bits // 128)
 
 
+def kept_bits(dtype) -> int:
+    """How many bits a uniform number of a floating dtype has."""
+    return {"float64": 53, "float32": 24, "float16": 11}.get(dtype.name, 8)
+
+
 def uniform(seed: int, start: int, count: int, dtype) -> np.ndarray:
     """Numbers in [0, 1), multiples of the dtype's 2^-precision."""
+    kept = kept_bits(dtype)
     if dtype == np.float64:
-        return (words_64(seed, start, count) >> np.uint64(11)) * 2.0**-53
-    kept = 24 if dtype == np.float32 else 11 if dtype == np.float16 else 8
+        return (words_64(seed, start, count) >> np.uint64(64 - kept)) * 2.0**-kept
     top = words(seed, start, count) >> np.uint32(32 - kept)
     x = top.astype(np.float32)
     x *= np.float32(2.0**-kept)

@@ -200,6 +200,7 @@ class Elementwise(Primitive, abstract=True):
     )
     decides: ClassVar[int] = 0  # the input whose dtype the result has
     takes: ClassVar[str] = "buifc"  # kinds of dtype it is defined for
+    lowers: ClassVar[str] = "f"  # those that `lower` writes native code for
 
     _static = (
         Primitive._static

@@ -51,6 +51,11 @@ class LeakyRelu(Elementwise):
     def dx(t, x, slope):
         return t * op.where(x > 0, _number(1, x), _number(slope, x))
 
+    def lower(b, x, slope):
+        if slope == 0:
+            return b.maximum(x, 0.0)
+        return b.select(b.compare(">", x, 0.0), x, b.mul(x, slope))
+
 
 class Elu(Elementwise):
     """scale · x where x > 0, scale · α (e^(rate x) − 1) elsewhere; elu, celu and selu.
@@ -83,6 +88,10 @@ class Elu(Elementwise):
         )
         return op.where(x <= 0, t * bent, t * scale)
 
+    def lower(b, x, alpha, scale, rate):
+        bent = b.mul(b.expm1(b.mul(b.minimum(x, 0.0), rate)), alpha * scale)
+        return b.fma(b.maximum(x, 0.0), scale, bent)
+
 
 class Hardtanh(Elementwise):
     """x limited to [low, high]; the derivative is 0 from the limits on.
@@ -91,6 +100,7 @@ class Hardtanh(Elementwise):
     tensor([-1.0000,  0.5000,  1.0000])
     """
 
+    lowers = "uif"
     takes = "uif"
     samples = _with(low=-1.0, high=3.0)
     reference = staticmethod(
@@ -104,6 +114,9 @@ class Hardtanh(Elementwise):
     def dx(t, x, low, high):
         inside = op.logical_and(x > _number(low, x), x < _number(high, x))
         return op.where(inside, t, _number(0, t))
+
+    def lower(b, x, low, high):
+        return b.minimum(b.maximum(x, low), high)
 
 
 class Softplus(Elementwise):
@@ -129,6 +142,11 @@ class Softplus(Elementwise):
         z = x * beta
         return op.where(z > threshold, t, t * op.sigmoid(z))
 
+    def lower(b, x, beta, threshold):
+        z = b.mul(x, beta)
+        soft = b.add(b.maximum(z, 0.0), b.log1p(b.exp(b.neg(b.abs(z)))))
+        return b.select(b.compare(">", z, threshold), x, b.div(soft, beta))
+
 
 class Silu(Elementwise):
     """x σ(x), "swish".
@@ -147,6 +165,9 @@ class Silu(Elementwise):
     def dx(t, x):
         s = op.sigmoid(x)
         return t * (s * (1 + x * (1 - s)))
+
+    def lower(b, x):
+        return b.div(x, b.add(b.exp(b.neg(x)), 1.0))
 
 
 class Gelu(Elementwise):
@@ -167,6 +188,9 @@ class Gelu(Elementwise):
     def dx(t, x):
         return t * (op.ndtr(x) + x * normal_density(x))
 
+    def lower(b, x):
+        return b.mul(x, b.ndtr(x))
+
 
 class Threshold(Elementwise):
     """`value` where x ≤ threshold, else x.
@@ -186,6 +210,9 @@ class Threshold(Elementwise):
 
     def dx(t, x, threshold):
         return op.where(x <= threshold, _number(0, t), t)
+
+    def lower(b, x, threshold, value):
+        return b.select(b.compare("<=", x, threshold), value, x)
 
 
 class Huber(Elementwise):
@@ -218,6 +245,11 @@ class Huber(Elementwise):
     def dx(t, x, delta):
         return t * op.hardtanh(x, low=-delta, high=delta)
 
+    def lower(b, x, delta):
+        size = b.abs(x)
+        near = b.minimum(size, delta)
+        return b.mul(b.sub(size, b.mul(near, 0.5)), near)
+
 
 class BinaryCrossEntropy(Elementwise):
     """−x₂ ln x₁ − (1 − x₂) ln(1 − x₁) of a probability, its logarithms at least −100.
@@ -244,6 +276,11 @@ class BinaryCrossEntropy(Elementwise):
         floor = _number(-100, x1)
         return t * (op.maximum(op.log1p(-x1), floor) - op.maximum(op.log(x1), floor))
 
+    def lower(b, x1, x2):
+        miss = b.maximum(b.log1p(b.neg(x1)), -100.0)
+        hit = b.mul(x2, b.maximum(b.log(x1), -100.0))
+        return b.sub(b.mul(b.sub(x2, 1.0), miss), hit)
+
 
 class LogisticLoss(Elementwise):
     """Binary cross entropy of the logit x₁ with the target x₂: ln(1 + e^x₁) − x₁ x₂.
@@ -264,6 +301,10 @@ class LogisticLoss(Elementwise):
 
     def dx2(t, x1):
         return t * -x1
+
+    def lower(b, x1, x2):
+        soft = b.log1p(b.exp(b.neg(b.abs(x1))))
+        return b.add(b.sub(b.maximum(x1, 0.0), b.mul(x1, x2)), soft)
 
 
 # ---------------------------------------------------------------- along dims

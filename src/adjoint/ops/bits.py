@@ -19,6 +19,7 @@ def _integers(*shapes, low=-40, high=40):
 
 
 class _Bits(Elementwise, abstract=True):
+    lowers = "bui"
     takes = "bui"
     samples = _integers((3, 2), (2,))
 
@@ -33,6 +34,9 @@ class BitwiseAnd(_Bits):
     eager = np.bitwise_and
     symbol = "{} & {}"
 
+    def lower(b, x1, x2):
+        return b.bit_and(x1, x2)
+
 
 class BitwiseOr(_Bits):
     """Bits that one at least has; of truth values, whether one holds.
@@ -43,6 +47,9 @@ class BitwiseOr(_Bits):
 
     eager = np.bitwise_or
     symbol = "{} | {}"
+
+    def lower(b, x1, x2):
+        return b.bit_or(x1, x2)
 
 
 class BitwiseXor(_Bits):
@@ -55,6 +62,9 @@ class BitwiseXor(_Bits):
     eager = np.bitwise_xor
     symbol = "{} ^ {}"
 
+    def lower(b, x1, x2):
+        return b.bit_xor(x1, x2)
+
 
 class BitwiseNot(_Bits):
     """All bits turned; of a truth value, its contrary.
@@ -66,6 +76,9 @@ class BitwiseNot(_Bits):
     eager = np.bitwise_not
     symbol = "~{}"
     samples = _integers((3, 2))
+
+    def lower(b, x):
+        return b.bit_not(x)
 
 
 class _Shift(_Bits, abstract=True):
@@ -95,6 +108,9 @@ class BitwiseLeftShift(_Shift):
             far, x1.dtype.type(0), x1 << np.where(far, x2.dtype.type(0), x2)
         )
 
+    def lower(b, x1, x2):
+        return b.shift_left(x1, x2)
+
 
 class BitwiseRightShift(_Shift):
     """⌊x₁ / 2^x₂⌋; the sign alone when all bits are shifted out.
@@ -109,6 +125,9 @@ class BitwiseRightShift(_Shift):
     def eager(x1, x2):
         most = x2.dtype.type(8 * x1.dtype.itemsize - 1)
         return x1 >> np.where(_too_far(x1, x2), most, x2)
+
+    def lower(b, x1, x2):
+        return b.shift_right(x1, x2)
 
 
 class Gcd(_Bits):
@@ -154,6 +173,9 @@ class Copysign(Elementwise):
     def dx2(t):
         return op.zeros_like(t)
 
+    def lower(b, x1, x2):
+        return b.copysign(x1, x2)
+
 
 class Nextafter(Elementwise):
     """The floating number next to x₁ towards x₂.
@@ -166,6 +188,9 @@ class Nextafter(Elementwise):
     takes = "f"
     samples = uniform((3, 2), (3, 2))
 
+    def lower(b, x1, x2):
+        return b.nextafter(x1, x2)
+
 
 class Heaviside(Elementwise):
     """0 for negative x₁, 1 for positive, x₂ at 0.
@@ -174,6 +199,7 @@ class Heaviside(Elementwise):
     tensor([0.0000, 0.5000, 1.0000])
     """
 
+    lowers = "buif"
     takes = "buif"
     samples = uniform((3, 2), (2,))
     reference = np.heaviside
@@ -183,6 +209,10 @@ class Heaviside(Elementwise):
         step = np.where(x1 == 0, x2, step)
         return np.where(x1 != x1, x1, step)
 
+    def lower(b, x1, x2):
+        positive = b.select(b.compare(">", x1, 0), b.number(1, x1), 0)
+        return b.choose((b.isnan(x1), x1), (b.compare("==", x1, 0), x2), positive)
+
 
 class Exponent(Elementwise):
     """The e with x = m 2^e and ½ ≤ |m| < 1; 0 for 0 and what is not finite.
@@ -191,6 +221,7 @@ class Exponent(Elementwise):
     tensor([2, 0, 0], dtype=adjoint.int32)
     """
 
+    lowers = "if"
     takes = "f"
     samples = uniform((3, 2), low=0.1, high=9)
     reference = staticmethod(
@@ -203,6 +234,9 @@ class Exponent(Elementwise):
     def infer(self, x):
         return Spec(x.shape, _INT32)
 
+    def lower(b, x):
+        return b.exponent(x)
+
 
 class Ldexp(Elementwise):
     """x₁ · 2^x₂ for an integer x₂, without rounding.
@@ -211,6 +245,7 @@ class Ldexp(Elementwise):
     tensor([2., 8.])
     """
 
+    lowers = "if"
     takes = "f"
 
     def samples(rng):
@@ -228,3 +263,6 @@ class Ldexp(Elementwise):
 
     def dx1(t, x2):
         return op.ldexp(t, x2)
+
+    def lower(b, x1, x2):
+        return b.ldexp(x1, x2)

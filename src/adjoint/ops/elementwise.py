@@ -39,6 +39,7 @@ class Add(Elementwise):
     tensor([2., 3.])
     """
 
+    lowers = "buif"
     eager = np.add
     symbol = "{} + {}"
     samples = any2
@@ -60,6 +61,7 @@ class Sub(Elementwise):
     tensor([0., 1.])
     """
 
+    lowers = "uif"
     symbol = "{} - {}"
     samples = any2
     eager = np.subtract
@@ -81,6 +83,7 @@ class Mul(Elementwise):
     tensor([3., 8.])
     """
 
+    lowers = "buif"
     eager = np.multiply
     symbol = "{} * {}"
     samples = any2
@@ -124,6 +127,7 @@ class Neg(Elementwise):
     tensor([-1.,  2.])
     """
 
+    lowers = "uif"
     eager = np.negative
     symbol = "-{}"
     samples = any1
@@ -214,13 +218,7 @@ class PowScalar(Elementwise):
         return out if smooth else guarded(t, out)
 
     def lower(b, x, exponent):
-        return (
-            b.mul(x, x)
-            if exponent == 2
-            else x
-            if exponent == 1
-            else b.pow(x, float(exponent))
-        )
+        return b.power(x, exponent)
 
 
 class Remainder(Elementwise):
@@ -230,6 +228,7 @@ class Remainder(Elementwise):
     tensor([1., 1.])
     """
 
+    lowers = "uif"
     eager = np.remainder
     symbol = "{} % {}"
     samples = positive2
@@ -241,6 +240,9 @@ class Remainder(Elementwise):
     def dx2(t, x1, x2):
         return -t * op.floor_divide(x1, x2)
 
+    def lower(b, x1, x2):
+        return b.remainder(x1, x2)
+
 
 class Fmod(Elementwise):
     """Remainder with the sign of the dividend, y = x₁ − trunc(x₁/x₂) x₂.
@@ -249,6 +251,7 @@ class Fmod(Elementwise):
     tensor([-1.,  1.])
     """
 
+    lowers = "uif"
     eager = np.fmod
     samples = positive2
     takes = "uif"
@@ -259,6 +262,9 @@ class Fmod(Elementwise):
     def dx2(t, x1, x2):
         return -t * op.trunc(x1 / x2)
 
+    def lower(b, x1, x2):
+        return b.fmod(x1, x2)
+
 
 class FloorDivide(Elementwise):
     """Quotient rounded down, y = ⌊x₁/x₂⌋.
@@ -267,6 +273,7 @@ class FloorDivide(Elementwise):
     tensor([ 3, -4])
     """
 
+    lowers = "uif"
     eager = np.floor_divide
     symbol = "{} // {}"
     samples = positive2
@@ -277,6 +284,9 @@ class FloorDivide(Elementwise):
 
     def dx2(t):
         return op.zeros_like(t)
+
+    def lower(b, x1, x2):
+        return b.floor_divide(x1, x2)
 
 
 # ---------------------------------------------------------------- exponential
@@ -313,6 +323,9 @@ class Exp2(Elementwise):
 
     def dx(t, y):
         return t * (y * np.log(2).item())
+
+    def lower(b, x):
+        return b.exp2(x)
 
 
 class Expm1(Elementwise):
@@ -365,6 +378,9 @@ class Log2(Elementwise):
     def dx(t, x):
         return t / (x * np.log(2).item())
 
+    def lower(b, x):
+        return b.log2(x)
+
 
 class Log10(Elementwise):
     """Logarithm to base 10.
@@ -379,6 +395,9 @@ class Log10(Elementwise):
 
     def dx(t, x):
         return t / (x * np.log(10).item())
+
+    def lower(b, x):
+        return b.log10(x)
 
 
 class Log1p(Elementwise):
@@ -434,6 +453,9 @@ class Rsqrt(Elementwise):
     def dx(t, y):
         return t * (-0.5 * y * y * y)
 
+    def lower(b, x):
+        return b.div(1.0, b.sqrt(x))
+
 
 class Reciprocal(Elementwise):
     """y = 1/x.
@@ -448,6 +470,9 @@ class Reciprocal(Elementwise):
 
     def dx(t, y):
         return t * (-y * y)
+
+    def lower(b, x):
+        return b.div(1.0, x)
 
 
 class Sigmoid(Elementwise):
@@ -489,6 +514,10 @@ class LogSigmoid(Elementwise):
     def dx(t, x):
         return t * op.sigmoid(-x)
 
+    def lower(b, x):
+        soft = b.log1p(b.exp(b.neg(b.abs(x))))
+        return b.sub(b.minimum(x, 0.0), soft)
+
 
 class Logaddexp(Elementwise):
     """y = ln(e^x₁ + e^x₂).
@@ -508,6 +537,9 @@ class Logaddexp(Elementwise):
     def dx2(t, x1, x2):
         return t * op.sigmoid(x2 - x1)
 
+    def lower(b, x1, x2):
+        return b.logaddexp(x1, x2)
+
 
 class Logaddexp2(Elementwise):
     """y = log₂(2^x₁ + 2^x₂).
@@ -526,6 +558,9 @@ class Logaddexp2(Elementwise):
 
     def dx2(t, x1, x2):
         return t * op.sigmoid((x2 - x1) * np.log(2).item())
+
+    def lower(b, x1, x2):
+        return b.logaddexp2(x1, x2)
 
 
 # ---------------------------------------------------------------- trigonometric
@@ -581,6 +616,9 @@ class Tan(Elementwise):
     def dx(t, y):
         return t * (1 + y * y)
 
+    def lower(b, x):
+        return b.tan(x)
+
 
 class Asin(Elementwise):
     """Inverse sine.
@@ -595,6 +633,9 @@ class Asin(Elementwise):
 
     def dx(t, x):
         return t * op.rsqrt(1 - x * x)
+
+    def lower(b, x):
+        return b.asin(x)
 
 
 class Acos(Elementwise):
@@ -611,6 +652,9 @@ class Acos(Elementwise):
     def dx(t, x):
         return t * -op.rsqrt(1 - x * x)
 
+    def lower(b, x):
+        return b.acos(x)
+
 
 class Atan(Elementwise):
     """Inverse tangent.
@@ -625,6 +669,9 @@ class Atan(Elementwise):
 
     def dx(t, x):
         return t / (1 + x * x)
+
+    def lower(b, x):
+        return b.atan(x)
 
 
 class Atan2(Elementwise):
@@ -644,6 +691,9 @@ class Atan2(Elementwise):
 
     def dx2(t, x1, x2):
         return t * _over_square(-x1, x1, x2)
+
+    def lower(b, x1, x2):
+        return b.atan2(x1, x2)
 
 
 def _over_square(x, x1, x2):
@@ -667,6 +717,9 @@ class Sinh(Elementwise):
     def dx(t, x):
         return t * op.cosh(x)
 
+    def lower(b, x):
+        return b.sinh(x)
+
 
 class Cosh(Elementwise):
     """Hyperbolic cosine.
@@ -681,6 +734,9 @@ class Cosh(Elementwise):
 
     def dx(t, x):
         return t * op.sinh(x)
+
+    def lower(b, x):
+        return b.cosh(x)
 
 
 class Tanh(Elementwise):
@@ -715,6 +771,9 @@ class Asinh(Elementwise):
     def dx(t, x):
         return t * op.rsqrt(x * x + 1)
 
+    def lower(b, x):
+        return b.asinh(x)
+
 
 class Acosh(Elementwise):
     """Inverse hyperbolic cosine.
@@ -730,6 +789,9 @@ class Acosh(Elementwise):
     def dx(t, x):
         return t * (op.rsqrt(x - 1) * op.rsqrt(x + 1))
 
+    def lower(b, x):
+        return b.acosh(x)
+
 
 class Atanh(Elementwise):
     """Inverse hyperbolic tangent.
@@ -744,6 +806,9 @@ class Atanh(Elementwise):
 
     def dx(t, x):
         return t / (1 - x * x)
+
+    def lower(b, x):
+        return b.atanh(x)
 
 
 class Hypot(Elementwise):
@@ -764,6 +829,9 @@ class Hypot(Elementwise):
     def dx2(t, y, x2):
         return t * (x2 / y)
 
+    def lower(b, x1, x2):
+        return b.hypot(x1, x2)
+
 
 # ---------------------------------------------------------------- rounding, sign, selection
 
@@ -775,6 +843,7 @@ class Abs(Elementwise):
     tensor([1., 2.])
     """
 
+    lowers = "buif"
     eager = np.abs
     out = "real"
     samples = any1
@@ -798,6 +867,7 @@ class Sign(Elementwise):
     tensor([-1.,  0.,  1.])
     """
 
+    lowers = "buif"
     samples = positive1
     takes = "buif"
     reference = np.sign
@@ -807,6 +877,9 @@ class Sign(Elementwise):
 
     def dx(t):
         return op.zeros_like(t)
+
+    def lower(b, x):
+        return b.sign(x)
 
 
 def _sign(x):
@@ -823,6 +896,7 @@ class Sgn(Elementwise):
     tensor([0.6000+0.8000j])
     """
 
+    lowers = "buif"
     samples = positive1
     singular = True
     reference = np.sign
@@ -841,6 +915,9 @@ class Sgn(Elementwise):
     def pull(t, y, x):
         return Sgn.dx(t, y, x)
 
+    def lower(b, x):
+        return b.sign(x)
+
 
 class Floor(Elementwise):
     """Largest integer not above x.
@@ -849,12 +926,16 @@ class Floor(Elementwise):
     tensor([ 1., -2.])
     """
 
+    lowers = "uif"
     eager = np.floor
     samples = _real((3, 2), low=0.1, high=0.9)
     takes = "uif"
 
     def dx(t):
         return op.zeros_like(t)
+
+    def lower(b, x):
+        return b.floor(x)
 
 
 class Ceil(Elementwise):
@@ -864,12 +945,16 @@ class Ceil(Elementwise):
     tensor([ 2., -1.])
     """
 
+    lowers = "uif"
     eager = np.ceil
     samples = _real((3, 2), low=0.1, high=0.9)
     takes = "uif"
 
     def dx(t):
         return op.zeros_like(t)
+
+    def lower(b, x):
+        return b.ceil(x)
 
 
 class Trunc(Elementwise):
@@ -879,12 +964,16 @@ class Trunc(Elementwise):
     tensor([ 1., -1.])
     """
 
+    lowers = "uif"
     eager = np.trunc
     samples = _real((3, 2), low=0.1, high=0.9)
     takes = "uif"
 
     def dx(t):
         return op.zeros_like(t)
+
+    def lower(b, x):
+        return b.trunc(x)
 
 
 class Round(Elementwise):
@@ -906,6 +995,9 @@ class Round(Elementwise):
     def dx(t):
         return op.zeros_like(t)
 
+    def lower(b, x, decimals):
+        return b.round_to(x, decimals)
+
 
 class Maximum(Elementwise):
     """The larger of two; NaN wins, and at a tie each side takes half of the gradient.
@@ -914,6 +1006,7 @@ class Maximum(Elementwise):
     tensor([3., 5.])
     """
 
+    lowers = "buif"
     eager = np.maximum
     samples = any2
     takes = "buif"
@@ -924,6 +1017,9 @@ class Maximum(Elementwise):
     def dx2(t, x1, x2):
         return op.where(x1 == x2, t * 0.5, op.where(x2 < x1, _zero(t), t))
 
+    def lower(b, x1, x2):
+        return b.maximum(x1, x2)
+
 
 class Minimum(Elementwise):
     """The smaller of two; NaN wins, and at a tie each side takes half of the gradient.
@@ -932,6 +1028,7 @@ class Minimum(Elementwise):
     tensor([1., 2.])
     """
 
+    lowers = "buif"
     eager = np.minimum
     samples = any2
     takes = "buif"
@@ -942,6 +1039,9 @@ class Minimum(Elementwise):
     def dx2(t, x1, x2):
         return op.where(x1 == x2, t * 0.5, op.where(x2 > x1, _zero(t), t))
 
+    def lower(b, x1, x2):
+        return b.minimum(x1, x2)
+
 
 class Relu(Elementwise):
     """max(x, 0); the derivative at 0 is 0.
@@ -950,6 +1050,7 @@ class Relu(Elementwise):
     tensor([0., 2.])
     """
 
+    lowers = "uif"
     takes = "uif"
     samples = _real((3, 2), low=0.1, high=2.0)
     reference = staticmethod(lambda x: np.where(x > 0, x, 0))
@@ -971,6 +1072,7 @@ class Where(Elementwise):
     tensor([1., 4.])
     """
 
+    lowers = "buif"
     decides = 1
 
     def samples(rng):
@@ -997,7 +1099,7 @@ class Where(Elementwise):
         return op.where(x1, _zero(t), t)
 
     def lower(b, x1, x2, x3):
-        return b.select(x1, x2, x3)
+        return b.select(b.truth(x1), x2, x3)
 
 
 class Guard(Elementwise):
@@ -1026,9 +1128,8 @@ class Guard(Elementwise):
         return op.guard(x1, t)
 
     def lower(b, x1, x2):
-        return b.select(
-            b.logical_and(b.compare("==", x1, 0), b.logical_not(b.isfinite(x2))), 0, x2
-        )
+        still = b.logical_and(b.compare("==", x1, 0), b.logical_not(b.isfinite(x2)))
+        return b.select(still, 0, x2)
 
 
 # ---------------------------------------------------------------- complex
@@ -1041,6 +1142,7 @@ class Conj(Elementwise):
     tensor([1.-2.j])
     """
 
+    lowers = "uif"
     eager = np.conjugate
     samples = any1
 
@@ -1050,11 +1152,15 @@ class Conj(Elementwise):
     def pull(t):
         return op.conj(t)
 
+    def lower(b, x):
+        return x
+
 
 # ---------------------------------------------------------------- comparison, logic, bits
 
 
 class _Comparison(Elementwise, abstract=True):
+    lowers = "buif"
     out = "bool"
 
 
@@ -1162,6 +1268,9 @@ class LogicalAnd(_Comparison):
     eager = np.logical_and
     samples = any2
 
+    def lower(b, x1, x2):
+        return b.logical_and(x1, x2)
+
 
 class LogicalOr(_Comparison):
     """One at least is non-zero.
@@ -1172,6 +1281,9 @@ class LogicalOr(_Comparison):
 
     eager = np.logical_or
     samples = any2
+
+    def lower(b, x1, x2):
+        return b.logical_or(x1, x2)
 
 
 class LogicalXor(_Comparison):
@@ -1184,6 +1296,9 @@ class LogicalXor(_Comparison):
     eager = np.logical_xor
     samples = any2
 
+    def lower(b, x1, x2):
+        return b.logical_xor(x1, x2)
+
 
 class LogicalNot(_Comparison):
     """Is zero.
@@ -1194,6 +1309,9 @@ class LogicalNot(_Comparison):
 
     eager = np.logical_not
     samples = any1
+
+    def lower(b, x):
+        return b.logical_not(x)
 
 
 class Isnan(_Comparison):
@@ -1206,6 +1324,9 @@ class Isnan(_Comparison):
     eager = np.isnan
     samples = any1
 
+    def lower(b, x):
+        return b.isnan(x)
+
 
 class Isinf(_Comparison):
     """Is infinite.
@@ -1216,6 +1337,9 @@ class Isinf(_Comparison):
 
     eager = np.isinf
     samples = any1
+
+    def lower(b, x):
+        return b.isinf(x)
 
 
 class Isfinite(_Comparison):
@@ -1228,6 +1352,9 @@ class Isfinite(_Comparison):
     eager = np.isfinite
     samples = any1
 
+    def lower(b, x):
+        return b.isfinite(x)
+
 
 class Signbit(_Comparison):
     """Has its sign bit set.
@@ -1239,3 +1366,6 @@ class Signbit(_Comparison):
     takes = "buif"
     eager = np.signbit
     samples = any1
+
+    def lower(b, x):
+        return b.signbit(x)

@@ -7,6 +7,8 @@ gives each example its own. Results are constants to differentiation.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import ClassVar
 
 import numpy as np
 
@@ -29,10 +31,16 @@ def _state(rng):
 
 
 class Draw(Primitive, abstract=True):
-    """Numbers of a shape out of a stream: no input but the state."""
+    """Numbers of a shape out of a stream: no input but the state.
+
+    `draw(stream, index, **params)` writes the native code of the elements of an index, which
+    counts through the shape.
+    """
 
     family = "random"
     differentiable = False
+    _static = Primitive._static | {"draw"}
+    draw: ClassVar[Callable]
 
     def infer(self, state, *, shape, dtype=_INT, **params):
         return Spec(tuple(shape), dtype)
@@ -83,6 +91,9 @@ class RandomBits(Draw):
         words = _words_by_definition(state, math.prod(shape))
         return np.array(words, np.int64).reshape(shape)
 
+    def draw(stream, index, *, shape):
+        return stream.words(index)
+
 
 class RandomUniform(Draw):
     """Numbers in [0, 1): the top bits of a word, times 2^-precision.
@@ -103,6 +114,9 @@ class RandomUniform(Draw):
     def reference(state, shape, dtype):
         words = _long_words_by_definition(state, math.prod(shape))
         return np.array([(w >> 11) / 2**53 for w in words], dtype).reshape(shape)
+
+    def draw(stream, index, *, shape, dtype):
+        return stream.uniform(index, dtype)
 
 
 class RandomNormal(Draw):
@@ -130,6 +144,9 @@ class RandomNormal(Draw):
             out += [r * math.cos(a), r * math.sin(a)]
         return np.array(out[:count], dtype).reshape(shape)
 
+    def draw(stream, index, *, shape, dtype):
+        return stream.normal(index, dtype)
+
 
 class RandomIntegers(Draw):
     """Integers low <= n < low + count, all equally likely: a 64-bit word modulo `count`.
@@ -151,6 +168,9 @@ class RandomIntegers(Draw):
     def reference(state, shape, low, count):
         words = _long_words_by_definition(state, math.prod(shape))
         return np.array([w % count + low for w in words]).reshape(shape)
+
+    def draw(stream, index, *, shape, low, count):
+        return stream.integers(index, low, count)
 
 
 class RandomPermutation(Primitive):

@@ -288,6 +288,9 @@ class Erf(Elementwise):
     def dx(t, x):
         return t * (_TWO_OVER_ROOT_PI * _gaussian(x))
 
+    def lower(b, x):
+        return b.erf(x)
+
 
 class Erfc(Elementwise):
     """1 − erf(x), accurate where it is small.
@@ -304,6 +307,9 @@ class Erfc(Elementwise):
 
     def dx(t, x):
         return t * (-_TWO_OVER_ROOT_PI * _gaussian(x))
+
+    def lower(b, x):
+        return b.erfc(x)
 
 
 class Erfcx(Elementwise):
@@ -322,6 +328,9 @@ class Erfcx(Elementwise):
     def dx(t, y, x):
         return t * (2 * x * y - _TWO_OVER_ROOT_PI)
 
+    def lower(b, x):
+        return b.erfcx(x)
+
 
 class Ndtr(Elementwise):
     """The standard normal distribution function, ½ erfc(−x/√2).
@@ -339,6 +348,9 @@ class Ndtr(Elementwise):
 
     def dx(t, x):
         return t * normal_density(x)
+
+    def lower(b, x):
+        return b.ndtr(x)
 
 
 def normal_density(x):
@@ -372,6 +384,9 @@ class LogNdtr(Elementwise):
     def dx(t, x):
         return t * (math.sqrt(2 / math.pi) / op.erfcx(-_ROOT_HALF * x))
 
+    def lower(b, x):
+        return b.log_ndtr(x)
+
 
 # ---------------------------------------------------------------- x ln y
 
@@ -403,6 +418,10 @@ class Xlogy(Elementwise):
     def dx2(t, x1, x2):
         return t * x1 / x2
 
+    def lower(b, x1, x2):
+        empty = b.logical_and(b.compare("==", x1, 0.0), b.logical_not(b.isnan(x2)))
+        return b.select(empty, 0.0, b.mul(x1, b.log(x2)))
+
 
 class Xlog1py(Elementwise):
     """x₁ ln(1 + x₂), and 0 where x₁ is 0.
@@ -427,6 +446,10 @@ class Xlog1py(Elementwise):
     def dx2(t, x1, x2):
         return t * x1 / (x2 + 1)
 
+    def lower(b, x1, x2):
+        empty = b.logical_and(b.compare("==", x1, 0.0), b.logical_not(b.isnan(x2)))
+        return b.select(empty, 0.0, b.mul(x1, b.log1p(x2)))
+
 
 class Entr(Elementwise):
     """Entropy, −x ln x; 0 at 0 and −∞ below.
@@ -446,6 +469,11 @@ class Entr(Elementwise):
 
     def dx(t, x):
         return t * (-op.log(x) - 1)
+
+    def lower(b, x):
+        y = b.neg(b.mul(x, b.log(x)))
+        zero, below = b.compare("==", x, 0.0), b.compare("<", x, 0.0)
+        return b.choose((zero, x), (below, -math.inf), y)
 
 
 class Logit(Elementwise):
@@ -467,6 +495,9 @@ class Logit(Elementwise):
 
     def dx(t, x):
         return t / (x * (1 - x))
+
+    def lower(b, x):
+        return b.logit(x)
 
 
 # ---------------------------------------------------------------- inverses of erf and ndtr

@@ -11,12 +11,13 @@ from llvmlite import ir
 
 from ...core.primitive import Elementwise
 from ...ir.graph import Const
+from .arithmetic import BIT, UINT8
 from .lanes import Lanes
 from .machine import vector_bits
 
 I64 = ir.IntType(64)
 BYTE = ir.IntType(8)
-_SCALARS = {"f4": ir.FloatType(), "f8": ir.DoubleType(), "b1": ir.IntType(1)}
+_SCALARS = {"f4": ir.FloatType(), "f8": ir.DoubleType(), "b1": BIT, "u1": UINT8}
 
 
 def element(dtype: np.dtype):

@@ -1,0 +1,119 @@
+"""The error function and what is made of it, in lanes."""
+
+from __future__ import annotations
+
+import math
+
+from . import coefficients as table
+from .exponential import Exponential
+
+_ROOT_2 = math.sqrt(2)
+
+
+class Gaussian(Exponential):
+    """e^(-x²) times a smooth function, the square in two parts."""
+
+    def _erfcx_near(self, x, unit=1.0):
+        """erfcx(x/unit) for 0 ≤ x/unit ≤ ERFC_END, in two parts.
+
+        Of erfcx x = (1 + w v)/(1 + 2x) with w = x/(x + k), v a polynomial of it, both
+        terms are held in two parts.
+        """
+        bits = self.format(x).bits
+        w = self.div(x, self.add(x, table.ERFCX_MIDDLE[bits] * unit))
+        v = self.horner(self.fma(w, 2.0, -1.0), table.ERFCX[bits])
+        over, over_lost = self._one_plus(w, v, 0.0)
+        twice = (2.0, 0.0) if unit == 1.0 else table.ROOT_2[bits]
+        under, under_lost = self._one_plus(x, *twice)
+        inverse = self.div(1.0, under)
+        y = self.b.fmul(over, inverse)
+        rest = self.fma(self.neg(y), under_lost, over_lost)
+        rest = self.add(self.fma(self.neg(y), under, over), rest)
+        return y, self.mul(rest, inverse)
+
+    def _one_plus(self, x, c, c_low):
+        """1 + x (c + c_low) in two parts."""
+        p, lost = self.two_product(x, c)
+        y = self.b.fadd(p, self.number(1.0, x))
+        back = self.b.fsub(y, p)  # what of 1 arrived
+        error = self.b.fadd(
+            self.b.fsub(self.number(1.0, x), back), self.b.fsub(p, self.b.fsub(y, back))
+        )
+        lost = self.fma(x, c_low, lost) if c_low else lost
+        return y, self.add(error, lost)
+
+    def _tail(self, x, unit, halvings):
+        """e^-(x/unit)² erfcx(x/unit)/2^halvings for x ≥ 0, unit² = 1 or 2."""
+        end = table.ERFC_END[self.format(x).bits] * unit
+        x = self.select(self.compare("<", x, end), x, end)
+        y, more, n = self._tail_parts(x, unit, self._erfcx_near(x, unit))
+        return self.scaled(self.add(y, more), self.sub(n, halvings))
+
+    def _tail_parts(self, x, unit, erfcx):
+        """(y, rest, n): that tail is (y + rest) 2ⁿ, of erfcx in two parts, which y is of."""
+        square, lost = self.two_product(x, x)
+        part = -1.0 / round(unit * unit)
+        _, n, r, c = self._reduced(self.mul(square, part))
+        c = self.sub(c, self.mul(lost, part))
+        s = self.sub(r, c)
+        tail = self.horner(s, table.EXP[self.format(x).bits])
+        m, lost = self.two_sum(r, self.fma(self.mul(s, s), tail, self.neg(c)))
+        y, rest = erfcx
+        return y, self.fma(y, m, self.fma(y, lost, rest)), n
+
+    def _erf_near(self, x):
+        """erf x for |x| ≤ 1."""
+        terms = table.ERF[self.format(x).bits]
+        return self.fma(x, self.horner(self.mul(x, x), terms), x)
+
+    def erf(self, x):
+        """Odd polynomial below 1, else 1 - erfc."""
+        a = self.abs(x)
+        far = self.sub(1.0, self._tail(a, 1.0, 0))
+        y = self.select(self.compare("<", a, 1.0), self._erf_near(a), far)
+        return self.copysign(self.select(self.isnan(x), x, y), x)
+
+    def erfc(self, x):
+        """1 - erf x, to full relative precision where it is small."""
+        tail = self._tail(self.abs(x), 1.0, 0)
+        y = self.select(self.compare("<", x, 0.0), self.sub(2.0, tail), tail)
+        return self.select(self.isnan(x), x, y)
+
+    def ndtr(self, x):
+        """The normal distribution function, erfc(-x/√2)/2."""
+        tail = self._tail(self.abs(x), _ROOT_2, 1)
+        y = self.select(self.compare(">", x, 0.0), self.sub(1.0, tail), tail)
+        return self.select(self.isnan(x), x, y)
+
+    def _erfcx_far(self, x):
+        """erfcx beyond ERFC_END, by its asymptotic series."""
+        z = self.div(1.0, self.mul(x, x))
+        first, low = table.PER_ROOT_PI[self.format(x).bits]
+        terms = [first * math.prod(-i - 0.5 for i in range(k)) for k in range(1, 8)]
+        y = self.add(self.fma(z, self.horner(z, terms), low), first)
+        return self.div(y, x)
+
+    def erfcx(self, x):
+        """e^(x²) erfc x; below 0 it is 2 e^(x²) - erfcx(-x)."""
+        a, end = self.abs(x), table.ERFC_END[self.format(x).bits]
+        near = self.minimum(a, end)
+        y = self.add(*self._erfcx_near(near))
+        y = self.select(self.compare(">", a, end), self._erfcx_far(a), y)
+        m, n = self._exp_parts(*self.two_product(near, near))
+        e = self.scaled(self.add(m, 1.0), self.add(n, 1))
+        y = self.select(self.compare("<", x, 0.0), self.sub(e, y), y)
+        return self.select(self.isnan(x), x, y)
+
+    def log_ndtr(self, x):
+        """ln of the normal distribution function; below 0 that of erfcx, less x²/2."""
+        a, end = self.abs(x), table.ERFC_END[self.format(x).bits] * _ROOT_2
+        near = self.minimum(a, end)
+        r = self._erfcx_near(near, _ROOT_2)
+        y, more, n = self._tail_parts(near, _ROOT_2, r)
+        tail = self.two_sum(self.neg(y), self.neg(more))
+        above = self.log1p(*(self.scaled(v, self.sub(n, 1)) for v in tail))
+        far = self._erfcx_far(self.mul(a, 1 / _ROOT_2))
+        y = self.select(self.compare(">", a, end), far, self.add(*r))
+        below = self.fma(self.mul(a, 0.5), self.neg(a), self.log(self.mul(y, 0.5)))
+        y = self.select(self.compare(">", x, 0.0), above, below)
+        return self.select(self.isnan(x), x, y)
