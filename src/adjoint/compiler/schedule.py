@@ -21,6 +21,7 @@ _MAKES = "ones_like zeros_like put pick"
 INDEXED = frozenset([*_MOVES.split(), *_MAKES.split()])
 _LANES = frozenset({"f4", "f8", "b1", "u1", "i1", "i2", "i4", "i8"})  # in registers
 _BOOL = np.dtype(bool)
+LOOPS = frozenset({"scan", "branch", "repeat_while"})
 REDUCTIONS = frozenset({"sum", "mean", "amax", "amin"})
 
 
@@ -94,9 +95,12 @@ class Schedule:
             self.stored.add(v)
 
     def _store_inputs(self, o):
-        if _kind(o) != "reduce":
-            for v in o.inputs:
-                self.store(v)
+        kind = _kind(o)
+        if kind == "reduce":
+            return
+        for v in o.inputs:
+            if not isinstance(v, Const) or kind != "call":  # NumPy has its constants
+                self.stored.add(v)
 
     def _shared(self, o) -> bool:
         """Read in more than one place, or more often than it has elements."""
@@ -228,7 +232,7 @@ def _kind(o) -> str:
         return "reduce"
     if o.prim.name == "contract":
         return "contract"
-    return "call"
+    return "loop" if o.prim.name in LOOPS else "call"
 
 
 __all__ = ["Kernel", "Schedule", "Var", "inline"]

@@ -305,13 +305,17 @@ class Emitter:
 
     def copy(self, source, target):
         """All of a stored value to the memory of another."""
-        f = self.b.module.globals.get("llvm.memcpy.p0.p0.i64")
-        byte = BYTE.as_pointer()
+        self.move(self.pointers[source], self.pointers[target], source)
+
+    def move(self, source, target, v):
+        """The memory of a value to another place."""
+        name, byte = "llvm.memcpy.p0.p0.i64", BYTE.as_pointer()
+        f = self.b.module.globals.get(name)
         if f is None:
             kind = ir.FunctionType(ir.VoidType(), [byte, byte, I64, ir.IntType(1)])
-            f = ir.Function(self.b.module, kind, "llvm.memcpy.p0.p0.i64")
-        n = math.prod(source.spec.shape) * source.spec.dtype.itemsize
-        to, of = (self.b.bitcast(self.pointers[v], byte) for v in (target, source))
+            f = ir.Function(self.b.module, kind, name)
+        n = math.prod(v.spec.shape) * v.spec.dtype.itemsize
+        to, of = (self.b.bitcast(p, byte) for p in (target, source))
         self.b.call(f, [to, of, I64(n), ir.IntType(1)(0)])
 
     # ------------------------------------------------------------ kernels

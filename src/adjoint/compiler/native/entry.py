@@ -80,12 +80,12 @@ def python_function(address: int):
 class Entry:
     """Writes `call(self, args, n)` into a module, beside its `run(table)`.
 
-    `plan.slot(key)` numbers the pointers in the table; objects that the code compares or
+    `number(key)` numbers the pointers in the table; objects that the code compares or
     calls are pointers there too, so that the code itself knows no address.
     """
 
-    def __init__(self, module, run, table, plan, long: bool):
-        self.module, self.run, self.plan, self.long = module, run, plan, long
+    def __init__(self, module, run, table, number, long: bool):
+        self.module, self.run, self.number_of, self.long = module, run, number, long
         kind = ir.FunctionType(POINTER, [POINTER, POINTER.as_pointer(), I64])
         f = ir.Function(module, kind, "call")
         self.args, self.count = f.args[1], f.args[2]
@@ -112,7 +112,7 @@ class Entry:
         return self.b.load(self.place(key))
 
     def place(self, key):
-        return self.b.gep(self.table, [I64(self.plan.slot(key))])
+        return self.b.gep(self.table, [I64(self.number_of(key))])
 
     def field(self, x, offset, kind=POINTER):
         """What lies at an offset of an object."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 import functools
 import itertools
-import math
 import time
 
 import numpy as np
@@ -13,18 +12,15 @@ from llvmlite import ir
 
 from ...autodiff.modes import inferring, recording
 from ...core.bind import NUMPY, Box, changed, floor, moved
-from ...ir.rewrite import expanded, separated
-from ...ops.contract import _letters as letters_of
 from ..binding import MISS, Binding
-from ..schedule import Schedule
 from . import entry
-from .emit import I64, Emitter, element, stored_element
+from .emit import I64
 from .machine import Library
-from .matmul import Product
-from .plan import ALIGN, plan
+from .matmul import panel_bytes
+from .part import ALIGN, Part
+from .writer import POINTER, Writer
 
 _names = itertools.count()
-POINTER = entry.POINTER
 LONG = 50_000  # operations after which other threads of Python get their turn
 
 
@@ -33,35 +29,29 @@ class Native:
 
     def __init__(self, captured):
         started = time.perf_counter()
-        self.captured = captured
-        self.graph = g = separated(expanded(captured.graph))
-        self.schedule = s = Schedule(g)
-        n = captured.arguments
-        self.arguments = g.inputs[:n]
-        self.states = g.inputs[n : n + len(captured.states)]
-        self.extras = g.inputs[n + len(captured.states) :]
-        self.drawn = self.extras[: len(captured.draws)]
-        self.numbers = self.extras[len(captured.draws) :]
-        roots = [s.root(v) for v in g.outputs]
-        self.results = roots[: captured.count]
-        placed = [x.output for x in captured.gradients if x.output is not None]
-        self.gradients = [roots[i] for i in placed]
-        self.specs = [g.outputs[i].spec for i in (*range(captured.count), *placed)]
-        homes = dict.fromkeys((*self.results, *self.gradients))
-        self.copies: list = []
-        for state, v in zip(captured.states, self.states, strict=True):
-            if state.written is None:
-                continue
-            r = roots[state.written]
-            if r not in homes and _renewable(s, r, v):
-                homes[r] = v
-            else:
-                self.copies.append((r, v))
-        self.plan = plan(s, homes)
-        self.callbacks: list = []
-        self.errors: list = []
+        self.captured = c = captured
+        n = c.arguments
+        renewed = {
+            s.written: n + i for i, s in enumerate(c.states) if s.written is not None
+        }
+        self.part = part = Part(c.graph, renewed)
+        inputs = part.graph.inputs
+        self.arguments, self.states = inputs[:n], inputs[n : n + len(c.states)]
+        self.extras = inputs[n + len(c.states) :]
+        self.drawn = self.extras[: len(c.draws)]
+        self.numbers = self.extras[len(c.draws) :]
+        placed = [x.output for x in c.gradients if x.output is not None]
+        self.results = part.outputs[: c.count]
+        self.gradients = [part.outputs[i] for i in placed]
+        self.specs = [part.graph.outputs[i].spec for i in (*range(c.count), *placed)]
+        self.constants = list(dict.fromkeys(part.constants()))
+        self.slots: dict = {}
         self._emit()
         self.build_seconds = time.perf_counter() - started
+
+    def slot(self, key) -> int:
+        """The number of a pointer in the table, a new one at first."""
+        return self.slots.setdefault(key, len(self.slots))
 
     # ------------------------------------------------------------ code
 
@@ -82,96 +72,30 @@ class Native:
         )
         f.attributes.add("nounwind")
         b = ir.IRBuilder(f.append_basic_block())
-        p = self.plan
-        self.at = {}
-        for v in [*p.slots, "panel"]:
-            raw = b.load(b.gep(f.args[0], [I64(p.slot(v))]))
-            kind = ir.FloatType() if v == "panel" else stored_element(v.spec.dtype)
-            self.at[v] = b.bitcast(raw, kind.as_pointer())
-        e = Emitter(b, self.schedule, self.at)
-        e.table = f.args[0]
-        for k in self.schedule.kernels:
-            if k.kind == "contract":
-                self._contract(m, e, k)
-            elif k.kind == "call":
-                self._call(e, k)
-            else:
-                e.kernel(k)
-        for r, v in self.copies:
-            e.copy(r, v)
-        e.b.ret_void()
-        return f
-
-    def _contract(self, m, e, k):
-        (o,) = k.roots
-        left, right, out = letters_of(o.params["spec"])
-        x, y = (self.schedule.root(v) for v in o.inputs)
-        shapes = [v.spec.shape for v in o.inputs]
-        size = dict(zip(left + right, shapes[0] + shapes[1], strict=True))
-        if out and out[-1] not in right:
-            left, right, x, y = right, left, y, x
-        steps = [_steps(s, size) for s in (left, right, out)]
-        batch = [c for c in out if c in left and c in right]
-        rows = [c for c in out if c in left and c not in right]
-        columns = [c for c in out if c in right and c not in left]
-        inner = [c for c in left if c not in out]
-        alone = set(left) ^ set(right)
-        if o.inputs[0].spec.dtype.str[1:] not in ("f4", "f8") or alone - set(out):
-            self._call(e, k)
-            return
-        joined = (
-            _joined(rows, steps[0], steps[2], size),
-            _joined(columns, steps[1], steps[2], size),
-            _joined(inner, steps[0], steps[1], size),
+        outside = [
+            *self.part.graph.inputs,
+            *self.constants,
+            *self.results,
+            *self.gradients,
+        ]
+        at = {
+            v: b.load(b.gep(f.args[0], [I64(self.slot(v))]))
+            for v in ("arena", *outside)
+        }
+        arena = at.pop("arena")
+        write = Writer(
+            b, f.args[0], self.slot, arena, b.gep(arena, [I64(self.part.bytes)])
         )
-        if None in joined:
-            self._call(e, k)
-            return
-        (nm, am, cm), (nn, bn, cn), (nk, ak, bk) = joined
-        if cn != 1 and nn != 1:
-            self._call(e, k)
-            return
-        scalar = element(o.outputs[0].spec.dtype)
-        name = f"product{next(_names)}"
-        product = Product(m, name, scalar, (nm, nn, nk), (am, ak), (bk, bn), cm)
-        panel = e.b.bitcast(e.pointers["panel"], scalar.as_pointer())
-
-        def go(index):
-            places = [e.pointers[x], e.pointers[y], e.pointers[o.outputs[0]]]
-            for j, p in enumerate(places):
-                for c, i in zip(batch, index, strict=True):
-                    p = e.b.gep(p, [e.b.mul(e.number(i), I64(steps[j][c]))])
-                places[j] = p
-            e.b.call(product.function, [*places, panel])
-
-        e._nest([size[c] for c in batch], (), go)
-
-    def _call(self, e, k):
-        """An operation without loops of its own: NumPy does it."""
-        (o,) = k.roots
-        values = [*o.inputs, *o.outputs]
-        callback = _callback(o, self.errors)
-        key = "callback", len(self.callbacks)
-        self.callbacks.append(callback)
-        b = e.b
-        with b.goto_entry_block():
-            table = b.alloca(POINTER, len(values))
-        for i, v in enumerate(values):
-            known = hasattr(v, "value")
-            p = (
-                POINTER(None)
-                if known
-                else b.bitcast(e.pointers[self.schedule.root(v)], POINTER)
-            )
-            b.store(p, b.gep(table, [I64(i)]))
-        kind = ir.FunctionType(ir.VoidType(), [POINTER.as_pointer()]).as_pointer()
-        f = b.load(b.gep(e.table, [I64(self.plan.slot(key))]))
-        b.call(b.bitcast(f, kind), [table])
+        at = {v: write.typed(p, v) for v, p in at.items()}
+        write.part(self.part, at, 0)
+        b.ret_void()
+        self.callbacks, self.errors = write.callbacks, write.errors
+        return f
 
     def _call_in(self, m, run, table):
         """The function that Python calls."""
-        c, p = self.captured, self.plan
-        e = entry.Entry(m, run, table, p, self.schedule.work() > LONG)
+        c = self.captured
+        e = entry.Entry(m, run, table, self.slot, self.part.schedule.work() > LONG)
         for key, wanted in (
             ("floor", NUMPY),
             ("recording", True),
@@ -183,12 +107,12 @@ class Native:
         e.number("busy", "zero")
         places = e.arguments(c.arguments)
         for x, v in zip(places, self.arguments, strict=True):
-            e.memory_of(x, v.spec, p.slot(v), ("type", Box.face))
+            e.memory_of(x, v.spec, self.slot(v), ("type", Box.face))
         for i, (state, v) in enumerate(zip(c.states, self.states, strict=True)):
             if state.owner is not None:
                 g = e.attribute(e.slot(("owner", i)), "_grad")
                 e.drop(g)
-                e.memory_of(g, v.spec, p.slot(v), ("type", Box.face))
+                e.memory_of(g, v.spec, self.slot(v), ("type", Box.face))
         for i in range(len(self.gradients)):
             g = e.attribute(e.slot(("leaf", i)), "_grad")
             e.drop(g)
@@ -200,83 +124,14 @@ class Native:
                 found = e.item(("group", i), name)
                 e.need(e.same(found, e.slot(("option", i, name))))
         for i, (v, (_, name)) in enumerate(zip(self.numbers, c.numbers, strict=True)):
-            e.real(e.item(("numbered", i), name), ("number", i), p.slot(v))
+            e.real(e.item(("numbered", i), name), ("number", i), self.slot(v))
         for i, v in enumerate(self.drawn):
-            e.fresh(("draw", i), p.slot(v))
-        arrays = [e.fresh(("maker", i), p.slot(v)) for i, v in enumerate(self.results)]
+            e.fresh(("draw", i), self.slot(v))
+        arrays = [
+            e.fresh(("maker", i), self.slot(v)) for i, v in enumerate(self.results)
+        ]
         e.go()
         e.finish("wrap", arrays)
-
-
-def _renewable(s, r, state) -> bool:
-    """Whether a state's new value can be computed in its memory.
-
-    No loop may read the old value after, or elsewhere than, its own element.
-    """
-    kernel = s.kernel_of.get(r)
-    if kernel is None or kernel.kind != "map":
-        return False
-    if any(state in k.reads for k in s.kernels[s.number[kernel] + 1 :]):
-        return False
-    return all(s.accesses(o).get(state, True) for o in kernel.roots)
-
-
-def _callback(o, errors):
-    """The C function that runs one operation with NumPy on memory it is given."""
-    views = [_view(v) for v in (*o.inputs, *o.outputs)]
-    count = len(o.inputs)
-    consts = {i: v.value for i, v in enumerate(o.inputs) if hasattr(v, "value")}
-
-    def run(table):
-        if errors:
-            return
-        try:
-            arrays = [
-                consts[i] if i in consts else view(table[i])
-                for i, view in enumerate(views)
-            ]
-            with np.errstate(all="ignore"):
-                ys = o.prim.eager(*arrays[:count], **o.params)
-            ys = ys if o.prim.outputs != 1 else (ys,)
-            for y, out in zip(ys, arrays[count:], strict=True):
-                np.copyto(out, y)
-        except (
-            BaseException
-        ) as error:  # it is raised again where the program was called
-            errors.append(error)
-
-    return ctypes.CFUNCTYPE(None, ctypes.POINTER(ctypes.c_void_p))(run)
-
-
-def _steps(letters, size) -> dict:
-    out, step = {}, 1
-    for c in reversed(letters):
-        out[c] = step
-        step *= size[c]
-    return out
-
-
-def _joined(letters, first, second, size):
-    """Several letters as one dim: (size, step in the first, step in the second), or None."""
-    if not letters:
-        return 1, 0, 0
-    n, *steps = size[letters[-1]], first[letters[-1]], second[letters[-1]]
-    for c in reversed(letters[:-1]):
-        if first[c] != steps[0] * n or second[c] != steps[1] * n:
-            return None
-        n *= size[c]
-    return n, *steps
-
-
-def _view(v):
-    shape, dtype = v.spec.shape, v.spec.dtype
-    size = math.prod(shape) * dtype.itemsize
-
-    def view(address):
-        raw = (ctypes.c_char * size).from_address(address or 0)
-        return np.frombuffer(raw, dtype).reshape(shape)
-
-    return view if size else lambda _: np.empty(shape, dtype)
 
 
 class Bound(Binding):
@@ -284,15 +139,12 @@ class Bound(Binding):
 
     def __init__(self, native: Native, captured, wrap):
         self.native, self.wrap = native, wrap
-        p = native.plan
-        self.table = (ctypes.c_void_p * (len(p.slots) + 1))()
-        self.arena = np.zeros(p.bytes + ALIGN, np.uint8)
+        self.table = (ctypes.c_void_p * (len(native.slots) + 1))()
+        self.arena = np.zeros(native.part.bytes + panel_bytes() + ALIGN, np.uint8)
         base = self.arena.ctypes.data
-        base += -base % ALIGN
         self.kept: list = []
-        for v, offset in {**p.offsets, "panel": p.panel}.items():
-            self._point(v, base + offset)
-        for c in native.schedule.constants:
+        self._point("arena", base + -base % ALIGN)
+        for c in native.constants:
             self._array(c, np.ascontiguousarray(c.value))
         for i, f in enumerate(native.callbacks):
             self._point(("callback", i), ctypes.cast(f, ctypes.c_void_p).value)
@@ -304,7 +156,7 @@ class Bound(Binding):
             self._open()
 
     def _point(self, key, address):
-        slot = self.native.plan.slots.get(key)
+        slot = self.native.slots.get(key)
         if slot is not None:
             self.table[slot] = address
 
@@ -332,7 +184,7 @@ class Bound(Binding):
             self._object(("name", name), name)
         self._object(("type", Box.face), Box.face)
         self._object(("type", np.ndarray), np.ndarray)
-        for v in n.graph.inputs:
+        for v in n.part.graph.inputs:
             self._object(("dtype", v.spec.dtype), v.spec.dtype)
         for i, spec in enumerate(n.specs):
             self._object(("maker", i), functools.partial(np.empty, *spec))
