@@ -58,4 +58,30 @@ def separated(graph: Graph) -> Graph:
     return graph.without_dead()
 
 
-__all__ = ["expanded", "separated"]
+def trimmed(graph: Graph) -> Graph:
+    """The program whose loops make no rows that nobody reads."""
+    used = set(graph.outputs)
+    out = []
+    for o in reversed(graph.operations):
+        if o.prim.name == "scan":
+            o = _without_rows(o, used)
+        out.append(o)
+        used.update(o.inputs)
+    graph.operations = out[::-1]
+    return graph
+
+
+def _without_rows(o, used):
+    k, body = o.params["carries"], o.params["body"]
+    kept = [i for i, v in enumerate(o.outputs) if i < k or v in used]
+    if len(kept) == len(o.outputs):
+        return o
+    lean = Graph(body.name)
+    lean.inputs, lean.operations, lean.consts = body.inputs, body.operations, body.consts
+    lean.outputs = [body.outputs[i] for i in kept]
+    outputs = tuple(o.outputs[i] for i in kept)
+    params = {**o.params, "body": lean.without_dead()}
+    return Operation(o.prim, o.inputs, params, outputs, o.site, o.origin, o.path)
+
+
+__all__ = ["expanded", "separated", "trimmed"]
