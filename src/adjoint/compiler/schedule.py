@@ -209,7 +209,9 @@ def _work(o) -> int:
     sizes = [math.prod(v.spec.shape) for v in (*o.inputs, *o.outputs)]
     if o.prim.name in LOOPS:
         bodies = [g for g in o.params.values() if isinstance(g, Graph)]
-        return o.params.get("length", 100) * sum(_work(p) for g in bodies for p in g.operations)
+        return o.params.get("length", 100) * sum(
+            _work(p) for g in bodies for p in g.operations
+        )
     if o.prim.name != "contract":
         return max(sizes)
     return 2 * math.isqrt(math.prod(max(n, 1) for n in sizes))

@@ -77,7 +77,11 @@ def _without_rows(o, used):
     if len(kept) == len(o.outputs):
         return o
     lean = Graph(body.name)
-    lean.inputs, lean.operations, lean.consts = body.inputs, body.operations, body.consts
+    lean.inputs, lean.operations, lean.consts = (
+        body.inputs,
+        body.operations,
+        body.consts,
+    )
     lean.outputs = [body.outputs[i] for i in kept]
     outputs = tuple(o.outputs[i] for i in kept)
     params = {**o.params, "body": lean.without_dead()}

@@ -76,6 +76,9 @@ class Emitter:
     def loop(self, start: int, stop: int, step: int = 1):
         """for i in range(start, stop, step), which runs at least once."""
         b, mark = self.b, object()
+        if start + step >= stop:
+            yield from self._once(mark, start)
+            return
         before = b.block
         head, done = b.append_basic_block("loop"), b.append_basic_block("done")
         b.branch(head)
@@ -103,6 +106,18 @@ class Emitter:
         b.cbranch(b.icmp_signed("<", j, I64(stop)), head, done)
         b.position_at_end(done)
         self.known = {}
+
+    def _once(self, mark, start):
+        self.at[mark] = I64(start)
+        carried: list = []
+
+        def carry(*values):
+            carried.extend([v, None] for v in values)
+            return values
+
+        state = _Loop(mark, carry, carried)
+        yield state
+        state.results = [after for _, after in carried]
 
     @contextmanager
     def across(self, loop, width: int):
@@ -422,18 +437,20 @@ class Emitter:
                 body(())
             return
         *outer, n = space
-        w = self.vectors
-        full = n // w * w
 
         def inner(index):
-            if full:
-                with self.loop(0, full, w) as i, self.across(i.mark, w):
-                    body((*index, Affine({i.mark: 1})))
-            if full < n:
-                with self.loop(full, n) as i:
-                    body((*index, Affine({i.mark: 1})))
+            for i in self.strips(n):
+                body((*index, i))
 
         self._nest(outer, (), inner)
+
+    def strips(self, n: int):
+        """Indices of a dim in lanes: a loop over full vectors, then one vector of the rest."""
+        full = n // self.vectors * self.vectors
+        for start, stop, w in ((0, full, self.vectors), (full, n, n - full)):
+            if start < stop:
+                with self.loop(start, stop, w) as i, self.across(i.mark, w):
+                    yield Affine({i.mark: 1})
 
     def _nest(self, sizes, index, body):
         if not sizes:
@@ -472,7 +489,6 @@ class Emitter:
         shape = x.spec.shape
         kind = element(y.spec.dtype)
         how = _HOW[o.prim.name]
-        w = self.vectors
         sizes = [shape[d] for d in dims]
 
         def row(outer):
@@ -481,30 +497,27 @@ class Emitter:
                 self.store(total, y, self._out_index(o, shape, dims, outer))
                 return
             *lead, n = sizes
-            full = n // w * w
-            zero = ir.Constant(kind, how.start)
-            vzero = ir.Constant(ir.VectorType(kind, w), [how.start] * w)
+            w = self.vectors
+            full, rest = n // w * w, n % w
+            starts = [
+                ir.Constant(ir.VectorType(kind, k), [how.start] * k)
+                if k > 1
+                else ir.Constant(kind, how.start)
+                for k in ([w] if full else []) + ([rest] if rest else [])
+            ]
+            spans = [(0, full, w)] * bool(full) + [(full, n, rest)] * bool(rest)
 
             def inner(accs, index):
-                vec, one = accs
-                if full:
-                    with self.loop(0, full, w) as i:
-                        (phi,) = i.carry(vec)
-                        with self.across(i.mark, w):
+                out = []
+                for acc, (start, stop, step) in zip(accs, spans, strict=True):
+                    with self.loop(start, stop, step) as i:
+                        (phi,) = i.carry(acc)
+                        with self.across(i.mark, step):
                             at = (*index, Affine({i.mark: 1}))
                             v = self.value(x, self._index(shape, kept, outer, dims, at))
-                            v = self.lanes.cast(v, kind)
-                            i.next(how.join(self.lanes, phi, v))
-                    vec = i.results[0]
-                if full < n:
-                    with self.loop(full, n) as i:
-                        (phi,) = i.carry(one)
-                        at = (*index, Affine({i.mark: 1}))
-                        v = self.value(x, self._index(shape, kept, outer, dims, at))
-                        v = self.lanes.cast(v, kind)
-                        i.next(how.join(self.lanes, phi, v))
-                    one = i.results[0]
-                return vec, one
+                            i.next(how.join(self.lanes, phi, self.lanes.cast(v, kind)))
+                    out.append(i.results[0])
+                return tuple(out)
 
             def nest(sizes, accs, index):
                 if not sizes:
@@ -514,10 +527,10 @@ class Emitter:
                     i.next(*nest(sizes[1:], tuple(phis), (*index, Affine({i.mark: 1}))))
                 return tuple(i.results)
 
-            vec, one = nest(lead, (vzero, zero), ())
-            total = self._fold(vec, how) if full else one
-            if full and full < n:
-                total = how.join(self.lanes, total, one)
+            parts = [self._fold(v, how) for v in nest(lead, tuple(starts), ())]
+            total = parts[0]
+            for v in parts[1:]:
+                total = how.join(self.lanes, total, v)
             total = how.finish(self.lanes, total, math.prod(sizes))
             self.store(total, y, self._out_index(o, shape, dims, outer))
 
@@ -525,25 +538,31 @@ class Emitter:
 
     def _fold(self, x, how):
         """The lanes of a vector joined as a tree."""
+        if not isinstance(x.type, ir.VectorType):
+            return x
         w = x.type.count
-        while w > 1:
-            w //= 2
-            half = [ir.IntType(32)(k) for k in range(w)]
-            low = ir.Constant(ir.VectorType(ir.IntType(32), w), list(range(w)))
-            high = ir.Constant(ir.VectorType(ir.IntType(32), w), list(range(w, 2 * w)))
-            undefined = ir.Constant(x.type, ir.Undefined)
-            a = self.b.shuffle_vector(x, undefined, low)
-            c = self.b.shuffle_vector(x, undefined, high)
-            x = how.join(Lanes(self.b, w), a, c)
-            del half
+        top = 1 << (w - 1).bit_length()
+        if top > w:
+            start = ir.Constant(x.type, [how.start] * w)
+            x = self._lanes_of(x, start, [*range(top)])
+        while top > 1:
+            top //= 2
+            low = self._lanes_of(x, x, [*range(top)])
+            high = self._lanes_of(x, x, [*range(top, 2 * top)])
+            x = how.join(Lanes(self.b, top), low, high)
         return self.b.extract_element(x, ir.IntType(32)(0))
+
+    def _lanes_of(self, x, y, numbers):
+        """A vector of these lanes of x and, counted on, of y."""
+        i32 = ir.IntType(32)
+        return self.b.shuffle_vector(
+            x, y, ir.Constant(ir.VectorType(i32, len(numbers)), numbers)
+        )
 
     def _reduce_columns(self, o, x, y, dims, kept):
         shape, kind, how = x.spec.shape, element(y.spec.dtype), _HOW[o.prim.name]
         sizes = [shape[d] for d in dims]
         *outer_sizes, n = [shape[d] for d in kept]
-        w = self.vectors
-        full = n // w * w
 
         def columns(outer):
             start = self.lanes.number(how.start, self.lanes.vector(kind))
@@ -562,12 +581,8 @@ class Emitter:
             self.store(total, y, self._out_index(o, shape, dims, outer))
 
         def inner(index):
-            if full:
-                with self.loop(0, full, w) as i, self.across(i.mark, w):
-                    columns((*index, Affine({i.mark: 1})))
-            if full < n:
-                with self.loop(full, n) as i:
-                    columns((*index, Affine({i.mark: 1})))
+            for i in self.strips(n):
+                columns((*index, i))
 
         self._nest(outer_sizes, (), inner)
 
