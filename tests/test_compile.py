@@ -322,3 +322,21 @@ def test_numbers_that_the_reverse_reads_are_state():
         k.fill_(k_now)
         f(ad.ones(2))
         assert w.grad.item() == 2 * k_now
+
+
+def test_states_that_trade_places():
+    a, b = ad.zeros(5), ad.ones(5)
+
+    @compile
+    def f():
+        old = a.clone()
+        a.copy_(b * 2)
+        b.copy_(old + 1)
+
+    for k in range(1, 6):
+        f()
+        want = [(0.0, 1.0)]
+        for _ in range(k):
+            x, y = want[-1]
+            want.append((2 * y, x + 1))
+        assert (a[0].item(), b[4].item()) == want[-1]

@@ -230,3 +230,15 @@ def test_state_that_a_body_reads_is_not_frozen():
     k.fill_(1.0)
     assert g(ad.ones(1)).item() == 5
     assert w.grad.item() == 2
+
+
+def test_the_reverse_does_not_compute_again_what_the_loop_kept():
+    xs = [ad.tensor(x) for x in RNN]
+    f = ad.compile(ad.grad(total(rnn), (0, 1, 2)))
+    f(*xs)
+    f(*xs)
+    (step,) = f.programs.values()
+    part = step.native.part
+    bodies = [p for parts in part.inner.values() for p in parts.values()]
+    names = [o.prim.name for p in (part, *bodies) for o in p.graph.operations]
+    assert names.count("tanh") == 1

@@ -68,6 +68,7 @@ class Emitter:
         self.inner = None  # the loop whose lanes are computed together
         self.lanes = Lanes(builder, 1)
         self.known: dict = {}
+        self.renewed: set = set()  # inputs in whose memory an output is computed
         self.vectors = vector_bits() // 32
 
     # ------------------------------------------------------------ loops
@@ -350,6 +351,12 @@ class Emitter:
             self._over(space, lambda index: self._store_roots(k, index))
 
     def _store_roots(self, k, index):
+        for v in self.renewed.intersection(k.reads):
+            # Its memory is about to be written: read it first.
+            if len(index) == len(k.space):
+                self.value(v, _broadcast(v, index))
+            else:
+                self._flat_value(v, index[0])
         for o in k.roots:
             v = o.outputs[0]
             if len(index) == len(k.space):

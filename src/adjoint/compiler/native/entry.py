@@ -19,6 +19,7 @@ I64, I32, I1 = ir.IntType(64), ir.IntType(32), ir.IntType(1)
 POINTER = ir.IntType(8).as_pointer()
 # Where CPython's objects and NumPy's arrays keep what is read here.
 COUNT, TYPE, DATA, NDIM, SHAPE, DESCR, FLAGS = 0, 8, 16, 24, 32, 56, 64
+MOST = 1000  # results that are made here
 CARRAY = 0x1 | 0x100 | 0x400  # row-major, aligned, writable
 _API = {
     "PyObject_GetAttr": (POINTER, [POINTER, POINTER]),
@@ -69,12 +70,17 @@ class Method(ctypes.Structure):
     )
 
 
-def python_function(address: int):
-    """A callable of the machine code at `address`, and what must be kept while it lives."""
+_methods: list = []  # CPython reads a function's description when it frees the function
+
+
+def python_function(address: int, owner):
+    """A callable of the machine code at `address`, which keeps `owner` alive."""
     method = Method(b"program", address, 0x80, None)  # METH_FASTCALL
+    _methods.append(method)
     make = ctypes.pythonapi.PyCFunction_NewEx
-    make.restype, make.argtypes = ctypes.py_object, [ctypes.c_void_p] * 3
-    return make(ctypes.addressof(method), None, None), method
+    make.restype = ctypes.py_object
+    make.argtypes = ctypes.c_void_p, ctypes.py_object, ctypes.c_void_p
+    return make(ctypes.addressof(method), owner, None)
 
 
 class Entry:
@@ -93,7 +99,7 @@ class Entry:
         self.objects: list = []  # references to give back at the end
         self.miss = f.append_basic_block("miss")
         self.table = self.b.load(table)
-        self.owned = self.b.alloca(POINTER, 64)
+        self.owned = self.b.alloca(POINTER, MOST + 8)
         self.held = self.b.alloca(I64)
         self.b.store(I64(0), self.held)
 

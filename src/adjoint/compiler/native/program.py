@@ -60,7 +60,7 @@ class Native:
         table = ir.GlobalVariable(m, POINTER.as_pointer(), "table")
         table.initializer = ir.Constant(table.type.pointee, None)
         run = self._run(m)
-        if entry.usable() and len(self.results) < 60:
+        if entry.usable() and len(self.results) < entry.MOST:
             self._call_in(m, run, table)
         self.library = Library(m)
         kind = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
@@ -222,7 +222,7 @@ class Bound(Binding):
         self._object("miss", MISS)
         slot = ctypes.c_void_p.from_address(n.library.data("table"))
         slot.value = ctypes.addressof(self.table)
-        self.call, self.method = entry.python_function(n.library.address("call"))
+        self.call = entry.python_function(n.library.address("call"), self)
 
     def point_to_states(self) -> None:
         super().point_to_states()
