@@ -384,6 +384,42 @@ def test_lbfgs_errors():
         optim.LBFGS([w], line_search_fn="armijo")
 
 
+# ---------------------------------------------------------------- compiled
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        *dict(reversed(OURS)).items(),
+        ("Muon", {"lr": 0.02}),
+        ("Adafactor", {"lr": 0.5, "weight_decay": 0.1}),
+    ],
+    ids=show,
+)
+def test_a_compiled_step_is_the_eager_one(name, options):
+    def run(prepare):
+        rng = np.random.default_rng(0)
+        w, v, x = (ad.tensor(rng.normal(size=n)) for n in ((4, 3), (3, 2), (5, 4)))
+        opt = getattr(optim, name)([w.requires_grad_(), v.requires_grad_()], **options)
+        falling = optim.lr_scheduler.ExponentialLR(opt, 0.9)
+
+        def step(x):
+            opt.zero_grad()
+            loss = (((x @ w).tanh() @ v - 1) ** 2).mean()
+            loss.backward()
+            opt.step()
+            return loss
+
+        step = prepare(step)
+        losses = []
+        for _ in range(5):
+            losses.append(step(x).item())
+            falling.step()
+        return [*losses, *w.detach().numpy().ravel(), *v.detach().numpy().ravel()]
+
+    np.testing.assert_allclose(run(ad.compile), run(lambda f: f), rtol=1e-9)
+
+
 # ---------------------------------------------------------------- by hand
 
 

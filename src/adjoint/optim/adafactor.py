@@ -8,7 +8,7 @@ from ..core.bind import dtype_of
 from ..errors import ArgumentError
 from ..functional import creation
 from ..functional.face import FUNCTIONS
-from .optimizer import Optimizer, mean, number, options
+from .optimizer import Optimizer, counted, mean, number, options
 
 
 class Adafactor(Optimizer):
@@ -78,8 +78,7 @@ class Adafactor(Optimizer):
         """One step of one parameter."""
         eps1, eps2 = o["eps"]
         eps1 = float(np.finfo(dtype_of(p)).eps) if eps1 is None else eps1
-        s["step"] = s["step"] + 1
-        t = s["step"].double()
+        t = counted(s)
         lr = t * 0 + number(o["lr"], t)
         size = _rms(p).double().clamp(min=eps2) * FUNCTIONS["minimum"](lr, t.rsqrt())
         if o["weight_decay"]:

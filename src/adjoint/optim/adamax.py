@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..functional import creation
-from .optimizer import Optimizer, mean, number, options, power
+from .optimizer import Optimizer, counted, mean, number, options, power
 
 
 class Adamax(Optimizer):
@@ -50,7 +50,7 @@ class Adamax(Optimizer):
         b1, b2 = o["betas"]
         if o["weight_decay"]:
             g = g + p * o["weight_decay"]
-        s["step"] = s["step"] + 1
+        t = counted(s)
         m = s["exp_avg"] = mean(s["exp_avg"], g, 1 - b1)
         u = s["exp_inf"] = (s["exp_inf"] * b2).maximum(g.abs() + o["eps"])
-        return p - m / u * number(o["lr"] / (1 - power(b1, s["step"].double())), p)
+        return p - m / u * number(o["lr"] / (1 - power(b1, t)), p)

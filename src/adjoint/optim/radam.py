@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..functional import creation
 from ..functional.face import FUNCTIONS
-from .optimizer import Optimizer, mean, number, options, power
+from .optimizer import Optimizer, counted, mean, number, options, power
 
 
 class RAdam(Optimizer):
@@ -56,10 +56,9 @@ class RAdam(Optimizer):
             p = p * number(1 - lr * o["weight_decay"], p)
         elif o["weight_decay"]:
             g = g + p * o["weight_decay"]
-        s["step"] = s["step"] + 1
+        t = counted(s)
         m = s["exp_avg"] = mean(s["exp_avg"], g, 1 - b1)
         v = s["exp_avg_sq"] = s["exp_avg_sq"] * b2 + g * g * (1 - b2)
-        t = s["step"].double()
         rho, unbias = _length(t, b2)
         scale = number(_rectified(rho, b2) * unbias.sqrt(), p) / (v.sqrt() + o["eps"])
         size = number(lr / (1 - power(b1, t)), p)
