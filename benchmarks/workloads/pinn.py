@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from itertools import pairwise
 
 import numpy as np
 from harness import training
@@ -13,7 +14,7 @@ SIZES, BATCH, NU = (2, 32, 32, 32, 1), 1024, 0.01
 
 def data():
     stream, params = rng(), {}
-    for i, (n, m) in enumerate(zip(SIZES, SIZES[1:], strict=False)):
+    for i, (n, m) in enumerate(pairwise(SIZES)):
         params[f"{2 * i}.weight"] = normal(stream, m, n, scale=n**-0.5)
         params[f"{2 * i}.bias"] = normal(stream, m, scale=0.1)
     points = stream.uniform(-1, 1, (BATCH, 2)).astype(np.float32)
@@ -22,7 +23,7 @@ def data():
 
 def model(lib):
     nn, layers = lib.nn, []
-    for n, m in zip(SIZES, SIZES[1:], strict=False):
+    for n, m in pairwise(SIZES):
         layers += [nn.Linear(n, m), nn.Tanh()]
     return nn.Sequential(*layers[:-1])
 
