@@ -41,11 +41,22 @@ def serve(line, name, competitor, threads, pinned) -> None:
     if pinned:
         competitors.pin(threads)
     workload = load()[name]
+    clock = [time.perf_counter()]
     lib = competitors.library(competitor, threads)
+    clock.append(time.perf_counter())
     data = workload.data()
     before = machine.resident(forget=True)
+    clock.append(time.perf_counter())
     run = builder(workload, competitor)(lib, data)
-    line.send({"version": getattr(lib, "__version__", ""), **begin(run, workload)})
+    clock.append(time.perf_counter())
+    line.send(
+        {
+            "version": getattr(lib, "__version__", ""),
+            "import": clock[1] - clock[0],
+            "build": clock[3] - clock[2],
+            **begin(run, workload),
+        }
+    )
     machine.resident(forget=True)
     gc.collect()
     gc.freeze()
