@@ -6,12 +6,14 @@ import math
 
 import numpy as np
 
-from ..core.bind import at_bottom, dtype_of
+from ..autodiff.straight import viewed
+from ..core.bind import NUMPY, at_bottom, dtype_of, floor
 from ..core.primitive import op
 from ..core.shape import broadcast
 from ..errors import ArgumentError, DimError, DtypeError, ShapeError
 from .distances import cosine_similarity, pairwise_distance
 from .face import cast, function, need_number, need_tensor, promote
+from .reductions import mean_of
 
 # ---------------------------------------------------------------- what all share
 
@@ -38,7 +40,7 @@ def _total(x):
 
 
 def _average(x):
-    return _total(x) / np.array(math.prod(x.shape), dtype_of(x))
+    return mean_of(x, tuple(range(x.ndim)))
 
 
 def _reduced(loss, mode):
@@ -51,7 +53,8 @@ def _floats(name, *xs):
     """Tensors in their common dtype, which must be floating, and of shapes that broadcast."""
     for x in xs:
         need_tensor(x, name)
-    xs = promote(name, *xs)
+    if len({dtype_of(x) for x in xs}) > 1:
+        xs = promote(name, *xs)
     if dtype_of(xs[0]).kind not in "fV":
         raise DtypeError(
             f"{name}: expects floating numbers, got {dtype_of(xs[0]).name}",
@@ -417,8 +420,12 @@ def _rows(x):
 def _taken(x, index):
     """x[i, index[i]] of a matrix."""
     n, c = x.shape
-    x, index = op.reshape(x, shape=(n, 1, c)), op.reshape(index, shape=(n, 1, 1))
-    return op.reshape(op.pick(x, index), shape=(n,))
+    x, index = viewed(op.reshape, x, shape=(n, 1, c)), _column(index)
+    return viewed(op.reshape, op.pick(x, index), shape=(n,))
+
+
+def _column(index):
+    return viewed(op.reshape, index, shape=(*index.shape, 1, 1))
 
 
 def _looked_up(weight, index):
@@ -475,8 +482,17 @@ def _shares(kept, index, weight, d):
     return op.where(kept, _looked_up(weight, index), np.zeros((), d))
 
 
+def _all_count(index, ignore) -> bool:
+    """Whether it can be seen that no target is ignored; not of a program being written."""
+    values = at_bottom(index)
+    here = isinstance(values, np.ndarray) and floor.get() is NUMPY
+    return here and not (values == ignore).any()
+
+
 def _nll(logs, index, weight, ignore, mode):
     """Of rows of log-probabilities and a class a row, each weighted; flat."""
+    if weight is None and _all_count(index, ignore):
+        return _reduced(-_taken(logs, index), mode)
     kept, index = _kept(index, ignore)
     share = _shares(kept, index, weight, dtype_of(logs))
     picked = op.where(kept, _taken(logs, index), np.zeros((), dtype_of(logs)))
@@ -574,7 +590,7 @@ def _cross_entropy_hard(x, t, weight, mode, smoothing, ignore):
     classes = _check_classes(x, t, name)
     weight = _class_weight(weight, x, classes, name)
     index = _indices(t, 0, classes, name, ignore)
-    flat = op.reshape(index, shape=(math.prod(index.shape),))
+    flat = viewed(op.reshape, index, shape=(math.prod(index.shape),))
     logs = op.log_softmax(_rows(x), dim=1)
     loss = _nll(logs, flat, weight, ignore, mode)
     if smoothing:

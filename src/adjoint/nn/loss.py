@@ -446,7 +446,7 @@ class LinearCrossEntropyLoss(_Loss):
     Several losses an example have their shape as `out_features`.
 
     >>> nn.LinearCrossEntropyLoss(5, 10)(zeros(2, 5), tensor([1, 2]))
-    tensor(2.3026, grad_fn=<DivBackward0>)
+    tensor(2.3026, grad_fn=<MeanBackward0>)
     """
 
     options = {
