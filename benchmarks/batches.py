@@ -4,7 +4,8 @@
 
 60,000 rows of 784 floats and a label. PyTorch runs as it is mostly written (a TensorDataset in
 a DataLoader), and in its fastest documented form, where a BatchSampler as sampler gives lists
-of indices to the dataset. Medians of some epochs with their range, in milliseconds.
+of indices to the dataset; one thread each, as on a busy machine threads that wait for each
+other cost it a hundredfold. Medians of some epochs with their range, in milliseconds.
 """
 
 from __future__ import annotations
@@ -76,6 +77,7 @@ def epoch(loader) -> float:
 
 
 def main():
+    torch.set_num_threads(1)
     rng = np.random.default_rng(0)
     x = rng.random((ROWS, WIDTH), np.float32)
     y = rng.integers(0, 10, ROWS)
