@@ -71,7 +71,7 @@ def _add(packs, p, s) -> bool:
     if not p.plain or not a.ndim or not a.size or not a.flags.writeable:
         return False
     dtype, shape = a.dtype, a.shape
-    if type(g) is not np.ndarray or g.dtype != dtype:
+    if type(g) is not np.ndarray or g.dtype != dtype or g.shape != shape:
         return False
     names, scalars, key = [], [], [dtype.num]
     for name, x in s.items():
