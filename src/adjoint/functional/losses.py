@@ -11,7 +11,7 @@ from ..core.bind import NUMPY, at_bottom, dtype_of, floor
 from ..core.primitive import op
 from ..core.shape import broadcast
 from ..errors import ArgumentError, DimError, DtypeError, ShapeError
-from .distances import cosine_similarity, pairwise_distance
+from .distances import cosine_similarity, linear, pairwise_distance
 from .face import cast, function, need_number, need_tensor, promote
 from .reductions import mean_of
 
@@ -554,6 +554,60 @@ def cross_entropy(
     if tuple(input.shape) == tuple(target.shape):
         return _cross_entropy_soft(input, target, *options)
     return _cross_entropy_hard(input, target, *options, ignore_index)
+
+
+def linear_cross_entropy(
+    input,
+    linear_weight,
+    target,
+    *,
+    linear_bias=None,
+    weight=None,
+    reduction="mean",
+    ignore_index=None,
+    label_smoothing=0.0,
+):
+    """`cross_entropy` of the logits x Wᵀ + b, W of shape (classes, ..., features).
+
+    What is between classes and features are several losses an example.
+
+    >>> linear_cross_entropy(zeros(2, 5), ones(10, 5), tensor([1, 2]))
+    tensor(2.3026)
+    """
+    name = "linear_cross_entropy"
+    x, w = need_tensor(input, name), need_tensor(linear_weight, name, "linear_weight")
+    if x.ndim not in (1, 2) or w.ndim < 2 or x.shape[-1] != w.shape[-1]:
+        raise ShapeError(
+            f"{name}: expects input (N, features) or (features) and linear_weight "
+            f"(classes, ..., features), got {tuple(x.shape)} and {tuple(w.shape)}"
+        )
+    if w.ndim > 2 and x.ndim == 1:
+        raise ShapeError(
+            f"{name}: several losses an example, linear_weight {tuple(w.shape)}, need "
+            f"input (N, features), got {tuple(x.shape)}"
+        )
+    size = tuple(w.shape[:-1])
+    logits = linear(x, op.reshape(w, shape=(math.prod(size), w.shape[-1])))
+    logits = op.reshape(logits, shape=(*x.shape[:-1], *size))
+    if linear_bias is not None:
+        if tuple(need_tensor(linear_bias, name, "linear_bias").shape) != size:
+            raise ShapeError(
+                f"{name}: linear_bias must have shape {size}, got "
+                f"{tuple(linear_bias.shape)}"
+            )
+        logits = logits + linear_bias
+    if ignore_index is not None and tuple(target.shape) == tuple(logits.shape):
+        raise ArgumentError(
+            f"{name}: ignore_index cannot be specified when target contains probabilities"
+        )
+    return cross_entropy(
+        logits,
+        target,
+        weight,
+        reduction=reduction,
+        ignore_index=-100 if ignore_index is None else ignore_index,
+        label_smoothing=label_smoothing,
+    )
 
 
 def _cross_entropy_soft(x, t, weight, mode, smoothing):
