@@ -207,9 +207,10 @@ def ours(found: list[Measured]) -> Measured | None:
     return min(able, key=lambda m: m.name != "adjoint", default=None)
 
 
-def fastest(found: list[Measured]) -> Measured | None:
-    """The fastest peer."""
-    able = [m for m in found if m.kind == PEER and m.times]
+def fastest(found: list[Measured], workload: Workload) -> Measured | None:
+    """The fastest peer, or of those that the workload is to be compared with."""
+    names = workload.against or [m.name for m in found if m.kind == PEER]
+    able = [m for m in found if m.name in names and m.times]
     return min(able, key=lambda m: m.median, default=None)
 
 
