@@ -185,9 +185,28 @@ def versioned(x) -> Version:
     version = x.version
     if version is None:
         version = x.version = Version()
-        if x.node is not None:
-            x.node.y_version = version
+        node = x.node
+        if node is not None and node.pick is not None:
+            _join(node.parents[0], version)
+        elif node is not None:
+            node.y_version = version
     return version
+
+
+class Versions:
+    """Those of several results, as one: the operation that saved them reads them all."""
+
+    def __init__(self):
+        self.of: list[Version] = []
+
+    n = property(lambda self: sum(v.n for v in self.of))
+    site = property(lambda self: next((v.site for v in self.of if v.n), None))
+
+
+def _join(node, version) -> None:
+    if type(node.y_version) is not Versions:
+        node.y_version = Versions()
+    node.y_version.of.append(version)
 
 
 RELEASED = ("released",)
