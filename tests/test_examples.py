@@ -92,38 +92,38 @@ def lstm(errors):
     assert max(errors["LSTM"], errors["GRU"]) < 0.02 < 0.1 < errors["RNN"]
 
 
-@of("digits_mlp")
-def check_digits_mlp(accuracy):
+@example
+def digits_mlp(accuracy):
     """The network wins over logistic regression."""
     assert accuracy["network"] >= 0.965
     assert accuracy["network"] > accuracy["logistic regression"] + 0.01 > 0.94
 
 
-@of("digits_cnn")
-def check_digits_cnn(found):
+@example
+def digits_cnn(found):
     """Fewer parameters than the plain network's, fewer mistakes."""
     assert found["accuracy"] >= 0.975
     assert found["parameters"] < 9_610
 
 
-@of("spiral")
-def check_spiral(accuracy):
+@example
+def spiral(accuracy):
     """A straight border is as good as chance, two hidden layers are nearly right."""
     assert abs(accuracy[()] - 0.5) < 0.15
     assert accuracy[(32, 32)] > 0.95
     assert accuracy[()] < accuracy[(4,)] < accuracy[(32, 32)]
 
 
-@of("universal_approximation")
-def check_universal_approximation(errors):
+@example
+def universal_approximation(errors):
     """Errors fall with the width, most for the smoothest function."""
     assert all(by_width[16] < 0.1 * by_width[1] for by_width in errors.values())
     smooth, kink, steep = (by_width[16] for by_width in errors.values())
     assert smooth < 1e-3 < kink < steep < 0.05
 
 
-@of("dropout_depth")
-def check_dropout_depth(found):
+@example
+def dropout_depth(found):
     """Gradients vanish through sigmoids, not through relu; dropout resists wrong labels."""
     ratios, scores = found["ratios"], found["dropout"]
     assert ratios["Sigmoid"][-1] < 1e-5 < 0.1 < ratios["ReLU"][-1] < 10
