@@ -505,6 +505,37 @@ def test_learning_rate_may_be_a_tensor():
     assert w.item() == 0.75
 
 
+def test_momentum_and_betas_may_be_tensors():
+    for name, key, value in (
+        ("SGD", "momentum", 0.9),
+        ("RMSprop", "momentum", 0.9),
+        ("Muon", "momentum", 0.9),
+        ("Adam", "betas", (0.9, 0.99)),
+        ("NAdam", "betas", (0.9, 0.99)),
+        ("RAdam", "betas", (0.9, 0.99)),
+        ("Adamax", "betas", (0.9, 0.99)),
+        ("Lion", "betas", (0.9, 0.99)),
+    ):
+        got = []
+        for wrapped in (lambda x: x, lambda x: ad.tensor(x, dtype=ad.float64)):
+            parts = tuple(map(wrapped, value)) if key == "betas" else wrapped(value)
+            w = ad.tensor([[1.0, -2.0]], requires_grad=True)
+            opt = getattr(optim, name)([w], lr=0.01, **{key: parts})
+            for _ in range(3):
+                opt.zero_grad()
+                (w**4).sum().backward()
+                opt.step()
+            got.append(w.detach().numpy())
+        np.testing.assert_allclose(got[1], got[0], rtol=1e-6)
+    momentum = ad.tensor(0.9)
+    opt = optim.SGD([ad.ones(1, requires_grad=True)], lr=0.1, momentum=momentum)
+    cycle = optim.lr_scheduler.CyclicLR(opt, 0.1, 1.0, 2, max_momentum=0.8)
+    opt.step()
+    cycle.step()
+    assert opt.param_groups[0]["momentum"] is momentum
+    assert abs(momentum.item() - 0.8) < 1e-6
+
+
 def test_differentiable_step_has_a_derivative():
     rate = ad.tensor(0.1, dtype=ad.float64, requires_grad=True)
 

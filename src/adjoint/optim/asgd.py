@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..functional import creation
 from ..functional.face import FUNCTIONS
-from .optimizer import Optimizer, counted, number, options
+from .optimizer import Optimizer, counted, decayed, number, options
 
 
 class ASGD(Optimizer):
@@ -53,8 +53,7 @@ class ASGD(Optimizer):
         """One step of one parameter."""
         lr, rate, mu = o["lr"], s["eta"], s["mu"]
         t = counted(s)
-        if o["weight_decay"]:
-            g = g + p * o["weight_decay"]
+        p, g = decayed(p, g, o)
         p = p * number(1 - o["lambd"] * rate.double(), p) - g * number(rate, p)
         ax = s["ax"]
         s["ax"] = FUNCTIONS["where"](mu == 1, p, ax + (p - ax) * number(mu, p))

@@ -25,6 +25,8 @@ from .groups import as_groups, check_options, filled_group, need_leaves, require
 __all__ = [
     "Optimizer",
     "counted",
+    "decayed",
+    "given",
     "mean",
     "number",
     "options",
@@ -67,12 +69,28 @@ def counted(s):
 
 def mean(m, x, rate):
     """The running mean `m`, moved towards `x` by the part `rate` of the way."""
-    return m + (x - m) * rate
+    return m + (x - m) * number(rate, m)
+
+
+def given(c) -> bool:
+    """Whether the option `c` is another number than 0; a tensor may become one."""
+    return isinstance(c, Box) or bool(c)
+
+
+def decayed(p, g, o):
+    """p and g with weight decay: in p itself where it is decoupled, else in the gradient."""
+    rate = o["weight_decay"]
+    if not given(rate):
+        return p, g
+    if o.get("decoupled_weight_decay"):
+        return p * number(1 - o["lr"] * rate, p), g
+    return p, g + p * number(rate, p)
 
 
 def power(b, t):
-    """b ** t of a number and a tensor, both in double precision."""
-    return op.pow(np.array(float(b)), t)
+    """b ** t of a number and a tensor, in double precision."""
+    b = op.cast(b, dtype=_DOUBLE) if isinstance(b, Box) else np.array(float(b))
+    return op.pow(b, t)
 
 
 def with_hooks(step):
