@@ -13,6 +13,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from harness import machine, report
@@ -85,6 +86,12 @@ def options(workloads) -> argparse.Namespace:
     parser.add_argument("--threads", default="1,all", help="such as 1,all")
     parser.add_argument("--peers", default="", help="only these, such as jax,torch")
     parser.add_argument("--quick", action="store_true", help="few and short rounds")
+    parser.add_argument(
+        "--work",
+        action="store_true",
+        help="time of the processor instead of the clock; for one thread, where others "
+        "use the machine too",
+    )
     parser.add_argument("--json", metavar="FILE", help="all times")
     parser.add_argument("--write", metavar="FILE", help="the report in Markdown")
     parser.add_argument("--trace", action="store_true", help="tracebacks of failures")
@@ -98,7 +105,7 @@ def main() -> None:
     workloads = load()
     asked = options(workloads)
     peers = [p.strip() for p in asked.peers.split(",") if p]
-    plan = QUICK if asked.quick else Plan()
+    plan = replace(QUICK if asked.quick else Plan(), work=asked.work)
     missing, results, records = absentees(), [], []
     for threads in thread_counts(asked.threads):
         for name in asked.names or workloads:

@@ -104,6 +104,7 @@ def test_lengths_must_agree():
         lambda x: data.StackDataset(a=x, b=x.numpy()),
         lambda x: data.Subset(TensorDataset(x), list(range(20, 0, -1))),
         lambda x: data.Subset(x, np.arange(3, 24)),
+        lambda x: data.Subset(x, ad.arange(2, 24)),
         lambda x: data.Subset(data.Subset(x, range(5, 25)), [3, 2, 7, 1, 1]),
         lambda x: data.StackDataset(list(range(25)), x),
         lambda x: data.ConcatDataset([TensorDataset(x), TensorDataset(x)]),
@@ -148,6 +149,14 @@ def test_random_split():
         data.random_split(range(10), [1.5, -0.5])
     with pytest.warns(UserWarning, match="part 1 is empty"):
         data.random_split(range(3), [0.9, 0.1])
+
+
+def test_names_are_also_where_pytorch_has_them():
+    from adjoint.utils.checkpoint import checkpoint
+
+    assert ad.utils.data.DataLoader is DataLoader and checkpoint is ad.checkpoint
+    td = pytest.importorskip("torch.utils.data")
+    assert set(ad.utils.data.__all__) <= {*td.__all__, "default_collate"}
 
 
 # ---------------------------------------------------------------- samplers
@@ -339,6 +348,20 @@ def test_streams_are_read_in_turn():
     assert list(DataLoader(Stream(3), None)) == [0, 1, 2]
     with pytest.raises(TypeError):
         len(loader)
+
+
+def test_batch_samplers_may_give_anything_that_items_take():
+    items = Items(str, 9)
+    for batches, expected in (
+        ([["a", "b"]], [["a", "b"]]),
+        ([[ad.tensor(3), 4]], [["tensor(3)", "4"]]),
+        ([[(1, 2), (3,)]], [["(1, 2)", "(3,)"]]),
+        ([np.array([1, 2])], [["1", "2"]]),
+    ):
+        assert list(DataLoader(items, batch_sampler=batches)) == expected
+    assert lists(DataLoader(ad.arange(5), batch_sampler=[[ad.tensor(3), 4]])) == [
+        [3, 4]
+    ]
 
 
 def test_wrong_loader_arguments():

@@ -51,7 +51,11 @@ def same(a, b):
 def test_round_trip_of_every_dtype(tmp_path):
     path = tmp_path / "x.safetensors"
     safetensors.save_file(TENSORS, path, {"who": "me"})
-    for state in (safetensors.load_file(path), safetensors.load(path.read_bytes())):
+    for state in (
+        safetensors.load_file(path),
+        safetensors.load_file(path, mmap=True),
+        safetensors.load(path.read_bytes()),
+    ):
         assert state.keys() == TENSORS.keys()
         assert all(same(state[k], x) for k, x in TENSORS.items())
         state["h"].zero_()

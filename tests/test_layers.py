@@ -18,7 +18,7 @@ ROWS = (
     ("nn", "data", "metrics", "plot"),
     ("optim",),
     ("io",),
-    ("train", "viz", "distributed"),
+    ("train", "viz", "distributed", "utils"),
     ("demo", "sklearn"),
     ("cli",),
 )

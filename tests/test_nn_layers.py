@@ -597,6 +597,26 @@ def test_running_mean_of_all_batches():
     assert layer.running_mean.item() == layer.num_batches_tracked.item() == 0
 
 
+def test_running_statistics_outlast_transforms():
+    x = ad.randn(5, 3, dtype=ad.float64)
+    plain = nn.BatchNorm1d(3).double()
+    for _ in range(3):
+        plain(x)
+    layer = nn.BatchNorm1d(3).double()
+    ad.func.jacrev(layer)(x)
+    ad.func.jvp(layer, (x,), (x,))
+    ad.func.grad(lambda x: ad.func.grad(lambda x: layer(x).sum())(x).sum())(x)
+    assert type(layer.running_mean.value) is np.ndarray
+    np.testing.assert_allclose(layer.running_mean.numpy(), plain.running_mean.numpy())
+    np.testing.assert_allclose(layer.running_var.numpy(), plain.running_var.numpy())
+    before = layer.running_mean.tolist()
+    with pytest.raises(RuntimeError, match="parameter or buffer from outside"):
+        ad.func.vmap(layer)(ad.randn(2, 5, 3, dtype=ad.float64))
+    assert layer.running_mean.tolist() == before
+    layer.eval()
+    assert ad.func.vmap(layer)(ad.randn(2, 5, 3, dtype=ad.float64)).shape == (2, 5, 3)
+
+
 DROPOUTS = {
     "Dropout": ((40, 50), ()),
     "Dropout1d": ((40, 50, 3), (2,)),

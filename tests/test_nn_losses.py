@@ -243,6 +243,27 @@ def test_loss_is_torchs_in_other_dtypes(loss, dtype, tol):
     agree(run(ad, loss, ours, getattr(ad, dtype)), want, tol)
 
 
+@pytest.mark.parametrize("more", [(), (2,), (2, 3)])
+@pytest.mark.parametrize("soft", [False, True])
+def test_linear_cross_entropy_is_torchs(more, soft):
+    torch = pytest.importorskip("torch")
+    x, w, b = normal(4, 3), normal(5, *more, 3, seed=1), normal(5, *more, seed=2)
+    t = shares(4, 5, *more) if soft else classes(5, 4, *more)
+    for given in ({}, {"reduction": "none"}, {"label_smoothing": 0.2, "bias": True}):
+        options, out = dict(given), []
+        for lib in (ad, torch):
+            named = dict(options)
+            if named.pop("bias", False):
+                named["linear_bias"] = lib.tensor(b)
+            f = lib.nn.functional.linear_cross_entropy
+            u = lib.tensor(x, requires_grad=True)
+            y = f(u, lib.tensor(w), lib.tensor(t), **named)
+            y.sum().backward()
+            out.append((y.detach().numpy(), u.grad.numpy()))
+        for got, want in zip(*out, strict=True):
+            np.testing.assert_allclose(got, want, 1e-9, 1e-9)
+
+
 def test_every_loss_is_in_the_table():
     own = {
         "MAPELoss",

@@ -104,6 +104,19 @@ def shared(lib):
     ] + [list(m.state_dict()), [n for n, _ in m.named_parameters("x", recurse=False)]]
 
 
+def through_dicts(lib):
+    m = with_attributes(lib, "w", "b", "x", "y")
+    m._modules["x"] = lib.nn.ReLU()
+    m._modules["new"] = lib.nn.Tanh()
+    m._parameters["v"] = lib.nn.Parameter(lib.ones(1))
+    m._parameters["w"] = None
+    m._buffers["c"] = lib.ones(3)
+    del m._modules["y"]
+    m._buffers.pop("b")
+    m._modules.update(z=lib.nn.GELU())
+    return repr(m), layout(m), repr(m.new), m._modules.pop("none", 3)
+
+
 def own_buffer_class(lib):
     m = lib.nn.Module()
     m.b = lib.nn.Buffer(lib.ones(2))
@@ -384,6 +397,7 @@ SAME = [
     deleted,
     deleted_none,
     shared,
+    through_dicts,
     own_buffer_class,
     replaced,
     kept_names,
@@ -668,6 +682,52 @@ def test_pre_hook_with_kwargs_must_return_both():
 # ---------------------------------------------------------------- identity
 
 
+def trained(lib):
+    """Losses and state of a small network over some steps, from a fixed start."""
+    net = lib.nn.Sequential(
+        lib.nn.Conv2d(1, 4, 3, padding=1),
+        lib.nn.BatchNorm2d(4),
+        lib.nn.ReLU(),
+        lib.nn.MaxPool2d(2),
+        lib.nn.Flatten(),
+        lib.nn.utils.parametrizations.weight_norm(lib.nn.Linear(64, 16)),
+        lib.nn.LayerNorm(16),
+        lib.nn.GELU(),
+        lib.nn.Linear(16, 5),
+    ).double()
+    rng = np.random.default_rng(0)
+    start = {
+        k: lib.tensor(rng.normal(size=tuple(v.shape)) * 0.3)
+        for k, v in net.state_dict().items()
+        if "running" not in k and "tracked" not in k
+    }
+    net.load_state_dict(start, strict=False)
+    x = lib.tensor(rng.normal(size=(12, 1, 8, 8)))
+    t = lib.tensor(rng.integers(0, 5, 12))
+    loss = lib.nn.CrossEntropyLoss(label_smoothing=0.1)
+    opt = lib.optim.SGD(net.parameters(), lr=0.1, momentum=0.9)
+    out = []
+    for _ in range(20):
+        opt.zero_grad()
+        y = loss(net(x), t)
+        y.backward()
+        lib.nn.utils.clip_grad_norm_(net.parameters(), 1.0)
+        opt.step()
+        out.append(y.item())
+    net.eval()
+    return out, {k: v.numpy() for k, v in net.state_dict().items()}
+
+
+def test_a_network_trains_as_torchs():
+    torch = pytest.importorskip("torch")
+    (ours, mine), (theirs, his) = trained(ad), trained(torch)
+    np.testing.assert_allclose(ours, theirs, rtol=1e-6)
+    assert ours[-1] < ours[0]
+    assert list(mine) == list(his)
+    for key, value in his.items():
+        np.testing.assert_allclose(mine[key], value, 1e-5, 1e-7, err_msg=key)
+
+
 def test_buffers_keep_the_tensor_and_its_graph():
     net = nn.Module()
     x = ad.zeros(2)
@@ -750,3 +810,25 @@ def test_a_module_warns_of_nothing_when_made():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         nn.Sequential(nn.Linear(2, 2), nn.Sequential())(ad.ones(1, 2))
+
+
+def test_what_layers_keep_is_kept_by_a_compiled_program():
+    def run(compiled):
+        ad.manual_seed(0)
+        net = nn.Sequential(
+            nn.Linear(3, 4),
+            nn.BatchNorm1d(4),
+            nn.Dropout(0.3),
+            nn.BatchNorm1d(4, momentum=None),
+        )
+        nn.utils.parametrizations.spectral_norm(net[0])
+        f = ad.compile(lambda x: net(x)) if compiled else net
+        ys = [f(ad.randn(6, 3)).detach().numpy() for _ in range(3)]
+        return ys, {k: v.numpy() for k, v in net.state_dict().items()}
+
+    (ys, state), (want, kept) = run(True), run(False)
+    for y, w in zip(ys, want, strict=True):
+        np.testing.assert_allclose(y, w, 1e-4, 1e-5)
+    for key, value in kept.items():
+        np.testing.assert_allclose(state[key], value, 1e-4, 1e-5, err_msg=key)
+    assert state["1.num_batches_tracked"] == state["3.num_batches_tracked"] == 3

@@ -272,6 +272,15 @@ def test_frozen_weights_get_no_gradient():
     assert nn.LSTM(3, 4)(ad.randn(5, 2, 3))[0].requires_grad
 
 
+def test_overwriting_the_output_is_noticed():
+    net, x = nn.LSTM(3, 4), ad.randn(5, 2, 3)
+    for overwrite in (lambda y: y.mul_(2), lambda y: y.detach().mul_(2)):
+        y, _ = net(x)
+        overwrite(y)
+        with pytest.raises(RuntimeError, match="the result of lstm"):
+            y.sum().backward()
+
+
 def test_functions():
     torch = pytest.importorskip("torch")
     for mode in ("LSTM", "GRU", "RNN_TANH", "RNN_RELU"):

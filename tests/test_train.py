@@ -208,6 +208,20 @@ def test_schedulers_are_stepped_by_epoch_by_update_and_by_value():
     assert list(plateau.seen) == history["loss"]
 
 
+def test_an_optimizer_that_searches():
+    x, t = problem(32)
+    model = nn.Linear(3, 2).double()
+    opt = optim.LBFGS(model.parameters(), line_search_fn="strong_wolfe")
+    history = fit(
+        model, [(x.double(), t)], optimizer=opt, lr=None, metrics=["accuracy"]
+    )
+    assert len(history.steps) == 3
+    assert history["loss"][-1] < 0.3 < history["loss"][0]
+    assert history["accuracy"][-1] > 0.9
+    with pytest.raises(ValueError, match="LBFGS takes whole batches"):
+        fit(model, optimizer=optim.LBFGS, accumulate=2)
+
+
 # ---------------------------------------------------------------- mixed precision
 
 
@@ -359,6 +373,35 @@ def run(folder, source, stop_at=None, resume=False, seed=1, precision=None):
         checkpoint=train.Checkpoint(folder, monitor="val_loss"), resume=resume,
     )  # fmt: skip
     return model, opt, history
+
+
+def test_schedulers_and_workers_go_on_too(tmp_path):
+    x, t = problem(16)
+
+    def start(folder, seed=0, stop_at=None, resume=False, every="epoch", plateau=False):
+        model = network(seed)
+        ad.manual_seed(seed + 1)
+        opt = optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+        rate = optim.lr_scheduler.OneCycleLR(opt, 0.2, total_steps=12)
+        if plateau:
+            rate = optim.lr_scheduler.ReduceLROnPlateau(opt, patience=0, threshold=0.5)
+        rows = data.TensorDataset(x, t)
+        loader = data.DataLoader(rows, 4, shuffle=True, num_workers=2 if seed else 0)
+        history = fit(
+            model, loader, optimizer=opt, lr=None, resume=resume, checkpoint=folder,
+            scheduler=train.Schedule(rate, every=every),
+            callbacks=[Interrupt(stop_at)] if stop_at else [],
+        )  # fmt: skip
+        return weights(model), without_times(history)
+
+    for i, options in enumerate(({"every": "step"}, {"plateau": True})):
+        whole = start(tmp_path / f"whole{i}", **options)
+        for k in (1, 4, 6):
+            folder = tmp_path / f"{i}-{k}"
+            start(folder, stop_at=k, **options)
+            rest = start(folder, seed=5 if k == 6 else 0, resume=True, **options)
+            same(rest[0], whole[0])
+            assert rest[1] == whole[1]
 
 
 @pytest.mark.parametrize("source", ["loader", "own", "list"])

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import importlib
+import json
 import os
+import shutil
+import sys
 from dataclasses import dataclass
+from pathlib import Path
 
 OURS, PEER, REFERENCE, LIMIT = "ours", "peer", "reference", "limit"
 
@@ -15,6 +19,7 @@ class Competitor:
 
     kind: str
     modules: tuple[str, ...]
+    programs: tuple[str, ...] = ()  # compilers that it calls
 
 
 TORCH = ("torch", "torch.func", "torch.nn.functional")
@@ -23,14 +28,14 @@ COMPETITORS = {
     "adjoint": Competitor(OURS, ("adjoint",)),
     "adjoint eager": Competitor(OURS, ("adjoint",)),
     "torch": Competitor(PEER, TORCH),
-    "torch.compile": Competitor(PEER, TORCH),
+    "torch.compile": Competitor(PEER, TORCH, ("c++",)),
     "jax": Competitor(PEER, JAX),
     "jax scan": Competitor(PEER, JAX),
-    "tinygrad": Competitor(PEER, ("tinygrad", "tinygrad.nn.optim")),
-    "mlx": Competitor(PEER, ("mlx.core", "mlx.nn", "mlx.optimizers")),
+    "tinygrad": Competitor(PEER, ("tinygrad", "tinygrad.nn.optim"), ("clang",)),
+    "mlx": Competitor(PEER, ("mlx.core", "mlx.nn", "mlx.optimizers"), ("c++",)),
     "autograd": Competitor(PEER, ("autograd", "autograd.numpy", "autograd.scipy")),
     "NumPy": Competitor(REFERENCE, ("numpy",)),
-    "C": Competitor(REFERENCE, ("numpy",)),
+    "C": Competitor(REFERENCE, ("numpy",), ("cc",)),
     "machine": Competitor(LIMIT, ("numpy",)),
 }
 # What a competitor calls itself where a name says more than the key above.
@@ -79,9 +84,20 @@ def library(name: str, threads: int):
 
 def absent(name: str) -> str | None:
     """Why a competitor cannot take part here; None where it can."""
+    who = COMPETITORS[name]
+    for program in who.programs:
+        if shutil.which(program) is None:
+            return f"needs the compiler {program}"
     try:
-        for module in COMPETITORS[name].modules[:1]:
-            importlib.import_module(module)
+        importlib.import_module(who.modules[0])
     except Exception as error:
-        return f"{type(error).__name__}: {error}"
+        return _not_installed(who.modules[0]) or f"{type(error).__name__}: {error}"
     return None
+
+
+def _not_installed(module: str) -> str | None:
+    """What pip said when the environment was made."""
+    said = Path(sys.prefix) / "absent.json"
+    if not said.exists():
+        return None
+    return json.loads(said.read_text()).get(module.split(".")[0])

@@ -50,7 +50,7 @@ def run(name: str, function: str, arguments: list, results, steps: int = 1) -> R
     called.restype = None
     given = [_argument(a) for a in arguments]
 
-    def step():
+    def step(keep=arguments):  # the arrays stay alive with the step
         called(*given)
 
     return Run(step, lambda: [np.array(a) for a in results], steps=steps)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
-from .competitors import LIMIT, MEANS, OURS, PEER
+from .competitors import LIMIT, MEANS, OURS
 from .session import Measured, fastest, ours, ratio
 from .workload import Workload
 
@@ -58,18 +58,22 @@ def table(found: list[Measured], workload: Workload) -> list[list[str]]:
 
 def verdict(found: list[Measured], workload: Workload) -> str:
     """How we stand against the fastest peer, the goal, and the machine."""
-    us, them = ours(found), fastest(found)
+    us, them = ours(found), fastest(found, workload)
     if us is None:
         return "ours does not run"
-    said = [] if us.name == "adjoint" else ["not compiled (eager)"]
+    said = ["not compiled (eager)"] if _uncompiled(us, workload) else []
     if them is not None:
-        said.append(f"fastest peer ({them.name}) / ours = {ratio(them, us):.2f}")
+        said.append(f"fastest ({them.name}) / ours = {ratio(them, us):.2f}")
     said += goals(workload)
     limit = next((m for m in found if m.kind == LIMIT and m.rate), None)
     if limit is not None:
         share = _work(workload)[0] / us.median / limit.rate
         said.append(f"{share:.0%} of the machine's {rate(limit, workload)}")
     return "; ".join(said)
+
+
+def _uncompiled(us: Measured, workload: Workload) -> bool:
+    return us.name != "adjoint" and not workload.eager
 
 
 def goals(workload: Workload) -> list[str]:
@@ -111,10 +115,10 @@ def summary(results: list[dict], threads: int) -> list[str]:
 
 
 def _summary(found, workload) -> list[str]:
-    us, them = ours(found), fastest(found)
+    us, them = ours(found), fastest(found, workload)
     limit = next((m for m in found if m.kind == LIMIT and m.rate), None)
     share = limit and us and _work(workload)[0] / us.median / limit.rate
-    eager = "" if us is None or us.name == "adjoint" else " (eager)"
+    eager = " (eager)" if us and _uncompiled(us, workload) else ""
     return [
         workload.title,
         f"{seconds(us.median)}{eager}" if us else _why(found),
@@ -185,6 +189,3 @@ def record(found: list[Measured], name: str, threads: int) -> dict:
     """For --json."""
     kept = [{k: v for k, v in asdict(m).items() if k != "trace"} for m in found]
     return {"workload": name, "threads": threads, "found": kept}
-
-
-__all__ = ["PEER", "document", "record", "seconds", "text"]

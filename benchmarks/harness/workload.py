@@ -40,6 +40,8 @@ class Workload:
     bytes: float = 0.0  # that one step must move
     check: int = 4  # steps before results are compared
     tolerance: float = 1e-3  # of the norm of each result
+    eager: bool = False  # about ours without the compiler
+    against: tuple[str, ...] = ()  # to be compared with these instead of the peers
     notes: dict[str, str] = field(default_factory=dict)
 
 

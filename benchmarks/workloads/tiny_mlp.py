@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 from harness import functions, native, training
 from harness.workload import Run, Workload, normal, rng
@@ -11,7 +13,7 @@ SIZES, BATCH, STEPS = (2, 8, 8, 1), 32, 100
 
 def data():
     stream, params = rng(), {}
-    for i, (n, m) in enumerate(zip(SIZES, SIZES[1:], strict=False)):
+    for i, (n, m) in enumerate(pairwise(SIZES)):
         params[f"{2 * i}.weight"] = normal(stream, m, n, scale=n**-0.5)
         params[f"{2 * i}.bias"] = normal(stream, m, scale=0.1)
     x = normal(stream, BATCH, 2)

@@ -89,6 +89,7 @@ _LATER = {
     "plot": "plot",
     "save": "io",
     "train": "train",
+    "utils": "utils",
 }
 
 

@@ -27,6 +27,8 @@ from . import ops as ops
 from . import optim as optim
 from . import plot as plot
 from . import printing as printing
+from . import train as train
+from . import utils as utils
 from .autodiff.calculus import cvec as cvec
 from .autodiff.calculus import derivative as derivative
 from .autodiff.calculus import rvec as rvec
@@ -366,6 +368,8 @@ def concat(tensors: Any, dim: Dims | None = ..., *, out: Tensor | None = ...) ->
     """Tensors one after the other along `dim`; empty vectors do not count."""
 def concatenate(tensors: Any, dim: Dims | None = ..., *, out: Tensor | None = ...) -> Tensor:
     """Tensors one after the other along `dim`; empty vectors do not count."""
+def cond(pred: Any, true_fun: Any, false_fun: Any, *operands: Any) -> Tensor:
+    """true_fun(*operands) if `pred` holds, else false_fun(*operands)."""
 def conj(input: Tensor) -> Tensor:
     """Complex conjugate; a real tensor itself."""
 def conj_physical(input: Tensor, *, out: Tensor | None = ...) -> Tensor:
@@ -528,6 +532,8 @@ def fmin(input: Tensor | Number, other: Tensor | Number, *, out: Tensor | None =
     """The smaller of two, the number where one is NaN; at a tie the gradient is the first's."""
 def fmod(input: Tensor | Number, other: Tensor | Number, *, out: Tensor | None = ...) -> Tensor:
     """Remainder with the sign of the dividend, y = x₁ − trunc(x₁/x₂) x₂."""
+def fori_loop(lower: Any, upper: Any, body_fun: Any, init_val: Any) -> Tensor:
+    """The value after value = body_fun(i, value) for i from `lower` up to `upper`."""
 def frac(input: Tensor) -> Tensor:
     """x − trunc(x)."""
 def frac_(input: Tensor) -> Tensor:
@@ -742,6 +748,8 @@ def lu_unpack(LU_data: Any, LU_pivots: Any, unpack_data: _bool = ..., unpack_piv
     """P, L and U of what `lu` gives; what is not asked for is empty."""
 def manual_seed(seed: Any) -> Any:
     """Start the default stream of random numbers at `seed`."""
+def map(f: Any, xs: Any) -> Tensor:
+    """f of each slice of `xs` along dim 0, one after the other, stacked."""
 def margin_ranking_loss(input1: Any, input2: Any, target: Any, margin: Any = ..., size_average: Any = ..., reduce: Any = ..., reduction: Any = ...) -> Tensor:
     """max(0, −t (x₁ − x₂) + margin)."""
 def masked_fill(input: Tensor, mask: Any, value: Any) -> Tensor:
@@ -970,6 +978,8 @@ def rsub(input: Tensor | Number, other: Tensor | Number, *, alpha: Any = ...) ->
     """other − alpha · input."""
 def scalar_tensor(s: Any, *, dtype: DTypeLike | None = ..., device: Any = ..., requires_grad: _bool = ...) -> Tensor:
     """A number as a tensor, in the default dtype if none is given."""
+def scan(f: Any, init: Any, xs: Any = ..., length: Any = ..., reverse: _bool = ...) -> tuple[Tensor, ...]:
+    """(carry, ys): carry, y = f(carry, x) for each x along dim 0 of `xs`, the ys stacked."""
 def scatter(input: Tensor, dim: Any, index: Any, src: Any = ..., *, value: Any = ..., reduce: Any = ...) -> Tensor:
     """A copy with `src` (or one value) written where `gather` would read; the last stays."""
 def scatter_add(input: Tensor, dim: Any, index: Any, src: Any) -> Tensor:
@@ -1138,6 +1148,8 @@ def vstack(tensors: Any, *, out: Tensor | None = ...) -> Tensor:
 def where(condition: Tensor) -> tuple[Tensor, ...]: ...
 @overload
 def where(condition: Tensor, input: Tensor | Number, other: Tensor | Number) -> Tensor: ...
+def while_loop(cond_fun: Any, body_fun: Any, init_val: Any) -> Tensor:
+    """The value after value = body_fun(value) for as long as cond_fun(value) holds."""
 def xlogy(input: Tensor | Number, other: Tensor | Number, *, out: Tensor | None = ...) -> Tensor:
     """x₁ ln x₂, and 0 where x₁ is 0."""
 def xlogy_(input: Tensor | Number, other: Tensor | Number, *, out: Tensor | None = ...) -> Tensor:

@@ -11,6 +11,7 @@ from . import array_api, functional
 from .autodiff import backward as reverse
 from .autodiff.inplace import assign
 from .autodiff.modes import inferring
+from .autodiff.straight import viewed
 from .autodiff.tape import BASE, Handle, Leaf, edge_of, refresh, versioned
 from .core import dtype as dt
 from .core.bind import Box, dtype_of, floor, moved
@@ -93,7 +94,9 @@ class Tensor(Box):
     layout = property(lambda self: "strided")
     itemsize = property(lambda self: dtype_of(self).itemsize)
     nbytes = property(lambda self: self.numel() * self.itemsize)
-    T = property(lambda self: op.permute(self, dims=tuple(reversed(range(self.ndim)))))
+    T = property(
+        lambda self: viewed(op.permute, self, dims=tuple(range(self.ndim)[::-1]))
+    )
     mT = property(lambda self: functional.shapes.mT(self))
     H = property(lambda self: functional.shapes.H(self))
     mH = property(lambda self: functional.shapes.mH(self))

@@ -109,8 +109,12 @@ def _gradient(func, inputs, ys):
             ys = _outputs(func(*xs))
             return tuple(ys[k] for k in kept)
 
-        _, pull = vjp(chosen, *(args[i] for i in moving))
-        return pull(tuple(args[count + k] for k in kept))
+        xs = [args[i] for i in moving]
+        seeds = tuple(args[count + k] for k in kept)
+        if all(x.requires_grad for x in xs):
+            options = {"create_graph": True, "materialize_grads": True}
+            return autograd_grad(chosen(*xs), xs, seeds, **options)
+        return vjp(chosen, *xs)[1](seeds)  # inside forward mode
 
     return gradient
 

@@ -185,9 +185,28 @@ def versioned(x) -> Version:
     version = x.version
     if version is None:
         version = x.version = Version()
-        if x.node is not None:
-            x.node.y_version = version
+        node = x.node
+        if node is not None and node.pick is not None:
+            _join(node.parents[0], version)
+        elif node is not None:
+            node.y_version = version
     return version
+
+
+class Versions:
+    """Those of several results, as one: the operation that saved them reads them all."""
+
+    def __init__(self):
+        self.of: list[Version] = []
+
+    n = property(lambda self: sum(v.n for v in self.of))
+    site = property(lambda self: next((v.site for v in self.of if v.n), None))
+
+
+def _join(node, version) -> None:
+    if type(node.y_version) is not Versions:
+        node.y_version = Versions()
+    node.y_version.of.append(version)
 
 
 RELEASED = ("released",)
@@ -300,8 +319,11 @@ class Tape(Level):
 
     def record(self, prim, args, params, parents, inner, y):
         """The node of `y`, keeping what the vjp will read, and in which version."""
-        if prim.outputs == 1 and not is_inexact(dtype_of(y)):
-            return None  # integers have no derivative, whatever they are made of
+        if type(y) is np.ndarray:
+            if y.dtype.kind in "biu":
+                return None  # integers have no derivative, whatever they are made of
+        elif prim.outputs == 1 and not is_inexact(dtype_of(y)):
+            return None
         need, keeps = prim.plan(parents)
         node = Node(prim, params, parents, need, site=user_site(4))
         if self is not BASE:
@@ -355,7 +377,7 @@ _new, _spec = object.__new__, tuple.__new__
 class BaseTape(Tape):
     """The tape of ordinary tensors, under which lies the floor itself.
 
-    Plain tensors and arrays over NumPy take a shorter way to the same result.
+    Arrays over NumPy take a shorter way to the same result.
     """
 
     depth = 1
@@ -366,11 +388,12 @@ class BaseTape(Tape):
             if not isinstance(x, Box):
                 inner.append(x)
                 parents.append(None)
-            elif x.plain:
+            elif x.plain or at_hand(x):
                 inner.append(x.value)
                 node = x.node
                 parents.append(node)
-                track = track or node is not None
+                if node is not None:
+                    track = True
             else:
                 floor.get().see(args)
                 return super().process(prim, args, params)
@@ -406,6 +429,14 @@ class BaseTape(Tape):
 
 BASE = BaseTape()
 Box.level = Node.level = BASE
+
+
+def at_hand(x) -> bool:
+    """Whether `x`, which is not plain, is an array of the base tape; then in its place."""
+    if x.base is not None:
+        refresh(x)
+    own = x.__dict__
+    return type(own.get("value")) is np.ndarray and x.level is BASE and not x.inference
 
 
 def save(node, i, x):
@@ -476,7 +507,7 @@ def mark_view(out, x, prim, params, pick=None):
     if not isinstance(x, Box) or x.level is not out.level:
         return
     a, b = out.value, x.value
-    if isinstance(a, np.ndarray) and not _share(a, b):
+    if isinstance(a, np.ndarray) and not shares(a, b):
         return
     out.plain, out.version, out.inference = False, versioned(x), x.inference
     base = x if x.base is None else x.base
@@ -484,7 +515,7 @@ def mark_view(out, x, prim, params, pick=None):
     out.chain = (*x.chain, (prim, params, pick))
 
 
-def _share(a: np.ndarray, b: np.ndarray) -> bool:
+def shares(a: np.ndarray, b: np.ndarray) -> bool:
     """Whether `a`, made of `b`, shows its memory: both then have the same owner.
 
     The owner of what `as_strided` makes is not an array, and only addresses tell.

@@ -202,9 +202,12 @@ class Subset(Dataset[T_co]):
         return items_of(self.dataset, [self.indices[i] for i in indices])
 
     def __getbatch__(self, indices):
-        if isinstance(self.indices, np.ndarray) or isinstance(indices, slice):
-            return batch_of(self.dataset, np.asarray(self.indices[indices], np.intp))
-        chosen = [self.indices[i] for i in indices.tolist()]
+        table = self.indices
+        table = table.numpy_of() if isinstance(table, Box) else table
+        if isinstance(table, np.ndarray) or isinstance(indices, slice):
+            chosen = table[indices]
+        else:
+            chosen = [table[i] for i in indices.tolist()]
         return batch_of(self.dataset, np.asarray(chosen, np.intp))
 
     def __len__(self):

@@ -270,12 +270,19 @@ def as_list(indices) -> list:
 
 
 def as_index(indices):
-    """Indices as what arrays are indexed by: a slice or an array; None if they are not ints."""
+    """Indices as what arrays are indexed by: a slice or an array; None if they are not ints.
+
+    >>> as_index([2, tensor(1)]), as_index(["key"])
+    (array([2, 1]), None)
+    """
     if isinstance(indices, slice):
         return indices
-    if isinstance(indices, (list, tuple)) and any(isinstance(i, Box) for i in indices):
-        indices = [int(i) if isinstance(i, Box) else i for i in indices]
-    array = np.asarray(indices)
+    if isinstance(indices, (list, tuple)):
+        indices = [i.item() if isinstance(i, Box) else i for i in indices]
+    try:
+        array = np.asarray(indices)
+    except ValueError:  # lists of unequal lengths
+        return None
     return array if array.dtype.kind in "iu" and array.ndim == 1 else None
 
 

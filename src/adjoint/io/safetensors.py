@@ -5,9 +5,10 @@ The functions have the names that the `safetensors` package gives them.
 
 from __future__ import annotations
 
-import mmap
 import os
 from collections.abc import Iterator
+from mmap import ACCESS_COPY
+from mmap import mmap as map_file
 
 import numpy as np
 
@@ -138,8 +139,11 @@ def _checked_metadata(metadata) -> dict[str, str]:
 # ---------------------------------------------------------------- reading
 
 
-def load_file(filename, device="cpu") -> dict:
+def load_file(filename, device="cpu", *, mmap: bool = False) -> dict:
     """The tensors of a file by name, read into memory of their own.
+
+    With `mmap` they come from the disk when they are touched; the file must then stay as it is
+    (one that `save_file` replaces does).
 
     >>> import tempfile
     >>> path = tempfile.mkdtemp() + "/model.safetensors"
@@ -150,6 +154,9 @@ def load_file(filename, device="cpu") -> dict:
     True
     """
     _need_cpu(device)
+    if mmap:
+        with safe_open(filename) as opened:
+            return with_aliases(opened.get_tensors(), opened.header)
     return read_file(filename, tensor_from)[0]
 
 
@@ -291,7 +298,7 @@ class safe_open:
         self.filename, self._make = filename, _MAKE.get(framework, tensor_from)
         with open(filename, "rb") as file:
             self.header = _read_header(file, filename)
-            mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
+            mapped = map_file(file.fileno(), 0, access=ACCESS_COPY)
         self._bytes: np.ndarray | None = np.frombuffer(mapped, np.uint8)
 
     def __enter__(self):

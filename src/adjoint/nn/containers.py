@@ -110,8 +110,9 @@ class Sequential(_Ordered):
 
     def forward(self, input):
         """All modules in turn."""
-        for module in self._modules.values():
-            input = module(input)
+        for module in list(vars(self).values()):
+            if isinstance(module, Module):
+                input = module(input)
         return input
 
     def __getitem__(self, idx):

@@ -136,6 +136,8 @@ def leaky_relu_(input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
     """`leaky_relu` written into its input."""
 def linear(input: Tensor, weight: Any, bias: Any = ...) -> Tensor:
     """x Wᵀ + b over the last dim, W of shape (out, in) or (in,)."""
+def linear_cross_entropy(input: Tensor, linear_weight: Any, target: Any, *, linear_bias: Any = ..., weight: Any = ..., reduction: Any = ..., ignore_index: Any = ..., label_smoothing: Any = ...) -> Tensor:
+    """`cross_entropy` of the logits x Wᵀ + b, W of shape (classes, ..., features)."""
 def local_response_norm(input: Tensor, size: Any, alpha: Any = ..., beta: Any = ..., k: Any = ...) -> Tensor:
     """x / (k + α · mean of the squares of `size` channels around)^β."""
 def log_cosh_loss(input: Tensor, target: Any, reduction: Any = ...) -> Tensor:

@@ -446,7 +446,7 @@ class LinearCrossEntropyLoss(_Loss):
     Several losses an example have their shape as `out_features`.
 
     >>> nn.LinearCrossEntropyLoss(5, 10)(zeros(2, 5), tensor([1, 2]))
-    tensor(2.3026, grad_fn=<DivBackward0>)
+    tensor(2.3026, grad_fn=<MeanBackward0>)
     """
 
     options = {
@@ -477,13 +477,16 @@ class LinearCrossEntropyLoss(_Loss):
 
     def forward(self, input, target):
         """The cross entropy of the logits (N, C, *out_features)."""
-        logits = self.linear(need_tensor(input, type(self).__name__))
-        shape = (*logits.shape[:-1], self.num_classes, *self.out_features)
-        return F.cross_entropy(
-            logits.reshape(shape),
+        need_tensor(input, type(self).__name__)
+        size = (self.num_classes, *self.out_features)
+        bias = self.linear.bias
+        return F.linear_cross_entropy(
+            input,
+            self.linear.weight.reshape(*size, self.in_features),
             target,
+            linear_bias=None if bias is None else bias.reshape(size),
             weight=self.weight,
-            ignore_index=-100 if self.ignore_index is None else self.ignore_index,
+            ignore_index=self.ignore_index,
             reduction=self.reduction,
             label_smoothing=self.label_smoothing,
         )

@@ -114,9 +114,9 @@ class Module:
 
     register_module = add_module
 
-    _parameters = property(lambda self: _places(self, Parameter))
-    _buffers = property(lambda self: _places(self, Buffer))
-    _modules = property(lambda self: _places(self, Module))
+    _parameters = property(lambda self: Held(self, Parameter))
+    _buffers = property(lambda self: Held(self, Buffer))
+    _modules = property(lambda self: Held(self, Module))
 
     # ------------------------------------------------------------ the tree
 
@@ -448,6 +448,38 @@ class Passing(Buffer):
     """The kind of a place for a buffer that is not saved; no tensor is one."""
 
 
+class Held(dict):
+    """What a module holds of a kind, by name; what is put in, or taken out, is so there."""
+
+    def __init__(self, module, kind):
+        super().__init__(_places(module, kind))
+        self.module, self.kind = module, kind
+
+    def __setitem__(self, name, x):
+        _place(self.module, name, self.kind, x)
+        super().__setitem__(name, x)
+
+    def __delitem__(self, name):
+        super().__delitem__(name)
+        delattr(self.module, name)
+
+    def pop(self, name, *default):
+        """Take one out."""
+        if name in self:
+            delattr(self.module, name)
+        return super().pop(name, *default)
+
+    def clear(self):
+        """Take all out."""
+        for name in list(self):
+            del self[name]
+
+    def update(self, *others, **more):
+        """Put in several."""
+        for name, x in dict(*others, **more).items():
+            self[name] = x
+
+
 def _kind(x):
     if x is None:
         return None
@@ -499,6 +531,8 @@ def _place(module, name, kind, value) -> None:
         _keep_place(module, name, kind)
     elif isinstance(value, Module):
         value.__dict__["_name"] = name
+    elif kind is Buffer:
+        value = as_buffer(value, getattr(value, "persistent", True))
     object.__setattr__(module, name, value)
 
 

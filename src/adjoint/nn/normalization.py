@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import warnings
 
+import numpy as np
+
+from ..autodiff.inplace import assign
 from ..autodiff.modes import no_grad
+from ..core.primitive import op
 from ..errors import ArgumentError, ShapeError
 from ..functional import creation
 from ..functional.face import need_tensor
@@ -13,6 +17,8 @@ from . import init
 from .applied import REQUIRED, Applied
 from .module import Module
 from .parameter import Parameter
+
+_ONE = np.array(1)
 
 
 class _Affine(Module):
@@ -122,7 +128,8 @@ class _BatchNorm(_Running):
         mean, var = self.running_mean, self.running_var
         momentum = 0.0 if self.momentum is None else self.momentum
         if self.training and self.num_batches_tracked is not None:
-            self.num_batches_tracked.add_(1)
+            counted = self.num_batches_tracked
+            assign(counted, op.add(counted, _ONE), "batch_norm")
             if self.momentum is None:  # the plain average over all batches
                 momentum = 1.0 / self.num_batches_tracked.double()
         own = self.training or (mean is None and var is None)

@@ -16,6 +16,8 @@ class Parameter(Tensor):
     tensor([1., 2.], requires_grad=True)
     """
 
+    lasting = True
+
     def __init__(self, data=None, requires_grad: bool = True):
         take_memory(self, data, "Parameter")
         self.requires_grad_(requires_grad)
@@ -33,6 +35,8 @@ class Buffer(Tensor):
     >>> nn.Buffer(zeros(2))
     tensor([0., 0.])
     """
+
+    lasting = True
 
     def __init__(self, data=None, *, persistent: bool = True):
         take_memory(self, data, "Buffer")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..errors import ArgumentError
 from ..functional import creation
-from .optimizer import Optimizer, number, options
+from .optimizer import Optimizer, decayed, mean, number, options
 
 
 class Adadelta(Optimizer):
@@ -56,10 +56,9 @@ class Adadelta(Optimizer):
     def update(self, p, g, s, o):
         """One step of one parameter."""
         rho, eps = o["rho"], o["eps"]
-        if o["weight_decay"]:
-            g = g + p * o["weight_decay"]
+        p, g = decayed(p, g, o)
         s["step"] = s["step"] + 1
-        v = s["square_avg"] = s["square_avg"] * rho + g * g * (1 - rho)
+        v = s["square_avg"] = mean(s["square_avg"], g * g, 1 - rho)
         d = (s["acc_delta"] + eps).sqrt() / (v + eps).sqrt() * g
-        s["acc_delta"] = s["acc_delta"] * rho + d * d * (1 - rho)
+        s["acc_delta"] = mean(s["acc_delta"], d * d, 1 - rho)
         return p - d * number(o["lr"], p)

@@ -8,7 +8,7 @@ from ..core.bind import dtype_of
 from ..errors import ArgumentError
 from ..functional import creation
 from ..functional.face import FUNCTIONS
-from .optimizer import Optimizer, mean, number, options
+from .optimizer import Optimizer, counted, given, mean, number, options
 
 
 class Adafactor(Optimizer):
@@ -78,11 +78,10 @@ class Adafactor(Optimizer):
         """One step of one parameter."""
         eps1, eps2 = o["eps"]
         eps1 = float(np.finfo(dtype_of(p)).eps) if eps1 is None else eps1
-        s["step"] = s["step"] + 1
-        t = s["step"].double()
+        t = counted(s)
         lr = t * 0 + number(o["lr"], t)
         size = _rms(p).double().clamp(min=eps2) * FUNCTIONS["minimum"](lr, t.rsqrt())
-        if o["weight_decay"]:
+        if given(o["weight_decay"]):
             p = p * number(1 - o["lr"] * o["weight_decay"], p)
         v = _variance(g, s, number(t.pow(o["beta2_decay"]), p), eps1)
         u = v.clamp(min=eps1 * eps1).rsqrt() * g

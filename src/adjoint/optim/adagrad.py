@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..functional import creation
-from .optimizer import Optimizer, number, options
+from .optimizer import Optimizer, counted, decayed, number, options
 
 
 class Adagrad(Optimizer):
@@ -46,9 +46,8 @@ class Adagrad(Optimizer):
 
     def update(self, p, g, s, o):
         """One step of one parameter."""
-        if o["weight_decay"]:
-            g = g + p * o["weight_decay"]
-        s["step"] = s["step"] + 1
-        lr = o["lr"] / (1 + (s["step"].double() - 1) * o["lr_decay"])
+        p, g = decayed(p, g, o)
+        t = counted(s)
+        lr = o["lr"] / (1 + (t - 1) * o["lr_decay"])
         total = s["sum"] = s["sum"] + g * g
         return p - g / (total.sqrt() + o["eps"]) * number(lr, p)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..functional import creation
-from .optimizer import Optimizer, mean, number, options, power
+from .optimizer import Optimizer, counted, decayed, mean, number, options, power
 
 
 class Adam(Optimizer):
@@ -53,19 +53,15 @@ class Adam(Optimizer):
     def update(self, p, g, s, o):
         """One step of one parameter."""
         (b1, b2), lr = o["betas"], o["lr"]
-        if o["weight_decay"] and o["decoupled_weight_decay"]:
-            p = p * number(1 - lr * o["weight_decay"], p)
-        elif o["weight_decay"]:
-            g = g + p * o["weight_decay"]
-        s["step"] = s["step"] + 1
+        p, g = decayed(p, g, o)
+        t = counted(s)
         m = s["exp_avg"] = mean(s["exp_avg"], g, 1 - b1)
-        v = s["exp_avg_sq"] = s["exp_avg_sq"] * b2 + g * g * (1 - b2)
+        v = s["exp_avg_sq"] = mean(s["exp_avg_sq"], g * g, 1 - b2)
         if o["amsgrad"]:
             v = s["max_exp_avg_sq"] = s["max_exp_avg_sq"].maximum(v)
-        t = s["step"].double()
-        size = number(lr / (1 - power(b1, t)), p)
-        unbias = number(1 / (1 - power(b2, t)).sqrt(), p)
-        return p - m / (v.sqrt() * unbias + o["eps"]) * size
+        unbias = (1 - power(b2, t)).sqrt()  # √v̂ = √v / unbias
+        size = number(lr * unbias / (1 - power(b1, t)), p)
+        return p - m / (v.sqrt() + number(o["eps"] * unbias, p)) * size
 
 
 class AdamW(Adam):

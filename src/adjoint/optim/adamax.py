@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..functional import creation
-from .optimizer import Optimizer, mean, number, options, power
+from .optimizer import Optimizer, counted, decayed, mean, number, options, power
 
 
 class Adamax(Optimizer):
@@ -48,9 +48,8 @@ class Adamax(Optimizer):
     def update(self, p, g, s, o):
         """One step of one parameter."""
         b1, b2 = o["betas"]
-        if o["weight_decay"]:
-            g = g + p * o["weight_decay"]
-        s["step"] = s["step"] + 1
+        p, g = decayed(p, g, o)
+        t = counted(s)
         m = s["exp_avg"] = mean(s["exp_avg"], g, 1 - b1)
-        u = s["exp_inf"] = (s["exp_inf"] * b2).maximum(g.abs() + o["eps"])
-        return p - m / u * number(o["lr"] / (1 - power(b1, s["step"].double())), p)
+        u = s["exp_inf"] = (s["exp_inf"] * number(b2, p)).maximum(g.abs() + o["eps"])
+        return p - m / u * number(o["lr"] / (1 - power(b1, t)), p)

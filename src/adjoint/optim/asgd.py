@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..functional import creation
 from ..functional.face import FUNCTIONS
-from .optimizer import Optimizer, number, options
+from .optimizer import Optimizer, counted, decayed, number, options
 
 
 class ASGD(Optimizer):
@@ -52,13 +52,11 @@ class ASGD(Optimizer):
     def update(self, p, g, s, o):
         """One step of one parameter."""
         lr, rate, mu = o["lr"], s["eta"], s["mu"]
-        s["step"] = s["step"] + 1
-        if o["weight_decay"]:
-            g = g + p * o["weight_decay"]
+        t = counted(s)
+        p, g = decayed(p, g, o)
         p = p * number(1 - o["lambd"] * rate.double(), p) - g * number(rate, p)
         ax = s["ax"]
         s["ax"] = FUNCTIONS["where"](mu == 1, p, ax + (p - ax) * number(mu, p))
-        t = s["step"].double()
         s["eta"] = number(lr / (1 + o["lambd"] * lr * t).pow(o["alpha"]), rate)
         s["mu"] = number(1 / (t - o["t0"]).clamp(min=1), mu)
         return p

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..functional import creation
-from .optimizer import Optimizer, mean, number, options
+from .optimizer import Optimizer, given, mean, number, options
 
 
 class Lion(Optimizer):
@@ -45,7 +45,7 @@ class Lion(Optimizer):
     def update(self, p, g, s, o):
         """One step of one parameter."""
         (b1, b2), lr, m = o["betas"], o["lr"], s["exp_avg"]
-        if o["weight_decay"]:
+        if given(o["weight_decay"]):
             p = p * number(1 - lr * o["weight_decay"], p)
         s["exp_avg"] = mean(m, g, 1 - b2)
         return p - mean(m, g, 1 - b1).sign() * number(lr, p)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..functional import creation
-from .optimizer import Optimizer, mean, number, options, power
+from .optimizer import Optimizer, counted, decayed, mean, number, options, power
 
 
 class NAdam(Optimizer):
@@ -53,14 +53,10 @@ class NAdam(Optimizer):
     def update(self, p, g, s, o):
         """One step of one parameter."""
         (b1, b2), lr = o["betas"], o["lr"]
-        if o["weight_decay"] and o["decoupled_weight_decay"]:
-            p = p * number(1 - lr * o["weight_decay"], p)
-        elif o["weight_decay"]:
-            g = g + p * o["weight_decay"]
-        s["step"] = s["step"] + 1
+        p, g = decayed(p, g, o)
+        t = counted(s)
         m = s["exp_avg"] = mean(s["exp_avg"], g, 1 - b1)
-        v = s["exp_avg_sq"] = s["exp_avg_sq"] * b2 + g * g * (1 - b2)
-        t = s["step"].double()
+        v = s["exp_avg_sq"] = mean(s["exp_avg_sq"], g * g, 1 - b2)
         mu, ahead = _momentum(t, b1, o), _momentum(t + 1, b1, o)
         product = s["mu_product"]
         s["mu_product"] = (product.double() * mu).to(product.dtype)

@@ -13,9 +13,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ..autodiff.modes import enable_grad, set_grad_enabled
+from ..autodiff.modes import enable_grad, no_grad, set_grad_enabled
 from ..autodiff.tape import Handle
-from ..core.bind import Box, floor
+from ..core.bind import Box, dtype_of, floor
 from ..core.primitive import op
 from ..errors import ArgumentError, ArgumentTypeError
 from ..functional import complexes
@@ -24,6 +24,9 @@ from .groups import as_groups, check_options, filled_group, need_leaves, require
 
 __all__ = [
     "Optimizer",
+    "counted",
+    "decayed",
+    "given",
     "mean",
     "number",
     "options",
@@ -40,6 +43,7 @@ KINDS = (
     "load_state_dict_pre",
     "load_state_dict_post",
 )
+_DOUBLE = np.dtype(np.float64)
 _EVERYWHERE: dict = {"step_pre": OrderedDict(), "step_post": OrderedDict()}
 
 
@@ -52,18 +56,41 @@ def number(c, x):
     """`c`, a number or a tensor of one, as a factor for the array `x`."""
     if not isinstance(c, Box):
         return c
+    d = dtype_of(x)
     c = c.reshape(()) if c.ndim else c
-    return c.to(x.dtype)
+    return c if dtype_of(c) == d else op.cast(c, dtype=d)
+
+
+def counted(s):
+    """The number of this step, which is counted in the state, in double precision."""
+    s["step"] = s["step"] + 1
+    return op.cast(s["step"], dtype=_DOUBLE)
 
 
 def mean(m, x, rate):
     """The running mean `m`, moved towards `x` by the part `rate` of the way."""
-    return m + (x - m) * rate
+    return m + (x - m) * number(rate, m)
+
+
+def given(c) -> bool:
+    """Whether the option `c` is another number than 0; a tensor may become one."""
+    return isinstance(c, Box) or bool(c)
+
+
+def decayed(p, g, o):
+    """p and g with weight decay: in p itself where it is decoupled, else in the gradient."""
+    rate = o["weight_decay"]
+    if not given(rate):
+        return p, g
+    if o.get("decoupled_weight_decay"):
+        return p * number(1 - o["lr"] * rate, p), g
+    return p, g + p * number(rate, p)
 
 
 def power(b, t):
-    """b ** t of a number and a tensor, both in double precision."""
-    return op.pow(np.array(float(b)), t)
+    """b ** t of a number and a tensor, in double precision."""
+    b = op.cast(b, dtype=_DOUBLE) if isinstance(b, Box) else np.array(float(b))
+    return op.pow(b, t)
 
 
 def with_hooks(step):
@@ -158,7 +185,7 @@ class Optimizer:
         self.param_groups.append(group)
         if self.state_at_once:
             for p in group["params"]:
-                self.state[p] = self.begin(p.detach(), group)
+                self.state[p] = self.state_of(p, group)
 
     def check(self, o: dict) -> None:
         """Raise for options that make no sense; a subclass adds to it."""
@@ -213,7 +240,11 @@ class Optimizer:
 
     def state_of(self, p, o) -> dict:
         """The state of `p`: what is there, or else its first."""
-        return self.state.get(p) or self.begin(p.detach(), o)
+        s = self.state.get(p)
+        if s or type(self).begin is Optimizer.begin:
+            return s or {}
+        with no_grad():
+            return self.begin(p, o)
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget the gradients of all parameters, or make them zero."""

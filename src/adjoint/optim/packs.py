@@ -14,7 +14,7 @@ from ..errors import user_site
 
 # Elements that are updated at a time: parameter, gradient, state and the intermediate
 # results then stay in the second-level cache.
-PIECE = 2**15
+PIECE = 2**16
 
 
 class Pack:
@@ -26,9 +26,13 @@ class Pack:
             scalars,
         )  # of the state: arrays, single numbers
         self.params, self.grads, self.states = [], [], []
+        self.size = 0
 
     def parts(self):
         """What fits together into a piece, each as a pack."""
+        if self.size <= PIECE:
+            yield self
+            return
         start = size = 0
         for i, p in enumerate(self.params):
             n = p.value.size
@@ -36,7 +40,7 @@ class Pack:
                 yield self.part(start, i)
                 start, size = i, 0
             size += n
-        yield self.part(start, len(self.params)) if start else self
+        yield self.part(start, len(self.params))
 
     def part(self, i, j):
         """The members i to j."""
@@ -52,7 +56,9 @@ def run(optimizer, params, o) -> list:
         return params
     packs: dict = {}
     left = [p for p in params if not _add(packs, p, optimizer.state_of(p, o))]
-    site = user_site() if packs else None
+    if not packs:
+        return left
+    site = user_site()
     for pack in packs.values():
         for part in pack.parts():
             _update(optimizer, part, o, site)
@@ -61,22 +67,23 @@ def run(optimizer, params, o) -> list:
 
 def _add(packs, p, s) -> bool:
     """Put `p` with those that are like it; False where it must go alone."""
-    a, g = p.value, p.grad.value
+    a, g = p.value, p._grad.value
     if not p.plain or not a.ndim or not a.size or not a.flags.writeable:
         return False
-    if type(g) is not np.ndarray or g.dtype != a.dtype:
+    dtype, shape = a.dtype, a.shape
+    if type(g) is not np.ndarray or g.dtype != dtype or g.shape != shape:
         return False
-    key, names, scalars = [a.dtype.num], [], []
+    names, scalars, key = [], [], [dtype.num]
     for name, x in s.items():
         if not isinstance(x, Box) or not x.plain:
             return False
         v = x.value
-        if v.shape == a.shape and v.dtype == a.dtype:
-            names.append(name)
-            key.append(name)
-        elif not v.ndim:
+        if not v.ndim:
             scalars.append(name)
             key += name, v.dtype.num, v.item()
+        elif v.shape == shape and v.dtype == dtype:
+            names.append(name)
+            key.append(name)
         else:
             return False
     key = tuple(key)
@@ -85,6 +92,7 @@ def _add(packs, p, s) -> bool:
         pack = packs[key] = Pack(names, scalars)
     pack.params.append(p)
     pack.grads.append(g)
+    pack.size += a.size
     pack.states.append(s)
     return True
 
@@ -147,43 +155,42 @@ def _flat(arrays):
     if len(arrays) == 1:
         out = arrays[0].reshape(-1)
     else:
-        out = np.concatenate([a.reshape(-1) for a in arrays])
+        out = np.concatenate([a.ravel() for a in arrays])
     return out.view(out.real.dtype) if out.dtype.kind == "c" else out
-
-
-def _pieces(params, flat):
-    """The part of `flat` that belongs to each parameter, in its shape."""
-    first, start = params[0].value, 0
-    flat = flat.view(first.dtype) if first.dtype.kind == "c" else flat
-    for p in params:
-        a = p.value
-        yield flat[start : start + a.size].reshape(a.shape)
-        start += a.size
-
-
-def _write(tensors, flat, site, like=None):
-    """Write each tensor's part into its memory, which counts as a write in place."""
-    for x, piece in zip(tensors, _pieces(like or tensors, flat), strict=True):
-        np.copyto(x.value, piece)
-        _wrote(x, site)
-
-
-def _wrote(x, site):
-    version = x.version or versioned(x)
-    version.n += 1
-    version.site = site
 
 
 def _keep(pack, name, value, site):
     """Put new state where the old is, or into states that have none of that name."""
+    states = pack.states
     if name in pack.names:
-        _write([s[name] for s in pack.states], value, site, pack.params)
+        _write([s[name] for s in states], value, site)
     elif name in pack.scalars:
-        for s in pack.states:
-            np.copyto(s[name].value, value)
-            _wrote(s[name], site)
+        for s in states:
+            s[name].value[...] = value
+            _count(s[name], site)
+    elif value.ndim:
+        for p, s in zip(pack.params, states, strict=True):
+            s[name] = BASE.wrap(np.empty(p.value.shape, p.value.dtype))
+        _write([s[name] for s in states], value, site)
     else:
-        parts = _pieces(pack.params, value) if value.ndim else None
-        for s in pack.states:
-            piece = value if parts is None else next(parts)
-            s[name] = BASE.wrap(piece.copy())
+        for s in states:
+            s[name] = BASE.wrap(value.copy())
+
+
+def _write(tensors, flat, site):
+    """Write each tensor's part into its memory, which counts as a write in place."""
+    dtype, start = tensors[0].value.dtype, 0
+    if dtype.kind == "c":
+        flat = flat.view(dtype)
+    for x in tensors:
+        a = x.value
+        end = start + a.size
+        a[...] = flat[start:end].reshape(a.shape)
+        start = end
+        _count(x, site)
+
+
+def _count(x, site):
+    version = x.version or versioned(x)
+    version.n += 1
+    version.site = site

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..functional import creation
 from ..functional.face import FUNCTIONS
-from .optimizer import Optimizer, mean, number, options, power
+from .optimizer import Optimizer, counted, decayed, mean, number, options, power
 
 
 class RAdam(Optimizer):
@@ -52,14 +52,10 @@ class RAdam(Optimizer):
     def update(self, p, g, s, o):
         """One step of one parameter."""
         (b1, b2), lr = o["betas"], o["lr"]
-        if o["weight_decay"] and o["decoupled_weight_decay"]:
-            p = p * number(1 - lr * o["weight_decay"], p)
-        elif o["weight_decay"]:
-            g = g + p * o["weight_decay"]
-        s["step"] = s["step"] + 1
+        p, g = decayed(p, g, o)
+        t = counted(s)
         m = s["exp_avg"] = mean(s["exp_avg"], g, 1 - b1)
-        v = s["exp_avg_sq"] = s["exp_avg_sq"] * b2 + g * g * (1 - b2)
-        t = s["step"].double()
+        v = s["exp_avg_sq"] = mean(s["exp_avg_sq"], g * g, 1 - b2)
         rho, unbias = _length(t, b2)
         scale = number(_rectified(rho, b2) * unbias.sqrt(), p) / (v.sqrt() + o["eps"])
         size = number(lr / (1 - power(b1, t)), p)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..functional import creation
-from .optimizer import Optimizer, mean, number, options
+from .optimizer import Optimizer, decayed, given, mean, number, options
 
 
 class RMSprop(Optimizer):
@@ -42,7 +42,7 @@ class RMSprop(Optimizer):
     def begin(self, p, o):
         """No steps, means and momentum of zero."""
         s = {"step": creation.zeros(()), "square_avg": creation.zeros_like(p)}
-        if o["momentum"] > 0:
+        if given(o["momentum"]):
             s["momentum_buffer"] = creation.zeros_like(p)
         if o["centered"]:
             s["grad_avg"] = creation.zeros_like(p)
@@ -51,14 +51,15 @@ class RMSprop(Optimizer):
     def update(self, p, g, s, o):
         """One step of one parameter."""
         alpha = o["alpha"]
-        if o["weight_decay"]:
-            g = g + p * o["weight_decay"]
+        p, g = decayed(p, g, o)
         s["step"] = s["step"] + 1
-        v = s["square_avg"] = s["square_avg"] * alpha + g * g * (1 - alpha)
+        v = s["square_avg"] = mean(s["square_avg"], g * g, 1 - alpha)
         if o["centered"]:
             m = s["grad_avg"] = mean(s["grad_avg"], g, 1 - alpha)
             v = v - m * m
         g = g / (v.sqrt() + o["eps"])
-        if o["momentum"] > 0:
-            g = s["momentum_buffer"] = s["momentum_buffer"] * o["momentum"] + g
+        if given(o["momentum"]):
+            g = s["momentum_buffer"] = (
+                s["momentum_buffer"] * number(o["momentum"], p) + g
+            )
         return p - g * number(o["lr"], p)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..errors import ArgumentError
-from .optimizer import Optimizer, number, options
+from .optimizer import Optimizer, decayed, given, number, options
 
 
 class SGD(Optimizer):
@@ -51,10 +51,9 @@ class SGD(Optimizer):
 
     def update(self, p, g, s, o):
         """One step of one parameter."""
-        if o["weight_decay"]:
-            g = g + p * number(o["weight_decay"], p)
-        momentum = o["momentum"]
-        if momentum:
+        p, g = decayed(p, g, o)
+        if given(o["momentum"]):
+            momentum = number(o["momentum"], p)
             v = s.get("momentum_buffer")
             v = g if v is None else v * momentum + g * (1 - o["dampening"])
             s["momentum_buffer"] = v

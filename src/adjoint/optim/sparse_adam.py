@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..errors import ArgumentError
 from ..functional import creation
 from ..functional.face import FUNCTIONS
-from .optimizer import Optimizer, mean, number, options, power
+from .optimizer import Optimizer, counted, mean, number, options, power
 
 
 class SparseAdam(Optimizer):
@@ -48,12 +48,11 @@ class SparseAdam(Optimizer):
     def update(self, p, g, s, o):
         """One step of one parameter."""
         b1, b2 = o["betas"]
-        s["step"] = s["step"] + 1
+        t = counted(s)
         used = (g != 0).flatten(1).any(1) if p.ndim > 1 else g != 0
         used = used.reshape((-1,) + (1,) * (p.ndim - 1)) if p.ndim > 1 else used
         m = mean(s["exp_avg"], g, 1 - b1)
         v = mean(s["exp_avg_sq"], g * g, 1 - b2)
-        t = s["step"].double()
         size = o["lr"] * (1 - power(b2, t)).sqrt() / (1 - power(b1, t))
         where = FUNCTIONS["where"]
         s["exp_avg"] = where(used, m, s["exp_avg"])

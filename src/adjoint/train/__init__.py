@@ -13,6 +13,7 @@ from .fit import evaluate, fit, metric_of, predict
 from .history import History
 from .loop import Loop
 from .progress import Display, Lines, Notebook, Silent, Terminal
+from .report import report
 from .step import TrainStep
 from .tensorboard import SummaryWriter, read_events
 
@@ -38,4 +39,5 @@ __all__ = [
     "metric_of",
     "predict",
     "read_events",
+    "report",
 ]

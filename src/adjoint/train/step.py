@@ -11,6 +11,9 @@ from ..autodiff.modes import no_grad
 from ..core import tree
 from ..core.bind import Box
 from ..errors import ArgumentError, ArgumentTypeError, ShapeError
+from ..nn import utils
+from ..optim import LBFGS
+from ..tensor import Tensor
 from . import faults
 from .amp import GradScaler, in_half, precision_of, trained
 
@@ -33,6 +36,8 @@ def split(batch) -> tuple[tuple, Any]:
 
 def size_of(batch) -> int:
     """How many samples a batch has: the length of its first tensor."""
+    if type(batch) in (tuple, list) and batch and type(batch[0]) is Tensor:
+        return len(batch[0]) if batch[0].ndim else 1
     for x in tree.flatten(batch)[0]:
         shape: Any = x.shape if isinstance(x, (Box, np.ndarray)) else ()
         if len(shape):
@@ -116,23 +121,51 @@ class TrainStep:
         self.clip_norm, self.clip_value = clip_norm, clip_value
         if scaler is None and self.criterion.precision == "float16":
             scaler = GradScaler()
+        if isinstance(optimizer, LBFGS) and (accumulate > 1 or scaler is not None):
+            raise ArgumentError("LBFGS takes whole batches in one precision, unscaled")
         self.scaler = scaler
         self.pending = 0  # batches whose gradients wait for an update
 
     def __call__(self, batch) -> Outcome:
+        if isinstance(self.optimizer, LBFGS):
+            return self._searched(batch)
         if not self.pending:
             self.optimizer.zero_grad()
+        outcome, loss = self._measured(batch)
+        self._backward(loss)
+        self.pending += 1
+        if self.pending == self.accumulate:
+            self.update()
+        return outcome
+
+    def _measured(self, batch):
+        """(outcome, loss), the loss checked."""
         loss, y, t = self.criterion(batch)
         value = number(loss, "the loss")
         if self.check_finite and not math.isfinite(value):
             raise faults.NotFiniteError(
                 faults.reason(self.model, batch, _inputs(batch, self.criterion), value)
             )
-        self._backward(loss)
-        self.pending += 1
-        if self.pending == self.accumulate:
-            self.update()
-        return Outcome({"loss": value}, y, t)
+        return Outcome({"loss": value}, y, t), loss
+
+    def _searched(self, batch):
+        """A step of an optimizer that asks for the loss several times; the first counts."""
+        first: list[Outcome] = []
+
+        def closure():
+            self.optimizer.zero_grad()
+            if (
+                first
+            ):  # trial points may be beyond what is finite: the search turns back
+                loss = self.criterion(batch)[0]
+            else:
+                outcome, loss = self._measured(batch)
+                first.append(outcome)
+            self._backward(loss)
+            return loss
+
+        self.optimizer.step(closure)
+        return first[0]
 
     def _backward(self, loss):
         if not isinstance(loss, Box) or not loss.requires_grad:
@@ -177,11 +210,9 @@ class TrainStep:
 
     def _clip(self, params):
         if self.clip_value is not None:
-            with no_grad():
-                for p in params:
-                    p.grad.clamp_(-self.clip_value, self.clip_value)
+            utils.clip_grad_value_(params, self.clip_value)
         if self.clip_norm is not None:
-            clip_norm(params, self.clip_norm)
+            utils.clip_grad_norm_(params, self.clip_norm)
 
     def gradients(self) -> list | None:
         """The gradients that wait for an update, to be saved."""
@@ -204,15 +235,6 @@ def _times(params, factor):
     with no_grad():
         for p in params:
             p.grad.mul_(factor)
-
-
-def clip_norm(params, largest: float) -> float:
-    """Shorten the gradients, taken together, to this norm; returns the norm they had."""
-    squares = [float((g * g).sum()) for g in (p.grad.detach().double() for p in params)]
-    norm = math.sqrt(sum(squares))
-    if norm > largest:
-        _times(params, largest / (norm + 1e-6))
-    return norm
 
 
 class CallStep:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from ...core.bind import Box
 from ...errors import ArgumentError
 from .scheduler import (
     LRScheduler,
@@ -40,7 +41,10 @@ class Cycling(LRScheduler):
         return low, high
 
     def _set_momentum(self, o, value):
-        if self.use_beta1:
+        old = o["betas"][0] if self.use_beta1 else o["momentum"]
+        if isinstance(old, Box):
+            old.detach().fill_(float(value))
+        elif self.use_beta1:
             o["betas"] = (value, *o["betas"][1:])
         else:
             o["momentum"] = value
