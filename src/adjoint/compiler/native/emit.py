@@ -68,6 +68,7 @@ class Emitter:
         self.inner = None  # the loop whose lanes are computed together
         self.lanes = Lanes(builder, 1)
         self.known: dict = {}
+        self.fixed: dict = {}  # values that a row has one of, in a register
         self.renewed: set = set()  # inputs in whose memory an output is computed
         self.vectors = vector_bits() // 32
 
@@ -167,7 +168,9 @@ class Emitter:
         """(pointer to the first lane, step between lanes) of v[index]."""
         flat = ZERO
         stride = 1
-        for n, i in zip(reversed(v.spec.shape), reversed(index), strict=True):
+        rank = self.schedule.local.get(v, 0)
+        shape, index = v.spec.shape[rank:], index[rank:]
+        for n, i in zip(reversed(shape), reversed(index), strict=True):
             flat = flat + i.times(stride)
             stride *= n
         step = flat.terms.get(self.inner, 0)
@@ -217,6 +220,9 @@ class Emitter:
             return self.lanes.number(
                 _plain(x), self.lanes.vector(element(v.spec.dtype))
             )
+        fixed = self.fixed.get(self.schedule.root(v))
+        if fixed is not None:
+            return self.splat(fixed)
         if v in self.schedule.stored or v in self.schedule.alias:
             return self.load(v, index)
         return self.compute(self.schedule.maker[v], index)
@@ -466,17 +472,109 @@ class Emitter:
         with self.loop(0, sizes[0]) as i:
             self._nest(sizes[1:], (*index, Affine({i.mark: 1})), body)
 
-    # ------------------------------------------------------------ reductions
+    # ------------------------------------------------------------ rows
 
-    def _emit_reduce(self, k):
-        (o,) = k.roots
-        x, y = o.inputs[0], o.outputs[0]
-        dims, shape = o.params["dim"], x.spec.shape
-        kept = [d for d in range(len(shape)) if d not in dims]
-        if not shape or len(shape) - 1 in dims:
-            self._reduce_lanes(o, x, y, dims, kept)
-        else:
-            self._reduce_columns(o, x, y, dims, kept)
+    def _emit_rows(self, k):
+        """Row by row, each in passes; what a pass sums up is there for the next."""
+        top = max(k.levels.values())
+        passes = [[o for o in k.roots if k.levels[o] == p] for p in range(top + 1)]
+        names = {o: self._role(k, o) for o in k.roots}
+
+        def row(outer):
+            self.fixed = {}
+            for items in passes:
+                self._pass(k, outer, [o for o in items if names[o] != "row"], names)
+                for o in items:
+                    if names[o] == "row":
+                        self._single(k, o, outer)
+            self.fixed = {}
+
+        self._nest(k.space[: k.rank], (), row)
+
+    def _role(self, k, o) -> str:
+        """sum: a reduction of rows; row: one element a row; all: every element."""
+        if o.prim.name in _HOW:
+            return "sum"
+        shape = tuple(o.outputs[0].spec.shape)
+        return "all" if shape == k.space else "row"
+
+    def _single(self, k, o, outer):
+        """A value that each row has one of."""
+        v = o.outputs[0]
+        at = (*outer, *(ZERO,) * (len(v.spec.shape) - k.rank))
+        x = self.compute(o, at)
+        self.fixed[v] = x
+        self.store(x, v, at)
+
+    def _pass(self, k, outer, items, names):
+        """One loop over a row: elements are computed and stored, sums are summed."""
+        if not items:
+            return
+        sums = [o for o in items if names[o] == "sum"]
+        kinds = [element(o.outputs[0].spec.dtype) for o in sums]
+        *lead, n = k.space[k.rank :]
+        w = self.vectors
+        full, rest = n // w * w, n % w
+        spans = [(0, full, w)] * bool(full) + [(full, n, rest)] * bool(rest)
+        starts = [
+            [self._start(o, kind, step) for o, kind in zip(sums, kinds, strict=True)]
+            for _, _, step in spans
+        ]
+
+        def strip(i, index, accs):
+            after = []
+            for o in items:
+                v = o.outputs[0]
+                if names[o] == "sum":
+                    x = self.value(o.inputs[0], index)
+                    j = len(after)
+                    how = _HOW[o.prim.name]
+                    after.append(
+                        how.join(self.lanes, accs[j], self.lanes.cast(x, kinds[j]))
+                    )
+                else:
+                    x = self.compute(o, index)
+                    self.known[v, tuple(a.key() for a in index)] = x
+                    self.store(x, v, index)
+            return after
+
+        def inner(accs, index):
+            out = []
+            for acc, (start, stop, step) in zip(accs, spans, strict=True):
+                with self.loop(start, stop, step) as i:
+                    phis = i.carry(*acc)
+                    with self.across(i.mark, step):
+                        i.next(*strip(i, (*index, Affine({i.mark: 1})), phis))
+                out.append(list(i.results))
+            return out
+
+        def nest(sizes, accs, index):
+            if not sizes:
+                return inner(accs, index)
+            with self.loop(0, sizes[0]) as i:
+                phis = iter(i.carry(*(x for acc in accs for x in acc)))
+                accs = [[next(phis) for _ in acc] for acc in accs]
+                after = nest(sizes[1:], accs, (*index, Affine({i.mark: 1})))
+                i.next(*(x for acc in after for x in acc))
+            results = iter(i.results)
+            return [[next(results) for _ in acc] for acc in after]
+
+        totals = nest(lead, starts, outer)
+        for j, o in enumerate(sums):
+            how, v = _HOW[o.prim.name], o.outputs[0]
+            parts = [self._fold(acc[j], how) for acc in totals]
+            total = functools.reduce(lambda a, b: how.join(self.lanes, a, b), parts)
+            total = how.finish(self.lanes, total, math.prod(k.space[k.rank :]))
+            self.fixed[v] = total
+            self.store(total, v, (*outer, *(ZERO,) * (len(v.spec.shape) - k.rank)))
+
+    def _start(self, o, kind, width):
+        start = _HOW[o.prim.name].start
+        if width == 1:
+            return ir.Constant(kind, start)
+        return ir.Constant(ir.VectorType(kind, width), [start] * width)
+
+    # ------------------------------------------------------------ reductions
 
     def _index(self, shape, kept, outer, dims, inner):
         index = [ZERO] * len(shape)
@@ -492,52 +590,35 @@ class Emitter:
         outer = iter(outer)
         return tuple(ZERO if d in dims else next(outer) for d in range(len(shape)))
 
-    def _reduce_lanes(self, o, x, y, dims, kept):
-        shape = x.spec.shape
-        kind = element(y.spec.dtype)
-        how = _HOW[o.prim.name]
+    def _emit_reduce(self, k):
+        """Over dims that are not the last, or over no elements at all."""
+        (o,) = k.roots
+        x, y = o.inputs[0], o.outputs[0]
+        dims, shape = o.params["dim"], x.spec.shape
+        kept = [d for d in range(len(shape)) if d not in dims]
+        if 0 not in shape and len(shape) - 1 not in dims:
+            self._reduce_columns(o, x, y, dims, kept)
+            return
+        self._reduce_one_by_one(o, x, y, dims, kept)
+
+    def _reduce_one_by_one(self, o, x, y, dims, kept):
+        shape, kind, how = x.spec.shape, element(y.spec.dtype), _HOW[o.prim.name]
         sizes = [shape[d] for d in dims]
+        if 0 in (shape[d] for d in kept):
+            return
 
         def row(outer):
-            if math.prod(sizes) == 0:
-                total = self.lanes.number(how.start, kind)
-                self.store(total, y, self._out_index(o, shape, dims, outer))
-                return
-            *lead, n = sizes
-            w = self.vectors
-            full, rest = n // w * w, n % w
-            starts = [
-                ir.Constant(ir.VectorType(kind, k), [how.start] * k)
-                if k > 1
-                else ir.Constant(kind, how.start)
-                for k in ([w] if full else []) + ([rest] if rest else [])
-            ]
-            spans = [(0, full, w)] * bool(full) + [(full, n, rest)] * bool(rest)
-
-            def inner(accs, index):
-                out = []
-                for acc, (start, stop, step) in zip(accs, spans, strict=True):
-                    with self.loop(start, stop, step) as i:
-                        (phi,) = i.carry(acc)
-                        with self.across(i.mark, step):
-                            at = (*index, Affine({i.mark: 1}))
-                            v = self.value(x, self._index(shape, kept, outer, dims, at))
-                            i.next(how.join(self.lanes, phi, self.lanes.cast(v, kind)))
-                    out.append(i.results[0])
-                return tuple(out)
-
-            def nest(sizes, accs, index):
+            def nest(sizes, acc, index):
                 if not sizes:
-                    return inner(accs, index)
+                    v = self.value(x, self._index(shape, kept, outer, dims, index))
+                    return how.join(self.lanes, acc, self.lanes.cast(v, kind))
                 with self.loop(0, sizes[0]) as i:
-                    phis = i.carry(*accs)
-                    i.next(*nest(sizes[1:], tuple(phis), (*index, Affine({i.mark: 1}))))
-                return tuple(i.results)
+                    (phi,) = i.carry(acc)
+                    i.next(nest(sizes[1:], phi, (*index, Affine({i.mark: 1}))))
+                return i.results[0]
 
-            parts = [self._fold(v, how) for v in nest(lead, tuple(starts), ())]
-            total = parts[0]
-            for v in parts[1:]:
-                total = how.join(self.lanes, total, v)
+            start = self.lanes.number(how.start, kind)
+            total = nest(sizes, start, ()) if 0 not in sizes else start
             total = how.finish(self.lanes, total, math.prod(sizes))
             self.store(total, y, self._out_index(o, shape, dims, outer))
 

@@ -15,11 +15,6 @@ from ..schedule import Schedule
 ALIGN = 64
 
 
-def size_of(v) -> int:
-    """Bytes of a value."""
-    return math.prod(v.spec.shape) * v.spec.dtype.itemsize
-
-
 class Part:
     """A scheduled program whose values have places; `renewed` maps outputs to inputs.
 
@@ -58,7 +53,7 @@ class Part:
         last, free, ends, top = self._last_reads(), [], {}, 0
         for i, k in enumerate(self.schedule.kernels):
             free += ends.pop(i, [])
-            wanted = [(v, size_of(v)) for v in k.made if v not in self.homes]
+            wanted = [(v, self._size(v)) for v in k.made if v not in self.homes]
             wanted += [(part, part.bytes) for part in self.inner.get(k, {}).values()]
             for v, n in wanted:
                 n = max(ALIGN, -(-n // ALIGN) * ALIGN)
@@ -70,6 +65,11 @@ class Part:
                 self.offsets[v] = place[1]
                 ends.setdefault(last.get(v, i) + 1, []).append(place)
         return top
+
+    def _size(self, v) -> int:
+        """Bytes of a value, or of one row of it."""
+        rank = self.schedule.local.get(v, 0)
+        return math.prod(v.spec.shape[rank:]) * v.spec.dtype.itemsize
 
     def _last_reads(self) -> dict:
         last: dict = {}
