@@ -17,7 +17,8 @@ from ..core.primitive import Elementwise
 from ..ir.graph import Const, Graph, Operation, Var
 
 _MOVES = "expand permute slice select flip cast contiguous stop_gradient reshape real"
-_MAKES = "ones_like zeros_like put pick"
+PLACED = frozenset({"stack", "cat", "unslice", "undiagonal", "overwrite", "roll"})
+_MAKES = "diagonal tril triu ones_like zeros_like put pick"
 INDEXED = frozenset([*_MOVES.split(), *_MAKES.split()])
 _LANES = frozenset({"f4", "f8", "b1", "u1", "i1", "i2", "i4", "i8"})  # in registers
 _BOOL = np.dtype(bool)
@@ -33,7 +34,7 @@ class Kernel:
     `rank` dims, and each row in passes: what is summed in one can be read in the next.
     """
 
-    kind: str  # map, rows, reduce, contract, call, loop
+    kind: str  # map, rows, reduce, place, contract, call, loop
     roots: list[Operation]
     space: tuple[int, ...]
     reads: set = field(default_factory=set)
@@ -104,7 +105,7 @@ class Schedule:
 
     def _store_inputs(self, o):
         kind = _kind(o)
-        if kind in ("reduce", "rows"):
+        if kind in ("reduce", "rows", "place"):
             return
         for v in o.inputs:
             if not isinstance(v, Const) or kind != "call":  # NumPy has its constants
@@ -326,6 +327,14 @@ def _same_but_ones(a, b) -> bool:
     return [n for n in a if n != 1] == [n for n in b if n != 1]
 
 
+def _placeable(o) -> bool:
+    """Whether every input goes to an affine place of the result."""
+    dtypes = {v.spec.dtype for v in (*o.inputs, *o.outputs)}
+    views = [p.name for p, _, _ in o.params.get("chain", ())]
+    known = len(dtypes) == 1 and all(d.str[1:] in _LANES for d in dtypes)
+    return known and set(views) <= {"slice", "select"} and len(views) < 2
+
+
 def _space(o, kind) -> tuple[int, ...]:
     """The dims that the loops of an operation count."""
     return tuple((o.inputs if kind in ("rows", "reduce") else o.outputs)[0].spec.shape)
@@ -372,6 +381,8 @@ def _kind(o) -> str:
         return "rows" if last and whole else "reduce"
     if o.prim.name == "contract":
         return "contract"
+    if o.prim.name in PLACED and _placeable(o):
+        return "place"
     return "loop" if o.prim.name in LOOPS else "call"
 
 

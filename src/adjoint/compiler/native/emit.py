@@ -69,6 +69,7 @@ class Emitter:
         self.lanes = Lanes(builder, 1)
         self.known: dict = {}
         self.fixed: dict = {}  # values that a row has one of, in a register
+        self.streamed: set = set()  # large results that nothing reads: past the caches
         self.renewed: set = set()  # inputs in whose memory an output is computed
         self.vectors = vector_bits() // 32
 
@@ -203,7 +204,12 @@ class Emitter:
         p, _ = self.address(v, index)
         if self.lanes.width > 1:
             p = self.b.bitcast(p, x.type.as_pointer())
-        self.b.store(x, p, align=1)
+        if v in self.streamed and self.lanes.width == self.vectors:
+            mark = self.b.module.add_metadata([ir.IntType(32)(1)])
+            aligned = self.b.store(x, p, align=vector_bits() // 8)
+            aligned.set_metadata("nontemporal", mark)
+        else:
+            self.b.store(x, p, align=1)
 
     # ------------------------------------------------------------ values
 
@@ -285,15 +291,7 @@ class Emitter:
         return self.value(o.inputs[0], (*index[:d], at, *index[d:]))
 
     def _slice(self, o, index):
-        index, out = iter(index), []
-        for k in o.params["key"]:
-            if k is None:
-                next(index)
-            elif isinstance(k, tuple):
-                out.append(next(index).times(k[2]) + Affine(const=k[0]))
-            else:
-                out.append(Affine(const=k))
-        return self.value(o.inputs[0], (*out, *index))
+        return self.value(o.inputs[0], _keyed(o.params["key"], index))
 
     def _flip(self, o, index):
         shape = o.outputs[0].spec.shape
@@ -302,6 +300,29 @@ class Emitter:
             for d, (i, n) in enumerate(zip(index, shape, strict=True))
         ]
         return self.value(o.inputs[0], tuple(out))
+
+    def _diagonal(self, o, index):
+        (x,), p = o.inputs, o.params
+        *rest, i = index
+        ends = {
+            p["dim1"]: i + Affine(const=max(-p["offset"], 0)),
+            p["dim2"]: i + Affine(const=max(p["offset"], 0)),
+        }
+        rest = iter(rest)
+        return self.value(
+            x,
+            tuple(
+                ends[d] if d in ends else next(rest) for d in range(len(x.spec.shape))
+            ),
+        )
+
+    def _tril(self, o, index, sign="<="):
+        row, column = self.lane_numbers(index[-2]), self.lane_numbers(index[-1])
+        inside = self.lanes.compare(sign, self.b.sub(column, row), o.params["diagonal"])
+        return self.lanes.select(inside, self.value(o.inputs[0], index), 0)
+
+    def _triu(self, o, index):
+        return self._tril(o, index, ">=")
 
     def _put(self, o, index):
         g, places = o.inputs
@@ -471,6 +492,111 @@ class Emitter:
             return
         with self.loop(0, sizes[0]) as i:
             self._nest(sizes[1:], (*index, Affine({i.mark: 1})), body)
+
+    # ------------------------------------------------------------ places
+
+    def _emit_place(self, k):
+        """Every input goes to its place in the result."""
+        (o,) = k.roots
+        y, write = o.outputs[0], getattr(self, f"_place_{o.prim.name}")
+        for x, shape, of, to in write(o):
+            if 0 in shape:
+                continue
+
+            def go(index, x=x, of=of, to=to):
+                value = self.lanes.number(0, self.lanes.vector(element(y.spec.dtype)))
+                value = value if x is None else self.value(x, of(index))
+                self._scatter(value, y, to(index))
+
+            self._over(shape, go)
+
+    def _scatter(self, x, v, index):
+        """v[index] = x in all lanes, wherever they lie."""
+        p, step = self.address(v, index)
+        if self.lanes.width == 1 or step == 1:
+            self.store(x, v, index)
+            return
+        x = self.b.zext(x, self.lanes.vector(BYTE)) if v.spec.dtype.kind == "b" else x
+        for i in range(self.lanes.width):
+            one = self.b.extract_element(x, ir.IntType(32)(i))
+            self.b.store(one, self.b.gep(p, [I64(i * step)]))
+
+    def _place_stack(self, o):
+        d = o.params["dim"]
+        for i, x in enumerate(o.inputs):
+            at = (Affine(const=i),)
+            yield (
+                x,
+                x.spec.shape,
+                _all,
+                lambda index, at=at: (*index[:d], *at, *index[d:]),
+            )
+
+    def _place_cat(self, o):
+        d, start = o.params["dim"], 0
+        for x in o.inputs:
+            yield x, x.spec.shape, _all, _shifted(d, start)
+            start += x.spec.shape[d]
+
+    def _place_roll(self, o):
+        """The two parts of each rolled dim change places."""
+        (x,), p = o.inputs, o.params
+        moves = list(zip(p["shifts"], p["dims"], strict=True))
+
+        def split(shape, of, to, rest):
+            if not rest:
+                yield x, tuple(shape), of, to
+                return
+            (s, d), n = rest[0], x.spec.shape[rest[0][1]]
+            s = s % n if n else 0
+            for size, start, end in ((n - s, 0, s), (s, n - s, 0)):
+                sizes = [*shape[:d], size, *shape[d + 1 :]]
+                yield from split(
+                    sizes,
+                    _then(of, _shifted(d, start)),
+                    _then(to, _shifted(d, end)),
+                    rest[1:],
+                )
+
+        yield from split(list(x.spec.shape), _all, _all, moves)
+
+    def _place_unslice(self, o):
+        (x,), key = o.inputs, o.params["key"]
+        yield None, o.outputs[0].spec.shape, _all, _all
+        yield x, x.spec.shape, _all, lambda index: _keyed(key, index)
+
+    def _place_undiagonal(self, o):
+        (x,), p = o.inputs, o.params
+        y = o.outputs[0]
+        yield None, y.spec.shape, _all, _all
+
+        def to(index):
+            *rest, i = index
+            ends = {
+                p["dim1"]: i + Affine(const=max(-p["offset"], 0)),
+                p["dim2"]: i + Affine(const=max(p["offset"], 0)),
+            }
+            rest = iter(rest)
+            return tuple(
+                ends[d] if d in ends else next(rest) for d in range(len(y.spec.shape))
+            )
+
+        yield x, x.spec.shape, _all, to
+
+    def _place_overwrite(self, o):
+        x, new = o.inputs
+        yield x, x.spec.shape, _all, _all
+        ((prim, params, _),) = o.params["chain"] or ((None, {}, None),)
+
+        def to(index):
+            if prim is None:
+                return index
+            if prim.name == "slice":
+                return _keyed(params["key"], index)
+            d = params["dim"]
+            return (*index[:d], Affine(const=params["index"]), *index[d:])
+
+        yield new, new.spec.shape, _all, to
 
     # ------------------------------------------------------------ rows
 
@@ -673,6 +799,32 @@ class Emitter:
                 columns((*index, i))
 
         self._nest(outer_sizes, (), inner)
+
+
+def _all(index):
+    return index
+
+
+def _then(f, g):
+    return lambda index: g(f(index))
+
+
+def _shifted(d, start):
+    """An index with `start` added in dim d."""
+    return lambda index: (*index[:d], index[d] + Affine(const=start), *index[d + 1 :])
+
+
+def _keyed(key, index):
+    """Where in x the element of x[key] with this index lies."""
+    index, out = iter(index), []
+    for k in key:
+        if k is None:
+            next(index)
+        elif isinstance(k, tuple):
+            out.append(next(index).times(k[2]) + Affine(const=k[0]))
+        else:
+            out.append(Affine(const=k))
+    return (*out, *index)
 
 
 class _Loop:

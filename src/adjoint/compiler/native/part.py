@@ -13,6 +13,7 @@ from ...ir.rewrite import expanded, separated, trimmed
 from ..schedule import Schedule
 
 ALIGN = 64
+STREAM = 2**24  # bytes of a result from which on it is written past the caches
 
 
 class Part:
@@ -38,8 +39,18 @@ class Part:
             else:
                 self.copies.append((r, v))
         self.inner = {k: _bodies(k.roots[0]) for k in s.kernels if k.kind == "loop"}
+        self.streamed: set = set()
         self.offsets: dict = {}
         self.bytes = self._place()
+
+    def stream(self, results) -> None:
+        """Of these results, those that are larger than caches and not read here bypass them."""
+        read = {v for k in self.schedule.kernels for v in k.reads}
+        for v in results:
+            shape, size = v.spec.shape, v.spec.dtype.itemsize
+            wide = math.prod(shape) * size >= STREAM and shape[-1] * size % ALIGN == 0
+            if wide and v not in read and self.homes.get(v, v) is None:
+                self.streamed.add(v)
 
     def constants(self):
         """All constants that need memory, those of inner parts among them."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import ctypes
 import functools
 import itertools
+import math
+import sys
 import time
 
 import numpy as np
@@ -44,6 +46,7 @@ class Native:
         self.results = part.outputs[: c.count]
         self.gradients = [part.outputs[i] for i in placed]
         self.specs = [part.graph.outputs[i].spec for i in (*range(c.count), *placed)]
+        part.stream(self.results)
         self.constants = list(dict.fromkeys(part.constants()))
         self.slots: dict = {}
         self._emit()
@@ -88,6 +91,8 @@ class Native:
         )
         at = {v: write.typed(p, v) for v, p in at.items()}
         write.part(self.part, at, 0)
+        if self.part.streamed:
+            b.fence("seq_cst")
         b.ret_void()
         self.callbacks, self.errors = write.callbacks, write.errors
         return f
@@ -134,6 +139,32 @@ class Native:
         e.finish("wrap", arrays)
 
 
+class Pool:
+    """Makes large arrays, again and again in memory that nobody has any more.
+
+    The system gives new memory page by page, each cleared first: more work than most loops.
+    """
+
+    def __init__(self, spec):
+        self.spec, self.kept = spec, []
+
+    def __call__(self):
+        for x in self.kept:
+            if sys.getrefcount(x) == 3:  # here, in the list, and as the argument
+                return x.view()
+        n = math.prod(self.spec.shape) * self.spec.dtype.itemsize
+        raw = np.empty(n + ALIGN, np.uint8)
+        start = -raw.ctypes.data % ALIGN
+        x = np.ndarray(self.spec.shape, self.spec.dtype, raw, start)
+        self.kept = [*self.kept[-3:], x]
+        return x.view()
+
+
+def _maker(spec):
+    large = math.prod(spec.shape) * spec.dtype.itemsize >= 2**20
+    return Pool(spec) if large else functools.partial(np.empty, *spec)
+
+
 class Bound(Binding):
     """Machine code with the state it works on: what a call runs."""
 
@@ -150,6 +181,7 @@ class Bound(Binding):
             self._point(("callback", i), ctypes.cast(f, ctypes.c_void_p).value)
         self.busy, self.zero = ctypes.c_int64(0), ctypes.c_int64(0)
         self.call = None
+        self.makers = [_maker(spec) for spec in native.specs]
         self.gradients: list = [None] * len(native.gradients)
         super().__init__(captured)
         if "call" in native.library.names:
@@ -187,7 +219,7 @@ class Bound(Binding):
         for v in n.part.graph.inputs:
             self._object(("dtype", v.spec.dtype), v.spec.dtype)
         for i, spec in enumerate(n.specs):
-            self._object(("maker", i), functools.partial(np.empty, *spec))
+            self._object(("maker", i), self.makers[i])
         for i, (generator, blocks) in enumerate(c.draws):
             self._object(("draw", i), functools.partial(generator.take, blocks))
         for i, s in enumerate(c.states):
@@ -250,7 +282,7 @@ class Bound(Binding):
                 back.append((x, y, v))
             keep.append(y)
             self._point(v, y.ctypes.data)
-        made = [np.empty(*spec) for spec in n.specs]
+        made = [make() for make in self.makers]
         for v, x in zip((*n.results, *n.gradients), made, strict=True):
             self._point(v, x.ctypes.data)
         while self.busy.value:

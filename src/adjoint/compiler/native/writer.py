@@ -36,6 +36,7 @@ class Writer:
             if hasattr(v, "spec"):
                 at[v] = self.typed(self.inside(base + offset), v)
         e = Emitter(self.b, part.schedule, at)
+        e.streamed = part.streamed
         e.renewed = {home for home in part.homes.values() if home is not None}
         for k in part.schedule.kernels:
             getattr(self, f"_{k.kind}", self._plain)(e, k, part, base)
