@@ -146,7 +146,7 @@ class Schedule:
 
     def _home(self, o, kind, reads):
         """The latest loop that `o` can be computed in, after all that it reads."""
-        if kind not in ("map", "rows"):
+        if kind not in ("map", "rows") and not _sums_columns(o, kind):
             return None
         after = max(
             (self._index(self.kernel_of[v]) for v in reads if v in self.kernel_of),
@@ -164,17 +164,20 @@ class Schedule:
         space = _space(o, kind)
         if k.kind == "map" and kind == "map":
             return k.space == space and all(reads[v] for v in inside)
-        if k.kind not in ("map", "rows") or not inside:
+        shares = inside or (k.kind == "rows" and k.reads.intersection(reads))
+        if k.kind not in ("map", "rows") or not shares:
             return False
-        rank = k.rank if k.kind == "rows" else len(space) - len(o.params.get("dim", ()))
-        if kind == "rows" and (
-            k.space != space or rank != len(space) - len(o.params["dim"])
-        ):
+        count = 0 if kind == "map" else len(o.params["dim"])
+        own = {"rows": len(space) - count, "reduce": count, "map": k.rank}[kind]
+        rank = k.rank if k.kind == "rows" else own
+        if kind != "map" and (k.space != space or rank != own):
             return False
         if kind == "map" and not (k.space == space or _is_row(space, k.space, rank)):
             return False
         if not all(self._own_row(o, v, k.space, rank) for v in inside):
             return False
+        if any(_kind(self.maker[v]) == "reduce" for v in inside):
+            return False  # columns are summed up when all rows are done
         if k.kind == "map":
             k.kind, k.rank = "rows", rank
             for p in k.roots:
@@ -196,11 +199,9 @@ class Schedule:
 
     def _level(self, k, o) -> int:
         """The pass of an operation: after those whose sums it reads."""
-        level, row = (
-            0,
-            o.prim.name not in REDUCTIONS
-            and _is_row(tuple(o.outputs[0].spec.shape), k.space, k.rank),
-        )
+        shape = tuple(o.outputs[0].spec.shape)
+        row = o.prim.name not in REDUCTIONS and _is_row(shape, k.space, k.rank)
+        level = 0
         for w, tags in self.places(o):
             p = self.maker.get(self.root(w))
             if p is None or self.kernel_of.get(self.root(w)) is not k or p is o:
@@ -333,6 +334,13 @@ def _placeable(o) -> bool:
     views = [p.name for p, _, _ in o.params.get("chain", ())]
     known = len(dtypes) == 1 and all(d.str[1:] in _LANES for d in dtypes)
     return known and set(views) <= {"slice", "select"} and len(views) < 2
+
+
+def _sums_columns(o, kind) -> bool:
+    """A reduction over the first dims, which a loop over rows can do on its way."""
+    if kind != "reduce" or 0 in o.inputs[0].spec.shape:
+        return False
+    return tuple(sorted(o.params["dim"])) == tuple(range(len(o.params["dim"])))
 
 
 def _space(o, kind) -> tuple[int, ...]:

@@ -606,6 +606,11 @@ class Emitter:
         passes = [[o for o in k.roots if k.levels[o] == p] for p in range(top + 1)]
         names = {o: self._role(k, o) for o in k.roots}
 
+        columns = [o for o in k.roots if names[o] == "column"]
+        for o in columns:
+            start = _HOW[o.prim.name].start
+            self._each_column(k, o, lambda x, s=start: self.lanes.number(s, x))
+
         def row(outer):
             self.fixed = {}
             for items in passes:
@@ -616,11 +621,29 @@ class Emitter:
             self.fixed = {}
 
         self._nest(k.space[: k.rank], (), row)
+        n = math.prod(k.space[: k.rank])
+        for o in columns:
+            if o.prim.name == "mean":
+                self._each_column(k, o, lambda x: _HOW["mean"].finish(self.lanes, x, n))
+
+    def _each_column(self, k, o, f):
+        """Change every element of the sums of columns."""
+        y = o.outputs[0]
+
+        def go(index):
+            at = self._column(y, index)
+            self.store(f(self.load(y, at)), y, at)
+
+        self._over(k.space[k.rank :], go)
+
+    def _column(self, y, inner):
+        """The index of a column's sum."""
+        return (*(ZERO,) * (len(y.spec.shape) - len(inner)), *inner)
 
     def _role(self, k, o) -> str:
-        """sum: a reduction of rows; row: one element a row; all: every element."""
+        """sum: of each row; column: of each column; row: one element a row; all: every one."""
         if o.prim.name in _HOW:
-            return "sum"
+            return "column" if 0 in o.params["dim"] and k.rank else "sum"
         shape = tuple(o.outputs[0].spec.shape)
         return "all" if shape == k.space else "row"
 
@@ -651,7 +674,9 @@ class Emitter:
             after = []
             for o in items:
                 v = o.outputs[0]
-                if names[o] == "sum":
+                if names[o] == "column":
+                    self._add_to_column(k, o, index)
+                elif names[o] == "sum":
                     x = self.value(o.inputs[0], index)
                     j = len(after)
                     how = _HOW[o.prim.name]
@@ -693,6 +718,12 @@ class Emitter:
             total = how.finish(self.lanes, total, math.prod(k.space[k.rank :]))
             self.fixed[v] = total
             self.store(total, v, (*outer, *(ZERO,) * (len(v.spec.shape) - k.rank)))
+
+    def _add_to_column(self, k, o, index):
+        y, how = o.outputs[0], _HOW[o.prim.name]
+        x = self.lanes.cast(self.value(o.inputs[0], index), element(y.spec.dtype))
+        at = self._column(y, index[k.rank :])
+        self.store(how.join(self.lanes, self.load(y, at), x), y, at)
 
     def _start(self, o, kind, width):
         start = _HOW[o.prim.name].start

@@ -218,8 +218,8 @@ class Bound(Binding):
         self._object(("type", np.ndarray), np.ndarray)
         for v in n.part.graph.inputs:
             self._object(("dtype", v.spec.dtype), v.spec.dtype)
-        for i, spec in enumerate(n.specs):
-            self._object(("maker", i), self.makers[i])
+        for i, make in enumerate(self.makers):
+            self._object(("maker", i), make)
         for i, (generator, blocks) in enumerate(c.draws):
             self._object(("draw", i), functools.partial(generator.take, blocks))
         for i, s in enumerate(c.states):
