@@ -383,6 +383,8 @@ def test_wrong_loader_arguments():
     ):
         with pytest.raises(ValueError, match=text):
             DataLoader(**{"dataset": x, **kw})
+    with pytest.raises(TypeError, match=r"got generator(.|\n)*IterableDataset"):
+        DataLoader(i for i in range(3))
 
 
 def test_a_dataset_that_raises_stop_iteration_does_not_end_the_epoch():

@@ -66,6 +66,7 @@ class DataLoader(Generic[T_co]):
         pin_memory_device: str = "",
         in_order: bool = True,
     ):
+        _check_dataset(dataset)
         _check_workers(num_workers, timeout, prefetch_factor, persistent_workers)
         self.dataset, self.num_workers, self.timeout = dataset, num_workers, timeout
         self.prefetch_factor = 2 if prefetch_factor is None else prefetch_factor
@@ -369,6 +370,15 @@ class _Workers(_Epoch):
 
 
 # ---------------------------------------------------------------- arguments
+
+
+def _check_dataset(dataset) -> None:
+    if not isinstance(dataset, IterableDataset) and not hasattr(dataset, "__getitem__"):
+        raise ArgumentTypeError(
+            "DataLoader: a dataset has __getitem__ and __len__, or is an "
+            f"IterableDataset; got {type(dataset).__name__}",
+            hint="class Stream(IterableDataset) with an __iter__ wraps what is iterated",
+        )
 
 
 def _check_workers(num_workers, timeout, prefetch_factor, persistent) -> None:
