@@ -297,6 +297,31 @@ def test_sequences_nest():
     np.testing.assert_array_equal(follow(chain, nested, 80), want)
 
 
+@pytest.mark.parametrize("kind", ["SGD", "Adam"])
+def test_compiled_steps_see_rates_and_momentums(kind, caplog):
+    def run(prepare):
+        w = ad.tensor([1.0, -2.0], dtype=ad.float64, requires_grad=True)
+        m = ad.tensor(0.9, dtype=ad.float64)
+        options = {"momentum": m} if kind == "SGD" else {"betas": (m, 0.99)}
+        opt = getattr(ad.optim, kind)([w], lr=0.1, **options)
+        cycle = S.OneCycleLR(opt, 0.1, total_steps=20)
+
+        def step():
+            opt.zero_grad()
+            (w**4).sum().backward()
+            opt.step()
+
+        step = prepare(step)
+        for _ in range(10):
+            step()
+            cycle.step()
+        return w.tolist()
+
+    with caplog.at_level("INFO", logger="adjoint.compiler"):
+        np.testing.assert_allclose(run(ad.compile), run(lambda f: f), rtol=1e-9)
+    assert len(caplog.records) == 1  # compiled once
+
+
 def test_warm_up():
     opt = SGD([ad.ones(1)], lr=1.0)
     scheduler = S.warm_up(S.ExponentialLR(opt, 0.5), steps=4, start_factor=0.2)
