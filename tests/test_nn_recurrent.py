@@ -272,6 +272,34 @@ def test_frozen_weights_get_no_gradient():
     assert nn.LSTM(3, 4)(ad.randn(5, 2, 3))[0].requires_grad
 
 
+@pytest.mark.parametrize("mode", MODES)
+def test_a_compiled_step_is_the_eager_one(mode):
+    x, losses = ad.tensor(numbers(5, 2, 3)), []
+    for compiled in (False, True):
+        ad.manual_seed(0)
+        net = getattr(nn, mode)(3, 4, 2, bidirectional=True).double()
+        opt = ad.optim.SGD(net.parameters(), lr=0.1)
+
+        def step(x, net=net, opt=opt):
+            opt.zero_grad()
+            loss = (net(x)[0] ** 2).mean()
+            loss.backward()
+            opt.step()
+            return loss
+
+        run = ad.compile(step) if compiled else step
+        losses.append([run(x).item() for _ in range(4)])
+    assert losses[0] == pytest.approx(losses[1], rel=1e-10)
+    assert losses[0][3] < losses[0][0]
+
+
+def test_a_program_keeps_the_loop():
+    net = nn.GRU(3, 4)
+    program = ad.trace(lambda x: net(x)[0])(ad.ones(50, 2, 3)).show()
+    assert "scan" in program
+    assert len(program.splitlines()) < 40
+
+
 def test_overwriting_the_output_is_noticed():
     net, x = nn.LSTM(3, 4), ad.randn(5, 2, 3)
     for overwrite in (lambda y: y.mul_(2), lambda y: y.detach().mul_(2)):
@@ -377,6 +405,7 @@ X = ad.ones(5, 2, 3)
         (lambda: nn.GRUCell(3, 4)(X[0], X), ValueError, "hidden to be 1D or 2D"),
         (lambda: nn.GRUCell(2, 4)(X[0]), RuntimeError, "got 3, expected 2"),
         (lambda: nn.GRUCell(3, 4)(X[0], X[0]), RuntimeError, r"\(2, 3\), expected"),
+        (lambda: nn.LSTMCell(3, 4)(X[0], (X[0],)), RuntimeError, "two hidden states"),
         (lambda: nn.RNNCell(3, 4, nonlinearity="cos")(X[0]), RuntimeError, "cos"),
         (lambda: rnn.pack_padded_sequence(X, [5]), RuntimeError, "batch_size=2"),
         (lambda: rnn.pack_padded_sequence(X, [1, 5]), RuntimeError, "decreasing"),

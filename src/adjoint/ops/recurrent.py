@@ -37,7 +37,12 @@ def over_time(step, state, xs, sizes, reverse):
         here = tuple(_rows(s, 0, n) for s in state)
         new, kept[k] = step(here, tuple(_rows(x, start, n) for x in xs))
         state = tuple(_over(a, s) for a, s in zip(new, state, strict=True))
-    return state, [op.cat(*ys, dim=0) for ys in zip(*kept, strict=True)]
+    return state, [_after(ys) for ys in zip(*kept, strict=True)]
+
+
+def _after(parts):
+    """Rows of all steps, one step after the other."""
+    return op.cat(*parts, dim=0) if len(parts) > 1 else parts[0]
 
 
 def _rows(x, start, n):
@@ -61,7 +66,7 @@ def _before(ys, start, sizes, reverse):
         before = start if last is None else _over(_rows(ys, *last), start)
         parts.append((k, _rows(before, 0, n)))
         last = (first, n)
-    return op.cat(*(part for _, part in sorted(parts, key=lambda p: p[0])), dim=0)
+    return _after([part for _, part in sorted(parts, key=lambda p: p[0])])
 
 
 def _gates(a, count=4):
@@ -106,9 +111,9 @@ def _zeros(x, like):
     return op.zeros_like(like) if x is None else x
 
 
-def _turned(w):
-    """wᵀ in its own memory, which products over many steps repay."""
-    return np.ascontiguousarray(w.T)
+def _turned(w, sizes):
+    """wᵀ, in memory of its own if there are steps enough to repay it."""
+    return w.T if len(sizes) < 4 else np.ascontiguousarray(w.T)
 
 
 def _logistic(x):
@@ -228,7 +233,7 @@ class Rnn(_Recurrent):
         kind = x.dtype
         x, h, w = _single([x, h, w])
         (hs,) = _empty(x, h.shape[1])
-        h, wt = h.copy(), _turned(w)
+        h, wt = h.copy(), _turned(w, sizes)
         for _, start, n in _steps(sizes, reverse):
             y = hs[start : start + n]
             np.matmul(h[:n], wt, out=y)
@@ -321,7 +326,7 @@ class Lstm(_Recurrent):
         x, h, c, w, *p = _single([x, h, c, w, *p])
         n = c.shape[1]
         hs, cs, acts = _empty(x, h.shape[1], n, 4 * n)
-        h, c, wt = h.copy(), c.copy(), _turned(w)
+        h, c, wt = h.copy(), c.copy(), _turned(w, sizes)
         for _, start, rows in _steps(sizes, reverse):
             at = slice(start, start + rows)
             a, state = acts[at], c[:rows]
@@ -439,7 +444,7 @@ class Gru(_Recurrent):
         x, h, w, b = _single([x, h, w, b])
         m = h.shape[1]
         hs, acts = _empty(x, m, 4 * m)
-        h, wt = h.copy(), _turned(w)
+        h, wt = h.copy(), _turned(w, sizes)
         for _, start, rows in _steps(sizes, reverse):
             at = slice(start, start + rows)
             a, xt, state = acts[at], x[at], h[:rows]
