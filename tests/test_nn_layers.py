@@ -465,6 +465,32 @@ def test_layer_is_torchs_in_other_dtypes(case, dtype):
     agree(got, want, ROUGH[dtype])
 
 
+BATCHED = [
+    c
+    for c in CASES
+    if c.name[:-2] not in ("FractionalMaxPool", "InstanceNorm", "ReflectionPad")
+    and c.name not in ("PixelUnshuffle", "Unfold", "Fold")
+    and np.ndim(c.inputs[0][0]) != 0
+]
+
+
+@pytest.mark.parametrize("case", BATCHED, ids=repr)
+def test_an_empty_batch_has_the_shape_it_has_in_torch(case):
+    torch = pytest.importorskip("torch")
+    ours, theirs = both(case, torch, "float64")
+    ours.eval(), theirs.eval()
+    arrays = [numbers(x, i)[:0] for i, x in enumerate(case.inputs[0])]
+    try:
+        want = theirs(*map(torch.tensor, arrays), **case.call)
+    except (RuntimeError, ValueError) as error:
+        pytest.skip(f"not in PyTorch: {error}")
+    got = ours(*map(ad.tensor, arrays), **case.call)
+    for y, w in zip(
+        *(v if isinstance(v, tuple) else (v,) for v in (got, want)), strict=True
+    ):
+        assert tuple(y.shape) == tuple(w.shape)
+
+
 # ---------------------------------------------------------------- without PyTorch
 
 
@@ -757,6 +783,10 @@ WRONG = [
     (lambda: nn.PixelShuffle(2)(ad.ones(3, 2, 2)), RuntimeError, "divisible|3"),
     (lambda: nn.PixelShuffle(0), ValueError, "positive"),
     (lambda: nn.ReLU()("text"), TypeError, "Tensor"),
+    (lambda: nn.LPPool1d(2, 2)([1.0]), TypeError, "Tensor"),
+    (lambda: nn.ConvTranspose1d(1, 1, 2)([1.0], (3,)), TypeError, "Tensor"),
+    (lambda: nn.ConvTranspose1d(1, 1, 2)(ad.ones(3), (3,)), ValueError, "2-D"),
+    (lambda: nn.Unflatten(0, (1, 1))(ad.tensor(1.0)), ValueError, "0-d"),
     (lambda: nn.ReLU(1, 2, 3), TypeError, "too many"),
     (lambda: nn.ReLU(slope=1), TypeError, "slope"),
     (lambda: nn.Threshold(1.0), TypeError, "missing"),

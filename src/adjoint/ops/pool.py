@@ -158,7 +158,8 @@ class AdaptiveArgmax(_Places):
             spans = [even_span(i, n, m) for i, n, m in zip(p, size, out, strict=True)]
             window = x[(..., *(slice(*s) for s in spans))]
             places = _combine(size, [np.arange(*s) for s in spans]).ravel()
-            index[(..., *p)] = places[window.reshape(*x.shape[:2], -1).argmax(-1)]
+            window = window.reshape(*x.shape[:2], len(places))
+            index[(..., *p)] = places[window.argmax(-1)]
         return index
 
     def infer(self, x, *, out):
