@@ -622,6 +622,28 @@ def test_large_parameters_go_in_pieces():
     assert opt.state[w]["step"].item() == 2
 
 
+@pytest.mark.parametrize("name", ["SGD", "Adam"])
+def test_many_parameters_go_in_several_parts(name, monkeypatch):
+    def run():
+        rng = np.random.default_rng(0)
+        params = [ad.tensor(rng.normal(size=n)) for n in (2, 3, 4, 1, 9, 2, 2)]
+        options = {"momentum": 0.9} if name == "SGD" else {}
+        opt = getattr(optim, name)(params, lr=0.1, **options)
+        for _ in range(3):
+            for p in params:
+                p.grad = ad.tensor(rng.normal(size=p.shape))
+            opt.step()
+        return np.concatenate([p.numpy() for p in params]), opt.state[params[3]]
+
+    want, kept = run()
+    monkeypatch.setattr(packs, "PIECE", 5)
+    got, state = run()
+    np.testing.assert_allclose(got, want, rtol=1e-13)
+    for k, x in kept.items():
+        assert x.shape == state[k].shape
+        np.testing.assert_allclose(state[k].numpy(), x.numpy(), rtol=1e-6)
+
+
 def test_named_parameters_and_groups():
     w, b, c = (ad.ones(1, requires_grad=True) for _ in range(3))
     opt = optim.SGD([("w", w), ("b", b)], lr=0.5)

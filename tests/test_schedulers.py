@@ -1,6 +1,7 @@
 """Schedulers: PyTorch's rates over 200 steps, resumed in the middle, with its warnings."""
 
 import copy
+import inspect
 import math
 import pickle
 import warnings
@@ -358,6 +359,16 @@ def test_copies_go_on_alike():
     assert new.optimizer is new_opt
     want = follow(opt, scheduler, 5)
     np.testing.assert_array_equal(follow(new_opt, new, 5), want)
+
+
+@pytest.mark.parametrize("name", [n for n in S.__all__ if n != "warm_up"])
+def test_signature_is_torchs(name, torch):
+    def parameters(f):
+        found = inspect.signature(f).parameters.values()
+        return [(p.name, p.kind, p.default) for p in found]
+
+    theirs = getattr(torch.optim.lr_scheduler, name)
+    assert parameters(getattr(S, name)) == parameters(theirs)
 
 
 # ---------------------------------------------------------------- warnings and errors
