@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
+from html import escape
 from importlib import import_module
 from pathlib import Path
 
@@ -155,7 +156,7 @@ def html(history: History) -> str:
     names = history.columns
     rows = [[cell(row.get(k), k) for k in names] for row in history.rows]
     curve: Figure | str = history.plot() if len(history.steps) > 1 else ""
-    remarks = "".join(f"<p>{r}</p>" for r in history._remarks())
+    remarks = "".join(f"<p>{escape(r)}</p>" for r in history._remarks())
     return f"{curve}{table(rows, names)}{remarks}"
 
 

@@ -207,7 +207,7 @@ class Loop:
 
     def _built(self):
         """Time that the step spent in compiling does not count as training."""
-        total = getattr(self.train_step, "build_seconds", 0.0)
+        total = self.train_step.build_seconds
         if total > self.built:
             self.built_in_epoch += total - self.built
             self.history.build_seconds += total - self.built
@@ -328,6 +328,7 @@ def _length(data) -> int:
 def _located(error: NotFiniteError, loop: Loop) -> NotFiniteError:
     """The error with the place in training, and what is left of it."""
     words = str(error.args[0])
-    kept = "the parameters are those before this step"
-    error.args = (f"epoch {loop.epoch}, step {loop.batch}: {words}\n  {kept}",)
+    if loop.train_step.keeps:
+        words += "\n  the parameters are those before this step"
+    error.args = (f"epoch {loop.epoch}, step {loop.batch}: {words}",)
     return error

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+from html import escape
 from time import perf_counter
 
 from ..errors import ArgumentError
@@ -172,7 +173,7 @@ class Notebook(Display):
         self.handle.update(self)
 
     def _repr_html_(self):
-        words = "".join(f"<p>{w}</p>" for w in [*self.words, self.line] if w)
+        words = "".join(f"<p>{escape(w)}</p>" for w in [*self.words, self.line] if w)
         return html(self.loop.history) + words
 
     def __repr__(self):
