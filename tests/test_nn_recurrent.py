@@ -1,5 +1,6 @@
 """Recurrent networks: against PyTorch over all options, and against loops of cells."""
 
+import copy
 import itertools
 import pickle
 import warnings
@@ -293,6 +294,20 @@ def test_a_compiled_step_is_the_eager_one(mode):
     assert losses[0][3] < losses[0][0]
 
 
+def test_packed_sequences_in_a_program():
+    net, x = nn.LSTM(3, 4, bidirectional=True), ad.randn(4, 3, 3)
+
+    def f(x):
+        packed = rnn.pack_padded_sequence(x, [2, 4, 1], enforce_sorted=False)
+        y, (h, _) = net(packed)
+        return rnn.pad_packed_sequence(y)[0], h
+
+    run = ad.compile(f)
+    for _ in range(3):
+        for a, b in zip(run(x), f(x), strict=True):
+            assert ad.allclose(a, b, atol=1e-6)
+
+
 def test_a_program_keeps_the_loop():
     net = nn.GRU(3, 4)
     program = ad.trace(lambda x: net(x)[0])(ad.ones(50, 2, 3)).show()
@@ -370,6 +385,10 @@ def test_packed_sequence():
     assert packed.double().data.dtype == ad.float64
     assert packed.long() is packed.cpu() is packed
     assert rnn.invert_permutation(None) is None
+    for copied in (pickle.loads(pickle.dumps(packed)), copy.deepcopy(packed)):
+        assert [x.tolist() for x in rnn.unpack_sequence(copied)] == [[1, 2], [3, 4, 5]]
+    made = rnn.PackedSequence(packed.data, *packed[1:3])
+    assert [x.tolist() for x in rnn.unpack_sequence(made)] == [[1, 2], [3, 4, 5]]
     assert "batch_sizes=tensor([2, 2, 1])" in repr(packed)
 
 
