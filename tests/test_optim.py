@@ -422,6 +422,25 @@ def test_a_compiled_step_is_the_eager_one(name, options):
     np.testing.assert_allclose(run(ad.compile), run(lambda f: f), rtol=close)
 
 
+def test_a_step_alone_may_be_compiled():
+    def run(prepare):
+        w = ad.tensor([1.0, -2.0], dtype=ad.float64, requires_grad=True)
+        b = ad.tensor([0.5], dtype=ad.float64, requires_grad=True)
+        opt = optim.Adam([w, b], lr=0.1)
+        falling = optim.lr_scheduler.ExponentialLR(opt, 0.9)
+        step = prepare(opt.step)
+        for i in range(8):
+            opt.zero_grad()
+            ((w**4).sum() + (w.sum() - b**2).sum() ** 2).backward()
+            if i == 5:
+                b.grad = None
+            step()
+            falling.step()
+        return [*w.tolist(), *b.tolist()]
+
+    np.testing.assert_allclose(run(ad.compile), run(lambda f: f), rtol=1e-9)
+
+
 # ---------------------------------------------------------------- by hand
 
 
