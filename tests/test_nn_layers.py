@@ -566,7 +566,9 @@ def arguments(kind):
     """Names, kinds and defaults; a class that takes none may say so or take all."""
     found = inspect.signature(kind).parameters.values()
     return [
-        (p.name, p.kind, repr(p.default)) for p in found if p.kind.name[:4] != "VAR_"
+        (p.name, p.kind, getattr(p.default, "__name__", repr(p.default)))
+        for p in found
+        if p.kind.name[:4] != "VAR_"
     ]
 
 
