@@ -273,6 +273,13 @@ def test_frozen_weights_get_no_gradient():
     assert nn.LSTM(3, 4)(ad.randn(5, 2, 3))[0].requires_grad
 
 
+def test_weights_that_are_made_of_others():
+    net = nn.utils.weight_norm(nn.LSTM(3, 4), "weight_hh_l0")
+    net(ad.randn(5, 2, 3))[0].sum().backward()
+    assert net.weight_hh_l0_g.grad is not None
+    assert net.weight_hh_l0_v.grad is not None
+
+
 @pytest.mark.parametrize("mode", MODES)
 def test_a_compiled_step_is_the_eager_one(mode):
     x, losses = ad.tensor(numbers(5, 2, 3)), []
