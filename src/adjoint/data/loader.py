@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import islice
 from typing import Any, Generic, TypeVar
 
@@ -260,8 +260,9 @@ class _Serial(_Epoch):
         super().__init__(loader, progress)
         self.fetch = loader._recipe().start()
         if loader._stream:  # a stream can only be read and forgotten
-            for _ in range(progress.given):
-                self.fetch(None)
+            with suppress(StopIteration):
+                for _ in range(progress.given):
+                    self.fetch(None)
 
     def __next__(self):
         try:
