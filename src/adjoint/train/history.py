@@ -9,6 +9,8 @@ from html import escape
 from importlib import import_module
 from pathlib import Path
 
+import numpy as np
+
 from ..errors import ArgumentError
 from ..plot import Figure, lines
 from ..plot.page import table
@@ -120,7 +122,7 @@ class History:
         """What a checkpoint keeps."""
         return {
             "rows": [dict(r) for r in self.rows],
-            "steps": list(self.steps),
+            "steps": np.array(self.steps, np.float64),
             "modes": dict(self.modes),
             "seconds": self.seconds,
             "build_seconds": self.build_seconds,
@@ -129,7 +131,7 @@ class History:
     def load_state_dict(self, state: dict) -> None:
         """Take back what `state_dict` gave."""
         self.rows = [dict(r) for r in state["rows"]]
-        self.steps = list(state["steps"])
+        self.steps = np.asarray(state["steps"]).tolist()
         self.modes = dict(state["modes"])
         self.seconds, self.build_seconds = state["seconds"], state["build_seconds"]
 

@@ -24,6 +24,14 @@ class Loop:
 
     `model`, `optimizer`, `history`; `epoch` of `epochs`, `batch` of `batches` in the epoch,
     `step` in all; `values` of the last step. `stop(reason)` ends it after the step.
+
+    >>> def stop_early(loop, row):
+    ...     if row["epoch"] == 2:
+    ...         loop.stop(f"{loop.step} steps are enough")
+    >>> history = train.fit(nn.Linear(1, 1), [(ones(1, 1), ones(1, 1))] * 3, nn.MSELoss(),
+    ...                     optim.SGD, 9, callbacks=[stop_early], progress=None)
+    >>> history.stopped
+    'stopped after epoch 2: 6 steps are enough'
     """
 
     def __init__(
