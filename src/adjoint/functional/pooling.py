@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from ..autodiff.straight import viewed
 from ..core.bind import at_bottom, dtype_of
 from ..core.primitive import op
 from ..errors import ArgumentError, ShapeError
@@ -48,12 +49,13 @@ def _count(size, kernel, stride, padding, dilation, ceil_mode):
 
 
 def _flat(x):
-    return op.reshape(x, shape=(*x.shape[:2], math.prod(x.shape[2:])))
+    return viewed(op.reshape, x, shape=(*x.shape[:2], math.prod(x.shape[2:])))
 
 
 def _at(x, index):
     """The elements of (N,C,·) at numbered places, in the shape of index."""
-    return op.reshape(op.pick(_flat(x), _flat(index)), shape=tuple(index.shape))
+    y = op.pick(_flat(x), _flat(index))
+    return viewed(op.reshape, y, shape=tuple(index.shape))
 
 
 def _max_pool(n, x, kernel_size, stride, padding, dilation, ceil_mode, return_indices):
