@@ -712,6 +712,10 @@ def test_a_gradient_that_is_not_finite_is_named():
     ):
         fit(model, loss=loss)
     same(weights(model), before)
+    with pytest.raises(
+        train.NotFiniteError, match=r"^epoch 1, step 3: the loss is finite"
+    ):
+        fit(model, loss=loss, accumulate=5, batch_size=8)
     fit(model, loss=loss, check_finite=False, epochs=1)
     assert np.isnan(weights(model)["weight"]).any()
 

@@ -189,10 +189,7 @@ class Loop:
     def _one(self, batch):
         self.batch += 1
         self.step += 1
-        try:
-            outcome = self.train_step(batch)
-        except NotFiniteError as error:
-            raise _located(error, self) from None
+        outcome = self._located(self.train_step, batch)
         self.values = outcome.values
         size = size_of(batch)
         for k, v in outcome.values.items():
@@ -207,6 +204,17 @@ class Loop:
         for c in self._on_step:
             c.on_step_end(self)
         self.display.step(self)
+
+    def _located(self, f, *args):
+        """f(*args); what is not finite is told with the place in training."""
+        try:
+            return f(*args)
+        except NotFiniteError as error:
+            words = str(error.args[0])
+            if self.train_step.keeps:
+                words += "\n  the parameters are those before this step"
+            error.args = (f"epoch {self.epoch}, step {self.batch}: {words}",)
+            raise
 
     def _mean(self, name) -> Mean:
         if name not in self.means:
@@ -229,7 +237,7 @@ class Loop:
                 f"the data gave no batches in epoch {self.epoch}",
                 hint="an iterator is used up after one epoch; a list or a DataLoader is not",
             )
-        self.train_step.update()
+        self._located(self.train_step.update)
         self.epoch_done = True
         row = {"epoch": self.epoch, **self.running()}
         if self.measured:
@@ -331,12 +339,3 @@ def _length(data) -> int:
         return len(data)
     except TypeError:
         return 0
-
-
-def _located(error: NotFiniteError, loop: Loop) -> NotFiniteError:
-    """The error with the place in training, and what is left of it."""
-    words = str(error.args[0])
-    if loop.train_step.keeps:
-        words += "\n  the parameters are those before this step"
-    error.args = (f"epoch {loop.epoch}, step {loop.batch}: {words}",)
-    return error
