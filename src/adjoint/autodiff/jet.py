@@ -18,7 +18,7 @@ from ..core.bind import Box, Level, bind, dtype_of, new_level
 from ..core.dtype import is_inexact
 from ..core.primitive import guarded, op
 from ..errors import ArgumentError, ArgumentTypeError, GradError
-from .tape import BASE, mark_view
+from .tape import BASE, mark_views
 
 
 class Series:
@@ -131,11 +131,10 @@ class Taylor(Level):
     def boxed(self, prim, ys, args=None, params=None):
         """The results as values of this level, marked as views of what they show."""
         outs = tuple(map(self.box, ys))
-        many = prim.outputs != 1
+        outs = outs if prim.outputs != 1 else outs[0]
         if prim.view and args is not None:
-            for i, out in enumerate(outs):
-                mark_view(out, args[0], prim, params, i if many else None)
-        return outs if many else outs[0]
+            mark_views(outs, args[0], prim, params)
+        return outs
 
     def box(self, y: Series):
         """A value of this level with its series."""
