@@ -1,4 +1,4 @@
-"""What an optimizer step costs, beside PyTorch's loop, foreach and fused forms.
+"""What an optimizer step costs, eager and compiled, beside PyTorch's three forms.
 
 Run `python benchmarks/optimizers.py`; the figures of docs/notes/optimizers.md are of it.
 """
@@ -55,11 +55,13 @@ def fastest(steps, repeats: int, count: int) -> list[float]:
 def main():
     """Print the table."""
     torch.set_num_threads(1)
-    print(f"{'us a step':34}{'adjoint':>10}{'loop':>10}{'foreach':>10}{'fused':>10}")
+    heads = ("adjoint", "compiled", "loop", "foreach", "fused")
+    print(f"{'us a step':34}" + "".join(f"{head:>10}" for head in heads))
     for size, shapes in SIZES.items():
         small = len(shapes) > 1
         for name, options in CASES:
             steps = [stepper(ad, shapes, name, options)]
+            steps += [ad.compile(stepper(ad, shapes, name, options))]
             steps += [stepper(torch, shapes, name, options | form) for form in FORMS]
             times = fastest(steps, 60 if small else 8, 50 if small else 2)
             label = f"{size}: {name} {'momentum' if options else ''}"

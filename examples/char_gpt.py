@@ -100,12 +100,12 @@ def train(model, steps, batch, rate):
 def main(small=False):
     """Train, compare with counting, and write a few lines."""
     ad.manual_seed(0)
-    size, heads, layers, context = (48, 4, 1, 32) if small else (96, 4, 3, 64)
+    size, heads, layers, context = (48, 4, 1, 32) if small else (64, 4, 2, 64)
     model = GPT(size, heads, layers, context)
     count = sum(p.numel() for p in model.parameters())
     alone, given = entropies()
     print(f"{len(TEXT)} letters of {len(LETTERS)} kinds; a GPT of {count} numbers\n")
-    steps, batch, rate = (150, 16, 1e-2) if small else (1500, 32, 3e-3)
+    steps, batch, rate = (150, 16, 1e-2) if small else (600, 32, 5e-3)
     losses = train(model, steps, batch, rate)
     last = sum(losses[-20:]) / 20
     print("\n  nats per letter")

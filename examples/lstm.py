@@ -60,7 +60,7 @@ def train(model, length, steps, rate):
 
 def main(small=False):
     """Train the three kinds of network on the same task, and show who learned it."""
-    length, size, steps = (24, 24, 500) if small else (60, 48, 1500)
+    length, size, steps = (20, 24, 400) if small else (40, 32, 1000)
     print(
         f"add two marked numbers of {length}; always answering 1: error {1 / 6:.4f}\n"
     )

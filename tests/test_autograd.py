@@ -1269,6 +1269,38 @@ def test_training_loop_has_a_flat_footprint(no_gc):
     assert len(gc.get_objects()) - before < 20
 
 
+def _leaf():
+    return leaf(ad, 1.0, 2.0)
+
+
+X = ad.tensor([1.0, 2.0], dtype=ad.float64)
+CALLS = {
+    "grad": lambda: ad.func.grad(lambda x: (x**3).sum())(X),
+    "vjp": lambda: ad.func.vjp(ad.sin, X)[1](X),
+    "jvp": lambda: ad.func.jvp(ad.sin, (X,), (X,)),
+    "hessian": lambda: ad.func.hessian(lambda x: (x**3).sum())(X),
+    "vmap": lambda: ad.func.vmap(ad.func.grad(lambda x: x.exp()))(X),
+    "linearize": lambda: ad.func.linearize(ad.sin, X)[1](X),
+    "jet": lambda: ad.func.jet(lambda x: x.sin() / x, (X,), ((X, X),)),
+    "trace": lambda: ad.trace(lambda x: x.exp() * x)(X),
+    "tape": lambda: str(ad.tape((_leaf() * 2).sum())),
+    "checkpoint": lambda: ad.checkpoint(lambda x: x.exp().sum(), _leaf()).backward(),
+    "svd": lambda: ad.linalg.svdvals(ad.diag(_leaf())).sum().backward(),
+    "multi hook": lambda: ad.autograd.graph.register_multi_grad_hook((_leaf(),), id),
+}
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_nothing_waits_for_the_collector(no_gc, name):
+    call = CALLS[name]
+    call()
+    gc.collect()
+    before = len(gc.get_objects())
+    for _ in range(10):
+        call()
+    assert len(gc.get_objects()) - before < 10
+
+
 # ---------------------------------------------------------------- threads and tasks
 
 

@@ -1,6 +1,7 @@
 """Averages of models: PyTorch's numbers, by hand, batch norms, the schedule to them."""
 
 import copy
+import inspect
 import itertools
 
 import numpy as np
@@ -135,6 +136,27 @@ def test_swalr_as_torch(strategy, epochs, torch):
         rows.append((out, set(scheduler.state_dict())))
     np.testing.assert_allclose(rows[1][0], rows[0][0], rtol=1e-9)
     assert rows[1][1] == rows[0][1]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "AveragedModel",
+        "SWALR",
+        "update_bn",
+        "get_ema_avg_fn",
+        "get_ema_multi_avg_fn",
+        "get_swa_avg_fn",
+        "get_swa_multi_avg_fn",
+    ],
+)
+def test_signature_is_torchs(name, torch):
+    def parameters(f):
+        found = inspect.signature(f).parameters.values()
+        return [(p.name, p.kind, p.default) for p in found]
+
+    theirs = getattr(torch.optim.swa_utils, name)
+    assert parameters(getattr(swa_utils, name)) == parameters(theirs)
 
 
 def test_an_average_is_better_than_the_last_state():

@@ -364,6 +364,29 @@ def test_ctrl_c_is_130_and_keeps_the_work(tmp_path):
     assert (tmp_path / "run" / "model.safetensors").exists()
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
+def test_killed_at_any_time_it_goes_on_bit_for_bit(tmp_path, capsys):
+    line = ["train", "digits", "--epochs", "6", "--hidden", "8", "--out"]
+    assert main([*line, str(tmp_path / "whole"), "--quiet"]) == 0
+    env = {**os.environ, "PYTHONPATH": SRC}
+    command = [sys.executable, "-u", "-m", "adjoint_cli", *line, str(tmp_path / "run")]
+    for epoch in ("1", "3"):
+        run = subprocess.Popen(
+            [*command, "--resume"], env=env, text=True, stdout=subprocess.PIPE
+        )
+        for row in run.stdout:
+            if row.split()[:1] == [epoch]:
+                break
+        run.kill()
+        run.communicate()
+        assert not (tmp_path / "run" / "model.safetensors").exists()
+    assert main([*line, str(tmp_path / "run"), "--resume", "--quiet"]) == 0
+    whole, rest = (
+        ad.io.load_file(tmp_path / k / "model.safetensors") for k in ("whole", "run")
+    )
+    assert all((whole[k] == rest[k]).all() for k in whole)
+
+
 # ---------------------------------------------------------------- demo
 
 

@@ -383,6 +383,8 @@ def test_wrong_loader_arguments():
     ):
         with pytest.raises(ValueError, match=text):
             DataLoader(**{"dataset": x, **kw})
+    with pytest.raises(TypeError, match=r"got generator(.|\n)*IterableDataset"):
+        DataLoader(i for i in range(3))
 
 
 def test_a_dataset_that_raises_stop_iteration_does_not_end_the_epoch():
@@ -412,7 +414,7 @@ def loaders(**kw):
 def test_resuming_gives_exactly_the_batches_that_were_left(dataset, workers):
     if isinstance(dataset, Items) and not workers:
         pytest.skip("in this process what items draw is the default generator's affair")
-    for after in (0, 1, 4, 5, 6):
+    for after in (0, 4, 6):
         ad.manual_seed(5)
         loader = DataLoader(
             dataset,
@@ -664,6 +666,12 @@ def test_tensors_of_every_dtype_come_through():
         (batch,) = DataLoader(x, 4, num_workers=1)
         assert batch.dtype is x.dtype and batch.equal(x)
         batch.zero_()
+
+
+def test_a_loader_with_workers_inside_a_worker_is_refused():
+    inner = DataLoader(ad.arange(2), num_workers=1)
+    with pytest.raises(ad.errors.ArgumentTypeError, match="not allowed to have chi"):
+        list(DataLoader(Items(lambda i: next(iter(inner))), num_workers=1))
 
 
 def test_spawned_workers():

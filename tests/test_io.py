@@ -390,6 +390,7 @@ def test_tensors_arrays_and_numbers_of_numpy(tmp_path):
         "tensors": list(TENSORS.values()),
         "double": ad.tensor([1 + 2j], dtype=ad.complex128),
         "array": np.arange(3, dtype=np.uint16),
+        "mapped": np.memmap(tmp_path / "mapped", "f4", "w+", shape=(2,)),
         "numbers": [np.float32(1.5), np.int8(-3), np.bool_(True), np.complex128(1j)],
         "leaf": ad.ones(2, requires_grad=True),
         "parameters": [nn.Parameter(ad.ones(2)), nn.Parameter(ad.ones(1), False)],
@@ -406,6 +407,7 @@ def test_tensors_arrays_and_numbers_of_numpy(tmp_path):
         assert all(map(same, back["tensors"], obj["tensors"]))
         assert same(back["double"], obj["double"])
         assert back["array"].dtype == np.uint16 and back["array"].tolist() == [0, 1, 2]
+        assert back["mapped"].tolist() == [0, 0]
         kinds = [type(x) for x in back["numbers"]]
         assert kinds == [np.float32, np.int8, np.bool_, np.complex128]
         assert back["numbers"] == obj["numbers"]
@@ -486,6 +488,9 @@ def test_what_checkpoints_refuse_is_told_with_its_place(tmp_path):
         ad.load(tmp_path / "x", map_location="cuda:0")
     with pytest.raises(FileNotFoundError):
         ad.load(tmp_path / "x")
+    for call in (ad.load, ad.io.load_file, ad.io.safe_open, lambda f: ad.save(1, f)):
+        with pytest.raises(ad.errors.ArgumentTypeError, match=r"path .* got NoneType"):
+            call(None)
 
 
 # ---------------------------------------------------------------- atomically

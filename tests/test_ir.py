@@ -121,6 +121,44 @@ def test_branching_on_a_traced_value_says_what_to_write():
         ad.trace(branchy)(AT[0])
 
 
+def registered():
+    for prim in op:
+        for k, (args, params) in enumerate(prim.samples(np.random.default_rng(0))):
+            yield pytest.param(prim, args, params, id=f"{prim.name}-{k}")
+
+
+@pytest.mark.parametrize("prim,args,params", list(registered()))
+@pytest.mark.filterwarnings("ignore")
+def test_every_operation_is_traced_printed_and_read_back(prim, args, params):
+    args = [ad.tensor(np.asarray(x)) for x in args]
+    program = ad.trace(lambda *xs: prim(*xs, **params))(*args)
+    program.verify()
+    again = ad.Program(ad.parse(program.text()))
+    again.verify()
+    assert again.text() == program.text()
+    want = prim(*args, **params)
+    for made in program(*args), again(*args):
+        same(made, want)
+
+
+def same(made, want):
+    made, want = (x if isinstance(x, tuple) else (x,) for x in (made, want))
+    for a, b in zip(made, want, strict=True):
+        assert a.dtype is b.dtype
+        np.testing.assert_array_equal(a.numpy(), b.numpy())
+
+
+def test_bodies_of_loops_print_below_and_parse_back():
+    prim = op.branch
+    args, params = prim.samples(np.random.default_rng(0))[0]
+    program = ad.trace(lambda *xs: prim(*xs, **params))(*map(ad.tensor, args))
+    assert "yes=yes, no=no" in str(program)
+    assert "\n  where yes(" in str(program)
+    assert "\n  where no(" in str(program)
+    again = ad.parse(program.text())
+    assert list(again.parts().values()) == ["yes", "no"]
+
+
 def test_parse_refuses_nonsense():
     for text in ("", "x = 1", "def f(x: float32[()]):\n    return (y,)", "import os"):
         with pytest.raises(ValueError, match="not the text of a program"):

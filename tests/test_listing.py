@@ -43,8 +43,8 @@ def test_operations_in_the_order_in_which_they_ran():
     assert [e.number for e in listing] == [1, 2, 3]
     assert [e.name for e in listing.leaves] == ["x1", "x2"]
     assert [e.op for e in listing.leaves] == ["leaf", "leaf"]
-    assert len(listing) == 3 and listing[0] is listing["z1"]
-    assert listing["x2"] is listing.leaves[1]
+    assert len(listing) == 3 and listing[0] == listing["z1"]
+    assert listing["x2"] == listing.leaves[1]
     assert not listing.freed
 
 

@@ -96,6 +96,29 @@ def test_masks_are_torchs(attention, padding, extra):
     compare(nets, inputs(), masks, need_weights=False)
 
 
+@pytest.mark.parametrize("weights", [False, True])
+def test_added_masks_have_gradients(weights):
+    torch, nets = pytest.importorskip("torch"), twin()
+    found = []
+    for lib, net in zip((ad, torch), nets, strict=True):
+        x = lib.tensor(inputs()[0])
+        masks = [numbers(T, T, seed=5), numbers(N, T, seed=6)]
+        masks = [lib.tensor(m, requires_grad=True) for m in masks]
+        net(x, x, x, masks[1], weights, masks[0])[0].square().sum().backward()
+        found.append([m.grad for m in masks])
+    for a, b in zip(*found, strict=True):
+        np.testing.assert_allclose(a.numpy(), b.numpy(), 1e-9, 1e-11)
+
+
+def test_single_precision_masks_serve_all():
+    mask = nn.Transformer.generate_square_subsequent_mask(T)
+    for d in (ad.float64, ad.bfloat16):
+        layer, x = nn.MultiheadAttention(E, HEADS).to(d), ad.ones(T, N, E, dtype=d)
+        assert layer(x, x, x, attn_mask=mask)[0].dtype == d
+    with pytest.raises(RuntimeError, match="bool, float32 or bfloat16, got float64"):
+        layer(x, x, x, attn_mask=mask.double())
+
+
 def test_one_sequence():
     nets = twin(batch_first=True)
     xs = [x[:, 0] for x in inputs()]

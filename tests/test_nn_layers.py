@@ -465,6 +465,32 @@ def test_layer_is_torchs_in_other_dtypes(case, dtype):
     agree(got, want, ROUGH[dtype])
 
 
+BATCHED = [
+    c
+    for c in CASES
+    if c.name[:-2] not in ("FractionalMaxPool", "InstanceNorm", "ReflectionPad")
+    and c.name not in ("PixelUnshuffle", "Unfold", "Fold")
+    and np.ndim(c.inputs[0][0]) != 0
+]
+
+
+@pytest.mark.parametrize("case", BATCHED, ids=repr)
+def test_an_empty_batch_has_the_shape_it_has_in_torch(case):
+    torch = pytest.importorskip("torch")
+    ours, theirs = both(case, torch, "float64")
+    ours.eval(), theirs.eval()
+    arrays = [numbers(x, i)[:0] for i, x in enumerate(case.inputs[0])]
+    try:
+        want = theirs(*map(torch.tensor, arrays), **case.call)
+    except (RuntimeError, ValueError) as error:
+        pytest.skip(f"not in PyTorch: {error}")
+    got = ours(*map(ad.tensor, arrays), **case.call)
+    for y, w in zip(
+        *(v if isinstance(v, tuple) else (v,) for v in (got, want)), strict=True
+    ):
+        assert tuple(y.shape) == tuple(w.shape)
+
+
 # ---------------------------------------------------------------- without PyTorch
 
 
@@ -525,17 +551,11 @@ LEFT_OUT = {
     "SyncBatchNorm": "one process, one device",
     "LinearCrossEntropyOptions": "how a batch is cut to save memory",
 }
-ELSEWHERE = ("rnn", "transformer")  # modules of PyTorch with tests of their own
 
 
 def test_every_class_of_torch_nn_is_there():
     theirs = pytest.importorskip("torch.nn")
-    classes = [
-        n
-        for n, c in vars(theirs).items()
-        if isinstance(c, type) and c.__module__.split(".")[-1] not in ELSEWHERE
-    ]
-    classes.remove("MultiheadAttention")
+    classes = [n for n, c in vars(theirs).items() if isinstance(c, type)]
     missing = [n for n in classes if not hasattr(nn, n) and n not in LEFT_OUT]
     assert not missing
     assert not [n for n in nn.__all__ if not hasattr(nn, n)]
@@ -546,7 +566,9 @@ def arguments(kind):
     """Names, kinds and defaults; a class that takes none may say so or take all."""
     found = inspect.signature(kind).parameters.values()
     return [
-        (p.name, p.kind, repr(p.default)) for p in found if p.kind.name[:4] != "VAR_"
+        (p.name, p.kind, getattr(p.default, "__name__", repr(p.default)))
+        for p in found
+        if p.kind.name[:4] != "VAR_"
     ]
 
 
@@ -558,7 +580,7 @@ def test_every_class_has_torchs_arguments():
     theirs = pytest.importorskip("torch.nn")
     for name, kind in vars(theirs).items():
         there = isinstance(kind, type) and hasattr(nn, name)
-        if not there or kind.__module__.split(".")[-1] in (*ELSEWHERE, "module"):
+        if not there or kind.__module__.split(".")[-1] in ("rnn", "module"):
             continue
         ours, want = arguments(getattr(nn, name)), arguments(kind)
         assert [a for a in ours if a[0] not in OWN] == [
@@ -757,6 +779,10 @@ WRONG = [
     (lambda: nn.PixelShuffle(2)(ad.ones(3, 2, 2)), RuntimeError, "divisible|3"),
     (lambda: nn.PixelShuffle(0), ValueError, "positive"),
     (lambda: nn.ReLU()("text"), TypeError, "Tensor"),
+    (lambda: nn.LPPool1d(2, 2)([1.0]), TypeError, "Tensor"),
+    (lambda: nn.ConvTranspose1d(1, 1, 2)([1.0], (3,)), TypeError, "Tensor"),
+    (lambda: nn.ConvTranspose1d(1, 1, 2)(ad.ones(3), (3,)), ValueError, "2-D"),
+    (lambda: nn.Unflatten(0, (1, 1))(ad.tensor(1.0)), ValueError, "0-d"),
     (lambda: nn.ReLU(1, 2, 3), TypeError, "too many"),
     (lambda: nn.ReLU(slope=1), TypeError, "slope"),
     (lambda: nn.Threshold(1.0), TypeError, "missing"),

@@ -264,6 +264,18 @@ def test_linear_cross_entropy_is_torchs(more, soft):
             np.testing.assert_allclose(got, want, 1e-9, 1e-9)
 
 
+def test_l1_of_complex_numbers_is_torchs():
+    torch = pytest.importorskip("torch")
+    found = []
+    for lib in (ad, torch):
+        x = lib.tensor(X + 1j * T, requires_grad=True)
+        y = lib.nn.L1Loss()(x, lib.tensor(T + 2j))
+        y.backward()
+        found.append((y.item(), x.grad.numpy()))
+    assert found[0][0] == pytest.approx(found[1][0])
+    np.testing.assert_allclose(found[0][1], found[1][1])
+
+
 def test_every_loss_is_in_the_table():
     own = {
         "MAPELoss",
@@ -499,6 +511,7 @@ WRONG = [
         "0 and 1|1.5",
     ),
     (lambda: nn.BCELoss()(ad.ones(2), ad.ones(3)), ValueError, "2|3"),
+    (lambda: nn.LinearCrossEntropyLoss(2, 3)(ad.ones(1, 2), [1]), TypeError, "Tensor"),
     (
         lambda: nn.GaussianNLLLoss()(ad.ones(2), ad.ones(2), -ad.ones(2)),
         ValueError,

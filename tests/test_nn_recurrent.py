@@ -1,5 +1,6 @@
 """Recurrent networks: against PyTorch over all options, and against loops of cells."""
 
+import copy
 import itertools
 import pickle
 import warnings
@@ -272,6 +273,55 @@ def test_frozen_weights_get_no_gradient():
     assert nn.LSTM(3, 4)(ad.randn(5, 2, 3))[0].requires_grad
 
 
+def test_weights_that_are_made_of_others():
+    net = nn.utils.weight_norm(nn.LSTM(3, 4), "weight_hh_l0")
+    net(ad.randn(5, 2, 3))[0].sum().backward()
+    assert net.weight_hh_l0_g.grad is not None
+    assert net.weight_hh_l0_v.grad is not None
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_compiled_step_is_the_eager_one(mode):
+    x, losses = ad.tensor(numbers(5, 2, 3)), []
+    for compiled in (False, True):
+        ad.manual_seed(0)
+        net = getattr(nn, mode)(3, 4, 2, bidirectional=True).double()
+        opt = ad.optim.SGD(net.parameters(), lr=0.1)
+
+        def step(x, net=net, opt=opt):
+            opt.zero_grad()
+            loss = (net(x)[0] ** 2).mean()
+            loss.backward()
+            opt.step()
+            return loss
+
+        run = ad.compile(step) if compiled else step
+        losses.append([run(x).item() for _ in range(4)])
+    assert losses[0] == pytest.approx(losses[1], rel=1e-10)
+    assert losses[0][3] < losses[0][0]
+
+
+def test_packed_sequences_in_a_program():
+    net, x = nn.LSTM(3, 4, bidirectional=True), ad.randn(4, 3, 3)
+
+    def f(x):
+        packed = rnn.pack_padded_sequence(x, [2, 4, 1], enforce_sorted=False)
+        y, (h, _) = net(packed)
+        return rnn.pad_packed_sequence(y)[0], h
+
+    run = ad.compile(f)
+    for _ in range(3):
+        for a, b in zip(run(x), f(x), strict=True):
+            assert ad.allclose(a, b, atol=1e-6)
+
+
+def test_a_program_keeps_the_loop():
+    net = nn.GRU(3, 4)
+    program = ad.trace(lambda x: net(x)[0])(ad.ones(50, 2, 3)).show()
+    assert "scan" in program
+    assert len(program.splitlines()) < 40
+
+
 def test_overwriting_the_output_is_noticed():
     net, x = nn.LSTM(3, 4), ad.randn(5, 2, 3)
     for overwrite in (lambda y: y.mul_(2), lambda y: y.detach().mul_(2)):
@@ -342,6 +392,10 @@ def test_packed_sequence():
     assert packed.double().data.dtype == ad.float64
     assert packed.long() is packed.cpu() is packed
     assert rnn.invert_permutation(None) is None
+    for copied in (pickle.loads(pickle.dumps(packed)), copy.deepcopy(packed)):
+        assert [x.tolist() for x in rnn.unpack_sequence(copied)] == [[1, 2], [3, 4, 5]]
+    made = rnn.PackedSequence(packed.data, *packed[1:3])
+    assert [x.tolist() for x in rnn.unpack_sequence(made)] == [[1, 2], [3, 4, 5]]
     assert "batch_sizes=tensor([2, 2, 1])" in repr(packed)
 
 
@@ -377,6 +431,7 @@ X = ad.ones(5, 2, 3)
         (lambda: nn.GRUCell(3, 4)(X[0], X), ValueError, "hidden to be 1D or 2D"),
         (lambda: nn.GRUCell(2, 4)(X[0]), RuntimeError, "got 3, expected 2"),
         (lambda: nn.GRUCell(3, 4)(X[0], X[0]), RuntimeError, r"\(2, 3\), expected"),
+        (lambda: nn.LSTMCell(3, 4)(X[0], (X[0],)), RuntimeError, "two hidden states"),
         (lambda: nn.RNNCell(3, 4, nonlinearity="cos")(X[0]), RuntimeError, "cos"),
         (lambda: rnn.pack_padded_sequence(X, [5]), RuntimeError, "batch_size=2"),
         (lambda: rnn.pack_padded_sequence(X, [1, 5]), RuntimeError, "decreasing"),

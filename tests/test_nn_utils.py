@@ -121,6 +121,21 @@ def test_norms_that_are_not_finite():
         nn.utils.clip_grad_norm_((q for q in []), 1.0)
 
 
+def test_made_without_first_numbers():
+    layer = nn.utils.skip_init(nn.Linear, 2, 3, bias=False)
+    assert repr(layer) == repr(nn.Linear(2, 3, bias=False))
+    with pytest.raises(TypeError, match="Module class"):
+        nn.utils.skip_init(3)
+
+
+def test_every_function_of_torch_is_there():
+    theirs = pytest.importorskip("torch.nn.utils")
+    old = {"clip_grad_norm"}
+    names = [n for n, f in vars(theirs).items() if callable(f) and n not in old]
+    missing = [n for n in names if not hasattr(nn.utils, n)]
+    assert all("memory_format" in n for n in missing)
+
+
 def test_vectors_that_do_not_fit():
     with pytest.raises(TypeError, match="Tensor"):
         nn.utils.vector_to_parameters([1.0], [])

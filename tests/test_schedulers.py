@@ -1,6 +1,7 @@
 """Schedulers: PyTorch's rates over 200 steps, resumed in the middle, with its warnings."""
 
 import copy
+import inspect
 import math
 import pickle
 import warnings
@@ -297,6 +298,31 @@ def test_sequences_nest():
     np.testing.assert_array_equal(follow(chain, nested, 80), want)
 
 
+@pytest.mark.parametrize("kind", ["SGD", "Adam"])
+def test_compiled_steps_see_rates_and_momentums(kind, caplog):
+    def run(prepare):
+        w = ad.tensor([1.0, -2.0], dtype=ad.float64, requires_grad=True)
+        m = ad.tensor(0.9, dtype=ad.float64)
+        options = {"momentum": m} if kind == "SGD" else {"betas": (m, 0.99)}
+        opt = getattr(ad.optim, kind)([w], lr=0.1, **options)
+        cycle = S.OneCycleLR(opt, 0.1, total_steps=20)
+
+        def step():
+            opt.zero_grad()
+            (w**4).sum().backward()
+            opt.step()
+
+        step = prepare(step)
+        for _ in range(10):
+            step()
+            cycle.step()
+        return w.tolist()
+
+    with caplog.at_level("INFO", logger="adjoint.compiler"):
+        np.testing.assert_allclose(run(ad.compile), run(lambda f: f), rtol=1e-9)
+    assert len(caplog.records) == 1  # compiled once
+
+
 def test_warm_up():
     opt = SGD([ad.ones(1)], lr=1.0)
     scheduler = S.warm_up(S.ExponentialLR(opt, 0.5), steps=4, start_factor=0.2)
@@ -333,6 +359,16 @@ def test_copies_go_on_alike():
     assert new.optimizer is new_opt
     want = follow(opt, scheduler, 5)
     np.testing.assert_array_equal(follow(new_opt, new, 5), want)
+
+
+@pytest.mark.parametrize("name", [n for n in S.__all__ if n != "warm_up"])
+def test_signature_is_torchs(name, torch):
+    def parameters(f):
+        found = inspect.signature(f).parameters.values()
+        return [(p.name, p.kind, p.default) for p in found]
+
+    theirs = getattr(torch.optim.lr_scheduler, name)
+    assert parameters(getattr(S, name)) == parameters(theirs)
 
 
 # ---------------------------------------------------------------- warnings and errors

@@ -46,6 +46,31 @@ def test_targets():
     assert columns(chosen) == [[[2], [4.5]], [0, 1]]
 
 
+@pytest.mark.parametrize("last", ["7", "7.5", "7.0", "x", "1e3", str(2**60)])
+@pytest.mark.parametrize("first", ["1", "1.0", "-3", " 2 "])
+def test_the_fast_reader_and_the_other_agree(first, last):
+    """A text column beside it sends the same target through the other reader."""
+    plain = f"a,t\n1,{first}\n2,5\n3,{last}\n"
+    beside = f"a,t,u\n1,{first},p\n2,5,q\n3,{last},p\n"
+    if last == "x":
+        for text in (plain, beside):
+            with pytest.raises(FileError, match=r"column 't': '.*' is not a number"):
+                table(text, "t", columns=["a"])
+        return
+    one, other = table(plain, "t"), table(beside, "t", columns=["a"])
+    assert columns(one) == columns(other)
+    assert one.tensors[1].dtype is other.tensors[1].dtype
+    whole = "." not in first and "." not in last.replace(".0", "") and len(last) < 15
+    assert (one.tensors[1].dtype is ad.int64) == whole
+
+
+def test_lines_may_end_as_on_windows_and_names_may_have_lines():
+    rows = table('"a\nb",c\r\n1,2\r\n\r\n3,4\r\n')
+    assert rows.features == ["a\nb", "c"] and columns(rows) == [[[1, 2], [3, 4]]]
+    with pytest.raises(FileError, match="line 4, column 'c': 'x'"):
+        table('"a\nb",c\r\n1,2\r\n3,x\r\n')
+
+
 def test_texts_become_classes():
     rows = table(IRIS, "kind", missing=0)
     assert rows.classes == ["setosa", "virginica"]
@@ -100,6 +125,8 @@ def test_columns_that_are_not_there():
         table("a,b\n1,2\n", columns=[2])
     with pytest.raises(ArgumentError, match="no column is left"):
         table("a\n1\n", target="a")
+    with pytest.raises(ArgumentError, match="delimiter must be one character, got ''"):
+        table("a\n1\n", delimiter="")
 
 
 def test_files_that_are_no_csv(tmp_path):

@@ -208,6 +208,53 @@ def test_schedulers_are_stepped_by_epoch_by_update_and_by_value():
     assert list(plateau.seen) == history["loss"]
 
 
+def test_a_compiled_step_is_the_same_step_and_its_compiling_is_told_apart(tmp_path):
+    batches = [tuple(v[i : i + 8] for v in problem()) for i in (0, 8, 16)]
+    options = {"metrics": ["accuracy"], "validation": problem(), "clip_norm": 0.5}
+    options["optimizer"] = (
+        optim.SGD
+    )  # Adam makes steps of what rounding leaves of zeros
+    plain, model = fit(network(), batches, **options), network()
+    history = fit(model, batches, compile=True, checkpoint=tmp_path, **options)
+    np.testing.assert_allclose(history.steps, plain.steps, rtol=1e-5)
+    for name in ("val_loss", "val_accuracy", "accuracy"):
+        assert history[name] == pytest.approx(plain[name], rel=1e-5)
+    assert history.build_seconds > 0
+    assert "compiled in" in str(history)
+    longer = {"compile": True, "epochs": 4}
+    whole = fit(network(), batches, **longer, **options)
+    rest = fit(
+        network(3), batches, checkpoint=tmp_path, resume=True, **longer, **options
+    )
+    assert rest.steps == whole.steps
+    with pytest.raises(ValueError, match="no accumulation, loss scaling, LBFGS"):
+        fit(model, compile=True, accumulate=2)
+    x, t = problem()
+    x[0, 0] = math.nan
+    with pytest.raises(
+        train.NotFiniteError, match="the loss is nan: the data: tensor 0"
+    ):
+        fit(model, [(x[:8], t[:8])], compile=True)
+
+
+def test_compiled_step_functions_tell_their_time_too():
+    w = ad.zeros(1, requires_grad=True)
+    opt = optim.SGD([w], lr=0.1)
+
+    @ad.compile
+    def step(x):
+        opt.zero_grad()
+        loss = ((w - x) ** 2).sum()
+        loss.backward()
+        opt.step()
+        return loss
+
+    history = train.fit(step=step, data=[ad.ones(1)] * 50, progress=None)
+    assert w.item() == pytest.approx(1.0, abs=1e-3)
+    assert history.build_seconds > 0
+    assert history.seconds < 10
+
+
 def test_an_optimizer_that_searches():
     x, t = problem(32)
     model = nn.Linear(3, 2).double()
@@ -665,6 +712,10 @@ def test_a_gradient_that_is_not_finite_is_named():
     ):
         fit(model, loss=loss)
     same(weights(model), before)
+    with pytest.raises(
+        train.NotFiniteError, match=r"^epoch 1, step 3: the loss is finite"
+    ):
+        fit(model, loss=loss, accumulate=5, batch_size=8)
     fit(model, loss=loss, check_finite=False, epochs=1)
     assert np.isnan(weights(model)["weight"]).any()
 

@@ -4,7 +4,7 @@
 
 #include "vector_math.h"
 
-void softmax(const float *x, float *y, long rows, long n) {
+void softmax(const float *restrict x, float *restrict y, long rows, long n) {
   for (long r = 0; r < rows; r++, x += n, y += n) {
     float top = x[0], sum = 0;
     for (long i = 0; i < n; i++) top = x[i] > top ? x[i] : top;
@@ -18,8 +18,9 @@ void softmax(const float *x, float *y, long rows, long n) {
 }
 
 /* gx = s (h - mean h - z mean(h z)) with h = g w, z = (x - mean) s. */
-void layer_norm(const float *x, const float *w, const float *b, const float *g, float *y,
-                float *gx, float *gw, float *gb, long rows, long n) {
+void layer_norm(const float *restrict x, const float *restrict w, const float *restrict b,
+                const float *restrict g, float *restrict y, float *restrict gx,
+                float *restrict gw, float *restrict gb, long rows, long n) {
   for (long i = 0; i < n; i++) gw[i] = gb[i] = 0;
   for (long r = 0; r < rows; r++, x += n, g += n, y += n, gx += n) {
     float mean = 0, square = 0, first = 0, second = 0;

@@ -9,6 +9,7 @@ from harness import functions, native, training
 from harness.workload import Run, Workload, normal, rng
 
 SIZES, BATCH, STEPS = (2, 8, 8, 1), 32, 100
+INSIDE = 20  # steps that C makes in one call
 
 
 def data():
@@ -79,13 +80,24 @@ def scanned(lib, d, wrap) -> Run:
 
 
 def c(numpy, d) -> Run:
-    """Arrays by parameter: values, means of the gradient, means of its square."""
-    state = [native.aligned(p) for p in d["params"].values()]
-    state += [native.aligned(np.zeros_like(p)) for p in state * 2]
-    x, t = (native.aligned(a.T) for a in d["batch"])
+    """All parameters in one array, weights transposed; 20 steps a call."""
+    values = [p.T.ravel() for p in d["params"].values()]
+    p = native.aligned(np.concatenate(values))
+    m, v = native.aligned(np.zeros_like(p)), native.aligned(np.zeros_like(p))
     value, count = native.aligned(0.0), native.aligned(0.0)
-    arguments = [x, t, value, count, *state]
-    return native.run("tiny_mlp", "step", arguments, [value, *state[:6]])
+    batch = [native.aligned(a) for a in d["batch"]]
+    run = native.run(
+        "tiny_mlp", "steps", [*batch, value, count, p, m, v, INSIDE], [], INSIDE
+    )
+    run.result = lambda: [np.array(value), *apart(p, d["params"].values())]
+    return run
+
+
+def apart(p, like) -> list:
+    """The arrays that lie in one, in the shapes of the parameters."""
+    places = np.cumsum([a.size for a in like])[:-1]
+    parts = np.split(p, places)
+    return [np.array(q.reshape(a.T.shape).T) for q, a in zip(parts, like, strict=True)]
 
 
 FACE = training.trainer(model, face_loss)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, ref
 
 from ..errors import ArgumentError, GradError
 from .tape import Handle
@@ -24,12 +24,12 @@ class _All:
     """Calls `f` with all gradients when those that a sweep can bring are there."""
 
     def __init__(self, nodes, f):
-        self.nodes, self.f = nodes, f
+        self.nodes, self.f = [ref(n) for n in nodes], f  # their hooks refer back here
         self.waiting: WeakKeyDictionary = WeakKeyDictionary()
 
     def arrived(self, sweep, i, g):
         if sweep not in self.waiting:
-            due = sum(sweep.passes(n) for n in self.nodes)
+            due = sum(sweep.passes(n()) for n in self.nodes)
             self.waiting[sweep] = [due, [None] * len(self.nodes)]
         state = self.waiting[sweep]
         state[0] -= 1

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..core.bind import Box, Level, bind
 from ..core.primitive import op
-from .tape import mark_view
+from .tape import mark_views, opened
 
 # The vmaps around here, outermost first: those who draw random numbers ask them how.
 mapping: ContextVar[tuple[Batch, ...]] = ContextVar("mapping", default=())
@@ -21,17 +21,10 @@ class Batch(Level):
         self.size, self.randomness = size, randomness
 
     def process(self, prim, args, params):
-        values, dims = [], []
-        for x in args:
-            if isinstance(x, Box) and x.level is self:
-                x.sync()
-                if x.level is not self:  # its base went to a deeper level
-                    return bind(prim, *args, **params)
-                values.append(x.value)
-                dims.append(x.batch_dim)
-            else:
-                values.append(x)
-                dims.append(None)
+        found = opened(self, args, "batch_dim")
+        if found is None:
+            return bind(prim, *args, **params)
+        values, dims = found
         if all(d is None for d in dims):
             y = bind(prim, *values, **params)
             d = None if prim.outputs == 1 else (None,) * len(y)
@@ -42,8 +35,7 @@ class Batch(Level):
         else:
             outs = self.batched(y, d)
         if prim.view:
-            for i, out in enumerate(outs if prim.outputs != 1 else (outs,)):
-                mark_view(out, args[0], prim, params, i if prim.outputs != 1 else None)
+            mark_views(outs, args[0], prim, params)
         return outs
 
     def batched(self, value, dim):

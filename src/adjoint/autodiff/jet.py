@@ -18,7 +18,7 @@ from ..core.bind import Box, Level, bind, dtype_of, new_level
 from ..core.dtype import is_inexact
 from ..core.primitive import guarded, op
 from ..errors import ArgumentError, ArgumentTypeError, GradError
-from .tape import BASE, mark_view
+from .tape import BASE, mark_views
 
 
 class Series:
@@ -44,7 +44,11 @@ class Series:
     def settle(self, order: int) -> None:
         """Compute up to t^order and forget how."""
         self[order]
-        self.following = None
+        self.forget()
+
+    def forget(self) -> None:
+        """Let go of the rule, which refers back here."""
+        self.following = self._slope = None
 
     def slope(self) -> Series:
         """The series of the derivative: (k+1)xₖ₊₁."""
@@ -71,6 +75,7 @@ class Taylor(Level):
     def __init__(self, order: int):
         self.order = order
         self.made: dict | None = None  # while a rule runs: what it has computed so far
+        self.all: list[Series] = []  # and all series that it needed
 
     def process(self, prim, args, params):
         for x in args:
@@ -79,13 +84,15 @@ class Taylor(Level):
         xs = [self.series(x) for x in args]
         if self.made is not None:
             return self.boxed(prim, self.lazily(prim, xs, params))
-        self.made = {}
+        self.made, self.all = {}, list(xs)
         try:
             ys = self.lazily(prim, xs, params)
             for y in ys:
                 y.settle(self.order)
         finally:
-            self.made = None
+            for x in self.all:
+                x.forget()
+            self.made, self.all = None, []
         return self.boxed(prim, ys, args, params)
 
     def lazily(self, prim, xs, params):
@@ -106,6 +113,7 @@ class Taylor(Level):
         """The series of the results, none of them computed beyond its value."""
         y = bind(prim, *(x[0] for x in xs), **params)
         ys = [Series(v) for v in (y if prim.outputs != 1 else (y,))]
+        self.all += ys
         if key is not None:
             self.made[key] = xs, ys
         moving = _moving(prim, xs)
@@ -123,11 +131,10 @@ class Taylor(Level):
     def boxed(self, prim, ys, args=None, params=None):
         """The results as values of this level, marked as views of what they show."""
         outs = tuple(map(self.box, ys))
-        many = prim.outputs != 1
+        outs = outs if prim.outputs != 1 else outs[0]
         if prim.view and args is not None:
-            for i, out in enumerate(outs):
-                mark_view(out, args[0], prim, params, i if many else None)
-        return outs if many else outs[0]
+            mark_views(outs, args[0], prim, params)
+        return outs
 
     def box(self, y: Series):
         """A value of this level with its series."""

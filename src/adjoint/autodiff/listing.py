@@ -55,6 +55,12 @@ class Entry:
         self.outputs = outputs  # a node for each result; None where none is read
         self.inputs: tuple[str, ...] = inputs
 
+    def __eq__(self, other):
+        return isinstance(other, Entry) and self.node is other.node
+
+    def __hash__(self):
+        return hash(self.node)
+
     @property
     def name(self) -> str:
         """What the result is called here: "z3", or "z3, z4" where there are several."""
@@ -173,8 +179,10 @@ class Listing:
         for node in self.nodes:
             if node.pick is not None:
                 picks.setdefault(node.parents[0], {})[node.pick] = node
-        self.leaves: list[Entry] = []
-        self.operations: list[Entry] = []
+        self._leaves: list[
+            tuple
+        ] = []  # what entries are made of, which refer back here
+        self._operations: list[tuple] = []
         for node in self.nodes:
             if type(node) is Leaf:
                 self._add_leaf(node)
@@ -183,9 +191,9 @@ class Listing:
 
     def _add_leaf(self, node):
         x = node.tensor()
-        given = getattr(x, "name", None) or f"leaf{len(self.leaves) + 1}"
+        given = getattr(x, "name", None) or f"leaf{len(self._leaves) + 1}"
         self._call(node, given)
-        self.leaves.append(Entry(self, node, 0, (node,)))
+        self._leaves.append((node, 0, (node,)))
 
     def _add_operation(self, node, picks):
         outputs = (node,) if node.width is None else map(picks.get, range(node.width))
@@ -195,8 +203,18 @@ class Listing:
                 self._count += 1
                 self._call(out, self._own.get(out) or f"z{self._count}")
         inputs = tuple(self._input(node, i) for i in range(len(node.parents)))
-        number = len(self.operations) + 1
-        self.operations.append(Entry(self, node, number, outputs, inputs))
+        number = len(self._operations) + 1
+        self._operations.append((node, number, outputs, inputs))
+
+    @property
+    def leaves(self) -> list[Entry]:
+        """The leaves, as entries."""
+        return [Entry(self, *row) for row in self._leaves]
+
+    @property
+    def operations(self) -> list[Entry]:
+        """The operations in the order in which they ran, as entries."""
+        return [Entry(self, *row) for row in self._operations]
 
     def _call(self, node, name):
         while name in self._taken:
@@ -224,7 +242,7 @@ class Listing:
         return iter(self.operations)
 
     def __len__(self) -> int:
-        return len(self.operations)
+        return len(self._operations)
 
     def __getitem__(self, name) -> Entry:
         """The entry of this number (from 0, as in a list) or name."""

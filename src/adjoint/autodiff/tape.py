@@ -357,8 +357,7 @@ class Tape(Level):
             for i, out in enumerate(outs):
                 place(out, node, i)
         if prim.view:
-            for i, out in enumerate(outs):
-                mark_view(out, args[0], prim, params, i)
+            mark_views(outs, args[0], prim, params)
         return outs
 
 
@@ -515,6 +514,15 @@ def mark_view(out, x, prim, params, pick=None):
     out.chain = (*x.chain, (prim, params, pick))
 
 
+def mark_views(outs, x, prim, params):
+    """Note it of all results, one or several."""
+    if prim.outputs == 1:
+        mark_view(outs, x, prim, params)
+        return
+    for i, out in enumerate(outs):
+        mark_view(out, x, prim, params, i)
+
+
 def shares(a: np.ndarray, b: np.ndarray) -> bool:
     """Whether `a`, made of `b`, shows its memory: both then have the same owner.
 
@@ -524,6 +532,21 @@ def shares(a: np.ndarray, b: np.ndarray) -> bool:
     if owner is None or owner is b or owner is b.base:
         return owner is not None
     return not isinstance(owner, np.ndarray) and np.may_share_memory(a, b)
+
+
+def opened(level, args, name: str):
+    """(values one level down, what each carries under `name`); None where a write to its
+    base has taken one of `args` to a deeper level."""
+    values, carried = [], []
+    for x in args:
+        mine = isinstance(x, Box) and x.level is level
+        if mine:
+            x.sync()
+            if x.level is not level:
+                return None
+        values.append(x.value if mine else x)
+        carried.append(getattr(x, name) if mine else None)
+    return values, carried
 
 
 def replay(chain, x):

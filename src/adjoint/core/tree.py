@@ -62,30 +62,30 @@ def flatten(tree) -> tuple[list, TreeDef]:
     [1, 2, 3]
     """
     leaves: list = []
+    return leaves, _taken_apart(tree, leaves)
 
-    def walk(x):
-        rules = _rules(x)
-        if rules is None:
-            leaves.append(x)
-            return LEAF
-        children, keys = rules[0](x)
-        return TreeDef(type(x), keys, tuple(walk(c) for c in children))
 
-    return leaves, walk(tree)
+# Not functions inside, which would refer to themselves and keep the leaves alive.
+def _taken_apart(x, leaves) -> TreeDef:
+    rules = _rules(x)
+    if rules is None:
+        leaves.append(x)
+        return LEAF
+    children, keys = rules[0](x)
+    return TreeDef(type(x), keys, tuple([_taken_apart(c, leaves) for c in children]))
 
 
 def unflatten(tree: TreeDef, leaves):
     """The tree with these leaves; inverse of `flatten`."""
-    rest = iter(leaves)
+    return _put_together(tree, iter(leaves))
 
-    def build(t):
-        if t.kind is None:
-            return next(rest)
-        children = [build(c) for c in t.children]
-        rules = _NODES.get(t.kind)
-        return rules[1](t.keys, children) if rules else t.kind(*children)
 
-    return build(tree)
+def _put_together(t, rest):
+    if t.kind is None:
+        return next(rest)
+    children = [_put_together(c, rest) for c in t.children]
+    rules = _NODES.get(t.kind)
+    return rules[1](t.keys, children) if rules else t.kind(*children)
 
 
 def map_leaves(f, tree, *others):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import islice
 from typing import Any, Generic, TypeVar
 
@@ -66,6 +66,7 @@ class DataLoader(Generic[T_co]):
         pin_memory_device: str = "",
         in_order: bool = True,
     ):
+        _check_dataset(dataset)
         _check_workers(num_workers, timeout, prefetch_factor, persistent_workers)
         self.dataset, self.num_workers, self.timeout = dataset, num_workers, timeout
         self.prefetch_factor = 2 if prefetch_factor is None else prefetch_factor
@@ -259,8 +260,9 @@ class _Serial(_Epoch):
         super().__init__(loader, progress)
         self.fetch = loader._recipe().start()
         if loader._stream:  # a stream can only be read and forgotten
-            for _ in range(progress.given):
-                self.fetch(None)
+            with suppress(StopIteration):
+                for _ in range(progress.given):
+                    self.fetch(None)
 
     def __next__(self):
         try:
@@ -369,6 +371,15 @@ class _Workers(_Epoch):
 
 
 # ---------------------------------------------------------------- arguments
+
+
+def _check_dataset(dataset) -> None:
+    if not isinstance(dataset, IterableDataset) and not hasattr(dataset, "__getitem__"):
+        raise ArgumentTypeError(
+            "DataLoader: a dataset has __getitem__ and __len__, or is an "
+            f"IterableDataset; got {type(dataset).__name__}",
+            hint="class Stream(IterableDataset) with an __iter__ wraps what is iterated",
+        )
 
 
 def _check_workers(num_workers, timeout, prefetch_factor, persistent) -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import csv
 import gzip
+import io
 import os
+import re
 from collections.abc import Iterable, Sequence
-from contextlib import nullcontext
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -16,6 +18,7 @@ from ..errors import ArgumentError, ArgumentTypeError, FileError
 from ..functional.face import FUNCTIONS, np_dtype
 from .dataset import TensorDataset
 
+_WHOLE = re.compile(r"\s*[+-]?\d+\s*")
 MISSING = frozenset(["", "na", "n/a", "nan", "null", "none", "?"])
 
 
@@ -63,8 +66,8 @@ def from_csv(
     >>> rows[1]
     (tensor([2.]), tensor(1))
     """
-    source = _Source(path, delimiter, encoding)
-    names, cells = source.read(header, quotechar)
+    source = _Source(path, delimiter, quotechar, encoding)
+    names, cells = source.read(header)
     parse = _Parser(source, missing)
     return _table(names, cells, target, columns, dtype, parse)
 
@@ -149,7 +152,8 @@ class _Parser:
     def numbers(self, name: str, cells) -> np.ndarray:
         """A column of numbers."""
         try:
-            values = np.asarray(cells).astype(np.float64)
+            texts = isinstance(cells, tuple)
+            values = np.array(list(map(float, cells)) if texts else cells, np.float64)
         except (ValueError, TypeError):
             return self._one_by_one(name, cells)
         return self._one_by_one(name, cells) if np.isnan(values).any() else values
@@ -193,18 +197,30 @@ class _Parser:
 
 
 def _whole_numbers(cells) -> np.ndarray | None:
-    """The column as int64 if all of its cells are whole numbers."""
+    """The column as int64 if its first cell is written as a whole number and all are whole."""
     a = np.asarray(cells)
     if a.dtype.kind in "biu":
         return a.astype(np.int64)
     if a.dtype.kind == "O" and all(isinstance(c, (int, np.integer)) for c in a):
         return a.astype(np.int64)
-    if a.dtype.kind not in "US":
+    if a.dtype.kind != "U" or not _WHOLE.fullmatch(str(a[0])):
         return None
     try:
-        return a.astype(np.int64)
-    except (ValueError, OverflowError):
+        return _as_whole(a.astype(np.float64))
+    except ValueError:
         return None
+
+
+def _labels(values: np.ndarray, first: str) -> np.ndarray:
+    """A column of which the first cell was `first`: int64 if it may be labels."""
+    whole = _as_whole(values) if _WHOLE.fullmatch(first) else None
+    return values if whole is None else whole
+
+
+def _as_whole(values: np.ndarray) -> np.ndarray | None:
+    """int64 of floats that are whole and of which none is too large to be exact."""
+    whole = (np.abs(values) < 2.0**53) & (values == np.trunc(values))
+    return values.astype(np.int64) if whole.all() else None
 
 
 def _is_number(cell) -> bool:
@@ -241,8 +257,15 @@ class _Frame:
 class _Source:
     """A CSV file and the lines of its rows."""
 
-    def __init__(self, path, delimiter: str, encoding: str):
-        self.path, self.delimiter, self.encoding = path, delimiter, encoding
+    def __init__(self, path, delimiter: str, quotechar: str, encoding: str):
+        self.path, self.encoding = path, encoding
+        self.delimiter, self.quotechar = delimiter, quotechar
+        for name, c in (("delimiter", delimiter), ("quotechar", quotechar)):
+            if not isinstance(c, str) or len(c) != 1:
+                raise ArgumentError(
+                    f"from_csv: {name} must be one character, got {c!r}"
+                )
+        self.text = path.read() if hasattr(path, "read") else None
         self.lines: list[int] = []
 
     def __str__(self):
@@ -260,33 +283,64 @@ class _Source:
                 return f"delimiter={other!r}?"
         return "columns=[...] chooses the features, target=... the classes"
 
-    def read(self, header, quotechar: str) -> tuple[list[str], list]:
+    def read(self, header) -> tuple[list[str], list]:
         """(names of the columns, cells of each column)."""
-        rows = self._rows(quotechar)
-        if not rows:
+        top = self._rows(2)
+        if not top:
             raise FileError(f"{self}: the file is empty")
         if header == "auto":
-            header = not any(_is_number(c) for c in rows[0])
-        names = [c.strip() for c in rows[0]] if header else []
-        if header:
-            rows, self.lines = rows[1:], self.lines[1:]
-            if not rows:
-                raise FileError(f"{self}: the file has a header and no rows")
-        names = names or [str(i) for i in range(len(rows[0]))]
-        self._check_widths(rows, len(names), bool(header))
-        return names, list(zip(*rows, strict=True))
+            header = not any(_is_number(c) for c in top[0])
+        if header and len(top) == 1:
+            raise FileError(f"{self}: the file has a header and no rows")
+        width, skip = len(top[0]), self.lines[0] if header else 0
+        names = (
+            [c.strip() for c in top[0]] if header else [str(i) for i in range(width)]
+        )
+        cells = self._numbers(skip, width, top[bool(header)])
+        return names, cells or self._texts(bool(header), width)
 
-    def _rows(self, quotechar: str) -> list[list[str]]:
-        rows = []
+    def _numbers(self, skip: int, width: int, first: list) -> list | None:
+        """The columns, by NumPy's fast reader, if all cells of the file are numbers."""
+        try:
+            with self._open() as file:
+                a = np.loadtxt(
+                    file,
+                    delimiter=self.delimiter,
+                    quotechar=self.quotechar,
+                    comments=None,
+                    skiprows=skip,
+                    ndmin=2,
+                )
+        except (ValueError, TypeError, OSError, EOFError):
+            return None  # the slow reader knows what is wrong, and where
+        if a.shape[1] != width or np.isnan(a).any():
+            return None
+        whole = [
+            _as_whole(x) if _WHOLE.fullmatch(c) else None
+            for x, c in zip(a.T, first, strict=True)
+        ]
+        return [x if i is None else i for x, i in zip(a.T, whole, strict=True)]
+
+    def _texts(self, header: bool, width: int) -> list:
+        """The columns as texts, by Python's reader, which knows the line of each row."""
+        rows = self._rows()[header:]
+        self.lines = self.lines[header:]
+        self._check_widths(rows, width, header)
+        return list(zip(*rows, strict=True))
+
+    def _rows(self, most: int | None = None) -> list[list[str]]:
+        rows, self.lines = [], []
         try:
             with self._open() as file:
                 reader = csv.reader(
-                    file, delimiter=self.delimiter, quotechar=quotechar, strict=True
+                    file,
+                    delimiter=self.delimiter,
+                    quotechar=self.quotechar,
+                    strict=True,
                 )
-                for row in reader:
-                    if row:
-                        rows.append(row)
-                        self.lines.append(reader.line_num)
+                for row in islice(filter(None, reader), most):
+                    rows.append(row)
+                    self.lines.append(reader.line_num)
         except UnicodeDecodeError as error:
             raise FileError(
                 f"{self}: the file is not {self.encoding}: {error}",
@@ -300,8 +354,8 @@ class _Source:
         return rows
 
     def _open(self) -> Any:
-        if hasattr(self.path, "read"):
-            return nullcontext(self.path)
+        if self.text is not None:
+            return io.StringIO(self.text, newline="")
         encoding = "utf-8-sig" if self.encoding == "utf-8" else self.encoding
         packed = os.fspath(self.path).endswith(".gz")
         return (gzip.open if packed else open)(

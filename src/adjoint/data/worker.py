@@ -145,11 +145,13 @@ def _start(context, recipe, info, init):
     )
     try:
         process.start()
-    except (pickle.PicklingError, AttributeError, TypeError) as error:
+    except (pickle.PicklingError, AttributeError, TypeError, AssertionError) as error:
         ours.close()
         raise ArgumentTypeError(
             f"DataLoader: the worker could not be started: {error}",
-            hint="where processes are spawned, dataset, collate_fn and worker_init_fn must "
+            hint="num_workers=0 inside a worker"
+            if isinstance(error, AssertionError)
+            else "where processes are spawned, dataset, collate_fn and worker_init_fn must "
             "be picklable: defined at the top of a module",
         ) from error
     finally:

@@ -14,7 +14,7 @@ from ..core.shape import broadcast
 from ..errors import ArgumentError, DtypeError, ShapeError
 from .creation import finfo
 from .distances import linear
-from .face import need_tensor
+from .face import cast, need_tensor
 from .products import matmul
 from .random import dropout
 from .shapes import split, transpose
@@ -126,10 +126,12 @@ def _bias(mask, d):
         if isinstance(mask, np.ndarray) and mask.any(-1).all():
             return added, None
         return added, op.cast(op.any(mask, dim=last, keepdim=True), dtype=d)
-    if dtype_of(mask) != d:
+    if dtype_of(mask) not in (d, np.float32):
         raise DtypeError(
-            f"{_NAME}: attn_mask must be bool or {d.name}, got {dtype_of(mask).name}"
+            f"{_NAME}: attn_mask must be bool, float32 or {d.name}, got "
+            f"{dtype_of(mask).name}"
         )
+    mask = cast(mask, d)
     alive = op.any(mask != np.array(-np.inf, d), dim=last, keepdim=True)
     return op.where(alive, mask, zero), op.cast(alive, dtype=d)
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from ..autodiff import straight
@@ -99,27 +97,7 @@ def bilinear(input1, input2, weight, bias=None):
 def length(x, p, dim, keepdim=False):
     """The p-norm of |x| over the dims `dim`; its derivative at 0 is 0."""
     p = need_number(p, "norm", "p")
-    a = op.abs(x)
-    if p == math.inf:
-        return op.amax(a, dim=dim, keepdim=keepdim)
-    if p == -math.inf:
-        return op.amin(a, dim=dim, keepdim=keepdim)
-    if p == 1:
-        return op.sum(a, dim=dim, keepdim=keepdim)
-    if p == 0:
-        return op.sum(op.cast(a != 0, dtype=dtype_of(a)), dim=dim, keepdim=keepdim)
-    if p == 2:
-        return _where_positive(op.sum(a * a, dim=dim, keepdim=keepdim), op.sqrt)
-    powers = _where_positive(a, lambda a: op.pow_scalar(a, exponent=p))
-    total = op.sum(powers, dim=dim, keepdim=keepdim)
-    return _where_positive(total, lambda s: op.pow_scalar(s, exponent=1 / p))
-
-
-def _where_positive(s, f):
-    """f(s), and 0 with derivative 0 where s is 0."""
-    zero = s == 0
-    safe = op.where(zero, np.ones((), dtype_of(s)), s)
-    return op.where(zero, np.zeros((), dtype_of(s)), f(safe))
+    return op.vector_norm(x, dim=dim, keepdim=keepdim, p=p)
 
 
 def _at_least(x, low):

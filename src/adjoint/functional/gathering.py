@@ -6,7 +6,7 @@ All are the four records of ops/index.py, given positions for every dim or for o
 from __future__ import annotations
 
 import math
-from functools import lru_cache, partial
+from functools import partial
 from operator import le
 
 import numpy as np
@@ -17,6 +17,7 @@ from ..core.dtype import is_inexact
 from ..core.primitive import op
 from ..core.shape import broadcast, norm_dim
 from ..errors import ArgumentError, ArgumentTypeError, DimError, DtypeError, ShapeError
+from ..ops.order import mesh
 from .creation import array_of
 from .face import (
     SCALARS,
@@ -51,23 +52,6 @@ def _checked(index, n, name, dim):
             f"{name}: index {bad} is out of bounds for dimension {dim} with size {n}"
         )
     return index
-
-
-def _mesh(index, dim):
-    """Positions for every dim, those of `dim` from `index`, the others where they stand."""
-    before, after = _grid(tuple(index.shape), dim)
-    return (*before, index, *after)
-
-
-@lru_cache(256)
-def _grid(shape, dim):
-    """Positions along all dims but `dim`, each in its own: before it and after it."""
-    n, out = len(shape), []
-    for d, size in enumerate(shape):
-        places = np.arange(size).reshape(*(1,) * d, size, *(1,) * (n - d - 1))
-        places.flags.writeable = False
-        out.append(places)
-    return tuple(out[:dim]), tuple(out[dim + 1 :])
 
 
 def _along(name, input, dim, index, src=None):
@@ -112,7 +96,7 @@ def gather(input, dim, index, *, sparse_grad=False):
     x, dim, places = _along("gather", input, dim, index)
     if not math.prod(places.shape):
         return op.index(_raveled(x), places, dim=0)
-    y = op.index(x, *_mesh(places, dim), dim=0)
+    y = op.index(x, *mesh(places, dim), dim=0)
     return y if places is index else op.reshape(y, shape=())
 
 
@@ -141,7 +125,7 @@ def take_along_dim(input, indices, dim=None):
         name="take_along_dim",
     )
     x = op.expand(x, shape=(*shape[:dim], x.shape[dim], *shape[dim + 1 :]))
-    return op.index(x, *_mesh(op.expand(indices, shape=shape), dim), dim=0)
+    return op.index(x, *mesh(op.expand(indices, shape=shape), dim), dim=0)
 
 
 def _raveled(x):
@@ -216,7 +200,7 @@ def _scattered(name, input, dim, index, src, write):
     if not math.prod(index.shape):
         return op.contiguous(input)
     v = _source(src, x, index, name)
-    y = write(x, v, _mesh(index, dim))
+    y = write(x, v, mesh(index, dim))
     return y if x is input else op.reshape(y, shape=())
 
 

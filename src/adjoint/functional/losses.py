@@ -49,13 +49,13 @@ def _reduced(loss, mode):
     return _total(loss) if mode == "sum" else _average(loss)
 
 
-def _floats(name, *xs):
+def _floats(name, *xs, kinds="fV"):
     """Tensors in their common dtype, which must be floating, and of shapes that broadcast."""
     for x in xs:
         need_tensor(x, name)
     if len({dtype_of(x) for x in xs}) > 1:
         xs = promote(name, *xs)
-    if dtype_of(xs[0]).kind not in "fV":
+    if dtype_of(xs[0]).kind not in kinds:
         raise DtypeError(
             f"{name}: expects floating numbers, got {dtype_of(xs[0]).name}",
             hint="x.float() makes floats",
@@ -120,7 +120,7 @@ def l1_loss(
     tensor(2.)
     """
     mode = _mode("l1_loss", reduction, size_average, reduce)
-    x, t = _floats("l1_loss", input, target)
+    x, t = _floats("l1_loss", input, target, kinds="fVc")
     return _weighted(op.abs(x - t), weight, mode, "l1_loss")
 
 
@@ -596,7 +596,8 @@ def linear_cross_entropy(
                 f"{tuple(linear_bias.shape)}"
             )
         logits = logits + linear_bias
-    if ignore_index is not None and tuple(target.shape) == tuple(logits.shape):
+    t = need_tensor(target, name, "target")
+    if ignore_index is not None and tuple(t.shape) == tuple(logits.shape):
         raise ArgumentError(
             f"{name}: ignore_index cannot be specified when target contains probabilities"
         )

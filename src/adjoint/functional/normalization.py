@@ -125,6 +125,8 @@ def batch_norm(
             )
         return _by_running(x, *running.values(), weight, bias, eps, shape)
     count = _need_many(x, dims, name)
+    if count == 0:  # of an empty batch there are no statistics
+        return _affine(x, weight, bias, shape, dtype_of(x), name)
     y, mean, var = op.standardize(_wide(x), dim=dims, eps=eps)
     _follow(running_mean, mean, momentum)
     _follow(running_var, _unbiased(var, count), momentum)

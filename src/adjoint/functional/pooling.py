@@ -6,11 +6,12 @@ import math
 
 import numpy as np
 
+from ..autodiff.straight import viewed
 from ..core.bind import at_bottom, dtype_of
 from ..core.primitive import op
 from ..errors import ArgumentError, ShapeError
 from .convolution import batched, per_dim, unbatched
-from .face import FUNCTIONS, function, need_tensor
+from .face import FUNCTIONS, cast, function, need_tensor
 
 
 def _plan(n, x, kernel_size, stride, padding, dilation, ceil_mode, name):
@@ -48,12 +49,13 @@ def _count(size, kernel, stride, padding, dilation, ceil_mode):
 
 
 def _flat(x):
-    return op.reshape(x, shape=(*x.shape[:2], math.prod(x.shape[2:])))
+    return viewed(op.reshape, x, shape=(*x.shape[:2], math.prod(x.shape[2:])))
 
 
 def _at(x, index):
     """The elements of (N,C,·) at numbered places, in the shape of index."""
-    return op.reshape(op.pick(_flat(x), _flat(index)), shape=tuple(index.shape))
+    y = op.pick(_flat(x), _flat(index))
+    return viewed(op.reshape, y, shape=tuple(index.shape))
 
 
 def _max_pool(n, x, kernel_size, stride, padding, dilation, ceil_mode, return_indices):
@@ -262,7 +264,8 @@ def _avg_pool(
         by = by.astype(d)
     else:
         by = np.array(divisor, d)
-    return unbatched(op.div(y, by), alone)
+    y = op.div(y, by)
+    return unbatched(cast(op.trunc(y), d) if d.kind in "iu" else y, alone)
 
 
 @function
@@ -333,6 +336,7 @@ def avg_pool3d(
 
 def _lp_pool(n, x, norm_type, kernel_size, stride, ceil_mode):
     kernel = per_dim(kernel_size, n, f"lp_pool{n}d: kernel_size", 1)
+    x = need_tensor(x, f"lp_pool{n}d")
     mean = _avg_pool(n, x**norm_type, kernel, stride, 0, ceil_mode, True)
     total = op.sign(mean) * op.relu(op.abs(mean)) * math.prod(kernel)
     return total ** (1.0 / norm_type)
@@ -370,6 +374,11 @@ def lp_pool3d(input, norm_type, kernel_size, stride=None, ceil_mode=False):
 
 def _even_out(n, x, output_size, name):
     """Windows a dim; None keeps the input's size."""
+    if 0 in x.shape[2:]:
+        raise ShapeError(
+            f"{name}: expected an input whose dims other than the batch are not empty, got "
+            f"shape {tuple(x.shape)}"
+        )
     given = (
         output_size if isinstance(output_size, (tuple, list)) else (output_size,) * n
     )

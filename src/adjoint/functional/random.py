@@ -738,10 +738,10 @@ def _dropped(x, p, shape):
     return x * (_mask(x, p, shape) * (1 / (1 - p)))
 
 
-def _checked(input, name, p):
+def _checked(input, name, p, drawing):
     x = need_tensor(input, name)
     _check_p(p)
-    if dtype_of(x).kind not in "fVc":
+    if drawing and dtype_of(x).kind not in "fVc":
         raise DtypeError(f"{name}: not implemented for {dt.dtype(dtype_of(x))}")
     return x
 
@@ -755,7 +755,7 @@ def dropout(input, p=0.5, training=True, inplace=False):
     >>> dropout(ones(3), 1.)
     tensor([0., 0., 0.])
     """
-    x = _checked(input, "dropout", p)
+    x = _checked(input, "dropout", p, training and p)
     if not training or p == 0:
         return x
     return _deliver(x, _dropped(x, p, tuple(x.shape)), inplace, "dropout_")
@@ -763,7 +763,7 @@ def dropout(input, p=0.5, training=True, inplace=False):
 
 def _by_channel(name, unbatched):
     def f(input, p=0.5, training=True, inplace=False):
-        x = _checked(input, name, p)
+        x = _checked(input, name, p, training and p)
         if unbatched is not None and x.ndim not in (unbatched, unbatched + 1):
             raise ShapeError(
                 f"{name}: expected a {unbatched}-D or {unbatched + 1}-D input, got {x.ndim}-D"
@@ -807,7 +807,7 @@ def alpha_dropout(input, p=0.5, training=False, inplace=False):
     >>> alpha_dropout(ones(2), training=False)
     tensor([1., 1.])
     """
-    x = _checked(input, "alpha_dropout", p)
+    x = _checked(input, "alpha_dropout", p, training and p)
     if not training or p == 0:
         return x
     return _deliver(x, _alpha(x, p, tuple(x.shape)), inplace, "alpha_dropout_")
@@ -820,7 +820,7 @@ def feature_alpha_dropout(input, p=0.5, training=False, inplace=False):
     >>> feature_alpha_dropout(ones(1, 2, 3), training=False).sum()
     tensor(6.)
     """
-    x = _checked(input, "feature_alpha_dropout", p)
+    x = _checked(input, "feature_alpha_dropout", p, training and p)
     if not training or p == 0:
         return x
     shape = (*x.shape[:2], *(1,) * (x.ndim - 2))

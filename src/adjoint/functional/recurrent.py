@@ -6,13 +6,14 @@ step, so that padded and packed sequences are one case.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..core.bind import dtype_of
+from ..core.bind import NUMPY, dtype_of, floor
 from ..core.primitive import op
 from ..errors import ArgumentError, DtypeError, ShapeError
+from .control import scan
 from .face import function, need_tensor
 from .random import dropout as _dropout
 
@@ -61,16 +62,28 @@ def unroll(kind, x, sizes, states, weights, reverse=False):
         if weights.hr is not None:
             extra = [weights.hr]
     gates = gates if bias is None else gates + bias
-    out = record(
-        gates,
-        *states,
-        weights.hh,
-        *extra,
-        sizes=tuple(sizes),
-        reverse=reverse,
-        **dict(kind.options),
-    )
-    return out[: kind.states] if isinstance(out, tuple) else (out,)
+
+    def run(gates, states, sizes):
+        given = {"sizes": tuple(sizes), "reverse": reverse, **dict(kind.options)}
+        out = record(gates, *states, weights.hh, *extra, **given)
+        return tuple(out[: kind.states]) if isinstance(out, tuple) else (out,)
+
+    if floor.get() is NUMPY or len(set(sizes)) > 1 or len(sizes) == 1:
+        return run(gates, states, sizes)
+    return _looped(run, gates, states, sizes, reverse)
+
+
+def _looped(run, gates, states, sizes, reverse):
+    """The same as a loop of single steps, which a program that is written down keeps."""
+    n = sizes[0]
+
+    def step(states, x):
+        new = run(x, states, (n,))
+        return new, new
+
+    x = op.reshape(gates, shape=(len(sizes), n, gates.shape[1]))
+    ys: Any = scan(step, tuple(states), x, reverse=reverse)[1]
+    return tuple(op.reshape(y, shape=(len(sizes) * n, y.shape[2])) for y in ys)
 
 
 def _or_zeros(bias, gates):
@@ -279,7 +292,12 @@ def lstm_cell(input, hx, w_ih, w_hh, b_ih=None, b_hh=None):
     >>> h, c
     (tensor([0.2311]), tensor([0.5000]))
     """
-    return tuple(_cell("lstm_cell", input, list(hx), w_ih, w_hh, b_ih, b_hh))
+    hx = list(hx)
+    if len(hx) != 2:
+        raise ArgumentError(
+            f"lstm_cell expects two hidden states, (h, c), got {len(hx)}"
+        )
+    return tuple(_cell("lstm_cell", input, hx, w_ih, w_hh, b_ih, b_hh))
 
 
 @function

@@ -352,6 +352,8 @@ def unflatten(input, dim, sizes):
     adjoint.Size([2, 3])
     """
     x = need_tensor(input, "unflatten")
+    if x.ndim == 0:
+        raise ShapeError("unflatten: a 0-d tensor has no dim to split")
     dim = norm_dim(dim, x.ndim)
     inner = _infer_size(tuple(sizes), x.shape[dim], "unflatten")
     return viewed(op.reshape, x, shape=(*x.shape[:dim], *inner, *x.shape[dim + 1 :]))

@@ -8,7 +8,7 @@ import secrets
 import stat
 from collections.abc import Iterable
 
-from ..errors import ArgumentError
+from ..errors import ArgumentError, ArgumentTypeError
 
 
 def write_atomically(path, chunks: Iterable) -> None:
@@ -23,7 +23,7 @@ def write_atomically(path, chunks: Iterable) -> None:
     >>> path.read_bytes()
     b'all or nothing'
     """
-    path = os.path.realpath(os.fspath(path))  # through a link, to what it names
+    path = os.path.realpath(path_of(path))  # through a link, to what it names
     folder, name = os.path.split(path)
     mode = _mode_of(path)
     beside = os.path.join(folder, f".{name[:200]}.{secrets.token_hex(6)}.tmp")
@@ -37,6 +37,21 @@ def write_atomically(path, chunks: Iterable) -> None:
             error.filename, error.filename2 = path, None
         raise
     _sync_folder(folder)
+
+
+def path_of(path) -> str:
+    """A path as text.
+
+    >>> import pathlib
+    >>> path_of(pathlib.PurePosixPath("runs/1")), path_of(b"x")
+    ('runs/1', 'x')
+    """
+    try:
+        return os.fsdecode(path)
+    except TypeError:
+        raise ArgumentTypeError(
+            f"expected a path or an open binary file, got {type(path).__name__}"
+        ) from None
 
 
 def _mode_of(path: str) -> int | None:

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from ..errors import ArgumentError
-from .atomic import write_atomically
+from .atomic import path_of, write_atomically
 from .header import Bad, SafetensorError
 from .safetensors import (
     array_from,
@@ -60,7 +60,7 @@ def load(f, map_location=None, *, weights_only: bool = True, mmap: bool = False)
     """
     if map_location is not None and str(map_location).split(":")[0] != "cpu":
         raise ArgumentError(f"load: device {str(map_location)!r} is not available")
-    label = "load" if hasattr(f, "read") else str(f)
+    label = "load" if hasattr(f, "read") else path_of(f)
     arrays, metadata = _arrays_of(f, mmap, label)
     if metadata.get("format") != FORMAT:
         return _tensors(arrays, label)
@@ -81,11 +81,11 @@ def _arrays_of(f, mmap: bool, label: str) -> tuple[dict, dict]:
     if hasattr(f, "read"):
         arrays, header = read_bytes(f.read(), array_from, label)
     elif mmap:
-        with safe_open(f, framework="numpy") as opened:
+        with safe_open(label, framework="numpy") as opened:
             arrays, header = opened.get_tensors(), opened.header
         arrays = with_aliases(arrays, header)
     else:
-        arrays, header = read_file(f, array_from)
+        arrays, header = read_file(label, array_from)
     return arrays, header.metadata
 
 

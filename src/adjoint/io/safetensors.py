@@ -16,7 +16,7 @@ from ..core import dtype as dt
 from ..core.bind import Box
 from ..errors import ArgumentError, ArgumentTypeError, DimError
 from ..functional.face import wrap
-from .atomic import write_atomically
+from .atomic import path_of, write_atomically
 from .header import (
     METADATA,
     NAME,
@@ -171,6 +171,7 @@ def load(data: bytes) -> dict:
 
 def read_file(filename, make) -> tuple[dict, Header]:
     """What `make` makes of each tensor's bytes, and the header."""
+    filename = path_of(filename)
     with open(filename, "rb") as file:
         header = _read_header(file, filename)
         out = {}
@@ -295,7 +296,8 @@ class safe_open:
             raise ArgumentError(
                 f'safe_open: framework must be "adjoint" or "numpy", got {framework!r}'
             )
-        self.filename, self._make = filename, _MAKE.get(framework, tensor_from)
+        self.filename = filename = path_of(filename)
+        self._make = _MAKE.get(framework, tensor_from)
         with open(filename, "rb") as file:
             self.header = _read_header(file, filename)
             mapped = map_file(file.fileno(), 0, access=ACCESS_COPY)

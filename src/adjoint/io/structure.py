@@ -134,6 +134,7 @@ _WRITE = {
     dict: _write_dict("dict"),
     OrderedDict: _write_dict("OrderedDict"),
     np.ndarray: lambda w, x: {"array": w.keep(x)},
+    np.memmap: lambda w, x: {"array": w.keep(np.asarray(x))},
     DType: lambda w, x: {"dtype": x.name},
     Generator: lambda w, x: {"generator": list(x.position())},
 }

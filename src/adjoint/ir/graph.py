@@ -86,6 +86,20 @@ class Graph:
         self._const_of: dict = {}
         self._count = 0
 
+    def __repr__(self):
+        return self.name
+
+    def parts(self) -> dict[Graph, str]:
+        """The programs that are parameters of operations here, bodies of loops and branches,
+        with a name for each."""
+        names: dict = {}
+        for o in self.operations:
+            for key, part in o.params.items():
+                if isinstance(part, Graph) and part not in names:
+                    taken = sum(n.startswith(key) for n in names.values())
+                    names[part] = f"{key}{taken + 1}" if taken else key
+        return names
+
     def add_input(self, name: str, spec: Spec) -> Var:
         """One more argument."""
         var = Var(name, spec)

@@ -21,8 +21,14 @@ from .tracer import TraceLevel, Tracer
 def pretty(graph: Graph) -> str:
     """z1 = x1**2 and so on."""
     lines = [_header(graph)]
-    lines += [f"  {_assign(o)}" for o in graph.operations]
-    return "\n".join([*lines, _returns(graph)])
+    called = graph.parts()
+    lines += [f"  {_assign(o, called)}" for o in graph.operations]
+    lines.append(_returns(graph))
+    for part, name in called.items():
+        head, *rest = pretty(part).split("\n")
+        lines.append(f"  where {name}{head[head.index('(') :]}")
+        lines += [f"  {line}" for line in rest]
+    return "\n".join(lines)
 
 
 def _header(graph):
@@ -35,8 +41,8 @@ def _returns(graph):
     return "  return " + ", ".join(_operand(v) for v in graph.outputs)
 
 
-def _assign(o: Operation) -> str:
-    return f"{', '.join(v.name for v in o.outputs)} = {expression(o, _operand)}"
+def _assign(o: Operation, called=None) -> str:
+    return f"{', '.join(v.name for v in o.outputs)} = {expression(o, _operand, called)}"
 
 
 def _operand(v) -> str:
@@ -45,12 +51,12 @@ def _operand(v) -> str:
     return v.name
 
 
-def expression(o: Operation, operand) -> str:
+def expression(o: Operation, operand, called=None) -> str:
     """The right-hand side, with the operator's symbol where it has one."""
     inputs = [operand(v) for v in o.inputs]
     if o.prim.symbol:
         return o.prim.symbol.format(*inputs, **o.params)
-    params = [f"{k}={_param(v)}" for k, v in o.params.items()]
+    params = _params(o, called or {})
     return f"{o.prim.name}({', '.join([*inputs, *params])})"
 
 
@@ -133,16 +139,23 @@ def _inline(v, made, top=False):
 
 
 def exact(graph: Graph) -> str:
-    """A Python function of primitives with types, which `parse` reads back."""
+    """A Python function of primitives with types, which `parse` reads back.
+
+    Bodies of loops and branches are functions inside it.
+    """
+    return _exact(graph, graph.name if graph.name.isidentifier() else "f")
+
+
+def _exact(graph: Graph, name: str) -> str:
     given = ", ".join(f"{v.name}: {_type(v.spec)}" for v in graph.inputs)
-    name = graph.name if graph.name.isidentifier() else "f"
     lines = [f"def {name}({given}):"]
+    called = {part: f"{name}_{own}" for part, own in graph.parts().items()}
+    for part, own in called.items():
+        lines += [f"    {line}" for line in _exact(part, own).split("\n")]
     for c in graph.consts:
         lines.append(f"    {c.name}: {_type(c.spec)} = const({c.value.tolist()!r})")
     for o in graph.operations:
-        args = [v.name for v in o.inputs] + [
-            f"{k}={_param(v)}" for k, v in o.params.items()
-        ]
+        args = [v.name for v in o.inputs] + _params(o, called)
         left = o.outputs[0].name + f": {_type(o.outputs[0].spec)}"
         if len(o.outputs) > 1:
             left = ", ".join(v.name for v in o.outputs)
@@ -153,6 +166,14 @@ def exact(graph: Graph) -> str:
 
 def _type(spec: Spec) -> str:
     return f"{spec.dtype.name}[{', '.join(map(str, spec.shape)) or '()'}]"
+
+
+def _params(o: Operation, called) -> list[str]:
+    """name=value of each parameter; programs by what they are called."""
+    return [
+        f"{k}={called.get(v, k) if isinstance(v, Graph) else _param(v)}"
+        for k, v in o.params.items()
+    ]
 
 
 def _param(x) -> str:
@@ -176,7 +197,8 @@ def parse(source: str) -> Graph:
         return _Parser(function).graph
     except (SyntaxError, ValueError, KeyError, AttributeError) as error:
         raise ArgumentError(
-            f"parse: this is not the text of a program: {error}"
+            f"parse: this is not the text of a program: {error}",
+            hint="program.text() gives the form that can be read back",
         ) from None
 
 
@@ -186,6 +208,7 @@ class _Parser:
     def __init__(self, function: ast.FunctionDef):
         self.graph = Graph(function.name)
         self.names: dict = {}
+        self.parts: dict = {}
         for a in function.args.args:
             self.names[a.arg] = self.graph.add_input(a.arg, self.spec(a.annotation))
         for statement in function.body:
@@ -197,6 +220,9 @@ class _Parser:
         return Spec(shape, np.dtype(node.value.id))
 
     def statement(self, s):
+        if isinstance(s, ast.FunctionDef):
+            self.parts[s.name] = _Parser(s).graph
+            return
         if isinstance(s, ast.Return):
             self.graph.outputs = [self.names[e.id] for e in s.value.elts]
             return
@@ -239,7 +265,7 @@ class _Parser:
             pairs = zip(node.keys, node.values, strict=True)
             return {self.value(k): self.value(v) for k, v in pairs}
         if isinstance(node, ast.Name):
-            return {"inf": math.inf, "nan": math.nan}[node.id]
+            return ({"inf": math.inf, "nan": math.nan} | self.parts)[node.id]
         if isinstance(node, ast.UnaryOp) and isinstance(node.operand, ast.Name):
             return -self.value(node.operand)
         return ast.literal_eval(node)

@@ -7,6 +7,7 @@ import math
 from ..errors import ArgumentError, ShapeError
 from ..functional import creation
 from ..functional.convolution import per_dim
+from ..functional.face import need_tensor
 from . import functional as F
 from . import init
 from .linear import within
@@ -228,7 +229,8 @@ class _ConvTranspose(_Windows):
         """The transposed convolution, of size `output_size` where several are possible."""
         extra = self.output_padding
         if output_size is not None:
-            extra = self._extra(input, tuple(output_size))
+            x = need_tensor(input, type(self).__name__)
+            extra = self._extra(x, tuple(output_size))
         return getattr(F, f"conv_transpose{self.n}d")(
             input,
             self.weight,
@@ -243,6 +245,11 @@ class _ConvTranspose(_Windows):
     def _extra(self, x, size) -> tuple[int, ...]:
         """The output padding that gives this size."""
         n, name = self.n, type(self).__name__
+        if x.ndim not in (n + 1, n + 2):
+            raise ShapeError(
+                f"{name}: expected {n + 1}-D (unbatched) or {n + 2}-D (batched) input, got "
+                f"shape {tuple(x.shape)}"
+            )
         if len(size) == x.ndim:
             size = size[-n:]
         if len(size) != n:

@@ -105,15 +105,13 @@ class RNNBase(Module):
         return y, self._state(finals)
 
     def _of_packed(self, packed, hx):
-        data, batch_sizes, order, back = packed
-        sizes = tuple(batch_sizes.tolist())
+        data, _, order, back = packed
+        sizes = packed.sizes
         states = None if hx is None else self._parts(hx)
         states = self._checked(data, _reordered(states, order), sizes[0], packed=True)
         kind, x, *rest = self._prepared(data, states)
         y, finals = recurrent.layers(kind, x, sizes, *rest)
-        return PackedSequence(y, batch_sizes, order, back), self._state(
-            _reordered(finals, back)
-        )
+        return packed.holding(y), self._state(_reordered(finals, back))
 
     def _prepared(self, x, states):
         """The arguments of `recurrent.layers` but the sizes."""

@@ -317,7 +317,7 @@ class ConvData(_Trilinear):
         rows = w.reshape(groups, w.shape[0] // groups, -1).swapaxes(1, 2)
         full = [n + lo + hi for n, (lo, hi) in zip(size, padding, strict=True)]
         x = np.zeros((len(y), channels, *full), np.result_type(y, w))
-        y = y.reshape(len(y), groups, w.shape[0] // groups, -1)
+        y = y.reshape(len(y), groups, w.shape[0] // groups, math.prod(out))
         for part in _chunks(len(y), channels * math.prod(kernel) * math.prod(out)):
             columns = np.matmul(rows, y[part])
             columns = columns.reshape(len(columns), channels, math.prod(kernel), *out)
@@ -356,7 +356,7 @@ class ConvWeight(_Trilinear):
         total = np.zeros(
             (groups, o // groups, cg * math.prod(size)), np.result_type(x, y)
         )
-        y = y.reshape(len(y), groups, o // groups, -1)
+        y = y.reshape(len(y), groups, o // groups, math.prod(out))
         for part in _chunks(len(x), x.shape[1] * math.prod(size) * math.prod(out)):
             # Examples beside places: one long product a group instead of one an example.
             some = padded(x[part], padding).swapaxes(0, 1)
@@ -541,8 +541,8 @@ class Put(_Picking):
         if index.size and not 0 <= index.min() <= index.max() < size:
             raise IndexError(f"an index lies outside of the {size} places")
         rows = y.shape[0] * y.shape[1]
-        index = np.broadcast_to(index, y.shape).reshape(rows, -1)
-        x, flat = np.empty((rows, size), y.dtype), y.reshape(rows, -1)
+        index = np.broadcast_to(index, y.shape).reshape(rows, y.shape[2])
+        x, flat = np.empty((rows, size), y.dtype), y.reshape(rows, y.shape[2])
         for part in _chunks(rows, 8 * size):
             some = index[part] + size * np.arange(len(x[part]))[:, None]
             total = _bincount(some.ravel(), flat[part].ravel(), x[part].size)

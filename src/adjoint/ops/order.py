@@ -23,12 +23,12 @@ def _steps(size, before, after):
     return steps
 
 
-def mesh(index, dim):
+def mesh(index, dim) -> tuple:
     """Positions for every dim: those of `dim` from `index`, the others where they stand."""
     last = index.ndim - 1
     grid = [_steps(size, d, last - d) for d, size in enumerate(index.shape)]
     grid[dim] = index
-    return grid
+    return tuple(grid)
 
 
 def take_along(x, index, dim):

@@ -60,21 +60,20 @@ class PoolArgmax(_Places):
         return y
 
     def eager(x, *, kernel, stride, padding, dilation, out):
-        size = x.shape[2:]
-        x = padded(
-            x, _reaching(size, kernel, stride, padding, dilation, out), _lowest(x.dtype)
-        )
-        at, step = _first(size, kernel, stride, padding, dilation, out)
-        index = np.broadcast_to(at, (*x.shape[:2], *out)).copy()
-        best = np.full(index.shape, _lowest(x.dtype), x.dtype)
-        taps = itertools.product(*map(range, kernel))
-        for tap, key in zip(taps, tap_keys(kernel, stride, dilation, out), strict=True):
+        size, least = x.shape[2:], _lowest(x.dtype)
+        around = _reaching(size, kernel, stride, padding, dilation, out)
+        x = padded(x, around, least) if any(map(any, around)) else x
+        first, numbers, keys = _taps(size, kernel, stride, padding, dilation, out)
+        index = np.broadcast_to(first, (*x.shape[:2], *out)).copy()
+        best = np.full(index.shape, least, x.dtype)
+        nans = x.dtype.kind in "fV" and x.size > 0 and bool(np.isnan(x.max()))
+        for number, key in zip(numbers, keys, strict=True):
             found = x[key]
             better = found > best
-            if x.dtype.kind in "fV":
+            if nans:
                 better |= np.isnan(found)
             np.copyto(best, found, where=better)
-            np.copyto(index, _number(size, tap, step), where=better)
+            np.copyto(index, number, where=better)
         return index
 
     def infer(self, x, *, out, **params):
@@ -115,8 +114,16 @@ def _first(size, kernel, stride, padding, dilation, out):
     return _combine(size, starts), steps
 
 
-def _number(size, tap, steps):
-    return _combine(size, [s[:, k] for s, k in zip(steps, tap, strict=True)])
+@lru_cache(64)
+def _taps(size, kernel, stride, padding, dilation, out):
+    """Each window's first element, and for each kernel element what it meets: its numbers, and
+    the slices of the padded input. Training asks for the same again and again."""
+    first, steps = _first(size, kernel, stride, padding, dilation, out)
+    numbers = [
+        _combine(size, [s[:, k] for s, k in zip(steps, tap, strict=True)])
+        for tap in itertools.product(*map(range, kernel))
+    ]
+    return first, numbers, list(tap_keys(kernel, stride, dilation, out))
 
 
 def _combine(size, places):
@@ -158,7 +165,8 @@ class AdaptiveArgmax(_Places):
             spans = [even_span(i, n, m) for i, n, m in zip(p, size, out, strict=True)]
             window = x[(..., *(slice(*s) for s in spans))]
             places = _combine(size, [np.arange(*s) for s in spans]).ravel()
-            index[(..., *p)] = places[window.reshape(*x.shape[:2], -1).argmax(-1)]
+            window = window.reshape(*x.shape[:2], len(places))
+            index[(..., *p)] = places[window.argmax(-1)]
         return index
 
     def infer(self, x, *, out):

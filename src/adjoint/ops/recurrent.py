@@ -37,7 +37,12 @@ def over_time(step, state, xs, sizes, reverse):
         here = tuple(_rows(s, 0, n) for s in state)
         new, kept[k] = step(here, tuple(_rows(x, start, n) for x in xs))
         state = tuple(_over(a, s) for a, s in zip(new, state, strict=True))
-    return state, [op.cat(*ys, dim=0) for ys in zip(*kept, strict=True)]
+    return state, [_after(ys) for ys in zip(*kept, strict=True)]
+
+
+def _after(parts):
+    """Rows of all steps, one step after the other."""
+    return op.cat(*parts, dim=0) if len(parts) > 1 else parts[0]
 
 
 def _rows(x, start, n):
@@ -61,18 +66,16 @@ def _before(ys, start, sizes, reverse):
         before = start if last is None else _over(_rows(ys, *last), start)
         parts.append((k, _rows(before, 0, n)))
         last = (first, n)
-    return op.cat(*(part for _, part in sorted(parts, key=lambda p: p[0])), dim=0)
+    return _after([part for _, part in sorted(parts, key=lambda p: p[0])])
 
 
-def _gates(a, count=4):
-    """The columns of `a` in `count` equal parts."""
-    size = a.shape[1] // count
-    if isinstance(a, np.ndarray):
-        return [a[:, k * size : (k + 1) * size] for k in range(count)]
-    whole = (0, a.shape[0], 1)
-    return [
-        op.slice(a, key=(whole, (k * size, (k + 1) * size, 1))) for k in range(count)
-    ]
+def _columns(x, count):
+    """The columns of `x` in `count` equal parts."""
+    n = x.shape[1] // count
+    if isinstance(x, np.ndarray):
+        return [x[:, k * n : (k + 1) * n] for k in range(count)]
+    rows = (0, x.shape[0], 1)
+    return [op.slice(x, key=(rows, (k * n, (k + 1) * n, 1))) for k in range(count)]
 
 
 def _beside(*xs):
@@ -106,17 +109,19 @@ def _zeros(x, like):
     return op.zeros_like(like) if x is None else x
 
 
-def _turned(w):
-    """wᵀ in its own memory, which products over many steps repay."""
-    return np.ascontiguousarray(w.T)
+def _turned(w, sizes):
+    """wᵀ, in memory of its own if there are steps enough to repay it."""
+    return w.T if len(sizes) < 4 else np.ascontiguousarray(w.T)
 
 
-def _logistic(x):
-    """σ(x), in the memory of x."""
+def _logistic(x, outs):
+    """σ of the columns of x, which is used up, into one array a block; None goes nowhere."""
     np.negative(x, out=x)
     np.exp(x, out=x)
     x += 1
-    np.reciprocal(x, out=x)
+    for column, out in zip(_columns(x, len(outs)), outs, strict=True):
+        if out is not None:
+            np.reciprocal(column, out=out)
 
 
 class _Recurrent(Primitive, abstract=True):
@@ -228,7 +233,7 @@ class Rnn(_Recurrent):
         kind = x.dtype
         x, h, w = _single([x, h, w])
         (hs,) = _empty(x, h.shape[1])
-        h, wt = h.copy(), _turned(w)
+        h, wt = h.copy(), _turned(w, sizes)
         for _, start, n in _steps(sizes, reverse):
             y = hs[start : start + n]
             np.matmul(h[:n], wt, out=y)
@@ -290,14 +295,14 @@ _SLOPES = {
 class Lstm(_Recurrent):
     """Long short-term memory: (i f g o) = (σ σ tanh σ)(x + W h), c ← f c + i g, h ← o tanh c.
 
-    With a projection P, h ← P (o tanh c). The result is h, c and the gates of all steps.
+    With a projection P, h ← P (o tanh c). The results are h, c, i, f, g, o of all steps.
 
     >>> x, h, c, w = zeros(1, 4), zeros(1, 1), ones(1, 1), zeros(4, 1)
     >>> op.lstm(x, h, c, w, sizes=(1,), reverse=False)[:2]
     (tensor([[0.2311]]), tensor([[0.5000]]))
     """
 
-    outputs = 3
+    outputs = 6
     data = 3
 
     def samples(rng):
@@ -312,7 +317,7 @@ class Lstm(_Recurrent):
             c = f * c + i * g
             h = o * np.tanh(c)
             h = p[0] @ h if p else h
-            return [h, c], [h, c, np.concatenate([i, f, g, o])]
+            return [h, c], [h, c, i, f, g, o]
 
         return _one_by_one(cell, x, [h, c], sizes, reverse)
 
@@ -320,107 +325,101 @@ class Lstm(_Recurrent):
         kind = x.dtype
         x, h, c, w, *p = _single([x, h, c, w, *p])
         n = c.shape[1]
-        hs, cs, acts = _empty(x, h.shape[1], n, 4 * n)
-        h, c, wt = h.copy(), c.copy(), _turned(w)
+        ys = _empty(x, h.shape[1], *[n] * 5)
+        h, c, wt = h.copy(), c.copy(), _turned(w, sizes)
         for _, start, rows in _steps(sizes, reverse):
-            at = slice(start, start + rows)
-            a, state = acts[at], c[:rows]
-            np.matmul(h[:rows], wt, out=a)
+            at, state = slice(start, start + rows), c[:rows]
+            hs, cs, i, f, g, o = (y[at] for y in ys)
+            a = h[:rows] @ wt
             a += x[at]
-            i, f, g, o = _gates(a)
-            t = np.tanh(g)
-            _logistic(a)  # of g too: one pass over neighbours costs less than three
-            g[:] = t
+            np.tanh(a[:, 2 * n : 3 * n], out=g)
+            _logistic(a, (i, f, None, o))
             state *= f
             state += i * g
-            cs[at] = state
+            cs[:] = state
             y = np.tanh(state)
             y *= o
-            h[:rows] = hs[at] = y @ p[0].T if p else y
-        return tuple(y.astype(kind, copy=False) for y in (hs, cs, acts))
+            h[:rows] = hs[:] = y @ p[0].T if p else y
+        return tuple(y.astype(kind, copy=False) for y in ys)
 
     def infer(self, x, h, c, w, *p, sizes, reverse):
-        n = x.shape[0]
-        return tuple(
-            Spec((n, m), x.dtype) for m in (h.shape[1], c.shape[1], x.shape[1])
-        )
+        columns = h.shape[1], *[c.shape[1]] * 5
+        return tuple(Spec((x.shape[0], n), x.dtype) for n in columns)
 
     def keeps(self, need, count):
         return (False, need[3], True, True, *[True] * (count - 4))
 
     def vjp(self, g, y, xs, params, need):
-        (gh, gc, ga), (hs, cs, acts), (_, h0, c0, w, *p) = g, y, xs
+        (gh, gc, *gates), (hs, cs, *a), (_, h0, c0, w, *p) = g, y, xs
         sizes, reverse = params["sizes"], params["reverse"]
         before = _before(cs, c0, sizes, reverse)
         gh = _zeros(gh, hs)
 
         def step(state, x):
-            dh, dc, (gh, gc, ga, c, before, a) = *state, x
+            dh, dc, (gh, gc, c, before, *rest) = *state, x
             dh = dh + gh
             dm = _mm(dh, p[0]) if p else dh
-            d, dc = _lstm_pull(dm, _plus(dc, gc), ga, c, before, a)
+            d, dc = _lstm_pull(dm, _plus(dc, gc), c, before, rest[:4], rest[4:])
             return (_mm(d, w), dc), (d, dh) if p else (d,)
 
         start = op.zeros_like(_rows(gh, 0, sizes[0])), op.zeros_like(c0)
-        seen = gh, gc, ga, cs, before, acts
+        seen = gh, gc, cs, before, *a, *gates
         (dh, dc), (gx, *rest) = over_time(step, start, seen, sizes, not reverse)
         gw = _tmm(gx, _before(hs, h0, sizes, reverse)) if need[3] else None
-        gp = [_tmm(rest[0], _gates(acts)[3] * op.tanh(cs))] if p else []
+        gp = [_tmm(rest[0], a[3] * op.tanh(cs))] if p else []
         return gx, dh, dc, gw, *gp
 
     def jvp(self, ts, y, xs, params):
-        (tx, th, tc, tw, *tp), (hs, cs, acts), (_, h0, c0, w, *p) = ts, y, xs
+        (tx, th, tc, tw, *tp), (hs, cs, *a), (_, h0, c0, w, *p) = ts, y, xs
         sizes, reverse = params["sizes"], params["reverse"]
         if tw is not None:
             tx = _plus(tx, _mmt(_before(hs, h0, sizes, reverse), tw))
         turned = None
         if p and tp[0] is not None:
-            turned = _mmt(_gates(acts)[3] * op.tanh(cs), tp[0])
+            turned = _mmt(a[3] * op.tanh(cs), tp[0])
 
         def step(state, x):
-            th, tc, (tx, turned, c, before, a) = *state, x
-            i, f, g, o = _gates(a)
-            t = op.tanh(c)
-            ta = _plus(tx, _mmt(th, w)) * _lstm_slopes(a)
-            ti, tf, tg, to = _gates(ta)
+            th, tc, (tx, turned, c, before, *a) = *state, x
+            ti, tf, tg, to = _lstm_slope(_columns(_plus(tx, _mmt(th, w)), 4), a)
+            (i, f, g, o), t = a, op.tanh(c)
             tc = tf * before + f * tc + ti * g + i * tg
             th = to * t + o * (1 - t * t) * tc
             th = _plus(_mmt(th, p[0]), turned) if p else th
-            return (th, tc), (th, tc, ta)
+            return (th, tc), (th, tc, ti, tf, tg, to)
 
-        seen = tx, turned, cs, _before(cs, c0, sizes, reverse), acts
+        seen = tx, turned, cs, _before(cs, c0, sizes, reverse), *a
         start = _zeros(th, h0), _zeros(tc, c0)
         return tuple(over_time(step, start, seen, sizes, reverse)[1])
 
 
-def _lstm_slopes(a):
-    """The derivatives of the gates, from the gates."""
-    s, g = a * (1 - a), _gates(a)[2]
-    i, f, _, o = _gates(s)
-    return _beside(i, f, 1 - g * g, o)
+def _lstm_slope(t, a):
+    """What the gates' derivatives make of `t`, one for each gate."""
+    (ti, tf, tg, to), (i, f, g, o) = t, a
+    return ti * (i * (1 - i)), tf * (f * (1 - f)), tg * (1 - g * g), to * (o * (1 - o))
 
 
-def _lstm_pull(dm, dc, ga, c, before, a):
-    """Cotangents of what goes into the gates and of the cell before; `dm` of o tanh c."""
-    i, f, g, o = _gates(a)
-    t = op.tanh(c)
+def _lstm_pull(dm, dc, c, before, a, extra):
+    """Cotangents of what goes into the gates and of the cell before; `dm` of o tanh c,
+    `extra` of the gates themselves."""
+    (i, f, g, o), t = a, op.tanh(c)
     dc = dc + dm * (o * (1 - t * t))
-    d = _beside(dc * g, dc * before, dc * i, dm * t)
-    return _plus(d, ga) * _lstm_slopes(a), dc * f
+    da = dc * g, dc * before, dc * i, dm * t
+    da = [_plus(d, e) for d, e in zip(da, extra, strict=True)]
+    return _beside(*_lstm_slope(da, a)), dc * f
 
 
 class Gru(_Recurrent):
-    """Gated recurrent unit, with (u v w) = W h + b:
-    r = σ(x₁ + u), z = σ(x₂ + v), n = tanh(x₃ + r w), h ← n + z (h − n).
+    """Gated recurrent unit, with (u v k) = W h + b:
+    r = σ(x₁ + u), z = σ(x₂ + v), n = tanh(x₃ + r k), h ← n + z (h − n).
 
-    The result is h, and r, z, n, w side by side, of all steps.
+    The results are h, r, z, n, k of all steps.
 
     >>> x, h, w = zeros(1, 3), ones(1, 1), zeros(3, 1)
     >>> op.gru(x, h, w, zeros(3), sizes=(1,), reverse=False)[0]
     tensor([[0.5000]])
     """
 
-    outputs = 2
+    outputs = 5
     samples = _samples(6, (2,), (6, 2), (6,))
 
     def reference(x, h, w, b, sizes, reverse):
@@ -430,7 +429,7 @@ class Gru(_Recurrent):
             r, z = _sigma(x1 + u), _sigma(x2 + v)
             n = np.tanh(x3 + r * k)
             h = (1 - z) * n + z * h
-            return [h], [h, np.concatenate([r, z, n, k])]
+            return [h], [h, r, z, n, k]
 
         return _one_by_one(cell, x, [h], sizes, reverse)
 
@@ -438,87 +437,76 @@ class Gru(_Recurrent):
         kind = x.dtype
         x, h, w, b = _single([x, h, w, b])
         m = h.shape[1]
-        hs, acts = _empty(x, m, 4 * m)
-        h, wt = h.copy(), _turned(w)
+        ys = _empty(x, *[m] * 5)
+        h, wt = h.copy(), _turned(w, sizes)
         for _, start, rows in _steps(sizes, reverse):
-            at = slice(start, start + rows)
-            a, xt, state = acts[at], x[at], h[:rows]
-            y = state @ wt
-            y += b
-            a[:, 3 * m :] = k = y[:, 2 * m :]
-            rz, n = a[:, : 2 * m], a[:, 2 * m : 3 * m]
-            np.add(y[:, : 2 * m], xt[:, : 2 * m], out=rz)
-            _logistic(rz)
-            np.multiply(rz[:, :m], k, out=n)
+            at, state = slice(start, start + rows), h[:rows]
+            hs, r, z, n, k = (y[at] for y in ys)
+            xt, a = x[at], state @ wt
+            a += b
+            k[:] = a[:, 2 * m :]
+            a = a[:, : 2 * m] + xt[:, : 2 * m]
+            _logistic(a, (r, z))
+            np.multiply(r, k, out=n)
             n += xt[:, 2 * m :]
             np.tanh(n, out=n)
             state -= n
-            state *= rz[:, m:]
+            state *= z
             state += n
-            hs[at] = state
-        return hs.astype(kind, copy=False), acts.astype(kind, copy=False)
+            hs[:] = state
+        return tuple(y.astype(kind, copy=False) for y in ys)
 
     def infer(self, x, h, w, b, *, sizes, reverse):
-        n, m = x.shape[0], h.shape[1]
-        return Spec((n, m), x.dtype), Spec((n, 4 * m), x.dtype)
+        return (Spec((x.shape[0], h.shape[1]), x.dtype),) * 5
 
     def keeps(self, need, count):
         return (False, True, True, False)
 
     def vjp(self, g, y, xs, params, need):
-        (gh, ga), (hs, acts), (_, h0, w, _) = g, y, xs
+        (gh, *gates), (hs, *a), (_, h0, w, _) = g, y, xs
         sizes, reverse = params["sizes"], params["reverse"]
         before = _before(hs, h0, sizes, reverse)
 
         def step(state, x):
-            (dh,), (gh, ga, before, a) = state, x
-            dh = _plus(dh, gh)
-            dx, d, direct = _gru_pull(dh, ga, before, a)
+            (dh,), (gh, before, *rest) = state, x
+            dx, d, direct = _gru_pull(_plus(dh, gh), before, rest[:4], rest[4:])
             return (_mm(d, w) + direct,), (dx, d)
 
-        start, seen = (op.zeros_like(h0),), (gh, ga, before, acts)
+        start, seen = (op.zeros_like(h0),), (gh, before, *a, *gates)
         (dh,), (gx, gy) = over_time(step, start, seen, sizes, not reverse)
         gw = _tmm(gy, before) if need[2] else None
         gb = op.sum(gy, dim=(0,), keepdim=False) if need[3] else None
         return gx, dh, gw, gb
 
     def jvp(self, ts, y, xs, params):
-        (tx, th, tw, tb), (hs, acts), (x, h0, w, _) = ts, y, xs
+        (tx, th, tw, tb), (hs, *a), (x, h0, w, _) = ts, y, xs
         sizes, reverse = params["sizes"], params["reverse"]
         before = _before(hs, h0, sizes, reverse)
         turned = None if tw is None else _mmt(before, tw)
-        tx = _zeros(tx, x)
 
         def step(state, x):
-            (th,), (tx, turned, before, a) = state, x
-            ty = _plus(_mmt(th, w), turned, tb)
-            th, ta = _gru_push(th, ty, tx, before, a)
-            return (th,), (th, ta)
+            (th,), (tx, turned, before, *a) = state, x
+            th, *ta = _gru_push(th, _plus(_mmt(th, w), turned, tb), tx, before, *a)
+            return (th,), (th, *ta)
 
-        seen = tx, turned, before, acts
-        start = (_zeros(th, h0),)
+        seen, start = (_zeros(tx, x), turned, before, *a), (_zeros(th, h0),)
         return tuple(over_time(step, start, seen, sizes, reverse)[1])
 
 
-def _gru_pull(dh, ga, before, a):
-    """Cotangents of x, of W h + b, and of h as it enters directly."""
-    r, z, n, k = _gates(a)
-    dn, dz = dh * (1 - z), dh * (before - n)
-    gr = gz = gn = gk = None
-    if ga is not None:
-        gr, gz, gn, gk = _gates(ga)
-    dn = _plus(dn, gn) * (1 - n * n)
+def _gru_pull(dh, before, a, extra):
+    """Cotangents of x, of W h + b, and of h as it enters directly; `extra` of the gates."""
+    (r, z, n, k), (gr, gz, gn, gk) = a, extra
+    dn = _plus(dh * (1 - z), gn) * (1 - n * n)
+    dz = _plus(dh * (before - n), gz) * (z * (1 - z))
     dr = _plus(dn * k, gr) * (r * (1 - r))
-    dz = _plus(dz, gz) * (z * (1 - z))
     dk = _plus(dn * r, gk)
     return _beside(dr, dz, dn), _beside(dr, dz, dk), dh * z
 
 
-def _gru_push(th, ty, tx, before, a):
-    """Tangents of h and of the gates, from those of h, W h + b and x."""
-    r, z, n, k = _gates(a)
-    (tx1, tx2, tx3), (tu, tv, tk) = _gates(tx, 3), _gates(ty, 3)
+def _gru_push(th, ty, tx, before, r, z, n, k):
+    """Tangents of h and of r, z, n, k, from those of h, W h + b and x."""
+    (tx1, tx2, tx3), (tu, tv, tk) = _columns(tx, 3), _columns(ty, 3)
     tr, tz = (tx1 + tu) * (r * (1 - r)), (tx2 + tv) * (z * (1 - z))
     tn = (tx3 + tr * k + r * tk) * (1 - n * n)
     th = tn + tz * (before - n) + z * (th - tn)
-    return th, _beside(tr, tz, tn, tk)
+    return th, tr, tz, tn, tk

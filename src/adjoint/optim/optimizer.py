@@ -241,8 +241,10 @@ class Optimizer:
     def state_of(self, p, o) -> dict:
         """The state of `p`: what is there, or else its first."""
         s = self.state.get(p)
-        if s or type(self).begin is Optimizer.begin:
-            return s or {}
+        if s:
+            return s
+        if type(self).begin is Optimizer.begin:
+            return {}
         with no_grad():
             return self.begin(p, o)
 

@@ -55,46 +55,49 @@ def run(optimizer, params, o) -> list:
     if floor.get() is not NUMPY:
         return params
     packs: dict = {}
-    left = [p for p in params if not _add(packs, p, optimizer.state_of(p, o))]
-    if not packs:
-        return left
-    site = user_site()
-    for pack in packs.values():
-        for part in pack.parts():
-            _update(optimizer, part, o, site)
+    left, known = [], optimizer.state
+    for p in params:
+        s = known.get(p) or optimizer.state_of(p, o)
+        a, g = p.value, p._grad.value
+        shape, d = a.shape, a.dtype
+        plain = p.plain and shape and a.size and a.flags.writeable
+        if not plain or type(g) is not np.ndarray or g.shape != shape or g.dtype != d:
+            left.append(p)
+            continue
+        key = _key(s, a) if s else d.num
+        pack = packs.get(key)
+        if pack is None:
+            if key is None:
+                left.append(p)
+                continue
+            scalars = [k for k, x in s.items() if not x.value.ndim]
+            pack = packs[key] = Pack([k for k in s if k not in scalars], scalars)
+        pack.params.append(p)
+        pack.grads.append(g)
+        pack.states.append(s)
+        pack.size += a.size
+    if packs:
+        site = user_site()
+        for pack in packs.values():
+            for part in pack.parts():
+                _update(optimizer, part, o, site)
     return left
 
 
-def _add(packs, p, s) -> bool:
-    """Put `p` with those that are like it; False where it must go alone."""
-    a, g = p.value, p._grad.value
-    if not p.plain or not a.ndim or not a.size or not a.flags.writeable:
-        return False
-    dtype, shape = a.dtype, a.shape
-    if type(g) is not np.ndarray or g.dtype != dtype or g.shape != shape:
-        return False
-    names, scalars, key = [], [], [dtype.num]
+def _key(s, a):
+    """What states must share to be packed: names, dtypes and single numbers. None: alone."""
+    key, shape, d = [a.dtype.num], a.shape, a.dtype
     for name, x in s.items():
         if not isinstance(x, Box) or not x.plain:
-            return False
+            return None
         v = x.value
         if not v.ndim:
-            scalars.append(name)
             key += name, v.dtype.num, v.item()
-        elif v.shape == shape and v.dtype == dtype:
-            names.append(name)
+        elif v.shape == shape and v.dtype == d:
             key.append(name)
         else:
-            return False
-    key = tuple(key)
-    pack = packs.get(key)
-    if pack is None:
-        pack = packs[key] = Pack(names, scalars)
-    pack.params.append(p)
-    pack.grads.append(g)
-    pack.size += a.size
-    pack.states.append(s)
-    return True
+            return None
+    return tuple(key)
 
 
 def _update(optimizer, pack, o, site):
@@ -166,8 +169,11 @@ def _keep(pack, name, value, site):
         _write([s[name] for s in states], value, site)
     elif name in pack.scalars:
         for s in states:
-            s[name].value[...] = value
-            _count(s[name], site)
+            x = s[name]
+            x.value[...] = value
+            version = x.version or versioned(x)
+            version.n += 1
+            version.site = site
     elif value.ndim:
         for p, s in zip(pack.params, states, strict=True):
             s[name] = BASE.wrap(np.empty(p.value.shape, p.value.dtype))
@@ -187,10 +193,6 @@ def _write(tensors, flat, site):
         end = start + a.size
         a[...] = flat[start:end].reshape(a.shape)
         start = end
-        _count(x, site)
-
-
-def _count(x, site):
-    version = x.version or versioned(x)
-    version.n += 1
-    version.site = site
+        version = x.version or versioned(x)
+        version.n += 1
+        version.site = site

@@ -68,6 +68,9 @@ def matched(groups: list[dict], state_dict: dict) -> tuple[list, dict]:
 
 
 def _own(x):
+    if isinstance(x, tuple):
+        return tuple(map(_own, x))
+    x = creation.tensor(x) if isinstance(x, np.ndarray) else x
     return x.detach().clone() if isinstance(x, Box) else x
 
 

@@ -14,12 +14,13 @@ from .history import History
 from .loop import Loop
 from .progress import Display, Lines, Notebook, Silent, Terminal
 from .report import report
-from .step import TrainStep
+from .step import CompiledStep, TrainStep
 from .tensorboard import SummaryWriter, read_events
 
 __all__ = [
     "Callback",
     "Checkpoint",
+    "CompiledStep",
     "Display",
     "EarlyStopping",
     "GradScaler",

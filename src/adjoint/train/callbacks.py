@@ -159,6 +159,14 @@ class Checkpoint(Callback):
 
     Saved after every `every_epochs` epochs, every `every_steps` steps if given, and when
     training is interrupted. `fit(..., checkpoint=folder, resume=True)` goes on from `last`.
+
+    >>> import tempfile
+    >>> keep = train.Checkpoint(tempfile.mkdtemp(), monitor="loss")
+    >>> batches = [(ones(1, 1), ones(1, 1))]
+    >>> history = train.fit(nn.Linear(1, 1), batches, nn.MSELoss(), optim.SGD,
+    ...                     callbacks=[keep], progress=None)
+    >>> sorted(path.name for path in keep.folder.iterdir())
+    ['best.ckpt', 'last.ckpt']
     """
 
     def __init__(
@@ -218,7 +226,16 @@ class Checkpoint(Callback):
 
 
 class Schedule(Callback):
-    """Step a scheduler every epoch or every update; one of a plateau sees a value."""
+    """Step a scheduler every epoch or every update; one of a plateau sees a value.
+
+    >>> model = nn.Linear(1, 1)
+    >>> opt = optim.SGD(model.parameters(), lr=1.)
+    >>> halving = optim.lr_scheduler.ExponentialLR(opt, 0.5)
+    >>> history = train.fit(model, [(ones(1, 1), ones(1, 1))], nn.MSELoss(), opt, 3,
+    ...                     scheduler=train.Schedule(halving), progress=None)
+    >>> history["lr"]
+    [1.0, 0.5, 0.25]
+    """
 
     def __init__(self, scheduler, every: str = "epoch", monitor: str | None = None):
         if every not in ("epoch", "step"):
@@ -254,7 +271,15 @@ class Schedule(Callback):
 
 
 class TensorBoard(Callback):
-    """Write the table of epochs, the loss of steps and, if asked, histograms of parameters."""
+    """Write the table of epochs, the loss of steps and, if asked, histograms of parameters.
+
+    >>> import tempfile
+    >>> folder = tempfile.mkdtemp()
+    >>> history = train.fit(nn.Linear(1, 1), [(ones(1, 1), ones(1, 1))], nn.MSELoss(),
+    ...                     optim.SGD, callbacks=[train.TensorBoard(folder)], progress=None)
+    >>> [event.tag for event in train.read_events(folder)]
+    ['loss', 'lr', 'seconds']
+    """
 
     def __init__(self, log_dir, *, every_steps: int = 10, histograms: bool = False):
         self.log_dir, self.every_steps = Path(log_dir), every_steps

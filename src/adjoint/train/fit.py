@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import difflib
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from .callbacks import Checkpoint, Schedule, callback_of
 from .history import History
 from .loop import Loop, scalars
 from .progress import display_for
-from .step import CallStep, Criterion, TrainStep, number, size_of
+from .step import CallStep, CompiledStep, Criterion, TrainStep, number, size_of
 
 
 def fit(
@@ -48,6 +49,7 @@ def fit(
     resume=False,
     progress="auto",
     check_finite: bool = True,
+    compile: bool = False,
     step: Callable | None = None,
     validation_step: Callable | None = None,
     dry_run: bool = False,
@@ -67,6 +69,7 @@ def fit(
       in single precision.
     - `checkpoint`: a folder, or a `Checkpoint`. `resume=True` goes on from there if there is
       something, bit for bit as if never interrupted; or the path of a checkpoint.
+    - `compile`: the whole step becomes one native program; the time that takes is told apart.
     - `step(*batch)` in the place of model, loss and optimizer: does all of a step and returns
       the loss or a dict of numbers; `validation_step(*batch)` likewise. Give `model` and
       `optimizer` too to have them saved.
@@ -94,6 +97,7 @@ def fit(
         step, model, loss, optimizer, lr,
         {"accumulate": accumulate, "clip_norm": clip_norm, "clip_value": clip_value,
          "precision": precision, "scaler": scaler, "check_finite": check_finite},
+        CompiledStep if compile else TrainStep,
     )  # fmt: skip
     watchers = [callback_of(c) for c in callbacks]
     if scheduler is not None:
@@ -161,7 +165,7 @@ def predict(model, data, *, batch_size: int = 256):
 # ---------------------------------------------------------------- arguments
 
 
-def _step(step, model, loss, optimizer, lr, options):
+def _step(step, model, loss, optimizer, lr, options, kind):
     """(step, optimizer) of what was given."""
     if step is not None:
         if loss is not None:
@@ -183,7 +187,7 @@ def _step(step, model, loss, optimizer, lr, options):
         raise ArgumentError(
             "fit: lr goes with an optimizer's class; this one has its own"
         )
-    return TrainStep(model, loss, optimizer, **options), optimizer
+    return kind(model, loss, optimizer, **options), optimizer
 
 
 def _positive(epochs) -> int:
@@ -293,24 +297,32 @@ class _Outputs:
         return None, self.model(*inputs), target
 
 
-class _evaluating:
-    """Evaluation mode without a graph, and back."""
+@contextmanager
+def _evaluating(model, quiet: bool = False):
+    """Evaluation mode without a graph, and back.
 
-    def __init__(self, model):
-        self.model = model
+    Quietly the flags are turned below `Module.__setattr__`, which would have compiled steps
+    look for what changed, and be compiled again, though all is as before when they run.
+    """
+    modules = list(getattr(model, "modules", tuple)())
+    before = [vars(m).get("training") for m in modules]
+    for m in modules:
+        _set_mode(m, False, quiet)
+    try:
+        with no_grad():
+            yield
+    finally:
+        for m, mode in zip(modules, before, strict=True):
+            _set_mode(m, mode, quiet)
 
-    def __enter__(self):
-        modules = getattr(self.model, "modules", tuple)
-        self.modes = [(m, m.training) for m in modules()]
-        for m, _ in self.modes:
-            m.training = False
-        self.switch = no_grad()
-        self.switch.__enter__()
 
-    def __exit__(self, *error):
-        self.switch.__exit__(*error)
-        for m, mode in self.modes:
-            m.training = mode
+def _set_mode(module, mode, quiet):
+    if mode is None:  # the class's own
+        vars(module).pop("training", None)
+    elif quiet:
+        vars(module)["training"] = mode
+    else:
+        module.training = mode
 
 
 def _evaluation(train_step, validation, validation_step, batch_size, metrics):
@@ -328,18 +340,19 @@ def _evaluation(train_step, validation, validation_step, batch_size, metrics):
             "fit: validation of a step function needs validation_step",
             hint="validation_step(*batch) returns a loss or a dict of numbers",
         )
-    return lambda: _prefixed(_measure(criterion, data, own))
+    quiet = isinstance(train_step, CompiledStep)
+    return lambda: _prefixed(_measure(criterion, data, own, quiet))
 
 
 def _prefixed(values):
     return {f"val_{k}": v for k, v in values.items()}
 
 
-def _measure(criterion, data, metrics) -> dict:
+def _measure(criterion, data, metrics, quiet=False) -> dict:
     mean = Mean()
     for m in metrics:
         m.reset()
-    with _evaluating(criterion.model):
+    with _evaluating(criterion.model, quiet):
         for batch in data:
             value, y, t = criterion(batch)
             if value is not None:

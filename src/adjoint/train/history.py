@@ -5,8 +5,11 @@ from __future__ import annotations
 import csv
 import io
 import math
+from html import escape
 from importlib import import_module
 from pathlib import Path
+
+import numpy as np
 
 from ..errors import ArgumentError
 from ..plot import Figure, lines
@@ -119,7 +122,7 @@ class History:
         """What a checkpoint keeps."""
         return {
             "rows": [dict(r) for r in self.rows],
-            "steps": list(self.steps),
+            "steps": np.array(self.steps, np.float64),
             "modes": dict(self.modes),
             "seconds": self.seconds,
             "build_seconds": self.build_seconds,
@@ -128,7 +131,7 @@ class History:
     def load_state_dict(self, state: dict) -> None:
         """Take back what `state_dict` gave."""
         self.rows = [dict(r) for r in state["rows"]]
-        self.steps = list(state["steps"])
+        self.steps = np.asarray(state["steps"]).tolist()
         self.modes = dict(state["modes"])
         self.seconds, self.build_seconds = state["seconds"], state["build_seconds"]
 
@@ -155,7 +158,7 @@ def html(history: History) -> str:
     names = history.columns
     rows = [[cell(row.get(k), k) for k in names] for row in history.rows]
     curve: Figure | str = history.plot() if len(history.steps) > 1 else ""
-    remarks = "".join(f"<p>{r}</p>" for r in history._remarks())
+    remarks = "".join(f"<p>{escape(r)}</p>" for r in history._remarks())
     return f"{curve}{table(rows, names)}{remarks}"
 
 

@@ -24,6 +24,14 @@ class Loop:
 
     `model`, `optimizer`, `history`; `epoch` of `epochs`, `batch` of `batches` in the epoch,
     `step` in all; `values` of the last step. `stop(reason)` ends it after the step.
+
+    >>> def stop_early(loop, row):
+    ...     if row["epoch"] == 2:
+    ...         loop.stop(f"{loop.step} steps are enough")
+    >>> history = train.fit(nn.Linear(1, 1), [(ones(1, 1), ones(1, 1))] * 3, nn.MSELoss(),
+    ...                     optim.SGD, 9, callbacks=[stop_early], progress=None)
+    >>> history.stopped
+    'stopped after epoch 2: 6 steps are enough'
     """
 
     def __init__(
@@ -181,10 +189,7 @@ class Loop:
     def _one(self, batch):
         self.batch += 1
         self.step += 1
-        try:
-            outcome = self.train_step(batch)
-        except NotFiniteError as error:
-            raise _located(error, self) from None
+        outcome = self._located(self.train_step, batch)
         self.values = outcome.values
         size = size_of(batch)
         for k, v in outcome.values.items():
@@ -200,6 +205,17 @@ class Loop:
             c.on_step_end(self)
         self.display.step(self)
 
+    def _located(self, f, *args):
+        """f(*args); what is not finite is told with the place in training."""
+        try:
+            return f(*args)
+        except NotFiniteError as error:
+            words = str(error.args[0])
+            if self.train_step.keeps:
+                words += "\n  the parameters are those before this step"
+            error.args = (f"epoch {self.epoch}, step {self.batch}: {words}",)
+            raise
+
     def _mean(self, name) -> Mean:
         if name not in self.means:
             self.means[name] = Mean()
@@ -207,7 +223,7 @@ class Loop:
 
     def _built(self):
         """Time that the step spent in compiling does not count as training."""
-        total = getattr(self.train_step, "build_seconds", 0.0)
+        total = self.train_step.build_seconds
         if total > self.built:
             self.built_in_epoch += total - self.built
             self.history.build_seconds += total - self.built
@@ -221,7 +237,7 @@ class Loop:
                 f"the data gave no batches in epoch {self.epoch}",
                 hint="an iterator is used up after one epoch; a list or a DataLoader is not",
             )
-        self.train_step.update()
+        self._located(self.train_step.update)
         self.epoch_done = True
         row = {"epoch": self.epoch, **self.running()}
         if self.measured:
@@ -323,11 +339,3 @@ def _length(data) -> int:
         return len(data)
     except TypeError:
         return 0
-
-
-def _located(error: NotFiniteError, loop: Loop) -> NotFiniteError:
-    """The error with the place in training, and what is left of it."""
-    words = str(error.args[0])
-    kept = "the parameters are those before this step"
-    error.args = (f"epoch {loop.epoch}, step {loop.batch}: {words}\n  {kept}",)
-    return error

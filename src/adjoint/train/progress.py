@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+from html import escape
 from time import perf_counter
 
 from ..errors import ArgumentError
@@ -15,7 +16,15 @@ from .history import cell, header_text, html, row_text
 
 
 class Display:
-    """Base of the displays: what they are told, and when they are due."""
+    """Base of the displays: what they are told, and when they are due.
+
+    >>> class Names(train.Display):
+    ...     def epoch(self, loop, row):
+    ...         print(", ".join(row))
+    >>> history = train.fit(nn.Linear(1, 1), [(ones(1, 1), ones(1, 1))], nn.MSELoss(),
+    ...                     optim.SGD, progress=Names())
+    epoch, loss, lr, seconds
+    """
 
     every = 0.1  # seconds between drawings
     clock = staticmethod(perf_counter)
@@ -60,7 +69,15 @@ class Silent(Display):
 
 
 class Lines(Display):
-    """Whole lines: a row an epoch, and now and then where a long epoch is."""
+    """Whole lines: a row an epoch, and now and then where a long epoch is.
+
+    >>> import io
+    >>> file = io.StringIO()
+    >>> history = train.fit(nn.Linear(1, 1), [(ones(1, 1), ones(1, 1))], nn.MSELoss(),
+    ...                     optim.SGD, progress=train.Lines(file))
+    >>> file.getvalue().splitlines()[0]
+    'epoch      loss   seconds'
+    """
 
     every = 30.0
 
@@ -100,7 +117,15 @@ class Lines(Display):
 
 
 class Terminal(Lines):
-    """A line that is drawn over, below a table of epochs."""
+    """A line that is drawn over, below a table of epochs.
+
+    >>> import io
+    >>> screen = io.StringIO()
+    >>> history = train.fit(nn.Linear(1, 1), [(ones(1, 1), ones(1, 1))], nn.MSELoss(),
+    ...                     optim.SGD, progress=train.Terminal(screen))
+    >>> "epoch      loss   seconds" in screen.getvalue()
+    True
+    """
 
     every = 0.1
 
@@ -138,7 +163,17 @@ class Terminal(Lines):
 
 
 class Notebook(Display):
-    """A table and a curve that a notebook shows, keeps and saves."""
+    """A table and a curve that a notebook shows, keeps and saves.
+
+    >>> class Cell:  # what IPython.display.display gives: a place that can be drawn anew
+    ...     def update(self, shown):
+    ...         self.html = shown._repr_html_()
+    >>> cell = Cell()
+    >>> history = train.fit(nn.Linear(1, 1), [(ones(1, 1), ones(1, 1))] * 2, nn.MSELoss(),
+    ...                     optim.SGD, progress=train.Notebook(lambda x, display_id: cell))
+    >>> "<svg" in cell.html and "<table" in cell.html
+    True
+    """
 
     every = 0.5
 
@@ -172,7 +207,7 @@ class Notebook(Display):
         self.handle.update(self)
 
     def _repr_html_(self):
-        words = "".join(f"<p>{w}</p>" for w in [*self.words, self.line] if w)
+        words = "".join(f"<p>{escape(w)}</p>" for w in [*self.words, self.line] if w)
         return html(self.loop.history) + words
 
     def __repr__(self):

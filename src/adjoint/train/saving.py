@@ -108,8 +108,7 @@ def restore(loop, state: dict) -> None:
     step = loop.train_step
     if getattr(step, "scaler", None) is not None and state["scaler"]:
         step.scaler.load_state_dict(state["scaler"])
-    if state["pending"]:
-        step.take_gradients(state["pending"], state["gradients"])
+    step.take_up(state["position"]["step"], state["pending"], state["gradients"])
     for metric, kept in zip(loop.metrics, state["metrics"], strict=False):
         metric.load_state_dict(kept)
     loop.take_means(state["means"])

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from time import perf_counter
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..autodiff.modes import no_grad
+from ..compiler.step import compile
 from ..core import tree
 from ..core.bind import Box
 from ..errors import ArgumentError, ArgumentTypeError, ShapeError
@@ -84,6 +86,35 @@ class Criterion:
         return in_half(self.model, inputs, self.precision)
 
 
+def warmed(program, steps: int) -> None:
+    """Have a compiled function run as a program at once, where its state was made before.
+
+    Its first call is otherwise made without one, and rounds differently.
+    """
+    if steps and hasattr(program, "warm"):
+        program.warm = True
+
+
+class Builds:
+    """Mixed in where a step may be a compiled function: the time it takes to compile.
+
+    A call in which a program was made is one of compiling; running it takes the rest of it,
+    microseconds.
+    """
+
+    build_seconds = 0.0
+
+    def timed(self, f, *args, **kwargs):
+        """f(*args, **kwargs); `f` holds its programs if it is compiled, or says its time."""
+        programs = getattr(f, "programs", ())
+        before, began = len(programs), perf_counter()
+        y = f(*args, **kwargs)
+        if len(programs) != before:
+            self.build_seconds += perf_counter() - began
+        self.build_seconds = getattr(f, "build_seconds", self.build_seconds)
+        return y
+
+
 class TrainStep:
     """One batch: the loss, its gradients, and every `accumulate` batches an update.
 
@@ -93,6 +124,9 @@ class TrainStep:
     >>> step((ones(1, 1), zeros(1, 1))).values["loss"] < before
     True
     """
+
+    keeps = True  # a step that fails leaves the parameters as they were
+    build_seconds = 0.0
 
     def __init__(
         self,
@@ -218,8 +252,8 @@ class TrainStep:
         """The gradients that wait for an update, to be saved."""
         return [p.grad for p in trained(self.optimizer)] if self.pending else None
 
-    def take_gradients(self, pending: int, grads) -> None:
-        """Take back what `gradients` gave."""
+    def take_up(self, steps: int, pending: int, grads) -> None:
+        """Go on after so many steps, with what `gradients` gave."""
         self.pending = pending
         for p, g in zip(trained(self.optimizer), grads or [], strict=bool(grads)):
             p.grad = None if g is None else g.detach().clone()
@@ -237,24 +271,76 @@ def _times(params, factor):
             p.grad.mul_(factor)
 
 
-class CallStep:
+class CompiledStep(Builds):
+    """Forward, backward, clipping and the optimizer as one native program.
+
+    The loss is looked at after the step: what is not finite has then reached the parameters.
+
+    >>> model = nn.Linear(1, 1)
+    >>> opt = optim.SGD(model.parameters(), lr=0.1)
+    >>> step = train.CompiledStep(model, nn.MSELoss(), opt)
+    >>> batch = ones(1, 1), zeros(1, 1)
+    >>> losses = [step(batch).values["loss"] for _ in range(4)]
+    >>> losses == sorted(losses, reverse=True)
+    True
+    """
+
+    keeps, pending = False, 0
+
+    def __init__(self, model, loss, optimizer, *, check_finite: bool = True, **options):
+        plain = TrainStep(model, loss, optimizer, **options)
+        if plain.accumulate > 1 or plain.scaler or isinstance(optimizer, LBFGS):
+            raise ArgumentError(
+                "compile=True takes one batch an update: no accumulation, loss scaling, LBFGS"
+            )
+        self.plain, self.criterion, self.model = plain, plain.criterion, model
+        self.check_finite = check_finite
+        self.program = compile(self._whole)
+
+    def _whole(self, batch):
+        optimizer = self.plain.optimizer
+        optimizer.zero_grad()
+        loss, y, _ = self.criterion(batch)
+        loss.backward()
+        self.plain._clip([p for p in trained(optimizer) if p.grad is not None])
+        optimizer.step()
+        return loss.detach(), (None if y is None else y.detach())
+
+    def __call__(self, batch) -> Outcome:
+        loss, y = tuple(self.timed(self.program, batch))
+        value = number(loss, "the loss")
+        if self.check_finite and not math.isfinite(value):
+            found = faults.in_batch(batch) or "compile=False tells where it came from"
+            raise faults.NotFiniteError(f"the loss is {value}: {found}")
+        target = None if self.criterion.loss is None else split(batch)[1]
+        return Outcome({"loss": value}, y, target)
+
+    def update(self) -> None:
+        """Nothing waits."""
+
+    def gradients(self) -> None:
+        """Nothing waits."""
+
+    def take_up(self, steps: int, pending: int, grads) -> None:
+        """Go on after so many steps."""
+        warmed(self.program, steps)
+
+
+class CallStep(Builds):
     """A step function of the user: f(*batch) -> loss, or a dict of numbers with "loss"."""
 
-    pending = 0
+    keeps, pending = False, 0
 
     def __init__(self, f, check_finite: bool = True, model=None):
         self.f, self.check_finite, self.model = f, check_finite, model
 
-    @property
-    def build_seconds(self) -> float:
-        """What the step spent in compiling, if it says so."""
-        return float(getattr(self.f, "build_seconds", 0.0))
-
     def __call__(self, batch) -> Outcome:
         if isinstance(batch, dict):
-            got = self.f(**batch)
+            got = self.timed(self.f, **batch)
+        elif isinstance(batch, (tuple, list)):
+            got = self.timed(self.f, *batch)
         else:
-            got = self.f(*batch) if isinstance(batch, (tuple, list)) else self.f(batch)
+            got = self.timed(self.f, batch)
         values = _values(got)
         loss = values.get("loss", 0.0)
         if self.check_finite and not math.isfinite(loss):
@@ -266,6 +352,10 @@ class CallStep:
 
     def gradients(self) -> None:
         """Nothing waits."""
+
+    def take_up(self, steps: int, pending: int, grads) -> None:
+        """Go on after so many steps."""
+        warmed(self.f, steps)
 
 
 def _values(got) -> dict[str, float]:

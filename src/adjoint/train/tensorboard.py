@@ -122,7 +122,14 @@ def histogram_of(values, bins=30) -> records.Histogram:
 
 
 def read_events(path) -> Iterator[records.Event]:
-    """The values in an event file, or in all event files of a folder, in order of name."""
+    """The values in an event file, or in all event files of a folder, in order of name.
+
+    >>> import tempfile
+    >>> with train.SummaryWriter(tempfile.mkdtemp()) as writer:
+    ...     writer.add_text("note", "begun", 3)
+    >>> next(train.read_events(writer.path)).value
+    'begun'
+    """
     path = Path(path)
     files = sorted(path.glob("*tfevents*")) if path.is_dir() else [path]
     for file in files:

@@ -59,7 +59,6 @@ def _gradients(model):
 
 def _put_back(loop, before, grads):
     saving.restore(loop, before)
-    loop.train_step.pending = before["pending"]
     saving.set_random_state(before["random"])
     if loop.model is not None:
         loop.model.train()

@@ -19,6 +19,7 @@ from .hooked import (
     spectral_norm,
     weight_norm,
 )
+from .making import skip_init
 from .vectors import parameters_to_vector, vector_to_parameters
 
 __all__ = [
@@ -36,6 +37,7 @@ __all__ = [
     "remove_spectral_norm",
     "remove_weight_norm",
     "rnn",
+    "skip_init",
     "spectral_norm",
     "stateless",
     "vector_to_parameters",

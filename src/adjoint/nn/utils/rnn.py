@@ -16,7 +16,6 @@ from ...core.primitive import op
 from ...errors import ArgumentError, ArgumentTypeError, ShapeError
 from ...functional.creation import tensor
 from ...functional.face import need_tensor
-from ...functional.gathering import index_select
 from ...functional.shapes import cat
 
 
@@ -49,7 +48,33 @@ class PackedSequence(_Packed):
     def to(self, *args, **kwargs):
         """The same sequences with their data in another dtype."""
         data = self.data.to(*args, **kwargs)
-        return self if data is self.data else type(self)(data, *self[1:])
+        return self if data is self.data else self.holding(data)
+
+    def holding(self, data) -> PackedSequence:
+        """Other data for the same sequences."""
+        other = type(self)(data, *self[1:])
+        other.__dict__.update(self.__dict__)
+        return other
+
+    # Sizes and order decide shapes, so they are also kept as numbers: a program that is
+    # being written down can read these, not tensors.
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """batch_sizes as numbers."""
+        held = self.__dict__
+        if "sizes" not in held:
+            held["sizes"] = tuple(self.batch_sizes.tolist())
+        return held["sizes"]
+
+    @property
+    def back(self):
+        """unsorted_indices as an array, or None."""
+        held = self.__dict__
+        if "back" not in held:
+            order = self.unsorted_indices
+            held["back"] = None if order is None else order.numpy()
+        return held["back"]
 
     def cpu(self):
         """This object: the CPU is where it is."""
@@ -112,20 +137,29 @@ def pack_padded_sequence(
     >>> nn.utils.rnn.pack_padded_sequence(x, [2, 1, 3], True, enforce_sorted=False).data
     tensor([4, 1, 3, 5, 2, 6])
     """
-    name, order = "pack_padded_sequence", None
+    name, places = "pack_padded_sequence", None
     if need_tensor(input, name).ndim < 2:
         raise ShapeError(f"{name}: input must be at least 2-D, got {input.ndim}-D")
     lengths = _lengths(lengths)
     if not enforce_sorted:
         places = np.argsort(-lengths, kind="stable")
-        lengths, order = lengths[places], tensor(places)
-        input = index_select(input, 0 if batch_first else 1, order)
+        lengths = lengths[places]
+        input = op.index(input, places, dim=0 if batch_first else 1)
     steps, n = input.shape[:2][:: -1 if batch_first else 1]
     _check_lengths(name, lengths, steps, n, enforce_sorted)
     t, b = np.nonzero(np.arange(lengths[0])[:, None] < lengths)
     rows = b * steps + t if batch_first else t * n + b
     flat = op.reshape(input, shape=(steps * n, *input.shape[2:]))
-    return PackedSequence(op.index(flat, rows, dim=0), tensor(_sizes(lengths)), order)
+    return _packed(op.index(flat, rows, dim=0), _sizes(lengths), places)
+
+
+def _packed(data, sizes, places) -> PackedSequence:
+    """A PackedSequence that knows its sizes and order, an array or None, as numbers."""
+    back = None if places is None else np.argsort(places)
+    orders = () if places is None else (tensor(places), tensor(back))
+    packed = PackedSequence(data, tensor(sizes), *orders)
+    packed.__dict__.update(sizes=tuple(sizes.tolist()), back=back)
+    return packed
 
 
 def _lengths(lengths) -> np.ndarray:
@@ -183,7 +217,7 @@ def pad_packed_sequence(
             "pad_packed_sequence: expected a PackedSequence, got "
             f"{type(sequence).__name__}"
         )
-    sizes = sequence.batch_sizes.numpy()
+    sizes, back = np.array(sequence.sizes), sequence.back
     steps = len(sizes) if total_length is None else total_length
     if steps < len(sizes):
         raise ArgumentError(
@@ -193,8 +227,7 @@ def pad_packed_sequence(
         )
     rows = _rows(sizes, steps)
     lengths = (sizes[:, None] > np.arange(sizes[0])).sum(0)
-    if sequence.unsorted_indices is not None:
-        back = sequence.unsorted_indices.numpy()
+    if back is not None:
         rows, lengths = rows[:, back], lengths[back]
     padded = _with_fill(sequence.data, padding_value)
     y = op.index(padded, rows.T if batch_first else rows, dim=0)

@@ -55,7 +55,9 @@ class CyclicLR(Cycling):
 
     mode "triangular" keeps the height, "triangular2" halves it each cycle, "exp_range"
     scales it by gamma^step; or `scale_fn` does, of the cycle or of the step, as
-    `scale_mode` ("cycle" or "iterations") says. The momentum goes the other way.
+    `scale_mode` ("cycle" or "iterations") says. The momentum goes the other way: in a
+    compiled step give it (or the first beta) to the optimizer as a tensor, which is written
+    in place; a number that changes makes it compile again.
 
     >>> from adjoint import optim
     >>> opt = optim.SGD([ones(1, requires_grad=True)], lr=1., momentum=0.9)
@@ -157,7 +159,9 @@ class OneCycleLR(Cycling):
 
     From max_lr / div_factor up in the first part `pct_start` of the steps, then down to
     1 / final_div_factor of where it began; or with `three_phase` down as it came, and then
-    to the end. Along a cosine ("cos") or a line ("linear"). Step after each batch.
+    to the end. Along a cosine ("cos") or a line ("linear"). Step after each batch. In a
+    compiled step give the momentum (or the first beta) to the optimizer as a tensor, which
+    is written in place; a number that changes makes it compile again.
 
     >>> from adjoint import optim
     >>> opt = optim.Adam([ones(1, requires_grad=True)])
