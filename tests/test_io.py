@@ -225,6 +225,9 @@ HOSTILE = {
     "Exceeds the limit|whole numbers": file_of(
         b'{"x":{"dtype":"U8","shape":[%s],"data_offsets":[0,0]}}' % (b"9" * 5000)
     ),
+    "half of a surrogate pair": file_of(
+        b'{"\\ud800":%s}' % json.dumps(entry()).encode(), EIGHT
+    ),
     "'x' must be an object": file_of({"x": 3}),
     "has no dtype": file_of({"x": {}}),
     "has no shape": file_of({"x": {"dtype": "F32"}}),

@@ -124,7 +124,18 @@ def _parse_json(raw: bytes) -> dict:
         raise Bad(f"the header is not JSON: {error}") from None
     if not isinstance(members, dict):
         raise Bad("the header must be a JSON object")
+    if not is_text("".join(members)):
+        raise Bad("the header has a name that is no text: half of a surrogate pair")
     return members
+
+
+def is_text(s: str) -> bool:
+    """Whether it has a form in UTF-8: half of a surrogate pair has none.
+
+    >>> is_text("ü"), is_text(chr(0xD800))
+    (True, False)
+    """
+    return s.encode(errors="replace").decode() == s
 
 
 def _object(pairs: list) -> dict:

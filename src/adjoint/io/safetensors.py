@@ -29,6 +29,7 @@ from .header import (
     build_header,
     header_size,
     in_file_order,
+    is_text,
     parse_header,
 )
 
@@ -78,7 +79,7 @@ def _arrays_of(tensors: dict) -> dict[str, np.ndarray]:
 
 
 def _array_of(name, x) -> np.ndarray:
-    if not isinstance(name, str) or name == METADATA or not _is_text(name):
+    if not isinstance(name, str) or name == METADATA or not is_text(name):
         raise ArgumentTypeError(
             f"save: a tensor's name must be a text other than {METADATA!r}, got {name!r}"
         )
@@ -94,11 +95,6 @@ def _array_of(name, x) -> np.ndarray:
             hint="real and imaginary part apart" if a.dtype.kind == "c" else "",
         )
     return a.astype(a.dtype.newbyteorder("<"), copy=False) if a.dtype.kind != "V" else a
-
-
-def _is_text(s: str) -> bool:
-    """Whether it has a form in UTF-8: half of a surrogate pair has none."""
-    return s.encode(errors="replace").decode() == s
 
 
 def distinct(arrays: dict, apart=()) -> tuple[dict, dict[str, str]]:
@@ -128,7 +124,7 @@ def _bytes_of(a: np.ndarray) -> memoryview:
 def _checked_metadata(metadata) -> dict[str, str]:
     metadata = {} if metadata is None else metadata
     if not isinstance(metadata, dict) or not all(
-        isinstance(s, str) and _is_text(s) for pair in metadata.items() for s in pair
+        isinstance(s, str) and is_text(s) for pair in metadata.items() for s in pair
     ):
         raise ArgumentTypeError(
             f"save: metadata must map texts to texts, got {metadata!r}"
