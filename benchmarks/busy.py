@@ -58,8 +58,7 @@ def main() -> None:
         workload = workloads[name]
         peers = [p for p in PEERS if p in workload.forms]
         who = [(p, threads) for threads in (1, cores) for p in peers]
-        with noise(cores):
-            found = measure(name, workload, who, PLAN)
+        found = measure(name, workload, who, PLAN, around=noise(cores))
         print(f"{workload.title}, {cores} busy cores")
         print(f"  {'':<15}{'1 thread':>10}{f'{cores} threads':>12}{'ratio':>12}")
         print("\n".join(lines(found)), flush=True)

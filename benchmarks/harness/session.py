@@ -9,6 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from multiprocessing.connection import Pipe
 
@@ -132,8 +133,9 @@ def measure(
     entrants: list[tuple[str, int]],
     plan: Plan,
     say: Callable[[str], None] = lambda text: None,
+    around: AbstractContextManager | None = None,
 ) -> list[Measured]:
-    """All entrants (competitor, threads) on one workload, in turns."""
+    """All entrants (competitor, threads) on one workload, in turns, `around` the rounds."""
     with tempfile.TemporaryDirectory() as caches:
         workers = []
         for competitor, threads in entrants:
@@ -142,7 +144,8 @@ def measure(
         compare(workers, workload)
         running = [w for w in workers if not w.measured.failure]
         try:
-            rounds(running, workload, plan, say)
+            with around or nullcontext():
+                rounds(running, plan, say)
         finally:
             for w in workers:
                 w.stop()
@@ -173,7 +176,7 @@ def distance(xs: list, ys: list) -> float:
     return float(max(gaps, default=0.0))
 
 
-def rounds(workers: list[Worker], workload: Workload, plan: Plan, say) -> None:
+def rounds(workers: list[Worker], plan: Plan, say) -> None:
     """Let each run a block of calls in every round; the order turns with the rounds."""
     quick = min((w.start["call"] for w in workers), default=0.0)
     slow = {w for w in workers if w.start["call"] > max(0.2, 10 * quick)}
