@@ -10,13 +10,24 @@ import adjoint as ad
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
 
-from harness import competitors, report, session, workload  # noqa: E402
+from harness import competitors, report, session, workload
 
 WORKLOADS = workload.load()
-SMALL = (
-    "scalar_call sgd_line_calls tiny_mlp_calls digits lenet pinn hessian hvp jacobian "
-    "neural_ode_1 eager_chain eager_two_variables eager_rows"
-).split()
+SMALL = [
+    "scalar_call",
+    "sgd_line_calls",
+    "tiny_mlp_calls",
+    "digits",
+    "lenet",
+    "pinn",
+    "hessian",
+    "hvp",
+    "jacobian",
+    "neural_ode_1",
+    "eager_chain",
+    "eager_two_variables",
+    "eager_rows",
+]
 
 
 @pytest.mark.parametrize("name", SMALL)
@@ -69,7 +80,8 @@ def test_the_report_states_ratio_goal_share_and_failure():
 
 
 @pytest.mark.parametrize(
-    ("t", "said"), [(2.5, "2.5 s"), (1.5e-3, "1.5 ms"), (9.999e-4, "1000 us"), (0, "0 ns")]
+    ("t", "said"),
+    [(2.5, "2.5 s"), (1.5e-3, "1.5 ms"), (9.999e-4, "1000 us"), (0, "0 ns")],
 )
 def test_seconds(t, said):
     assert report.seconds(t) == said

@@ -17,6 +17,7 @@ from ..core import tree
 from ..core.bind import NUMPY, Box, floor
 from .binding import MISS, Interpreted
 from .capture import Captured, capture
+from .insight import Insight
 from .live import Live, pullback
 
 log = logging.getLogger("adjoint.compiler")
@@ -41,7 +42,7 @@ def compile(
     return Compiled(func, backend, cache_size)
 
 
-class Compiled:
+class Compiled(Insight):
     """A function that runs as a program: first eagerly, to make what state it makes."""
 
     def __init__(self, func, backend, cache_size):
@@ -62,6 +63,12 @@ class Compiled:
         if not self.warm or outside or floor.get() is not NUMPY:
             self.warm = self.warm or floor.get() is NUMPY
             return self.func(*args, **kwargs)
+        step, leaves = self._found(leaves, shape)
+        self.last = step.quick
+        return step(leaves)
+
+    def _found(self, leaves, shape):
+        """The program for these arguments, which is not run, and the arguments as tensors."""
         leaves = [BASE.wrap(x) if isinstance(x, np.ndarray) else x for x in leaves]
         kinds = tuple(map(_kind, leaves))
         key = shape, kinds, recording.get(), inferring.get()
@@ -69,8 +76,7 @@ class Compiled:
         if step is None or not step.fits():
             step = self._make(key, leaves, shape, step)
         self.programs.move_to_end(key)
-        self.last = step.quick
-        return step(leaves)
+        return step, leaves
 
     def _make(self, key, leaves, shape, before):
         name = getattr(self.func, "__name__", "f")

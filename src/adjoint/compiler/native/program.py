@@ -29,7 +29,7 @@ LONG = 50_000  # operations after which other threads of Python get their turn
 class Native:
     """The machine code of a captured program, not yet bound to any state."""
 
-    def __init__(self, captured):
+    def __init__(self, captured, timed: bool = False):
         started = time.perf_counter()
         self.captured = c = captured
         n = c.arguments
@@ -49,6 +49,7 @@ class Native:
         part.stream(self.results)
         self.constants = list(dict.fromkeys(part.constants()))
         self.slots: dict = {}
+        self.timed = timed
         self._emit()
         self.build_seconds = time.perf_counter() - started
 
@@ -90,6 +91,9 @@ class Native:
             b, f.args[0], self.slot, arena, b.gep(arena, [I64(self.part.bytes)])
         )
         at = {v: write.typed(p, v) for v, p in at.items()}
+        if self.timed:
+            clock = b.load(b.gep(f.args[0], [I64(self.slot("clock"))]))
+            write.clock = b.bitcast(clock, I64.as_pointer())
         write.part(self.part, at, 0)
         if self.part.streamed:
             b.fence("seq_cst")
@@ -316,4 +320,30 @@ class Bound(Binding):
             self._point(self.native.gradients[i], g.value.ctypes.data)
 
 
-__all__ = ["Bound", "Native"]
+class Clocked(Bound):
+    """A program that says how long each of its kernels takes; it works on copies."""
+
+    def __init__(self, captured):
+        super().__init__(Native(captured, timed=True), captured, None)
+        self.clock = np.zeros(len(self.native.part.schedule.kernels) + 1, np.int64)
+        self._array("clock", self.clock)
+        self.first: tuple[float, int] | None = None
+
+    def memory(self):
+        return [x.copy() for x in super().memory()]
+
+    def __call__(self, arrays):
+        """Seconds of each kernel; the first call only sets the clock."""
+        draws = [np.zeros(2, np.int64) for _ in self.captured.draws]
+        numbers = [np.array(float(group[k])) for group, k in self.captured.numbers]
+        now = time.perf_counter()
+        super().__call__(arrays, [*draws, *numbers])
+        if self.first is None:
+            self.first = now, int(self.clock[0])
+            time.sleep(0.02)
+            return []
+        ticks = (self.clock[0] - self.first[1]) / (now - self.first[0])
+        return list(np.diff(self.clock) / ticks)
+
+
+__all__ = ["Bound", "Clocked", "Native"]

@@ -23,6 +23,7 @@ class Writer:
     def __init__(self, builder, table, slot, arena, panel):
         self.b, self.table, self.slot = builder, table, slot
         self.arena, self.panel = arena, panel
+        self.clock = None  # where the time at which each kernel starts is written
         self.callbacks: list = []
         self.errors: list = []
 
@@ -38,10 +39,20 @@ class Writer:
         e = Emitter(self.b, part.schedule, at)
         e.streamed = part.streamed
         e.renewed = {home for home in part.homes.values() if home is not None}
-        for k in part.schedule.kernels:
+        clock, self.clock = self.clock, None  # parts inside are not told apart
+        for i, k in enumerate(part.schedule.kernels):
+            self._tell(clock, i)
             getattr(self, f"_{k.kind}", self._plain)(e, k, part, base)
+        self._tell(clock, len(part.schedule.kernels))
         for r, v in part.copies:
             e.copy(r, v)
+
+    def _tell(self, clock, i):
+        if clock is not None:
+            name = "llvm.readcyclecounter"
+            f = self.b.module.globals.get(name)
+            f = f or ir.Function(self.b.module, ir.FunctionType(I64, []), name)
+            self.b.store(self.b.call(f, []), self.b.gep(clock, [I64(i)]))
 
     def inside(self, offset: int):
         """A place in the arena."""

@@ -1,0 +1,300 @@
+"""Insight: what a compiled function became, where its time goes, and what memory it takes."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import math
+import os
+import statistics
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from ..core import tree
+from ..core.bind import Box
+from ..errors import ArgumentError
+from ..ir.text import pretty
+
+
+class Region(NamedTuple):
+    """One kernel: what it computes, for which lines, and what that takes."""
+
+    kind: str
+    space: tuple[int, ...]
+    operations: tuple[str, ...]
+    lines: tuple[str, ...]
+    flop: int
+    bytes: int
+    seconds: float | None = None  # measured; None if it was not
+    floor: float | None = None  # what this machine needs at least
+
+    @property
+    def share(self) -> float | None:
+        """How near to the floor it runs: 1 is as fast as this machine can."""
+        return self.floor / self.seconds if self.seconds and self.floor else None
+
+
+@dataclass
+class Explanation:
+    """The regions of a program in the order in which they run; prints as a table."""
+
+    name: str
+    regions: list[Region]
+    build_seconds: float
+    cuts: list[str]
+
+    def __str__(self):
+        head = f"{self.name}: {len(self.regions)} regions, built in {self.build_seconds:.2f} s"
+        rows = [("", "region", "space", "MFLOP", "MB", "µs", "of limit", "from")]
+        for i, r in enumerate(self.regions):
+            spent = "" if r.seconds is None else f"{r.seconds * 1e6:.1f}"
+            share = "" if r.share is None else f"{min(r.share, 1):.0%}"
+            names = _shortened(r.operations)
+            size = "×".join(map(str, r.space)) or "1"
+            numbers = f"{r.flop / 1e6:.2f}", f"{r.bytes / 1e6:.2f}", spent, share
+            where = r.lines[0] if r.lines else ""
+            rows.append((str(i + 1), f"{r.kind}: {names}", size, *numbers, where))
+        widths = [max(len(row[c]) for row in rows) for c in range(len(rows[0]))]
+        lines = [
+            "  ".join(x.ljust(w) for x, w in zip(r, widths, strict=True)) for r in rows
+        ]
+        return "\n".join([head, *(line.rstrip() for line in lines), *self.cuts])
+
+    __repr__ = __str__
+
+
+class Memory(NamedTuple):
+    """Bytes that a program takes, known before it runs."""
+
+    inside: int  # values that live only while it runs
+    states: int
+    results: int
+    arguments: int
+
+    @property
+    def peak(self) -> int:
+        """All together."""
+        return sum(self)
+
+    def __str__(self):
+        parts = zip(self._fields, self, strict=True)
+        text = "\n".join(f"{name:<10}{size / 1e6:12.3f} MB" for name, size in parts)
+        return f"{text}\n{'peak':<10}{self.peak / 1e6:12.3f} MB"
+
+
+class Insight:
+    """What a compiled function tells about itself, once it was called."""
+
+    programs: OrderedDict
+    warm: bool
+    _found: Callable
+    __name__: str
+
+    def _step(self, *args, **kwargs):
+        """The program of these arguments, or the one that was used last."""
+        if (args or kwargs) and self.warm:
+            return self._found(*tree.flatten((args, kwargs)))[0]
+        if not self.programs:
+            raise ArgumentError(
+                "there is no program yet: the first call runs eagerly, the second is compiled",
+                hint="call it first; then give the arguments here, or call it once more",
+            )
+        return self.programs[next(reversed(self.programs))]
+
+    def _native(self, *args, **kwargs):
+        step = self._step(*args, **kwargs)
+        if step.native is None:
+            raise ArgumentError(
+                "this program runs on NumPy: there is no native code to show"
+            )
+        return step.native
+
+    def program(self, *args, **kwargs) -> str:
+        """The captured program as straight-line text.
+
+        >>> f = compile(lambda x: x * 2 + 1)
+        >>> f(tensor(1.))
+        tensor(3.)
+        >>> print(f.program(tensor(1.)))
+        f(x1: float32[]):
+          z1 = x1 * 2
+          z2 = z1 + 1
+          return z2
+        """
+        return str(pretty(self._step(*args, **kwargs).captured.graph))
+
+    def llvm(self, *args, **kwargs) -> str:
+        """The program as LLVM was given it."""
+        return self._native(*args, **kwargs).library.text
+
+    def asm(self, *args, **kwargs) -> str:
+        """The program as this processor runs it."""
+        return self._native(*args, **kwargs).library.assembly()
+
+    def memory(self, *args, **kwargs) -> Memory:
+        """What memory the program takes.
+
+        >>> f = compile(lambda x: (x * 2).sum())
+        >>> f(ones(1000))
+        tensor(2000.)
+        >>> f.memory(ones(1000)).arguments
+        4000
+        """
+        native = self._native(*args, **kwargs)
+        results = [math.prod(s.shape) * s.dtype.itemsize for s in native.specs]
+        given = [native.states, native.arguments]
+        states, arguments = (sum(_bytes(v) for v in vs) for vs in given)
+        return Memory(native.part.bytes, states, sum(results), arguments)
+
+    def explain(self, *args, **kwargs) -> Explanation:
+        """Its regions with their source, their work, and, given arguments, their time.
+
+        The time is measured on copies: no state changes.
+        """
+        native = self._native(*args, **kwargs)
+        regions = [_region(k, native.part) for k in native.part.schedule.kernels]
+        if args or kwargs:
+            spent = self._measured(args, kwargs)
+            regions = [_timed(r, s) for r, s in zip(regions, spent, strict=True)]
+        name = self.__name__  # type: ignore
+        return Explanation(
+            name, regions, native.build_seconds, _cuts(native.part.schedule)
+        )
+
+    def profile(self, *args, **kwargs) -> dict:
+        """One run as a Chrome trace, to be written as JSON and opened in Perfetto."""
+        events, start = [], 0.0
+        for i, r in enumerate(self.explain(*args, **kwargs).regions):
+            took = (r.seconds or 0.0) * 1e6
+            about = {
+                "space": r.space,
+                "lines": r.lines,
+                "flop": r.flop,
+                "bytes": r.bytes,
+            }
+            name = f"{i + 1} {r.kind}: {_shortened(r.operations)}"
+            place = {"ph": "X", "ts": start, "dur": took, "pid": 0, "tid": 0}
+            events.append({"name": name, **place, "args": about})
+            start += took
+        return {"traceEvents": events, "displayTimeUnit": "ns"}
+
+    def _measured(self, args, kwargs) -> list[float]:
+        """Seconds of each region, the median of several runs on copies of the states."""
+        step = self._step(*args, **kwargs)
+        leaves = tree.flatten((args, kwargs))[0]
+        arrays = [x.value if isinstance(x, Box) else x for x in leaves]
+        arrays = [x for x in arrays if isinstance(x, np.ndarray)]
+        run = importlib.import_module(".native.program", __package__).Clocked(
+            step.captured
+        )
+        run(arrays)
+        runs = [run(arrays) for _ in range(7)]
+        return [statistics.median(times) for times in zip(*runs, strict=True)]
+
+
+def _shortened(names, most=4) -> str:
+    shown = ", ".join(names[:most])
+    return shown if len(names) <= most else f"{shown}, {len(names) - most} more"
+
+
+def _bytes(v) -> int:
+    return math.prod(v.spec.shape) * v.spec.dtype.itemsize
+
+
+def _region(k, part) -> Region:
+    operations = _computed(k, part.schedule)
+    lines = dict.fromkeys(_line(o) for o in operations)
+    lines.pop("", None)
+    flop = sum(_flop(o) for o in operations)
+    stored = [v for v in (*k.reads, *k.made) if v not in part.schedule.local]
+    names = tuple(o.prim.name for o in operations)
+    return Region(k.kind, k.space, names, tuple(lines), flop, sum(map(_bytes, stored)))
+
+
+def _computed(k, schedule) -> list:
+    """Operations of a kernel, those computed where they are read among them, in order."""
+    found, todo = set(), list(k.roots)
+    while todo:
+        o = todo.pop()
+        if o in found:
+            continue
+        found.add(o)
+        for v in o.inputs:
+            maker = schedule.maker.get(v)
+            if (
+                maker is not None
+                and v not in schedule.stored
+                and v not in schedule.alias
+            ):
+                todo.append(maker)
+    return [o for o in schedule.graph.operations if o in found]
+
+
+def _line(o) -> str:
+    file, line, text = o.where()
+    if not file:
+        return ""
+    return f"{os.path.basename(file)}:{line}: {text.strip()}"
+
+
+def _flop(o) -> int:
+    if o.prim.name == "contract":
+        return 2 * math.isqrt(
+            math.prod(math.prod(v.spec.shape) for v in (*o.inputs, *o.outputs))
+        )
+    if o.prim.name in ("reshape", "expand", "permute", "slice", "select", "contiguous"):
+        return 0
+    return max(math.prod(v.spec.shape) for v in (*o.inputs, *o.outputs))
+
+
+def _timed(r, seconds) -> Region:
+    peak, bandwidth = limits()
+    floor = max(r.flop / peak, r.bytes / bandwidth)
+    return r._replace(seconds=seconds, floor=floor)
+
+
+@functools.cache
+def limits() -> tuple[float, float]:
+    """(operations, bytes) a second that one core of this machine reaches, measured once."""
+    a = np.ones((384, 384), np.float32)
+    big = np.ones(2**23, np.float32)
+    out = np.empty_like(big)
+    product = min(_seconds(lambda: a @ a) for _ in range(5))
+    copy = min(_seconds(lambda: np.copyto(out, big)) for _ in range(5))
+    return 2 * 384**3 / product, 2 * big.nbytes / copy
+
+
+def _seconds(f) -> float:
+    start = time.perf_counter()
+    f()
+    return time.perf_counter() - start
+
+
+def _cuts(schedule) -> list[str]:
+    """Why neighbouring regions are not one."""
+    out = []
+    for i, (a, b) in enumerate(
+        zip(schedule.kernels, schedule.kernels[1:], strict=False)
+    ):
+        why = _why(a, b)
+        if why and set(a.made) & set(b.reads):
+            out.append(f"{i + 1} and {i + 2} are two: {why}")
+    return out
+
+
+def _why(a, b) -> str:
+    for k in (a, b):
+        if k.kind == "contract":
+            return "a product of matrices is a region of its own"
+        if k.kind == "call":
+            return f"{k.roots[0].prim.name} is NumPy's"
+        if k.kind in ("loop", "place"):
+            return f"{k.roots[0].prim.name} is a loop of its own"
+    if a.space != b.space:
+        return f"their loops count {a.space} and {b.space}"
+    return "one reads elements of the other that are not there yet"

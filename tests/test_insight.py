@@ -1,0 +1,83 @@
+"""What compiled functions tell about themselves."""
+
+import json
+
+import pytest
+
+import adjoint as ad
+from adjoint import nn, optim
+
+
+ARGS = ad.ones(32, 8), ad.zeros(32).long()
+
+
+@pytest.fixture
+def step():
+    model = nn.Sequential(nn.Linear(8, 16), nn.Tanh(), nn.Linear(16, 3))
+    opt = optim.Adam(model.parameters())
+
+    @ad.compile
+    def step(x, t):
+        opt.zero_grad()
+        loss = nn.functional.cross_entropy(model(x), t)
+        loss.backward()
+        opt.step()
+        return loss
+
+    step(*ARGS)
+    return step
+
+
+def test_explain(step):
+    before = step(*ARGS).item()
+    told = step.explain(*ARGS)
+    assert step.explain(*ARGS).regions[0].kind == "contract"
+    assert all(r.seconds >= 0 and r.floor > 0 for r in told.regions)
+    assert sum(r.flop for r in told.regions) > 2 * 32 * 8 * 16 * 2
+    assert any("cross_entropy" in line for r in told.regions for line in r.lines)
+    assert "of limit" in str(told)
+    assert "region" in repr(told)
+    assert step(*ARGS).item() < before
+
+
+def test_measuring_changes_nothing():
+    w = ad.zeros(3)
+
+    @ad.compile
+    def f(x):
+        w.add_(x)
+        return ad.rand(3) + w
+
+    x = ad.ones(3)
+    for _ in range(2):
+        f(x)
+    state = ad.random.get_rng_state()
+    assert len(f.explain(x).regions) > 0
+    assert w.tolist() == [2.0] * 3
+    assert ad.equal(state, ad.random.get_rng_state())
+
+
+def test_texts(step):
+    step(*ARGS)
+    assert "relu" not in step.program()
+    assert "einsum" in step.program() or "linear" in step.program()
+    assert "define" in step.llvm()
+    assert "ret" in step.asm()
+
+
+def test_memory(step):
+    told = step.memory(*ARGS)
+    parameters = 8 * 16 + 16 + 16 * 3 + 3
+    assert told.states >= 3 * 4 * parameters
+    assert told.peak == sum(told)
+    assert "peak" in str(told)
+
+
+def test_profile_is_a_trace(step):
+    trace = step.profile(*ARGS)
+    assert json.loads(json.dumps(trace))["traceEvents"][0]["ph"] == "X"
+
+
+def test_no_program_yet():
+    with pytest.raises(RuntimeError, match="no program yet"):
+        ad.compile(lambda x: x).explain()
