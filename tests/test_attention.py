@@ -75,6 +75,7 @@ def test_dropout():
         (lambda q: F.scaled_dot_product_attention(q[0], q, q), "2-D"),
         (lambda q: F.scaled_dot_product_attention(q, ad.ones(3, 2), q), "expects"),
         (lambda q: F.scaled_dot_product_attention(q, q.double(), q), "dtype"),
+        (lambda q: F.scaled_dot_product_attention(q, q, q, [1]), "must be Tensor"),
         (
             lambda q: F.scaled_dot_product_attention(
                 q, q, q, ad.ones(3, 3).bool(), is_causal=True

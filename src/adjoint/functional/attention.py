@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from functools import reduce
+from functools import lru_cache, reduce
 
 import numpy as np
 
@@ -41,12 +41,14 @@ def scaled_dot_product_attention(
             [0.3302, 0.6698]])
     """
     q, k, v = _checked(query, key, value)
+    if attn_mask is not None:
+        need_tensor(attn_mask, _NAME, "attn_mask")
     if enable_gqa:
         k, v = (_shared(x, q) for x in (k, v))
     if is_causal:
         if attn_mask is not None:
             raise ArgumentError(f"{_NAME}: is_causal and attn_mask exclude each other")
-        attn_mask = _causal(q.shape[-2], k.shape[-2])
+        attn_mask = _causal(q.shape[-2], k.shape[-2], dtype_of(q))
     return _attend(q, k, v, attn_mask, dropout_p, scale)[0]
 
 
@@ -59,9 +61,15 @@ def _attend(q, k, v, mask, dropout_p, scale=None):
     return matmul(weights, v), weights
 
 
-def _causal(queries, keys):
-    """A query may attend to the keys up to its own place."""
-    return np.tri(queries, keys, dtype=bool)
+@lru_cache(4)
+def _causal(queries, keys, d):
+    """What is added to the scores where a query may attend to keys up to its own place."""
+    return np.where(np.tri(queries, keys, dtype=bool), np.array(0, d), _low(d))
+
+
+def _low(d):
+    """Half the lowest number: finite with any score added, and its exponential is 0."""
+    return np.array(finfo(d).min / 2, d)
 
 
 _NAME = "scaled_dot_product_attention"
@@ -103,6 +111,8 @@ def _weights(scores, mask):
     last = scores.ndim - 1
     if mask is None:
         return op.softmax(scores, dim=last)
+    if isinstance(mask, np.ndarray):  # causal: every row allows something
+        return op.softmax(scores + mask, dim=last)
     shape = tuple(scores.shape)
     if broadcast(shape, tuple(mask.shape), name=_NAME) != shape:
         raise ShapeError(
@@ -110,7 +120,7 @@ def _weights(scores, mask):
         )
     added, alive = _bias(mask, dtype_of(scores))
     weights = op.softmax(scores + added, dim=last)
-    return weights if alive is None else weights * alive
+    return weights * alive
 
 
 def _bias(mask, d):
@@ -121,10 +131,7 @@ def _bias(mask, d):
     """
     zero, last = np.array(0, d), (mask.ndim - 1,) if mask.ndim else ()
     if dtype_of(mask).kind == "b":
-        # Half the lowest number: finite with any score added, and its exponential is 0.
-        added = op.where(mask, zero, np.array(finfo(d).min / 2, d))
-        if isinstance(mask, np.ndarray) and mask.any(-1).all():
-            return added, None
+        added = op.where(mask, zero, _low(d))
         return added, op.cast(op.any(mask, dim=last, keepdim=True), dtype=d)
     if dtype_of(mask) not in (d, np.float32):
         raise DtypeError(
@@ -192,7 +199,7 @@ def multi_head_attention_forward(
     if add_zero_attn:
         k, v = (_one_more(x, 2) for x in (k, v))
     if is_causal and key_padding_mask is None and not need_weights:
-        mask = _causal(q.shape[2], k.shape[2])
+        mask = _causal(q.shape[2], k.shape[2], dtype_of(q))
     else:
         mask = _merged(attn_mask, key_padding_mask, q, k.shape[2])
     y, weights = _attend(q, k, v, mask, dropout_p if training else 0.0)
