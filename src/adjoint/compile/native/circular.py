@@ -25,8 +25,9 @@ class Circular(Arithmetic):
         high, middle, low = table.HALF_PI[f.bits]
         n, k = self.near_whole(x, 2 / math.pi)
         rest = self.fma(n, -high, x)  # exact
-        r = self.fma(n, -middle, rest)
-        lost = self.fma(n, -middle, self.b.fsub(rest, r))
+        part, lost = self.two_product(n, middle)
+        r = self.b.fsub(rest, part)
+        lost = self.b.fsub(self.b.fsub(self.b.fsub(rest, r), part), lost)
         lost = self.fma(n, -low, lost)
         far = self.compare(">", self.abs(x), table.FAR[f.bits])
         kinds = [x.type, x.type, k.type]
@@ -39,21 +40,20 @@ class Circular(Arithmetic):
         return self.rarely(far, slow, r, lost, k)
 
     def _sine_near(self, r, lost):
-        """sin(r + lost) for |r| ≤ π/4."""
+        """sin(r + lost) for |r| ≤ π/4, in two parts."""
         z = self.mul(r, r)
         terms = table.SIN[self.format(r).bits]
         tail = self.fma(self.mul(r, z), self.horner(z, terms), lost)
-        return self.add(r, tail)
+        return self.two_sum(r, tail)
 
     def _cosine_near(self, r, lost):
-        """cos(r + lost) for |r| ≤ π/4."""
+        """cos(r + lost) for |r| ≤ π/4, in two parts."""
         z = self.mul(r, r)
         half = self.mul(z, 0.5)
-        y = self.b.fsub(self.number(1.0, r), half)
-        left = self.b.fsub(self.b.fsub(self.number(1.0, r), y), half)
+        y, left = self.two_sum(1.0, self.neg(half))
         terms = table.COS[self.format(r).bits]
         tail = self.fma(self.mul(z, z), self.horner(z, terms), left)
-        return self.add(y, self.fma(self.neg(r), lost, tail))
+        return self.two_sum(y, self.fma(self.neg(r), lost, tail))
 
     def _turned(self, n, odd, even):
         """`odd` in the odd quarters n, else `even`; negative from 2 on."""
@@ -65,7 +65,7 @@ class Circular(Arithmetic):
     def sine_and_cosine(self, x):
         """Both, from one reduction."""
         r, lost, n = self._quarters(x)
-        s, c = self._sine_near(r, lost), self._cosine_near(r, lost)
+        (s, _), (c, _) = self._sine_near(r, lost), self._cosine_near(r, lost)
         sine, cosine = self._turned(n, c, s), self._turned(self.add(n, 1), c, s)
         sine = self.select(self.compare("==", x, 0.0), x, sine)
         known = self.isfinite(x)
@@ -80,12 +80,17 @@ class Circular(Arithmetic):
         return self.sine_and_cosine(x)[1]
 
     def tan(self, x):
-        """sin/cos, or -cos/sin in the odd quarters."""
+        """sin/cos, or -cos/sin in the odd quarters, both in two parts."""
         r, lost, n = self._quarters(x)
-        s, c = self._sine_near(r, lost), self._cosine_near(r, lost)
+        (s, s_low), (c, c_low) = self._sine_near(r, lost), self._cosine_near(r, lost)
         odd = self.truth(self.bit_and(n, 1))
         over, under = self.select(odd, self.neg(c), s), self.select(odd, s, c)
-        y = self.select(self.isfinite(x), self.div(over, under), math.nan)
+        inverse = self.div(1.0, under)
+        low = self.select(odd, self.neg(c_low), s_low)
+        y = self.b.fmul(over, inverse)
+        rest = self.fma(self.neg(y), self.select(odd, s_low, c_low), low)
+        rest = self.add(self.fma(self.neg(y), under, over), rest)
+        y = self.select(self.isfinite(x), self.fma(rest, inverse, y), math.nan)
         return self.select(self.compare("==", x, 0.0), x, y)
 
     # ------------------------------------------------------------ inverses

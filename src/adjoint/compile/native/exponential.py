@@ -145,11 +145,12 @@ class Exponential(Arithmetic):
         half = self.mul(self.mul(t, t), 0.5)
         return s, self.add(half, rest), half
 
-    def _log_of(self, t, n):
-        """n ln 2 + ln(1 + t): t - (t²/2 - s (t²/2 + R)), in which nothing cancels."""
+    def _log_of(self, t, n, more=None):
+        """n ln 2 + ln(1 + t) + more: t - (t²/2 - s (t²/2 + R)), in which nothing cancels."""
         s, rest, half = self._log_rest(t)
         high, low = table.LN2[self.format(t).bits]
-        inner = self.fma(s, rest, self.mul(n, low))
+        low = self.mul(n, low) if more is None else self.fma(n, low, more)
+        inner = self.fma(s, rest, low)
         return self.fma(n, high, self.sub(t, self.sub(half, inner)))
 
     def _log_ends(self, x, y):
@@ -201,12 +202,11 @@ class Exponential(Arithmetic):
             self.sub(1.0, self.sub(u, x)),
             self.sub(x, self.sub(u, 1.0)),
         )
-        lost = lost if tail is None else self.add(lost, tail)
-        y = self.add(self._log_of(self.sub(m, 1.0), n), self.div(lost, u))
+        lost = self.div(lost if tail is None else self.add(lost, tail), u)
+        y = self._log_of(self.sub(m, 1.0), n, lost)
         near = self.compare("<", self.abs(x), 0.25)
-        exact = self._log_of(x, self.number(0.0, x))
-        if tail is not None:
-            exact = self.add(exact, self.div(tail, u))
+        tail = None if tail is None else self.div(tail, u)
+        exact = self._log_of(x, self.number(0.0, x), tail)
         y = self._log_ends(u, self.select(near, exact, y))
         return self.select(self.compare("==", x, 0.0), x, y)
 

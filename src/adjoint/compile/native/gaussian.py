@@ -59,7 +59,8 @@ class Gaussian(Exponential):
         tail = self.horner(s, table.EXP[self.format(x).bits])
         m, lost = self.two_sum(r, self.fma(self.mul(s, s), tail, self.neg(c)))
         y, rest = erfcx
-        return y, self.fma(y, m, self.fma(y, lost, rest)), n
+        more = self.fma(y, lost, self.fma(rest, m, rest))
+        return y, self.fma(y, m, more), n
 
     def _erf_near(self, x):
         """erf x for |x| ≤ 1."""
@@ -97,11 +98,14 @@ class Gaussian(Exponential):
         """e^(x²) erfc x; below 0 it is 2 e^(x²) - erfcx(-x)."""
         a, end = self.abs(x), table.ERFC_END[self.format(x).bits]
         near = self.minimum(a, end)
-        y = self.add(*self._erfcx_near(near))
-        y = self.select(self.compare(">", a, end), self._erfcx_far(a), y)
+        r, rest = self._erfcx_near(near)
+        y = self.select(
+            self.compare(">", a, end), self._erfcx_far(a), self.add(r, rest)
+        )
         m, n = self._exp_parts(*self.two_product(near, near))
-        e = self.scaled(self.add(m, 1.0), self.add(n, 1))
-        y = self.select(self.compare("<", x, 0.0), self.sub(e, y), y)
+        e = (self.scaled(v, self.add(n, 1)) for v in self.two_sum(1.0, m))
+        high, low = (self.sub(v, w) for v, w in zip(e, (r, rest), strict=True))
+        y = self.select(self.compare("<", x, 0.0), self.add(high, low), y)
         return self.select(self.isnan(x), x, y)
 
     def log_ndtr(self, x):
