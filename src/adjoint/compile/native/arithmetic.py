@@ -68,6 +68,8 @@ class Arithmetic:
 
     def __init__(self, builder: ir.IRBuilder, width: int):
         self.b, self.width = builder, width
+        self._before: dict = {}  # block -> one through which every way to it leads
+        self._written: dict = {}
 
     def vector(self, scalar):
         """The vector type of this element type."""
@@ -486,10 +488,23 @@ class Arithmetic:
         found = slow()
         end = b.block
         b.branch(done)
+        self._before[done] = head
         b.position_at_end(done)
         return tuple(
             self._either(x, head, y, end) for x, y in zip(fast, found, strict=True)
         )
+
+    def once(self, write: Callable, x):
+        """write(x), or what it gave before if that was on the way to this place."""
+        key = write, x
+        block, y = self._written.get(key, (None, None))
+        here = self.b.block
+        while here is not None and here is not block:
+            here = self._before.get(here)
+        if y is None or here is None:
+            y = write(x)
+            self._written[key] = self.b.block, y
+        return y
 
     def _either(self, x, head, y, end):
         phi = self.b.phi(x.type)

@@ -64,7 +64,7 @@ class Circular(Arithmetic):
 
     def sine_and_cosine(self, x):
         """Both, from one reduction."""
-        r, lost, n = self._quarters(x)
+        r, lost, n = self.once(self._quarters, x)
         (s, _), (c, _) = self._sine_near(r, lost), self._cosine_near(r, lost)
         sine, cosine = self._turned(n, c, s), self._turned(self.add(n, 1), c, s)
         sine = self.select(self.compare("==", x, 0.0), x, sine)
@@ -81,7 +81,7 @@ class Circular(Arithmetic):
 
     def tan(self, x):
         """sin/cos, or -cos/sin in the odd quarters, both in two parts."""
-        r, lost, n = self._quarters(x)
+        r, lost, n = self.once(self._quarters, x)
         (s, s_low), (c, c_low) = self._sine_near(r, lost), self._cosine_near(r, lost)
         odd = self.truth(self.bit_and(n, 1))
         over, under = self.select(odd, self.neg(c), s), self.select(odd, s, c)
