@@ -10,7 +10,7 @@ import pytest
 
 import adjoint as ad
 from adjoint.compile import compile
-from adjoint.compile.native import arithmetic as kinds
+from adjoint.compile.native import kinds
 from adjoint.compile.native.kernel import Kernel
 from adjoint.compile.native.stream import Stream
 from adjoint.core.primitive import Elementwise, op

@@ -9,7 +9,8 @@ from itertools import pairwise
 from llvmlite import ir
 
 from . import coefficients as table
-from .arithmetic import DOUBLE, FLOAT, INT32, INT64, Arithmetic
+from .arithmetic import Arithmetic
+from .kinds import DOUBLE, FLOAT, INT32, INT64
 
 _INT128 = ir.IntType(128)
 
@@ -211,47 +212,43 @@ def _far_one(b, x):
     exponent = e.and_(e.lshr(bits, INT64(52)), INT64(2047))
     place = e.add(exponent, INT64(_BEFORE - 1075 - 2))
     place = e.select(e.icmp_signed("<", place, INT64(0)), INT64(0), place)
-    product = _fraction(e, m, place, _two_over_pi(e.module))
-    n = e.lshr(product, _INT128(126))
-    part = e.shl(product, _INT128(2))
-    above = e.icmp_signed("<", part, _INT128(0))
-    n = e.trunc(e.add(n, e.zext(above, _INT128)), INT64)
-    size = e.select(above, e.neg(part), part)
-    high, low = _in_radians(e, size)
-    turned = e.xor(above, e.icmp_signed("<", bits, INT64(0)))
-    n = e.select(e.icmp_signed("<", bits, INT64(0)), e.neg(n), n)
-    high = e.select(turned, e.fneg(high), high)
-    return high, e.select(turned, e.fneg(low), low), n
+    high, low = _fraction(e, m, _bits_from(b, place))
+    part = b.call("fshl", high, low, INT64(2))
+    # All ones where the part is above a half or x negative, else zeros.
+    above, negative = (e.ashr(v, INT64(63)) for v in (part, bits))
+    n = e.sub(e.lshr(high, INT64(62)), above)
+    size, rest = e.xor(part, above), e.xor(e.shl(low, INT64(2)), above)
+    r, lost = _in_radians(b, size, rest)
+    turned = e.icmp_signed("<", e.xor(above, negative), INT64(0))
+    r, lost = (e.select(turned, e.fneg(v), v) for v in (r, lost))
+    return r, lost, e.sub(e.xor(n, negative), negative)
 
 
-def _fraction(e, m, place, words):
-    """The upper 128 bits of the fraction of m times the bits that follow `place`."""
+def _bits_from(b, place):
+    """The 192 bits of 2/π that follow a place, in three words."""
+    e = b.b
     first, shift = e.lshr(place, INT64(6)), e.and_(place, INT64(63))
-    zero = INT64(0)
-    w = [
-        e.load(e.gep(words, [zero, e.add(first, INT64(i))], inbounds=True))
-        for i in range(4)
-    ]
-    w = [e.zext(v, _INT128) for v in w]
-    shift = e.zext(shift, _INT128)
-    half = _INT128(64)
-    a, b, c = (
-        e.zext(
-            e.trunc(e.lshr(e.shl(e.or_(e.shl(u, half), v), shift), half), INT64),
-            _INT128,
-        )
-        for u, v in pairwise(w)
-    )
-    m = e.zext(m, _INT128)
-    middle = e.add(e.mul(m, b), e.lshr(e.mul(m, c), half))
-    return e.add(e.shl(e.mul(m, a), half), middle)
+    words, zero = _two_over_pi(e.module), INT64(0)
+    numbers = [e.add(first, INT64(i)) for i in range(4)]
+    w = [e.load(e.gep(words, [zero, i], inbounds=True)) for i in numbers]
+    return [b.call("fshl", u, v, shift) for u, v in pairwise(w)]
 
 
-def _in_radians(e, size):
-    """size 2⁻¹²⁸ π/2 in two parts."""
-    count = e.ctlz(size, ir.Constant(ir.IntType(1), 0))
-    top = e.trunc(e.lshr(e.shl(size, count), _INT128(64)), INT64)
-    scale = e.sub(INT64(1023 - 64), e.trunc(count, INT64))
+def _fraction(e, m, bits):
+    """The upper 128 bits of the fraction of m times these bits, in two words."""
+    a, b, c = bits
+    middle, last = (e.mul(e.zext(m, _INT128), e.zext(v, _INT128)) for v in (b, c))
+    sum = e.add(middle, e.lshr(last, _INT128(64)))
+    above = e.trunc(e.lshr(sum, _INT128(64)), INT64)
+    return e.add(e.mul(m, a), above), e.trunc(sum, INT64)
+
+
+def _in_radians(b, size, rest):
+    """(size 2⁻⁶⁴ + rest 2⁻¹²⁸) π/2 in two parts; size is not 0."""
+    e = b.b
+    count = e.ctlz(size, ir.Constant(ir.IntType(1), 1))
+    top = b.call("fshl", size, rest, count)
+    scale = e.sub(INT64(1023 - 64), count)
     scale = e.bitcast(e.shl(scale, INT64(52)), DOUBLE)
     high = e.fmul(e.uitofp(e.and_(top, INT64(-2048)), DOUBLE), scale)
     low = e.fmul(e.uitofp(e.and_(top, INT64(2047)), DOUBLE), scale)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 
 from . import coefficients as table
-from .arithmetic import DOUBLE, FLOAT, Arithmetic
+from .conversion import Conversion
+from .kinds import DOUBLE, FLOAT
 
 
-class Exponential(Arithmetic):
+class Exponential(Conversion):
     """2ⁿ times a polynomial, n times ln 2 plus another, and what follows from them."""
 
     # ------------------------------------------------------------ exponentials

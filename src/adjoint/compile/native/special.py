@@ -6,9 +6,9 @@ import math
 
 from ...ops import chebyshev
 from . import coefficients as table
-from .arithmetic import DOUBLE
 from .circular import Circular
 from .exponential import Exponential
+from .kinds import DOUBLE
 
 
 class Special(Circular, Exponential):
