@@ -17,30 +17,27 @@ class Gaussian(Exponential):
         """erfcx(x/unit) for 0 ≤ x/unit ≤ ERFC_END, in two parts.
 
         Of erfcx x = (1 + w v)/(1 + 2x) with w = x/(x + k), v a polynomial of it, both
-        terms are held in two parts.
+        terms are held in two parts. One division gives both quotients.
         """
         bits = self.format(x).bits
-        w = self.div(x, self.add(x, table.ERFCX_MIDDLE[bits] * unit))
+        c, c_low = (2.0, 0.0) if unit == 1.0 else table.ROOT_2[bits]
+        under, under_lost = self._one_plus(x, c, c_low)
+        shifted = self.add(x, table.ERFCX_MIDDLE[bits] * unit)
+        inverse = self.div(1.0, self.mul(under, shifted))
+        w = self.mul(self.mul(x, under), inverse)
         v = self.horner(self.fma(w, 2.0, -1.0), table.ERFCX[bits])
-        over, over_lost = self._one_plus(w, v, 0.0)
-        twice = (2.0, 0.0) if unit == 1.0 else table.ROOT_2[bits]
-        under, under_lost = self._one_plus(x, *twice)
-        inverse = self.div(1.0, under)
+        over, over_lost = self._one_plus(w, v)
+        inverse = self.mul(shifted, inverse)
         y = self.b.fmul(over, inverse)
         rest = self.fma(self.neg(y), under_lost, over_lost)
         rest = self.add(self.fma(self.neg(y), under, over), rest)
         return y, self.mul(rest, inverse)
 
-    def _one_plus(self, x, c, c_low):
-        """1 + x (c + c_low) in two parts."""
-        p, lost = self.two_product(x, c)
-        y = self.b.fadd(p, self.number(1.0, x))
-        back = self.b.fsub(y, p)  # what of 1 arrived
-        error = self.b.fadd(
-            self.b.fsub(self.number(1.0, x), back), self.b.fsub(p, self.b.fsub(y, back))
-        )
-        lost = self.fma(x, c_low, lost) if c_low else lost
-        return y, self.add(error, lost)
+    def _one_plus(self, x, c, c_low=0.0):
+        """1 + x (c + c_low) > 1 in two parts: what the sum lacks is exact."""
+        y = self.fma(x, c, 1.0)
+        lost = self.fma(x, c, self.b.fsub(self.number(1.0, x), y))
+        return y, self.fma(x, c_low, lost) if c_low else lost
 
     def _tail(self, x, unit, halvings):
         """e^-(x/unit)² erfcx(x/unit)/2^halvings for x ≥ 0, unit² = 1 or 2."""

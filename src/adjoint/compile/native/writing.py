@@ -64,9 +64,10 @@ class Writing:
         like = next(x for x in xs if isinstance(x, ir.Value))
         xs = [self.number(x, like) for x in xs]
         kind, text = like.type, f"llvm.{name}.{mangled(like.type)}"
-        return self.b.call(self._function(text, kind, [kind] * len(xs)), xs)
+        return self.b.call(self.function(text, kind, [kind] * len(xs)), xs)
 
-    def _function(self, name, result, kinds):
+    def function(self, name: str, result, kinds):
+        """A function that the module declares once."""
         found = self.b.module.globals.get(name)
         if found is None:
             signature = ir.FunctionType(result, kinds)
