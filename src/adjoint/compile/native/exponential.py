@@ -196,19 +196,20 @@ class Exponential(Conversion):
         """ln(1 + x + tail), exact near 0: the rounding of 1 + x is put back."""
         u = self.add(x, 1.0)
         m, n = self._mantissa(u)
-        # 1 + x = u + lost; ln(u + lost) = ln u + lost/u.
+        # 1 + x = u + lost; ln(u + lost) = ln u + lost/u. Near 0, x itself is what u is not.
         larger = self.compare(">", self.abs(x), 1.0)
         lost = self.select(
             larger,
             self.sub(1.0, self.sub(u, x)),
             self.sub(x, self.sub(u, 1.0)),
         )
-        lost = self.div(lost if tail is None else self.add(lost, tail), u)
-        y = self._log_of(self.sub(m, 1.0), n, lost)
         near = self.compare("<", self.abs(x), 0.25)
-        tail = None if tail is None else self.div(tail, u)
-        exact = self._log_of(x, self.number(0.0, x), tail)
-        y = self._log_ends(u, self.select(near, exact, y))
+        t, n, lost = (
+            self.select(near, *pair)
+            for pair in ((x, self.sub(m, 1.0)), (0.0, n), (0.0, lost))
+        )
+        lost = self.div(lost if tail is None else self.add(lost, tail), u)
+        y = self._log_ends(u, self._log_of(t, n, lost))
         return self.select(self.compare("==", x, 0.0), x, y)
 
     def logaddexp(self, x, y):
