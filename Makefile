@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+BENCH := .bench
 JOBS ?= auto
 
 .DEFAULT_GOAL := help
@@ -48,12 +49,16 @@ format: $(VENV)/lint.stamp ## let ruff repair and format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(VENV)/torch.stamp ## the benchmarks, interleaved with PyTorch
-	@for b in benchmarks/*.py; do echo "== $$b"; $(BIN)/python $$b || exit 1; done
+$(BENCH)/peers.stamp: pyproject.toml benchmarks/install.py
+	$(PYTHON) benchmarks/install.py $(BENCH)
+	@touch $@
+
+bench: $(BENCH)/peers.stamp ## all benchmarks beside their peers; writes benchmarks/RESULTS.md
+	$(BENCH)/bin/python benchmarks/run.py --write benchmarks/RESULTS.md
 
 docs: $(VENV)/test.stamp ## write the generated page, run the pages of docs/ and the README
 	$(BIN)/python tools/compatibility.py
 	$(BIN)/python -m pytest -q docs README.md
 
 clean: ## remove the environment and caches
-	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(BENCH) .pytest_cache .ruff_cache .hypothesis

@@ -1,9 +1,14 @@
 """What the examples in docstrings may use without importing it."""
 
+from importlib.util import find_spec
+
 import numpy as np
 import pytest
 
 import adjoint as ad
+
+# Modules whose one import beyond NumPy is an extra that may not be installed.
+collect_ignore = [] if find_spec("sklearn") else ["src/adjoint/sklearn.py"]
 
 
 @pytest.fixture

@@ -16,7 +16,6 @@ from __future__ import annotations
 import argparse
 import importlib
 import os
-import resource
 import statistics
 import subprocess
 import sys
@@ -24,6 +23,7 @@ import tracemalloc
 from itertools import pairwise
 
 import numpy as np
+from harness import machine
 
 F = {"adjoint": "adjoint", "torch": "torch.nn.functional"}
 
@@ -118,21 +118,10 @@ def peak(library: str, workload: str) -> int:
     for _ in range(3):
         step(*model(lib, f, small))
     run, leaves = model(lib, f, size)
-    before = _start()
+    before = machine.resident(forget=True)
     for _ in range(3):
         step(run, leaves)
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before
-
-
-def _start() -> int:
-    """Resident bytes now; the peak so far is forgotten where the system can."""
-    try:
-        with open("/proc/self/clear_refs", "w") as file:
-            file.write("5")
-        with open("/proc/self/statm") as file:
-            return int(file.read().split()[1]) * resource.getpagesize()
-    except OSError:
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return machine.peak() - before
 
 
 def holders(workload: str, top: int = 12) -> None:

@@ -5,8 +5,10 @@ with PyTorch, so what is asserted here is what PyTorch does.
 """
 
 import asyncio
+import copy
 import gc
 import importlib
+import pickle
 import threading
 import weakref
 
@@ -867,6 +869,280 @@ def test_anomaly_mode_is_a_switch(T):
     with T.autograd.set_detect_anomaly(True, check_nan=False):
         ((x * 0) / (x * 0)).backward()
     assert not T.is_anomaly_enabled()
+
+
+# ---------------------------------------------------------------- what PyTorch does besides
+
+
+def test_integers_made_of_floats_are_constants(T):
+    x = leaf(T, 2.5, 3.5)
+    n = x.long()
+    assert not n.requires_grad
+    assert n.is_leaf
+    assert (x * 2).bool().grad_fn is None
+    (n.double() * x).sum().backward()
+    assert nums(x.grad) == [2.0, 3.0]
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_tangents_of_integers_are_zero(T):
+    def f(x):
+        return x.long(), x.long().to(T.float64) * x
+
+    x = T.tensor([2.5], dtype=T.float64)
+    _, (moved, dy) = T.func.jvp(f, (x,), (T.ones_like(x),))
+    assert nums(moved) == [0]
+    assert nums(dy) == [2.0]
+
+
+def test_a_retained_gradient_follows_writes(T):
+    x = leaf(T, 1.0, 2.0, 3.0)
+    y = x * 2
+    y.retain_grad()
+    assert y.retains_grad
+    y.mul_(3)
+    (y * y).sum().backward()
+    assert nums(y.grad) == [12, 24, 36]
+    assert nums(x.grad) == [72, 144, 216]
+
+
+@pytest.mark.parametrize("write", ["view", "base"])
+def test_a_retained_gradient_of_a_view_follows_writes(T, write):
+    x = leaf(T, 1.0, 2.0, 3.0)
+    y = x * 2
+    v = y[1:]
+    v.retain_grad()
+    (v if write == "view" else y).mul_(3)
+    (v * v).sum().backward()
+    assert nums(v.grad) == [24, 36]
+    assert nums(x.grad) == [0, 144, 216]
+
+
+def test_hooks_of_before_a_write_see_what_was_before(T):
+    x, seen = leaf(T, 1.0), []
+    y = x.clone()
+    y.register_hook(lambda g: seen.append(nums(g)))
+    y.mul_(2)
+    y.register_hook(lambda g: seen.append(nums(g)))
+    (y * 5).backward()
+    assert seen == [5, 10]
+
+
+def test_order_of_all_hooks(T):
+    seen, x = [], leaf(T, 1.0, 1.0)
+    x.register_hook(lambda g: seen.append("leaf 1"))
+    x.register_hook(lambda g: seen.append("leaf 2"))
+    x.register_post_accumulate_grad_hook(lambda p: seen.append("arrived"))
+    y = x * 2
+    y.register_hook(lambda g: seen.append("result 1"))
+    y.grad_fn.register_hook(lambda gi, go: seen.append("node"))
+    y.grad_fn.register_prehook(lambda go: seen.append("before node"))
+    y.register_hook(lambda g: seen.append("result 2"))
+    y.sum().backward()
+    order = "result 1", "result 2", "before node", "node", "leaf 1", "leaf 2", "arrived"
+    assert tuple(seen) == order
+
+
+def test_a_prehook_of_a_node_comes_after_the_gradient_is_kept(T):
+    x = leaf(T, 1.0)
+    y = x * 1
+    y.retain_grad()
+    y.grad_fn.register_prehook(lambda gs: (gs[0] * 10,))
+    z = y * 1
+    assert nums(T.autograd.grad(z, y, retain_graph=True)[0]) == 1
+    y.grad = None
+    z.backward()
+    assert nums(y.grad) == 1
+    assert nums(x.grad) == 10
+
+
+def test_hooks_of_the_node_of_a_leaf(T):
+    x, seen = leaf(T, 1.0), []
+    y = x * 2
+    node = y.grad_fn.next_functions[0][0]
+    node.register_prehook(lambda gs: (gs[0] * 10,))
+    node.register_hook(lambda gi, go: seen.append((len(gi), nums(go[0]))))
+    y.backward()
+    assert nums(x.grad) == 20
+    assert seen == [(0, 20)]
+
+
+@pytest.mark.filterwarnings("ignore:Using backward")
+def test_a_gradient_with_a_graph_can_be_added_to(T):
+    x = leaf(T, 1.0, 1.0)
+    x.sum().backward(create_graph=True)
+    g = x.grad
+    x.sum().backward()
+    assert nums(g) == [2, 2] == nums(x.grad)
+
+
+def test_gradients_lie_in_memory_as_their_leaves(T):
+    x = leaf(T, [[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]])
+    y = T.arange(6.0).reshape(3, 2)
+    (x.t() * y).sum().backward()
+    assert x.grad.stride() == (3, 1)
+    z = leaf(T, [[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]).detach().t().requires_grad_()
+    (z * y).sum().backward()
+    assert z.grad.stride() == (1, 3)
+
+
+def test_no_tensor_is_its_own_gradient(T):
+    x = leaf(T, 1.0)
+    with pytest.raises(RuntimeError, match="own grad"):
+        x.grad = x
+
+
+@pytest.mark.parametrize("n", [1, 2, 4])
+def test_powers_differentiate_down_to_zero(T, n):
+    x = leaf(T, 2.0)
+    y = x**n
+    for _ in range(n + 1):
+        (y,) = T.autograd.grad(y, x, create_graph=True)
+    assert nums(y) == 0
+
+
+def test_views_in_inference_mode(T):
+    x = T.ones(3)
+    with T.inference_mode():
+        v = x[1:]
+        assert not v.is_inference()
+        assert not x.t().is_inference()
+        assert (x + 1).is_inference()
+        assert (x + 1)[1:].is_inference()
+
+
+def test_nothing_is_recorded_in_inference_mode(T):
+    x = leaf(T, 1.0)
+    with T.inference_mode(), T.enable_grad():
+        assert not (x * 2).requires_grad
+    with T.inference_mode(), T.set_grad_enabled(True):
+        assert not (x * 2).requires_grad
+    assert (x * 2).requires_grad
+
+
+def test_what_nodes_keep(T):
+    x = leaf(T, 2.0)
+    y = x * x
+    assert y.grad_fn._saved_self is x or nums(y.grad_fn._saved_self) == 2
+    assert nums(y.grad_fn._saved_other) == 2
+    z = x.exp()
+    assert nums(z.grad_fn._saved_result) == nums(z)
+    z.grad_fn.metadata["note"] = 1
+    assert z.grad_fn.metadata == {"note": 1}
+
+
+def test_outputs_of_one_operation_have_one_node(T):
+    x = leaf(T, [[1.0, 2.0], [3.0, 4.0]])
+    values, _ = T.linalg.eigh(x + x.t())
+    q, r = T.linalg.qr(x)
+    assert q.grad_fn is r.grad_fn
+    assert (q.output_nr, r.output_nr) == (0, 1)
+    assert (r * 2).grad_fn.next_functions[0] == (r.grad_fn, 1)
+    assert values.output_nr == 0
+
+
+def test_edges(T):
+    x = leaf(T, 2.0)
+    y = x * 3
+    z = y * y
+    edge = T.autograd.graph.get_gradient_edge
+    assert nums(T.autograd.grad(z, edge(y), retain_graph=True)[0]) == 12
+    assert nums(T.autograd.grad(z, (edge(x),), retain_graph=True)[0]) == 36
+    z.backward(inputs=(edge(x),))
+    assert nums(x.grad) == 36
+    with pytest.raises(RuntimeError):
+        edge(T.ones(2))
+
+
+def test_a_hook_on_several_gradients(T):
+    x = leaf(T, 1.0)
+    y, z, seen = x * 2, x * 3, []
+    hook = T.autograd.graph.register_multi_grad_hook
+    handle = hook((x, y, z), lambda gs: seen.append([nums(g) for g in gs]))
+    for result in y * 1, z * 1, y * z:
+        result.backward(retain_graph=True)
+    assert seen == [[2, 1, None], [3, None, 1], [12, 3, 2]]
+    handle.remove()
+    y.backward()
+    assert len(seen) == 3
+
+
+def test_a_hook_on_the_first_of_several_gradients(T):
+    x, seen = leaf(T, 1.0), []
+    y = x * 2
+    hook = T.autograd.graph.register_multi_grad_hook
+    with hook((x, y), lambda g: seen.append(nums(g)), mode="any"):
+        y.backward(retain_graph=True)
+    assert seen == [1]
+
+
+def test_saved_values_may_be_overwritten_on_demand(T):
+    x = leaf(T, 1.0, 2.0)
+    y = x * 1
+    with T.autograd.graph.allow_mutation_on_saved_tensors():
+        z = y * y
+        y.zero_()
+        z.sum().backward()
+    assert nums(x.grad) == [2, 4]
+
+
+# ---------------------------------------------------------------- NumPy and copies
+
+
+@pytest.mark.filterwarnings("ignore:__array_wrap__")
+def test_functions_of_numpy_take_tensors(T):
+    x = T.tensor([0.0, 1.0])
+    assert isinstance(np.exp(x), T.Tensor)
+    assert np.allclose(nums(np.exp(x)), np.exp([0.0, 1.0]))
+    assert nums(np.maximum(x, np.array([1.0, 0.0]))) == [1, 1]
+    assert nums(np.add.reduce(x)) == 1
+    assert nums(np.cbrt(x)) == [0, 1]
+    assert nums(np.float64(2.0) * x) == [0, 2] == nums(x * np.float64(2.0))
+    assert nums(T.eye(2, dtype=T.float64) @ np.ones((2, 2))) == [[1, 1], [1, 1]]
+
+
+def test_functions_of_numpy_are_recorded():
+    x = leaf(ad, 0.0, 1.0)
+    y = np.ones(2) * np.exp(x) + np.power(x, 2)
+    y.sum().backward()
+    assert np.allclose(nums(x.grad), [1, np.e + 2])
+    (jac,) = ad.func.jacrev(lambda x: (np.sin(x),))(ad.tensor([0.0]))
+    assert nums(jac) == [[1]]
+    with pytest.raises(RuntimeError, match="requires grad"):
+        np.cbrt(x)
+
+
+def test_numpy_writes_into_its_own_array():
+    a = np.zeros(2)
+    b = a
+    a += ad.ones(2)
+    assert b is a
+    assert a.tolist() == [1, 1]
+
+
+def test_a_shallow_copy_shares_memory(T):
+    x = leaf(T, 1.0, 2.0)
+    y = copy.copy(x)
+    assert y is not x
+    assert y.requires_grad
+    with T.no_grad():
+        y[0] = 5
+    assert nums(x) == [5, 2]
+
+
+def test_copies_keep_the_order_of_memory(T):
+    x = T.arange(6.0).reshape(2, 3).t()
+    assert copy.deepcopy(x).stride() == (1, 3)
+    assert pickle.loads(pickle.dumps(x)).stride() == (1, 3)
+
+
+def test_a_deep_copy_keeps_shared_memory_shared(T):
+    x = T.arange(6.0).reshape(2, 3)
+    y, row, back = copy.deepcopy([x, x[1], x.detach().t()])
+    y[1] = 9
+    assert nums(row) == [9, 9, 9]
+    assert nums(back) == [[0, 9], [1, 9], [2, 9]]
+    assert nums(x) == [[0, 1, 2], [3, 4, 5]]
 
 
 # ---------------------------------------------------------------- size and memory

@@ -73,3 +73,50 @@ def test_single_precision_is_refused():
 def test_nothing_to_check_is_refused():
     with pytest.raises(ValueError, match="require grad"):
         ad.gradcheck(lambda x: x, (ad.ones(2, dtype=ad.float64),))
+
+
+# ---------------------------------------------------------------- along one direction
+
+
+def test_fast_mode_passes_right_rules():
+    options = {"fast_mode": True, "check_forward_ad": True}
+    x, z = leaf(4, 5), leaf(3, dtype=ad.complex128)
+    assert ad.gradcheck(lambda x: (x.tanh(), x @ x.t()), (x,), **options)
+    assert ad.gradcheck(lambda z: z.conj() * z.exp(), (z,), **options)
+    assert ad.gradcheck(lambda z: z.abs(), (z,), **options)
+    assert ad.gradgradcheck(lambda x: (x**3).sum(), (x,), fast_mode=True)
+    assert ad.gradgradcheck(lambda x: x**3, (x,), check_fwd_over_rev=True)
+
+
+def test_fast_mode_runs_the_function_a_few_times_only():
+    calls = []
+
+    def f(x):
+        calls.append(1)
+        return x * x
+
+    assert ad.gradcheck(f, (leaf(1000),), fast_mode=True)
+    assert len(calls) < 10
+
+
+def test_fast_mode_names_the_entry(wrong_cube):
+    with pytest.raises(ad.GradcheckError, match="entry") as caught:
+        ad.gradcheck(lambda x: wrong_cube(x * 2), (leaf(2),), fast_mode=True)
+    assert "wrong_cube" in str(caught.value)
+    assert not ad.gradcheck(
+        wrong_cube, (leaf(2),), fast_mode=True, raise_exception=False
+    )
+    with pytest.raises(ad.GradcheckError, match="forward"):
+        ad.gradcheck(
+            wrong_cube,
+            (leaf(2),),
+            fast_mode=True,
+            check_backward_ad=False,
+            check_forward_ad=True,
+        )
+
+
+def test_the_same_input_twice():
+    x = leaf(3)
+    assert ad.gradcheck(lambda x, y: x * y, (x, x), check_forward_ad=True)
+    assert ad.gradgradcheck(lambda x, y: x**3 * y, (x, x))

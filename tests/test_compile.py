@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 import adjoint as ad
-from adjoint import nn, optim
-from adjoint.compile import compile
+from adjoint import compile, nn, optim
 from adjoint.core import tree
 
 CASES = [
@@ -113,3 +112,231 @@ def test_a_new_shape_is_a_new_program():
     for n in (3, 4, 3, 5):
         assert f(ad.ones(n)).item() == 2 * n
     assert len(f.programs) == 3
+
+
+def test_gradients_accumulate_as_they_do_eagerly():
+    def run(wrap):
+        w = ad.tensor([1.0, 2.0], requires_grad=True)
+
+        def step(x):
+            ((w * x) ** 2).sum().backward()
+
+        step, seen = wrap(step), []
+        for k in range(12):
+            step(ad.tensor([k + 1.0, 2.0]))
+            seen.append(w.grad.tolist())
+            if k % 4 == 3:
+                w.grad = None
+        return seen
+
+    assert run(compile) == run(lambda f: f)
+
+
+def test_a_gradient_that_someone_keeps_is_not_written_again():
+    w = ad.tensor([1.0, 2.0], requires_grad=True)
+
+    @compile
+    def step(x):
+        w.grad = None
+        (w * x).sum().backward()
+
+    kept = []
+    for k in range(6):
+        step(ad.full((2,), float(k)))
+        kept.append(w.grad)
+    assert [g.tolist() for g in kept] == [[float(k)] * 2 for k in range(6)]
+
+
+def test_modes_of_modules_are_seen():
+    model = nn.Sequential(nn.Linear(3, 2), nn.Dropout(0.5))
+    f = compile(lambda x: model(x))
+    x = ad.ones(4, 3)
+    with ad.no_grad():
+        for _ in range(3):
+            f(x)
+        model.eval()
+        same(f(x), model(x), 1e-6)
+        model[0].weight = nn.Parameter(ad.ones(2, 3))
+        same(f(x), model(x), 1e-6)
+        model[0].weight.data = ad.zeros(2, 3)
+        same(f(x), model(x), 1e-6)
+        model[0].weight.fill_(3.0)
+        same(f(x), model(x), 1e-6)
+
+
+def test_arguments_of_all_kinds():
+    @compile
+    def f(x, *, scale=1, parts=()):
+        return {"y": x["a"] * scale + sum(parts), "n": scale, "none": None}
+
+    for scale in (1, 2, 2, 1):
+        out = f({"a": ad.ones(2)}, scale=scale, parts=(ad.ones(2), np.ones(2, "f4")))
+        assert out["y"].tolist() == [scale + 2.0] * 2
+        assert out["n"] == scale
+        assert out["none"] is None
+
+
+def test_views_from_outside_are_views():
+    w = ad.zeros(4)
+    head = w[:2]
+
+    @compile
+    def f():
+        head.add_(1)
+        w.mul_(2)
+        return head + 0, w + 0
+
+    want = [[2.0, 2.0], [6.0, 6.0], [14.0, 14.0]]
+    for y in want:
+        a, b = f()
+        assert a.tolist() == head.tolist() == y
+        assert b.tolist() == w.tolist() == [*y, 0.0, 0.0]
+
+
+def test_results_that_are_state_keep_their_numbers():
+    w = ad.zeros(2)
+
+    @compile
+    def f():
+        before = w.clone()
+        w.add_(1)
+        return before, w, w
+
+    kept = [f() for _ in range(4)]
+    assert [a.tolist() for a, _, _ in kept] == [[float(k)] * 2 for k in range(4)]
+
+
+def test_versions_count_what_programs_write():
+    w = ad.ones(2)
+    x = ad.ones(2, requires_grad=True)
+
+    @compile
+    def f():
+        w.add_(1)
+
+    f()
+    f()
+    y = (w * x).sum()
+    f()
+    with pytest.raises(RuntimeError, match=r"inplace|in-place"):
+        y.backward()
+
+
+def test_errors_while_tracing_leave_everything_as_it_was():
+    w = ad.ones(2, requires_grad=True)
+
+    @compile
+    def f(x):
+        (w * x).sum().backward()
+        w.grad.mul_(2)
+        if x.sum() > 0:
+            raise ValueError
+
+    w.grad = ad.ones(2)
+    with pytest.raises(ValueError):
+        f(ad.ones(2))
+    before = w.grad.clone()
+    with pytest.raises(RuntimeError, match="where, cond"):
+        f(ad.ones(2))
+    same(w.grad, before)
+
+
+def test_a_value_that_leaks_says_so():
+    kept = []
+
+    @compile
+    def f(x):
+        kept.append(x * 2)
+        return x
+
+    f(ad.ones(2))
+    f(ad.ones(2))
+    with pytest.raises(RuntimeError, match="finished program"):
+        kept[-1] + 1
+
+
+def test_what_is_compiled_has_derivatives():
+    w = ad.tensor([[1.0, 2.0], [3.0, 4.0]], dtype=ad.float64, requires_grad=True)
+
+    def f(x, k):
+        y = (x @ w).tanh()
+        return {"y": y * k, "n": (y > 0).sum(), "k": k}
+
+    g = compile(f)
+    x = ad.tensor([[0.5, -0.25]], dtype=ad.float64, requires_grad=True)
+    for _ in range(3):
+        out, want = g(x, 3), f(x, 3)
+        assert out["k"] == 3
+        assert out["n"].tolist() == want["n"].tolist()
+        got = ad.autograd.grad((out["y"] ** 2).sum(), (x, w), create_graph=True)
+        same(got, ad.autograd.grad((want["y"] ** 2).sum(), (x, w)))
+    second = ad.autograd.grad(got[0].sum(), (x, w))
+    want = ad.autograd.grad((f(x, 3)["y"] ** 2).sum(), (x, w), create_graph=True)
+    same(second, ad.autograd.grad(want[0].sum(), (x, w)))
+
+
+def test_compiled_functions_under_transforms():
+    f = compile(lambda x: (x**3).sum())
+    x = ad.tensor([1.0, 2.0])
+    for _ in range(3):
+        assert ad.grad(f)(x).tolist() == [3.0, 12.0]
+        assert ad.vmap(f)(ad.stack([x, x])).tolist() == [9.0, 9.0]
+        assert ad.jvp(f, (x,), (ad.ones(2),))[1].item() == 15
+        assert compile(ad.grad(f))(x).tolist() == [3.0, 12.0]
+
+
+@pytest.mark.parametrize("make", [optim.SGD, optim.Adam, optim.RMSprop])
+def test_a_scheduler_changes_the_learning_rate_of_a_program(make):
+    def run(wrap):
+        w = ad.tensor([1.0, -2.0], dtype=ad.float64, requires_grad=True)
+        opt = make([w], lr=0.1)
+
+        def step():
+            opt.zero_grad()
+            (w * w).sum().backward()
+            opt.step()
+
+        step = wrap(step)
+        for k in range(12):
+            step()
+            opt.param_groups[0]["lr"] *= 0.7
+            if k == 8:
+                opt.param_groups[0]["weight_decay"] = 0.5
+        return w, step
+
+    (got, step), (want, _) = run(compile), run(lambda f: f)
+    same(got, want)
+    assert len(step.programs) == 1
+
+
+def test_numbers_that_the_reverse_reads_are_state():
+    w = ad.tensor(2.0, requires_grad=True)
+    k = ad.tensor(3.0)
+
+    @compile
+    def f(x):
+        w.grad = None
+        (w * k * x).sum().backward()
+
+    for k_now in (3.0, 3.0, 5.0):
+        k.fill_(k_now)
+        f(ad.ones(2))
+        assert w.grad.item() == 2 * k_now
+
+
+def test_states_that_trade_places():
+    a, b = ad.zeros(5), ad.ones(5)
+
+    @compile
+    def f():
+        old = a.clone()
+        a.copy_(b * 2)
+        b.copy_(old + 1)
+
+    for k in range(1, 6):
+        f()
+        want = [(0.0, 1.0)]
+        for _ in range(k):
+            x, y = want[-1]
+            want.append((2 * y, x + 1))
+        assert (a[0].item(), b[4].item()) == want[-1]

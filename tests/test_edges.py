@@ -352,3 +352,43 @@ def test_promotion_with_numbers(name):
         ):
             if not has_complex32(ours, theirs, dtype):
                 assert ours == theirs, f"{dtype}{list(shape)} and {number!r}"
+
+
+# ---------------------------------------------------------------- in place
+
+
+def test_in_place_forms_are_those_of_pytorch():
+    ours = {n for n in dir(ad.Tensor) if n.endswith("_") and not n.startswith("_")}
+    theirs = set(dir(torch.Tensor))
+    assert ours <= theirs
+    missing = {n for n in theirs - ours if n.endswith("_") and not n.startswith("_")}
+    assert missing == {
+        *("apply_", "map_", "map2_", "resize_", "resize_as_", "set_", "share_memory_"),
+        *("resize_as_sparse_", "sparse_resize_", "sparse_resize_and_clear_"),
+    }
+
+
+@pytest.mark.parametrize("shape", [(3, 3), (2, 5), (7, 3), (3, 3, 3), (0, 3)])
+@pytest.mark.parametrize("wrap", [False, True])
+def test_fill_diagonal(shape, wrap):
+    def filled(T):
+        x = T.full(shape, 2.0, requires_grad=True)
+        y = x * x
+        assert y.fill_diagonal_(7, wrap) is y
+        y.sum().backward()
+        return y.tolist(), x.grad.tolist()
+
+    assert filled(ad) == filled(torch)
+
+
+def test_fill_diagonal_of_a_box_is_refused():
+    with pytest.raises(AdjointError, match="dims of one length"):
+        ad.zeros(2, 3, 4).fill_diagonal_(1)
+
+
+def test_as_strided_in_place():
+    x = ad.arange(6.0, requires_grad=True)
+    y = x * 1
+    assert y.as_strided_((2, 2), (2, 1), 1) is y
+    y.sum().backward()
+    assert x.grad.tolist() == [0, 1, 1, 1, 1, 0]

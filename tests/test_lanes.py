@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 import adjoint as ad
-from adjoint.compile import compile
-from adjoint.compile.native import kinds
-from adjoint.compile.native.kernel import Kernel
-from adjoint.compile.native.stream import Stream
+from adjoint import compile
+from adjoint.compiler.native import kinds
+from adjoint.compiler.native.kernel import Kernel
+from adjoint.compiler.native.stream import Stream
 from adjoint.core.primitive import Elementwise, op
 
 KIND = {"float32": kinds.FLOAT, "float64": kinds.DOUBLE}

@@ -14,10 +14,13 @@ ROWS = (
     ("functional",),
     ("array_api",),
     ("tensor", "autograd", "func"),
-    ("compile",),
-    ("nn", "optim", "data"),
-    ("train", "io", "viz", "distributed"),
-    ("cli", "sklearn"),
+    ("compiler",),
+    ("nn", "data", "metrics", "plot"),
+    ("optim",),
+    ("io",),
+    ("train", "viz", "distributed", "utils"),
+    ("demo", "sklearn"),
+    ("cli",),
 )
 RANK = {name: rank for rank, row in enumerate(ROWS) for name in row}
 FREE = {"__init__", "__main__"}  # the package's own face sees every row

@@ -56,7 +56,7 @@ def test_assigning_a_tensor_to_a_parameter_is_refused():
         model.weight = ad.zeros(2)
     model.count = ad.tensor(5.0)
     assert dict(model.named_buffers())["count"].item() == 5
-    with pytest.raises(ValueError, match=r"without '\.'"):
+    with pytest.raises(ValueError, match=r"contain '\.'"):
         model.register_buffer("a.b", ad.zeros(1))
     with pytest.raises(ValueError, match="already exists"):
         model.register_parameter("forward", nn.Parameter(ad.zeros(1)))
@@ -127,8 +127,8 @@ def test_copies_are_whole_and_apart():
 
 def test_printed_as_torch_prints():
     assert repr(net()) == (
-        "Sequential(\n  (0): Affine(n=2)\n  (1): ModuleList(\n    (0): Affine(n=2)\n"
-        "    (1): Affine(n=2)\n  )\n  (2): Identity()\n)"
+        "Sequential(\n  (0): Affine(n=2)\n  (1): ModuleList(\n"
+        "    (0-1): 2 x Affine(n=2)\n  )\n  (2): Identity()\n)"
     )
 
 

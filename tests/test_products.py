@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import adjoint as ad
+from adjoint.core.primitive import op
 
 
 def numbers(*shape, seed=0):
@@ -267,3 +268,27 @@ def test_errors(call, text):
         call()
     assert type(caught.value).__module__ == "adjoint.errors", repr(caught.value)
     assert text in str(caught.value)
+
+
+def test_operands_however_they_lie_in_memory():
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(size=(4, 6, 5)), rng.normal(size=(4, 6, 3))
+    of_a = [a, a[::-1], a[:, ::-2], a.swapaxes(0, 1), np.broadcast_to(a[:1], a.shape)]
+    of_a += [
+        np.broadcast_to(1.0, a.shape),
+        np.lib.stride_tricks.sliding_window_view(a, 2, 2),
+    ]
+    for x in of_a:
+        letters = "abcd"[: x.ndim]
+        y = b[: x.shape[0], : x.shape[1]].copy()
+        if y.shape[:2] != x.shape[:2]:
+            y = np.resize(b, (*x.shape[:2], 3))
+        for spec in (
+            f"{letters},abk->{letters[2:]}k",
+            f"abk,{letters}->k{letters[2:]}",
+        ):
+            pair = (x, y) if spec.startswith(letters + ",") else (y, x)
+            got = op.contract(*map(ad.tensor, pair), spec=spec)
+            direct = op.contract.eager(*pair, spec=spec)
+            np.testing.assert_allclose(direct, np.einsum(spec, *pair))
+            np.testing.assert_allclose(got.numpy(), direct)

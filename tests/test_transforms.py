@@ -87,8 +87,13 @@ def test_vmap_refuses_what_makes_no_sense():
         vmap(lambda x: x, in_dims=None)(ad.ones(2))
     with pytest.raises(RuntimeError, match="batched"):
         vmap(lambda x: x if x.item() > 0 else -x)(ad.ones(2))
-    with pytest.raises(TypeError, match="must return Tensors"):
-        vmap(lambda x: 1)(ad.ones(2))
+    for nothing in 1, None:
+        with pytest.raises(ValueError, match="must return Tensors"):
+            vmap(lambda x, y=nothing: y)(ad.ones(2))
+    with pytest.raises(ValueError, match="has a batch dim"):
+        vmap(lambda x: x, out_dims=None)(ad.ones(2))
+    with pytest.raises(ValueError, match="in_dims has 5"):
+        vmap(lambda x: x, in_dims=5)(ad.ones(2, 3))
 
 
 def test_grad_refuses_what_makes_no_sense():
@@ -176,3 +181,105 @@ def test_no_grad_inside_and_outside():
         return (c * x).sum()
 
     close(grad(half)(X), X.numpy() ** 2)
+
+
+# ---------------------------------------------------------------- what surrounds a transform
+
+
+W = [2.0, 3.0]
+
+
+@pytest.mark.parametrize("name", ["grad", "jacrev", "jacfwd", "hessian", "vjp", "jvp"])
+def test_what_a_function_closes_over_is_differentiated(name):
+    """d/dw of a derivative in y of w y³, at y = 1: its y-derivatives are 3w and 6w."""
+    w = ad.tensor(W, dtype=ad.float64, requires_grad=True)
+    y = ad.ones(2, dtype=ad.float64)
+    makes = {
+        "grad": lambda f: grad(lambda y: f(y).sum())(y),
+        "jacrev": lambda f: jacrev(f)(y),
+        "jacfwd": lambda f: jacfwd(f)(y),
+        "hessian": lambda f: hessian(lambda y: f(y).sum())(y),
+        "vjp": lambda f: vjp(f, y)[1](y)[0],
+        "jvp": lambda f: jvp(f, (y,), (y,))[1],
+    }
+    made = makes[name](lambda y: w * y**3)
+    made.sum().backward()
+    factor = 6 if name == "hessian" else 3
+    close(made.sum(), factor * 5)
+    close(w.grad, [factor, factor])
+
+
+def test_learning_through_steps_of_descent():
+    x = ad.tensor(3.0, requires_grad=True)
+    w = ad.tensor(0.0)
+    for _ in range(3):
+        w = w - 0.1 * grad(lambda w: (w - x) ** 2)(w)
+    w.backward()
+    close(x.grad, 1 - 0.8**3, 1e-6)
+
+
+def test_views_around_a_transform_are_differentiated():
+    x = ad.tensor([1.0, 2.0], dtype=ad.float64, requires_grad=True)
+    v = (x * 2)[1:]
+    g = grad(lambda w: (w * v.exp()).sum())(ad.ones(1, dtype=ad.float64))
+    (gx,) = ad.autograd.grad(g.sum(), x)
+    close(gx, [0, 2 * np.exp(4)])
+
+
+def test_gradient_before_value():
+    g, y = ad.func.grad_and_value(lambda x: (x**2).sum())(X)
+    close(g, 2 * X.numpy())
+    close(y, (X.numpy() ** 2).sum())
+    g, (y, aux) = ad.func.grad_and_value(lambda x: (x.sum(), x), has_aux=True)(X)
+    close(aux, X.numpy())
+
+
+def test_strict_forbids_independence():
+    with pytest.raises(RuntimeError, match="independent"):
+        jvp(lambda x: ad.ones(2), (X,), (X,), strict=True)
+    functional = ad.autograd.functional
+    with pytest.raises(RuntimeError, match="does not require gradients"):
+        functional.jacobian(lambda x: ad.ones(2), X, strict=True)
+    with pytest.raises(RuntimeError, match="output 0 is independent of input 1"):
+        functional.jacobian(lambda x, y: x * 2, (X, X), strict=True)
+    close(functional.jacobian(lambda x: x * 2, X, strict=True), np.eye(3) * 2)
+
+
+def test_argnums_are_unique():
+    with pytest.raises(ValueError, match="unique"):
+        grad(lambda x, y: (x * y).sum(), argnums=(0, 0))(X, X)
+
+
+def test_memory_order_as_an_example_sees_it():
+    seen = []
+    x = ad.ones(2, 3, 4)
+
+    def look(x):
+        seen.append((x.stride(), x.is_contiguous()))
+        return x.sum()
+
+    vmap(look)(x)
+    vmap(look, in_dims=2)(x)
+    grad(look)(x)
+    assert seen == [((4, 1), True), ((12, 4), False), ((12, 4, 1), True)]
+
+
+def test_batch_normalization_without_running_statistics():
+    net = ad.nn.Sequential(ad.nn.BatchNorm1d(2), ad.nn.InstanceNorm1d(2))
+    assert ad.func.replace_all_batch_norm_modules_(net) is net
+    x = ad.tensor(np.random.default_rng(0).normal(size=(5, 4, 2)))
+    y = vmap(lambda x: net[0](x.float()))(x)
+    want = (x - x.mean(1, keepdim=True)) / (x.var(1, keepdim=True, correction=0)).sqrt()
+    close(y, want.numpy(), 1e-3)
+
+
+def test_a_level_of_forward_mode_entered_by_hand():
+    fw = ad.autograd.forward_ad
+    fw.enter_dual_level()
+    try:
+        y = fw.make_dual(X, X) * 3
+        close(fw.unpack_dual(y).tangent, 3 * X.numpy())
+    finally:
+        fw.exit_dual_level()
+    with pytest.raises(RuntimeError, match="no level"):
+        fw.exit_dual_level()

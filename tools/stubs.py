@@ -278,7 +278,7 @@ def _in_class(name: str, value, example) -> str:
     if name in SIGNS:
         return f"    def {name}(self) -> Tensor: ...\n"
     base = name[:-1] if name.endswith("_") and not name.endswith("__") else ""
-    if base in METHODS and "args" in inspect.signature(value).parameters:
+    if getattr(value, "__wrapped__", None) is METHODS.get(base, name):
         return definition(name, METHODS[base], method=True, gives="Tensor")
     gives = "Tensor" if base else _by_calling(name, value, example)
     return definition(name, value, method=True, gives=gives)
@@ -340,6 +340,8 @@ def tensor_stub() -> str:
 def package_stub() -> str:
     """The stub of the package itself."""
     imports, values, functions = [], [], []
+    for name in ad._LATER:
+        getattr(ad, name)
     for name, value in sorted(vars(ad).items()):
         if name in FUNCTIONS and FUNCTIONS[name] is value:
             functions.append(definition(name, FUNCTIONS[name]))

@@ -7,6 +7,7 @@
 tensor(6.)
 """
 
+from importlib import import_module as _import_module
 from math import e, inf, nan, pi
 
 from . import autograd, func, nn, ops, optim
@@ -24,6 +25,7 @@ from .autodiff.modes import (
     no_grad,
     set_grad_enabled,
 )
+from .compiler import compile
 from .core.dtype import (
     DType,
     bfloat16,
@@ -77,3 +79,28 @@ globals().update(
     {k: f for k, f in FUNCTIONS.items() if not k.startswith("_") and k != "trace"}
 )
 newaxis = None
+
+# What a program that only differentiates does not need is imported when first named.
+_LATER = {
+    "data": "data",
+    "io": "io",
+    "load": "io",
+    "metrics": "metrics",
+    "plot": "plot",
+    "save": "io",
+    "train": "train",
+    "utils": "utils",
+}
+
+
+def __getattr__(name):
+    home = _LATER.get(name)
+    if home is None:
+        raise AttributeError(f"module 'adjoint' has no attribute {name!r}")
+    module = _import_module(f".{home}", __name__)
+    value = globals()[name] = module if name == home else getattr(module, name)
+    return value
+
+
+def __dir__():
+    return sorted({*globals(), *_LATER})

@@ -13,15 +13,22 @@ from .tensor import Size as Size, Tensor as Tensor
 from . import array_api as array_api
 from . import autodiff as autodiff
 from . import autograd as autograd
+from . import compiler as compiler
 from . import core as core
+from . import data as data
 from . import errors as errors
 from . import func as func
 from . import functional as functional
+from . import io as io
 from . import ir as ir
+from . import metrics as metrics
 from . import nn as nn
 from . import ops as ops
 from . import optim as optim
+from . import plot as plot
 from . import printing as printing
+from . import train as train
+from . import utils as utils
 from .autodiff.calculus import cvec as cvec
 from .autodiff.calculus import derivative as derivative
 from .autodiff.calculus import rvec as rvec
@@ -52,6 +59,7 @@ from .autodiff.transforms import linearize as linearize
 from .autodiff.transforms import value_and_grad as value_and_grad
 from .autodiff.transforms import vjp as vjp
 from .autodiff.transforms import vmap as vmap
+from .compiler.step import compile as compile
 from .core.dtype import dtype as dtype
 from .core.dtype import get_default_dtype as get_default_dtype
 from .core.dtype import set_default_dtype as set_default_dtype
@@ -61,6 +69,8 @@ from .functional import fft as fft
 from .functional import linalg as linalg
 from .functional import random as random
 from .functional import special as special
+from .io.checkpoint import load as load
+from .io.checkpoint import save as save
 from .ir.program import Program as Program
 from .ir.text import parse as parse
 from .printing import set_printoptions as set_printoptions
@@ -144,12 +154,18 @@ class _ValuesIndices(NamedTuple):
 
 def abs(input: Tensor, *, out: Tensor | None = ...) -> Tensor:
     """Magnitude, |x|; the derivative at 0 is 0."""
+def abs_(input: Tensor, *, out: Tensor | None = ...) -> Tensor:
+    """`abs` written into this tensor."""
 def absolute(input: Tensor, *, out: Tensor | None = ...) -> Tensor:
     """Magnitude, |x|; the derivative at 0 is 0."""
 def acos(input: Tensor, *, out: Tensor | None = ...) -> Tensor:
     """Inverse cosine."""
+def acos_(input: Tensor, *, out: Tensor | None = ...) -> Tensor:
+    """`acos` written into this tensor."""
 def acosh(input: Tensor, *, out: Tensor | None = ...) -> Tensor:
     """Inverse hyperbolic cosine."""
+def acosh_(input: Tensor, *, out: Tensor | None = ...) -> Tensor:
+    """`acosh` written into this tensor."""
 def adaptive_avg_pool1d(input: Tensor, output_size: Any) -> Tensor:
     """The means of `output_size` even windows of (N,C,L)."""
 def adaptive_max_pool1d(input: Tensor, output_size: Any, return_indices: _bool = ...) -> Any:
@@ -166,6 +182,8 @@ def addmm(input: Tensor, mat1: Tensor, mat2: Tensor, *, beta: Any = ..., alpha: 
     """β · input + α · mat1 @ mat2."""
 def addmv(input: Tensor, mat: Any, vec: Tensor, *, beta: Any = ..., alpha: Any = ..., out: Tensor | None = ...) -> Tensor:
     """β · input + α · mat @ vec."""
+def addmv_(input: Tensor, mat: Any, vec: Tensor, *, beta: Any = ..., alpha: Any = ..., out: Tensor | None = ...) -> Tensor:
+    """`addmv` written into this tensor."""
 def addr(input: Tensor, vec1: Any, vec2: Tensor, *, beta: Any = ..., alpha: Any = ..., out: Tensor | None = ...) -> Tensor:
     """β · input + α · outer(vec1, vec2)."""
 def adjoint(input: Tensor) -> Tensor:
@@ -190,18 +208,30 @@ def arange(start: Any = ..., end: Any = ..., step: Any = ..., *, out: Tensor | N
     """Numbers from start to end (not included) by step."""
 def arccos(input: Tensor, *, out: Tensor | None = ...) -> Tensor:
     """Inverse cosine."""
+def arccos_(input: Tensor, *, out: Tensor | None = ...) -> Tensor:
+    """`arccos` written into this tensor."""
 def arccosh(input: Tensor, *, out: Tensor | None = ...) -> Tensor:
     """Inverse hyperbolic cosine."""
+def arccosh_(input: Tensor, *, out: Tensor | None = ...) -> Tensor:
+    """`arccosh` written into this tensor."""
 def arcsin(input: Tensor, *, out: Tensor | None = ...) -> Tensor:
     """Inverse sine."""
+def arcsin_(input: Tensor, *, out: Tensor | None = ...) -> Tensor:
+    """`arcsin` written into this tensor."""
 def arcsinh(input: Tensor, *, out: Tensor | None = ...) -> Tensor:
     """Inverse hyperbolic sine."""
+def arcsinh_(input: Tensor, *, out: Tensor | None = ...) -> Tensor:
+    """`arcsinh` written into this tensor."""
 def arctan(input: Tensor, *, out: Tensor | None = ...) -> Tensor:
     """Inverse tangent."""
 def arctan2(input: Tensor | Number, other: Tensor | Number, *, out: Tensor | None = ...) -> Tensor:
     """Angle of the point (x₂, x₁)."""
+def arctan_(input: Tensor, *, out: Tensor | None = ...) -> Tensor:
+    """`arctan` written into this tensor."""
 def arctanh(input: Tensor, *, out: Tensor | None = ...) -> Tensor:
     """Inverse hyperbolic tangent."""
+def arctanh_(input: Tensor, *, out: Tensor | None = ...) -> Tensor:
+    """`arctanh` written into this tensor."""
 def argmax(input: Tensor, dim: Dims | None = ..., keepdim: _bool = ...) -> Tensor:
     """The place of the largest element, of all row by row or along `dim`."""
 def argmin(input: Tensor, dim: Dims | None = ..., keepdim: _bool = ...) -> Tensor:
@@ -218,14 +248,22 @@ def asarray(obj: Any, *, dtype: DTypeLike | None = ..., device: Any = ..., copy:
     """`obj` (a tensor, an array, a buffer, what speaks DLPack, a list) as a tensor."""
 def asin(input: Tensor, *, out: Tensor | None = ...) -> Tensor:
     """Inverse sine."""
+def asin_(input: Tensor, *, out: Tensor | None = ...) -> Tensor:
+    """`asin` written into this tensor."""
 def asinh(input: Tensor, *, out: Tensor | None = ...) -> Tensor:
     """Inverse hyperbolic sine."""
+def asinh_(input: Tensor, *, out: Tensor | None = ...) -> Tensor:
+    """`asinh` written into this tensor."""
 def atan(input: Tensor, *, out: Tensor | None = ...) -> Tensor:
     """Inverse tangent."""
 def atan2(input: Tensor | Number, other: Tensor | Number, *, out: Tensor | None = ...) -> Tensor:
     """Angle of the point (x₂, x₁)."""
+def atan_(input: Tensor, *, out: Tensor | None = ...) -> Tensor:
+    """`atan` written into this tensor."""
 def atanh(input: Tensor, *, out: Tensor | None = ...) -> Tensor:
     """Inverse hyperbolic tangent."""
+def atanh_(input: Tensor, *, out: Tensor | None = ...) -> Tensor:
+    """`atanh` written into this tensor."""
 def atleast_1d(*tensors: Any) -> Tensor:
     """With at least one dim."""
 def atleast_2d(*tensors: Any) -> Tensor:
@@ -284,6 +322,8 @@ def cdist(x1: Any, x2: Any, p: Any = ..., compute_mode: Any = ...) -> Tensor:
     """Distances (Σ |a − b|^p)^(1/p) of each row of x1 from each of x2; at 0 the slope is 0."""
 def ceil(input: Tensor, *, out: Tensor | None = ...) -> Tensor:
     """Smallest integer not below x."""
+def ceil_(input: Tensor, *, out: Tensor | None = ...) -> Tensor:
+    """`ceil` written into this tensor."""
 def celu(input: Tensor, alpha: Any = ..., inplace: _bool = ...) -> Tensor:
     """x where x > 0, α (e^(x/α) − 1) elsewhere."""
 def celu_(input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
@@ -302,12 +342,20 @@ def chunk(input: Tensor, chunks: Any, dim: Dims | None = ...) -> tuple[Tensor, .
     """At most `chunks` pieces of equal size along `dim`."""
 def clamp(input: Tensor, min: Any = ..., max: Any = ..., *, out: Tensor | None = ...) -> Tensor:
     """Limited to [min, max], either a number, a tensor or None; gradient passes inside."""
+def clamp_(input: Tensor, min: Any = ..., max: Any = ..., *, out: Tensor | None = ...) -> Tensor:
+    """`clamp` written into this tensor."""
 def clamp_max(input: Tensor, max: Any) -> Tensor:
     """Not above `max`."""
+def clamp_max_(input: Tensor, max: Any) -> Tensor:
+    """`clamp_max` written into this tensor."""
 def clamp_min(input: Tensor, min: Any) -> Tensor:
     """Not below `min`."""
+def clamp_min_(input: Tensor, min: Any) -> Tensor:
+    """`clamp_min` written into this tensor."""
 def clip(input: Tensor, min: Any = ..., max: Any = ..., *, out: Tensor | None = ...) -> Tensor:
     """Limited to [min, max], either a number, a tensor or None; gradient passes inside."""
+def clip_(input: Tensor, min: Any = ..., max: Any = ..., *, out: Tensor | None = ...) -> Tensor:
+    """`clip` written into this tensor."""
 def clone(input: Tensor, *, memory_format: Any = ...) -> Tensor:
     """A copy that differentiates as the identity."""
 def column_stack(tensors: Any, *, out: Tensor | None = ...) -> Tensor:
@@ -320,10 +368,14 @@ def concat(tensors: Any, dim: Dims | None = ..., *, out: Tensor | None = ...) ->
     """Tensors one after the other along `dim`; empty vectors do not count."""
 def concatenate(tensors: Any, dim: Dims | None = ..., *, out: Tensor | None = ...) -> Tensor:
     """Tensors one after the other along `dim`; empty vectors do not count."""
+def cond(pred: Any, true_fun: Any, false_fun: Any, *operands: Any) -> Tensor:
+    """true_fun(*operands) if `pred` holds, else false_fun(*operands)."""
 def conj(input: Tensor) -> Tensor:
     """Complex conjugate; a real tensor itself."""
 def conj_physical(input: Tensor, *, out: Tensor | None = ...) -> Tensor:
     """Complex conjugate; a real tensor itself."""
+def conj_physical_(input: Tensor, *, out: Tensor | None = ...) -> Tensor:
+    """`conj_physical` written into this tensor."""
 def constant_pad_nd(input: Tensor, pad: Any, value: Any = ...) -> Tensor:
     """One number added around the last dims, the last one first; negative amounts cut."""
 def conv1d(input: Tensor, weight: Any, bias: Any = ..., stride: Any = ..., padding: Any = ..., dilation: Any = ..., groups: Any = ...) -> Tensor:
@@ -344,8 +396,12 @@ def corrcoef(input: Tensor) -> Tensor:
     """The correlation coefficients of the rows, between −1 and 1."""
 def cos(input: Tensor, *, out: Tensor | None = ...) -> Tensor:
     """Cosine."""
+def cos_(input: Tensor, *, out: Tensor | None = ...) -> Tensor:
+    """`cos` written into this tensor."""
 def cosh(input: Tensor, *, out: Tensor | None = ...) -> Tensor:
     """Hyperbolic cosine."""
+def cosh_(input: Tensor, *, out: Tensor | None = ...) -> Tensor:
+    """`cosh` written into this tensor."""
 def cosine_embedding_loss(input1: Any, input2: Any, target: Any, margin: Any = ..., size_average: Any = ..., reduce: Any = ..., reduction: Any = ...) -> Tensor:
     """1 − cos(x₁, x₂) where t = 1, max(0, cos(x₁, x₂) − margin) where t = −1."""
 def cosine_similarity(x1: Any, x2: Any, dim: Dims | None = ..., eps: Any = ...) -> Tensor:
@@ -368,6 +424,8 @@ def cumulative_trapezoid(y: Any, x: Any = ..., *, dx: Any = ..., dim: Dims | Non
     """The running integral of y along `dim` by the trapezoidal rule."""
 def deg2rad(input: Tensor, *, out: Tensor | None = ...) -> Tensor:
     """Degrees in radians."""
+def deg2rad_(input: Tensor, *, out: Tensor | None = ...) -> Tensor:
+    """`deg2rad` written into this tensor."""
 def det(input: Tensor, *, out: Tensor | None = ...) -> Tensor:
     """Determinant; its gradient is right for singular matrices too."""
 def diag(input: Tensor, diagonal: Any = ..., *, out: Tensor | None = ...) -> Tensor:
@@ -420,16 +478,26 @@ def equal(input: Tensor | Number, other: Tensor | Number) -> _bool:
     """Same shape and the same elements."""
 def erf(input: Tensor, *, out: Tensor | None = ...) -> Tensor:
     """Error function, 2/√π ∫₀ˣ exp(−s²) ds."""
+def erf_(input: Tensor, *, out: Tensor | None = ...) -> Tensor:
+    """`erf` written into this tensor."""
 def erfc(input: Tensor, *, out: Tensor | None = ...) -> Tensor:
     """1 − erf(x), accurate where it is small."""
+def erfc_(input: Tensor, *, out: Tensor | None = ...) -> Tensor:
+    """`erfc` written into this tensor."""
 def erfinv(input: Tensor, *, out: Tensor | None = ...) -> Tensor:
     """The inverse of the error function."""
 def exp(input: Tensor, *, out: Tensor | None = ...) -> Tensor:
     """Exponential, y = eˣ."""
 def exp2(input: Tensor, *, out: Tensor | None = ...) -> Tensor:
     """Power of two, y = 2ˣ."""
+def exp2_(input: Tensor, *, out: Tensor | None = ...) -> Tensor:
+    """`exp2` written into this tensor."""
+def exp_(input: Tensor, *, out: Tensor | None = ...) -> Tensor:
+    """`exp` written into this tensor."""
 def expm1(input: Tensor, *, out: Tensor | None = ...) -> Tensor:
     """y = eˣ − 1, accurate near 0."""
+def expm1_(input: Tensor, *, out: Tensor | None = ...) -> Tensor:
+    """`expm1` written into this tensor."""
 def eye(n: Any, m: Any = ..., *, out: Tensor | None = ..., dtype: DTypeLike | None = ..., layout: Any = ..., device: Any = ..., requires_grad: _bool = ...) -> Tensor:
     """The identity matrix, n × m."""
 def feature_alpha_dropout(input: Tensor, p: Any = ..., training: _bool = ..., inplace: _bool = ...) -> Tensor:
@@ -440,6 +508,8 @@ def finfo(type: Any = ...) -> Any:
     """Limits of a floating dtype (the default one): bits, eps, max, min, tiny, resolution."""
 def fix(input: Tensor, *, out: Tensor | None = ...) -> Tensor:
     """The integer part, towards 0."""
+def fix_(input: Tensor, *, out: Tensor | None = ...) -> Tensor:
+    """`fix` written into this tensor."""
 def flatten(input: Tensor, start_dim: Any = ..., end_dim: Any = ...) -> Tensor:
     """Dims start_dim to end_dim as one."""
 def flip(input: Tensor, *dims: Any) -> Tensor:
@@ -452,6 +522,8 @@ def float_power(input: Tensor | Number, exponent: Tensor | Number) -> Tensor:
     """`pow` in double precision."""
 def floor(input: Tensor, *, out: Tensor | None = ...) -> Tensor:
     """Largest integer not above x."""
+def floor_(input: Tensor, *, out: Tensor | None = ...) -> Tensor:
+    """`floor` written into this tensor."""
 def floor_divide(input: Tensor | Number, other: Tensor | Number, *, out: Tensor | None = ...) -> Tensor:
     """Quotient rounded down, y = ⌊x₁/x₂⌋."""
 def fmax(input: Tensor | Number, other: Tensor | Number, *, out: Tensor | None = ...) -> Tensor:
@@ -460,8 +532,12 @@ def fmin(input: Tensor | Number, other: Tensor | Number, *, out: Tensor | None =
     """The smaller of two, the number where one is NaN; at a tie the gradient is the first's."""
 def fmod(input: Tensor | Number, other: Tensor | Number, *, out: Tensor | None = ...) -> Tensor:
     """Remainder with the sign of the dividend, y = x₁ − trunc(x₁/x₂) x₂."""
+def fori_loop(lower: Any, upper: Any, body_fun: Any, init_val: Any) -> Tensor:
+    """The value after value = body_fun(i, value) for i from `lower` up to `upper`."""
 def frac(input: Tensor) -> Tensor:
     """x − trunc(x)."""
+def frac_(input: Tensor) -> Tensor:
+    """`frac` written into this tensor."""
 def frexp(input: Tensor, *, out: Tensor | None = ...) -> _Frexp:
     """m and e with input = m · 2^e and ½ ≤ |m| < 1."""
 def from_dlpack(ext_tensor: Any) -> Tensor:
@@ -478,6 +554,8 @@ def gather(input: Tensor, dim: Any, index: Any, *, sparse_grad: _bool = ...) -> 
     """yᵢⱼ = x at [index[i, j], j] for dim 0, [i, index[i, j]] for dim 1, and so on."""
 def gcd(input: Tensor | Number, other: Tensor | Number, *, out: Tensor | None = ...) -> Tensor:
     """The greatest common divisor."""
+def gcd_(input: Tensor | Number, other: Tensor | Number, *, out: Tensor | None = ...) -> Tensor:
+    """`gcd` written into this tensor."""
 def ge(input: Tensor | Number, other: Tensor | Number, *, out: Tensor | None = ...) -> Tensor:
     """x₁ ≥ x₂."""
 def geqrf(input: Tensor, *, out: Tensor | None = ...) -> _Geqrf:
@@ -494,6 +572,10 @@ def greater_equal(input: Tensor | Number, other: Tensor | Number, *, out: Tensor
     """x₁ ≥ x₂."""
 def group_norm(input: Tensor, num_groups: Any, weight: Any = ..., bias: Any = ..., eps: Any = ...) -> Tensor:
     """Mean 0 and variance 1 over each of `num_groups` groups of channels of an example."""
+def gru(input: Tensor, hx: Any, params: Any, has_biases: Any, num_layers: Any, dropout: Any, train: Any, bidirectional: Any, batch_first: Any) -> tuple[Tensor, ...]:
+    """(output, h_n) of stacked gated recurrent layers; see nn.GRU."""
+def gru_cell(input: Tensor, hx: Any, w_ih: Any, w_hh: Any, b_ih: Any = ..., b_hh: Any = ...) -> Tensor:
+    """h after one step of a gated recurrent unit."""
 def gt(input: Tensor | Number, other: Tensor | Number, *, out: Tensor | None = ...) -> Tensor:
     """x₁ > x₂."""
 def hamming_window(window_length: Any, periodic: _bool = ..., alpha: Any = ..., beta: Any = ..., **options: Any) -> Tensor:
@@ -520,6 +602,8 @@ def hypot(input: Tensor | Number, other: Tensor | Number, *, out: Tensor | None 
     """y = √(x₁² + x₂²) without overflow."""
 def i0(input: Tensor, *, out: Tensor | None = ...) -> Tensor:
     """Modified Bessel function of the first kind of order 0."""
+def i0_(input: Tensor, *, out: Tensor | None = ...) -> Tensor:
+    """`i0` written into this tensor."""
 def igamma(input: Tensor | Number, other: Tensor | Number, *, out: Tensor | None = ...) -> Tensor:
     """`special.gammainc`."""
 def igammac(input: Tensor | Number, other: Tensor | Number, *, out: Tensor | None = ...) -> Tensor:
@@ -586,8 +670,12 @@ def layer_norm(input: Tensor, normalized_shape: Any, weight: Any = ..., bias: An
     """Mean 0 and variance 1 over the last dims, those of `normalized_shape`."""
 def lcm(input: Tensor | Number, other: Tensor | Number, *, out: Tensor | None = ...) -> Tensor:
     """The least common multiple."""
+def lcm_(input: Tensor | Number, other: Tensor | Number, *, out: Tensor | None = ...) -> Tensor:
+    """`lcm` written into this tensor."""
 def ldexp(input: Tensor | Number, other: Tensor | Number, *, out: Tensor | None = ...) -> Tensor:
     """input · 2^other."""
+def ldexp_(input: Tensor | Number, other: Tensor | Number, *, out: Tensor | None = ...) -> Tensor:
+    """`ldexp` written into this tensor."""
 def le(input: Tensor | Number, other: Tensor | Number, *, out: Tensor | None = ...) -> Tensor:
     """x₁ ≤ x₂."""
 def lerp(input: Tensor, end: Any, weight: Any, *, out: Tensor | None = ...) -> Tensor:
@@ -604,10 +692,18 @@ def log(input: Tensor, *, out: Tensor | None = ...) -> Tensor:
     """Natural logarithm, y = ln x."""
 def log10(input: Tensor, *, out: Tensor | None = ...) -> Tensor:
     """Logarithm to base 10."""
+def log10_(input: Tensor, *, out: Tensor | None = ...) -> Tensor:
+    """`log10` written into this tensor."""
 def log1p(input: Tensor, *, out: Tensor | None = ...) -> Tensor:
     """y = ln(1 + x), accurate near 0."""
+def log1p_(input: Tensor, *, out: Tensor | None = ...) -> Tensor:
+    """`log1p` written into this tensor."""
 def log2(input: Tensor, *, out: Tensor | None = ...) -> Tensor:
     """Logarithm to base 2."""
+def log2_(input: Tensor, *, out: Tensor | None = ...) -> Tensor:
+    """`log2` written into this tensor."""
+def log_(input: Tensor, *, out: Tensor | None = ...) -> Tensor:
+    """`log` written into this tensor."""
 def log_sigmoid(input: Tensor, *, out: Tensor | None = ...) -> Tensor:
     """y = ln σ(x) = min(x, 0) − ln(1 + e^−|x|), exact for large |x|."""
 def log_softmax(input: Tensor, dim: Any, dtype: DTypeLike | None = ...) -> Tensor:
@@ -630,12 +726,18 @@ def logical_xor(input: Tensor | Number, other: Tensor | Number, *, out: Tensor |
     """Just one is non-zero."""
 def logit(input: Tensor, eps: Any = ..., *, out: Tensor | None = ...) -> Tensor:
     """ln(x / (1 − x)), of x limited to [eps, 1 − eps] if that is given."""
+def logit_(input: Tensor, eps: Any = ..., *, out: Tensor | None = ...) -> Tensor:
+    """`logit` written into this tensor."""
 def logsigmoid(input: Tensor, *, out: Tensor | None = ...) -> Tensor:
     """y = ln σ(x) = min(x, 0) − ln(1 + e^−|x|), exact for large |x|."""
 def logspace(start: Any, end: Any, steps: Any, base: Any = ..., *, out: Tensor | None = ..., dtype: DTypeLike | None = ..., layout: Any = ..., device: Any = ..., requires_grad: _bool = ...) -> Tensor:
     """`steps` numbers from base^start to base^end, evenly in the exponent."""
 def logsumexp(input: Tensor, dim: Any, keepdim: _bool = ..., *, out: Tensor | None = ...) -> Tensor:
     """ln Σ eˣ over `dim`, without overflow."""
+def lstm(input: Tensor, hx: Any, params: Any, has_biases: Any, num_layers: Any, dropout: Any, train: Any, bidirectional: Any, batch_first: Any) -> tuple[Tensor, ...]:
+    """(output, h_n, c_n) of stacked long short-term memory layers; see nn.LSTM."""
+def lstm_cell(input: Tensor, hx: Any, w_ih: Any, w_hh: Any, b_ih: Any = ..., b_hh: Any = ...) -> tuple[Tensor, ...]:
+    """(h, c) after one step of a long short-term memory cell from hx = (h, c)."""
 def lt(input: Tensor | Number, other: Tensor | Number, *, out: Tensor | None = ...) -> Tensor:
     """x₁ < x₂."""
 def lu(input: Tensor, pivot: _bool = ..., get_infos: _bool = ...) -> _LuFactor:
@@ -646,6 +748,8 @@ def lu_unpack(LU_data: Any, LU_pivots: Any, unpack_data: _bool = ..., unpack_piv
     """P, L and U of what `lu` gives; what is not asked for is empty."""
 def manual_seed(seed: Any) -> Any:
     """Start the default stream of random numbers at `seed`."""
+def map(f: Any, xs: Any) -> Tensor:
+    """f of each slice of `xs` along dim 0, one after the other, stacked."""
 def margin_ranking_loss(input1: Any, input2: Any, target: Any, margin: Any = ..., size_average: Any = ..., reduce: Any = ..., reduction: Any = ...) -> Tensor:
     """max(0, −t (x₁ − x₂) + margin)."""
 def masked_fill(input: Tensor, mask: Any, value: Any) -> Tensor:
@@ -712,6 +816,8 @@ def mvlgamma(input: Tensor, p: Any) -> Tensor:
     """ln of the multivariate gamma function of dimension p."""
 def nan_to_num(input: Tensor, nan: Any = ..., posinf: Any = ..., neginf: Any = ..., *, out: Tensor | None = ...) -> Tensor:
     """With numbers for NaN and the infinities: by default 0 and the largest there are."""
+def nan_to_num_(input: Tensor, nan: Any = ..., posinf: Any = ..., neginf: Any = ..., *, out: Tensor | None = ...) -> Tensor:
+    """`nan_to_num` written into this tensor."""
 def nanmean(input: Tensor, dim: Dims | None = ..., keepdim: _bool = ..., *, dtype: DTypeLike | None = ..., out: Tensor | None = ...) -> Tensor:
     """Mean of the elements that are not NaN."""
 @overload
@@ -730,8 +836,12 @@ def ne(input: Tensor | Number, other: Tensor | Number, *, out: Tensor | None = .
     """x₁ ≠ x₂."""
 def neg(input: Tensor, *, out: Tensor | None = ...) -> Tensor:
     """Negation, y = −x."""
+def neg_(input: Tensor, *, out: Tensor | None = ...) -> Tensor:
+    """`neg` written into this tensor."""
 def negative(input: Tensor, *, out: Tensor | None = ...) -> Tensor:
     """Negation, y = −x."""
+def negative_(input: Tensor, *, out: Tensor | None = ...) -> Tensor:
+    """`negative` written into this tensor."""
 def nextafter(input: Tensor | Number, other: Tensor | Number, *, out: Tensor | None = ...) -> Tensor:
     """The floating number next to x₁ towards x₂."""
 def nonzero(input: Tensor, *, as_tuple: _bool = ...) -> Tensor:
@@ -792,6 +902,8 @@ def quantile(input: Tensor, q: Any, dim: Dims | None = ..., keepdim: _bool = ...
     """The q-th quantiles of all elements, or along `dim`; NaN where one element is."""
 def rad2deg(input: Tensor, *, out: Tensor | None = ...) -> Tensor:
     """Radians in degrees."""
+def rad2deg_(input: Tensor, *, out: Tensor | None = ...) -> Tensor:
+    """`rad2deg` written into this tensor."""
 def rand(*size: Any, generator: Any = ..., out: Tensor | None = ..., dtype: DTypeLike | None = ..., layout: Any = ..., device: Any = ..., requires_grad: _bool = ..., pin_memory: _bool = ..., **named: Any) -> Tensor:
     """Numbers evenly from [0, 1)."""
 def rand_like(input: Tensor, *, generator: Any = ..., dtype: DTypeLike | None = ..., layout: Any = ..., device: Any = ..., requires_grad: _bool = ..., memory_format: Any = ...) -> Tensor:
@@ -812,10 +924,12 @@ def real(input: Tensor) -> Tensor:
     """The real part, a view; a real tensor itself."""
 def reciprocal(input: Tensor, *, out: Tensor | None = ...) -> Tensor:
     """y = 1/x."""
+def reciprocal_(input: Tensor, *, out: Tensor | None = ...) -> Tensor:
+    """`reciprocal` written into this tensor."""
 def relu(input: Tensor, *, out: Tensor | None = ...) -> Tensor:
     """max(x, 0); the derivative at 0 is 0."""
-def relu_(input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-    """`relu` written into its input."""
+def relu_(input: Tensor, *, out: Tensor | None = ...) -> Tensor:
+    """`relu` written into this tensor."""
 def remainder(input: Tensor | Number, other: Tensor | Number, *, out: Tensor | None = ...) -> Tensor:
     """Remainder with the sign of the divisor, y = x₁ − ⌊x₁/x₂⌋ x₂."""
 def renorm(input: Tensor, p: Any, dim: Any, maxnorm: Any) -> Tensor:
@@ -834,12 +948,22 @@ def result_type(tensor1: Tensor, tensor2: Tensor) -> DType:
     """The dtype in which two tensors or numbers are computed with."""
 def rms_norm(input: Tensor, normalized_shape: Any, weight: Any = ..., eps: Any = ...) -> Tensor:
     """x / √(mean x² + eps) over the last dims; eps None is the dtype's machine epsilon."""
+def rnn_relu(input: Tensor, hx: Any, params: Any, has_biases: Any, num_layers: Any, dropout: Any, train: Any, bidirectional: Any, batch_first: Any) -> tuple[Tensor, ...]:
+    """(output, h_n) of stacked layers h ← relu(W x + U h); see nn.RNN."""
+def rnn_relu_cell(input: Tensor, hx: Any, w_ih: Any, w_hh: Any, b_ih: Any = ..., b_hh: Any = ...) -> Tensor:
+    """relu(W x + U h + b), one step."""
+def rnn_tanh(input: Tensor, hx: Any, params: Any, has_biases: Any, num_layers: Any, dropout: Any, train: Any, bidirectional: Any, batch_first: Any) -> tuple[Tensor, ...]:
+    """(output, h_n) of stacked layers h ← tanh(W x + U h); see nn.RNN."""
+def rnn_tanh_cell(input: Tensor, hx: Any, w_ih: Any, w_hh: Any, b_ih: Any = ..., b_hh: Any = ...) -> Tensor:
+    """tanh(W x + U h + b), one step of the simplest network."""
 def roll(input: Tensor, shifts: Any, dims: Any = ...) -> Tensor:
     """Elements moved by `shifts` along `dims`, round the end; no dims: of all in a row."""
 def rot90(input: Tensor, k: Any = ..., dims: Any = ...) -> Tensor:
     """Turned by k quarters, from the first of `dims` towards the second."""
 def round(input: Tensor, *, decimals: Any = ..., out: Tensor | None = ...) -> Tensor:
     """The nearest integer, halves to even; `decimals` places."""
+def round_(input: Tensor, *, decimals: Any = ..., out: Tensor | None = ...) -> Tensor:
+    """`round` written into this tensor."""
 def row_stack(tensors: Any, *, out: Tensor | None = ...) -> Tensor:
     """One below the other: along dim 0, vectors as rows."""
 def rrelu(input: Tensor, lower: Any = ..., upper: Any = ..., training: _bool = ..., inplace: _bool = ...) -> Tensor:
@@ -848,10 +972,14 @@ def rrelu_(input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
     """`rrelu` written into its input."""
 def rsqrt(input: Tensor, *, out: Tensor | None = ...) -> Tensor:
     """y = 1/√x."""
+def rsqrt_(input: Tensor, *, out: Tensor | None = ...) -> Tensor:
+    """`rsqrt` written into this tensor."""
 def rsub(input: Tensor | Number, other: Tensor | Number, *, alpha: Any = ...) -> Tensor:
     """other − alpha · input."""
 def scalar_tensor(s: Any, *, dtype: DTypeLike | None = ..., device: Any = ..., requires_grad: _bool = ...) -> Tensor:
     """A number as a tensor, in the default dtype if none is given."""
+def scan(f: Any, init: Any, xs: Any = ..., length: Any = ..., reverse: _bool = ...) -> tuple[Tensor, ...]:
+    """(carry, ys): carry, y = f(carry, x) for each x along dim 0 of `xs`, the ys stacked."""
 def scatter(input: Tensor, dim: Any, index: Any, src: Any = ..., *, value: Any = ..., reduce: Any = ...) -> Tensor:
     """A copy with `src` (or one value) written where `gather` would read; the last stays."""
 def scatter_add(input: Tensor, dim: Any, index: Any, src: Any) -> Tensor:
@@ -876,16 +1004,24 @@ def sgn(input: Tensor, *, out: Tensor | None = ...) -> Tensor:
     """x/|x|, 0 at 0; `sign` for complex numbers too."""
 def sigmoid(input: Tensor, *, out: Tensor | None = ...) -> Tensor:
     """Logistic function, y = 1/(1 + e⁻ˣ)."""
+def sigmoid_(input: Tensor, *, out: Tensor | None = ...) -> Tensor:
+    """`sigmoid` written into this tensor."""
 def sign(input: Tensor, *, out: Tensor | None = ...) -> Tensor:
     """−1, 0 or 1 by the sign; 0 for NaN, as in PyTorch."""
 def signbit(input: Tensor, *, out: Tensor | None = ...) -> Tensor:
     """Has its sign bit set."""
 def sin(input: Tensor, *, out: Tensor | None = ...) -> Tensor:
     """Sine."""
+def sin_(input: Tensor, *, out: Tensor | None = ...) -> Tensor:
+    """`sin` written into this tensor."""
 def sinc(input: Tensor, *, out: Tensor | None = ...) -> Tensor:
     """sin(πx) / (πx), 1 at 0."""
+def sinc_(input: Tensor, *, out: Tensor | None = ...) -> Tensor:
+    """`sinc` written into this tensor."""
 def sinh(input: Tensor, *, out: Tensor | None = ...) -> Tensor:
     """Hyperbolic sine."""
+def sinh_(input: Tensor, *, out: Tensor | None = ...) -> Tensor:
+    """`sinh` written into this tensor."""
 def slice_scatter(input: Tensor, src: Any, dim: Dims | None = ..., start: Any = ..., end: Any = ..., step: Any = ...) -> Tensor:
     """A copy with `src` in the slice start:end:step of `dim`."""
 def slogdet(input: Tensor, *, out: Tensor | None = ...) -> _Slogdet:
@@ -900,8 +1036,12 @@ def split_with_sizes(input: Tensor, split_sizes: Any, dim: Dims | None = ...) ->
     """Pieces of the listed sizes along `dim`."""
 def sqrt(input: Tensor, *, out: Tensor | None = ...) -> Tensor:
     """Square root."""
+def sqrt_(input: Tensor, *, out: Tensor | None = ...) -> Tensor:
+    """`sqrt` written into this tensor."""
 def square(input: Tensor) -> Tensor:
     """x²."""
+def square_(input: Tensor) -> Tensor:
+    """`square` written into this tensor."""
 def squeeze(input: Tensor, dim: Dims | None = ...) -> Tensor:
     """Without the dims of size 1: all of them, or those named."""
 def stack(tensors: Any, dim: Dims | None = ..., *, out: Tensor | None = ...) -> Tensor:
@@ -930,8 +1070,12 @@ def take_along_dim(input: Tensor, indices: Any, dim: Dims | None = ...) -> Tenso
     """`gather` with negative positions and broadcasting of the other dims; flat without `dim`."""
 def tan(input: Tensor, *, out: Tensor | None = ...) -> Tensor:
     """Tangent."""
+def tan_(input: Tensor, *, out: Tensor | None = ...) -> Tensor:
+    """`tan` written into this tensor."""
 def tanh(input: Tensor, *, out: Tensor | None = ...) -> Tensor:
     """Hyperbolic tangent, y = (eˣ − e⁻ˣ)/(eˣ + e⁻ˣ)."""
+def tanh_(input: Tensor, *, out: Tensor | None = ...) -> Tensor:
+    """`tanh` written into this tensor."""
 def tensor(data: Any, *, dtype: DTypeLike | None = ..., device: Any = ..., requires_grad: _bool = ..., pin_memory: _bool = ...) -> Tensor:
     """A new tensor that copies numbers, nested lists, arrays or tensors."""
 def tensor_split(input: Tensor, indices_or_sections: Any, dim: Dims | None = ...) -> tuple[Tensor, ...]:
@@ -968,6 +1112,8 @@ def true_divide(input: Tensor | Number, other: Tensor | Number, *, rounding_mode
     """input / other; `rounding_mode` 'trunc' or 'floor' rounds the quotient."""
 def trunc(input: Tensor, *, out: Tensor | None = ...) -> Tensor:
     """The integer part, towards 0."""
+def trunc_(input: Tensor, *, out: Tensor | None = ...) -> Tensor:
+    """`trunc` written into this tensor."""
 def unbind(input: Tensor, dim: Dims | None = ...) -> tuple[Tensor, ...]:
     """The slices along `dim`, as a tuple."""
 def unflatten(input: Tensor, dim: Any, sizes: Any) -> Tensor:
@@ -1002,8 +1148,12 @@ def vstack(tensors: Any, *, out: Tensor | None = ...) -> Tensor:
 def where(condition: Tensor) -> tuple[Tensor, ...]: ...
 @overload
 def where(condition: Tensor, input: Tensor | Number, other: Tensor | Number) -> Tensor: ...
+def while_loop(cond_fun: Any, body_fun: Any, init_val: Any) -> Tensor:
+    """The value after value = body_fun(value) for as long as cond_fun(value) holds."""
 def xlogy(input: Tensor | Number, other: Tensor | Number, *, out: Tensor | None = ...) -> Tensor:
     """x₁ ln x₂, and 0 where x₁ is 0."""
+def xlogy_(input: Tensor | Number, other: Tensor | Number, *, out: Tensor | None = ...) -> Tensor:
+    """`xlogy` written into this tensor."""
 def zeros(*size: Any, out: Tensor | None = ..., dtype: DTypeLike | None = ..., layout: Any = ..., device: Any = ..., requires_grad: _bool = ..., pin_memory: _bool = ..., memory_format: Any = ..., **named: Any) -> Tensor:
     """Zeros of a shape."""
 def zeros_like(input: Tensor, *, dtype: DTypeLike | None = ..., layout: Any = ..., device: Any = ..., requires_grad: _bool = ..., memory_format: Any = ...) -> Tensor:

@@ -65,6 +65,16 @@ class AdjointError(Exception):
         text = f"{rule}\n  in {show_site(where)}" if where else rule
         super().__init__(text + (f"\n  hint: {hint}" if hint else ""))
 
+    def __reduce__(self):
+        return (_told, (type(self), *self.args))
+
+
+def _told(kind, text):
+    """An error with its text as it was, when it comes out of another process."""
+    error = kind.__new__(kind, text)
+    error.args = (text,)
+    return error
+
 
 class ShapeError(AdjointError, RuntimeError, ValueError):
     """Shapes that do not fit the operation."""
@@ -84,6 +94,10 @@ class ArgumentError(AdjointError, RuntimeError, ValueError):
 
 class ArgumentTypeError(AdjointError, TypeError):
     """An argument of the wrong Python type."""
+
+
+class FileError(AdjointError, ValueError):
+    """A file whose content is not what it should be."""
 
 
 class GradError(AdjointError, RuntimeError):

@@ -3,6 +3,7 @@
 from .autodiff.jet import jet
 from .autodiff.transforms import (
     grad,
+    grad_and_value,
     hessian,
     hvp,
     jacfwd,
@@ -15,7 +16,11 @@ from .autodiff.transforms import (
 )
 from .core.bind import Box
 from .functional.face import FUNCTIONS
-from .functional.stateless import functional_call, stack_module_state
+from .functional.stateless import (
+    functional_call,
+    replace_all_batch_norm_modules_,
+    stack_module_state,
+)
 from .ir.trace import trace as program_of
 
 
@@ -35,6 +40,7 @@ def trace(input):
 __all__ = [
     "functional_call",
     "grad",
+    "grad_and_value",
     "hessian",
     "hvp",
     "jacfwd",
@@ -42,6 +48,7 @@ __all__ = [
     "jet",
     "jvp",
     "linearize",
+    "replace_all_batch_norm_modules_",
     "stack_module_state",
     "trace",
     "value_and_grad",

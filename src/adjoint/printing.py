@@ -43,11 +43,27 @@ def set_printoptions(
 
 def show_array(value: np.ndarray, indent: int) -> str:
     """The numbers of an array with brackets, continuation lines indented."""
-    shown = value if value.size <= OPTIONS["threshold"] else _edges(value)
-    return _nested(value, _formatter(shown), indent)
+    if value.size == 0:
+        return "[]"
+    cut = value.size > OPTIONS["threshold"]
+    return _nested(value, _words(_ends(value) if cut else value), indent, cut)
 
 
-def _edges(value):
+def with_suffixes(text: str, suffixes: list[str], indent: int) -> str:
+    """`text` and, after commas, the suffixes: on a line of their own where one gets long."""
+    column = len(text) - text.rfind("\n") + 1
+    for suffix in suffixes:
+        if column + len(suffix) + 2 > OPTIONS["linewidth"]:
+            text += ",\n" + " " * indent + suffix
+            column = indent + len(suffix)
+        else:
+            text += ", " + suffix
+            column += len(suffix) + 2
+    return text
+
+
+def _ends(value):
+    """What is shown of a long array: the ends of each dim."""
     k = OPTIONS["edgeitems"]
     for dim in range(value.ndim):
         if value.shape[dim] > 2 * k:
@@ -56,72 +72,85 @@ def _edges(value):
     return value
 
 
-def _formatter(shown):
+class _Words:
+    """Numbers as words of one width; `width` is that of the widest, as lines count it."""
+
+    def __init__(self, text, shown):
+        self.text = text
+        self.width = max((len(text(v)) for v in shown), default=1)
+
+    def __call__(self, v) -> str:
+        return self.text(v).rjust(self.width)
+
+
+class _ComplexWords:
+    """Real and imaginary parts, each of one width."""
+
+    def __init__(self, shown):
+        self.real, self.imag = _real_words(shown.real), _real_words(shown.imag)
+        self.width = self.real.width + self.imag.width + 1
+
+    def __call__(self, v) -> str:
+        imag = self.imag(v.imag).lstrip()
+        return self.real(v.real) + ("" if imag[0] in "+-" else "+") + imag + "j"
+
+
+def _words(shown):
     kind = shown.dtype.kind
-    if kind == "b":
-        return lambda v: (
-            f"{bool(v)!s:>5}" if shown.ndim and not shown.all() else str(bool(v))
-        )
-    if kind in "iu":
-        width = max((len(str(v)) for v in shown.ravel().tolist()), default=1)
-        return lambda v: f"{int(v):>{width}}"
     if kind == "c":
-        re, im = _real_formatter(shown.real), _real_formatter(np.abs(shown.imag))
-        return lambda v: (
-            re(v.real)
-            + ("-" if np.signbit(v.imag) else "+")
-            + im(abs(v.imag)).lstrip()
-            + "j"
-        )
-    return _real_formatter(shown)
+        return _ComplexWords(shown)
+    if kind in "biu":
+        return _Words(str, shown.ravel().tolist())
+    return _real_words(shown)
 
 
-def _real_formatter(shown):
+def _real_words(shown):
+    """Zeros, NaN and infinities do not count for form and width."""
     values = np.asarray(shown, np.float64).ravel()
-    finite = values[np.isfinite(values) & (values != 0)]
-    form = _form(np.abs(finite)) if finite.size else ".0f"
+    values = values[np.isfinite(values) & (values != 0)]
+    form = _form(values) if values.size else ".0f"
     dot = "." if form == ".0f" else ""  # whole numbers print as `2.`
 
     def text(v):
-        return f"{v:{form}}{dot}" if math.isfinite(v) else str(v)
+        v = float(v)
+        return f"{v:{form}}" + (dot if math.isfinite(v) else "")
 
-    width = max((len(text(float(v))) for v in values), default=0)
-    return lambda v: f"{text(float(v)):>{width}}"
+    return _Words(text, values)
 
 
-def _form(sizes) -> str:
-    """Whole, fixed or scientific, by the largest and smallest magnitude shown."""
+def _form(values) -> str:
+    """Whole, fixed or scientific, by the largest and smallest magnitude."""
+    sizes, sci = np.abs(values), OPTIONS["sci_mode"]
     big, small = float(sizes.max()), float(sizes.min())
-    whole = bool((sizes == np.ceil(sizes)).all())
-    sci = OPTIONS["sci_mode"]
     if sci is None:
-        sci = big / small > 1000.0 or big > 1.0e8 or (small < 1.0e-4 and not whole)
+        sci = big / small > 1000.0 or big > 1.0e8 or small < 1.0e-4
     if sci:
         return f".{OPTIONS['precision']}e"
+    whole = bool((values == np.ceil(values)).all())
     return ".0f" if whole else f".{OPTIONS['precision']}f"
 
 
-def _nested(value, text, indent):
+def _nested(value, words, indent, cut):
     if value.ndim == 0:
-        return text(value[()])
+        return words(value[()])
     k = OPTIONS["edgeitems"]
-    cut = value.size > OPTIONS["threshold"] and value.shape[0] > 2 * k
-    rows = [*value[:k], None, *value[-k:]] if cut else list(value)
+    cut_here = cut and value.shape[0] > 2 * k
+    parts = [*value[:k], *value[value.shape[0] - k :]] if cut_here else list(value)
     if value.ndim == 1:
-        return (
-            "["
-            + _lines([("..." if r is None else text(r)) for r in rows], indent + 1)
-            + "]"
-        )
-    parts = ["..." if r is None else _nested(r, text, indent + 1) for r in rows]
+        parts = [words(v) for v in parts]
+    else:
+        parts = [_nested(v, words, indent + 1, cut) for v in parts]
+    if cut_here:
+        parts.insert(k, " ..." if value.ndim == 1 and k else "...")
+    if value.ndim == 1:
+        return f"[{_lines(parts, words.width + 2, indent + 1)}]"
     gap = "," + "\n" * (value.ndim - 1) + " " * (indent + 1)
-    return "[" + gap.join(parts) + "]"
+    return f"[{gap.join(parts)}]"
 
 
-def _lines(words, indent):
-    width = max((len(w) for w in words), default=0) + 2
-    each = max(1, (OPTIONS["linewidth"] - indent) // max(width, 1))
-    lines = [", ".join(words[i : i + each]) for i in range(0, len(words), each)]
+def _lines(parts, width, indent):
+    each = max(1, (OPTIONS["linewidth"] - indent + 1) // width)
+    lines = [", ".join(parts[i : i + each]) for i in range(0, len(parts), each)]
     return (",\n" + " " * indent).join(lines)
 
 

@@ -9,16 +9,19 @@ import numpy as np
 
 from . import array_api, functional
 from .autodiff import backward as reverse
-from .autodiff.inplace import assign, updated
+from .autodiff.inplace import assign
 from .autodiff.modes import inferring
-from .autodiff.tape import Handle, Leaf, refresh, versioned
+from .autodiff.straight import viewed
+from .autodiff.tape import BASE, Handle, Leaf, edge_of, refresh, versioned
 from .core import dtype as dt
-from .core.bind import Box, dtype_of, floor
+from .core.bind import Box, dtype_of, floor, moved
 from .core.dtype import DType
 from .core.primitive import op
+from .core.shape import row_by_row
 from .errors import ArgumentError, ArgumentTypeError, DtypeError, GradError, TraceError
 from .functional.face import FUNCTIONS, METHODS, np_dtype
-from .printing import show_array
+from .functional.in_place import in_place
+from .printing import OPTIONS, show_array, with_suffixes
 
 
 class Size(tuple):
@@ -52,7 +55,7 @@ class Tensor(Box):
     _grad = None
     version = None
     base, chain, seen, writes = None, (), 0, 0
-    post_hooks = None
+    post_hooks = retainer = None
     inference = False
     name = None
     tangent = None
@@ -91,7 +94,9 @@ class Tensor(Box):
     layout = property(lambda self: "strided")
     itemsize = property(lambda self: dtype_of(self).itemsize)
     nbytes = property(lambda self: self.numel() * self.itemsize)
-    T = property(lambda self: op.permute(self, dims=tuple(reversed(range(self.ndim)))))
+    T = property(
+        lambda self: viewed(op.permute, self, dims=tuple(range(self.ndim)[::-1]))
+    )
     mT = property(lambda self: functional.shapes.mT(self))
     H = property(lambda self: functional.shapes.H(self))
     mH = property(lambda self: functional.shapes.mH(self))
@@ -133,12 +138,26 @@ class Tensor(Box):
 
     def stride(self, dim=None):
         """Steps in memory, in elements."""
-        steps = tuple(s // self.itemsize for s in self.numpy_of().strides)
+        steps = self._strides()
         return steps if dim is None else steps[dim]
+
+    def _strides(self) -> tuple[int, ...]:
+        value, d = self.value, self.__dict__.get("batch_dim")
+        if isinstance(value, np.ndarray):
+            steps = tuple(s // value.itemsize for s in value.strides)
+        elif isinstance(value, Tensor):
+            steps = value._strides()
+        else:
+            steps = row_by_row(value.shape)
+        return steps if d is None else (*steps[:d], *steps[d + 1 :])
 
     def is_contiguous(self, memory_format=None) -> bool:
         """Whether the elements lie row by row without gaps."""
-        return self.numpy_of().flags.c_contiguous
+        value = self.value
+        if isinstance(value, np.ndarray) and "batch_dim" not in self.__dict__:
+            return value.flags.c_contiguous
+        pairs = zip(self.shape, self._strides(), row_by_row(self.shape), strict=True)
+        return not self.numel() or all(n == 1 or a == b for n, a, b in pairs)
 
     def contiguous(self, memory_format=None):
         """This tensor, copied only where its memory is not row by row."""
@@ -192,6 +211,22 @@ class Tensor(Box):
 
     def __array__(self, dtype=None, copy=None):
         return np.array(self.numpy(), dtype, copy=copy)
+
+    def __array_ufunc__(self, ufunc, method, *inputs, **kwargs):
+        """np.sin(x) is x.sin(); what has no name here is NumPy's work on the numbers."""
+        f = FUNCTIONS.get(_UFUNCS.get(ufunc.__name__, ufunc.__name__))
+        if f is not None and method == "__call__" and not kwargs:
+            return f(
+                *(BASE.wrap(x) if isinstance(x, np.ndarray) else x for x in inputs)
+            )
+        outs = kwargs.get("out", ())
+        if outs:
+            kwargs["out"] = tuple(x.numpy() if isinstance(x, Box) else x for x in outs)
+        inputs = (x.numpy() if isinstance(x, Box) else x for x in inputs)
+        y = getattr(ufunc, method)(*inputs, **kwargs)
+        if outs or y is None:
+            return outs[0] if len(outs) == 1 else outs
+        return tuple(map(BASE.wrap, y)) if isinstance(y, tuple) else BASE.wrap(y)
 
     def __array_namespace__(self, *, api_version=None):
         if api_version not in (None, array_api.__array_api_version__):
@@ -269,7 +304,17 @@ class Tensor(Box):
         return _show(self)
 
     def __format__(self, spec):
-        return format(self.item(), spec) if spec and self.ndim == 0 else str(self)
+        if self.ndim == 0 and isinstance(self.value, np.ndarray):
+            return format(self.item(), spec)
+        return object.__format__(self, spec)
+
+    def __copy__(self):
+        """Another leaf on the same memory."""
+        out = type(self).__new__(type(self))
+        out.__dict__.update({k: v for k, v in vars(self).items() if k in _OWN})
+        out.value, out.plain = self.value, self.plain and self.base is None
+        out.version = versioned(self)
+        return out.requires_grad_(self.requires_grad)
 
     def __deepcopy__(self, memo):
         if not self.is_leaf:
@@ -280,7 +325,7 @@ class Tensor(Box):
         out = type(self).__new__(type(self))
         memo[id(self)] = out
         out.__dict__.update({k: v for k, v in vars(self).items() if k in _OWN})
-        out.value, out.plain = self.numpy_of().copy(), True
+        out.value, out.plain = _copied(self.numpy_of(), memo), True
         if self.requires_grad:
             out.requires_grad_()
         if self.grad is not None:
@@ -289,7 +334,7 @@ class Tensor(Box):
 
     def __reduce__(self):
         own = {k: v for k, v in vars(self).items() if k in _OWN}
-        value = self.detach().numpy_of().copy()
+        value = self.detach().numpy_of().copy(order="K")
         return (_rebuild, (type(self), value, self.requires_grad, own))
 
     # ------------------------------------------------------------ its derivative
@@ -349,7 +394,11 @@ class Tensor(Box):
     def grad_fn(self):
         """The node that computed it; None for a leaf."""
         self.sync()
-        return None if self.node is None or type(self.node) is Leaf else self.node
+        return (
+            None
+            if self.node is None or type(self.node) is Leaf
+            else edge_of(self.node)[0]
+        )
 
     @property
     def data(self):
@@ -362,10 +411,14 @@ class Tensor(Box):
         if self.requires_grad and dtype_of(new).kind not in "fVc":
             raise DtypeError(f"data: a tensor that requires grad cannot be {new.dtype}")
         self.value = new.value
+        moved.value += 1
 
     _version = property(lambda self: 0 if self.version is None else self.version.n)
     _base = property(lambda self: self.base)
     output_nr = property(lambda self: 0 if self.node is None else self.node.pick or 0)
+
+    def _is_view(self) -> bool:
+        return self.base is not None
 
     def detach(self):
         """The same memory and version, outside the graph."""
@@ -389,10 +442,13 @@ class Tensor(Box):
     @property
     def grad(self):
         """The gradient that `backward` accumulated; None before the first."""
+        floor.get().read_grad(self)
         return self._grad
 
     @grad.setter
     def grad(self, g):
+        if g is self:
+            raise GradError("can't assign Variable as its own grad")
         if g is not None:
             _check_grad(self, g)
         floor.get().rebind(self)
@@ -406,12 +462,14 @@ class Tensor(Box):
         """Keep the gradient of this result in `.grad` too."""
         if not self.requires_grad:
             raise GradError("can't retain_grad on Tensor that has requires_grad=False")
-        if self.is_leaf or self.__dict__.get("retains_grad"):
+        if self.is_leaf or self.retainer is not None:
             return
-        self.retains_grad = True
-        self.register_hook(_Retainer(self))
+        self.retainer = self.register_hook(_Retainer(self))
 
-    retains_grad = False
+    @property
+    def retains_grad(self) -> bool:
+        """Whether this is a result whose gradient is kept."""
+        return self.retainer is not None
 
     def is_inference(self) -> bool:
         """Whether it was made under `inference_mode`."""
@@ -490,6 +548,21 @@ class Tensor(Box):
         functional.indexing.set_item(self, key, new)
 
 
+# NumPy's functions that have another name here.
+_UFUNCS = {
+    "conjugate": "conj",
+    "degrees": "rad2deg",
+    "equal": "eq",
+    "fabs": "abs",
+    "invert": "bitwise_not",
+    "left_shift": "bitwise_left_shift",
+    "power": "pow",
+    "radians": "deg2rad",
+    "right_shift": "bitwise_right_shift",
+    "rint": "round",
+}
+
+
 class _Retainer:
     """The hook of retain_grad; refers to its tensor weakly, as the graph must."""
 
@@ -545,6 +618,23 @@ def device(name) -> _Device:
 _OWN = frozenset({"name", "persistent"})  # what a copy takes over
 
 
+def _copied(value, memo):
+    """A copy of an array; arrays that share memory go to shared copies, told by `memo`."""
+    owner = value
+    while isinstance(owner.base, np.ndarray):
+        owner = owner.base
+    if id(owner) not in memo:
+        memo[id(owner)] = owner.copy(order="K")
+    copy = memo[id(owner)]
+    if owner is value:
+        return copy
+    if copy.strides != owner.strides or not owner.flags.forc:
+        return value.copy(order="K")
+    start = value.__array_interface__["data"][0] - owner.__array_interface__["data"][0]
+    memory = copy.reshape(-1, order="A").view(np.uint8)
+    return np.ndarray(value.shape, value.dtype, memory, start, value.strides)
+
+
 def _rebuild(kind, value, requires_grad, own):
     out = kind.__new__(kind)
     out.__dict__.update(own)
@@ -553,53 +643,37 @@ def _rebuild(kind, value, requires_grad, own):
 
 
 def _show(x) -> str:
-    inner = x.value
-    if not isinstance(inner, np.ndarray):
-        return f"{type(x).__name__}({inner!r}, shape={list(x.shape)})"
-    text = show_array(inner, len("tensor("))
-    if inner.size == 0 and inner.shape != (0,):
-        text = f"[], size={tuple(inner.shape)}"
-    plain = inner.dtype in (
-        np.dtype("int64"),
-        np.dtype(bool),
-        dt.get_default_dtype().np,
-    )
-    plain = plain or inner.dtype == dt.to_complex(dt.get_default_dtype().np)
-    if inner.size == 0:
-        plain = inner.dtype == dt.get_default_dtype().np
-    if not plain:
-        text += f", dtype={x.dtype}"
+    value = x.value
+    if not isinstance(value, np.ndarray):
+        return f"{type(x).__name__}({value!r}, shape={list(x.shape)})"
+    suffixes = []
+    if not OPTIONS["edgeitems"] if value.size else value.ndim != 1:
+        suffixes.append(f"size={value.shape}")
+    if value.dtype not in _dtypes_not_shown(value.size):
+        suffixes.append(f"dtype={x.dtype}")
     if x.grad_fn is not None:
-        text += f", grad_fn={x.grad_fn!r}"
+        suffixes.append(f"grad_fn={x.grad_fn!r}")
     elif x.requires_grad:
-        text += ", requires_grad=True"
-    return f"tensor({text})"
+        suffixes.append("requires_grad=True")
+    start = "tensor("
+    text = start + show_array(value, len(start))
+    return with_suffixes(text, suffixes, len(start)) + ")"
+
+
+def _dtypes_not_shown(size):
+    """Those that `tensor` gives to the numbers as they are printed."""
+    default = dt.get_default_dtype().np
+    if not size:
+        return (default,)
+    return default, dt.to_complex(default), np.dtype("int64"), np.dtype(bool)
 
 
 Box.face = Tensor
 
 
-def _in_place(name, f):
-    def method(self, *args, **kwargs):
-        return updated(self, lambda x: f(x, *args, **kwargs), method.__name__)
-
-    method.__name__ = method.__qualname__ = name
-    method.__doc__ = f"`{name.rstrip('_')}` written into this tensor."
-    return method
-
-
-_PLAIN = frozenset(["clone", "equal", "allclose", "split", "chunk", "unbind", "size"])
 for _name, _f in METHODS.items():
     if _name not in Tensor.__dict__ or _name.startswith("__"):
         setattr(Tensor, _name, _f)
-    if (
-        not _name.startswith("__")
-        and _name not in _PLAIN
-        and not _name.endswith("_")
-        and _name + "_" not in METHODS
-        and not hasattr(Tensor, _name + "_")
-    ):
-        setattr(Tensor, _name + "_", _in_place(_name + "_", _f))
 
 
 def _swapped(f):
@@ -626,7 +700,16 @@ for _dunder, _name in {
     _f = functional.pointwise.OPERATORS.get(_name, METHODS[_name])
     setattr(Tensor, f"__{_dunder}__", _f)
     setattr(Tensor, f"__r{_dunder}__", _swapped(_f))
-    setattr(Tensor, f"__i{_dunder}__", _in_place(f"{_name}_", _f))
+    setattr(Tensor, f"__i{_dunder}__", in_place(f"{_name}_", _f))
+
+
+def _matmul(self, other):
+    return METHODS["matmul"](
+        self, BASE.wrap(other) if isinstance(other, np.ndarray) else other
+    )
+
+
+Tensor.__matmul__ = _matmul
 for _dunder in ("eq", "ne", "lt", "le", "gt", "ge", "neg", "abs"):
     setattr(Tensor, f"__{_dunder}__", METHODS[_dunder])
 Tensor.__pos__ = METHODS["positive"]

@@ -192,33 +192,19 @@ class Tensor(Box):
         """β · input + α · outer(vec1, vec2)."""
     def adjoint(self) -> Tensor:
         """Conjugate transpose of the last two dims."""
-    def adjoint_(self) -> Tensor:
-        """Conjugate transpose of the last two dims."""
     def all(self, dim: Dims | None = ..., keepdim: _bool = ..., *, out: Tensor | None = ...) -> Tensor:
-        """Every element is non-zero."""
-    def all_(self, dim: Dims | None = ..., keepdim: _bool = ..., *, out: Tensor | None = ...) -> Tensor:
         """Every element is non-zero."""
     def allclose(self, other: Tensor | Number, rtol: Any = ..., atol: Any = ..., equal_nan: _bool = ...) -> _bool:
         """Whether all elements are close."""
     def amax(self, dim: Dims | None = ..., keepdim: _bool = ..., *, out: Tensor | None = ...) -> Tensor:
         """Largest element over `dim`; ties share the gradient."""
-    def amax_(self, dim: Dims | None = ..., keepdim: _bool = ..., *, out: Tensor | None = ...) -> Tensor:
-        """Largest element over `dim`; ties share the gradient."""
     def amin(self, dim: Dims | None = ..., keepdim: _bool = ..., *, out: Tensor | None = ...) -> Tensor:
-        """Smallest element over `dim`; ties share the gradient."""
-    def amin_(self, dim: Dims | None = ..., keepdim: _bool = ..., *, out: Tensor | None = ...) -> Tensor:
         """Smallest element over `dim`; ties share the gradient."""
     def aminmax(self, *, dim: Dims | None = ..., keepdim: _bool = ...) -> _MinMax:
         """Smallest and largest element."""
-    def aminmax_(self, *, dim: Dims | None = ..., keepdim: _bool = ...) -> Tensor:
-        """Smallest and largest element."""
     def angle(self, *, out: Tensor | None = ...) -> Tensor:
         """The angle of a complex number in (−π, π]; of a real one 0 or π."""
-    def angle_(self, *, out: Tensor | None = ...) -> Tensor:
-        """The angle of a complex number in (−π, π]; of a real one 0 or π."""
     def any(self, dim: Dims | None = ..., keepdim: _bool = ..., *, out: Tensor | None = ...) -> Tensor:
-        """Some element is non-zero."""
-    def any_(self, dim: Dims | None = ..., keepdim: _bool = ..., *, out: Tensor | None = ...) -> Tensor:
         """Some element is non-zero."""
     def arccos(self, *, out: Tensor | None = ...) -> Tensor:
         """Inverse cosine."""
@@ -250,24 +236,16 @@ class Tensor(Box):
         """Inverse hyperbolic tangent."""
     def argmax(self, dim: Dims | None = ..., keepdim: _bool = ...) -> Tensor:
         """The place of the largest element, of all row by row or along `dim`."""
-    def argmax_(self, dim: Dims | None = ..., keepdim: _bool = ...) -> Tensor:
-        """The place of the largest element, of all row by row or along `dim`."""
     def argmin(self, dim: Dims | None = ..., keepdim: _bool = ...) -> Tensor:
-        """The place of the smallest element, of all row by row or along `dim`."""
-    def argmin_(self, dim: Dims | None = ..., keepdim: _bool = ...) -> Tensor:
         """The place of the smallest element, of all row by row or along `dim`."""
     def argsort(self, dim: Dims | None = ..., descending: _bool = ..., stable: _bool = ...) -> Tensor:
         """The places in sorted order along `dim`."""
-    def argsort_(self, dim: Dims | None = ..., descending: _bool = ..., stable: _bool = ...) -> Tensor:
-        """The places in sorted order along `dim`."""
     def argwhere(self) -> Tensor:
-        """Where elements are not zero, a row of positions each."""
-    def argwhere_(self) -> Tensor:
         """Where elements are not zero, a row of positions each."""
     def as_strided(self, size: Any, stride: Any, storage_offset: Any = ...) -> Tensor:
         """The memory of `input` read with another shape and other steps: a view."""
-    def as_strided_(self, size: Any, stride: Any, storage_offset: Any = ...) -> Tensor:
-        """The memory of `input` read with another shape and other steps: a view."""
+    def as_strided_(self, *args: Any, **kwargs: Any) -> Tensor:
+        """`as_strided` of this tensor itself, on the same memory."""
     def asin(self, *, out: Tensor | None = ...) -> Tensor:
         """Inverse sine."""
     def asin_(self, *, out: Tensor | None = ...) -> Tensor:
@@ -297,13 +275,11 @@ class Tensor(Box):
     base: Any
     def bernoulli(self, p: Any = ..., *, generator: Any = ..., out: Tensor | None = ...) -> Tensor:
         """1 with the probability that `input` says (or `p`), else 0; its gradient is zero."""
-    def bernoulli_(self, p: Any = ..., *, generator: Any = ..., out: Tensor | None = ...) -> Tensor:
-        """1 with the probability that `input` says (or `p`), else 0; its gradient is zero."""
+    def bernoulli_(self, *args: Any, **kwargs: Any) -> Tensor:
+        """Fill with 1, of probability p (a number or a tensor), and 0."""
     def bfloat16(self) -> Tensor:
         """This tensor in dtype bfloat16."""
     def bincount(self, weights: Any = ..., minlength: Any = ...) -> Tensor:
-        """How often each number from 0 occurs, or the sum of its weights."""
-    def bincount_(self, weights: Any = ..., minlength: Any = ...) -> Tensor:
         """How often each number from 0 occurs, or the sum of its weights."""
     def bitwise_and(self, other: Tensor | Number, *, out: Tensor | None = ...) -> Tensor:
         """Bits that both have; of truth values, whether both hold."""
@@ -331,13 +307,9 @@ class Tensor(Box):
         """Bits that just one has; of truth values, whether they differ."""
     def bmm(self, mat2: Tensor, *, out: Tensor | None = ...) -> Tensor:
         """Products of two batches of matrices."""
-    def bmm_(self, mat2: Tensor, *, out: Tensor | None = ...) -> Tensor:
-        """Products of two batches of matrices."""
     def bool(self) -> Tensor:
         """This tensor in dtype bool."""
     def broadcast_to(self, size: Any) -> Tensor:
-        """Broadcast without copying."""
-    def broadcast_to_(self, size: Any) -> Tensor:
         """Broadcast without copying."""
     def cauchy_(self, *args: Any, **kwargs: Any) -> Tensor:
         """Fill with numbers of a Cauchy law: median + sigma tan(pi (u - 1/2))."""
@@ -351,15 +323,9 @@ class Tensor(Box):
         """This tensor in dtype complex64."""
     def cholesky(self, upper: _bool = ..., *, out: Tensor | None = ...) -> Tensor:
         """L with L Lᴴ = input, or U with Uᴴ U = input for upper=True."""
-    def cholesky_(self, upper: _bool = ..., *, out: Tensor | None = ...) -> Tensor:
-        """L with L Lᴴ = input, or U with Uᴴ U = input for upper=True."""
     def cholesky_inverse(self, upper: _bool = ..., *, out: Tensor | None = ...) -> Tensor:
         """A⁻¹ for A = L Lᴴ, L = input (for upper=True A = Uᴴ U, U = input)."""
-    def cholesky_inverse_(self, upper: _bool = ..., *, out: Tensor | None = ...) -> Tensor:
-        """A⁻¹ for A = L Lᴴ, L = input (for upper=True A = Uᴴ U, U = input)."""
     def cholesky_solve(self, input2: Any, upper: _bool = ..., *, out: Tensor | None = ...) -> Tensor:
-        """A⁻¹ input for A = L Lᴴ, L = input2 (for upper=True A = Uᴴ U, U = input2)."""
-    def cholesky_solve_(self, input2: Any, upper: _bool = ..., *, out: Tensor | None = ...) -> Tensor:
         """A⁻¹ input for A = L Lᴴ, L = input2 (for upper=True A = Uᴴ U, U = input2)."""
     def chunk(self, chunks: Any, dim: Dims | None = ...) -> tuple[Tensor, ...]:
         """At most `chunks` pieces of equal size along `dim`."""
@@ -383,11 +349,7 @@ class Tensor(Box):
         """A copy that differentiates as the identity."""
     def combinations(self, r: Any = ..., with_replacement: _bool = ...) -> Tensor:
         """All choices of r elements, in their order, as rows."""
-    def combinations_(self, r: Any = ..., with_replacement: _bool = ...) -> Tensor:
-        """All choices of r elements, in their order, as rows."""
     def conj(self) -> Tensor:
-        """Complex conjugate; a real tensor itself."""
-    def conj_(self) -> Tensor:
         """Complex conjugate; a real tensor itself."""
     def conj_physical(self, *, out: Tensor | None = ...) -> Tensor:
         """Complex conjugate; a real tensor itself."""
@@ -403,8 +365,6 @@ class Tensor(Box):
         """|x₁| with the sign of x₂."""
     def corrcoef(self) -> Tensor:
         """The correlation coefficients of the rows, between −1 and 1."""
-    def corrcoef_(self) -> Tensor:
-        """The correlation coefficients of the rows, between −1 and 1."""
     def cos(self, *, out: Tensor | None = ...) -> Tensor:
         """Cosine."""
     def cos_(self, *, out: Tensor | None = ...) -> Tensor:
@@ -415,25 +375,15 @@ class Tensor(Box):
         """Hyperbolic cosine."""
     def count_nonzero(self, dim: Dims | None = ...) -> Tensor:
         """How many elements are not zero."""
-    def count_nonzero_(self, dim: Dims | None = ...) -> Tensor:
-        """How many elements are not zero."""
     def cov(self, *, correction: Any = ..., fweights: Any = ..., aweights: Any = ...) -> Tensor:
-        """The covariances of the rows, whose columns are observations."""
-    def cov_(self, *, correction: Any = ..., fweights: Any = ..., aweights: Any = ...) -> Tensor:
         """The covariances of the rows, whose columns are observations."""
     def cpu(self) -> Tensor:
         """This tensor: the CPU is where it is."""
     def cross(self, other: Tensor | Number, dim: Dims | None = ..., *, out: Tensor | None = ...) -> Tensor:
         """The cross product along `dim`, by default the first of size 3."""
-    def cross_(self, other: Tensor | Number, dim: Dims | None = ..., *, out: Tensor | None = ...) -> Tensor:
-        """The cross product along `dim`, by default the first of size 3."""
     def cummax(self, dim: Any, *, out: Tensor | None = ...) -> _ValuesIndices:
         """The largest element so far along `dim`, and its last place."""
-    def cummax_(self, dim: Any, *, out: Tensor | None = ...) -> Tensor:
-        """The largest element so far along `dim`, and its last place."""
     def cummin(self, dim: Any, *, out: Tensor | None = ...) -> _ValuesIndices:
-        """The smallest element so far along `dim`, and its last place."""
-    def cummin_(self, dim: Any, *, out: Tensor | None = ...) -> Tensor:
         """The smallest element so far along `dim`, and its last place."""
     def cumprod(self, dim: Any, *, dtype: DTypeLike | None = ..., out: Tensor | None = ...) -> Tensor:
         """Running product along `dim`."""
@@ -455,8 +405,6 @@ class Tensor(Box):
         """Degrees in radians."""
     def det(self, *, out: Tensor | None = ...) -> Tensor:
         """Determinant; its gradient is right for singular matrices too."""
-    def det_(self, *, out: Tensor | None = ...) -> Tensor:
-        """Determinant; its gradient is right for singular matrices too."""
     def detach(self) -> Tensor:
         """The same memory and version, outside the graph."""
     def detach_(self) -> Tensor:
@@ -465,27 +413,15 @@ class Tensor(Box):
     def device(self) -> Any: ...
     def diag(self, diagonal: Any = ..., *, out: Tensor | None = ...) -> Tensor:
         """The matrix with a vector on its diagonal; of a matrix, the diagonal (a copy)."""
-    def diag_(self, diagonal: Any = ..., *, out: Tensor | None = ...) -> Tensor:
-        """The matrix with a vector on its diagonal; of a matrix, the diagonal (a copy)."""
     def diag_embed(self, offset: Any = ..., dim1: Any = ..., dim2: Any = ...) -> Tensor:
-        """Matrices in two dims, zero but for the diagonal, which holds the last dim of `input`."""
-    def diag_embed_(self, offset: Any = ..., dim1: Any = ..., dim2: Any = ...) -> Tensor:
         """Matrices in two dims, zero but for the diagonal, which holds the last dim of `input`."""
     def diagflat(self, offset: Any = ...) -> Tensor:
         """The matrix with all elements of `input` on its diagonal."""
-    def diagflat_(self, offset: Any = ...) -> Tensor:
-        """The matrix with all elements of `input` on its diagonal."""
     def diagonal(self, offset: Any = ..., dim1: Any = ..., dim2: Any = ...) -> Tensor:
-        """Diagonal number `offset` of the matrices in two dims, as the last dim: a view."""
-    def diagonal_(self, offset: Any = ..., dim1: Any = ..., dim2: Any = ...) -> Tensor:
         """Diagonal number `offset` of the matrices in two dims, as the last dim: a view."""
     def diagonal_scatter(self, src: Any, offset: Any = ..., dim1: Any = ..., dim2: Any = ...) -> Tensor:
         """A copy with `src` on a diagonal."""
-    def diagonal_scatter_(self, src: Any, offset: Any = ..., dim1: Any = ..., dim2: Any = ...) -> Tensor:
-        """A copy with `src` on a diagonal."""
     def diff(self, n: Any = ..., dim: Dims | None = ..., prepend: Any = ..., append: Any = ..., *, out: Tensor | None = ...) -> Tensor:
-        """Differences of neighbours along `dim`, `n` times."""
-    def diff_(self, n: Any = ..., dim: Dims | None = ..., prepend: Any = ..., append: Any = ..., *, out: Tensor | None = ...) -> Tensor:
         """Differences of neighbours along `dim`, `n` times."""
     def digamma(self, *, out: Tensor | None = ...) -> Tensor:
         """The derivative of ln Γ."""
@@ -494,8 +430,6 @@ class Tensor(Box):
     def dim(self) -> _int:
         """How many dims."""
     def dist(self, other: Tensor | Number, p: Any = ...) -> Tensor:
-        """The p-norm of input − other."""
-    def dist_(self, other: Tensor | Number, p: Any = ...) -> Tensor:
         """The p-norm of input − other."""
     def div(self, other: Tensor | Number, *, rounding_mode: Any = ..., out: Tensor | None = ...) -> Tensor:
         """input / other; `rounding_mode` 'trunc' or 'floor' rounds the quotient."""
@@ -507,13 +441,9 @@ class Tensor(Box):
         """input / other; `rounding_mode` 'trunc' or 'floor' rounds the quotient."""
     def dot(self, tensor: Any, *, out: Tensor | None = ...) -> Tensor:
         """Inner product of two vectors, not conjugated."""
-    def dot_(self, tensor: Any, *, out: Tensor | None = ...) -> Tensor:
-        """Inner product of two vectors, not conjugated."""
     def double(self) -> Tensor:
         """This tensor in dtype float64."""
     def dsplit(self, indices_or_sections: Any) -> tuple[Tensor, ...]:
-        """Pieces one behind the other: along dim 2."""
-    def dsplit_(self, indices_or_sections: Any) -> Tensor:
         """Pieces one behind the other: along dim 2."""
     @property
     def dtype(self) -> DType: ...
@@ -547,11 +477,7 @@ class Tensor(Box):
         """Exponential, y = eˣ."""
     def expand(self, *shape: Any) -> Tensor:
         """Broadcast without copying; -1 keeps a size."""
-    def expand_(self, *shape: Any) -> Tensor:
-        """Broadcast without copying; -1 keeps a size."""
     def expand_as(self, other: Tensor | Number) -> Tensor:
-        """Broadcast to the shape of `other`."""
-    def expand_as_(self, other: Tensor | Number) -> Tensor:
         """Broadcast to the shape of `other`."""
     def expm1(self, *, out: Tensor | None = ...) -> Tensor:
         """y = eˣ − 1, accurate near 0."""
@@ -561,25 +487,19 @@ class Tensor(Box):
         """Fill with waiting times at rate `lambd`: -log(1 - u) / lambd."""
     def fill_(self, value: Any) -> Tensor:
         """Write one number everywhere."""
+    def fill_diagonal_(self, fill_value: Any, wrap: _bool = ...) -> Tensor:
+        """Write a number on the main diagonal; with `wrap` a tall matrix has it again, a row on."""
     def fix(self, *, out: Tensor | None = ...) -> Tensor:
         """The integer part, towards 0."""
     def fix_(self, *, out: Tensor | None = ...) -> Tensor:
         """The integer part, towards 0."""
     def flatten(self, start_dim: Any = ..., end_dim: Any = ...) -> Tensor:
         """Dims start_dim to end_dim as one."""
-    def flatten_(self, start_dim: Any = ..., end_dim: Any = ...) -> Tensor:
-        """Dims start_dim to end_dim as one."""
     def flip(self, *dims: Any) -> Tensor:
-        """Reversed along dims."""
-    def flip_(self, *dims: Any) -> Tensor:
         """Reversed along dims."""
     def fliplr(self) -> Tensor:
         """Columns reversed."""
-    def fliplr_(self) -> Tensor:
-        """Columns reversed."""
     def flipud(self) -> Tensor:
-        """Rows reversed."""
-    def flipud_(self) -> Tensor:
         """Rows reversed."""
     def float(self) -> Tensor:
         """This tensor in dtype float32."""
@@ -597,11 +517,7 @@ class Tensor(Box):
         """Quotient rounded down, y = ⌊x₁/x₂⌋."""
     def fmax(self, other: Tensor | Number, *, out: Tensor | None = ...) -> Tensor:
         """The larger of two, the number where one is NaN; at a tie the gradient is the first's."""
-    def fmax_(self, other: Tensor | Number, *, out: Tensor | None = ...) -> Tensor:
-        """The larger of two, the number where one is NaN; at a tie the gradient is the first's."""
     def fmin(self, other: Tensor | Number, *, out: Tensor | None = ...) -> Tensor:
-        """The smaller of two, the number where one is NaN; at a tie the gradient is the first's."""
-    def fmin_(self, other: Tensor | Number, *, out: Tensor | None = ...) -> Tensor:
         """The smaller of two, the number where one is NaN; at a tie the gradient is the first's."""
     def fmod(self, other: Tensor | Number, *, out: Tensor | None = ...) -> Tensor:
         """Remainder with the sign of the dividend, y = x₁ − trunc(x₁/x₂) x₂."""
@@ -613,11 +529,7 @@ class Tensor(Box):
         """x − trunc(x)."""
     def frexp(self, *, out: Tensor | None = ...) -> _Frexp:
         """m and e with input = m · 2^e and ½ ≤ |m| < 1."""
-    def frexp_(self, *, out: Tensor | None = ...) -> Tensor:
-        """m and e with input = m · 2^e and ½ ≤ |m| < 1."""
     def gather(self, dim: Any, index: Any, *, sparse_grad: _bool = ...) -> Tensor:
-        """yᵢⱼ = x at [index[i, j], j] for dim 0, [i, index[i, j]] for dim 1, and so on."""
-    def gather_(self, dim: Any, index: Any, *, sparse_grad: _bool = ...) -> Tensor:
         """yᵢⱼ = x at [index[i, j], j] for dim 0, [i, index[i, j]] for dim 1, and so on."""
     def gcd(self, other: Tensor | Number, *, out: Tensor | None = ...) -> Tensor:
         """The greatest common divisor."""
@@ -631,11 +543,7 @@ class Tensor(Box):
         """Fill with how many trials of probability p it takes: ceil(log(1 - u) / log(1 - p))."""
     def geqrf(self, *, out: Tensor | None = ...) -> _Geqrf:
         """QR as LAPACK keeps it, for orgqr and ormqr; it has no derivative."""
-    def geqrf_(self, *, out: Tensor | None = ...) -> Tensor:
-        """QR as LAPACK keeps it, for orgqr and ormqr; it has no derivative."""
     def ger(self, vec2: Tensor, *, out: Tensor | None = ...) -> Tensor:
-        """All products of the elements of two vectors."""
-    def ger_(self, vec2: Tensor, *, out: Tensor | None = ...) -> Tensor:
         """All products of the elements of two vectors."""
     @property
     def grad(self) -> Tensor | None: ...
@@ -659,23 +567,15 @@ class Tensor(Box):
         """This tensor in dtype float16."""
     def hardshrink(self, lambd: Any = ...) -> Tensor:
         """x outside [−λ, λ], 0 inside."""
-    def hardshrink_(self, lambd: Any = ...) -> Tensor:
-        """x outside [−λ, λ], 0 inside."""
     def heaviside(self, values: Any, *, out: Tensor | None = ...) -> Tensor:
         """0 where input is negative, 1 where it is positive, `values` where it is 0."""
     def heaviside_(self, values: Any, *, out: Tensor | None = ...) -> Tensor:
         """0 where input is negative, 1 where it is positive, `values` where it is 0."""
     def histc(self, bins: Any = ..., min: Any = ..., max: Any = ..., *, out: Tensor | None = ...) -> Tensor:
         """How many elements lie in each of `bins` equal intervals from `min` to `max`."""
-    def histc_(self, bins: Any = ..., min: Any = ..., max: Any = ..., *, out: Tensor | None = ...) -> Tensor:
-        """How many elements lie in each of `bins` equal intervals from `min` to `max`."""
     def histogram(self, bins: Any, *, range: Any = ..., weight: Any = ..., density: _bool = ..., out: Tensor | None = ...) -> _Histogram:
         """Counts of elements between edges: `bins` equal ones over `range`, or given edges."""
-    def histogram_(self, bins: Any, *, range: Any = ..., weight: Any = ..., density: _bool = ..., out: Tensor | None = ...) -> Tensor:
-        """Counts of elements between edges: `bins` equal ones over `range`, or given edges."""
     def hsplit(self, indices_or_sections: Any) -> tuple[Tensor, ...]:
-        """Pieces side by side: along dim 1, of a vector along dim 0."""
-    def hsplit_(self, indices_or_sections: Any) -> Tensor:
         """Pieces side by side: along dim 1, of a vector along dim 0."""
     def hypot(self, other: Tensor | Number, *, out: Tensor | None = ...) -> Tensor:
         """y = √(x₁² + x₂²) without overflow."""
@@ -719,23 +619,15 @@ class Tensor(Box):
         """A copy with slices of `source` combined into those at `index`: prod, mean, amax, amin."""
     def index_select(self, dim: Any, index: Any) -> Tensor:
         """The slices along `dim` at the positions `index`."""
-    def index_select_(self, dim: Any, index: Any) -> Tensor:
-        """The slices along `dim` at the positions `index`."""
     def inner(self, other: Tensor | Number, *, out: Tensor | None = ...) -> Tensor:
-        """Products summed over the last dims."""
-    def inner_(self, other: Tensor | Number, *, out: Tensor | None = ...) -> Tensor:
         """Products summed over the last dims."""
     def int(self) -> Tensor:
         """This tensor in dtype int32."""
     def inverse(self, *, out: Tensor | None = ...) -> Tensor:
         """The inverse of square matrices."""
-    def inverse_(self, *, out: Tensor | None = ...) -> Tensor:
-        """The inverse of square matrices."""
     def is_complex(self) -> _bool:
         """Whether the dtype is complex."""
     def is_conj(self) -> _bool:
-        """Whether a conjugation is only marked: never, it is computed at once."""
-    def is_conj_(self) -> Tensor:
         """Whether a conjugation is only marked: never, it is computed at once."""
     def is_contiguous(self, memory_format: Any = ...) -> _bool:
         """Whether the elements lie row by row without gaps."""
@@ -748,59 +640,35 @@ class Tensor(Box):
     def is_leaf(self) -> _bool: ...
     def is_neg(self) -> _bool:
         """Whether a conjugation is only marked: never, it is computed at once."""
-    def is_neg_(self) -> Tensor:
-        """Whether a conjugation is only marked: never, it is computed at once."""
     def is_nonzero(self) -> _bool:
-        """Whether the one element of a tensor is not zero."""
-    def is_nonzero_(self) -> Tensor:
         """Whether the one element of a tensor is not zero."""
     is_quantized: _bool
     def is_same_size(self, other: Tensor | Number) -> _bool:
-        """Whether both have the same shape."""
-    def is_same_size_(self, other: Tensor | Number) -> Tensor:
         """Whether both have the same shape."""
     def is_signed(self) -> _bool:
         """Whether the dtype has negative numbers."""
     is_sparse: _bool
     def isclose(self, other: Tensor | Number, rtol: Any = ..., atol: Any = ..., equal_nan: _bool = ...) -> Tensor:
         """|input − other| ≤ atol + rtol |other|."""
-    def isclose_(self, other: Tensor | Number, rtol: Any = ..., atol: Any = ..., equal_nan: _bool = ...) -> Tensor:
-        """|input − other| ≤ atol + rtol |other|."""
     def isfinite(self, *, out: Tensor | None = ...) -> Tensor:
-        """Is neither infinite nor NaN."""
-    def isfinite_(self, *, out: Tensor | None = ...) -> Tensor:
         """Is neither infinite nor NaN."""
     def isin(self, test_elements: Any, *, assume_unique: _bool = ..., invert: _bool = ...) -> Tensor:
         """Whether each element is among `test_elements`."""
-    def isin_(self, test_elements: Any, *, assume_unique: _bool = ..., invert: _bool = ...) -> Tensor:
-        """Whether each element is among `test_elements`."""
     def isinf(self, *, out: Tensor | None = ...) -> Tensor:
-        """Is infinite."""
-    def isinf_(self, *, out: Tensor | None = ...) -> Tensor:
         """Is infinite."""
     def isnan(self, *, out: Tensor | None = ...) -> Tensor:
         """Is not a number."""
-    def isnan_(self, *, out: Tensor | None = ...) -> Tensor:
-        """Is not a number."""
     def isneginf(self, *, out: Tensor | None = ...) -> Tensor:
-        """Is −∞."""
-    def isneginf_(self, *, out: Tensor | None = ...) -> Tensor:
         """Is −∞."""
     def isposinf(self, *, out: Tensor | None = ...) -> Tensor:
         """Is +∞."""
-    def isposinf_(self, *, out: Tensor | None = ...) -> Tensor:
-        """Is +∞."""
     def isreal(self) -> Tensor:
-        """Whether the imaginary part is 0."""
-    def isreal_(self) -> Tensor:
         """Whether the imaginary part is 0."""
     def item(self) -> Any:
         """The number of a tensor with one element."""
     @property
     def itemsize(self) -> _int: ...
     def kthvalue(self, k: Any, dim: Dims | None = ..., keepdim: _bool = ..., *, out: Tensor | None = ...) -> _ValuesIndices:
-        """The k-th smallest element (from 1) along `dim`, and its place."""
-    def kthvalue_(self, k: Any, dim: Dims | None = ..., keepdim: _bool = ..., *, out: Tensor | None = ...) -> Tensor:
         """The k-th smallest element (from 1) along `dim`, and its place."""
     @property
     def layout(self) -> _str: ...
@@ -852,27 +720,15 @@ class Tensor(Box):
         """Fill with exp of numbers of a normal law."""
     def log_sigmoid(self, *, out: Tensor | None = ...) -> Tensor:
         """y = ln σ(x) = min(x, 0) − ln(1 + e^−|x|), exact for large |x|."""
-    def log_sigmoid_(self, *, out: Tensor | None = ...) -> Tensor:
-        """y = ln σ(x) = min(x, 0) − ln(1 + e^−|x|), exact for large |x|."""
     def log_softmax(self, dim: Any, dtype: DTypeLike | None = ...) -> Tensor:
-        """x − ln Σ eˣ along `dim`."""
-    def log_softmax_(self, dim: Any, dtype: DTypeLike | None = ...) -> Tensor:
         """x − ln Σ eˣ along `dim`."""
     def logaddexp(self, other: Tensor | Number, *, out: Tensor | None = ...) -> Tensor:
         """y = ln(e^x₁ + e^x₂)."""
     def logaddexp2(self, other: Tensor | Number, *, out: Tensor | None = ...) -> Tensor:
         """y = log₂(2^x₁ + 2^x₂)."""
-    def logaddexp2_(self, other: Tensor | Number, *, out: Tensor | None = ...) -> Tensor:
-        """y = log₂(2^x₁ + 2^x₂)."""
-    def logaddexp_(self, other: Tensor | Number, *, out: Tensor | None = ...) -> Tensor:
-        """y = ln(e^x₁ + e^x₂)."""
     def logcumsumexp(self, dim: Any, *, out: Tensor | None = ...) -> Tensor:
         """Running ln Σ eˣ along `dim`, without overflow."""
-    def logcumsumexp_(self, dim: Any, *, out: Tensor | None = ...) -> Tensor:
-        """Running ln Σ eˣ along `dim`, without overflow."""
     def logdet(self) -> Tensor:
-        """Logarithm of the determinant; NaN where that is negative."""
-    def logdet_(self) -> Tensor:
         """Logarithm of the determinant; NaN where that is negative."""
     def logical_and(self, other: Tensor | Number, *, out: Tensor | None = ...) -> Tensor:
         """Both are non-zero."""
@@ -896,11 +752,7 @@ class Tensor(Box):
         """ln(x / (1 − x)), of x limited to [eps, 1 − eps] if that is given."""
     def logsigmoid(self, *, out: Tensor | None = ...) -> Tensor:
         """y = ln σ(x) = min(x, 0) − ln(1 + e^−|x|), exact for large |x|."""
-    def logsigmoid_(self, *, out: Tensor | None = ...) -> Tensor:
-        """y = ln σ(x) = min(x, 0) − ln(1 + e^−|x|), exact for large |x|."""
     def logsumexp(self, dim: Any, keepdim: _bool = ..., *, out: Tensor | None = ...) -> Tensor:
-        """ln Σ eˣ over `dim`, without overflow."""
-    def logsumexp_(self, dim: Any, keepdim: _bool = ..., *, out: Tensor | None = ...) -> Tensor:
         """ln Σ eˣ over `dim`, without overflow."""
     def long(self) -> Tensor:
         """This tensor in dtype int64."""
@@ -910,11 +762,7 @@ class Tensor(Box):
         """x₁ < x₂."""
     def lu(self, pivot: _bool = ..., get_infos: _bool = ...) -> _LuFactor:
         """L and U packed in one matrix, the pivots, and for get_infos the zero pivots."""
-    def lu_(self, pivot: _bool = ..., get_infos: _bool = ...) -> Tensor:
-        """L and U packed in one matrix, the pivots, and for get_infos the zero pivots."""
     def lu_solve(self, LU_data: Any, LU_pivots: Any, *, out: Tensor | None = ...) -> Tensor:
-        """A⁻¹ input from what `lu` gives of A."""
-    def lu_solve_(self, LU_data: Any, LU_pivots: Any, *, out: Tensor | None = ...) -> Tensor:
         """A⁻¹ input from what `lu` gives of A."""
     @property
     def mH(self) -> Tensor: ...
@@ -930,19 +778,11 @@ class Tensor(Box):
         """The elements of `source`, in order, where the mask holds; `input` elsewhere."""
     def masked_select(self, mask: Any) -> Tensor:
         """The elements where the mask holds, in a row."""
-    def masked_select_(self, mask: Any) -> Tensor:
-        """The elements where the mask holds, in a row."""
     def matmul(self, other: Tensor | Number, *, out: Tensor | None = ...) -> Tensor:
-        """Matrix product, over vectors, matrices and batches of them."""
-    def matmul_(self, other: Tensor | Number, *, out: Tensor | None = ...) -> Tensor:
         """Matrix product, over vectors, matrices and batches of them."""
     def matrix_exp(self) -> Tensor:
         """The matrix exponential, Σ inputᵏ / k!."""
-    def matrix_exp_(self) -> Tensor:
-        """The matrix exponential, Σ inputᵏ / k!."""
     def matrix_power(self, n: Any, *, out: Tensor | None = ...) -> Tensor:
-        """inputⁿ for an integer n, negative powers of the inverse."""
-    def matrix_power_(self, n: Any, *, out: Tensor | None = ...) -> Tensor:
         """inputⁿ for an integer n, negative powers of the inverse."""
     @overload
     def max(self) -> Tensor: ...
@@ -950,53 +790,31 @@ class Tensor(Box):
     def max(self, dim: _int, keepdim: _bool = ...) -> _ValuesIndices: ...
     @overload
     def max(self, other: Tensor, *, out: Tensor | None = ...) -> Tensor: ...
-    def max_(self, dim: Dims | None = ..., keepdim: _bool = ..., *, other: Tensor | Number = ..., out: Tensor | None = ...) -> Tensor:
-        """Largest of all elements; along `dim`, with its place; of two tensors, elementwise."""
     def maximum(self, other: Tensor | Number, *, out: Tensor | None = ...) -> Tensor:
         """The larger of two; NaN wins, and at a tie each side takes half of the gradient."""
-    def maximum_(self, other: Tensor | Number, *, out: Tensor | None = ...) -> Tensor:
-        """The larger of two; NaN wins, and at a tie each side takes half of the gradient."""
     def mean(self, dim: Dims | None = ..., keepdim: _bool = ..., *, dtype: DTypeLike | None = ..., out: Tensor | None = ...) -> Tensor:
-        """Mean of all elements, or over `dim`."""
-    def mean_(self, dim: Dims | None = ..., keepdim: _bool = ..., *, dtype: DTypeLike | None = ..., out: Tensor | None = ...) -> Tensor:
         """Mean of all elements, or over `dim`."""
     @overload
     def median(self) -> Tensor: ...
     @overload
     def median(self, dim: _int, keepdim: _bool = ...) -> _ValuesIndices: ...
-    def median_(self, dim: Dims | None = ..., keepdim: _bool = ..., *, out: Tensor | None = ...) -> Tensor:
-        """The lower of the two middle elements; along `dim`, with its place; NaN if one is."""
     @overload
     def min(self) -> Tensor: ...
     @overload
     def min(self, dim: _int, keepdim: _bool = ...) -> _ValuesIndices: ...
     @overload
     def min(self, other: Tensor, *, out: Tensor | None = ...) -> Tensor: ...
-    def min_(self, dim: Dims | None = ..., keepdim: _bool = ..., *, other: Tensor | Number = ..., out: Tensor | None = ...) -> Tensor:
-        """Smallest of all elements; along `dim`, with its place; of two tensors, elementwise."""
     def minimum(self, other: Tensor | Number, *, out: Tensor | None = ...) -> Tensor:
-        """The smaller of two; NaN wins, and at a tie each side takes half of the gradient."""
-    def minimum_(self, other: Tensor | Number, *, out: Tensor | None = ...) -> Tensor:
         """The smaller of two; NaN wins, and at a tie each side takes half of the gradient."""
     def mm(self, mat2: Tensor, *, out: Tensor | None = ...) -> Tensor:
         """Product of two matrices."""
-    def mm_(self, mat2: Tensor, *, out: Tensor | None = ...) -> Tensor:
-        """Product of two matrices."""
     def mode(self, dim: Dims | None = ..., keepdim: _bool = ..., *, out: Tensor | None = ...) -> _ValuesIndices:
-        """The most frequent element along `dim` (the smallest of several), and its last place."""
-    def mode_(self, dim: Dims | None = ..., keepdim: _bool = ..., *, out: Tensor | None = ...) -> Tensor:
         """The most frequent element along `dim` (the smallest of several), and its last place."""
     def moveaxis(self, source: Any, destination: Any) -> Tensor:
         """Dims moved to other places, the rest in order."""
-    def moveaxis_(self, source: Any, destination: Any) -> Tensor:
-        """Dims moved to other places, the rest in order."""
     def movedim(self, source: Any, destination: Any) -> Tensor:
         """Dims moved to other places, the rest in order."""
-    def movedim_(self, source: Any, destination: Any) -> Tensor:
-        """Dims moved to other places, the rest in order."""
     def msort(self, *, out: Tensor | None = ...) -> Tensor:
-        """Sorted along the first dim."""
-    def msort_(self, *, out: Tensor | None = ...) -> Tensor:
         """Sorted along the first dim."""
     def mul(self, other: Tensor | Number, *, out: Tensor | None = ...) -> Tensor:
         """Product, y = x₁ x₂."""
@@ -1004,15 +822,11 @@ class Tensor(Box):
         """Product, y = x₁ x₂."""
     def multinomial(self, num_samples: Any, replacement: _bool = ..., *, generator: Any = ..., out: Tensor | None = ...) -> Tensor:
         """Indices drawn by the weights in `input`, or in each of its rows."""
-    def multinomial_(self, num_samples: Any, replacement: _bool = ..., *, generator: Any = ..., out: Tensor | None = ...) -> Tensor:
-        """Indices drawn by the weights in `input`, or in each of its rows."""
     def multiply(self, other: Tensor | Number, *, out: Tensor | None = ...) -> Tensor:
         """Product, y = x₁ x₂."""
     def multiply_(self, other: Tensor | Number, *, out: Tensor | None = ...) -> Tensor:
         """Product, y = x₁ x₂."""
     def mv(self, vec: Tensor, *, out: Tensor | None = ...) -> Tensor:
-        """Matrix times vector."""
-    def mv_(self, vec: Tensor, *, out: Tensor | None = ...) -> Tensor:
         """Matrix times vector."""
     def mvlgamma(self, p: Any) -> Tensor:
         """ln of the multivariate gamma function of dimension p."""
@@ -1025,29 +839,17 @@ class Tensor(Box):
         """With numbers for NaN and the infinities: by default 0 and the largest there are."""
     def nanmean(self, dim: Dims | None = ..., keepdim: _bool = ..., *, dtype: DTypeLike | None = ..., out: Tensor | None = ...) -> Tensor:
         """Mean of the elements that are not NaN."""
-    def nanmean_(self, dim: Dims | None = ..., keepdim: _bool = ..., *, dtype: DTypeLike | None = ..., out: Tensor | None = ...) -> Tensor:
-        """Mean of the elements that are not NaN."""
     @overload
     def nanmedian(self) -> Tensor: ...
     @overload
     def nanmedian(self, dim: _int, keepdim: _bool = ...) -> _ValuesIndices: ...
-    def nanmedian_(self, dim: Dims | None = ..., keepdim: _bool = ..., *, out: Tensor | None = ...) -> Tensor:
-        """The median of the elements that are not NaN."""
     def nanquantile(self, q: Any, dim: Dims | None = ..., keepdim: _bool = ..., *, interpolation: Any = ..., out: Tensor | None = ...) -> Tensor:
-        """The q-th quantiles of the elements that are not NaN."""
-    def nanquantile_(self, q: Any, dim: Dims | None = ..., keepdim: _bool = ..., *, interpolation: Any = ..., out: Tensor | None = ...) -> Tensor:
         """The q-th quantiles of the elements that are not NaN."""
     def nansum(self, dim: Dims | None = ..., keepdim: _bool = ..., *, dtype: DTypeLike | None = ..., out: Tensor | None = ...) -> Tensor:
         """Sum of the elements that are not NaN."""
-    def nansum_(self, dim: Dims | None = ..., keepdim: _bool = ..., *, dtype: DTypeLike | None = ..., out: Tensor | None = ...) -> Tensor:
-        """Sum of the elements that are not NaN."""
     def narrow(self, dim: Any, start: Any, length: Any) -> Tensor:
         """`length` elements of `dim` from `start`: a view."""
-    def narrow_(self, dim: Any, start: Any, length: Any) -> Tensor:
-        """`length` elements of `dim` from `start`: a view."""
     def narrow_copy(self, dim: Any, start: Any, length: Any) -> Tensor:
-        """`narrow` as a copy."""
-    def narrow_copy_(self, dim: Any, start: Any, length: Any) -> Tensor:
         """`narrow` as a copy."""
     @property
     def nbytes(self) -> _int: ...
@@ -1071,23 +873,13 @@ class Tensor(Box):
         """How many elements."""
     def new_empty(self, *size: Any, dtype: DTypeLike | None = ..., device: Any = ..., requires_grad: _bool = ...) -> Tensor:
         """`empty` with this tensor's dtype."""
-    def new_empty_(self, *size: Any, dtype: DTypeLike | None = ..., device: Any = ..., requires_grad: _bool = ...) -> Tensor:
-        """`empty` with this tensor's dtype."""
     def new_full(self, size: Any, fill_value: Any, *, dtype: DTypeLike | None = ..., device: Any = ..., requires_grad: _bool = ...) -> Tensor:
-        """`full` with this tensor's dtype."""
-    def new_full_(self, size: Any, fill_value: Any, *, dtype: DTypeLike | None = ..., device: Any = ..., requires_grad: _bool = ...) -> Tensor:
         """`full` with this tensor's dtype."""
     def new_ones(self, *size: Any, dtype: DTypeLike | None = ..., device: Any = ..., requires_grad: _bool = ...) -> Tensor:
         """`ones` with this tensor's dtype."""
-    def new_ones_(self, *size: Any, dtype: DTypeLike | None = ..., device: Any = ..., requires_grad: _bool = ...) -> Tensor:
-        """`ones` with this tensor's dtype."""
     def new_tensor(self, data: Any, *, dtype: DTypeLike | None = ..., device: Any = ..., requires_grad: _bool = ...) -> Tensor:
         """`tensor` with this tensor's dtype."""
-    def new_tensor_(self, data: Any, *, dtype: DTypeLike | None = ..., device: Any = ..., requires_grad: _bool = ...) -> Tensor:
-        """`tensor` with this tensor's dtype."""
     def new_zeros(self, *size: Any, dtype: DTypeLike | None = ..., device: Any = ..., requires_grad: _bool = ...) -> Tensor:
-        """`zeros` with this tensor's dtype."""
-    def new_zeros_(self, *size: Any, dtype: DTypeLike | None = ..., device: Any = ..., requires_grad: _bool = ...) -> Tensor:
         """`zeros` with this tensor's dtype."""
     def nextafter(self, other: Tensor | Number, *, out: Tensor | None = ...) -> Tensor:
         """The floating number next to x₁ towards x₂."""
@@ -1095,11 +887,7 @@ class Tensor(Box):
         """The floating number next to x₁ towards x₂."""
     def nonzero(self, *, as_tuple: _bool = ...) -> Tensor:
         """Where elements are not zero: a row of positions each, or a tuple with a tensor a dim."""
-    def nonzero_(self, *, as_tuple: _bool = ...) -> Tensor:
-        """Where elements are not zero: a row of positions each, or a tuple with a tensor a dim."""
     def norm(self, p: Any = ..., dim: Dims | None = ..., keepdim: _bool = ..., out: Tensor | None = ..., dtype: DTypeLike | None = ...) -> Tensor:
-        """The p-norm of the elements, (Σ |x|^p)^(1/p); p = ±inf is the extreme, 0 the count."""
-    def norm_(self, p: Any = ..., dim: Dims | None = ..., keepdim: _bool = ..., out: Tensor | None = ..., dtype: DTypeLike | None = ...) -> Tensor:
         """The p-norm of the elements, (Σ |x|^p)^(1/p); p = ±inf is the extreme, 0 the count."""
     def normal_(self, *args: Any, **kwargs: Any) -> Tensor:
         """Fill with numbers of a normal law."""
@@ -1115,33 +903,21 @@ class Tensor(Box):
         """The array under all boxes, or the error for a value that is not there yet."""
     def orgqr(self, input2: Any) -> Tensor:
         """The first columns of the product of Householder reflections."""
-    def orgqr_(self, input2: Any) -> Tensor:
-        """The first columns of the product of Householder reflections."""
     def ormqr(self, tau: Any, other: Tensor | Number, left: _bool = ..., transpose: _bool = ..., *, out: Tensor | None = ...) -> Tensor:
         """Q other (other Q for left=False, Qᴴ for transpose), Q square from what geqrf gave."""
-    def ormqr_(self, tau: Any, other: Tensor | Number, left: _bool = ..., transpose: _bool = ..., *, out: Tensor | None = ...) -> Tensor:
-        """Q other (other Q for left=False, Qᴴ for transpose), Q square from what geqrf gave."""
     def outer(self, vec2: Tensor, *, out: Tensor | None = ...) -> Tensor:
-        """All products of the elements of two vectors."""
-    def outer_(self, vec2: Tensor, *, out: Tensor | None = ...) -> Tensor:
         """All products of the elements of two vectors."""
     @property
     def output_nr(self) -> _int: ...
     def permute(self, *dims: Any) -> Tensor:
         """Dims in another order."""
-    def permute_(self, *dims: Any) -> Tensor:
-        """Dims in another order."""
     def pinverse(self, rcond: Any = ...) -> Tensor:
-        """Moore-Penrose inverse; singular values up to rcond σ₁ count as zero."""
-    def pinverse_(self, rcond: Any = ...) -> Tensor:
         """Moore-Penrose inverse; singular values up to rcond σ₁ count as zero."""
     def polygamma(self, n: Any) -> Tensor:
         """The derivative of order n of `digamma`, at this tensor."""
     def polygamma_(self, n: Any) -> Tensor:
         """The derivative of order n of `digamma`, at this tensor."""
     def positive(self) -> Tensor:
-        """x itself."""
-    def positive_(self) -> Tensor:
         """x itself."""
     post_hooks: Any
     def pow(self, exponent: Tensor | Number, *, out: Tensor | None = ...) -> Tensor:
@@ -1150,11 +926,7 @@ class Tensor(Box):
         """input to the power `exponent`, either of them a number or a tensor."""
     def prelu(self, weight: Any) -> Tensor:
         """x where x > 0, weight · x elsewhere, with one weight or one a channel (dim 1)."""
-    def prelu_(self, weight: Any) -> Tensor:
-        """x where x > 0, weight · x elsewhere, with one weight or one a channel (dim 1)."""
     def prod(self, dim: Dims | None = ..., keepdim: _bool = ..., *, dtype: DTypeLike | None = ..., out: Tensor | None = ...) -> Tensor:
-        """Product of all elements, or over `dim`."""
-    def prod_(self, dim: Dims | None = ..., keepdim: _bool = ..., *, dtype: DTypeLike | None = ..., out: Tensor | None = ...) -> Tensor:
         """Product of all elements, or over `dim`."""
     def put(self, index: Any, source: Any, accumulate: _bool = ...) -> Tensor:
         """A copy with `source` written, or added, at positions of the flattened input."""
@@ -1162,11 +934,7 @@ class Tensor(Box):
         """A copy with `source` written, or added, at positions of the flattened input."""
     def qr(self, some: _bool = ..., *, out: Tensor | None = ...) -> _Qr:
         """Q and R; for some=False Q is square."""
-    def qr_(self, some: _bool = ..., *, out: Tensor | None = ...) -> Tensor:
-        """Q and R; for some=False Q is square."""
     def quantile(self, q: Any, dim: Dims | None = ..., keepdim: _bool = ..., *, interpolation: Any = ..., out: Tensor | None = ...) -> Tensor:
-        """The q-th quantiles of all elements, or along `dim`; NaN where one element is."""
-    def quantile_(self, q: Any, dim: Dims | None = ..., keepdim: _bool = ..., *, interpolation: Any = ..., out: Tensor | None = ...) -> Tensor:
         """The q-th quantiles of all elements, or along `dim`; NaN where one element is."""
     def rad2deg(self, *, out: Tensor | None = ...) -> Tensor:
         """Radians in degrees."""
@@ -1175,8 +943,6 @@ class Tensor(Box):
     def random_(self, *args: Any, **kwargs: Any) -> Tensor:
         """Fill with integers low <= n < high; by default, up to what the dtype holds exactly."""
     def ravel(self) -> Tensor:
-        """One dim, row by row."""
-    def ravel_(self) -> Tensor:
         """One dim, row by row."""
     @property
     def real(self) -> Tensor: ...
@@ -1204,11 +970,7 @@ class Tensor(Box):
         """Slices along `dim` whose p-norm exceeds `maxnorm` scaled down to it."""
     def repeat(self, *repeats: Any) -> Tensor:
         """Copies of the tensor side by side, `repeats` times along each dim."""
-    def repeat_(self, *repeats: Any) -> Tensor:
-        """Copies of the tensor side by side, `repeats` times along each dim."""
     def repeat_interleave(self, repeats: Any = ..., dim: Dims | None = ..., *, output_size: Any = ...) -> Tensor:
-        """Each slice along `dim` `repeats` times; no dim: each element."""
-    def repeat_interleave_(self, repeats: Any = ..., dim: Dims | None = ..., *, output_size: Any = ...) -> Tensor:
         """Each slice along `dim` `repeats` times; no dim: each element."""
     @property
     def requires_grad(self) -> _bool: ...
@@ -1218,30 +980,20 @@ class Tensor(Box):
         """Make this leaf one that gradients arrive at (or no longer)."""
     def reshape(self, *shape: Any) -> Tensor:
         ...
-    def reshape_(self, *shape: Any) -> Tensor:
-        ...
     def reshape_as(self, other: Tensor | Number) -> Tensor:
-        """`input` in the shape of `other`."""
-    def reshape_as_(self, other: Tensor | Number) -> Tensor:
         """`input` in the shape of `other`."""
     def resolve_conj(self) -> Tensor:
         """The tensor itself: conjugates are computed at once, never marked."""
-    def resolve_conj_(self) -> Tensor:
-        """The tensor itself: conjugates are computed at once, never marked."""
     def resolve_neg(self) -> Tensor:
-        """The tensor itself: conjugates are computed at once, never marked."""
-    def resolve_neg_(self) -> Tensor:
         """The tensor itself: conjugates are computed at once, never marked."""
     def retain_grad(self) -> None:
         """Keep the gradient of this result in `.grad` too."""
-    retains_grad: _bool
+    retainer: Any
+    @property
+    def retains_grad(self) -> _bool: ...
     def roll(self, shifts: Any, dims: Any = ...) -> Tensor:
         """Elements moved by `shifts` along `dims`, round the end; no dims: of all in a row."""
-    def roll_(self, shifts: Any, dims: Any = ...) -> Tensor:
-        """Elements moved by `shifts` along `dims`, round the end; no dims: of all in a row."""
     def rot90(self, k: Any = ..., dims: Any = ...) -> Tensor:
-        """Turned by k quarters, from the first of `dims` towards the second."""
-    def rot90_(self, k: Any = ..., dims: Any = ...) -> Tensor:
         """Turned by k quarters, from the first of `dims` towards the second."""
     def round(self, *, decimals: Any = ..., out: Tensor | None = ...) -> Tensor:
         """The nearest integer, halves to even; `decimals` places."""
@@ -1252,8 +1004,6 @@ class Tensor(Box):
     def rsqrt_(self, *, out: Tensor | None = ...) -> Tensor:
         """y = 1/√x."""
     def rsub(self, other: Tensor | Number, *, alpha: Any = ...) -> Tensor:
-        """other − alpha · input."""
-    def rsub_(self, other: Tensor | Number, *, alpha: Any = ...) -> Tensor:
         """other − alpha · input."""
     def scatter(self, dim: Any, index: Any, src: Any = ..., *, value: Any = ..., reduce: Any = ...) -> Tensor:
         """A copy with `src` (or one value) written where `gather` would read; the last stays."""
@@ -1269,11 +1019,7 @@ class Tensor(Box):
         """A copy with `src` combined where `gather` would read: sum, prod, mean, amax or amin."""
     def select(self, dim: Any, index: Any) -> Tensor:
         """The slice at `index` along `dim`: a view."""
-    def select_(self, dim: Any, index: Any) -> Tensor:
-        """The slice at `index` along `dim`: a view."""
     def select_scatter(self, src: Any, dim: Any, index: Any) -> Tensor:
-        """A copy with `src` at `index` of `dim`."""
-    def select_scatter_(self, src: Any, dim: Any, index: Any) -> Tensor:
         """A copy with `src` at `index` of `dim`."""
     def sgn(self, *, out: Tensor | None = ...) -> Tensor:
         """x/|x|, 0 at 0; `sign` for complex numbers too."""
@@ -1292,8 +1038,6 @@ class Tensor(Box):
     def sign_(self, *, out: Tensor | None = ...) -> Tensor:
         """−1, 0 or 1 by the sign; 0 for NaN, as in PyTorch."""
     def signbit(self, *, out: Tensor | None = ...) -> Tensor:
-        """Has its sign bit set."""
-    def signbit_(self, *, out: Tensor | None = ...) -> Tensor:
         """Has its sign bit set."""
     def sin(self, *, out: Tensor | None = ...) -> Tensor:
         """Sine."""
@@ -1315,25 +1059,15 @@ class Tensor(Box):
         """How many elements, as the engine asks."""
     def slice_scatter(self, src: Any, dim: Dims | None = ..., start: Any = ..., end: Any = ..., step: Any = ...) -> Tensor:
         """A copy with `src` in the slice start:end:step of `dim`."""
-    def slice_scatter_(self, src: Any, dim: Dims | None = ..., start: Any = ..., end: Any = ..., step: Any = ...) -> Tensor:
-        """A copy with `src` in the slice start:end:step of `dim`."""
     def slogdet(self, *, out: Tensor | None = ...) -> _Slogdet:
-        """Sign and logarithm of the modulus of the determinant."""
-    def slogdet_(self, *, out: Tensor | None = ...) -> Tensor:
         """Sign and logarithm of the modulus of the determinant."""
     def softmax(self, dim: Any, dtype: DTypeLike | None = ...) -> Tensor:
         """eˣ / Σ eˣ along `dim`."""
-    def softmax_(self, dim: Any, dtype: DTypeLike | None = ...) -> Tensor:
-        """eˣ / Σ eˣ along `dim`."""
     def sort(self, dim: Dims | None = ..., descending: _bool = ..., stable: _bool = ..., *, out: Tensor | None = ...) -> _ValuesIndices:
-        """Sorted along `dim`, and where each element was; NaN is largest."""
-    def sort_(self, dim: Dims | None = ..., descending: _bool = ..., stable: _bool = ..., *, out: Tensor | None = ...) -> Tensor:
         """Sorted along `dim`, and where each element was; NaN is largest."""
     def split(self, split_size_or_sections: Any, dim: Dims | None = ...) -> tuple[Tensor, ...]:
         """Pieces along `dim`: of one size, or of the sizes listed."""
     def split_with_sizes(self, split_sizes: Any, dim: Dims | None = ...) -> tuple[Tensor, ...]:
-        """Pieces of the listed sizes along `dim`."""
-    def split_with_sizes_(self, split_sizes: Any, dim: Dims | None = ...) -> Tensor:
         """Pieces of the listed sizes along `dim`."""
     def sqrt(self, *, out: Tensor | None = ...) -> Tensor:
         """Square root."""
@@ -1345,11 +1079,9 @@ class Tensor(Box):
         """x²."""
     def squeeze(self, dim: Dims | None = ...) -> Tensor:
         """Without the dims of size 1: all of them, or those named."""
-    def squeeze_(self, dim: Dims | None = ...) -> Tensor:
-        """Without the dims of size 1: all of them, or those named."""
+    def squeeze_(self, *args: Any, **kwargs: Any) -> Tensor:
+        """`squeeze` of this tensor itself, on the same memory."""
     def std(self, dim: Dims | None = ..., unbiased: Any = ..., keepdim: _bool = ..., *, correction: Any = ..., out: Tensor | None = ...) -> Tensor:
-        """Standard deviation, √var."""
-    def std_(self, dim: Dims | None = ..., unbiased: Any = ..., keepdim: _bool = ..., *, correction: Any = ..., out: Tensor | None = ...) -> Tensor:
         """Standard deviation, √var."""
     def stride(self, dim: Dims | None = ...) -> Any:
         """Steps in memory, in elements."""
@@ -1363,33 +1095,25 @@ class Tensor(Box):
         """input − alpha · other."""
     def sum(self, dim: Dims | None = ..., keepdim: _bool = ..., *, dtype: DTypeLike | None = ..., out: Tensor | None = ...) -> Tensor:
         """Sum of all elements, or over `dim`."""
-    def sum_(self, dim: Dims | None = ..., keepdim: _bool = ..., *, dtype: DTypeLike | None = ..., out: Tensor | None = ...) -> Tensor:
-        """Sum of all elements, or over `dim`."""
     def svd(self, some: _bool = ..., compute_uv: _bool = ..., *, out: Tensor | None = ...) -> _Svd:
-        """U, S and V with input = U diag(S) Vᴴ; for compute_uv=False U and V are zero."""
-    def svd_(self, some: _bool = ..., compute_uv: _bool = ..., *, out: Tensor | None = ...) -> Tensor:
         """U, S and V with input = U diag(S) Vᴴ; for compute_uv=False U and V are zero."""
     def swapaxes(self, dim0: Any, dim1: Any) -> Tensor:
         """Two dims swapped."""
-    def swapaxes_(self, dim0: Any, dim1: Any) -> Tensor:
-        """Two dims swapped."""
+    def swapaxes_(self, *args: Any, **kwargs: Any) -> Tensor:
+        """`transpose` of this tensor itself, on the same memory."""
     def swapdims(self, dim0: Any, dim1: Any) -> Tensor:
         """Two dims swapped."""
-    def swapdims_(self, dim0: Any, dim1: Any) -> Tensor:
-        """Two dims swapped."""
+    def swapdims_(self, *args: Any, **kwargs: Any) -> Tensor:
+        """`transpose` of this tensor itself, on the same memory."""
     def sync(self) -> None:
         """Take the place in the graph that a write to the base has given this view."""
     def t(self) -> Tensor:
         """A matrix transposed; vectors and numbers as they are."""
-    def t_(self) -> Tensor:
-        """A matrix transposed; vectors and numbers as they are."""
+    def t_(self, *args: Any, **kwargs: Any) -> Tensor:
+        """`t` of this tensor itself, on the same memory."""
     def take(self, index: Any) -> Tensor:
         """Elements of the flattened input."""
-    def take_(self, index: Any) -> Tensor:
-        """Elements of the flattened input."""
     def take_along_dim(self, indices: Any, dim: Dims | None = ...) -> Tensor:
-        """`gather` with negative positions and broadcasting of the other dims; flat without `dim`."""
-    def take_along_dim_(self, indices: Any, dim: Dims | None = ...) -> Tensor:
         """`gather` with negative positions and broadcasting of the other dims; flat without `dim`."""
     def tan(self, *, out: Tensor | None = ...) -> Tensor:
         """Tangent."""
@@ -1401,11 +1125,7 @@ class Tensor(Box):
         """Hyperbolic tangent, y = (eˣ − e⁻ˣ)/(eˣ + e⁻ˣ)."""
     def tensor_split(self, indices_or_sections: Any, dim: Dims | None = ...) -> tuple[Tensor, ...]:
         """Pieces along `dim`: so many, of nearly equal size, or cut at the indices listed."""
-    def tensor_split_(self, indices_or_sections: Any, dim: Dims | None = ...) -> Tensor:
-        """Pieces along `dim`: so many, of nearly equal size, or cut at the indices listed."""
     def tile(self, *dims: Any) -> Tensor:
-        """Copies of the tensor side by side; missing counts on either side are 1."""
-    def tile_(self, *dims: Any) -> Tensor:
         """Copies of the tensor side by side; missing counts on either side are 1."""
     def to(self, *args: Any, dtype: DTypeLike | None = ..., device: Any = ..., copy: _bool = ..., non_blocking: _bool = ...) -> Tensor:
         """This tensor in another dtype (or on another device)."""
@@ -1415,19 +1135,13 @@ class Tensor(Box):
         """The numbers as nested lists."""
     def topk(self, k: Any, dim: Dims | None = ..., largest: _bool = ..., sorted: _bool = ..., *, out: Tensor | None = ...) -> _ValuesIndices:
         """The k largest (or smallest) elements along `dim`, best first, and their places."""
-    def topk_(self, k: Any, dim: Dims | None = ..., largest: _bool = ..., sorted: _bool = ..., *, out: Tensor | None = ...) -> Tensor:
-        """The k largest (or smallest) elements along `dim`, best first, and their places."""
     def trace(self) -> Tensor:
-        """Sum of the diagonal of a matrix."""
-    def trace_(self) -> Tensor:
         """Sum of the diagonal of a matrix."""
     def transpose(self, dim0: Any, dim1: Any) -> Tensor:
         """Two dims swapped."""
-    def transpose_(self, dim0: Any, dim1: Any) -> Tensor:
-        """Two dims swapped."""
+    def transpose_(self, *args: Any, **kwargs: Any) -> Tensor:
+        """`transpose` of this tensor itself, on the same memory."""
     def triangular_solve(self, A: Any, upper: _bool = ..., transpose: _bool = ..., unitriangular: _bool = ..., *, out: Tensor | None = ...) -> _TriangularSolve:
-        """A⁻¹ input (A⁻ᵀ for transpose) for triangular A, and a copy of A."""
-    def triangular_solve_(self, A: Any, upper: _bool = ..., transpose: _bool = ..., unitriangular: _bool = ..., *, out: Tensor | None = ...) -> Tensor:
         """A⁻¹ input (A⁻ᵀ for transpose) for triangular A, and a copy of A."""
     def tril(self, diagonal: Any = ..., *, out: Tensor | None = ...) -> Tensor:
         """The lower triangle of each matrix, up to diagonal number `diagonal`; zeros above."""
@@ -1453,49 +1167,29 @@ class Tensor(Box):
         """The slices along `dim`, as a tuple."""
     def unflatten(self, dim: Any, sizes: Any) -> Tensor:
         """Dim `dim` split into `sizes`, one of which may be -1."""
-    def unflatten_(self, dim: Any, sizes: Any) -> Tensor:
-        """Dim `dim` split into `sizes`, one of which may be -1."""
     def unfold(self, dimension: Any, size: Any, step: Any) -> Tensor:
-        """Slices of `size` elements of a dim, one every `step`, as a new last dim: a view."""
-    def unfold_(self, dimension: Any, size: Any, step: Any) -> Tensor:
         """Slices of `size` elements of a dim, one every `step`, as a new last dim: a view."""
     def uniform_(self, *args: Any, **kwargs: Any) -> Tensor:
         """Fill with numbers evenly from [from, to)."""
     def unique(self, sorted: _bool = ..., return_inverse: _bool = ..., return_counts: _bool = ..., dim: Dims | None = ...) -> Any:
         """The different elements in order, or the different slices along `dim`."""
-    def unique_(self, sorted: _bool = ..., return_inverse: _bool = ..., return_counts: _bool = ..., dim: Dims | None = ...) -> Tensor:
-        """The different elements in order, or the different slices along `dim`."""
     def unique_consecutive(self, return_inverse: _bool = ..., return_counts: _bool = ..., dim: Dims | None = ...) -> Any:
-        """The first element (slice along `dim`) of each run of equal ones."""
-    def unique_consecutive_(self, return_inverse: _bool = ..., return_counts: _bool = ..., dim: Dims | None = ...) -> Tensor:
         """The first element (slice along `dim`) of each run of equal ones."""
     def unsqueeze(self, dim: Any) -> Tensor:
         """With a new dim of size 1 at `dim`."""
-    def unsqueeze_(self, dim: Any) -> Tensor:
-        """With a new dim of size 1 at `dim`."""
+    def unsqueeze_(self, *args: Any, **kwargs: Any) -> Tensor:
+        """`unsqueeze` of this tensor itself, on the same memory."""
     def var(self, dim: Dims | None = ..., unbiased: Any = ..., keepdim: _bool = ..., *, correction: Any = ..., out: Tensor | None = ...) -> Tensor:
-        """Variance, Σ |x − mean|² / (n − correction); `unbiased` False is correction 0."""
-    def var_(self, dim: Dims | None = ..., unbiased: Any = ..., keepdim: _bool = ..., *, correction: Any = ..., out: Tensor | None = ...) -> Tensor:
         """Variance, Σ |x − mean|² / (n − correction); `unbiased` False is correction 0."""
     def vdot(self, other: Tensor | Number, *, out: Tensor | None = ...) -> Tensor:
         """Inner product of two vectors, the first conjugated."""
-    def vdot_(self, other: Tensor | Number, *, out: Tensor | None = ...) -> Tensor:
-        """Inner product of two vectors, the first conjugated."""
     def view(self, *shape: Any) -> Tensor:
-        """The same memory in another shape, or, for a dtype, the same bits read in that dtype."""
-    def view_(self, *shape: Any) -> Tensor:
         """The same memory in another shape, or, for a dtype, the same bits read in that dtype."""
     def view_as(self, other: Tensor | Number) -> Tensor:
         """`input` in the shape of `other`."""
-    def view_as_(self, other: Tensor | Number) -> Tensor:
-        """`input` in the shape of `other`."""
     def vsplit(self, indices_or_sections: Any) -> tuple[Tensor, ...]:
         """Pieces one below the other: along dim 0."""
-    def vsplit_(self, indices_or_sections: Any) -> Tensor:
-        """Pieces one below the other: along dim 0."""
     def where(self, condition: Any, other: Tensor | Number) -> Tensor:
-        ...
-    def where_(self, condition: Any, other: Tensor | Number) -> Tensor:
         ...
     def xlogy(self, other: Tensor | Number, *, out: Tensor | None = ...) -> Tensor:
         """x₁ ln x₂, and 0 where x₁ is 0."""

@@ -10,10 +10,21 @@ import numpy as np
 
 from ..core.bind import NUMPY, Box, dtype_of, floor, new_level
 from ..core.primitive import op
-from ..errors import ArgumentTypeError, GradError, show_site
+from ..errors import ArgumentError, ArgumentTypeError, GradError, show_site
+from .arrivals import Arrival
 from .batch import Batch
 from .modes import anomalies, recording
-from .tape import BASE, RELEASED, Leaf, Packed, PackedResult, Unread, place, stale
+from .tape import (
+    BASE,
+    RELEASED,
+    GradientEdge,
+    Leaf,
+    Packed,
+    PackedResult,
+    Unread,
+    place,
+    stale,
+)
 
 
 def reachable(roots) -> list:
@@ -52,6 +63,7 @@ class Sweep:
         self.targets, self.into = targets, into
         self.captured: dict = {}
         self.grads: dict = {}
+        self.members: set | None = None
         self.nodes = reachable(roots)
         goals = targets if targets is not None else into
         self.useful = None if goals is None else _leading_to(self.nodes, goals)
@@ -81,6 +93,9 @@ class Sweep:
             self.retain,
         )
         take, (check, check_nan), targets = grads.pop, anomalies.get(), self.targets
+        numbers = (
+            floor.get() is NUMPY
+        )  # a program that is written down asks for the array
         for node in self.nodes:
             g = take(node, None)
             if g is None or (useful is not None and node not in useful):
@@ -91,7 +106,7 @@ class Sweep:
                 if g is None:
                     continue
             if targets is not None and node in targets:
-                self.captured[node] = g
+                self.captured.setdefault(node, g)
             parents, need = node.parents, node.need
             if useful is not None:
                 need = [p in useful for p in parents]
@@ -99,7 +114,7 @@ class Sweep:
                     continue
             xs, y = node.saved, node.saved_y
             if type(xs) is not Unread:
-                xs = _inputs(node, create)
+                xs = _inputs(node, create, numbers)
             if y is not None and (create or node.y_version is not None):
                 y = _output(node, create)
             gs = node.prim.vjp(g, y, xs, node.params, need)
@@ -126,21 +141,28 @@ class Sweep:
         """Hooks before a node, leaves, and outputs of operations with several."""
         if node.prehooks:
             g = self._hooked(node, g)
+        if self.targets is not None and node in self.targets:
+            self.captured[node] = g
         if type(node) is Leaf:
             if self.targets is None:
                 self._arrive(node, g, alone)
-            elif node in self.targets:
-                self.captured[node] = g
             return None
         if node.pick is not None:
-            if self.targets is not None and node in self.targets:
-                self.captured[node] = g
             return self._collect(node, g)
-        return g
+        return _before(node, g, self.create) if node.before else g
+
+    def passes(self, node) -> bool:
+        """Whether this sweep goes through `node`."""
+        if self.members is None:
+            self.members = set(self.nodes) if self.useful is None else self.useful
+        return node in self.members
 
     def _hooked(self, node, g):
         hooks = node.prehooks.values()
         for hook in sorted(hooks, key=_comes_last) if len(hooks) > 1 else tuple(hooks):
+            if type(hook) is Arrival:
+                hook.arrived(self, node.level.wrap(g) if not isinstance(g, Box) else g)
+                continue
             ready = self.create or isinstance(g, list) or _at_least(g, node.level)
             boxed = g if ready else node.level.wrap(g)
             out = hook(boxed)
@@ -163,7 +185,11 @@ class Sweep:
         tensor = node.tensor()
         if tensor is None or (self.into is not None and node not in self.into):
             return
+        if node.before:
+            g, alone = _before(node, g, self.create), False
         accumulate(tensor, g, self.create, alone)
+        if node.hooks:
+            _node_hooks(node, g, (), self.create)
         for hook in tuple(tensor.post_hooks.values()) if tensor.post_hooks else ():
             hook(tensor)
 
@@ -228,8 +254,11 @@ def _output(node, boxed):
     return out
 
 
-def _inputs(node, boxed):
-    """The inputs as the rule reads them: `boxed` in their places in the graph."""
+def _inputs(node, boxed, numbers=True):
+    """The inputs as the rule reads them: `boxed` in their places in the graph.
+
+    Arithmetic of NumPy's `numbers` costs a tenth of a ufunc's, so 0-d arrays become these.
+    """
     if node.saved is RELEASED:
         raise GradError(
             "Trying to backward through the graph a second time: the values saved by "
@@ -243,11 +272,9 @@ def _inputs(node, boxed):
         if isinstance(x, Box):
             if x.version is not None:
                 _same_version(node, i, x)
-            if x.plain and not boxed:
-                # Arithmetic of NumPy's numbers costs a tenth of a ufunc's.
-                x = x.value if x.value.ndim else x.value[()]
-            elif x.level is node.level and not boxed:
-                x = x.value
+            if not boxed and x.level is node.level:
+                single = numbers and x.plain and not x.value.ndim
+                x = x.value[()] if single else x.value
         xs.append(x)
     return xs
 
@@ -261,15 +288,16 @@ def _same_version(node, i, x):
 def accumulate(tensor, g, create, alone):
     """tensor.grad += g, in place unless the gradient is itself recorded."""
     if create:
-        tensor._grad = g if tensor._grad is None else tensor._grad + g
+        tensor._grad = op.contiguous(g) if tensor._grad is None else tensor._grad + g
         return
     value = g.value if isinstance(g, Box) and g.level is tensor.level else g
     value = _in_dtype_of(tensor, value)
     if floor.get() is not NUMPY:
+        floor.get().read_grad(tensor)
         floor.get().rebind(tensor)
     if tensor._grad is None:
-        if isinstance(value, np.ndarray) and not (alone and value.base is None):
-            value = value.copy(order="K")
+        if isinstance(value, np.ndarray):
+            value = _own_memory(value, tensor.value, alone)
         tensor._grad = tensor.level.wrap(value)
         return
     before = tensor._grad.value
@@ -279,6 +307,15 @@ def accumulate(tensor, g, create, alone):
         tensor._grad = tensor._grad + tensor.level.wrap(value)
     if tensor._grad.version is not None:
         tensor._grad.version.n += 1
+
+
+def _own_memory(g, x, alone):
+    """`g` in memory that nothing else refers to, its elements in the order of those of `x`."""
+    if alone and g.base is None and (g.strides == x.strides or g.ndim < 2):
+        return g
+    out = np.empty_like(x)
+    np.copyto(out, g)
+    return out
 
 
 def _in_dtype_of(x, g):
@@ -297,14 +334,25 @@ def _inner(x, level):
     return x.value if isinstance(x, Box) and x.level is level else x
 
 
+def _boxed(node, xs):
+    wrap = node.level.wrap
+    return tuple(x if x is None or isinstance(x, Box) else wrap(x) for x in xs)
+
+
+def _before(node, g, create):
+    """The cotangents of the results, seen and perhaps replaced by the node's prehooks."""
+    gs = _boxed(node, g if isinstance(g, list) else (g,))
+    for hook in tuple(node.before.values()):
+        out = hook(gs)
+        if out is not None:
+            gs = out if isinstance(out, tuple) else (out,)
+    gs = list(gs) if create else [_inner(x, node.level) for x in gs]
+    return gs if isinstance(g, list) else gs[0]
+
+
 def _node_hooks(node, g, gs, create):
     """The cotangents of the inputs, seen and perhaps replaced by the node's hooks."""
-
-    def boxed(xs):
-        wrap = node.level.wrap
-        return tuple(x if x is None or isinstance(x, Box) else wrap(x) for x in xs)
-
-    gs, gy = boxed(gs), boxed(g if isinstance(g, list) else (g,))
+    gs, gy = _boxed(node, gs), _boxed(node, g if isinstance(g, list) else (g,))
     for hook in tuple(node.hooks.values()):
         out = hook(gs, gy)
         if out is not None:
@@ -318,7 +366,7 @@ def _check_anomaly(node, gs, check_nan):
     for i, g in enumerate(gs):
         while isinstance(g, Box):
             g = g.value
-        if isinstance(g, np.ndarray) and g.dtype.kind in "fc" and np.isnan(g).any():
+        if isinstance(g, np.ndarray) and g.dtype.kind in "fcV" and np.isnan(g).any():
             raise GradError(
                 f"{node.name()} gave NaN as the gradient of its input {i}\n"
                 f"  the operation was recorded in {show_site(node.site)}"
@@ -345,6 +393,7 @@ def backward(
         inputs = _tuple(inputs)
         if not inputs:
             raise GradError("backward: inputs must not be empty")
+        inputs = [_tensor_at(x) for x in inputs]
         into = {_node_of(x, i): x for i, x in enumerate(inputs)}
     retain = create_graph if retain_graph is None else retain_graph
     leaves = (
@@ -355,7 +404,7 @@ def backward(
             roots, seeds, targets=into, retain=retain, create=create_graph
         ).run()
         for node, g in captured.items():
-            if not into[node].retains_grad:  # then its hook has done so
+            if into[node].retainer is None:  # else it has done so
                 accumulate(into[node], g, create_graph, False)
         return
     Sweep(roots, seeds, retain=retain, create=create_graph, into=leaves).run()
@@ -388,7 +437,9 @@ def grad(
     if not inputs:
         raise GradError("grad: inputs must not be empty")
     if materialize_grads and allow_unused is False:
-        raise GradError("materialize_grads=True needs allow_unused to be True or unset")
+        raise ArgumentError(
+            "materialize_grads=True needs allow_unused to be True or unset"
+        )
     allow_unused = materialize_grads if allow_unused is None else allow_unused
     roots, seeds = _start(outputs, grad_outputs, create_graph)
     nodes = [_node_of(x, i) for i, x in enumerate(inputs)]
@@ -398,18 +449,23 @@ def grad(
     ).run()
     out = []
     for i, x in enumerate(inputs):
-        g = found.get(nodes[i])
+        node = nodes[i]
+        g = found.get(node)
         if g is None and not allow_unused:
             raise GradError(
-                f"grad: input {i} ({list(x.shape)}) was not used in computing the outputs",
+                f"grad: input {i} {_shape_of(x)} was not used in computing the outputs",
                 hint="allow_unused=True gives None for it, materialize_grads=True zeros",
             )
         if g is None and materialize_grads:
             g = op.zeros_like(x)
-        elif g is not None and not _at_least(g, x.level):
-            g = x.level.wrap(_in_dtype_of(x, g))
+        elif g is not None and not _at_least(g, node.level):
+            g = node.level.wrap(_in_dtype_of(x, g) if isinstance(x, Box) else g)
         out.append(g)
     return tuple(out)
+
+
+def _shape_of(x) -> str:
+    return f"({list(x.shape)})" if isinstance(x, Box) else f"({x.node!r})"
 
 
 def _grad_of_batch(outputs, inputs, seeds, *options):
@@ -424,11 +480,24 @@ def _grad_of_batch(outputs, inputs, seeds, *options):
 
 
 def _tuple(x):
-    return tuple(x) if isinstance(x, (tuple, list)) else (x,)
+    if type(x) is GradientEdge or not isinstance(x, (tuple, list)):
+        return (x,)
+    return tuple(x)
+
+
+def _tensor_at(x):
+    """The tensor whose `.grad` is meant by `x`, a tensor or the edge of a leaf."""
+    if not isinstance(x, GradientEdge):
+        return x
+    if type(x.node) is not Leaf or x.node.variable is None:
+        raise GradError("backward: only the edges of leaves have a .grad to add to")
+    return x.node.variable
 
 
 def _node_of(x, i):
     if not isinstance(x, Box):
+        if isinstance(x, GradientEdge):
+            return x.node
         raise ArgumentTypeError(
             f"grad: input {i} must be a Tensor, got {type(x).__name__}"
         )

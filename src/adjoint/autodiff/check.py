@@ -6,6 +6,7 @@ numbers, and the recorded operations that lie between them.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -15,7 +16,7 @@ from ..errors import ArgumentError, GradError, show_site
 from .backward import grad as autograd_grad
 from .backward import reachable
 from .tape import BASE, Leaf
-from .transforms import jvp, vmap
+from .transforms import jvp, vjp, vmap
 
 
 class GradcheckError(GradError):
@@ -37,8 +38,13 @@ def gradcheck(
     check_batched_forward_grad: bool = False,
     check_forward_ad: bool = False,
     check_backward_ad: bool = True,
+    fast_mode: bool = False,
+    masked: bool | None = None,
 ) -> bool:
     """Compare the derivatives of `func` at `inputs` with central differences.
+
+    `fast_mode` compares along one random direction, which costs no more for a large input;
+    where they differ there, the entry is looked for.
 
     >>> x = tensor([1., 2.], dtype=float64, requires_grad=True)
     >>> gradcheck(lambda x: (x ** 3).sum(), (x,))
@@ -47,13 +53,15 @@ def gradcheck(
     inputs = tuple(inputs) if isinstance(inputs, (tuple, list)) else (inputs,)
     try:
         check = _Check(func, inputs, eps, atol, rtol)
-        if check_backward_ad:
+        if fast_mode:
+            check.along_one_direction(check_backward_ad, check_forward_ad)
+        elif check_backward_ad:
             check.reverse(nondet_tol, check_grad_dtypes)
         if check_undefined_grad and check_backward_ad:
             check.undefined()
         if check_batched_grad:
             check.batched_reverse()
-        if check_forward_ad:
+        if check_forward_ad and not fast_mode:
             check.forward()
         if check_batched_forward_grad:
             check.batched_forward()
@@ -70,6 +78,8 @@ def gradgradcheck(
     grad_outputs=None,
     *,
     gen_non_contig_grad_outputs=False,
+    check_fwd_over_rev: bool = False,
+    check_rev_over_rev: bool = True,
     **options,
 ) -> bool:
     """`gradcheck` of the gradient of `func`: its second derivatives.
@@ -79,22 +89,38 @@ def gradgradcheck(
     True
     """
     inputs = tuple(inputs) if isinstance(inputs, (tuple, list)) else (inputs,)
-    count = len(inputs)
-    if grad_outputs is None:
-        grad_outputs = [_random_like(y) for y in _outputs(func(*inputs))]
-    seeds = _outputs(grad_outputs)
+    ys = _outputs(func(*inputs))
+    given = map(_random_like, ys) if grad_outputs is None else _outputs(grad_outputs)
+    seeds = [s.detach().requires_grad_() for s in given]
+    options["check_forward_ad"] = check_fwd_over_rev
+    options["check_backward_ad"] = check_rev_over_rev
+    return gradcheck(_gradient(func, inputs, ys), (*inputs, *seeds), **options)
+
+
+def _gradient(func, inputs, ys):
+    """(*inputs, *seeds) -> the gradients of those outputs and inputs that have one."""
+    count, moving, kept = len(inputs), _that_move(inputs), _that_move(ys)
 
     def gradient(*args):
-        xs, gs = args[:count], args[count:]
-        moving = [x for x in xs if isinstance(x, Box) and x.requires_grad]
-        ys = [y for y in _outputs(func(*xs)) if y.requires_grad]
-        out = autograd_grad(
-            ys, moving, list(gs[: len(ys)]), create_graph=True, allow_unused=True
-        )
-        return tuple(g for g in out if g is not None)
+        def chosen(*new):
+            xs = list(args[:count])
+            for i, x in zip(moving, new, strict=True):
+                xs[i] = x
+            ys = _outputs(func(*xs))
+            return tuple(ys[k] for k in kept)
 
-    seeds = [s.detach().requires_grad_() for s in seeds]
-    return gradcheck(gradient, (*inputs, *seeds), **options)
+        xs = [args[i] for i in moving]
+        seeds = tuple(args[count + k] for k in kept)
+        if all(x.requires_grad for x in xs):
+            options = {"create_graph": True, "materialize_grads": True}
+            return autograd_grad(chosen(*xs), xs, seeds, **options)
+        return vjp(chosen, *xs)[1](seeds)  # inside forward mode
+
+    return gradient
+
+
+def _that_move(xs) -> list[int]:
+    return [i for i, x in enumerate(xs) if isinstance(x, Box) and x.requires_grad]
 
 
 class _Check:
@@ -103,9 +129,7 @@ class _Check:
     def __init__(self, func, inputs, eps, atol, rtol):
         self.func, self.inputs = func, inputs
         self.eps, self.atol, self.rtol = eps, atol, rtol
-        self.moving = [
-            i for i, x in enumerate(inputs) if isinstance(x, Box) and x.requires_grad
-        ]
+        self.moving = _that_move(inputs)
         if not self.moving:
             raise ArgumentError("gradcheck: at least one input must require grad")
         for i in self.moving:
@@ -115,16 +139,31 @@ class _Check:
                     "need double precision",
                     hint="dtype=float64",
                 )
-        self.outputs = [y for y in _outputs(func(*inputs)) if y.requires_grad]
+        ys = _outputs(func(*inputs))
+        self.kept = _that_move(ys)
+        self.outputs = [ys[k] for k in self.kept]
         if not self.outputs:
             raise ArgumentError("gradcheck: no output requires grad")
-        self.numeric = {i: self._numeric(i) for i in self.moving}
+        self._tables: dict = {}
+
+    def numeric(self, i):
+        """The numerical Jacobian in input `i`, computed when first asked for."""
+        if i not in self._tables:
+            self._tables[i] = self._numeric(i)
+        return self._tables[i]
+
+    def _with(self, i, new):
+        """The inputs with another one in all places of input `i`."""
+        x = self.inputs[i]
+        return [new if a is x else a for a in self.inputs]
 
     def _at(self, i, value):
-        args = list(self.inputs)
-        args[i] = BASE.wrap(value).requires_grad_()
-        ys = [y for y in _outputs(self.func(*args)) if y.requires_grad]
-        return [y.detach().numpy().ravel() for y in ys]
+        args = self._with(i, BASE.wrap(value).requires_grad_())
+        return [y.detach().numpy().ravel() for y in self._kept_of(self.func(*args))]
+
+    def _kept_of(self, result):
+        ys = _outputs(result)
+        return [ys[k] for k in self.kept]
 
     def _numeric(self, i):
         """Per output: d(output)/d(real part) and d(output)/d(imaginary part), by columns."""
@@ -169,7 +208,7 @@ class _Check:
 
     def _wanted(self, i, o, g, unit):
         """The gradient of Re⟨g, y⟩ that the numerical table gives for a cotangent."""
-        columns = self.numeric[i][o]
+        columns = self.numeric(i)[o]
         real = [np.real(np.conj(g) @ c) for c in columns]
         return real[0] if len(real) == 1 else real[0] + 1j * real[1]
 
@@ -223,6 +262,34 @@ class _Check:
             raise GradcheckError(
                 f"gradcheck: the gradient of input {i} changes from run to run"
             )
+
+    def along_one_direction(self, reverse: bool, forward: bool):
+        """Both modes along one random direction of each input."""
+        try:
+            for i in self.moving:
+                self._along(i, _unit_like(self.inputs[i]), reverse, forward)
+        except GradcheckError:
+            if reverse:
+                self.reverse(math.inf, False)
+            if forward:
+                self.forward()
+            raise
+
+    def _along(self, i, u, reverse, forward):
+        x = self.inputs[i].detach()
+        step = self.eps * u.numpy()
+        up, down = self._at(i, x.numpy() + step), self._at(i, x.numpy() - step)
+        moved = [(a - b) / (2 * self.eps) for a, b in zip(up, down, strict=True)]
+        pushed = self._push(i, x, u) if forward else ()
+        for o, dy in enumerate(pushed):
+            got = dy.detach().numpy()
+            self._compare("forward", o, i, _row(got), _row(moved[o]))
+        for o, y in enumerate(self.outputs if reverse else ()):
+            g = _unit_like(y, 1).numpy().ravel()
+            gx = self._pull(o, g)[self.moving.index(i)]
+            gx = np.zeros_like(step) if gx is None else gx.detach().numpy()
+            got, want = np.vdot(gx, u.numpy()).real, np.vdot(g, moved[o]).real
+            self._compare("reverse", o, i, _row(got), _row(want))
 
     def undefined(self):
         """A None among several cotangents must act as zeros."""
@@ -285,16 +352,14 @@ class _Check:
                     for column, dy in zip(columns, dys, strict=True):
                         column.append(dy.detach().numpy().ravel())
                 for o, column in enumerate(columns):
-                    want = self.numeric[i][o][k]
+                    want = self.numeric(i)[o][k]
                     got = np.array(column).reshape(x.numel(), -1).T
                     self._compare("forward", o, i, got, want)
 
     def _push(self, i, x, t):
         def f(value):
-            args = [a.detach() if isinstance(a, Box) else a for a in self.inputs]
-            args[i] = value
-            ys = _outputs(self.func(*args))
-            return tuple(y for y in ys if dtype_of(y).kind in "fc")[: len(self.outputs)]
+            args = [_constant(a, but=value) for a in self._with(i, value)]
+            return tuple(self._kept_of(self.func(*args)))
 
         return jvp(f, (x,), (t,))[1]
 
@@ -315,6 +380,10 @@ class _Check:
                     )
 
 
+def _constant(x, but):
+    return x.detach() if isinstance(x, Box) and x is not but else x
+
+
 def _row(a):
     return np.asarray(a).reshape(1, -1)
 
@@ -324,8 +393,14 @@ def _outputs(ys) -> list:
     return [y for y in ys if isinstance(y, Box)]
 
 
-def _random_like(x):
-    rng = np.random.default_rng(0)
+def _unit_like(x, seed=0):
+    """A random direction of length 1."""
+    u = _random_like(x, seed).numpy()
+    return BASE.wrap(u / (np.linalg.norm(u.ravel()) or 1.0))
+
+
+def _random_like(x, seed=0):
+    rng = np.random.default_rng(seed)
     value = rng.normal(size=tuple(x.shape))
     if dtype_of(x).kind == "c":
         value = value + 1j * rng.normal(size=tuple(x.shape))

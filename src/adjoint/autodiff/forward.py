@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..core.bind import Box, Level, bind
+from ..core.bind import Box, Level, bind, dtype_of
+from ..core.dtype import is_inexact
 from .tape import mark_view
 
 
@@ -39,7 +40,7 @@ class Forward(Level):
     def dual(self, value, tangent):
         """A value of this level with its tangent."""
         out = self.wrap(value)
-        out.tangent = tangent
+        out.tangent = tangent if is_inexact(dtype_of(value)) else None
         return out
 
     def wrap(self, value):

@@ -55,6 +55,23 @@ class save_on_cpu(saved_tensors_hooks):
         super().__init__(_copied, _as_it_is)
 
 
+class allow_mutation_on_saved_tensors(saved_tensors_hooks):
+    """In this block what operations save may be overwritten: they keep copies.
+
+    >>> x = tensor(3., requires_grad=True)
+    >>> y = x * 1
+    >>> with autograd.graph.allow_mutation_on_saved_tensors():
+    ...     z = y * y
+    ...     _ = y.zero_()
+    >>> z.backward()
+    >>> x.grad
+    tensor(6.)
+    """
+
+    def __init__(self):
+        super().__init__(_copied, _as_it_is)
+
+
 def _copied(x):
     value = x.value.copy() if isinstance(x.value, np.ndarray) else x.value
     return x.level.wrap(value)

@@ -13,19 +13,33 @@ from ..core.primitive import op
 from ..core.shape import broadcast
 from ..errors import DtypeError, GradError, ShapeError, user_site
 from ..ops.index import add, write
+from .batch import Batch
+from .forward import Forward
 from .modes import inferring, recording
-from .tape import BASE, Leaf, adopt, alias, next_order, refresh, versioned
+from .tape import (
+    BASE,
+    Leaf,
+    Tape,
+    adopt,
+    alias,
+    next_order,
+    refresh,
+    settle,
+    versioned,
+)
 
 
 def assign(x, new, name: str):
     """x ← new, in x's memory and at x's place in the graph. Returns x."""
+    new = _settled(new, x.level)
     _check(x, new, name)
     if x.base is not None:
         refresh(x)
-    if tuple(new.shape) != tuple(x.shape):
-        new = op.expand(new, shape=tuple(x.shape))
-    if dtype_of(new) != dtype_of(x):
-        new = op.cast(new, dtype=dtype_of(x))
+    if not _fits(x, new):
+        if tuple(new.shape) != tuple(x.shape):
+            new = op.expand(new, shape=tuple(x.shape))
+        if dtype_of(new) != dtype_of(x):
+            new = op.cast(new, dtype=dtype_of(x))
     version = versioned(x)
     if _same_memory_kind(x, new):
         _write(x, new)
@@ -34,6 +48,23 @@ def assign(x, new, name: str):
     version.n += 1
     version.site = user_site()
     return x
+
+
+def _settled(new, level):
+    """A constant of a transform around the call is, outside it, the value under it."""
+    while isinstance(new, Box) and new.level.depth > level.depth and _is_still(new):
+        new = new.value
+    return new
+
+
+def _is_still(x) -> bool:
+    """No derivative and no batch of its level's transform hangs on x."""
+    x.sync()
+    if isinstance(x.level, Tape):
+        return x.node is None
+    if isinstance(x.level, Forward):
+        return x.tangent is None
+    return isinstance(x.level, Batch) and x.batch_dim is None
 
 
 def _same_memory_kind(x, new) -> bool:
@@ -49,7 +80,7 @@ def _write(x, new):
     if recorded and x.base is not None:
         base = x.base
         after = bind(op.overwrite, alias(base, base.node), new, chain=x.chain)
-        base.node = after.node
+        settle(base, after.node)
         base.writes += 1
         x.seen = base.writes - (node is None)  # of a constant: as the base has it
     elif recorded:
@@ -58,7 +89,7 @@ def _write(x, new):
             node = bind(op.held, new, alias(x, x.node)).node
     np.copyto(x.value, new.value if isinstance(new, Box) else new)
     if recorded:
-        x.node = node
+        settle(x, node)
 
 
 def _replace(x, new):
@@ -80,7 +111,23 @@ def _become(x, new):
         below.write(x, new)
         x.node = new.node
     else:
+        _need_place(x, new)
         adopt(x, new)
+
+
+def _need_place(x, new) -> None:
+    """A tensor that outlasts a transform cannot stand for a value within it."""
+    deeper = isinstance(new, Box) and new.level.depth > x.level.depth
+    if (
+        getattr(x, "lasting", False)
+        and deeper
+        and isinstance(new.level, (Tape, Forward, Batch))
+    ):
+        raise GradError(
+            "a transform such as vmap, grad or jvp cannot write a value that depends on its "
+            "input into a parameter or buffer from outside",
+            hint="return the value too; batch norm: eval(), or track_running_stats=False",
+        )
 
 
 def updated(x, f, name: str):
@@ -92,7 +139,8 @@ def updated(x, f, name: str):
     if x.node is not None:
         _check(x, None, name)
     versioned(x)
-    before, start = alias(x, x.node), next_order()
+    before = x if x.node is None else alias(x, x.node)
+    start = next_order()
     new = f(before)
     _keep_original(new, before, start)
     return assign(x, new, name)
@@ -148,7 +196,7 @@ def _check(x, new, name):
             f"{name}: this tensor is an expanded or read-only view of memory",
             hint="clone() it first",
         )
-    if new is None:
+    if new is None or _fits(x, new):
         return
     if broadcast(tuple(x.shape), tuple(new.shape), name=name) != tuple(x.shape):
         raise ShapeError(
@@ -159,6 +207,13 @@ def _check(x, new, name):
             f"{name}: result type {dtype_of(new).name} can't be cast to the desired output type "
             f"{dtype_of(x).name}"
         )
+
+
+def _fits(x, new) -> bool:
+    """Whether `new` is an array of the shape and dtype of `x`, at the same level."""
+    a, b = x.value, getattr(new, "value", None)
+    both = type(a) is type(b) is np.ndarray
+    return both and a.shape == b.shape and a.dtype is b.dtype and x.level is new.level
 
 
 def _rank_falls(new, x) -> bool:

@@ -83,7 +83,16 @@ class _Decorable(Switch):
         return self(f)
 
 
-class no_grad(_Decorable):
+class _Recording(_Decorable):
+    """Where inference holds, nothing is recorded whatever the switch says."""
+
+    def __enter__(self):
+        super().__enter__()
+        recording.set(self.value and not inferring.get())
+        return self
+
+
+class no_grad(_Recording):
     """Nothing is recorded in this block.
 
     >>> import adjoint as ad
@@ -96,7 +105,7 @@ class no_grad(_Decorable):
     var, value = recording, False
 
 
-class enable_grad(_Decorable):
+class enable_grad(_Recording):
     """Record again inside `no_grad`."""
 
     var, value = recording, True
@@ -110,7 +119,7 @@ class set_grad_enabled(Switch):
     def __init__(self, mode: bool):
         self.value = bool(mode)
         self._tokens = [recording.get()]
-        recording.set(self.value)
+        recording.set(self.value and not inferring.get())
 
     def __enter__(self):
         return self

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import weakref
 from itertools import count
+from typing import NamedTuple
 
 import numpy as np
 
-from ..core.bind import NUMPY, Box, Level, bind, dtype_of, floor, quiet
+from ..core.bind import NUMPY, Box, Level, bind, dtype_of, floor, moved, quiet
 from ..core.dtype import is_inexact
 from ..core.primitive import spec_of
 from ..core.shape import Spec
@@ -25,19 +26,46 @@ def next_order() -> int:
 class Version:
     """How often a piece of memory was written in place, shared by its views."""
 
-    __slots__ = ("n", "site")
+    __slots__ = ("calls", "n", "site")
 
     def __init__(self):
-        self.n, self.site = 0, None
+        self.n, self.site, self.calls = 0, None, ()
+
+
+_N = Version.n
+
+
+class Counted(Version):
+    """The version of memory that compiled programs write: their calls count too."""
+
+    __slots__ = ()
+    n = property(
+        lambda self: _N.__get__(self) + sum(c.value for c in self.calls),
+        lambda self, n: _N.__set__(self, n - sum(c.value for c in self.calls)),
+    )
+
+    @staticmethod
+    def by(version: Version, calls) -> None:
+        """Let `calls`, a counter, count in this version from now on."""
+        n = version.n
+        version.__class__ = Counted
+        version.calls = (*version.calls, calls)
+        version.n = n
 
 
 # Primitives that users know by another name.
 _CALLED = {
-    "pow_scalar": "pow",
+    "amax": "max",
+    "amin": "min",
+    "cast": "to_copy",
     "contiguous": "clone",
-    "reshape": "view",
+    "conv": "convolution",
     "held": "copy",
+    "pow_scalar": "pow",
+    "reshape": "view",
+    "vector_norm": "linalg_vector_norm",
 }
+_CONTRACTIONS = {(2, 2): "mm", (2, 1): "mv", (1, 2): "mv", (1, 1): "dot"}  # by ranks
 
 
 class Node:
@@ -57,7 +85,7 @@ class Node:
     )
     # What most nodes leave as it is.
     rare = False  # something happens before its rule runs, or instead of it
-    pick = hooks = prehooks = stamps = y_version = width = None
+    pick = hooks = prehooks = before = stamps = y_version = width = None
     level: Level  # the base tape's nodes have the class's own
 
     def __init__(self, prim, params, parents, need, saved=(), site=None):
@@ -68,6 +96,9 @@ class Node:
     def name(self) -> str:
         """PyTorch's name for it, such as MulBackward0."""
         name = _CALLED.get(self.prim.name, self.prim.name)
+        if name == "contract":
+            operands = self.params["spec"].split("->")[0].split(",")
+            name = _CONTRACTIONS.get(tuple(map(len, operands)), "bmm")
         return "".join(p.capitalize() for p in name.split("_")) + "Backward0"
 
     def __repr__(self):
@@ -75,8 +106,34 @@ class Node:
 
     @property
     def next_functions(self):
-        """The nodes this one hands its cotangents to, as PyTorch lists them."""
-        return tuple((p, 0) for p in self.parents)
+        """The nodes this one hands its cotangents to, and to which of their outputs."""
+        return tuple((None, 0) if p is None else edge_of(p) for p in self.parents)
+
+    @property
+    def metadata(self) -> dict:
+        """Room for a user's notes on this node."""
+        return self.__dict__.setdefault("_metadata", {})
+
+    # What the rule reads, by PyTorch's names.
+    _saved_self = property(lambda self: self._kept(0))
+    _saved_other = property(lambda self: self._kept(1))
+    _saved_result = property(lambda self: self._shown(self.saved_y))
+
+    def _kept(self, i):
+        if self.saved is RELEASED:
+            raise GradError("what the operation saved has been freed")
+        return self._shown(self.saved[i])
+
+    def _shown(self, x):
+        """What was kept, as a tensor in its place."""
+        if isinstance(x, (Packed, PackedResult)):
+            x = x.restore()
+        if isinstance(x, Spec) or x is None:
+            return None
+        if not isinstance(x, Box):
+            x = self.level.wrap(x)
+            x.node = self
+        return x
 
     @property
     def saved_tensors(self):
@@ -91,8 +148,36 @@ class Node:
 
     def register_prehook(self, hook):
         """hook(grad_outputs) before this node's rule runs."""
-        self.rare, self.prehooks = True, self.prehooks or {}
-        return Handle(self.prehooks, _on_tuple(hook))
+        self.rare, self.before = True, self.before or {}
+        return Handle(self.before, hook)
+
+
+def edge_of(node) -> tuple[Node, int]:
+    """The node of an operation, and which of its outputs `node` stands for."""
+    return (node, 0) if node.pick is None else (node.parents[0], node.pick)
+
+
+class GradientEdge(NamedTuple):
+    """A place in the graph that gradients can be asked for, in place of its tensor."""
+
+    node: Node
+    output_nr: int = 0
+
+
+def get_gradient_edge(tensor) -> GradientEdge:
+    """The place of `tensor` in the graph.
+
+    >>> x = tensor(2., requires_grad=True)
+    >>> y = x * 3
+    >>> autograd.grad(y * y, autograd.graph.get_gradient_edge(y))
+    (tensor(12.),)
+    """
+    tensor.sync()
+    if tensor.node is None:
+        raise GradError(
+            "get_gradient_edge: the tensor does not require grad: it has no place in a graph"
+        )
+    return GradientEdge(tensor.node, tensor.output_nr)
 
 
 def versioned(x) -> Version:
@@ -100,9 +185,28 @@ def versioned(x) -> Version:
     version = x.version
     if version is None:
         version = x.version = Version()
-        if x.node is not None:
-            x.node.y_version = version
+        node = x.node
+        if node is not None and node.pick is not None:
+            _join(node.parents[0], version)
+        elif node is not None:
+            node.y_version = version
     return version
+
+
+class Versions:
+    """Those of several results, as one: the operation that saved them reads them all."""
+
+    def __init__(self):
+        self.of: list[Version] = []
+
+    n = property(lambda self: sum(v.n for v in self.of))
+    site = property(lambda self: next((v.site for v in self.of if v.n), None))
+
+
+def _join(node, version) -> None:
+    if type(node.y_version) is not Versions:
+        node.y_version = Versions()
+    node.y_version.of.append(version)
 
 
 RELEASED = ("released",)
@@ -137,14 +241,6 @@ class Leaf(Node):
         return self.tensor()
 
 
-def _on_tuple(hook):
-    def one(g):
-        out = hook((g,))
-        return None if out is None else out[0]
-
-    return one
-
-
 class Handle:
     """Removes a hook."""
 
@@ -157,6 +253,14 @@ class Handle:
     def remove(self) -> None:
         """Forget the hook; doing it twice is harmless."""
         self.hooks.pop(self.id, None)
+
+    def move(self, node) -> None:
+        """Take the hook of a tensor to the node that is its place from now on."""
+        hook = self.hooks.pop(self.id, None)
+        if hook is not None and node is not None:
+            node.rare, node.prehooks = True, node.prehooks or {}
+            self.hooks = node.prehooks
+            self.hooks[self.id] = hook
 
     def __enter__(self):
         return self
@@ -215,6 +319,11 @@ class Tape(Level):
 
     def record(self, prim, args, params, parents, inner, y):
         """The node of `y`, keeping what the vjp will read, and in which version."""
+        if type(y) is np.ndarray:
+            if y.dtype.kind in "biu":
+                return None  # integers have no derivative, whatever they are made of
+        elif prim.outputs == 1 and not is_inexact(dtype_of(y)):
+            return None
         need, keeps = prim.plan(parents)
         node = Node(prim, params, parents, need, site=user_site(4))
         if self is not BASE:
@@ -268,7 +377,7 @@ _new, _spec = object.__new__, tuple.__new__
 class BaseTape(Tape):
     """The tape of ordinary tensors, under which lies the floor itself.
 
-    Plain tensors and arrays over NumPy take a shorter way to the same result.
+    Arrays over NumPy take a shorter way to the same result.
     """
 
     depth = 1
@@ -279,11 +388,12 @@ class BaseTape(Tape):
             if not isinstance(x, Box):
                 inner.append(x)
                 parents.append(None)
-            elif x.plain:
+            elif x.plain or at_hand(x):
                 inner.append(x.value)
                 node = x.node
                 parents.append(node)
-                track = track or node is not None
+                if node is not None:
+                    track = True
             else:
                 floor.get().see(args)
                 return super().process(prim, args, params)
@@ -309,11 +419,24 @@ class BaseTape(Tape):
         return out
 
     def below(self, prim, inner, params):
-        return floor.get().process(prim, inner, params)
+        below = floor.get()
+        if below is NUMPY and any(isinstance(v, Box) for v in inner):
+            return bind(
+                prim, *inner, **params
+            )  # a value of a finished program: it says so
+        return below.process(prim, inner, params)
 
 
 BASE = BaseTape()
 Box.level = Node.level = BASE
+
+
+def at_hand(x) -> bool:
+    """Whether `x`, which is not plain, is an array of the base tape; then in its place."""
+    if x.base is not None:
+        refresh(x)
+    own = x.__dict__
+    return type(own.get("value")) is np.ndarray and x.level is BASE and not x.inference
 
 
 def save(node, i, x):
@@ -384,15 +507,15 @@ def mark_view(out, x, prim, params, pick=None):
     if not isinstance(x, Box) or x.level is not out.level:
         return
     a, b = out.value, x.value
-    if isinstance(a, np.ndarray) and not _share(a, b):
+    if isinstance(a, np.ndarray) and not shares(a, b):
         return
-    out.plain, out.version = False, versioned(x)
+    out.plain, out.version, out.inference = False, versioned(x), x.inference
     base = x if x.base is None else x.base
     out.base, out.seen = base, base.writes
     out.chain = (*x.chain, (prim, params, pick))
 
 
-def _share(a: np.ndarray, b: np.ndarray) -> bool:
+def shares(a: np.ndarray, b: np.ndarray) -> bool:
     """Whether `a`, made of `b`, shows its memory: both then have the same owner.
 
     The owner of what `as_strided` makes is not an array, and only addresses tell.
@@ -417,6 +540,10 @@ def refresh(x):
     base = x.base
     if x.seen == base.writes:
         return
+    below = floor.get()
+    held = below is not NUMPY and below.holds(x)
+    if held:
+        below.hold(x)
     x.seen = base.writes
     token = recording.set(True)
     try:
@@ -424,15 +551,27 @@ def refresh(x):
     finally:
         recording.reset(token)
     if isinstance(x.value, np.ndarray) and isinstance(again.value, np.ndarray):
-        x.node = again.node
+        settle(x, again.node)
+    elif held:
+        below.write(x, again)
+        settle(x, again.node)
     else:
         adopt(x, again)
+
+
+def settle(x, node):
+    """x has its place at `node` from now on, and keeps its gradient there if it does."""
+    if x.retainer is not None:
+        x.retainer.move(node)
+    x.node = node
 
 
 def adopt(x, new):
     """x stands for `new` from now on: its level, value and derivative."""
     if not isinstance(new, Box) or new.level.depth < x.level.depth:
         new = x.level.wrap(new)
+    settle(x, new.node)
+    moved.value += 1
     for name in ("level", "value", "plain", "node", "tangent", "batch_dim"):
         if name in new.__dict__:
             x.__dict__[name] = new.__dict__[name]

@@ -124,7 +124,10 @@ def _argnums(argnums, count, name):
             raise ArgumentError(
                 f"{name}: argnum {n} but the function was given {count} arguments"
             )
-    return tuple(n % count for n in nums)
+    nums = tuple(n % count for n in nums)
+    if len(set(nums)) < len(nums):
+        raise ArgumentError(f"{name}: argnums must be unique, got {argnums}")
+    return nums
 
 
 def _only(func, args, kwargs, nums):
@@ -169,6 +172,23 @@ def value_and_grad(func: Callable, argnums=0, has_aux: bool = False) -> Callable
     return wrapped
 
 
+def grad_and_value(func: Callable, argnums=0, has_aux: bool = False) -> Callable:
+    """`value_and_grad`, the gradient first.
+
+    >>> from adjoint.func import grad_and_value
+    >>> grad_and_value(lambda x: (x ** 2).sum())(tensor([1., 2.]))
+    (tensor([2., 4.]), tensor(5.))
+    """
+    both = value_and_grad(func, argnums, has_aux)
+
+    @functools.wraps(func)
+    def wrapped(*args, **kwargs):
+        value, grads = both(*args, **kwargs)
+        return grads, value
+
+    return wrapped
+
+
 def grad(func: Callable, argnums=0, has_aux: bool = False) -> Callable:
     """x -> gradient of a function with a scalar result.
 
@@ -198,10 +218,12 @@ def jvp(
     (tensor(9.), tensor(6.))
     """
     if not isinstance(primals, tuple) or not isinstance(tangents, tuple):
-        raise ArgumentTypeError("jvp: primals and tangents must be tuples of arguments")
+        raise ArgumentError("jvp: primals and tangents must be tuples of arguments")
     with new_level(Forward()) as level:
         duals = tree.map_leaves(lambda x, t: _dual(x, t, level), primals, tangents)
         result, aux = _take_aux(func(*duals), has_aux, "jvp")
+        if strict:
+            _need_tangents(result, level)
         tangent = tree.map_leaves(lambda y: _tangent(y, level), result)
         y = _lowered(result, level)
     return (y, tangent, _lowered(aux, level)) if has_aux else (y, tangent)
@@ -215,6 +237,21 @@ def _dual(x, t, level):
     return level.dual(
         x, t if dtype_of(t) == dtype_of(x) else op.cast(t, dtype=dtype_of(x))
     )
+
+
+def _need_tangents(result, level):
+    for i, y in enumerate(tree.flatten(result)[0]):
+        if not _depends(y, level):
+            raise GradError(
+                f"jvp: output {i} is independent of the inputs, which strict=True forbids"
+            )
+
+
+def _depends(y, level) -> bool:
+    if not isinstance(y, Box) or y.level is not level:
+        return False
+    y.sync()
+    return y.tangent is not None
 
 
 def _tangent(y, level):
@@ -276,7 +313,12 @@ def _size(leaves, dims):
                 )
             if x.ndim == 0:
                 raise ArgumentError("vmap: a 0-d Tensor has no dim to map over")
-            sizes.add(x.shape[norm_dim(d, x.ndim, "in_dims")])
+            if not -x.ndim <= d < x.ndim:
+                raise ArgumentError(
+                    f"vmap: in_dims has {d} for a Tensor of shape {list(x.shape)}: it must "
+                    f"lie in [{-x.ndim}, {x.ndim - 1}]"
+                )
+            sizes.add(x.shape[d])
     if not sizes:
         raise ArgumentError(
             "vmap: at least one input must have a dim to map over (in_dims)"
@@ -356,15 +398,25 @@ def _vmapped(func, shape, dims, out_dims, randomness, kwargs, size, leaves):
         finally:
             mapping.reset(token)
         outputs, out_shape = tree.flatten(result)
-        for y in outputs:
-            if not isinstance(y, Box):
-                raise ArgumentTypeError(
-                    f"vmap: the function must return Tensors, got {y!r}"
-                )
-            y.sync()
         ds = _dims_of(out_dims, result, "out_dims")
+        if result is None:
+            raise ArgumentError("vmap: the function must return Tensors, got None")
+        for y, d in zip(outputs, ds, strict=True):
+            _check_mapped(y, d, level)
         done = [level.unwrap(y, d) for y, d in zip(outputs, ds, strict=True)]
     return tree.unflatten(out_shape, [_lower(y, level) for y in done])
+
+
+def _check_mapped(y, out_dim, level):
+    """An output must be a tensor, and without a batch where none is to be in the result."""
+    if not isinstance(y, Box):
+        raise ArgumentError(f"vmap: the function must return Tensors, got {y!r}")
+    y.sync()
+    if out_dim is None and y.level is level and y.batch_dim is not None:
+        raise ArgumentError(
+            "vmap: out_dims is None for an output that has a batch dim",
+            hint="out_dims=0 puts the batch first",
+        )
 
 
 # ---------------------------------------------------------------- Jacobians

@@ -13,6 +13,7 @@ from ..core.bind import Box, dtype_of, new_level
 from ..errors import GradError
 
 _level: ContextVar[Forward | None] = ContextVar("_level", default=None)
+_entered: ContextVar[tuple] = ContextVar("_entered", default=())
 
 
 class UnpackedDualTensor(NamedTuple):
@@ -40,6 +41,22 @@ def dual_level() -> Iterator[None]:
             yield
         finally:
             _level.reset(token)
+
+
+def enter_dual_level() -> None:
+    """Begin a dual level that lasts until `exit_dual_level`."""
+    block = dual_level()
+    block.__enter__()
+    _entered.set((*_entered.get(), block))
+
+
+def exit_dual_level() -> None:
+    """End what `enter_dual_level` has begun."""
+    if not _entered.get():
+        raise GradError("exit_dual_level: no level was entered")
+    *rest, block = _entered.get()
+    _entered.set(tuple(rest))
+    block.__exit__(None, None, None)
 
 
 def make_dual(tensor, tangent):
@@ -74,4 +91,11 @@ def _face(x):
     return x if x is None or isinstance(x, Box) else BASE.wrap(x)
 
 
-__all__ = ["UnpackedDualTensor", "dual_level", "make_dual", "unpack_dual"]
+__all__ = [
+    "UnpackedDualTensor",
+    "dual_level",
+    "enter_dual_level",
+    "exit_dual_level",
+    "make_dual",
+    "unpack_dual",
+]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from ..autodiff import transforms
+from ..autodiff.backward import grad
+from ..autodiff.modes import enable_grad
 from ..core import tree
 from ..core.bind import Box
 from ..core.primitive import op
@@ -19,9 +21,30 @@ def _tensors(inputs, name):
     return xs
 
 
-def _start(inputs, name, create_graph):
+def _start(inputs, name, create_graph, func=None):
+    """The inputs as the transforms take them; with `func` each output must depend on each."""
     xs = _tensors(inputs, name)
+    if func is not None:
+        _need_dependence(func, xs, name)
     return xs if create_graph else tuple(x.detach() for x in xs)
+
+
+def _need_dependence(func, xs, name):
+    leaves = [x.detach().requires_grad_() for x in xs]
+    with enable_grad():
+        ys = func(*leaves)
+    for i, y in enumerate(ys if isinstance(ys, tuple) else (ys,)):
+        if not y.requires_grad:
+            raise GradError(
+                f"{name}: output {i} does not require gradients, which strict=True forbids"
+            )
+        gs = grad(y, leaves, op.ones_like(y), retain_graph=True, allow_unused=True)
+        for j, g in enumerate(gs):
+            if g is None:
+                raise GradError(
+                    f"{name}: output {i} is independent of input {j}, which strict=True "
+                    "forbids"
+                )
 
 
 def _done(result, create_graph):
@@ -71,7 +94,7 @@ def jacobian(
         raise ArgumentError(
             f"jacobian: strategy must be reverse-mode or forward-mode, got {strategy!r}"
         )
-    xs = _start(inputs, "jacobian", create_graph)
+    xs = _start(inputs, "jacobian", create_graph, func if strict else None)
     made = modes[strategy](func, _nums(inputs, xs))(*xs)
     return _done(made, create_graph)
 
@@ -90,7 +113,7 @@ def hessian(
     tensor([[ 6.,  0.],
             [ 0., 12.]])
     """
-    xs = _start(inputs, "hessian", create_graph)
+    xs = _start(inputs, "hessian", create_graph, func if strict else None)
 
     def scalar(*args):
         y = func(*args)
@@ -109,7 +132,7 @@ def vjp(func, inputs, v=None, create_graph=False, strict=False):
     >>> autograd.functional.vjp(lambda x: x ** 2, tensor([1., 2.]), ones(2))
     (tensor([1., 4.]), tensor([2., 4.]))
     """
-    xs = _start(inputs, "vjp", create_graph)
+    xs = _start(inputs, "vjp", create_graph, func if strict else None)
     y, pull = transforms.vjp(func, *xs)
     gs = _of(inputs, pull(_of(y, _weights(v, y, "vjp"))))
     return _done((y, gs), create_graph)
@@ -121,7 +144,7 @@ def jvp(func, inputs, v=None, create_graph=False, strict=False):
     >>> autograd.functional.jvp(lambda x: x ** 2, tensor([1., 2.]), ones(2))
     (tensor([1., 4.]), tensor([2., 4.]))
     """
-    xs = _start(inputs, "jvp", create_graph)
+    xs = _start(inputs, "jvp", create_graph, func if strict else None)
     vs = _weights(v, xs, "jvp")
     return _done(transforms.jvp(func, xs, tuple(vs)), create_graph)
 
@@ -132,7 +155,7 @@ def hvp(func, inputs, v=None, create_graph=False, strict=False):
     >>> autograd.functional.hvp(lambda x: (x ** 3).sum(), tensor([1., 2.]), ones(2))
     (tensor(9.), tensor([ 6., 12.]))
     """
-    xs = _start(inputs, "hvp", create_graph)
+    xs = _start(inputs, "hvp", create_graph, func if strict else None)
     vs = _weights(v, xs, "hvp")
     both = transforms.value_and_grad(func, tuple(range(len(xs))))
     (y, _), (_, moved) = transforms.jvp(both, xs, tuple(vs))
@@ -145,7 +168,7 @@ def vhp(func, inputs, v=None, create_graph=False, strict=False):
     >>> autograd.functional.vhp(lambda x: (x ** 3).sum(), tensor([1., 2.]), ones(2))
     (tensor(9.), tensor([ 6., 12.]))
     """
-    xs = _start(inputs, "vhp", create_graph)
+    xs = _start(inputs, "vhp", create_graph, func if strict else None)
     vs = tuple(_weights(v, xs, "vhp"))
     both = transforms.value_and_grad(func, tuple(range(len(xs))))
     _, pull, y = transforms.vjp(lambda *a: both(*a)[::-1], *xs, has_aux=True)

@@ -1,16 +1,22 @@
 """`adjoint.autograd.graph`: the recorded graph, and hooks on what it keeps."""
 
+from ..autodiff.arrivals import register_multi_grad_hook
 from ..autodiff.hooks import (
+    allow_mutation_on_saved_tensors,
     disable_saved_tensors_hooks,
     save_on_cpu,
     saved_tensors_hooks,
 )
-from ..autodiff.tape import Node, versioned
+from ..autodiff.tape import GradientEdge, Node, get_gradient_edge, versioned
 
 __all__ = [
+    "GradientEdge",
     "Node",
+    "allow_mutation_on_saved_tensors",
     "disable_saved_tensors_hooks",
+    "get_gradient_edge",
     "increment_version",
+    "register_multi_grad_hook",
     "save_on_cpu",
     "saved_tensors_hooks",
 ]

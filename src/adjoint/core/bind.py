@@ -6,6 +6,7 @@ each takes its own wrapping off and binds again, down to the floor, which is Num
 
 from __future__ import annotations
 
+import ctypes
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -30,6 +31,11 @@ class _Quiet(threading.local):
 quiet = _Quiet()
 
 
+# Counters of what a compiled program cannot see: tensors that were given other memory, and
+# modules and optimizers that were changed. While they stand still it need not look for itself.
+moved, changed = ctypes.c_int64(0), ctypes.c_int64(0)
+
+
 class Level:
     """An interpreter at one depth of nesting."""
 
@@ -44,12 +50,19 @@ class Level:
     def see(self, args) -> None:
         """These are about to be read."""
 
+    def read_grad(self, x) -> None:
+        """The gradient of `x` is about to be read."""
+
     def rebind(self, x) -> None:
         """The gradient of `x` is about to be set."""
 
     def take(self, generator, blocks: int):
         """The state of a stream of random numbers, of which `blocks` blocks are used up."""
         return generator.take(blocks)
+
+    def options(self, group: dict) -> dict:
+        """The options of a group of parameters, about to be read."""
+        return group
 
     def constant(self, value):
         """A new array, as this floor's programs have it."""

@@ -319,6 +319,11 @@ def _fit(gx, x):
     return sum_to(gx, x.shape)
 
 
+def recorded(x) -> bool:
+    """Whether `x`, read by a rule, is a tensor, of which a graph may be made again."""
+    return isinstance(x, Box.face)
+
+
 _NUMPY = (np.ndarray, np.generic)
 
 

@@ -85,6 +85,15 @@ def reduced(
     return tuple(n for i, n in enumerate(shape) if i not in dims)
 
 
+def row_by_row(shape: Sequence[int]) -> tuple[int, ...]:
+    """The steps, in elements, of memory that holds `shape` row by row."""
+    steps, step = [], 1
+    for n in reversed(shape):
+        steps.append(step)
+        step *= max(n, 1)
+    return tuple(reversed(steps))
+
+
 def sum_dims(shape: Sequence[int], target: Sequence[int]) -> tuple[int, ...]:
     """The dims of `shape` over which a cotangent is summed to fit `target`.
 

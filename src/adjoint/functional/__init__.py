@@ -10,6 +10,7 @@ from . import (
     bits,
     combining,
     complexes,
+    control,
     convolution,
     creation,
     cumulative,
@@ -29,12 +30,15 @@ from . import (
     pooling,
     products,
     random,
+    recurrent,
     reductions,
     resampling,
     shapes,
     special,
     statistics,
 )
+
+from . import in_place  # isort: skip  (of the methods that the others define)
 from .face import FUNCTIONS, METHODS
 
 __all__ = [
@@ -45,6 +49,7 @@ __all__ = [
     "bits",
     "combining",
     "complexes",
+    "control",
     "convolution",
     "creation",
     "cumulative",
@@ -52,6 +57,7 @@ __all__ = [
     "embeddings",
     "fft",
     "gathering",
+    "in_place",
     "indexing",
     "linalg",
     "losses",
@@ -64,6 +70,7 @@ __all__ = [
     "pooling",
     "products",
     "random",
+    "recurrent",
     "reductions",
     "resampling",
     "shapes",

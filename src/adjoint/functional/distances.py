@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from ..autodiff import straight
 from ..core.bind import dtype_of
 from ..core.primitive import op
 from ..core.shape import broadcast, norm_dim, norm_dims
@@ -34,6 +35,9 @@ def linear(input, weight, bias=None):
     >>> linear(tensor([[1., 2.]]), tensor([[3., 4.], [5., 6.]]), tensor([1., 0.]))
     tensor([[12., 17.]])
     """
+    y = _times_transposed(input, weight)
+    if y is not None:
+        return y if bias is None else _plus_bias(y, bias, "linear")
     _same_dtype("linear", input=input, weight=weight, **_given(bias=bias))
     x, w = input, weight
     if w.ndim not in (1, 2) or x.ndim == 0 or x.shape[-1] != w.shape[-1]:
@@ -47,7 +51,19 @@ def linear(input, weight, bias=None):
     return y if bias is None else _plus_bias(y, bias, "linear")
 
 
+_times_transposed = straight.product(
+    op.contract,
+    {(2, 2): {"spec": "ak,ok->ao"}, (1, 2): {"spec": "k,ok->o"}},
+    turned=True,
+)
+
+
 def _plus_bias(y, bias, name):
+    if need_tensor(bias, name, "bias").shape == y.shape[-1:] and dtype_of(
+        bias
+    ) == dtype_of(y):
+        return y + bias
+    _same_dtype(name, result=y, bias=bias)
     if broadcast(tuple(y.shape), tuple(bias.shape), name=name) != tuple(y.shape):
         raise ShapeError(
             f"{name}: a bias of shape {tuple(bias.shape)} does not fit {tuple(y.shape)}"

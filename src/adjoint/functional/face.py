@@ -94,11 +94,29 @@ def result_dtype(*xs):
     Tensors with dims come first, then 0-d tensors, then Python numbers; a later group
     matters only where it has the higher rank.
     """
+    d = _one_dtype(xs)
+    if d is not None:
+        return d
     arrays = [x for x in xs if isinstance(x, (Box, np.ndarray))]
     best = _common([dtype_of(x) for x in arrays if len(x.shape)])
     best = _outrank(best, _common([dtype_of(x) for x in arrays if not len(x.shape)]))
     numbers = _common([dt.weak(_kind(x), best) for x in xs if isinstance(x, SCALARS)])
     return _outrank(best, numbers)
+
+
+def _one_dtype(xs) -> np.dtype | None:
+    """The floating dtype of all tensors among `xs`, which Python numbers do not change."""
+    d = None
+    for x in xs:
+        if isinstance(x, Box):
+            own = dtype_of(x)
+            if d is None and own.kind == "f":
+                d = own
+            elif own is not d:
+                return None
+        elif type(x) is not float and type(x) is not int:
+            return None
+    return d
 
 
 def _common(dtypes):

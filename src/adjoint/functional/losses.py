@@ -6,12 +6,14 @@ import math
 
 import numpy as np
 
-from ..core.bind import at_bottom, dtype_of
+from ..autodiff.straight import viewed
+from ..core.bind import NUMPY, at_bottom, dtype_of, floor
 from ..core.primitive import op
 from ..core.shape import broadcast
 from ..errors import ArgumentError, DimError, DtypeError, ShapeError
-from .distances import cosine_similarity, pairwise_distance
+from .distances import cosine_similarity, linear, pairwise_distance
 from .face import cast, function, need_number, need_tensor, promote
+from .reductions import mean_of
 
 # ---------------------------------------------------------------- what all share
 
@@ -38,7 +40,7 @@ def _total(x):
 
 
 def _average(x):
-    return _total(x) / np.array(math.prod(x.shape), dtype_of(x))
+    return mean_of(x, tuple(range(x.ndim)))
 
 
 def _reduced(loss, mode):
@@ -51,7 +53,8 @@ def _floats(name, *xs):
     """Tensors in their common dtype, which must be floating, and of shapes that broadcast."""
     for x in xs:
         need_tensor(x, name)
-    xs = promote(name, *xs)
+    if len({dtype_of(x) for x in xs}) > 1:
+        xs = promote(name, *xs)
     if dtype_of(xs[0]).kind not in "fV":
         raise DtypeError(
             f"{name}: expects floating numbers, got {dtype_of(xs[0]).name}",
@@ -417,8 +420,12 @@ def _rows(x):
 def _taken(x, index):
     """x[i, index[i]] of a matrix."""
     n, c = x.shape
-    x, index = op.reshape(x, shape=(n, 1, c)), op.reshape(index, shape=(n, 1, 1))
-    return op.reshape(op.pick(x, index), shape=(n,))
+    x, index = viewed(op.reshape, x, shape=(n, 1, c)), _column(index)
+    return viewed(op.reshape, op.pick(x, index), shape=(n,))
+
+
+def _column(index):
+    return viewed(op.reshape, index, shape=(*index.shape, 1, 1))
 
 
 def _looked_up(weight, index):
@@ -475,8 +482,17 @@ def _shares(kept, index, weight, d):
     return op.where(kept, _looked_up(weight, index), np.zeros((), d))
 
 
+def _all_count(index, ignore) -> bool:
+    """Whether it can be seen that no target is ignored; not of a program being written."""
+    values = at_bottom(index)
+    here = isinstance(values, np.ndarray) and floor.get() is NUMPY
+    return here and not (values == ignore).any()
+
+
 def _nll(logs, index, weight, ignore, mode):
     """Of rows of log-probabilities and a class a row, each weighted; flat."""
+    if weight is None and _all_count(index, ignore):
+        return _reduced(-_taken(logs, index), mode)
     kept, index = _kept(index, ignore)
     share = _shares(kept, index, weight, dtype_of(logs))
     picked = op.where(kept, _taken(logs, index), np.zeros((), dtype_of(logs)))
@@ -540,6 +556,60 @@ def cross_entropy(
     return _cross_entropy_hard(input, target, *options, ignore_index)
 
 
+def linear_cross_entropy(
+    input,
+    linear_weight,
+    target,
+    *,
+    linear_bias=None,
+    weight=None,
+    reduction="mean",
+    ignore_index=None,
+    label_smoothing=0.0,
+):
+    """`cross_entropy` of the logits x Wᵀ + b, W of shape (classes, ..., features).
+
+    What is between classes and features are several losses an example.
+
+    >>> linear_cross_entropy(zeros(2, 5), ones(10, 5), tensor([1, 2]))
+    tensor(2.3026)
+    """
+    name = "linear_cross_entropy"
+    x, w = need_tensor(input, name), need_tensor(linear_weight, name, "linear_weight")
+    if x.ndim not in (1, 2) or w.ndim < 2 or x.shape[-1] != w.shape[-1]:
+        raise ShapeError(
+            f"{name}: expects input (N, features) or (features) and linear_weight "
+            f"(classes, ..., features), got {tuple(x.shape)} and {tuple(w.shape)}"
+        )
+    if w.ndim > 2 and x.ndim == 1:
+        raise ShapeError(
+            f"{name}: several losses an example, linear_weight {tuple(w.shape)}, need "
+            f"input (N, features), got {tuple(x.shape)}"
+        )
+    size = tuple(w.shape[:-1])
+    logits = linear(x, op.reshape(w, shape=(math.prod(size), w.shape[-1])))
+    logits = op.reshape(logits, shape=(*x.shape[:-1], *size))
+    if linear_bias is not None:
+        if tuple(need_tensor(linear_bias, name, "linear_bias").shape) != size:
+            raise ShapeError(
+                f"{name}: linear_bias must have shape {size}, got "
+                f"{tuple(linear_bias.shape)}"
+            )
+        logits = logits + linear_bias
+    if ignore_index is not None and tuple(target.shape) == tuple(logits.shape):
+        raise ArgumentError(
+            f"{name}: ignore_index cannot be specified when target contains probabilities"
+        )
+    return cross_entropy(
+        logits,
+        target,
+        weight,
+        reduction=reduction,
+        ignore_index=-100 if ignore_index is None else ignore_index,
+        label_smoothing=label_smoothing,
+    )
+
+
 def _cross_entropy_soft(x, t, weight, mode, smoothing):
     """Against probabilities: −Σ w t ln softmax(x); the mean is over examples and places."""
     name = "cross_entropy"
@@ -574,7 +644,7 @@ def _cross_entropy_hard(x, t, weight, mode, smoothing, ignore):
     classes = _check_classes(x, t, name)
     weight = _class_weight(weight, x, classes, name)
     index = _indices(t, 0, classes, name, ignore)
-    flat = op.reshape(index, shape=(math.prod(index.shape),))
+    flat = viewed(op.reshape, index, shape=(math.prod(index.shape),))
     logs = op.log_softmax(_rows(x), dim=1)
     loss = _nll(logs, flat, weight, ignore, mode)
     if smoothing:

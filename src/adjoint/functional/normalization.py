@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from ..autodiff.inplace import assign
-from ..core.bind import dtype_of
+from ..core.bind import Box, dtype_of
 from ..core.primitive import op
 from ..errors import ArgumentError, DtypeError, ShapeError
 from .face import cast, function, need_number, need_tensor
@@ -40,10 +40,14 @@ def _affine(y, weight, bias, shape, d, name):
                 f"{tuple(v.shape)}"
             )
     if weight is not None:
-        y = y * op.reshape(cast(weight, dtype_of(y)), shape=shape)
+        y = op.mul(y, _shaped(cast(weight, dtype_of(y)), shape))
     if bias is not None:
-        y = y + op.reshape(cast(bias, dtype_of(y)), shape=shape)
+        y = op.add(y, _shaped(cast(bias, dtype_of(y)), shape))
     return cast(y, d)
+
+
+def _shaped(x, shape):
+    return x if x.shape == shape else op.reshape(x, shape=shape)
 
 
 def _over_channels(x):
@@ -66,14 +70,20 @@ def _follow(running, new, momentum):
     """running ← (1 − momentum) running + momentum new, in its memory."""
     if running is None:
         return
-    old = op.stop_gradient(running)
-    new = cast(op.stop_gradient(new), dtype_of(running))
-    new = op.reshape(new, shape=tuple(running.shape))
-    assign(running, old * (1 - momentum) + new * momentum, "batch_norm")
+    d = dtype_of(running)
+    new = _shaped(cast(op.stop_gradient(new), d), tuple(running.shape))
+    old = op.mul(op.stop_gradient(running), _weight(1 - momentum, d))
+    assign(running, op.add(old, op.mul(new, _weight(momentum, d))), "batch_norm")
+
+
+def _weight(x, d):
+    """A momentum, which may be a tensor, in dtype d."""
+    return cast(x, d) if isinstance(x, Box) else np.asarray(x, d)
 
 
 def _unbiased(var, count):
-    return op.stop_gradient(var) * (count / max(1, count - 1))
+    factor = np.asarray(count / max(1, count - 1), dtype_of(var))
+    return op.mul(op.stop_gradient(var), factor)
 
 
 def _need_channels(x, channels, name, **given):
@@ -124,12 +134,12 @@ def batch_norm(
 def _by_running(x, mean, var, weight, bias, eps, shape):
     """x · scale + shift: the statistics folded into one multiplication."""
     d = dtype_of(_wide(x))
-    scale = op.rsqrt(cast(var, d) + eps)
-    scale = scale if weight is None else scale * cast(weight, d)
-    shift = -cast(mean, d) * scale
-    shift = shift if bias is None else shift + cast(bias, d)
-    scale, shift = (op.reshape(v, shape=shape) for v in (scale, shift))
-    return cast(_wide(x) * scale + shift, dtype_of(x))
+    scale = op.rsqrt(op.add(cast(var, d), np.asarray(eps, d)))
+    scale = scale if weight is None else op.mul(scale, cast(weight, d))
+    shift = op.mul(op.neg(cast(mean, d)), scale)
+    shift = shift if bias is None else op.add(shift, cast(bias, d))
+    y = op.mul(_wide(x), _shaped(scale, shape))
+    return cast(op.add(y, _shaped(shift, shape)), dtype_of(x))
 
 
 @function

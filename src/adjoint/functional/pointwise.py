@@ -192,7 +192,7 @@ def div(input, other, *, rounding_mode=None, out=None):
         y = FUNCTIONS["floor_divide"](input, other)
     elif rounding_mode == "trunc":
         a, b = promote("div", input, other)
-        y = op.trunc(op.div(a, b)) if dtype_of(a).kind == "f" else _trunc_ints(a, b)
+        y = op.trunc(op.div(a, b)) if dtype_of(a).kind in "fV" else _trunc_ints(a, b)
     else:
         raise ArgumentError(
             f"div: rounding_mode must be None, 'trunc' or 'floor', got {rounding_mode!r}"

@@ -7,6 +7,7 @@ import math
 
 import numpy as np
 
+from ..autodiff import straight
 from ..core.bind import Box, dtype_of
 from ..core.primitive import op
 from ..core.shape import broadcast, norm_dims
@@ -40,6 +41,9 @@ def matmul(input, other, *, out=None):
     >>> matmul(tensor([[1., 2.]]), tensor([[3.], [4.]]))
     tensor([[11.]])
     """
+    y = _of_matrices(input, other)
+    if y is not None:
+        return y if out is None else out.copy_(y)
     a, b = _pair(input, other, "matmul")
     if a.ndim == 0 or b.ndim == 0:
         raise ShapeError(
@@ -56,6 +60,17 @@ def matmul(input, other, *, out=None):
         )
     y = _matmul(a, b)
     return y if out is None else out.copy_(y)
+
+
+_of_matrices = straight.product(
+    op.contract,
+    {
+        (2, 2): {"spec": "ij,jk->ik"},
+        (2, 1): {"spec": "Aj,j->A"},
+        (1, 2): {"spec": "j,jk->k"},
+        (1, 1): {"spec": "j,j->"},
+    },
+)
 
 
 def _show(x) -> str:

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..autodiff import straight
 from ..core.bind import dtype_of
 from ..core.primitive import op
 from ..core.shape import norm_dim, norm_dims
@@ -45,6 +46,8 @@ def numpy_names(f):
 def dims_of(x, dim) -> tuple[int, ...]:
     """`dim` as a tuple counted from the front; a 0-d tensor has none to reduce."""
     n = x.ndim
+    if dim is None:
+        return tuple(range(n))
     if type(dim) is int and -n <= dim < n:
         return (dim % n,)
     dims = norm_dims(dim, n)
@@ -95,7 +98,14 @@ def sum(input, dim=None, keepdim=False, *, dtype=None, out=None):
     tensor([3., 7.])
     """
     x = start(input, "sum", dtype)
-    return give(op.sum(x, dim=dims_of(x, dim), keepdim=keepdim), out)
+    params = {"dim": dims_of(x, dim), "keepdim": keepdim}
+    y = _sum(x, params)
+    if y is None:
+        y = op.sum(x, **params)
+    return y if out is None else out.copy_(y)
+
+
+_sum = straight.unary(op.sum, "biufcV")
 
 
 def _without_nan(x):
@@ -129,7 +139,17 @@ def mean(input, dim=None, keepdim=False, *, dtype=None, out=None):
     """
     x = start(input, "mean", dtype)
     need_inexact(x, "mean")
-    return give(op.mean(x, dim=dims_of(x, dim), keepdim=keepdim), out)
+    y = mean_of(x, dims_of(x, dim), keepdim)
+    return y if out is None else out.copy_(y)
+
+
+_mean = straight.unary(op.mean, "fcV")
+
+
+def mean_of(x, dims, keepdim=False):
+    """The mean of floating numbers over `dims`, a tuple."""
+    y = _mean(x, {"dim": dims, "keepdim": keepdim})
+    return op.mean(x, dim=dims, keepdim=keepdim) if y is None else y
 
 
 @method

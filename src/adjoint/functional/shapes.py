@@ -8,6 +8,7 @@ import math
 import numpy as np
 
 from ..autodiff.modes import recording
+from ..autodiff.straight import reshaped, viewed
 from ..autodiff.tape import BASE, Leaf, adopt
 from ..core.bind import Box, bind, dtype_of
 from ..core.dtype import DType
@@ -71,9 +72,12 @@ def reshape(input, shape):
     >>> reshape(tensor([[1, 2], [3, 4]]), (-1,))
     tensor([1, 2, 3, 4])
     """
+    y = reshaped(op.reshape, input, shape)
+    if y is not None:
+        return y
     x = need_tensor(input, "reshape")
     shape = _infer_size(sizes((shape,)), math.prod(x.shape), "reshape")
-    return op.reshape(x, shape=shape)
+    return viewed(op.reshape, x, shape=shape)
 
 
 @only_method
@@ -83,6 +87,9 @@ def view(self, *shape):
     >>> tensor([1., 2.]).view(2, 1).shape
     adjoint.Size([2, 1])
     """
+    y = reshaped(op.reshape, self, shape)
+    if y is not None:
+        return y
     if len(shape) == 1 and isinstance(shape[0], (DType, np.dtype, type)):
         return _view_dtype(self, np_dtype(shape[0]))
     out = reshape(self, sizes(shape))
@@ -113,7 +120,8 @@ def _view_dtype(x, d):
 
 
 def _reshape_method(self, *shape):
-    return reshape(self, sizes(shape))
+    y = reshaped(op.reshape, self, shape)
+    return reshape(self, sizes(shape)) if y is None else y
 
 
 _reshape_method.__name__ = "reshape"
@@ -146,7 +154,7 @@ def permute(input, *dims):
     order = tuple(norm_dim(d, x.ndim) for d in sizes(dims))
     if sorted(order) != list(range(x.ndim)):
         raise ShapeError(f"permute: dims {dims} are not an order of {x.ndim} dims")
-    return op.permute(x, dims=order)
+    return viewed(op.permute, x, dims=order)
 
 
 @method
@@ -162,7 +170,7 @@ def transpose(input, dim0, dim1):
     order = list(range(x.ndim))
     if order:
         order[a], order[b] = order[b], order[a]
-    return op.permute(x, dims=tuple(order))
+    return viewed(op.permute, x, dims=tuple(order))
 
 
 alias("swapaxes", "transpose")
@@ -180,7 +188,7 @@ def t(input):
     x = need_tensor(input, "t")
     if x.ndim > 2:
         raise ShapeError(f"t: expects a tensor with at most 2 dims, got {x.ndim}")
-    return op.permute(x, dims=tuple(reversed(range(x.ndim))))
+    return viewed(op.permute, x, dims=tuple(reversed(range(x.ndim))))
 
 
 @method
@@ -199,7 +207,7 @@ def movedim(input, source, destination):
     order = [d for d in range(x.ndim) if d not in source]
     for d, s in sorted(zip(destination, source, strict=True)):
         order.insert(d, s)
-    return op.permute(x, dims=tuple(order))
+    return viewed(op.permute, x, dims=tuple(order))
 
 
 alias("moveaxis", "movedim")
@@ -236,7 +244,7 @@ def _expand(x, shape, name):
                 f"target {tuple(shape)}, tensor {tuple(x.shape)}"
             )
         full.append(have if n == -1 else n)
-    return op.expand(x, shape=tuple(full))
+    return viewed(op.expand, x, shape=tuple(full))
 
 
 @method
@@ -302,7 +310,7 @@ def squeeze(input, dim=None):
     x = need_tensor(input, "squeeze")
     dims = range(x.ndim) if dim is None else norm_dims(dim, x.ndim) if dim != () else ()
     kept = tuple(n for i, n in enumerate(x.shape) if not (n == 1 and i in dims))
-    return op.reshape(x, shape=kept)
+    return viewed(op.reshape, x, shape=kept)
 
 
 @method
@@ -314,7 +322,7 @@ def unsqueeze(input, dim):
     """
     x = need_tensor(input, "unsqueeze")
     dim = norm_dim(dim, x.ndim + 1)
-    return op.reshape(x, shape=(*x.shape[:dim], 1, *x.shape[dim:]))
+    return viewed(op.reshape, x, shape=(*x.shape[:dim], 1, *x.shape[dim:]))
 
 
 @method
@@ -329,7 +337,7 @@ def flatten(input, start_dim=0, end_dim=-1):
     if a > b:
         raise ShapeError("flatten: start_dim must not come after end_dim")
     if x.ndim == 0:
-        return op.reshape(x, shape=(1,))
+        return viewed(op.reshape, x, shape=(1,))
     shape = tuple(x.shape)
     return op.reshape(
         x, shape=(*shape[:a], math.prod(shape[a : b + 1]), *shape[b + 1 :])
@@ -346,7 +354,7 @@ def unflatten(input, dim, sizes):
     x = need_tensor(input, "unflatten")
     dim = norm_dim(dim, x.ndim)
     inner = _infer_size(tuple(sizes), x.shape[dim], "unflatten")
-    return op.reshape(x, shape=(*x.shape[:dim], *inner, *x.shape[dim + 1 :]))
+    return viewed(op.reshape, x, shape=(*x.shape[:dim], *inner, *x.shape[dim + 1 :]))
 
 
 @method
@@ -410,7 +418,7 @@ def roll(input, shifts, dims=None):
                 f"roll: shifts and dims must align, got {len(shifts)} shifts and no dims"
             )
         y = op.roll(reshape(x, -1), shifts=shifts, dims=(0,))
-        return op.reshape(y, shape=tuple(x.shape))
+        return viewed(op.reshape, y, shape=tuple(x.shape))
     dims = (dims,) if hasattr(dims, "__index__") else tuple(dims)
     if len(dims) != len(shifts):
         raise ShapeError(
@@ -1029,7 +1037,7 @@ def unfold(self, dimension, size, step):
             f"is {size}"
         )
     y = op.frames(x, dim=dim, size=int(size), step=int(step))
-    return op.reshape(y, shape=(int(size),)) if self.ndim == 0 else y
+    return viewed(op.reshape, y, shape=(int(size),)) if self.ndim == 0 else y
 
 
 @method
@@ -1158,7 +1166,7 @@ def _reflected(x, dim, k, front):
 def _replicated(x, dim, k, front):
     n = x.shape[dim]
     edge = op.slice(x, key=_key(x, dim, 0, 1) if front else _key(x, dim, n - 1, n))
-    return op.expand(edge, shape=(*x.shape[:dim], k, *x.shape[dim + 1 :]))
+    return viewed(op.expand, edge, shape=(*x.shape[:dim], k, *x.shape[dim + 1 :]))
 
 
 def _wrapped(x, dim, k, front):
@@ -1335,6 +1343,6 @@ def _in_place(f):
     return only_method(method)
 
 
-for _f in (t, transpose, squeeze, unsqueeze):
+for _f in (t, transpose, squeeze, unsqueeze, as_strided):
     _in_place(_f)
 METHODS["swapaxes_"] = METHODS["swapdims_"] = METHODS["transpose_"]

@@ -150,3 +150,19 @@ def _stacked(rows, leaves):
         needs = leaves and all(row[name].requires_grad for row in rows)
         out[name] = x.requires_grad_() if needs else x
     return out
+
+
+def replace_all_batch_norm_modules_(root):
+    """Make batch normalization below `root` use the statistics of the batch alone, so that
+    it can be mapped over: running ones would be written. Returns `root`.
+
+    >>> net = nn.Sequential(nn.BatchNorm1d(2))
+    >>> func.replace_all_batch_norm_modules_(net)[0].running_mean is None
+    True
+    """
+    for module in root.modules():
+        if any(kind.__name__ == "_BatchNorm" for kind in type(module).__mro__):
+            module.running_mean = module.running_var = None
+            module.num_batches_tracked = None
+            module.track_running_stats = False
+    return root

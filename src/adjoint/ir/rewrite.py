@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from .graph import Const, Graph
+from ..core.primitive import op
+from .graph import Graph, Operation, Var
 from .tracer import TraceLevel, Tracer
 
 
@@ -37,4 +38,54 @@ def expanded(graph: Graph) -> Graph:
     return level.graph.without_dead()
 
 
-__all__ = ["Const", "expanded"]
+def separated(graph: Graph) -> Graph:
+    """The program with every output computed: a copy of what is an input or another output."""
+    maker = {v: o for o in graph.operations for v in o.outputs}
+    taken: set = set(graph.inputs) | set(graph.consts)
+    copies = []
+    for i, v in enumerate(graph.outputs):
+        root = v
+        while root in maker and maker[root].prim.name in ("reshape", "contiguous"):
+            root = maker[root].inputs[0]
+        if root in taken or v in taken:
+            copy = Operation(op.contiguous, (v,), {}, (Var("", v.spec),))
+            copies.append(copy)
+            graph.outputs[i] = copy.outputs[0]
+        taken |= {root, v}
+    early = [c for c in copies if c.inputs[0] not in maker]
+    late = [c for c in copies if c.inputs[0] in maker]
+    graph.operations = [*early, *graph.operations, *late]
+    return graph.without_dead()
+
+
+def trimmed(graph: Graph) -> Graph:
+    """The program whose loops make no rows that nobody reads."""
+    used = set(graph.outputs)
+    out = []
+    for o in reversed(graph.operations):
+        if o.prim.name == "scan":
+            o = _without_rows(o, used)
+        out.append(o)
+        used.update(o.inputs)
+    graph.operations = out[::-1]
+    return graph
+
+
+def _without_rows(o, used):
+    k, body = o.params["carries"], o.params["body"]
+    kept = [i for i, v in enumerate(o.outputs) if i < k or v in used]
+    if len(kept) == len(o.outputs):
+        return o
+    lean = Graph(body.name)
+    lean.inputs, lean.operations, lean.consts = (
+        body.inputs,
+        body.operations,
+        body.consts,
+    )
+    lean.outputs = [body.outputs[i] for i in kept]
+    outputs = tuple(o.outputs[i] for i in kept)
+    params = {**o.params, "body": lean.without_dead()}
+    return Operation(o.prim, o.inputs, params, outputs, o.site, o.origin, o.path)
+
+
+__all__ = ["expanded", "separated", "trimmed"]

@@ -18,7 +18,14 @@ class TraceLevel(Level):
     def __init__(self, name: str):
         self.graph = Graph(name)
 
+    closed = False  # the program is finished
+
     def process(self, prim, args, params):
+        if self.closed:
+            raise TraceError(
+                f"{prim.name}: a value of the finished program {self.graph.name!r} was used",
+                hint="return it from the function; what it keeps aside has no numbers",
+            )
         inputs = [self.var(x) for x in args]
         outputs = self.graph.add(prim, inputs, params, user_site())
         boxes = tuple(Tracer(self, v) for v in outputs)
@@ -65,13 +72,21 @@ class Tracer(Box):
 
 def _operator(name: str) -> None:
     prim = getattr(op, name)
-
-    def lift(x, like):
-        return x if isinstance(x, Box) else np.asarray(x, like.dtype)
-
-    setattr(Tracer, _DUNDERS[name].format(""), lambda a, b: prim(a, lift(b, a)))
+    setattr(Tracer, _DUNDERS[name].format(""), lambda a, b: prim(*_beside(a, b)))
     if name in _REFLECTED:
-        setattr(Tracer, _DUNDERS[name].format("r"), lambda a, b: prim(lift(b, a), a))
+        setattr(
+            Tracer, _DUNDERS[name].format("r"), lambda a, b: prim(*_beside(a, b)[::-1])
+        )
+
+
+def _beside(x, y):
+    """A traced value and what it meets, in one dtype: numbers take the value's."""
+    if isinstance(y, Box):
+        return x, y
+    if isinstance(y, complex) and x.dtype.kind != "c":
+        wide = np.result_type(x.dtype, np.complex64)
+        return op.cast(x, dtype=wide), np.asarray(y, wide)
+    return x, np.asarray(y, x.dtype)
 
 
 _REFLECTED = ("add", "sub", "mul", "div", "pow")

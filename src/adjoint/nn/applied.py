@@ -18,7 +18,7 @@ class Applied(Module):
 
     `options` are the arguments of the class with their defaults, and its attributes;
     `passed` those of them that `call` takes (all, if not said); `shows` is the template of
-    what is printed, to which `inplace=True` is added.
+    what is printed, to which `inplace=True` is added; "" prints nothing.
     """
 
     call = staticmethod(lambda input: input)
@@ -39,15 +39,7 @@ class Applied(Module):
 
     def __init__(self, *args, **kwargs):
         super().__init__()
-        try:
-            given = type(self).__signature__.bind(*args, **kwargs)
-        except TypeError as error:
-            name = type(self).__name__
-            raise ArgumentTypeError(
-                f"{name}(): {error}", hint=f"{name}{type(self).__signature__}"
-            ) from None
-        given.apply_defaults()
-        for name, value in given.arguments.items():
+        for name, value in bound(type(self), args, kwargs).arguments.items():
             setattr(self, name, value)
         self.prepare()
 
@@ -63,6 +55,8 @@ class Applied(Module):
     def extra_repr(self) -> str:
         """The options."""
         shows = self.shows
+        if shows == "":
+            return ""
         if shows is None:
             shown = [k for k in self.options if k != "inplace"]
             shows = ", ".join(f"{k}={{{k}}}" for k in shown)
@@ -70,3 +64,16 @@ class Applied(Module):
         if vars(self).get("inplace") is True and "{inplace}" not in shows:
             text = f"{text}, inplace=True" if text else "inplace=True"
         return text
+
+
+def bound(kind, args, kwargs) -> inspect.BoundArguments:
+    """The arguments by the signature of a class, with its defaults."""
+    try:
+        given = kind.__signature__.bind(*args, **kwargs)
+    except TypeError as error:
+        name = kind.__name__
+        raise ArgumentTypeError(
+            f"{name}(): {error}", hint=f"{name}{kind.__signature__}"
+        ) from None
+    given.apply_defaults()
+    return given

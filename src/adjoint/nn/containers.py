@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import operator
 from collections import OrderedDict
+from collections.abc import Iterable, Mapping
+from itertools import groupby
 
 from ..core.bind import Box
-from ..errors import ArgumentTypeError, DimError
-from .module import Module
+from ..errors import ArgumentError, ArgumentTypeError, DimError
+from .module import Module, bracketed
 from .parameter import Parameter
 
 
@@ -27,71 +29,71 @@ class Identity(Module):
         return input
 
 
-class _Numbered(Module):
-    """Items named "0", "1" ...: what Sequential, ModuleList and ParameterList share."""
+# ---------------------------------------------------------------- in order
 
-    _kind: type = Module
 
-    def _items(self) -> list:
-        held = vars(self).items()
-        return [v for k, v in held if isinstance(v, self._kind) and k.isdigit()]
+class _Ordered(Module):
+    """Modules named "0", "1" ...: what Sequential and ModuleList share."""
 
-    def _refill(self, items) -> None:
-        for name in [k for k in vars(self) if k.isdigit()]:
+    def _name_at(self, i) -> str:
+        return list(self._modules)[place(i, len(self))]
+
+    def _refill(self, modules) -> None:
+        for name in self._modules:
             delattr(self, name)
-        for i, item in enumerate(items):
-            setattr(self, str(i), self._accept(item))
-
-    def _accept(self, item):
-        if not isinstance(item, Module):
-            raise ArgumentTypeError(f"{type(item).__name__} is not a Module subclass")
-        return item
-
-    def _index(self, i) -> int:
-        i, n = operator.index(i), len(self)
-        if not -n <= i < n:
-            raise DimError(f"index {i} is out of range for {n} items")
-        return i % n
+        for i, module in enumerate(modules):
+            self.add_module(str(i), module)
 
     def __len__(self):
-        return len(self._items())
+        return len(self._modules)
 
     def __iter__(self):
-        return iter(self._items())
+        return iter(self._modules.values())
 
-    def __setitem__(self, i, item):
-        setattr(self, str(self._index(i)), self._accept(item))
+    def __setitem__(self, idx, module):
+        setattr(self, self._name_at(idx), module)
 
-    def __delitem__(self, i):
-        items = self._items()
-        del items[i if isinstance(i, slice) else self._index(i)]
-        self._refill(items)
+    def __delitem__(self, idx):
+        modules = list(self)
+        del modules[idx if isinstance(idx, slice) else place(idx, len(self))]
+        self._refill(modules)
 
-    def append(self, item):
-        """Add an item at the end."""
-        setattr(self, str(len(self)), self._accept(item))
+    def append(self, module):
+        """Add a module at the end."""
+        self.add_module(str(len(self)), module)
         return self
 
-    def extend(self, items):
-        """Add several items at the end."""
-        for item in list(items):
-            self.append(item)
+    def extend(self, modules):
+        """Add several modules at the end."""
+        if not isinstance(modules, Iterable):
+            raise ArgumentTypeError(
+                f"{type(self).__name__}.extend should be called with an iterable, but got "
+                f"{type(modules).__name__}"
+            )
+        for module in list(modules):
+            self.append(module)
         return self
 
-    def insert(self, index: int, item) -> None:
-        """Add an item before `index`."""
-        items = self._items()
-        items.insert(index, self._accept(item))
-        self._refill(items)
+    def insert(self, index: int, module):
+        """Add a module before `index`."""
+        n = len(self)
+        if not isinstance(module, Module):
+            raise ArgumentTypeError(f"{type(module).__name__} is not a Module subclass")
+        if not -n <= index <= n:
+            raise DimError(f"Index out of range: {index}")
+        modules = list(self)
+        modules.insert(index, module)
+        self._refill(modules)
+        return self
 
     def pop(self, key=-1):
-        """Take an item out."""
-        item = self._items()[self._index(key)]
+        """Take a module out, or a slice of them."""
+        found = self[key]
         del self[key]
-        return item
+        return found
 
 
-class Sequential(_Numbered):
+class Sequential(_Ordered):
     """Modules called one after the other, each on the result of the one before.
 
     >>> from adjoint import nn
@@ -101,66 +103,94 @@ class Sequential(_Numbered):
 
     def __init__(self, *args):
         super().__init__()
-        if len(args) == 1 and isinstance(args[0], dict):
-            for name, module in args[0].items():
-                self.add_module(name, module)
-        else:
-            self._refill(args)
-
-    def _items(self) -> list:
-        return [v for v in vars(self).values() if isinstance(v, Module)]
+        named = len(args) == 1 and isinstance(args[0], dict)
+        items = args[0].items() if named else enumerate(args)
+        for name, module in items:
+            self.add_module(str(name), module)
 
     def forward(self, input):
         """All modules in turn."""
-        for module in self._items():
-            input = module(input)
+        for module in list(vars(self).values()):
+            if isinstance(module, Module):
+                input = module(input)
         return input
 
-    def __getitem__(self, i):
-        if isinstance(i, slice):
-            names = list(self._modules)[i]
-            return type(self)(OrderedDict((n, getattr(self, n)) for n in names))
-        return self._items()[self._index(i)]
-
-    def __setitem__(self, i, item):
-        setattr(self, list(self._modules)[self._index(i)], self._accept(item))
-
-    def __delitem__(self, i):
-        names = list(self._modules)
-        for name in names[i] if isinstance(i, slice) else [names[self._index(i)]]:
-            delattr(self, name)
-        if all(n.isdigit() for n in names):
-            self._refill(self._items())
+    def __getitem__(self, idx):
+        if isinstance(idx, slice):
+            return type(self)(OrderedDict(list(self._modules.items())[idx]))
+        return self._modules[self._name_at(idx)]
 
     def __add__(self, other):
-        return Sequential(*self, *other)
+        return Sequential(*self, *_need_sequential(other))
+
+    def __iadd__(self, other):
+        return self.extend(_need_sequential(other))
+
+    def __mul__(self, other):
+        return Sequential(*list(self) * _times(other))
+
+    __rmul__ = __mul__
+
+    def __imul__(self, other):
+        return self.extend(list(self) * (_times(other) - 1))
 
 
-class ModuleList(_Numbered):
+def _need_sequential(other):
+    if not isinstance(other, Sequential):
+        raise ArgumentError(
+            "add operator supports only objects of Sequential class, but "
+            f"{type(other).__name__} is given"
+        )
+    return other
+
+
+def _times(n) -> int:
+    if not isinstance(n, int):
+        raise ArgumentTypeError(
+            f"unsupported operand type(s) for *: Sequential and {type(n).__name__}"
+        )
+    if n <= 0:
+        raise ArgumentError(f"Non-positive multiplication factor {n} for Sequential")
+    return n
+
+
+class ModuleList(_Ordered):
     """A list of modules, whose parameters are those of the module that holds it.
 
     >>> from adjoint import nn
-    >>> len(nn.ModuleList([nn.Identity(), nn.Identity()]))
-    2
+    >>> nn.ModuleList([nn.Identity(), nn.Identity()])
+    ModuleList(
+      (0-1): 2 x Identity()
+    )
     """
 
     def __init__(self, modules=None):
         super().__init__()
-        self.extend(modules or [])
+        if modules is not None:
+            self.extend(modules)
 
-    def __getitem__(self, i):
-        if isinstance(i, slice):
-            return type(self)(self._items()[i])
-        return self._items()[self._index(i)]
+    def __getitem__(self, idx):
+        if isinstance(idx, slice):
+            return type(self)(list(self)[idx])
+        return self._modules[self._name_at(idx)]
 
     def __iadd__(self, modules):
         return self.extend(modules)
 
     def __add__(self, other):
-        return type(self)([*self, *other])
+        return ModuleList([*self, *other])
+
+    def __repr__(self):
+        lines, at = [], 0
+        for text, run in groupby(map(repr, self)):
+            n = len(list(run))
+            name = f"({at}-{at + n - 1}): {n} x " if n > 1 else f"({at}): "
+            lines.append((name + text).replace("\n", "\n  "))
+            at += n
+        return bracketed(self, lines)
 
 
-class ParameterList(_Numbered):
+class ParameterList(Module):
     """A list of parameters; tensors that are put in become parameters.
 
     >>> from adjoint import nn
@@ -168,98 +198,66 @@ class ParameterList(_Numbered):
     [2, 3]
     """
 
-    _kind = Box
-
     def __init__(self, values=None):
         super().__init__()
-        self.extend(values or [])
+        self._size = 0
+        if values is not None:
+            self.extend(values)
 
-    def _accept(self, item):
-        return _as_parameter(item)
+    def __getitem__(self, idx):
+        if isinstance(idx, slice):
+            return type(self)(list(self)[idx])
+        return getattr(self, str(place(idx, len(self))))
 
-    def __getitem__(self, i):
-        if isinstance(i, slice):
-            return type(self)(self._items()[i])
-        return self._items()[self._index(i)]
-
-    def __iadd__(self, values):
-        return self.extend(values)
-
-    def extra_repr(self) -> str:
-        """One line a parameter."""
-        return _listed(enumerate(self))
-
-
-class _Named(Module):
-    """Items by name: what ModuleDict and ParameterDict share."""
-
-    _kind: type = Module
-
-    def __init__(self, items=None):
-        super().__init__()
-        self.update(items or {})
-
-    def _accept(self, item):
-        if not isinstance(item, Module):
-            raise ArgumentTypeError(f"{type(item).__name__} is not a Module subclass")
-        return item
-
-    def _held(self) -> dict:
-        return {k: v for k, v in vars(self).items() if isinstance(v, self._kind)}
-
-    def __getitem__(self, key):
-        return self._held()[key]
-
-    def __setitem__(self, key, item):
-        self.__dict__.pop(key, None)
-        item = self._accept(item)
-        if isinstance(item, Module):
-            self.add_module(key, item)
-        else:
-            setattr(self, key, item)
-
-    def __delitem__(self, key):
-        del self.__dict__[key]
+    def __setitem__(self, idx, param):
+        setattr(self, str(place(idx, len(self))), _as_parameter(param))
 
     def __len__(self):
-        return len(self._held())
+        return self._size
 
     def __iter__(self):
-        return iter(self._held())
+        return (self[i] for i in range(len(self)))
 
-    def __contains__(self, key):
-        return key in self._held()
+    def __iadd__(self, parameters):
+        return self.extend(parameters)
 
-    def keys(self):
-        """The names."""
-        return self._held().keys()
+    def append(self, value):
+        """Add a value at the end."""
+        self._size += 1
+        self[-1] = value
+        return self
 
-    def values(self):
-        """What the names stand for."""
-        return self._held().values()
+    def extend(self, values):
+        """Add several values at the end."""
+        if not isinstance(values, Iterable) or isinstance(values, Box):
+            raise ArgumentTypeError(
+                "ParameterList.extend should be called with an iterable, but got "
+                f"{type(values).__name__}"
+            )
+        for value in list(values):
+            self.append(value)
+        return self
 
-    def items(self):
-        """(name, item) pairs."""
-        return self._held().items()
+    def extra_repr(self) -> str:
+        """One line a value."""
+        return _listed(enumerate(self))
 
-    def clear(self) -> None:
-        """Take everything out."""
-        for key in list(self):
-            del self[key]
-
-    def pop(self, key):
-        """Take one item out."""
-        item = self[key]
-        del self[key]
-        return item
-
-    def update(self, items) -> None:
-        """Put in all items of a mapping or of (name, item) pairs."""
-        for key, item in dict(items).items():
-            self[key] = item
+    def __call__(self, *args, **kwargs):
+        raise ArgumentError("ParameterList should not be called.")
 
 
-class ModuleDict(_Named):
+def place(i, n) -> int:
+    """The place of index i, which may count from the end, among n."""
+    i = operator.index(i)
+    if not -n <= i < n:
+        raise DimError(f"index {i} is out of range for {n} items")
+    return i % n
+
+
+# ---------------------------------------------------------------- by name
+
+
+class ModuleDict(Module):
     """Modules by name.
 
     >>> from adjoint import nn
@@ -267,8 +265,61 @@ class ModuleDict(_Named):
     ['first']
     """
 
+    def __init__(self, modules=None):
+        super().__init__()
+        if modules is not None:
+            self.update(modules)
 
-class ParameterDict(_Named):
+    def __getitem__(self, key):
+        return self._modules[key]
+
+    def __setitem__(self, key, module):
+        self.add_module(key, module)
+
+    def __delitem__(self, key):
+        if key not in self:
+            raise KeyError(key)
+        delattr(self, key)
+
+    def __len__(self):
+        return len(self._modules)
+
+    def __iter__(self):
+        return iter(self._modules)
+
+    def __contains__(self, key):
+        return key in self._modules
+
+    def keys(self):
+        """The names."""
+        return self._modules.keys()
+
+    def values(self):
+        """The modules."""
+        return self._modules.values()
+
+    def items(self):
+        """(name, module) pairs."""
+        return self._modules.items()
+
+    def clear(self) -> None:
+        """Take everything out."""
+        for key in self._modules:
+            delattr(self, key)
+
+    def pop(self, key):
+        """Take one module out."""
+        found = self[key]
+        del self[key]
+        return found
+
+    def update(self, modules) -> None:
+        """Put in all modules of a mapping or of (name, module) pairs."""
+        for key, module in _pairs(modules, "ModuleDict"):
+            self[key] = module
+
+
+class ParameterDict(Module):
     """Parameters by name; tensors that are put in become parameters.
 
     >>> from adjoint import nn
@@ -276,18 +327,140 @@ class ParameterDict(_Named):
     ['w']
     """
 
-    _kind = Box
+    def __init__(self, parameters=None):
+        super().__init__()
+        self._keys: dict[str, None] = {}
+        if parameters is not None:
+            self.update(parameters)
 
-    def _accept(self, item):
-        return _as_parameter(item)
+    def __getitem__(self, key):
+        if not isinstance(key, str):
+            raise ArgumentTypeError(
+                f"Index given to ParameterDict must be a string, got {key!r}"
+            )
+        return getattr(self, key)
+
+    def __setitem__(self, key, value):
+        if not isinstance(key, str):
+            raise ArgumentTypeError(
+                f"Index given to ParameterDict must be a string, got {key!r}"
+            )
+        self._keys[key] = None
+        setattr(self, key, _as_parameter(value))
+
+    def __delitem__(self, key):
+        del self._keys[key]
+        delattr(self, key)
+
+    def __len__(self):
+        return len(self._keys)
+
+    def __iter__(self):
+        return iter(self._keys)
+
+    def __reversed__(self):
+        return reversed(self._keys)
+
+    def __contains__(self, key):
+        return key in self._keys
+
+    def __or__(self, other):
+        out = self.copy()
+        out.update(other)
+        return out
+
+    def __ror__(self, other):
+        out = ParameterDict(other)
+        out.update(self)
+        return out
+
+    def __ior__(self, other):
+        self.update(other)
+        return self
+
+    def keys(self):
+        """The names."""
+        return self._keys.keys()
+
+    def values(self):
+        """What the names stand for."""
+        return (self[k] for k in self._keys)
+
+    def items(self):
+        """(name, value) pairs."""
+        return ((k, self[k]) for k in self._keys)
 
     def get(self, key, default=None):
-        """The item of this name, or `default`."""
-        return self._held().get(key, default)
+        """The value of this name, or `default`."""
+        return self[key] if key in self else default  # noqa: SIM401
+
+    def setdefault(self, key, default=None):
+        """The value of this name, which becomes `default` if there is none."""
+        if key not in self:
+            self[key] = default
+        return self[key]
+
+    def copy(self):
+        """Another dict of the same parameters."""
+        return ParameterDict(OrderedDict(self.items()))
+
+    def fromkeys(self, keys, default=None):
+        """A dict of one value under these names."""
+        return ParameterDict((k, default) for k in keys)
+
+    def clear(self) -> None:
+        """Take everything out."""
+        for key in list(self):
+            del self[key]
+
+    def pop(self, key):
+        """Take one value out."""
+        found = self[key]
+        del self[key]
+        return found
+
+    def popitem(self):
+        """Take out what came in last."""
+        key = next(reversed(self._keys))
+        return key, self.pop(key)
+
+    def update(self, parameters) -> None:
+        """Put in all values of a mapping (sorted by name, if a plain one) or of pairs."""
+        pairs = _pairs(parameters, "ParameterDict")
+        ordered = isinstance(parameters, (OrderedDict, ParameterDict))
+        if isinstance(parameters, Mapping) and not ordered:
+            pairs = sorted(pairs)
+        for key, value in pairs:
+            self[key] = value
 
     def extra_repr(self) -> str:
-        """One line a parameter."""
+        """One line a value."""
         return _listed(self.items())
+
+    def __call__(self, *args, **kwargs):
+        raise ArgumentError("ParameterDict should not be called.")
+
+
+def _pairs(items, name) -> list:
+    if not isinstance(items, Iterable):
+        raise ArgumentTypeError(
+            f"{name}.update should be called with an iterable of key/value pairs, but got "
+            f"{type(items).__name__}"
+        )
+    if isinstance(items, (Mapping, ModuleDict, ParameterDict)):
+        return list(items.items())
+    pairs = list(items)
+    for i, pair in enumerate(pairs):
+        if not isinstance(pair, Iterable):
+            raise ArgumentTypeError(
+                f"{name} update sequence element #{i} should be Iterable; is "
+                f"{type(pair).__name__}"
+            )
+        if len(tuple(pair)) != 2:
+            raise ArgumentError(
+                f"{name} update sequence element #{i} has length {len(pair)}; 2 is required"
+            )
+    return pairs
 
 
 def _as_parameter(x):
@@ -297,8 +470,12 @@ def _as_parameter(x):
 
 
 def _listed(items) -> str:
-    return "\n".join(
-        f"({name}): {type(x).__name__} containing: [{x.dtype} of size "
-        f"{'x'.join(map(str, x.shape))}]"
-        for name, x in items
-    )
+    return "\n".join(f"  ({name}): {_described(x)}" for name, x in items)
+
+
+def _described(x) -> str:
+    if not isinstance(x, Box):
+        return f"Object of type: {type(x).__name__}"
+    kind = "Parameter" if isinstance(x, Parameter) else "Tensor"
+    sizes = "x".join(map(str, x.shape))
+    return f"{kind} containing: [{x.dtype} of size {sizes}]"

@@ -43,7 +43,7 @@ class _Windows(Module):
         a, b = (a, b) if self.transposed else (b, a)
         shape = (a, b // self.groups, *self.kernel_size)
         self.weight = Parameter(creation.empty(shape, **kind))
-        self.bias = None
+        self.register_parameter("bias", None)
         if bias:
             self.bias = Parameter(creation.empty((self.out_channels,), **kind))
         self.reset_parameters()

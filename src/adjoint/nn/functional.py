@@ -13,15 +13,16 @@ dropout1d dropout2d dropout3d elu elu_ embedding embedding_bag feature_alpha_dro
 fractional_max_pool2d fractional_max_pool3d gaussian_nll_loss gelu glu grid_sample
 group_norm gumbel_softmax hardshrink hardsigmoid hardswish hardtanh hardtanh_
 hinge_embedding_loss huber_loss instance_norm interpolate kl_div l1_loss layer_norm
-leaky_relu leaky_relu_ linear local_response_norm log_softmax logsigmoid lp_pool1d
+leaky_relu leaky_relu_ linear linear_cross_entropy local_response_norm
+log_softmax logsigmoid lp_pool1d
 lp_pool2d lp_pool3d margin_ranking_loss max_pool1d max_pool2d max_pool3d max_unpool1d
-max_unpool2d max_unpool3d mish mse_loss multi_margin_loss multilabel_margin_loss
-multilabel_soft_margin_loss nll_loss normalize one_hot pad pairwise_distance pdist
-pixel_shuffle pixel_unshuffle poisson_nll_loss prelu relu relu6 relu_ rms_norm rrelu rrelu_
-scaled_dot_product_attention selu selu_ sigmoid silu smooth_l1_loss soft_margin_loss softmax
-softmin softplus softshrink softsign tanh tanhshrink threshold threshold_
-triplet_margin_loss triplet_margin_with_distance_loss unfold upsample upsample_bilinear
-upsample_nearest
+max_unpool2d max_unpool3d mish mse_loss multi_head_attention_forward multi_margin_loss
+multilabel_margin_loss multilabel_soft_margin_loss nll_loss normalize one_hot pad
+pairwise_distance pdist pixel_shuffle pixel_unshuffle poisson_nll_loss prelu relu relu6
+relu_ rms_norm rrelu rrelu_ scaled_dot_product_attention selu selu_ sigmoid silu
+smooth_l1_loss soft_margin_loss softmax softmin softplus softshrink softsign tanh
+tanhshrink threshold threshold_ triplet_margin_loss triplet_margin_with_distance_loss
+unfold upsample upsample_bilinear upsample_nearest
 mape_loss log_cosh_loss cauchy_loss tukey_loss multiclass_hinge_loss
 squared_expectation_loss binary_crossentropy
 """

@@ -136,6 +136,8 @@ def leaky_relu_(input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
     """`leaky_relu` written into its input."""
 def linear(input: Tensor, weight: Any, bias: Any = ...) -> Tensor:
     """x Wᵀ + b over the last dim, W of shape (out, in) or (in,)."""
+def linear_cross_entropy(input: Tensor, linear_weight: Any, target: Any, *, linear_bias: Any = ..., weight: Any = ..., reduction: Any = ..., ignore_index: Any = ..., label_smoothing: Any = ...) -> Tensor:
+    """`cross_entropy` of the logits x Wᵀ + b, W of shape (classes, ..., features)."""
 def local_response_norm(input: Tensor, size: Any, alpha: Any = ..., beta: Any = ..., k: Any = ...) -> Tensor:
     """x / (k + α · mean of the squares of `size` channels around)^β."""
 def log_cosh_loss(input: Tensor, target: Any, reduction: Any = ...) -> Tensor:
@@ -170,6 +172,8 @@ def mish(input: Tensor, inplace: _bool = ...) -> Tensor:
     """x tanh(softplus(x))."""
 def mse_loss(input: Tensor, target: Any, size_average: Any = ..., reduce: Any = ..., reduction: Any = ..., weight: Any = ...) -> Tensor:
     """(x − t)²."""
+def multi_head_attention_forward(query: Any, key: Any, value: Any, embed_dim_to_check: Any, num_heads: Any, in_proj_weight: Any, in_proj_bias: Any, bias_k: Any, bias_v: Any, add_zero_attn: Any, dropout_p: Any, out_proj_weight: Any, out_proj_bias: Any, training: _bool = ..., key_padding_mask: Any = ..., need_weights: _bool = ..., attn_mask: Any = ..., use_separate_proj_weight: _bool = ..., q_proj_weight: Any = ..., k_proj_weight: Any = ..., v_proj_weight: Any = ..., static_k: Any = ..., static_v: Any = ..., average_attn_weights: _bool = ..., is_causal: _bool = ...) -> tuple[Tensor, ...]:
+    """(result, weights) of attention in `num_heads` parts of the features; see"""
 def multi_margin_loss(input: Tensor, target: Any, p: Any = ..., margin: Any = ..., weight: Any = ..., size_average: Any = ..., reduce: Any = ..., reduction: Any = ...) -> Tensor:
     """Σ over other classes of max(0, margin − x(t) + x(i))ᵖ / C, times w(t)."""
 def multiclass_hinge_loss(input: Tensor, target: Any, margin: Any = ..., reduction: Any = ...) -> Tensor:

@@ -5,6 +5,8 @@ Until then their parameters have a dtype but no shape.
 
 from __future__ import annotations
 
+import inspect
+
 import numpy as np
 
 from ..autodiff.modes import no_grad
@@ -12,6 +14,7 @@ from ..core.bind import dtype_of
 from ..errors import ArgumentError, ShapeError
 from ..functional.face import need_tensor, np_dtype
 from . import convolution, normalization
+from .applied import bound
 from .linear import Linear
 from .module import Module
 from .parameter import Buffer, Parameter
@@ -99,10 +102,22 @@ class _Lazy(Module):
 
     cls_to_become: type
     size = "in_channels"
+    defaults: dict = {}  # that differ from those of the class it becomes
+
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        if hasattr(cls, "cls_to_become"):
+            whole = inspect.signature(cls.cls_to_become)
+            given = [
+                p.replace(default=cls.defaults.get(p.name, p.default))
+                for p in list(whole.parameters.values())[1:]
+            ]
+            cls.__signature__ = whole.replace(parameters=given)
 
     def __init__(self, *args, **kwargs):
-        self._given = (args, kwargs)
-        super().__init__(0, *args, **kwargs)
+        given = bound(type(self), args, kwargs)
+        self._given = (given.args, given.kwargs)
+        super().__init__(0, *given.args, **given.kwargs)
         for name, x in list(vars(self).items()):
             if isinstance(x, (Parameter, Buffer)) and x.ndim:
                 setattr(self, name, _shapeless(x))
@@ -229,6 +244,8 @@ def _lazy(base, kind, example):
         f"    >>> type(nn.{name}({example[0]})({example[1]})).__name__\n    'Tensor'\n    "
     )
     body = {"cls_to_become": base, "__doc__": doc, "__module__": __name__}
+    if issubclass(base, normalization._InstanceNorm):
+        body["defaults"] = {"affine": True, "track_running_stats": True}
     return type(name, (kind, base), body)
 
 
@@ -250,11 +267,11 @@ LazyBatchNorm3d = _lazy(
     normalization.BatchNorm3d, _LazyNorm, ("", "ones(2, 4, 2, 2, 2)")
 )
 LazyInstanceNorm1d = _lazy(
-    normalization.InstanceNorm1d, _LazyNorm, ("affine=True", "ones(2, 4, 2)")
+    normalization.InstanceNorm1d, _LazyNorm, ("", "ones(2, 4, 2)")
 )
 LazyInstanceNorm2d = _lazy(
-    normalization.InstanceNorm2d, _LazyNorm, ("affine=True", "ones(2, 4, 2, 2)")
+    normalization.InstanceNorm2d, _LazyNorm, ("", "ones(2, 4, 2, 2)")
 )
 LazyInstanceNorm3d = _lazy(
-    normalization.InstanceNorm3d, _LazyNorm, ("affine=True", "ones(2, 4, 2, 2, 2)")
+    normalization.InstanceNorm3d, _LazyNorm, ("", "ones(2, 4, 2, 2, 2)")
 )

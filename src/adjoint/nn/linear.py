@@ -24,7 +24,7 @@ class Linear(Module):
         self.in_features, self.out_features = in_features, out_features
         shape = (out_features, in_features)
         self.weight = Parameter(creation.empty(shape, device=device, dtype=dtype))
-        self.bias = None
+        self.register_parameter("bias", None)
         if bias:
             self.bias = Parameter(creation.empty(shape[:1], device=device, dtype=dtype))
         self.reset_parameters()
@@ -69,7 +69,7 @@ class Bilinear(Module):
         self.out_features = out_features
         shape = (out_features, in1_features, in2_features)
         self.weight = Parameter(creation.empty(shape, device=device, dtype=dtype))
-        self.bias = None
+        self.register_parameter("bias", None)
         if bias:
             self.bias = Parameter(creation.empty(shape[:1], device=device, dtype=dtype))
         self.reset_parameters()

@@ -13,7 +13,6 @@ from .containers import ModuleList, Sequential
 from .distance import PairwiseDistance
 from .linear import Linear
 from .module import Module
-from .parameter import Buffer
 
 _OLD = {"size_average": None, "reduce": None}
 _REDUCTION = {**_OLD, "reduction": "mean"}
@@ -47,9 +46,8 @@ class _Loss(Applied):
                 f"{self.reduction!r}"
             )
         for name in _WEIGHTS:
-            weight = vars(self).get(name)
-            if weight is not None:
-                setattr(self, name, Buffer(weight))
+            if name in self.options:
+                self.register_buffer(name, vars(self).pop(name))
         self.check()
 
     def check(self) -> None:
@@ -448,7 +446,7 @@ class LinearCrossEntropyLoss(_Loss):
     Several losses an example have their shape as `out_features`.
 
     >>> nn.LinearCrossEntropyLoss(5, 10)(zeros(2, 5), tensor([1, 2]))
-    tensor(2.3026, grad_fn=<DivBackward0>)
+    tensor(2.3026, grad_fn=<MeanBackward0>)
     """
 
     options = {
@@ -464,25 +462,31 @@ class LinearCrossEntropyLoss(_Loss):
         "label_smoothing": 0.0,
     }
     positional = 2
+    shows = (
+        "in_features={in_features}, num_classes={num_classes}, "
+        "out_features={out_features}, bias={bias}, reduction={reduction}, "
+        "ignore_index={ignore_index}, label_smoothing={label_smoothing}"
+    )
 
     def check(self) -> None:
         """The layer that makes the logits."""
-        held = vars(self)
-        sizes = [held.pop(k) for k in ("in_features", "bias", "device", "dtype")]
         _need_part(self)
-        self.linear = Linear(
-            sizes[0], math.prod(self.out_features, start=self.num_classes), *sizes[1:]
-        )
+        kind = {k: vars(self).pop(k) for k in ("device", "dtype")}
+        several = math.prod(self.out_features, start=self.num_classes)
+        self.linear = Linear(self.in_features, several, self.bias, **kind)
 
     def forward(self, input, target):
         """The cross entropy of the logits (N, C, *out_features)."""
-        logits = self.linear(need_tensor(input, type(self).__name__))
-        shape = (*logits.shape[:-1], self.num_classes, *self.out_features)
-        return F.cross_entropy(
-            logits.reshape(shape),
+        need_tensor(input, type(self).__name__)
+        size = (self.num_classes, *self.out_features)
+        bias = self.linear.bias
+        return F.linear_cross_entropy(
+            input,
+            self.linear.weight.reshape(*size, self.in_features),
             target,
+            linear_bias=None if bias is None else bias.reshape(size),
             weight=self.weight,
-            ignore_index=-100 if self.ignore_index is None else self.ignore_index,
+            ignore_index=self.ignore_index,
             reduction=self.reduction,
             label_smoothing=self.label_smoothing,
         )

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 from ..autodiff.modes import no_grad
-from ..autodiff.tape import Handle
-from ..core.bind import Box
-from ..errors import ArgumentError, ArgumentTypeError, scope
-from ..functional.face import FUNCTIONS, np_dtype
+from ..core.bind import Box, changed
+from ..errors import ArgumentError, ArgumentTypeError, DtypeError, scope
+from ..functional.face import FUNCTIONS
 from ..tensor import Tensor
-from .parameter import Buffer, Parameter
+from . import loading
+from .hooks import call_with_hooks, hook_into, hooks_of
+from .parameter import Buffer, Parameter, as_buffer
 
 
 class Module:
@@ -34,9 +35,12 @@ class Module:
 
     training = True
     dump_patches = False
-    # What most modules leave as it is: hooks by kind, and the name in the parent.
+    _version = 1  # of what the state_dict says, kept in its metadata
+    # What most modules leave as it is: hooks by kind, the name in the parent, and the
+    # kinds of the attributes that are None but have a place among parameters and so on.
     _hooks: dict | None = None
     _name = ""
+    _places: dict | None = None
 
     def __init__(self):
         """Nothing to do; kept so that subclasses may call it."""
@@ -54,54 +58,65 @@ class Module:
         try:
             if self._hooks is None:
                 return self.forward(*args, **kwargs)
-            return _call_with_hooks(self, args, kwargs)
+            return call_with_hooks(self, args, kwargs)
         finally:
             scope.reset(token)
 
     # ------------------------------------------------------------ attributes
 
     def __setattr__(self, name: str, value):
-        before = self.__dict__.get(name)
-        if isinstance(before, Parameter) and not isinstance(
-            value, (Parameter, type(None))
-        ):
-            raise ArgumentTypeError(
-                f"cannot assign '{type(value).__name__}' as parameter '{name}' "
-                "(Parameter or None expected)",
-                hint="with no_grad(): parameter.copy_(...) changes its numbers",
-            )
-        if isinstance(before, Buffer) and type(value) is Tensor:
-            value = Buffer(value, persistent=before.persistent)
+        kind = _kind(vars(self).get(name)) or (self._places or {}).get(name)
+        if kind is not None:
+            value = _fitting(self, name, kind, value)
         if isinstance(value, Module):
             value.__dict__["_name"] = name
+        if value is not vars(self).get(name):
+            changed.value += 1  # compiled programs look at their modules again
         object.__setattr__(self, name, value)
+
+    def __delattr__(self, name: str):
+        if self._places is not None:
+            self._places.pop(name, None)
+        changed.value += 1
+        object.__delattr__(self, name)
+
+    def __dir__(self):
+        return [name for name in super().__dir__() if not name[:1].isdigit()]
 
     def register_parameter(self, name: str, param: Parameter | None) -> None:
         """Add a parameter under a name; None keeps the place."""
+        _check_name(self, name, Parameter)
         if param is not None and not isinstance(param, Parameter):
             raise ArgumentTypeError(
                 f"cannot assign '{type(param).__name__}' object to parameter '{name}' "
                 "(Parameter or None required)"
             )
-        setattr(self, _checked(self, name), param)
+        _place(self, name, Parameter, param)
 
     def register_buffer(self, name: str, tensor, persistent: bool = True) -> None:
         """Add a tensor that is kept, and saved if `persistent`, but not trained."""
-        if tensor is not None and not isinstance(tensor, Buffer):
-            tensor = Buffer(tensor, persistent=persistent)
-        setattr(self, _checked(self, name), tensor)
+        _check_name(self, name, Buffer)
+        if tensor is not None and not isinstance(tensor, Box):
+            raise ArgumentTypeError(
+                f"cannot assign '{type(tensor).__name__}' object to buffer '{name}' "
+                "(Tensor or None required)"
+            )
+        if tensor is not None:
+            tensor = as_buffer(tensor, persistent)
+        _place(self, name, Buffer if persistent else Passing, tensor)
 
     def add_module(self, name: str, module: Module | None) -> None:
-        """Add a submodule under a name."""
+        """Add a submodule under a name; None keeps the place."""
         if module is not None and not isinstance(module, Module):
             raise ArgumentTypeError(f"{type(module).__name__} is not a Module subclass")
-        setattr(self, _checked(self, name), module)
+        _check_name(self, name, Module)
+        _place(self, name, Module, module)
 
     register_module = add_module
 
-    _parameters = property(lambda self: _held(self, Parameter))
-    _buffers = property(lambda self: _held(self, Buffer))
-    _modules = property(lambda self: _held(self, Module))
+    _parameters = property(lambda self: Held(self, Parameter))
+    _buffers = property(lambda self: Held(self, Buffer))
+    _modules = property(lambda self: Held(self, Module))
 
     # ------------------------------------------------------------ the tree
 
@@ -135,8 +150,7 @@ class Module:
         self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
     ) -> Iterator[tuple[str, Parameter]]:
         """(path, parameter), each once unless `remove_duplicate` is off."""
-        found = _named(self, Parameter, prefix, recurse)
-        return _once(found) if remove_duplicate else found
+        return _named(self, Parameter, prefix, recurse, remove_duplicate)
 
     def parameters(self, recurse: bool = True) -> Iterator[Parameter]:
         """What an optimizer trains."""
@@ -146,8 +160,7 @@ class Module:
         self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
     ) -> Iterator[tuple[str, Buffer]]:
         """(path, buffer), each once unless `remove_duplicate` is off."""
-        found = _named(self, Buffer, prefix, recurse)
-        return _once(found) if remove_duplicate else found
+        return _named(self, Buffer, prefix, recurse, remove_duplicate)
 
     def buffers(self, recurse: bool = True) -> Iterator[Buffer]:
         """What is kept without being trained."""
@@ -172,10 +185,19 @@ class Module:
         """The buffer at a path."""
         return _at(self, target, Buffer, "buffer")
 
-    def set_submodule(self, target: str, module: Module) -> None:
-        """Put `module` at a path."""
+    def set_submodule(self, target: str, module: Module, strict: bool = False) -> None:
+        """Put `module` at a path, where, if `strict`, there must be one already."""
         parent, _, name = target.rpartition(".")
-        self.get_submodule(parent).add_module(name, module)
+        if not name or not isinstance(module, Module):
+            raise ArgumentError(
+                f"set_submodule: needs a path and a Module, got {target!r} and a "
+                f"{type(module).__name__}"
+            )
+        owner = self.get_submodule(parent)
+        there = getattr(owner, name, None if strict else module)
+        if not isinstance(there, Module):
+            raise AttributeError(f"{type(owner).__name__} has no submodule `{name}`")
+        setattr(owner, name, module)
 
     def apply(self, fn: Callable[[Module], Any]):
         """fn(module) for all modules, the deepest first; returns this one."""
@@ -192,8 +214,9 @@ class Module:
             raise ArgumentError(
                 f"training mode is expected to be boolean, got {mode!r}"
             )
-        for module in self.modules():
-            module.training = mode
+        self.training = mode
+        for child in self.children():
+            child.train(mode)
         return self
 
     def eval(self):
@@ -212,76 +235,98 @@ class Module:
             forget_grad(p, set_to_none)
 
     def to(self, *args, **kwargs):
-        """Floating parameters and buffers in another dtype; in place."""
+        """Floating and complex parameters and buffers in another dtype; in place."""
         wanted = Tensor().to(*args, **kwargs).dtype
         given = [a for a in (*args, *kwargs.values()) if not isinstance(a, (str, bool))]
-        return self._cast(wanted) if given else self
+        if not any(a is not None for a in given):
+            return self
+        if not (wanted.is_floating_point or wanted.is_complex):
+            raise DtypeError(
+                "Module.to only accepts floating point or complex dtypes, but got desired "
+                f"dtype={wanted}"
+            )
+        return self._apply(
+            lambda x: x.to(wanted) if x.is_floating_point() or x.is_complex() else x
+        )
 
     def type(self, dst_type):
         """All parameters and buffers in this dtype."""
-        return self._cast(dst_type, everything=True)
+        return self._apply(lambda x: x.to(dst_type))
 
     def float(self):
         """Floating parameters and buffers as float32."""
-        return self._cast("float32")
+        return self._apply(lambda x: x.float() if x.is_floating_point() else x)
 
     def double(self):
         """Floating parameters and buffers as float64."""
-        return self._cast("float64")
+        return self._apply(lambda x: x.double() if x.is_floating_point() else x)
 
     def half(self):
         """Floating parameters and buffers as float16."""
-        return self._cast("float16")
+        return self._apply(lambda x: x.half() if x.is_floating_point() else x)
 
     def bfloat16(self):
         """Floating parameters and buffers as bfloat16."""
-        return self._cast("bfloat16")
+        return self._apply(lambda x: x.bfloat16() if x.is_floating_point() else x)
 
     def cpu(self):
         """This module: the CPU is where it is."""
-        return self
+        return self._apply(lambda x: x.cpu())
 
     def share_memory(self):
         """This module: threads share its memory as it is."""
         return self
 
-    def _cast(self, dtype, everything=False):
-        d = np_dtype(dtype)
-        held = [*_named(self, Parameter), *_named(self, Buffer)]
-        for _, x in _once(held):
-            if everything or x.is_floating_point():
-                x.value = x.value.astype(d, copy=False)
+    def to_empty(self, *, device, recurse: bool = True):
+        """This module on a device, its numbers not taken along."""
+        return self._apply(lambda x: x.to(device), recurse)
+
+    def _apply(self, fn, recurse: bool = True):
+        """fn(tensor) in the place of the numbers of parameters, gradients and buffers."""
+        for child in self.children() if recurse else ():
+            child._apply(fn)
+        with no_grad():
+            for x in _tensors(self):
+                x.data = fn(x.data)
                 if x.grad is not None:
-                    x.grad = x.grad.to(d)
+                    x._grad = fn(x.grad)
         return self
 
     # ------------------------------------------------------------ hooks
 
     def register_forward_pre_hook(self, hook, *, prepend=False, with_kwargs=False):
         """hook(module, args) -> None or new args, before forward."""
-        return _hook(self, "forward_pre", (hook, with_kwargs), prepend)
+        return hook_into(self, "forward_pre", (hook, with_kwargs), prepend)
 
     def register_forward_hook(
         self, hook, *, prepend=False, with_kwargs=False, always_call=False
     ):
         """hook(module, args, output) -> None or new output, after forward."""
-        return _hook(self, "forward", (hook, with_kwargs, always_call), prepend)
+        return hook_into(self, "forward", (hook, with_kwargs, always_call), prepend)
+
+    def register_full_backward_hook(self, hook, prepend: bool = False):
+        """hook(module, grad_input, grad_output) -> None or new grad_input, backwards."""
+        return hook_into(self, "backward", hook, prepend)
+
+    def register_full_backward_pre_hook(self, hook, prepend: bool = False):
+        """hook(module, grad_output) -> None or new grad_output, before the module's own."""
+        return hook_into(self, "backward_pre", hook, prepend)
 
     def register_state_dict_pre_hook(self, hook):
         """hook(module, prefix, keep_vars) before state_dict reads this module."""
-        return _hook(self, "state_dict_pre", hook)
+        return hook_into(self, "state_dict_pre", hook)
 
     def register_state_dict_post_hook(self, hook):
         """hook(module, state_dict, prefix, local_metadata) after it was read."""
-        return _hook(self, "state_dict", hook)
+        return hook_into(self, "state_dict", hook)
 
     def register_load_state_dict_pre_hook(self, hook):
         """hook(module, state_dict, prefix, ...) before this module is loaded."""
-        return _hook(self, "load_state_dict_pre", hook)
+        return hook_into(self, "load_state_dict_pre", hook)
 
     def register_load_state_dict_post_hook(self, hook):
-        """hook(module, incompatible_keys) after all was loaded."""
-        return _hook(self, "load_state_dict", hook)
+        """hook(module, incompatible_keys) after all below this module was loaded."""
+        return hook_into(self, "load_state_dict", hook)
 
     # ------------------------------------------------------------ state
 
@@ -289,25 +334,34 @@ class Module:
         self, *, destination=None, prefix: str = "", keep_vars: bool = False
     ):
         """Paths and tensors of all parameters and persistent buffers, sharing memory."""
-        out = OrderedDict() if destination is None else destination
-        for hook in _hooks(self, "state_dict_pre"):
+        out: Any = destination
+        if out is None:
+            out = OrderedDict()
+            out._metadata = OrderedDict()
+        about = {"version": self._version}
+        if hasattr(out, "_metadata"):
+            out._metadata[prefix[:-1]] = about
+        for hook in hooks_of(self, "state_dict_pre"):
             hook(self, prefix, keep_vars)
-        for name, x in vars(self).items():
-            if isinstance(x, Parameter) or (isinstance(x, Buffer) and x.persistent):
-                out[prefix + name] = x if keep_vars else x.detach()
-        extra = self.get_extra_state()
-        if extra is not None:
-            out[f"{prefix}_extra_state"] = extra
+        self._save_to_state_dict(out, prefix, keep_vars)
         for name, module in _held(self, Module).items():
             module.state_dict(
                 destination=out, prefix=f"{prefix}{name}.", keep_vars=keep_vars
             )
-        for hook in _hooks(self, "state_dict"):
-            hook(self, out, prefix, {})
+        for hook in hooks_of(self, "state_dict"):
+            hook(self, out, prefix, about)
         return out
+
+    def _save_to_state_dict(self, destination, prefix, keep_vars) -> None:
+        """What this module itself puts into a state_dict."""
+        for name, x in loading.saved(self).items():
+            destination[prefix + name] = x if keep_vars else x.detach()
+        if type(self).get_extra_state is not Module.get_extra_state:
+            destination[prefix + loading.EXTRA] = self.get_extra_state()
 
     def get_extra_state(self):
         """More state to save with this module; a subclass may write it."""
+        raise NotImplementedError(f"{type(self).__name__} gives no extra state")
 
     def set_extra_state(self, state) -> None:
         """Take back what `get_extra_state` gave."""
@@ -315,23 +369,36 @@ class Module:
 
     def load_state_dict(self, state_dict, strict: bool = True, assign: bool = False):
         """Copy (or, with `assign`, take) the tensors of a state_dict; all of it or nothing."""
-        state = OrderedDict(state_dict)
-        plan, missing, wrong = [], [], []
-        unexpected = dict.fromkeys(state)
-        for prefix, module in self.named_modules(remove_duplicate=False):
-            prefix = f"{prefix}." if prefix else ""
-            for hook in _hooks(module, "load_state_dict_pre"):
-                hook(module, state, prefix, {}, strict, missing, unexpected, wrong)
-            _plan(module, state, prefix, plan, missing, unexpected, wrong)
-        found = IncompatibleKeys(missing, list(unexpected))
-        _complain(self, found if strict else IncompatibleKeys([], []), wrong)
-        with no_grad():
-            for step in plan:
-                _load(*step, assign)
-        for module in self.modules():
-            for hook in _hooks(module, "load_state_dict"):
-                hook(module, found)
-        return found
+        return loading.load(self, state_dict, strict, assign)
+
+    def _load_from_state_dict(
+        self,
+        state_dict,
+        prefix,
+        local_metadata,
+        strict,
+        missing_keys,
+        unexpected_keys,
+        error_msgs,
+    ) -> None:
+        """Find what is for this module itself, and what is wrong with it."""
+        for hook in hooks_of(self, "load_state_dict_pre"):
+            hook(
+                self,
+                state_dict,
+                prefix,
+                local_metadata,
+                strict,
+                missing_keys,
+                unexpected_keys,
+                error_msgs,
+            )
+        extra = type(self).set_extra_state is not Module.set_extra_state
+        found = loading.Found(state_dict, prefix, local_metadata, error_msgs)
+        missing, unexpected = found.match(self, extra)
+        if strict:
+            missing_keys += missing
+            unexpected_keys += unexpected
 
     # ------------------------------------------------------------ display
 
@@ -339,33 +406,25 @@ class Module:
         """What the printed line says in its brackets."""
         return ""
 
+    def _get_name(self) -> str:
+        return type(self).__name__
+
     def __repr__(self):
         lines = [
-            f"({name}): " + repr(m).replace("\n", "\n  ")
-            for name, m in _held(self, Module).items()
+            f"({name}): {m!r}".replace("\n", "\n  ")
+            for name, m in self._modules.items()
         ]
-        extra = self.extra_repr().split("\n") if self.extra_repr() else []
-        if len(extra) == 1 and not lines:
-            return f"{type(self).__name__}({extra[0]})"
-        body = "".join(f"\n  {line}" for line in extra + lines)
-        return (
-            f"{type(self).__name__}({body}\n)" if body else f"{type(self).__name__}()"
-        )
+        return bracketed(self, lines)
 
 
-class IncompatibleKeys(NamedTuple):
-    """What a state_dict lacked, and what it had too much."""
-
-    missing_keys: list
-    unexpected_keys: list
-
-    def __repr__(self):
-        if not self.missing_keys and not self.unexpected_keys:
-            return "<All keys matched successfully>"
-        return (
-            f"IncompatibleKeys(missing_keys={self.missing_keys}, "
-            f"unexpected_keys={self.unexpected_keys})"
-        )
+def bracketed(module, lines) -> str:
+    """The name of a module around what its `extra_repr` says and lines of its parts."""
+    extra = module.extra_repr()
+    parts = extra.split("\n") if extra else []
+    if len(parts) == 1 and not lines:
+        return f"{module._get_name()}({extra})"
+    body = "".join(f"\n  {line}" for line in parts + lines)
+    return f"{module._get_name()}({body}\n)" if body else f"{module._get_name()}()"
 
 
 def forget_grad(p, set_to_none: bool = True) -> None:
@@ -376,25 +435,147 @@ def forget_grad(p, set_to_none: bool = True) -> None:
         p.grad = FUNCTIONS["zeros_like"](p.grad)
 
 
-def _checked(module, name: str) -> str:
-    """`name`, if it can be that of something new in `module`."""
-    if not isinstance(name, str) or name == "" or "." in name:
-        raise ArgumentError(f"a name must be a string without '.', not empty: {name!r}")
-    held = (Parameter, Buffer, Module, type(None))
-    if hasattr(module, name) and not isinstance(vars(module).get(name, 0), held):
-        raise ArgumentError(f"attribute '{name}' already exists")
-    return name
+# ---------------------------------------------------------------- what a module holds
+
+
+class KeyTakenError(ArgumentError, KeyError):
+    """A name that nothing new in a module can have."""
+
+    __str__ = Exception.__str__
+
+
+class Passing(Buffer):
+    """The kind of a place for a buffer that is not saved; no tensor is one."""
+
+
+class Held(dict):
+    """What a module holds of a kind, by name; what is put in, or taken out, is so there."""
+
+    def __init__(self, module, kind):
+        super().__init__(_places(module, kind))
+        self.module, self.kind = module, kind
+
+    def __setitem__(self, name, x):
+        _place(self.module, name, self.kind, x)
+        super().__setitem__(name, x)
+
+    def __delitem__(self, name):
+        super().__delitem__(name)
+        delattr(self.module, name)
+
+    def pop(self, name, *default):
+        """Take one out."""
+        if name in self:
+            delattr(self.module, name)
+        return super().pop(name, *default)
+
+    def clear(self):
+        """Take all out."""
+        for name in list(self):
+            del self[name]
+
+    def update(self, *others, **more):
+        """Put in several."""
+        for name, x in dict(*others, **more).items():
+            self[name] = x
+
+
+def _kind(x):
+    if x is None:
+        return None
+    if isinstance(x, Box):
+        if isinstance(x, Parameter):
+            return Parameter
+        if isinstance(x, Buffer):
+            return Buffer if x.persistent else Passing
+        return None
+    return Module if isinstance(x, Module) else None
+
+
+_WANTED = {
+    Parameter: ("parameter", "Parameter"),
+    Module: ("child module", "Module"),
+    Buffer: ("buffer", "Buffer, Tensor"),
+    Passing: ("buffer", "Buffer, Tensor"),
+}
+
+
+def _fitting(module, name, kind, value):
+    """`value` as it can be in a place of this kind; None keeps the place for later."""
+    if value is None:
+        _keep_place(module, name, kind)
+        return None
+    free = Parameter if kind is Parameter else (Parameter, Module, Buffer)
+    if isinstance(value, free):
+        if _kind(value) is not kind:  # it comes last among those of its kind
+            vars(module).pop(name, None)
+        return value
+    if kind in (Buffer, Passing) and isinstance(value, Box):
+        return as_buffer(value, kind is Buffer)
+    what, wanted = _WANTED[kind]
+    raise ArgumentTypeError(
+        f"cannot assign '{type(value).__name__}' as {what} '{name}' "
+        f"({wanted} or None expected)",
+        hint="with no_grad(): parameter.copy_(...) changes its numbers"
+        if kind is Parameter
+        else "",
+    )
+
+
+def _keep_place(module, name, kind) -> None:
+    module.__dict__["_places"] = {**(module._places or {}), name: kind}
+
+
+def _place(module, name, kind, value) -> None:
+    if value is None:
+        _keep_place(module, name, kind)
+    elif isinstance(value, Module):
+        value.__dict__["_name"] = name
+    elif kind is Buffer:
+        value = as_buffer(value, getattr(value, "persistent", True))
+    object.__setattr__(module, name, value)
+
+
+def _check_name(module, name, kind) -> None:
+    """`name` must be one that something new of this kind can have in `module`."""
+    if not isinstance(name, str):
+        raise ArgumentTypeError(f"a name should be a string, got {type(name).__name__}")
+    if name == "" or "." in name:
+        raise KeyTakenError(f"a name cannot be empty or contain '.': {name!r}")
+    if hasattr(module, name) and name not in _places(module, kind):
+        raise KeyTakenError(f"attribute '{name}' already exists")
 
 
 def _held(module, kind) -> dict:
     return {k: v for k, v in vars(module).items() if isinstance(v, kind)}
 
 
-def _named(module, kind, prefix="", recurse=True):
-    modules = module.named_modules(prefix=prefix) if recurse else [(prefix, module)]
-    for path, m in modules:
-        for name, x in _held(m, kind).items():
-            yield (f"{path}.{name}" if path else name), x
+def _places(module, kind) -> dict:
+    """What a module holds of a kind, and the places for it that are empty."""
+    empty = module._places or {}
+    return {
+        k: v
+        for k, v in vars(module).items()
+        if isinstance(v, kind) or (v is None and issubclass(empty.get(k, int), kind))
+    }
+
+
+def _tensors(module):
+    return [*_held(module, Parameter).values(), *_held(module, Buffer).values()]
+
+
+def _named(module, kind, prefix, recurse, once):
+    modules = (
+        module.named_modules(prefix=prefix, remove_duplicate=once)
+        if recurse
+        else [(prefix, module)]
+    )
+    found = (
+        ((f"{path}.{name}" if path else name), x)
+        for path, m in modules
+        for name, x in _held(m, kind).items()
+    )
+    return _once(found) if once else found
 
 
 def _once(pairs):
@@ -405,118 +586,10 @@ def _once(pairs):
             yield name, x
 
 
-def _at(module, target, kind, what):
+def _at(module, target, kind, what) -> Any:
     path, _, name = target.rpartition(".")
     owner = module.get_submodule(path)
-    x = vars(owner).get(name)
+    x = getattr(owner, name, None)
     if not isinstance(x, kind):
         raise AttributeError(f"{type(owner).__name__} has no {what} `{name}`")
     return x
-
-
-# ---------------------------------------------------------------- hooks
-
-
-def _hook(module, kind, entry, prepend=False):
-    if module._hooks is None:
-        module._hooks = {}
-    hooks = module._hooks.setdefault(kind, OrderedDict())
-    handle = Handle(hooks, entry)
-    if prepend:
-        hooks.move_to_end(handle.id, last=False)
-    return handle
-
-
-def _hooks(module, kind) -> tuple:
-    return tuple((module._hooks or {}).get(kind, {}).values())
-
-
-def _call_with_hooks(module, args, kwargs):
-    for hook, with_kwargs in _hooks(module, "forward_pre"):
-        got = hook(module, args, kwargs) if with_kwargs else hook(module, args)
-        if got is not None and with_kwargs:
-            args, kwargs = got
-        elif got is not None:
-            args = got if isinstance(got, tuple) else (got,)
-    called = []
-    try:
-        y = module.forward(*args, **kwargs)
-        for hook, with_kwargs, _ in _hooks(module, "forward"):
-            called.append(hook)
-            got = _after(hook, with_kwargs, module, args, kwargs, y)
-            y = y if got is None else got
-        return y
-    except BaseException:
-        for hook, with_kwargs, always in _hooks(module, "forward"):
-            if always and hook not in called:
-                _after(hook, with_kwargs, module, args, kwargs, None)
-        raise
-
-
-def _after(hook, with_kwargs, module, args, kwargs, y):
-    if with_kwargs:
-        return hook(module, args, kwargs, y)
-    return hook(module, args, y)
-
-
-# ---------------------------------------------------------------- loading
-
-
-def _plan(module, state, prefix, plan, missing, unexpected, wrong):
-    """What to load into `module`, and what is wrong with it; nothing is changed."""
-    for name, x in vars(module).items():
-        kept = isinstance(x, Parameter) or (isinstance(x, Buffer) and x.persistent)
-        if not kept:
-            continue
-        key = prefix + name
-        unexpected.pop(key, None)
-        if key not in state:
-            missing.append(key)
-        elif not isinstance(state[key], Box):
-            got = type(state[key]).__name__
-            wrong.append(f"{key}: expected a Tensor, got {got}")
-        elif tuple(state[key].shape) != tuple(x.shape):
-            wrong.append(
-                f"size mismatch for {key}: the state_dict has {list(state[key].shape)}, "
-                f"the module {list(x.shape)}"
-            )
-        else:
-            plan.append((module, name, state[key]))
-    key = f"{prefix}_extra_state"
-    if key in state and type(module).set_extra_state is not Module.set_extra_state:
-        unexpected.pop(key, None)
-        plan.append((module, None, state[key]))
-
-
-def _complain(module, found, wrong):
-    def listed(keys):
-        return ", ".join(f'"{k}"' for k in keys)
-
-    lines = list(wrong)
-    if found.unexpected_keys:
-        lines.insert(
-            0, f"Unexpected key(s) in state_dict: {listed(found.unexpected_keys)}"
-        )
-    if found.missing_keys:
-        lines.insert(0, f"Missing key(s) in state_dict: {listed(found.missing_keys)}")
-    if lines:
-        text = "".join(f"\n    {line}" for line in lines)
-        raise ArgumentError(
-            f"Error(s) in loading state_dict for {type(module).__name__}:{text}",
-            hint="strict=False loads what fits by name" if not wrong else "",
-        )
-
-
-def _load(module, name, new, assign):
-    if name is None:
-        module.set_extra_state(new)
-        return
-    x = vars(module)[name]
-    if not assign:
-        x.copy_(new)
-        return
-    if isinstance(x, Parameter):
-        x = new if isinstance(new, Parameter) else Parameter(new, x.requires_grad)
-    else:
-        x = Buffer(new, persistent=x.persistent)
-    setattr(module, name, x)

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import warnings
 
+import numpy as np
+
+from ..autodiff.inplace import assign
 from ..autodiff.modes import no_grad
+from ..core.primitive import op
 from ..errors import ArgumentError, ShapeError
 from ..functional import creation
 from ..functional.face import need_tensor
@@ -12,7 +16,9 @@ from . import functional as F
 from . import init
 from .applied import REQUIRED, Applied
 from .module import Module
-from .parameter import Buffer, Parameter
+from .parameter import Parameter
+
+_ONE = np.array(1)
 
 
 class _Affine(Module):
@@ -20,9 +26,9 @@ class _Affine(Module):
 
     def _make(self, shape, affine, bias, device, dtype) -> None:
         kind = {"device": device, "dtype": dtype}
-        self.weight = Parameter(creation.empty(shape, **kind)) if affine else None
-        both = affine and bias
-        self.bias = Parameter(creation.empty(shape, **kind)) if both else None
+        for name, there in (("weight", affine), ("bias", affine and bias)):
+            x = Parameter(creation.empty(shape, **kind)) if there else None
+            self.register_parameter(name, x)
 
     def reset_parameters(self) -> None:
         """Weight 1, bias 0."""
@@ -39,6 +45,7 @@ class _Running(_Affine):
     """Statistics of each channel, and running ones that follow them in training."""
 
     dims: tuple[int, ...] = ()  # that an input may have
+    _version = 2  # which counts batches
 
     def _build(self, num_features, eps, momentum, affine, track, bias, device, dtype):
         if num_features < 0:
@@ -50,11 +57,13 @@ class _Running(_Affine):
         self.affine, self.track_running_stats = affine, track
         self._make((num_features,), affine, bias, device, dtype)
         kind = {"device": device, "dtype": dtype}
-        self.running_mean = self.running_var = self.num_batches_tracked = None
-        if track:
-            self.running_mean = Buffer(creation.zeros(num_features, **kind))
-            self.running_var = Buffer(creation.ones(num_features, **kind))
-            self.num_batches_tracked = Buffer(creation.zeros((), dtype="int64"))
+        statistics = {
+            "running_mean": creation.zeros(num_features, **kind),
+            "running_var": creation.ones(num_features, **kind),
+            "num_batches_tracked": creation.zeros((), dtype="int64"),
+        }
+        for name, x in statistics.items():
+            self.register_buffer(name, x if track else None)
         self.reset_parameters()
 
     def reset_running_stats(self) -> None:
@@ -69,6 +78,14 @@ class _Running(_Affine):
         """Weight 1, bias 0, no batch seen."""
         self.reset_running_stats()
         super().reset_parameters()
+
+    def _load_from_state_dict(self, state_dict, prefix, local_metadata, *lists):
+        """Files from before batches were counted say nothing of their number."""
+        key = f"{prefix}num_batches_tracked"
+        old = (local_metadata.get("version") or 1) < self._version
+        if old and self.track_running_stats and key not in state_dict:
+            state_dict[key] = self.num_batches_tracked
+        super()._load_from_state_dict(state_dict, prefix, local_metadata, *lists)
 
     def _need_dims(self, x) -> None:
         name = type(self).__name__
@@ -111,9 +128,10 @@ class _BatchNorm(_Running):
         mean, var = self.running_mean, self.running_var
         momentum = 0.0 if self.momentum is None else self.momentum
         if self.training and self.num_batches_tracked is not None:
-            self.num_batches_tracked.add_(1)
+            counted = self.num_batches_tracked
+            assign(counted, op.add(counted, _ONE), "batch_norm")
             if self.momentum is None:  # the plain average over all batches
-                momentum = 1.0 / float(self.num_batches_tracked.item())
+                momentum = 1.0 / self.num_batches_tracked.double()
         own = self.training or (mean is None and var is None)
         if own and not self.track_running_stats:
             mean = var = None
@@ -292,7 +310,7 @@ class RMSNorm(_Affine):
         self.normalized_shape = _shape(normalized_shape, "RMSNorm")
         self.eps, self.elementwise_affine = eps, elementwise_affine
         kind = {"device": device, "dtype": dtype}
-        self.weight = None
+        self.register_parameter("weight", None)
         if elementwise_affine:
             self.weight = Parameter(creation.empty(self.normalized_shape, **kind))
         self.reset_parameters()

@@ -16,6 +16,8 @@ class Parameter(Tensor):
     tensor([1., 2.], requires_grad=True)
     """
 
+    lasting = True
+
     def __init__(self, data=None, requires_grad: bool = True):
         take_memory(self, data, "Parameter")
         self.requires_grad_(requires_grad)
@@ -34,9 +36,21 @@ class Buffer(Tensor):
     tensor([0., 0.])
     """
 
+    lasting = True
+
     def __init__(self, data=None, *, persistent: bool = True):
         take_memory(self, data, "Buffer")
         self.persistent = persistent
+
+
+def as_buffer(x, persistent: bool):
+    """A tensor as a buffer, itself and with its place in the graph where that can be."""
+    if type(x) is Tensor:
+        x.__class__ = Buffer
+    elif not isinstance(x, Buffer) or x.persistent != persistent:
+        x = Buffer(x)
+    x.persistent = persistent
+    return x
 
 
 def take_memory(x, data, name) -> None:

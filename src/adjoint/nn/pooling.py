@@ -306,6 +306,7 @@ class _FractionalMaxPool(Applied):
         """One of output size and ratio, and numbers of them that fit."""
         n, name = self.n, type(self).__name__
         self.kernel_size = per_dim(self.kernel_size, n, f"{name}: kernel_size", 1)
+        self.register_buffer("_random_samples", vars(self).pop("_random_samples"))
         if (self.output_size is None) == (self.output_ratio is None):
             raise ArgumentError(
                 f"{name}: give one of output_size and output_ratio, got "

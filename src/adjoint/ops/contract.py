@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 
 import numpy as np
@@ -134,29 +135,60 @@ def _plan(spec: str):
     cols = [c for c in right if c not in left]
     if any(c not in out for c in rows + cols) or not inner:
         return lambda a, b: np.einsum(spec, a, b)
-    if spec in ("ij,jk->ik", "i,i->"):
+    if spec == "i,i->":
         return np.matmul
-    la = [left.index(c) for c in batch + rows + inner]
-    lb = [right.index(c) for c in batch + inner + cols]
+    if spec == "ij,jk->ik":
+        return _product
+    first, second = (
+        _matrices(left, batch, rows, inner),
+        _matrices(right, batch, inner, cols),
+    )
     natural = batch + rows + cols
-    lo = [natural.index(c) for c in out]
     single = len(rows) == len(cols) == len(inner) == 1
-    nb, nr, ni = len(batch), len(rows), len(inner)
+    lo = [natural.index(c) for c in out]
+    heads, mids = ([left.index(c) for c in g] for g in (batch, rows))
+    tails = [right.index(c) for c in cols]
+    ordered = lo == list(range(len(lo)))
 
     def run(a, b):
-        a, b = a.transpose(la), b.transpose(lb)
-        head, mid, tail = a.shape[:nb], a.shape[nb : nb + nr], b.shape[nb + ni :]
+        y = _product(first(a), second(b))
         if not single:
-            k = a.shape[nb + nr :]
-            size = int(np.prod(k))
-            a = a.reshape((*head, int(np.prod(mid)), size))
-            b = b.reshape((*head, size, int(np.prod(tail))))
-        y = np.matmul(a, b)
-        if not single:
-            y = y.reshape((*head, *mid, *tail))
-        return y if lo == list(range(len(lo))) else y.transpose(lo)
+            sizes = [a.shape[i] for i in heads + mids] + [b.shape[i] for i in tails]
+            y = y.reshape(sizes)
+        return y if ordered else y.transpose(lo)
 
     return run
+
+
+def _matrices(letters, batch, first, second):
+    """x -> its matrices (batch, first, second): views, or copies in the order x lies in."""
+    single = len(first) == len(second) == 1
+    turned = not single and letters[-1] in first
+    groups = [second, first] if turned else [first, second]
+    places = [letters.index(c) for group in (batch, *groups) for c in group]
+    nb, cut = len(batch), len(batch) + len(groups[0])
+
+    def view(x):
+        x = x.transpose(places)
+        if single:
+            return x
+        s = x.shape
+        x = x.reshape((*s[:nb], math.prod(s[nb:cut]), math.prod(s[cut:])))
+        return x.swapaxes(-1, -2) if turned else x
+
+    return view
+
+
+def _product(a, b):
+    """a @ b, of arrays that BLAS can read: elsewise NumPy's loop is fifty times slower."""
+    return np.matmul(_readable(a), _readable(b))
+
+
+def _readable(x):
+    (rows, columns), (m, n), size = x.strides[-2:], x.shape[-2:], x.itemsize
+    if (columns == size and rows >= n * size) or (rows == size and columns >= m * size):
+        return x
+    return np.ascontiguousarray(x)
 
 
 class Distances(Primitive):

@@ -509,6 +509,8 @@ class Pick(_Picking):
     def eager(x, index):
         if index.shape[:2] == (1, 1):
             return x[:, :, index[0, 0]]
+        if x.shape[1] == index.shape[2] == 1 and index.shape[0] == x.shape[0]:
+            return x[np.arange(x.shape[0])[:, None, None], 0, index]
         return np.take_along_axis(
             x, np.broadcast_to(index, (*x.shape[:2], index.shape[2])), 2
         )

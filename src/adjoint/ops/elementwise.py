@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..core.bind import dtype_of
-from ..core.primitive import Elementwise, guarded, op
+from ..core.primitive import Elementwise, guarded, op, recorded
 
 
 def _zero(t):
@@ -204,12 +204,15 @@ class PowScalar(Elementwise):
         return np.power(x, np.asarray(exponent, x.dtype))
 
     def dx(t, x, exponent):
-        if exponent == 2:
-            return t * (x + x)
         if exponent == 0:
             return op.zeros_like(t)
-        if exponent == 1:
-            return t
+        if not recorded(
+            x
+        ):  # else zeros of higher order stay in the graph, as in PyTorch
+            if exponent == 2:
+                return t * (x + x)
+            if exponent == 1:
+                return t
         out = t * (exponent * op.pow_scalar(x, exponent=exponent - 1))
         smooth = not isinstance(exponent, complex) and exponent > 1
         return out if smooth else guarded(t, out)

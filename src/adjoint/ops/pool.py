@@ -71,7 +71,7 @@ class PoolArgmax(_Places):
         for tap, key in zip(taps, tap_keys(kernel, stride, dilation, out), strict=True):
             found = x[key]
             better = found > best
-            if x.dtype.kind == "f":
+            if x.dtype.kind in "fV":
                 better |= np.isnan(found)
             np.copyto(best, found, where=better)
             np.copyto(index, _number(size, tap, step), where=better)
@@ -82,7 +82,7 @@ class PoolArgmax(_Places):
 
 
 def _lowest(dtype):
-    if dtype.kind == "f":
+    if dtype.kind in "fV":
         return -np.inf
     return False if dtype.kind == "b" else np.iinfo(dtype).min
 

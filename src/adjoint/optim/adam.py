@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from ..functional import creation
-from ..functional.face import FUNCTIONS
-from .optimizer import Optimizer
+from .optimizer import Optimizer, counted, decayed, mean, number, options, power
 
 
 class Adam(Optimizer):
     """p ← p − lr · m̂ / (√v̂ + eps), m and v the running means of g and g² without bias.
+
+    `amsgrad` takes the largest v so far. `foreach`, `fused` and `capturable` choose kernels
+    in PyTorch and make no difference here; `differentiable` records the step.
 
     >>> from adjoint.optim import Adam
     >>> w = tensor([1.], requires_grad=True)
@@ -19,9 +21,7 @@ class Adam(Optimizer):
     tensor([0.9000], requires_grad=True)
     """
 
-    decoupled = (
-        False  # weight decay shrinks the parameter instead of joining its gradient
-    )
+    pointwise = True
 
     def __init__(
         self,
@@ -32,47 +32,36 @@ class Adam(Optimizer):
         weight_decay=0.0,
         amsgrad=False,
         *,
+        foreach=None,
         maximize=False,
+        capturable=False,
+        differentiable=False,
+        fused=None,
         decoupled_weight_decay=False,
     ):
-        super().__init__(
-            params,
-            {
-                "lr": lr,
-                "betas": betas,
-                "eps": eps,
-                "weight_decay": weight_decay,
-                "amsgrad": amsgrad,
-                "maximize": maximize,
-                "decoupled_weight_decay": decoupled_weight_decay or self.decoupled,
-            },
-        )
+        super().__init__(params, options(locals()))
 
     def begin(self, p, o):
         """No steps, means of zero."""
         s = {"step": creation.zeros(())}
-        s["exp_avg"] = creation.zeros_like(p.detach())
-        s["exp_avg_sq"] = creation.zeros_like(p.detach())
+        s["exp_avg"] = creation.zeros_like(p)
+        s["exp_avg_sq"] = creation.zeros_like(p)
         if o["amsgrad"]:
-            s["max_exp_avg_sq"] = creation.zeros_like(p.detach())
+            s["max_exp_avg_sq"] = creation.zeros_like(p)
         return s
 
     def update(self, p, g, s, o):
         """One step of one parameter."""
-        (b1, b2), m, v, step = o["betas"], s["exp_avg"], s["exp_avg_sq"], s["step"]
-        step.add_(1)
-        if o["decoupled_weight_decay"]:
-            p.mul_(1 - o["lr"] * o["weight_decay"])
-        elif o["weight_decay"]:
-            g = g.add(p, alpha=o["weight_decay"])
-        m.lerp_(g, 1 - b1)
-        v.mul_(b2).addcmul_(g, g, value=1 - b2)
+        (b1, b2), lr = o["betas"], o["lr"]
+        p, g = decayed(p, g, o)
+        t = counted(s)
+        m = s["exp_avg"] = mean(s["exp_avg"], g, 1 - b1)
+        v = s["exp_avg_sq"] = mean(s["exp_avg_sq"], g * g, 1 - b2)
         if o["amsgrad"]:
-            v = s["max_exp_avg_sq"].copy_(FUNCTIONS["maximum"](s["max_exp_avg_sq"], v))
-        t = step.double()
-        scale = o["lr"] / (1 - b1**t)
-        root = (v / (1 - b2**t).to(v.dtype)).sqrt().add_(o["eps"])
-        p.sub_(m / root * scale.to(p.dtype))
+            v = s["max_exp_avg_sq"] = s["max_exp_avg_sq"].maximum(v)
+        unbias = (1 - power(b2, t)).sqrt()  # √v̂ = √v / unbias
+        size = number(lr * unbias / (1 - power(b1, t)), p)
+        return p - m / (v.sqrt() + number(o["eps"] * unbias, p)) * size
 
 
 class AdamW(Adam):
@@ -87,8 +76,6 @@ class AdamW(Adam):
     tensor([0.8500], requires_grad=True)
     """
 
-    decoupled = True
-
     def __init__(
         self,
         params,
@@ -99,7 +86,9 @@ class AdamW(Adam):
         amsgrad=False,
         *,
         maximize=False,
+        foreach=None,
+        capturable=False,
+        differentiable=False,
+        fused=None,
     ):
-        super().__init__(
-            params, lr, betas, eps, weight_decay, amsgrad, maximize=maximize
-        )
+        super().__init__(params, **options(locals()), decoupled_weight_decay=True)

@@ -1,147 +1,335 @@
-"""What all optimizers share: groups of parameters, their state, saving and loading it.
+"""What all optimizers share: groups of parameters, steps, hooks, state that can be saved.
 
-An optimizer is two small methods for one array: `begin` makes its state, `update` changes
-the parameter by its gradient. Groups, hooks, closures and state_dict are here.
+An optimizer is two small methods for one array: `begin` makes its state, `update` gives
+the parameter's new value. Checks of groups are in groups.py, the copying of state in
+saving.py, and how many small parameters become one array in packs.py.
 """
 
 from __future__ import annotations
 
+import functools
 from collections import OrderedDict, defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
-from ..autodiff.modes import enable_grad, no_grad
+import numpy as np
+
+from ..autodiff.modes import enable_grad, no_grad, set_grad_enabled
 from ..autodiff.tape import Handle
-from ..core.bind import Box
+from ..core.bind import Box, dtype_of, floor
+from ..core.primitive import op
 from ..errors import ArgumentError, ArgumentTypeError
-from ..functional.face import FUNCTIONS
+from ..functional import complexes
+from . import packs, saving
+from .groups import as_groups, check_options, filled_group, need_leaves, required
+
+__all__ = [
+    "Optimizer",
+    "counted",
+    "decayed",
+    "given",
+    "mean",
+    "number",
+    "options",
+    "power",
+    "register_optimizer_step_post_hook",
+    "register_optimizer_step_pre_hook",
+    "required",
+]
+KINDS = (
+    "step_pre",
+    "step_post",
+    "state_dict_pre",
+    "state_dict_post",
+    "load_state_dict_pre",
+    "load_state_dict_post",
+)
+_DOUBLE = np.dtype(np.float64)
+_EVERYWHERE: dict = {"step_pre": OrderedDict(), "step_post": OrderedDict()}
+
+
+def options(names: dict) -> dict:
+    """The options among the local names of an `__init__`."""
+    return {k: v for k, v in names.items() if k not in ("self", "params", "__class__")}
+
+
+def number(c, x):
+    """`c`, a number or a tensor of one, as a factor for the array `x`."""
+    if not isinstance(c, Box):
+        return c
+    d = dtype_of(x)
+    c = c.reshape(()) if c.ndim else c
+    return c if dtype_of(c) == d else op.cast(c, dtype=d)
+
+
+def counted(s):
+    """The number of this step, which is counted in the state, in double precision."""
+    s["step"] = s["step"] + 1
+    return op.cast(s["step"], dtype=_DOUBLE)
+
+
+def mean(m, x, rate):
+    """The running mean `m`, moved towards `x` by the part `rate` of the way."""
+    return m + (x - m) * number(rate, m)
+
+
+def given(c) -> bool:
+    """Whether the option `c` is another number than 0; a tensor may become one."""
+    return isinstance(c, Box) or bool(c)
+
+
+def decayed(p, g, o):
+    """p and g with weight decay: in p itself where it is decoupled, else in the gradient."""
+    rate = o["weight_decay"]
+    if not given(rate):
+        return p, g
+    if o.get("decoupled_weight_decay"):
+        return p * number(1 - o["lr"] * rate, p), g
+    return p, g + p * number(rate, p)
+
+
+def power(b, t):
+    """b ** t of a number and a tensor, in double precision."""
+    b = op.cast(b, dtype=_DOUBLE) if isinstance(b, Box) else np.array(float(b))
+    return op.pow(b, t)
+
+
+def with_hooks(step):
+    """The method `step`, counted and with the hooks around it, once where steps nest."""
+
+    @functools.wraps(step)
+    def wrapper(self, *args, **kwargs):
+        if self._stepping:
+            return step(self, *args, **kwargs)
+        self._stepping = self._opt_called = True
+        try:
+            args = (self, *args)
+            for hook in self._hooks_of("step_pre"):
+                args, kwargs = _changed(hook(self, args, kwargs), args, kwargs)
+            out = step(*args, **kwargs)
+            for hook in self._hooks_of("step_post"):
+                hook(self, args, kwargs)
+            return out
+        finally:
+            self._stepping = False
+
+    return wrapper
+
+
+def _changed(result, args, kwargs):
+    if result is None:
+        return args, kwargs
+    if isinstance(result, tuple) and len(result) == 2:
+        return result
+    raise ArgumentError(
+        "a step pre-hook must return None or a tuple (new_args, new_kwargs), "
+        f"not {result!r}"
+    )
 
 
 class Optimizer:
     """Base of all optimizers.
 
-    A subclass passes its options to `__init__` as `defaults` and writes `update(p, g, s, o)`:
-    change p in place by the gradient g, with the state s of p and the options o of its group.
-    `begin(p, o)` gives the first state; `sparse` and `maximize` are seen to here.
+    A subclass passes its options to `__init__` as `defaults` and writes
+    `update(p, g, s, o)`: it returns the new value of the parameter p with gradient g, and
+    puts new values into s, the state of p; o are the options of its group. Nothing is
+    changed in place there: `step` writes the results into the memory of the parameter and
+    of the state. `begin(p, o)` gives the first state; `maximize` is seen to here.
+
+    `pointwise = True` says that `update` treats every element by itself. Then small
+    parameters may come to it together as one vector, large ones in pieces, and complex
+    ones as pairs of real numbers.
+
+    >>> import adjoint as ad
+    >>> class Sign(ad.optim.Optimizer):
+    ...     pointwise = True
+    ...     def update(self, p, g, s, o):
+    ...         return p - o["lr"] * g.sign()
+    >>> w = tensor([3., -4.], requires_grad=True)
+    >>> opt = Sign([w], {"lr": 0.5})
+    >>> (w * w).sum().backward()
+    >>> opt.step()
+    >>> w
+    tensor([ 2.5000, -3.5000], requires_grad=True)
     """
+
+    pointwise = False
+    state_at_once = False  # `begin` when a parameter is added, not at its first step
+    _stepping = _opt_called = False
 
     def __init__(self, params, defaults: dict):
         self.defaults, self.param_groups = defaults, []
         self.state: dict = defaultdict(dict)
-        self._hooks: dict = {"pre": OrderedDict(), "post": OrderedDict()}
-        groups = _as_groups(params, type(self).__name__)
-        for group in groups:
+        self._hooks: dict = {kind: OrderedDict() for kind in KINDS}
+        for group in as_groups(params, type(self).__name__):
             self.add_param_group(group)
+
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        if "step" in vars(cls):
+            cls.step = with_hooks(vars(cls)["step"])
 
     def begin(self, p, o) -> dict:
         """The state of a parameter before its first update."""
         return {}
 
-    def update(self, p, g, s, o) -> None:
-        """Change `p` in place by its gradient `g`."""
+    def update(self, p, g, s, o):
+        """The new value of `p`, of its gradient `g`; new state goes into `s`."""
         raise NotImplementedError(f"{type(self).__name__} has no update")
 
     def add_param_group(self, param_group: dict) -> None:
         """Train more parameters, with options of their own."""
-        group = dict(param_group)
-        params = group["params"]
-        group["params"] = [params] if isinstance(params, Box) else list(params)
-        known = {id(p) for g in self.param_groups for p in g["params"]}
-        for p in group["params"]:
-            _check_parameter(p, known)
-            known.add(id(p))
-        for name, value in self.defaults.items():
-            if value is required and name not in group:
-                raise ArgumentError(f"a parameter group needs a value for {name!r}")
-            group.setdefault(name, value)
+        group = filled_group(param_group, self.defaults, self.param_groups)
+        if not self.defaults.get("differentiable"):
+            need_leaves(group["params"])
         self.check(group)
         self.param_groups.append(group)
+        if self.state_at_once:
+            for p in group["params"]:
+                self.state[p] = self.state_of(p, group)
 
     def check(self, o: dict) -> None:
         """Raise for options that make no sense; a subclass adds to it."""
-        for name in ("lr", "eps", "weight_decay", "momentum"):
-            value = o.get(name, 0.0)
-            if value is not None and not isinstance(value, Box) and not value >= 0.0:
-                raise ArgumentError(f"Invalid {name} value: {value} (must be >= 0)")
-        for i, beta in enumerate(o.get("betas") or ()):
-            if not 0.0 <= beta < 1.0:
-                raise ArgumentError(
-                    f"Invalid beta parameter at index {i}: {beta} (must be in [0, 1))"
-                )
+        check_options(o)
 
     # ------------------------------------------------------------ a step
 
+    @with_hooks
     def step(self, closure: Callable | None = None):
         """Update every parameter that has a gradient; returns the closure's loss."""
-        for hook in tuple(self._hooks["pre"].values()):
-            hook(self, (closure,), {})
         loss = None
         if closure is not None:
             with enable_grad():
                 loss = closure()
-        with no_grad():
-            for o in self.param_groups:
-                for p in o["params"]:
-                    if p.grad is not None:
-                        self._one(p, o)
-        for hook in tuple(self._hooks["post"].values()):
-            hook(self, (closure,), {})
+        for group in self.param_groups:
+            o = floor.get().options(group)
+            params = [p for p in o["params"] if p.grad is not None]
+            differentiable = bool(o.get("differentiable"))
+            with set_grad_enabled(differentiable):
+                if self.pointwise and not differentiable:
+                    params = packs.run(self, params, o)
+                for p in params:
+                    self._one(p, o)
         return loss
 
     def _one(self, p, o):
-        g = p.grad.detach()
-        g = -g if o.get("maximize") else g
-        s = self.state[p]
-        if not s:
-            s.update(self.begin(p, o))
-        self.update(p, g, s, o)
+        """Update one parameter as it is."""
+        g = p.grad if o.get("differentiable") else p.grad.detach()
+        s = self.state_of(p, o)
+        x, old = p, dict(s)
+        if self.pointwise and p.is_complex():
+            x, g = complexes.view_as_real(p), complexes.view_as_real(g)
+            old = {k: _as_real(v) for k, v in s.items()}
+        new = dict(old)
+        y = self.result(self.update(x, -g if o.get("maximize") else g, new, o))
+        y, *values = saving.apart([y, *new.values()], old)
+        for k, v in zip(new, values, strict=True):
+            if v is not old.get(k):
+                saving.put(s, k, old.get(k), v, p)
+        if s:
+            self.state[p] = s
+        x.copy_(y)
+
+    def result(self, y):
+        """What `update` returned, which must be a tensor."""
+        if isinstance(y, Box):
+            return y
+        raise ArgumentTypeError(
+            f"{type(self).__name__}.update must return the parameter's new value, "
+            f"not {type(y).__name__}"
+        )
+
+    def state_of(self, p, o) -> dict:
+        """The state of `p`: what is there, or else its first."""
+        s = self.state.get(p)
+        if s or type(self).begin is Optimizer.begin:
+            return s or {}
+        with no_grad():
+            return self.begin(p, o)
 
     def zero_grad(self, set_to_none: bool = True) -> None:
-        """Forget the gradients of all parameters."""
+        """Forget the gradients of all parameters, or make them zero."""
         for o in self.param_groups:
             for p in o["params"]:
-                if p.grad is not None and not set_to_none:
-                    p.grad = FUNCTIONS["zeros_like"](p.grad)
-                else:
+                if set_to_none:
                     p.grad = None
+                elif p.grad is not None:
+                    p.grad = p.grad.detach()
+                    p.grad.zero_()
+
+    def watch_steps(self) -> None:
+        """Note from now on whether a step was made, for the schedulers' warnings."""
+        if "_own_step" not in vars(self):
+            self._opt_called, self._own_step = False, vars(self).get("step")
+
+    def step_was_replaced(self) -> bool:
+        """Whether `step` of this object is another than when that began."""
+        return vars(self).get("step") is not vars(self).get("_own_step")
+
+    # ------------------------------------------------------------ hooks
+
+    def _hooks_of(self, kind):
+        own, all_ = self._hooks[kind], _EVERYWHERE.get(kind)
+        if not all_:
+            return tuple(own.values())
+        first, second = (all_, own) if kind.endswith("pre") else (own, all_)
+        return (*first.values(), *second.values())
 
     def register_step_pre_hook(self, hook):
-        """hook(optimizer, args, kwargs) before each step."""
-        return Handle(self._hooks["pre"], hook)
+        """hook(optimizer, args, kwargs) before each step; may return new (args, kwargs)."""
+        return _registered(self._hooks["step_pre"], hook)
 
     def register_step_post_hook(self, hook):
         """hook(optimizer, args, kwargs) after each step."""
-        return Handle(self._hooks["post"], hook)
+        return _registered(self._hooks["step_post"], hook)
+
+    def register_state_dict_pre_hook(self, hook, prepend: bool = False):
+        """hook(optimizer) before `state_dict` is taken."""
+        return _registered(self._hooks["state_dict_pre"], hook, prepend)
+
+    def register_state_dict_post_hook(self, hook, prepend: bool = False):
+        """hook(optimizer, state_dict) -> state_dict or None, when it is taken."""
+        return _registered(self._hooks["state_dict_post"], hook, prepend)
+
+    def register_load_state_dict_pre_hook(self, hook, prepend: bool = False):
+        """hook(optimizer, state_dict) -> state_dict or None, before it is loaded."""
+        return _registered(self._hooks["load_state_dict_pre"], hook, prepend)
+
+    def register_load_state_dict_post_hook(self, hook, prepend: bool = False):
+        """hook(optimizer) when a state_dict was loaded."""
+        return _registered(self._hooks["load_state_dict_post"], hook, prepend)
 
     # ------------------------------------------------------------ saving
 
     def state_dict(self) -> dict:
         """State and options, with parameters by number, as PyTorch writes them."""
-        number = _numbers(self.param_groups)
-        groups = [
-            {**o, "params": [number[id(p)] for p in o["params"]]}
-            for o in self.param_groups
-        ]
-        state = {number[id(p)]: dict(s) for p, s in self.state.items()}
-        return {"state": state, "param_groups": groups}
+        for hook in self._hooks_of("state_dict_pre"):
+            hook(self)
+        out = saving.numbered(self.param_groups, self.state)
+        for hook in self._hooks_of("state_dict_post"):
+            out = hook(self, out) or out
+        return out
 
     def load_state_dict(self, state_dict: dict) -> None:
-        """Take back what `state_dict` gave; checked before anything is changed."""
-        groups = state_dict["param_groups"]
-        sizes = [len(o["params"]) for o in groups]
-        if sizes != [len(o["params"]) for o in self.param_groups]:
-            raise ArgumentError(
-                "loaded state dict has parameter groups of sizes "
-                f"{sizes}, the optimizer {[len(o['params']) for o in self.param_groups]}"
-            )
-        ids = [i for o in groups for i in o["params"]]
-        params = [p for o in self.param_groups for p in o["params"]]
-        by_id = dict(zip(ids, params, strict=True))
-        loaded = {
-            by_id[i]: _copied(s, by_id[i]) for i, s in state_dict["state"].items()
-        }
+        """Take back what `state_dict` gave; checked before anything is changed.
+
+        A PyTorch optimizer's state_dict with NumPy arrays for tensors is taken too.
+        """
+        state_dict = dict(state_dict)
+        for hook in self._hooks_of("load_state_dict_pre"):
+            state_dict = hook(self, state_dict) or state_dict
+        groups, state = saving.matched(self.param_groups, state_dict)
         for mine, theirs in zip(self.param_groups, groups, strict=True):
-            mine.update({k: v for k, v in theirs.items() if k != "params"})
-        self.state = defaultdict(dict, loaded)
+            mine.update(theirs)
+        self.state = defaultdict(dict, state)
+        for hook in self._hooks_of("load_state_dict_post"):
+            hook(self)
+
+    def __getstate__(self):
+        return {k: getattr(self, k) for k in ("defaults", "state", "param_groups")}
+
+    def __setstate__(self, state):
+        self.__dict__.update(state)
+        self.__dict__.setdefault("_hooks", {kind: OrderedDict() for kind in KINDS})
 
     def __repr__(self):
         lines = [f"{type(self).__name__} ("]
@@ -151,56 +339,24 @@ class Optimizer:
         return "\n".join([*lines, ")"])
 
 
-class _Required:
-    def __repr__(self):
-        return "<required parameter>"
+def _as_real(v):
+    if isinstance(v, Box) and v.is_complex():
+        return complexes.view_as_real(v)
+    return v
 
 
-required = _Required()
+def _registered(hooks, hook, prepend=False):
+    handle = Handle(hooks, hook)
+    if prepend:
+        hooks.move_to_end(handle.id, last=False)
+    return handle
 
 
-def _as_groups(params, name) -> list[dict]:
-    if isinstance(params, Box) or not isinstance(params, Iterable):
-        raise ArgumentTypeError(
-            f"{name}: params must be an iterable of Tensors or dicts, "
-            f"not {type(params).__name__}",
-            hint="model.parameters(), or a list",
-        )
-    params = list(params)
-    if not params:
-        raise ArgumentError(f"{name} got an empty parameter list")
-    if isinstance(params[0], dict):
-        return params
-    if isinstance(params[0], tuple):  # named_parameters()
-        return [{"params": [p for _, p in params]}]
-    return [{"params": params}]
+def register_optimizer_step_pre_hook(hook):
+    """hook(optimizer, args, kwargs) before each step of every optimizer."""
+    return _registered(_EVERYWHERE["step_pre"], hook)
 
 
-def _check_parameter(p, known):
-    if not isinstance(p, Box):
-        raise ArgumentTypeError(
-            f"optimizer can only optimize Tensors, got {type(p).__name__}"
-        )
-    if not p.is_leaf:
-        raise ArgumentError(
-            "can't optimize a non-leaf Tensor", hint="detach() it first"
-        )
-    if id(p) in known:
-        raise ArgumentError("some parameters appear in more than one place")
-
-
-def _numbers(groups) -> dict[int, int]:
-    params = [p for o in groups for p in o["params"]]
-    return {id(p): i for i, p in enumerate(params)}
-
-
-def _copied(state: dict, p) -> dict:
-    """A copy of a parameter's state, its floating tensors in the parameter's dtype."""
-
-    def one(key, x):
-        if not isinstance(x, Box):
-            return x
-        x = x.detach().clone()
-        return x.to(p.dtype) if x.is_floating_point() and key != "step" else x
-
-    return {k: one(k, v) for k, v in state.items()}
+def register_optimizer_step_post_hook(hook):
+    """hook(optimizer, args, kwargs) after each step of every optimizer."""
+    return _registered(_EVERYWHERE["step_post"], hook)

@@ -1,0 +1,51 @@
+"""Live: a compiled program as one operation of the tape, its derivative a program again."""
+
+from __future__ import annotations
+
+from ..autodiff import transforms
+from ..autodiff.function import Function
+from ..core.dtype import is_inexact
+
+
+class Live(Function):
+    """forward runs the program, backward a program made of its reverse."""
+
+    @staticmethod
+    def forward(ctx, step, extras, *inputs):
+        """`inputs` are the arguments and the states; `step.outputs` runs on them."""
+        written = step.overwritten()
+        kept = [x.detach().clone() if i in written else x for i, x in enumerate(inputs)]
+        ctx.step, ctx.extras = step, extras
+        ctx.save_for_backward(*kept)
+        out = step.outputs(inputs, extras)
+        ctx.mark_non_differentiable(*(y for y in out if not is_inexact(y.dtype)))
+        return tuple(out)
+
+    @staticmethod
+    def backward(ctx, *gs):
+        """The gradients of the inputs, computed anew from them."""
+        wanted = tuple(ctx.needs_input_grad[2:])
+        grads = iter(ctx.step.pullback(wanted)(ctx.saved_tensors, gs, ctx.extras))
+        return (None, None, *(next(grads) if w else None for w in wanted))
+
+
+def pullback(captured, wanted):
+    """(inputs, cotangents, other inputs) -> gradients of the wanted inputs."""
+    smooth = [
+        i
+        for i in range(captured.count)
+        if is_inexact(captured.graph.outputs[i].spec.dtype)
+    ]
+
+    def pull(inputs, gs, extras):
+        def f(*moving):
+            moving = iter(moving)
+            xs = [next(moving) if w else x for x, w in zip(inputs, wanted, strict=True)]
+            ys = captured.graph.run([*xs, *extras])
+            return tuple(ys[i] for i in smooth)
+
+        moving = [x for x, w in zip(inputs, wanted, strict=True) if w]
+        _, back = transforms.vjp(f, *moving)
+        return back(tuple(gs[i] for i in smooth))
+
+    return pull

@@ -1,0 +1,297 @@
+"""Entry: the function that Python calls, in machine code.
+
+It checks the arguments against what the program was made for, finds their memory, runs the
+program and hands new arrays to a Python function that wraps them: a call costs less than a
+microsecond. Whatever is not as expected it leaves to the caller, by answering MISS.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+from contextlib import contextmanager
+
+import llvmlite.binding as llvm
+import numpy as np
+from llvmlite import ir
+
+I64, I32, I1 = ir.IntType(64), ir.IntType(32), ir.IntType(1)
+POINTER = ir.IntType(8).as_pointer()
+# Where CPython's objects and NumPy's arrays keep what is read here.
+COUNT, TYPE, DATA, NDIM, SHAPE, DESCR, FLAGS = 0, 8, 16, 24, 32, 56, 64
+MOST = 1000  # results that are made here
+CARRAY = 0x1 | 0x100 | 0x400  # row-major, aligned, writable
+_API = {
+    "PyObject_GetAttr": (POINTER, [POINTER, POINTER]),
+    "PyDict_GetItem": (POINTER, [POINTER, POINTER]),
+    "PyObject_CallNoArgs": (POINTER, [POINTER]),
+    "PyObject_Vectorcall": (POINTER, [POINTER, POINTER.as_pointer(), I64, POINTER]),
+    "PyContextVar_Get": (I32, [POINTER, POINTER, POINTER.as_pointer()]),
+    "PyEval_SaveThread": (POINTER, []),
+    "PyEval_RestoreThread": (ir.VoidType(), [POINTER]),
+    "PyErr_Clear": (ir.VoidType(), []),
+    "Py_IncRef": (ir.VoidType(), [POINTER]),
+    "Py_DecRef": (ir.VoidType(), [POINTER]),
+}
+
+
+def usable() -> bool:
+    """Whether this interpreter keeps its objects as is assumed here."""
+    x = np.ones((2, 3), np.float32)
+    count = ctypes.c_int64.from_address(id(x) + COUNT).value
+    return (
+        sys.implementation.name == "cpython"
+        and sys.version_info >= (3, 11)
+        and ctypes.sizeof(ctypes.c_void_p) == 8
+        and not hasattr(sys, "gettotalrefcount")
+        and getattr(sys, "_is_gil_enabled", lambda: True)()
+        and count == sys.getrefcount(x) - 1
+        and _word(x, TYPE) == id(np.ndarray)
+        and _word(x, DATA) == x.ctypes.data
+        and _word(x, NDIM) & 0xFFFFFFFF == 2
+        and ctypes.c_int64.from_address(_word(x, SHAPE)).value == 2
+        and _word(x, DESCR) == id(x.dtype)
+        and _word(x, FLAGS) & 0xFFFFFFFF == x.flags.num & 0xFFFFFFFF
+    )
+
+
+def _word(x, offset: int) -> int:
+    return ctypes.c_int64.from_address(id(x) + offset).value
+
+
+class Method(ctypes.Structure):
+    """PyMethodDef."""
+
+    _fields_ = (
+        ("name", ctypes.c_char_p),
+        ("function", ctypes.c_void_p),
+        ("flags", ctypes.c_int),
+        ("doc", ctypes.c_char_p),
+    )
+
+
+_methods: list = []  # CPython reads a function's description when it frees the function
+
+
+def python_function(address: int, owner):
+    """A callable of the machine code at `address`, which keeps `owner` alive."""
+    method = Method(b"program", address, 0x80, None)  # METH_FASTCALL
+    _methods.append(method)
+    make = ctypes.pythonapi.PyCFunction_NewEx
+    make.restype = ctypes.py_object
+    make.argtypes = ctypes.c_void_p, ctypes.py_object, ctypes.c_void_p
+    return make(ctypes.addressof(method), owner, None)
+
+
+class Entry:
+    """Writes `call(self, args, n)` into a module, beside its `run(table)`.
+
+    `number(key)` numbers the pointers in the table; objects that the code compares or
+    calls are pointers there too, so that the code itself knows no address.
+    """
+
+    def __init__(self, module, run, table, number, long: bool):
+        self.module, self.run, self.number_of, self.long = module, run, number, long
+        kind = ir.FunctionType(POINTER, [POINTER, POINTER.as_pointer(), I64])
+        f = ir.Function(module, kind, "call")
+        self.args, self.count = f.args[1], f.args[2]
+        self.b = ir.IRBuilder(f.append_basic_block("entry"))
+        self.objects: list = []  # references to give back at the end
+        self.miss = f.append_basic_block("miss")
+        self.table = self.b.load(table)
+        self.owned = self.b.alloca(POINTER, MOST + 8)
+        self.held = self.b.alloca(I64)
+        self.b.store(I64(0), self.held)
+
+    # ------------------------------------------------------------ small tools
+
+    def api(self, name, *args):
+        """A call of Python's C interface."""
+        f = self.module.globals.get(name)
+        if f is None:
+            llvm.add_symbol(name, _address(name))
+            f = ir.Function(self.module, ir.FunctionType(*_API[name]), name)
+        return self.b.call(f, args)
+
+    def slot(self, key):
+        """The pointer of this key in the table."""
+        return self.b.load(self.place(key))
+
+    def place(self, key):
+        return self.b.gep(self.table, [I64(self.number_of(key))])
+
+    def field(self, x, offset, kind=POINTER):
+        """What lies at an offset of an object."""
+        p = self.b.gep(x, [I64(offset)])
+        return self.b.load(self.b.bitcast(p, kind.as_pointer()))
+
+    def need(self, condition):
+        """Go on only if it holds; else answer MISS."""
+        go = self.b.append_basic_block("go")
+        self.b.cbranch(condition, go, self.miss)
+        self.b.position_at_end(go)
+
+    def same(self, x, y):
+        """Whether two pointers are one."""
+        return self.b.icmp_unsigned("==", x, y)
+
+    def attribute(self, x, name):
+        """x.name; MISS is answered if there is none."""
+        y = self.api("PyObject_GetAttr", x, self.slot(("name", name)))
+        self.need(self.b.icmp_unsigned("!=", y, POINTER(None)))
+        return y
+
+    def keep(self, x):
+        """Give the reference `x` back at the end."""
+        n = self.b.load(self.held)
+        self.b.store(x, self.b.gep(self.owned, [n]))
+        self.b.store(self.b.add(n, I64(1)), self.held)
+        return x
+
+    def drop(self, x):
+        self.api("Py_DecRef", x)
+
+    def item(self, key, name):
+        """A dict's item; MISS is answered if there is none."""
+        y = self.api("PyDict_GetItem", self.slot(key), self.slot(("name", name)))
+        self.need(self.b.icmp_unsigned("!=", y, POINTER(None)))
+        return y
+
+    # ------------------------------------------------------------ what is checked
+
+    def context(self, key, wanted):
+        """A context variable has the value that it had."""
+        out = self.b.alloca(POINTER)
+        self.api("PyContextVar_Get", self.slot(key), POINTER(None), out)
+        value = self.b.load(out)
+        self.drop(value)  # the context holds it
+        self.need(self.same(value, self.slot(wanted)))
+
+    def number(self, key, wanted):
+        """A counter has the value that it had."""
+        now, before = (self.b.load(self._counter(k)) for k in (key, wanted))
+        self.need(self.b.icmp_unsigned("==", now, before))
+
+    def arguments(self, n):
+        self.need(self.b.icmp_unsigned("==", self.count, I64(n)))
+        return [self.b.load(self.b.gep(self.args, [I64(i)])) for i in range(n)]
+
+    def memory_of(self, tensor, spec, slot, kind=None):
+        """The table's pointer to a plain tensor's memory, if it is as expected."""
+        if kind is not None:
+            self.need(self.same(self.field(tensor, TYPE), self.slot(kind)))
+            for name, wanted in (("plain", True), ("node", None)):
+                found = self.attribute(tensor, name)
+                self.drop(found)
+                self.need(self.same(found, self.slot(("constant", wanted))))
+        x = self.attribute(tensor, "value")
+        self.drop(x)  # the tensor holds it
+        self.array(x, spec)
+        self.b.store(self.field(x, DATA), self.b.gep(self.table, [I64(slot)]))
+        return x
+
+    def array(self, x, spec):
+        """An array is of this shape and dtype, row-major and aligned."""
+        b = self.b
+        self.need(self.same(self.field(x, TYPE), self.slot(("type", np.ndarray))))
+        self.need(self.same(self.field(x, DESCR), self.slot(("dtype", spec.dtype))))
+        flags = b.and_(self.field(x, FLAGS, I32), I32(CARRAY & ~0x400))
+        fits = b.icmp_unsigned("==", flags, I32(CARRAY & ~0x400))
+        rank = b.icmp_unsigned("==", self.field(x, NDIM, I32), I32(len(spec.shape)))
+        self.need(b.and_(fits, rank))
+        if not spec.shape:
+            return
+        dims = b.bitcast(self.field(x, SHAPE), I64.as_pointer())
+        same = [
+            b.icmp_unsigned("==", b.load(b.gep(dims, [I64(i)])), I64(n))
+            for i, n in enumerate(spec.shape)
+        ]
+        ok = same[0]
+        for s in same[1:]:
+            ok = b.and_(ok, s)
+        self.need(ok)
+
+    def real(self, x, memory, slot):
+        """Python's float x goes to `memory`, where the table points for the program."""
+        self.need(self.same(self.field(x, TYPE), self.slot(("type", float))))
+        kind = ir.DoubleType()
+        p = self.slot(memory)
+        self.b.store(self.field(x, DATA, kind), self.b.bitcast(p, kind.as_pointer()))
+        self.b.store(p, self.b.gep(self.table, [I64(slot)]))
+
+    def unshared(self, x, count):
+        """Only `count` references to an object exist."""
+        self.need(self.b.icmp_unsigned("==", self.field(x, COUNT, I64), I64(count)))
+
+    # ------------------------------------------------------------ what is done
+
+    def fresh(self, maker, slot):
+        """A new array for an output."""
+        x = self.keep(self.api("PyObject_CallNoArgs", self.slot(maker)))
+        self.b.store(self.field(x, DATA), self.b.gep(self.table, [I64(slot)]))
+        return x
+
+    def go(self):
+        """Run the program; other threads of Python run meanwhile if it is a long one."""
+        self._put("busy", I64(1))
+        self._run()
+        self._put("busy", I64(0))
+        calls = self._counter("calls")
+        self.b.store(self.b.add(self.b.load(calls), I64(1)), calls)
+
+    def _counter(self, key):
+        return self.b.bitcast(self.slot(key), I64.as_pointer())
+
+    def _put(self, key, value):
+        self.b.store(value, self._counter(key))
+
+    def _run(self):
+        if self.long:
+            state = self.api("PyEval_SaveThread")
+            self.b.call(self.run, [self.table])
+            self.api("PyEval_RestoreThread", state)
+        else:
+            self.b.call(self.run, [self.table])
+
+    def finish(self, wrap, arrays):
+        """The answer: what `wrap` makes of the new arrays."""
+        b = self.b
+        n = len(arrays)
+        place = b.alloca(POINTER, max(n, 1))
+        for i, x in enumerate(arrays):
+            b.store(x, b.gep(place, [I64(i)]))
+        y = self.api(
+            "PyObject_Vectorcall", self.slot(wrap), place, I64(n), POINTER(None)
+        )
+        self._release()
+        b.ret(y)
+        b.position_at_end(self.miss)
+        self.api("PyErr_Clear")
+        self._release()
+        miss = self.slot("miss")
+        self.api("Py_IncRef", miss)
+        b.ret(miss)
+
+    def _release(self):
+        with self._each() as i:
+            self.drop(self.b.load(self.b.gep(self.owned, [i])))
+
+    @contextmanager
+    def _each(self):
+        b = self.b
+        n, before = b.load(self.held), b.block
+        head, body, done = (b.append_basic_block(x) for x in ("each", "one", "all"))
+        b.branch(head)
+        b.position_at_end(head)
+        i = b.phi(I64)
+        i.add_incoming(I64(0), before)
+        b.cbranch(b.icmp_unsigned("<", i, n), body, done)
+        b.position_at_end(body)
+        yield i
+        i.add_incoming(b.add(i, I64(1)), b.block)
+        b.branch(head)
+        b.position_at_end(done)
+
+
+def _address(name: str) -> int:
+    return ctypes.cast(getattr(ctypes.pythonapi, name), ctypes.c_void_p).value

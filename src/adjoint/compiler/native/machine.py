@@ -1,0 +1,70 @@
+"""The machine at hand: its vector width, and LLVM as its compiler and loader."""
+
+from __future__ import annotations
+
+import functools
+
+import llvmlite.binding as llvm
+
+
+@functools.cache
+def _start() -> None:
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+
+
+def host():
+    """A description of this processor, all of its features on; an engine takes it over."""
+    _start()
+    return llvm.Target.from_default_triple().create_target_machine(
+        cpu=llvm.get_host_cpu_name(),
+        features=llvm.get_host_cpu_features().flatten(),
+        opt=3,
+        jit=True,
+    )
+
+
+@functools.cache
+def vector_bits() -> int:
+    """The widest vector that this processor has."""
+    features = llvm.get_host_cpu_features()
+    for feature, bits in (("avx512f", 512), ("avx", 256)):
+        if features.get(feature):
+            return bits
+    return 128
+
+
+class Library:
+    """A compiled module; keeps its code in memory for as long as it lives."""
+
+    def __init__(self, module, level: int = 2):
+        self.text = str(module)
+        parsed = llvm.parse_assembly(self.text)
+        parsed.triple = llvm.get_default_triple()
+        parsed.verify()
+        options = llvm.create_pipeline_tuning_options(speed_level=level)
+        options.slp_vectorization = False
+        options.loop_vectorization = False
+        machine = host()
+        passes = llvm.create_pass_builder(machine, options)
+        passes.getModulePassManager().run(parsed, passes)
+        self.module = parsed
+        self.engine = llvm.create_mcjit_compiler(parsed, machine)
+        self.engine.finalize_object()
+
+    @property
+    def names(self) -> set:
+        """The functions that it defines."""
+        return {f.name for f in self.module.functions if not f.is_declaration}
+
+    def data(self, name: str) -> int:
+        """Where a global variable lies."""
+        return self.engine.get_global_value_address(name)
+
+    def address(self, name: str) -> int:
+        """Where a function of the module starts."""
+        return self.engine.get_function_address(name)
+
+    def assembly(self) -> str:
+        """The machine code as text."""
+        return host().emit_assembly(self.module)

@@ -1,0 +1,287 @@
+"""A program as one native function over a table of pointers, and its way in from Python."""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import itertools
+import time
+
+import numpy as np
+from llvmlite import ir
+
+from ...autodiff.modes import inferring, recording
+from ...core.bind import NUMPY, Box, changed, floor, moved
+from ..binding import MISS, Binding
+from . import entry
+from .emit import I64
+from .machine import Library
+from .matmul import panel_bytes
+from .part import ALIGN, Part
+from .writer import POINTER, Writer
+
+_names = itertools.count()
+LONG = 50_000  # operations after which other threads of Python get their turn
+
+
+class Native:
+    """The machine code of a captured program, not yet bound to any state."""
+
+    def __init__(self, captured):
+        started = time.perf_counter()
+        self.captured = c = captured
+        n = c.arguments
+        renewed = {
+            s.written: n + i for i, s in enumerate(c.states) if s.written is not None
+        }
+        self.part = part = Part(c.graph, renewed)
+        inputs = part.graph.inputs
+        self.arguments, self.states = inputs[:n], inputs[n : n + len(c.states)]
+        self.extras = inputs[n + len(c.states) :]
+        self.drawn = self.extras[: len(c.draws)]
+        self.numbers = self.extras[len(c.draws) :]
+        placed = [x.output for x in c.gradients if x.output is not None]
+        self.results = part.outputs[: c.count]
+        self.gradients = [part.outputs[i] for i in placed]
+        self.specs = [part.graph.outputs[i].spec for i in (*range(c.count), *placed)]
+        self.constants = list(dict.fromkeys(part.constants()))
+        self.slots: dict = {}
+        self._emit()
+        self.build_seconds = time.perf_counter() - started
+
+    def slot(self, key) -> int:
+        """The number of a pointer in the table, a new one at first."""
+        return self.slots.setdefault(key, len(self.slots))
+
+    # ------------------------------------------------------------ code
+
+    def _emit(self):
+        m = ir.Module(f"adjoint{next(_names)}")
+        table = ir.GlobalVariable(m, POINTER.as_pointer(), "table")
+        table.initializer = ir.Constant(table.type.pointee, None)
+        run = self._run(m)
+        if entry.usable() and len(self.results) < entry.MOST:
+            self._call_in(m, run, table)
+        self.library = Library(m)
+        kind = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
+        self.function = kind(self.library.address("run"))
+
+    def _run(self, m):
+        f = ir.Function(
+            m, ir.FunctionType(ir.VoidType(), [POINTER.as_pointer()]), "run"
+        )
+        f.attributes.add("nounwind")
+        b = ir.IRBuilder(f.append_basic_block())
+        outside = [
+            *self.part.graph.inputs,
+            *self.constants,
+            *self.results,
+            *self.gradients,
+        ]
+        at = {
+            v: b.load(b.gep(f.args[0], [I64(self.slot(v))]))
+            for v in ("arena", *outside)
+        }
+        arena = at.pop("arena")
+        write = Writer(
+            b, f.args[0], self.slot, arena, b.gep(arena, [I64(self.part.bytes)])
+        )
+        at = {v: write.typed(p, v) for v, p in at.items()}
+        write.part(self.part, at, 0)
+        b.ret_void()
+        self.callbacks, self.errors = write.callbacks, write.errors
+        return f
+
+    def _call_in(self, m, run, table):
+        """The function that Python calls."""
+        c = self.captured
+        e = entry.Entry(m, run, table, self.slot, self.part.schedule.work() > LONG)
+        for key, wanted in (
+            ("floor", NUMPY),
+            ("recording", True),
+            ("inferring", False),
+        ):
+            e.context(("context", key), ("constant", wanted))
+        e.number("moved", "moved before")
+        e.number("changed", "changed before")
+        e.number("busy", "zero")
+        places = e.arguments(c.arguments)
+        for x, v in zip(places, self.arguments, strict=True):
+            e.memory_of(x, v.spec, self.slot(v), ("type", Box.face))
+        for i, (state, v) in enumerate(zip(c.states, self.states, strict=True)):
+            if state.owner is not None:
+                g = e.attribute(e.slot(("owner", i)), "_grad")
+                e.drop(g)
+                e.memory_of(g, v.spec, self.slot(v), ("type", Box.face))
+        for i in range(len(self.gradients)):
+            g = e.attribute(e.slot(("leaf", i)), "_grad")
+            e.drop(g)
+            e.need(e.same(g, e.slot(("gradient", i))))
+            e.unshared(g, 2)
+            e.unshared(e.slot(("memory", i)), 1)
+        for i, (_, seen) in enumerate(c.options):
+            for name in seen:
+                found = e.item(("group", i), name)
+                e.need(e.same(found, e.slot(("option", i, name))))
+        for i, (v, (_, name)) in enumerate(zip(self.numbers, c.numbers, strict=True)):
+            e.real(e.item(("numbered", i), name), ("number", i), self.slot(v))
+        for i, v in enumerate(self.drawn):
+            e.fresh(("draw", i), self.slot(v))
+        arrays = [
+            e.fresh(("maker", i), self.slot(v)) for i, v in enumerate(self.results)
+        ]
+        e.go()
+        e.finish("wrap", arrays)
+
+
+class Bound(Binding):
+    """Machine code with the state it works on: what a call runs."""
+
+    def __init__(self, native: Native, captured, wrap):
+        self.native, self.wrap = native, wrap
+        self.table = (ctypes.c_void_p * (len(native.slots) + 1))()
+        self.arena = np.zeros(native.part.bytes + panel_bytes() + ALIGN, np.uint8)
+        base = self.arena.ctypes.data
+        self.kept: list = []
+        self._point("arena", base + -base % ALIGN)
+        for c in native.constants:
+            self._array(c, np.ascontiguousarray(c.value))
+        for i, f in enumerate(native.callbacks):
+            self._point(("callback", i), ctypes.cast(f, ctypes.c_void_p).value)
+        self.busy, self.zero = ctypes.c_int64(0), ctypes.c_int64(0)
+        self.call = None
+        self.gradients: list = [None] * len(native.gradients)
+        super().__init__(captured)
+        if "call" in native.library.names:
+            self._open()
+
+    def _point(self, key, address):
+        slot = self.native.slots.get(key)
+        if slot is not None:
+            self.table[slot] = address
+
+    def _object(self, key, x):
+        """A Python object that the code calls or compares."""
+        self.kept.append(x)
+        self._point(key, id(x))
+
+    def _array(self, key, x):
+        self.kept.append(x)
+        self._point(key, x.ctypes.data)
+
+    def _open(self):
+        """Everything that the way in from Python looks at."""
+        n, c = self.native, self.captured
+        for key, var in (
+            ("floor", floor),
+            ("recording", recording),
+            ("inferring", inferring),
+        ):
+            self._object(("context", key), var)
+        for x in (NUMPY, True, False, None):
+            self._object(("constant", x), x)
+        for name in ("plain", "node", "value", "_grad"):
+            self._object(("name", name), name)
+        self._object(("type", Box.face), Box.face)
+        self._object(("type", np.ndarray), np.ndarray)
+        for v in n.part.graph.inputs:
+            self._object(("dtype", v.spec.dtype), v.spec.dtype)
+        for i, spec in enumerate(n.specs):
+            self._object(("maker", i), functools.partial(np.empty, *spec))
+        for i, (generator, blocks) in enumerate(c.draws):
+            self._object(("draw", i), functools.partial(generator.take, blocks))
+        for i, s in enumerate(c.states):
+            if s.owner is not None:
+                self._object(("owner", i), s.owner)
+        for i, (group, seen) in enumerate(c.options):
+            self._object(("group", i), group)
+            for name, x in seen.items():
+                self._object(("option", i, name), x)
+                self._object(("name", name), name)
+        self.reals = np.zeros(len(c.numbers))
+        for i, (group, name) in enumerate(c.numbers):
+            self._object(("numbered", i), group)
+            self._object(("name", name), name)
+            self._point(("number", i), self.reals.ctypes.data + 8 * i)
+        self._object(("type", float), float)
+        self.targets = [g.tensor for g in c.gradients if g.output is not None]
+        for i, x in enumerate(self.targets):
+            self._object(("leaf", i), x)
+        self._object("wrap", self.wrap)
+        counters = {
+            "moved": moved,
+            "changed": changed,
+            "busy": self.busy,
+            "calls": self.calls,
+            "zero": self.zero,
+            "moved before": self.moved,
+            "changed before": self.changed,
+        }
+        for key, x in counters.items():
+            self._point(key, ctypes.addressof(x))
+        self._object("miss", MISS)
+        slot = ctypes.c_void_p.from_address(n.library.data("table"))
+        slot.value = ctypes.addressof(self.table)
+        self.call = entry.python_function(n.library.address("call"), self)
+
+    def point_to_states(self) -> None:
+        super().point_to_states()
+        for v, x in zip(self.native.states, self.arrays, strict=True):
+            if x is not None:
+                self._point(v, x.ctypes.data)
+
+    # ------------------------------------------------------------ the slow way
+
+    def __call__(self, arrays, extras):
+        """(arrays of the results, of the gradients) from those of arguments and other inputs."""
+        n, c = self.native, self.captured
+        keep, back = [], []
+        given = dict(zip(n.arguments, arrays, strict=True))
+        given |= dict(zip(n.extras, extras, strict=True))
+        given |= dict(zip(n.states, self.memory(), strict=True))
+        for v, x in given.items():
+            y = (
+                x
+                if x.flags.carray or (x.flags.c_contiguous and x.flags.aligned)
+                else None
+            )
+            if y is None:
+                y = np.array(x, order="C")
+                back.append((x, y, v))
+            keep.append(y)
+            self._point(v, y.ctypes.data)
+        made = [np.empty(*spec) for spec in n.specs]
+        for v, x in zip((*n.results, *n.gradients), made, strict=True):
+            self._point(v, x.ctypes.data)
+        while self.busy.value:
+            time.sleep(1e-4)
+        self.busy.value = 1
+        try:
+            n.function(self.table)
+        finally:
+            self.busy.value = 0
+        self._raise()
+        written = {
+            v for s, v in zip(c.states, n.states, strict=True) if s.written is not None
+        }
+        for x, y, v in back:
+            if v in written:
+                np.copyto(x, y)
+        return made[: c.count], made[c.count :]
+
+    def _raise(self):
+        if self.native.errors:
+            error = self.native.errors.pop()
+            self.native.errors.clear()
+            raise error
+
+    def give(self, gradients) -> None:
+        """These tensors are the gradients now; their memory is used again if no one else has it."""
+        self.gradients = list(gradients)
+        for i, g in enumerate(self.gradients):
+            self._point(("gradient", i), id(g))
+            self._point(("memory", i), id(g.value))
+            self._point(self.native.gradients[i], g.value.ctypes.data)
+
+
+__all__ = ["Bound", "Native"]

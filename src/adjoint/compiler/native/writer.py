@@ -1,0 +1,261 @@
+"""Writer: the kernels of a part, one after the other, and loops and branches around parts."""
+
+from __future__ import annotations
+
+import ctypes
+import itertools
+import math
+
+import numpy as np
+from llvmlite import ir
+
+from ...ops.contract import _letters as letters_of
+from .emit import BYTE, I64, Emitter, element, stored_element
+from .matmul import Product
+
+POINTER = BYTE.as_pointer()
+_names = itertools.count()
+
+
+class Writer:
+    """Writes parts at a builder's place; `table` holds what is only known at run time."""
+
+    def __init__(self, builder, table, slot, arena, panel):
+        self.b, self.table, self.slot = builder, table, slot
+        self.arena, self.panel = arena, panel
+        self.callbacks: list = []
+        self.errors: list = []
+
+    def part(self, part, given: dict, base: int) -> None:
+        """All of a part; `given` are the pointers of inputs, outputs and constants."""
+        at = dict(given)
+        for v, home in part.homes.items():
+            if home is not None:
+                at[v] = at[home]
+        for v, offset in part.offsets.items():
+            if hasattr(v, "spec"):
+                at[v] = self.typed(self.inside(base + offset), v)
+        e = Emitter(self.b, part.schedule, at)
+        e.renewed = {home for home in part.homes.values() if home is not None}
+        for k in part.schedule.kernels:
+            getattr(self, f"_{k.kind}", self._plain)(e, k, part, base)
+        for r, v in part.copies:
+            e.copy(r, v)
+
+    def inside(self, offset: int):
+        """A place in the arena."""
+        return self.b.gep(self.arena, [I64(offset)])
+
+    def typed(self, pointer, v):
+        """A pointer to elements of this value."""
+        return self.b.bitcast(pointer, stored_element(v.spec.dtype).as_pointer())
+
+    def _plain(self, e, k, part, base):
+        e.kernel(k)
+
+    # ------------------------------------------------------------ products
+
+    def _contract(self, e, k, part, base):
+        (o,) = k.roots
+        plan = _product_of(o)
+        if plan is None:
+            self._call(e, k, part, base)
+            return
+        swap, batch, sizes, steps, joined = plan
+        x, y = (part.schedule.root(v) for v in o.inputs)
+        if swap:
+            x, y = y, x
+        (nm, am, cm), (nn, bn, _), (nk, ak, bk) = joined
+        scalar = element(o.outputs[0].spec.dtype)
+        name = f"product{next(_names)}"
+        product = Product(
+            self.b.module, name, scalar, (nm, nn, nk), (am, ak), (bk, bn), cm
+        )
+        panel = self.b.bitcast(self.panel, scalar.as_pointer())
+
+        def go(index):
+            places = [e.pointers[v] for v in (x, y, o.outputs[0])]
+            for j, p in enumerate(places):
+                for c, i in zip(batch, index, strict=True):
+                    p = self.b.gep(p, [self.b.mul(e.number(i), I64(steps[j][c]))])
+                places[j] = p
+            self.b.call(product.function, [*places, panel])
+
+        e._nest(sizes, (), go)
+
+    # ------------------------------------------------------------ operations of NumPy
+
+    def _call(self, e, k, part, base):
+        """An operation without loops of its own: NumPy does it."""
+        (o,) = k.roots
+        values = [*o.inputs, *o.outputs]
+        key = "callback", len(self.callbacks)
+        self.callbacks.append(_callback(o, self.errors))
+        b = self.b
+        with b.goto_entry_block():
+            table = b.alloca(POINTER, len(values))
+        for i, v in enumerate(values):
+            known = hasattr(v, "value")
+            p = POINTER(None) if known else e.pointers[part.schedule.root(v)]
+            b.store(b.bitcast(p, POINTER), b.gep(table, [I64(i)]))
+        kind = ir.FunctionType(ir.VoidType(), [POINTER.as_pointer()]).as_pointer()
+        f = b.load(b.gep(self.table, [I64(self.slot(key))]))
+        b.call(b.bitcast(f, kind), [table])
+
+    # ------------------------------------------------------------ loops and branches
+
+    def _loop(self, e, k, part, base):
+        (o,) = k.roots
+        ins = [e.pointers[part.schedule.root(v)] for v in o.inputs]
+        outs = [e.pointers[v] for v in o.outputs]
+        parts = part.inner[k]
+        bases = {name: base + part.offsets[p] for name, p in parts.items()}
+        constants = {c: e.pointers[c] for p in parts.values() for c in p.constants()}
+        write = {
+            "scan": self._scan,
+            "branch": self._branch,
+            "repeat_while": self._while,
+        }
+        write[o.prim.name](e, o, ins, outs, parts, bases, constants)
+
+    def _begin(self, e, o, outs):
+        """The carries lie where the results will: there they start."""
+        for i in range(o.params["carries"]):
+            e.move(e.pointers[e.schedule.root(o.inputs[i])], outs[i], o.outputs[i])
+
+    def _scan(self, e, o, ins, outs, parts, bases, constants):
+        p, body = o.params, parts["body"]
+        k, m, n = p["carries"], p["mapped"], p["length"]
+        self._begin(e, o, outs)
+        if not n:
+            return
+        with e.loop(0, n) as i:
+            t = e.at[i.mark]
+            t = self.b.sub(I64(n - 1), t) if p["reverse"] else t
+            values = body.graph.inputs
+            rows = [
+                self._row(x, v, t)
+                for x, v in zip(ins[k : k + m], values[k:], strict=False)
+            ]
+            given = dict(zip(values, [*outs[:k], *rows, *ins[k + m :]], strict=True))
+            for v, y in zip(body.outputs[k:], outs[k:], strict=True):
+                given[v] = self._row(y, v, t)
+            self.part(body, constants | given, bases["body"])
+
+    def _row(self, pointer, v, t):
+        return self.b.gep(pointer, [self.b.mul(t, I64(math.prod(v.spec.shape)))])
+
+    def _branch(self, e, o, ins, outs, parts, bases, constants):
+        n, m = o.params["operands"], o.params["split"]
+        pred = self.b.icmp_unsigned("!=", self.b.load(ins[0]), BYTE(0))
+        xs, own, others = ins[1 : 1 + n], ins[1 + n : 1 + n + m], ins[1 + n + m :]
+        with self.b.if_else(pred) as (yes, no):
+            for block, name, rest in ((yes, "yes", own), (no, "no", others)):
+                with block:
+                    part = parts[name]
+                    given = dict(zip(part.graph.inputs, [*xs, *rest], strict=True))
+                    given |= dict(zip(part.outputs, outs, strict=True))
+                    self.part(part, constants | given, bases[name])
+
+    def _while(self, e, o, ins, outs, parts, bases, constants):
+        k, m, b = o.params["carries"], o.params["split"], self.b
+        self._begin(e, o, outs)
+        head, go, done = (b.append_basic_block(x) for x in ("while", "go", "done"))
+        b.branch(head)
+        b.position_at_end(head)
+        test, body = parts["test"], parts["body"]
+        given = dict(zip(test.graph.inputs, [*outs, *ins[k : k + m]], strict=True))
+        self.part(test, constants | given, bases["test"])
+        flag = self.inside(bases["test"] + test.offsets[test.outputs[0]])
+        b.cbranch(b.icmp_unsigned("!=", b.load(flag), BYTE(0)), go, done)
+        b.position_at_end(go)
+        given = dict(zip(body.graph.inputs, [*outs, *ins[k + m :]], strict=True))
+        self.part(body, constants | given, bases["body"])
+        b.branch(head)
+        b.position_at_end(done)
+
+
+def _callback(o, errors):
+    """The C function that runs one operation with NumPy on memory it is given."""
+    views = [_view(v) for v in (*o.inputs, *o.outputs)]
+    count = len(o.inputs)
+    consts = {i: v.value for i, v in enumerate(o.inputs) if hasattr(v, "value")}
+
+    def run(table):
+        if errors:
+            return
+        try:
+            arrays = [
+                consts[i] if i in consts else view(table[i])
+                for i, view in enumerate(views)
+            ]
+            with np.errstate(all="ignore"):
+                ys = o.prim.eager(*arrays[:count], **o.params)
+            ys = ys if o.prim.outputs != 1 else (ys,)
+            for y, out in zip(ys, arrays[count:], strict=True):
+                np.copyto(out, y)
+        except BaseException as error:  # raised again where the program was called
+            errors.append(error)
+
+    return ctypes.CFUNCTYPE(None, ctypes.POINTER(ctypes.c_void_p))(run)
+
+
+def _view(v):
+    shape, dtype = v.spec.shape, v.spec.dtype
+    size = math.prod(shape) * dtype.itemsize
+
+    def view(address):
+        raw = (ctypes.c_char * size).from_address(address or 0)
+        return np.frombuffer(raw, dtype).reshape(shape)
+
+    return view if size else lambda _: np.empty(shape, dtype)
+
+
+def _product_of(o):
+    """A contraction as products of matrices, or None.
+
+    (operands swapped, letters of the batch, its sizes, steps of all letters, and for rows,
+    columns and the inner dim their size and steps).
+    """
+    left, right, out = letters_of(o.params["spec"])
+    shapes = [v.spec.shape for v in o.inputs]
+    size = dict(zip(left + right, shapes[0] + shapes[1], strict=True))
+    swap = bool(out) and out[-1] not in right
+    if swap:
+        left, right = right, left
+    steps = [_steps(s, size) for s in (left, right, out)]
+    batch = [c for c in out if c in left and c in right]
+    rows = [c for c in out if c in left and c not in right]
+    columns = [c for c in out if c in right and c not in left]
+    inner = [c for c in left if c not in out]
+    alone = set(left) ^ set(right)
+    if o.inputs[0].spec.dtype.str[1:] not in ("f4", "f8") or alone - set(out):
+        return None
+    joined = (
+        _joined(rows, steps[0], steps[2], size),
+        _joined(columns, steps[1], steps[2], size),
+        _joined(inner, steps[0], steps[1], size),
+    )
+    if None in joined or (joined[1][2] != 1 and joined[1][0] != 1):
+        return None
+    return swap, batch, [size[c] for c in batch], steps, joined
+
+
+def _steps(letters, size) -> dict:
+    out, step = {}, 1
+    for c in reversed(letters):
+        out[c] = step
+        step *= size[c]
+    return out
+
+
+def _joined(letters, first, second, size):
+    """Several letters as one dim: (size, step in the first, step in the second), or None."""
+    if not letters:
+        return 1, 0, 0
+    n, *steps = size[letters[-1]], first[letters[-1]], second[letters[-1]]
+    for c in reversed(letters[:-1]):
+        if first[c] != steps[0] * n or second[c] != steps[1] * n:
+            return None
+        n *= size[c]
+    return n, *steps

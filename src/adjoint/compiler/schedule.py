@@ -1,0 +1,378 @@
+"""Schedule: which values are stored, and which loops compute them.
+
+An operation on elements or on indices is computed where it is read, unless it is an output,
+has several readers, or feeds what needs memory. Stored values of one shape share a loop when
+each reads of the others only its own element.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ..core.primitive import Elementwise
+from ..ir.graph import Const, Graph, Operation, Var
+
+_MOVES = "expand permute slice select flip cast contiguous stop_gradient reshape real"
+_MAKES = "ones_like zeros_like put pick"
+INDEXED = frozenset([*_MOVES.split(), *_MAKES.split()])
+_LANES = frozenset({"f4", "f8", "b1", "u1", "i1", "i2", "i4", "i8"})  # in registers
+_BOOL = np.dtype(bool)
+LOOPS = frozenset({"scan", "branch", "repeat_while"})
+REDUCTIONS = frozenset({"sum", "mean", "amax", "amin"})
+
+
+@dataclass(eq=False)
+class Kernel:
+    """One loop nest: the operations whose results it stores, and its space.
+
+    A map has one loop over its space. `rows` go through their space row by row, the first
+    `rank` dims, and each row in passes: what is summed in one can be read in the next.
+    """
+
+    kind: str  # map, rows, reduce, contract, call, loop
+    roots: list[Operation]
+    space: tuple[int, ...]
+    reads: set = field(default_factory=set)
+    rank: int = 0
+    levels: dict = field(default_factory=dict)  # operation -> its pass
+
+    @property
+    def made(self) -> list:
+        """The values that it stores."""
+        return [v for o in self.roots for v in o.outputs]
+
+    __hash__ = object.__hash__
+
+
+class Schedule:
+    """The kernels of a program in order; `stored` are the values that have memory."""
+
+    def __init__(self, graph: Graph):
+        self.graph = graph
+        self.maker = {v: o for o in graph.operations for v in o.outputs}
+        self.readers = defaultdict(list)
+        for o in graph.operations:
+            for v in dict.fromkeys(o.inputs):
+                self.readers[v].append(o)
+        self.stored: set = set(graph.inputs) | {
+            c for c in graph.consts if c.value.size > 1
+        }
+        self.alias: dict = {}  # a reshaped value shows another's memory
+        self._decide()
+        self.constants = [c for c in graph.consts if c in self.stored]
+        self.kernels: list[Kernel] = []
+        self.kernel_of: dict = {}
+        for o in graph.operations:
+            if any(v in self.stored for v in o.outputs if v not in self.alias):
+                self._place(o)
+        self.number = {k: i for i, k in enumerate(self.kernels)}
+        self.local: dict = {}  # value -> how many dims it has no memory for
+        self._find_local()
+
+    def work(self) -> int:
+        """About how many operations on numbers it takes."""
+        return sum(_work(o) for o in self.graph.operations)
+
+    # ------------------------------------------------------------ what is stored
+
+    def _decide(self):
+        outputs = set(self.graph.outputs)
+        for o in self.graph.operations:
+            if not inline(o):
+                self.stored.update(o.outputs)
+                self._store_inputs(o)
+            elif outputs.intersection(o.outputs) or self._shared(o):
+                self.stored.update(o.outputs)
+        for o in reversed(self.graph.operations):
+            if inline(o) and (
+                o.prim.name == "pick"
+                or (o.prim.name == "reshape" and not _only_ones(o))
+            ):
+                self.store(o.inputs[0])
+        for o in self.graph.operations:
+            if o.prim.name == "reshape" and self.root(o.inputs[0]) in self.stored:
+                self.alias[o.outputs[0]] = self.root(o.inputs[0])
+
+    def store(self, v):
+        """Give `v` memory."""
+        if not isinstance(v, Const):
+            self.stored.add(v)
+
+    def _store_inputs(self, o):
+        kind = _kind(o)
+        if kind in ("reduce", "rows"):
+            return
+        for v in o.inputs:
+            if not isinstance(v, Const) or kind != "call":  # NumPy has its constants
+                self.stored.add(v)
+
+    def _shared(self, o) -> bool:
+        """Read in more than one place, or more often than it has elements."""
+        if o.prim.name in INDEXED and o.prim.name != "cast":
+            return False
+        (v,) = o.outputs
+        size, readers = math.prod(v.spec.shape), self.readers[v]
+        if any(math.prod(r.outputs[0].spec.shape) > size for r in readers):
+            return True
+        return len(readers) > 1 and size > 1 and o.prim.name != "cast"
+
+    def root(self, v):
+        """The value whose memory `v` is."""
+        while v in self.alias:
+            v = self.alias[v]
+        return v
+
+    # ------------------------------------------------------------ which loop
+
+    def _place(self, o):
+        kind, reads = _kind(o), self.accesses(o)
+        kernel = self._home(o, kind, reads)
+        if kernel is None:
+            space = _space(o, kind)
+            kernel = Kernel(kind, [], space)
+            if kind == "rows":
+                kernel.rank = len(space) - len(o.params["dim"])
+            self.kernels.append(kernel)
+        kernel.roots.append(o)
+        kernel.reads |= set(reads)
+        if kernel.kind == "rows":
+            kernel.levels[o] = self._level(kernel, o)
+        self.kernel_of.update(dict.fromkeys(o.outputs, kernel))
+
+    def _home(self, o, kind, reads):
+        """The latest loop that `o` can be computed in, after all that it reads."""
+        if kind not in ("map", "rows"):
+            return None
+        after = max(
+            (self._index(self.kernel_of[v]) for v in reads if v in self.kernel_of),
+            default=-1,
+        )
+        for i in range(len(self.kernels) - 1, max(after, 0) - 1, -1):
+            k = self.kernels[i]
+            inside = [v for v in reads if self.kernel_of.get(v) is k]
+            if self._fits(k, o, kind, reads, inside):
+                return k
+        return None
+
+    def _fits(self, k, o, kind, reads, inside) -> bool:
+        """Whether `o` can join a kernel of whose results it reads those `inside`."""
+        space = _space(o, kind)
+        if k.kind == "map" and kind == "map":
+            return k.space == space and all(reads[v] for v in inside)
+        if k.kind not in ("map", "rows") or not inside:
+            return False
+        rank = k.rank if k.kind == "rows" else len(space) - len(o.params.get("dim", ()))
+        if kind == "rows" and (
+            k.space != space or rank != len(space) - len(o.params["dim"])
+        ):
+            return False
+        if kind == "map" and not (k.space == space or _is_row(space, k.space, rank)):
+            return False
+        if not all(self._own_row(o, v, k.space, rank) for v in inside):
+            return False
+        if k.kind == "map":
+            k.kind, k.rank = "rows", rank
+            for p in k.roots:
+                k.levels[p] = 0
+        return True
+
+    def _own_row(self, o, v, space, rank) -> bool:
+        """Whether all that `o` reads of v lies in its own row of the space."""
+        dims = [d for d in range(rank) if space[d] != 1]
+        for w, tags in self.places(o):
+            if self.root(w) is not v:
+                continue
+            if w is not v and not _same_but_ones(w.spec.shape, v.spec.shape):
+                return False
+            seen = [t for t, n in zip(tags, w.spec.shape, strict=True) if n != 1]
+            if seen[: len(dims)] != dims:
+                return False
+        return True
+
+    def _level(self, k, o) -> int:
+        """The pass of an operation: after those whose sums it reads."""
+        level, row = (
+            0,
+            o.prim.name not in REDUCTIONS
+            and _is_row(tuple(o.outputs[0].spec.shape), k.space, k.rank),
+        )
+        for w, tags in self.places(o):
+            p = self.maker.get(self.root(w))
+            if p is None or self.kernel_of.get(self.root(w)) is not k or p is o:
+                continue
+            whole = p.prim.name not in REDUCTIONS and not _is_row(
+                tuple(p.outputs[0].spec.shape), k.space, k.rank
+            )
+            seen = [t for t, n in zip(tags, w.spec.shape, strict=True) if n != 1]
+            own = seen == [d for d, n in enumerate(k.space) if n != 1]
+            same = row or (whole and own)
+            level = max(level, k.levels[p] + (not same))
+        return level
+
+    def places(self, o):
+        """(stored value, which dim of the space counts each of its dims) of all that `o` reads."""
+        shape = (
+            o.inputs[0].spec.shape
+            if o.prim.name in REDUCTIONS
+            else o.outputs[0].spec.shape
+        )
+        tags = tuple(d if n != 1 else None for d, n in enumerate(shape))
+        todo = [(o, tags)]
+        while todo:
+            p, index = todo.pop()
+            for i, v in enumerate(p.inputs):
+                at = index if p.prim.name in REDUCTIONS else _through(p, i, index)
+                if v in self.stored or v in self.alias:
+                    yield v, at
+                elif not isinstance(v, Const):
+                    todo.append((self.maker[v], at))
+
+    def _index(self, kernel):
+        return next(i for i, k in enumerate(self.kernels) if k is kernel)
+
+    def _find_local(self) -> None:
+        """Values that only their own kernel reads, row by row, need the memory of one row."""
+        shown = set(self.alias.values()) | {self.root(v) for v in self.graph.outputs}
+        for k in self.kernels:
+            rows = math.prod(k.space[: k.rank])
+            if k.kind != "rows" or rows == 1:
+                continue
+            for o in k.roots:
+                (v,) = o.outputs
+                others = any(v in j.reads for j in self.kernels if j is not k)
+                if v.spec.shape == k.space and v not in shown and not others:
+                    self.local[v] = k.rank
+
+    def accesses(self, o) -> dict:
+        """Stored values that computing `o` reads -> whether only at its own index."""
+        out: dict = {}
+        todo = [(v, _own(o, i)) for i, v in enumerate(o.inputs)]
+        while todo:
+            v, own = todo.pop()
+            if isinstance(v, Const) and v not in self.stored:
+                continue
+            r = self.root(v)
+            if v in self.stored or r is not v:
+                own = own and math.prod(v.spec.shape) == math.prod(
+                    o.outputs[0].spec.shape
+                )
+                out[r] = out.get(r, True) and own
+                continue
+            p = self.maker[v]
+            todo += [(x, own and _own(p, i)) for i, x in enumerate(p.inputs)]
+        return out
+
+
+def inline(o: Operation) -> bool:
+    """Whether an operation can be computed where it is read."""
+    p = o.prim
+    if p.name == "put" and o.inputs[0].spec.shape[-1] != 1:
+        return False
+    dtypes = [v.spec.dtype for v in (*o.inputs, *o.outputs)]
+    if not all(d.str[1:] in _LANES for d in dtypes):
+        return False
+    return p.name in INDEXED or _lowered(o)
+
+
+def _lowered(o) -> bool:
+    """Whether the record writes native code for these dtypes: whole numbers are of one."""
+    p = o.prim
+    if not isinstance(p, Elementwise) or p.lower is None:
+        return False
+    numbers = [v.spec.dtype for v in o.inputs[p.decides :]]
+    whole = {d for d in numbers if d.kind != "f"}
+    alone = len(whole) < 2 and (whole != {_BOOL} or all(d == _BOOL for d in numbers))
+    return alone and all(d.kind in p.lowers for d in numbers)
+
+
+def _reducible(o) -> bool:
+    """Floats of one format, or the count of a mask."""
+    x, y = o.inputs[0].spec.dtype, o.outputs[0].spec.dtype
+    if not o.params["dim"]:
+        return False
+    floats = x == y and x.str[1:] in ("f4", "f8")
+    return floats or (o.prim.name == "sum" and x.kind in "bi" and y == "int64")
+
+
+def _work(o) -> int:
+    sizes = [math.prod(v.spec.shape) for v in (*o.inputs, *o.outputs)]
+    if o.prim.name in LOOPS:
+        bodies = [g for g in o.params.values() if isinstance(g, Graph)]
+        return o.params.get("length", 100) * sum(
+            _work(p) for g in bodies for p in g.operations
+        )
+    if o.prim.name != "contract":
+        return max(sizes)
+    return 2 * math.isqrt(math.prod(max(n, 1) for n in sizes))
+
+
+def _own(o, i) -> bool:
+    """Whether element n of the result needs element n of input i alone (broadcast: any)."""
+    if isinstance(o.prim, Elementwise):
+        return True
+    return o.prim.name in ("cast", "contiguous", "stop_gradient", "reshape", "expand")
+
+
+def _only_ones(o) -> bool:
+    """A reshape that adds and drops dims of size 1."""
+    return _same_but_ones(o.inputs[0].spec.shape, o.outputs[0].spec.shape)
+
+
+def _same_but_ones(a, b) -> bool:
+    return [n for n in a if n != 1] == [n for n in b if n != 1]
+
+
+def _space(o, kind) -> tuple[int, ...]:
+    """The dims that the loops of an operation count."""
+    return tuple((o.inputs if kind in ("rows", "reduce") else o.outputs)[0].spec.shape)
+
+
+def _is_row(shape, space, rank) -> bool:
+    """One element a row: the first dims of the space, perhaps with ones for the others."""
+    rest = shape[rank:]
+    short = math.prod(space[rank:]) != 1
+    return short and shape[:rank] == space[:rank] and all(n == 1 for n in rest)
+
+
+_SAME = frozenset({"cast", "contiguous", "stop_gradient", "real", "expand"})
+
+
+def _through(p, i, index):
+    """Which dims of the space count those of input i, if `index` count those of the result."""
+    shape = p.inputs[i].spec.shape
+    if isinstance(p.prim, Elementwise) or p.prim.name in _SAME:
+        tail = index[len(index) - len(shape) :]
+        return tuple(None if n == 1 else t for t, n in zip(tail, shape, strict=True))
+    if p.prim.name == "permute":
+        out = [None] * len(shape)
+        for t, d in zip(index, p.params["dims"], strict=True):
+            out[d] = t
+        return tuple(out)
+    if p.prim.name == "reshape" and _only_ones(p):
+        sizes = p.outputs[0].spec.shape
+        kept = iter([t for t, n in zip(index, sizes, strict=True) if n != 1])
+        return tuple(None if n == 1 else next(kept) for n in shape)
+    if p.prim.name == "select":
+        d = p.params["dim"]
+        return (*index[:d], "one", *index[d:])
+    return ("any",) * len(shape)
+
+
+def _kind(o) -> str:
+    if inline(o):
+        return "map"
+    if o.prim.name in REDUCTIONS and _reducible(o):
+        dims, n = o.params["dim"], len(o.inputs[0].spec.shape)
+        last = tuple(sorted(dims)) == tuple(range(n - len(dims), n))
+        whole = 0 not in o.inputs[0].spec.shape
+        return "rows" if last and whole else "reduce"
+    if o.prim.name == "contract":
+        return "contract"
+    return "loop" if o.prim.name in LOOPS else "call"
+
+
+__all__ = ["Kernel", "Schedule", "Var", "inline"]

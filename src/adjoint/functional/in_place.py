@@ -1,0 +1,73 @@
+"""The forms of functions that write their result into their first argument: `x.exp_()`.
+
+They are derived: f_(x, ...) is x ← f(x, ...). Which functions have one is PyTorch's list;
+where memory is not all that changes (shapes, indexed writes, draws) they are written by hand.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import wraps
+
+import numpy as np
+
+from ..autodiff.inplace import updated
+from ..errors import ShapeError
+from .face import FUNCTIONS, METHODS, need_tensor, only_method
+from .face import wrap as wrapped
+
+_METHODS = """
+    addbmm addcdiv addcmul addmm addr atan2 arctan2 baddbmm bitwise_and bitwise_left_shift
+    bitwise_not bitwise_or bitwise_right_shift bitwise_xor copysign cumprod cumsum digamma
+    absolute add div divide eq erfinv float_power floor_divide fmod ge greater greater_equal gt
+    heaviside hypot igamma igammac index_reduce le lerp less less_equal lgamma logical_and
+    logical_not logical_or logical_xor lt masked_fill masked_scatter mul multiply mvlgamma ne
+    nextafter not_equal polygamma pow put remainder renorm scatter_reduce sgn sign sub subtract
+    tril triu true_divide
+"""
+_METHODS_AND_FUNCTIONS = """
+    abs acos acosh addmv arccos arccosh arcsin arcsinh arctan arctanh asin asinh atan atanh
+    ceil clamp clamp_max clamp_min clip conj_physical cos cosh deg2rad erf erfc exp exp2 expm1
+    fix floor frac gcd i0 lcm ldexp log log10 log1p log2 logit nan_to_num neg negative rad2deg
+    reciprocal relu round rsqrt sigmoid sin sinc sinh sqrt square tan tanh trunc xlogy
+"""
+
+
+def in_place(name: str, f):
+    """x ← f(x, ...) under the name `name`."""
+
+    @wraps(f)
+    def method(self, *args, **kwargs):
+        return updated(need_tensor(self, name), lambda x: f(x, *args, **kwargs), name)
+
+    method.__name__ = method.__qualname__ = name
+    method.__doc__ = f"`{name.rstrip('_')}` written into this tensor."
+    return method
+
+
+for _name in _METHODS.split():
+    only_method(in_place(_name + "_", METHODS[_name]))
+for _name in _METHODS_AND_FUNCTIONS.split():
+    FUNCTIONS[_name + "_"] = only_method(in_place(_name + "_", METHODS[_name]))
+
+
+@only_method
+def fill_diagonal_(self, fill_value, wrap=False):
+    """Write a number on the main diagonal; with `wrap` a tall matrix has it again, a row on.
+
+    >>> zeros(2, 2).fill_diagonal_(1)
+    tensor([[1., 0.],
+            [0., 1.]])
+    """
+    shape = tuple(need_tensor(self, "fill_diagonal_").shape)
+    if len(shape) < 2 or (len(shape) > 2 and len(set(shape)) > 1):
+        raise ShapeError(
+            "fill_diagonal_: the tensor must be a matrix or have dims of one length, got "
+            f"shape {list(shape)}"
+        )
+    end = math.prod(shape) if wrap or len(shape) > 2 else shape[1] ** 2
+    on = np.zeros(math.prod(shape), bool)
+    on[: end : 1 + sum(math.prod(shape[i:]) for i in range(1, len(shape)))] = True
+    on = wrapped(on.reshape(shape))
+    fill = METHODS["masked_fill"]
+    return updated(self, lambda x: fill(x, on, fill_value), "fill_diagonal_")

@@ -1,0 +1,71 @@
+"""Files that are either the old one, whole, or the new one, whole."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import stat
+from collections.abc import Iterable
+
+from ..errors import ArgumentError
+
+
+def write_atomically(path, chunks: Iterable) -> None:
+    """Write the chunks (bytes or buffers) to a file that takes the place of `path` at the end.
+
+    They go to a hidden file beside it, which is forced to the disk and then renamed: who
+    reads `path`, whenever the machine stops, reads all of the old file or all of the new.
+
+    >>> import pathlib, tempfile
+    >>> path = pathlib.Path(tempfile.mkdtemp()) / "notes"
+    >>> write_atomically(path, [b"all ", b"or nothing"])
+    >>> path.read_bytes()
+    b'all or nothing'
+    """
+    path = os.path.realpath(os.fspath(path))  # through a link, to what it names
+    folder, name = os.path.split(path)
+    mode = _mode_of(path)
+    beside = os.path.join(folder, f".{name[:200]}.{secrets.token_hex(6)}.tmp")
+    try:
+        _write(beside, chunks, mode)
+        os.replace(beside, path)
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            os.unlink(beside)
+        if isinstance(error, OSError) and error.filename == beside:
+            error.filename, error.filename2 = path, None
+        raise
+    _sync_folder(folder)
+
+
+def _mode_of(path: str) -> int | None:
+    """The permissions of the file that is replaced; None: there is none."""
+    try:
+        mode = os.stat(path).st_mode
+    except FileNotFoundError:
+        return None
+    if not stat.S_ISREG(mode):
+        raise ArgumentError(f"{path} is not a regular file and cannot be replaced")
+    return stat.S_IMODE(mode)
+
+
+def _write(path: str, chunks: Iterable, mode: int | None) -> None:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+    with os.fdopen(os.open(path, flags, 0o666), "wb") as file:
+        if mode is not None:
+            os.chmod(path, mode)
+        for chunk in chunks:
+            file.write(chunk)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync_folder(folder: str) -> None:
+    """Force the renaming to the disk, where folders can be opened."""
+    with contextlib.suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

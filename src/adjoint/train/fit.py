@@ -1,0 +1,375 @@
+"""fit and evaluate: what a user calls; here arguments become the parts of a loop."""
+
+from __future__ import annotations
+
+import copy
+import difflib
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .. import metrics as known_metrics
+from ..autodiff.modes import no_grad
+from ..core.bind import Box
+from ..core.dtype import get_default_dtype
+from ..data import DataLoader, Dataset, TensorDataset
+from ..errors import ArgumentError, ArgumentTypeError, ShapeError
+from ..functional.face import FUNCTIONS
+from ..metrics import Mean, Metric
+from . import saving, trial
+from .callbacks import Checkpoint, Schedule, callback_of
+from .history import History
+from .loop import Loop, scalars
+from .progress import display_for
+from .step import CallStep, Criterion, TrainStep, number, size_of
+
+
+def fit(
+    model=None,
+    data=None,
+    loss: Callable | None = None,
+    optimizer=None,
+    epochs: int = 1,
+    *,
+    metrics=(),
+    validation=None,
+    callbacks: Iterable = (),
+    lr: float | None = None,
+    scheduler=None,
+    batch_size: int = 32,
+    accumulate: int = 1,
+    clip_norm: float | None = None,
+    clip_value: float | None = None,
+    precision=None,
+    scaler=None,
+    checkpoint=None,
+    resume=False,
+    progress="auto",
+    check_finite: bool = True,
+    step: Callable | None = None,
+    validation_step: Callable | None = None,
+    dry_run: bool = False,
+    overfit_one_batch: bool = False,
+) -> History:
+    """Train a model, or run any step function, with progress; returns the `History`.
+
+    - `data`, `validation`: a DataLoader, any iterable of batches, a Dataset, or a tuple of
+      arrays (x, t), which is shuffled and cut into batches of `batch_size`. The last part of
+      a batch is the target.
+    - `loss(y, t)`; without it the model returns the loss of a batch itself.
+    - `optimizer`: an optimizer, or a class such as `optim.Adam`, made with `lr`.
+    - `metrics`: of `ad.metrics`, or their names, or functions f(y, t).
+    - `scheduler`: stepped every epoch; `Schedule(scheduler, every="step")` every update.
+    - `accumulate`: batches an update; `clip_norm`, `clip_value`: of their gradients.
+    - `precision`: "float16" (with loss scaling, `scaler`) or "bfloat16"; the parameters stay
+      in single precision.
+    - `checkpoint`: a folder, or a `Checkpoint`. `resume=True` goes on from there if there is
+      something, bit for bit as if never interrupted; or the path of a checkpoint.
+    - `step(*batch)` in the place of model, loss and optimizer: does all of a step and returns
+      the loss or a dict of numbers; `validation_step(*batch)` likewise. Give `model` and
+      `optimizer` too to have them saved.
+    - `dry_run`: one batch of each kind, then everything is put back. `overfit_one_batch`:
+      train on the first batch only, which a sound model learns by heart.
+    - `progress`: "auto", "terminal", "log", "notebook", None, or a display of your own.
+
+    Ctrl-C ends training after the step under way (a second one at once): the model keeps what
+    it learned, and `history.stopped` says where. NaN or Inf in loss or gradients ends it with
+    `NotFiniteError`, which names the cause, before a parameter is touched.
+
+    >>> _ = manual_seed(0)
+    >>> x = rand(64, 1)
+    >>> history = train.fit(nn.Linear(1, 1), (x, 2 * x), nn.MSELoss(), optim.SGD, 5, lr=0.5,
+    ...                     progress=None)
+    >>> history["loss"][-1] < history["loss"][0]
+    True
+    """
+    if data is None:
+        raise ArgumentError(
+            "fit: data is missing", hint="fit(model, data, loss, optimizer)"
+        )
+    measured = [metric_of(m) for m in _listed(metrics)]
+    train_step, optimizer = _step(
+        step, model, loss, optimizer, lr,
+        {"accumulate": accumulate, "clip_norm": clip_norm, "clip_value": clip_value,
+         "precision": precision, "scaler": scaler, "check_finite": check_finite},
+    )  # fmt: skip
+    watchers = [callback_of(c) for c in callbacks]
+    if scheduler is not None:
+        given = isinstance(scheduler, Schedule)
+        watchers.insert(0, scheduler if given else Schedule(scheduler))
+    if checkpoint is not None:
+        given = isinstance(checkpoint, Checkpoint)
+        watchers.append(checkpoint if given else Checkpoint(checkpoint))
+    loop = Loop(
+        train_step,
+        batches_of(data, batch_size, shuffle=True),
+        _positive(epochs),
+        model=model,
+        optimizer=optimizer,
+        evaluate=_evaluation(
+            train_step, validation, validation_step, batch_size, measured
+        ),
+        metrics=measured,
+        callbacks=watchers,
+        display=display_for(progress),
+    )
+    if dry_run:
+        return trial.dry_run(loop, validation and batches_of(validation, batch_size))
+    if overfit_one_batch:
+        return trial.overfit(loop)
+    _resume(loop, resume)
+    return loop.run()
+
+
+def evaluate(
+    model, data, loss: Callable | None = None, metrics=(), *, batch_size: int = 256
+) -> dict:
+    """The mean loss and the metrics of a model on data, in evaluation mode.
+
+    >>> found = train.evaluate(nn.Identity(), (ones(4), zeros(4)), nn.MSELoss(), ["mae"])
+    >>> found
+    {'loss': 1.0, 'mae': 1.0}
+    """
+    measured = [metric_of(m) for m in _listed(metrics)]
+    return _measure(
+        Criterion(model, loss) if loss else _Outputs(model),
+        batches_of(data, batch_size),
+        measured,
+    )
+
+
+def predict(model, data, *, batch_size: int = 256):
+    """The outputs of a model for all of `data`, in evaluation mode, without a graph.
+
+    `data` is a tensor, an array, or an iterable of batches of inputs.
+
+    >>> train.predict(nn.Identity(), arange(5.)).tolist()
+    [0.0, 1.0, 2.0, 3.0, 4.0]
+    """
+    if isinstance(data, (Box, np.ndarray)):
+        x = _tensor(data)
+        data = (x[i : i + batch_size] for i in range(0, max(1, len(x)), batch_size))
+    with _evaluating(model):
+        parts = [model(*b) if isinstance(b, (tuple, list)) else model(b) for b in data]
+    if not parts:
+        raise ArgumentError("predict: the data gave no batches")
+    return FUNCTIONS["cat"](parts)
+
+
+# ---------------------------------------------------------------- arguments
+
+
+def _step(step, model, loss, optimizer, lr, options):
+    """(step, optimizer) of what was given."""
+    if step is not None:
+        if loss is not None:
+            raise ArgumentError(
+                "fit: a step computes its loss itself; give step or loss"
+            )
+        return CallStep(step, options["check_finite"], model), optimizer
+    if not callable(getattr(model, "parameters", None)):
+        raise ArgumentTypeError(
+            f"fit: model must be a Module, got {type(model).__name__}",
+            hint="fit(step=f, data=...) runs any function",
+        )
+    if optimizer is None:
+        raise ArgumentError("fit: optimizer is missing", hint="optim.Adam, for example")
+    if not hasattr(optimizer, "param_groups"):
+        rate = {} if lr is None else {"lr": lr}
+        optimizer = optimizer(model.parameters(), **rate)
+    elif lr is not None:
+        raise ArgumentError(
+            "fit: lr goes with an optimizer's class; this one has its own"
+        )
+    return TrainStep(model, loss, optimizer, **options), optimizer
+
+
+def _positive(epochs) -> int:
+    if isinstance(epochs, bool) or not isinstance(epochs, int) or epochs < 1:
+        raise ArgumentError(f"fit: epochs must be a positive integer, got {epochs!r}")
+    return epochs
+
+
+def _listed(metrics) -> list:
+    if isinstance(metrics, Mapping):
+        return [_renamed(metric_of(m), name) for name, m in metrics.items()]
+    return [metrics] if isinstance(metrics, (str, Metric)) else list(metrics)
+
+
+def _renamed(metric, name):
+    metric.name = name
+    return metric
+
+
+class _Averaged(Metric):
+    """The mean of f(y, t) over batches, weighted by their sizes."""
+
+    def __init__(self, f):
+        self.f = f
+        super().__init__(getattr(f, "__name__", "metric"))
+
+    def reset(self):
+        self.total, self.seen = 0.0, 0
+
+    def update(self, y, t):
+        n = size_of(t)
+        self.total += number(self.f(y, t), self.name) * n
+        self.seen += n
+
+    def compute(self):
+        return self.total / self.seen if self.seen else float("nan")
+
+
+def metric_of(m) -> Metric:
+    """A metric, by itself, its name, its class, or a function.
+
+    >>> train.metric_of("accuracy").mode
+    'max'
+    """
+    if isinstance(m, Metric):
+        return m
+    if isinstance(m, str):
+        names = {
+            n.lower(): n for n in known_metrics.__all__ if n not in ("Metric", "Mean")
+        }
+        if m.lower() not in names:
+            near = difflib.get_close_matches(m.lower(), names, 1)
+            raise ArgumentError(
+                f"there is no metric {m!r}; there are {', '.join(names)}",
+                hint=f"did you mean {near[0]!r}?" if near else "",
+            )
+        return getattr(known_metrics, names[m.lower()])()
+    if isinstance(m, type) and issubclass(m, Metric):
+        return m()
+    if callable(m):
+        return _Averaged(m)
+    raise ArgumentTypeError(f"a metric is a Metric, its name or a function, got {m!r}")
+
+
+def batches_of(data, batch_size: int, shuffle: bool = False) -> Any:
+    """An iterable of batches, made of whatever holds data."""
+    if isinstance(data, tuple):
+        data = TensorDataset(*[_tensor(x) for x in _alike(data)])
+    if isinstance(data, Dataset):
+        stream = not hasattr(data, "__len__")
+        return DataLoader(data, batch_size, shuffle=None if stream else shuffle)
+    if not isinstance(data, Iterable) or isinstance(data, (Box, np.ndarray, str)):
+        raise ArgumentTypeError(
+            f"data must be a loader, a dataset or a tuple of arrays, got {type(data).__name__}",
+            hint="a single array is given as (x,)",
+        )
+    return data
+
+
+def _alike(arrays):
+    sizes = [len(x) if hasattr(x, "__len__") else -1 for x in arrays]
+    if len(set(sizes)) > 1:
+        raise ShapeError(f"the arrays of a data set have different lengths: {sizes}")
+    return arrays
+
+
+def _tensor(x):
+    """A tensor as it is; an array's floats in the default dtype, as layers have them."""
+    if isinstance(x, Box):
+        return x
+    x = np.asarray(x)
+    x = x.astype(get_default_dtype().np) if x.dtype.kind == "f" else x
+    return FUNCTIONS["as_tensor"](x)
+
+
+# ---------------------------------------------------------------- evaluation
+
+
+class _Outputs:
+    """A criterion without a loss: the outputs are for metrics alone."""
+
+    def __init__(self, model):
+        self.model = model
+
+    def __call__(self, batch):
+        inputs, target = tuple(batch[:-1]), batch[-1]
+        return None, self.model(*inputs), target
+
+
+class _evaluating:
+    """Evaluation mode without a graph, and back."""
+
+    def __init__(self, model):
+        self.model = model
+
+    def __enter__(self):
+        modules = getattr(self.model, "modules", tuple)
+        self.modes = [(m, m.training) for m in modules()]
+        for m, _ in self.modes:
+            m.training = False
+        self.switch = no_grad()
+        self.switch.__enter__()
+
+    def __exit__(self, *error):
+        self.switch.__exit__(*error)
+        for m, mode in self.modes:
+            m.training = mode
+
+
+def _evaluation(train_step, validation, validation_step, batch_size, metrics):
+    """() -> the val_ columns of a row; None where there is no validation."""
+    if validation is None:
+        return None
+    data = batches_of(validation, batch_size)
+    own = [copy.deepcopy(m) for m in metrics]
+    if validation_step is not None:
+        run = CallStep(validation_step, check_finite=False)
+        return lambda: _prefixed(_averaged(run, data))
+    criterion = getattr(train_step, "criterion", None)
+    if criterion is None:
+        raise ArgumentError(
+            "fit: validation of a step function needs validation_step",
+            hint="validation_step(*batch) returns a loss or a dict of numbers",
+        )
+    return lambda: _prefixed(_measure(criterion, data, own))
+
+
+def _prefixed(values):
+    return {f"val_{k}": v for k, v in values.items()}
+
+
+def _measure(criterion, data, metrics) -> dict:
+    mean = Mean()
+    for m in metrics:
+        m.reset()
+    with _evaluating(criterion.model):
+        for batch in data:
+            value, y, t = criterion(batch)
+            if value is not None:
+                mean.update(number(value, "the loss"), size_of(batch))
+            for m in metrics if y is not None else ():
+                m.update(y, t)
+    found = {"loss": mean.compute()} if mean.weight else {}
+    return {**found, **{m.name: m.compute() for m in metrics}}
+
+
+def _averaged(run, data) -> dict:
+    means: dict[str, Mean] = {}
+    with no_grad():
+        for batch in data:
+            for k, v in run(batch).values.items():
+                means.setdefault(k, Mean()).update(v, size_of(batch))
+    return {k: m.compute() for k, m in means.items()}
+
+
+def _resume(loop, resume) -> None:
+    if resume is False or resume is None:
+        return
+    if resume is not True:
+        saving.restore(loop, saving.read(Path(resume)))
+        return
+    keeper = next((c for c in loop.callbacks if isinstance(c, Checkpoint)), None)
+    if keeper is None:
+        raise ArgumentError("fit: resume=True needs checkpoint=folder to look into")
+    if keeper.last.exists():
+        saving.restore(loop, saving.read(keeper.last))
+
+
+__all__ = ["evaluate", "fit", "metric_of", "predict", "scalars"]

@@ -1,0 +1,244 @@
+"""Loops and branches on values: eager, compiled, and under every transform."""
+
+import numpy as np
+import pytest
+
+import adjoint as ad
+from adjoint.core import tree
+
+W = np.random.default_rng(0).normal(size=(3, 3)) * 0.5
+
+
+def rnn(h, xs, w):
+    def step(h, x):
+        h = (h @ w + x).tanh()
+        return h, (h * 2).sum()
+
+    return ad.scan(step, h, xs)
+
+
+def newton(x, a):
+    """√a, in as many steps as it takes."""
+    return ad.while_loop(
+        lambda x: (x * x - a).abs() > 1e-12, lambda x: 0.5 * (x + a / x), x
+    )
+
+
+def halved(x):
+    return ad.cond(x.sum() > 0, lambda x: x * x, lambda x: x.sin(), x)
+
+
+def powers(x, n):
+    return ad.fori_loop(0, n, lambda i, y: y * x + i, ad.ones_like(x))
+
+
+RNN = (np.zeros(3), np.random.default_rng(1).normal(size=(5, 3)), W)
+
+
+def backwards(h, xs, w):
+    return ad.scan(lambda h, x: ((h @ w + x).tanh(), h), h, xs, reverse=True)
+
+
+def sines(x):
+    return ad.scan(lambda x, _: (x.sin(), None), x, length=4)[0]
+
+
+CASES = {
+    "scan": (rnn, RNN),
+    "scan back": (backwards, RNN),
+    "scan without xs": (sines, (np.ones(2),)),
+    "while": (newton, (np.array(1.0), np.array(2.0))),
+    "cond yes": (halved, (np.array([1.0, 2.0]),)),
+    "cond no": (halved, (np.array([-1.0, -2.0]),)),
+    "fori": (lambda x: powers(x, 3), (np.array([0.5, 2.0]),)),
+    "map": (lambda x: ad.map(lambda r: (r * r).sum(), x), (W,)),
+}
+
+
+def flat(x):
+    return [np.asarray(v.detach()) for v in tree.flatten(x)[0]]
+
+
+def same(got, want, tolerance=1e-9):
+    got, want = flat(got), flat(want)
+    assert len(got) == len(want)
+    for a, b in zip(got, want, strict=True):
+        np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance)
+
+
+def total(f):
+    return lambda *xs: sum((y * y).sum() for y in tree.flatten(f(*xs))[0])
+
+
+@pytest.mark.parametrize("backend", ["native", "numpy"])
+@pytest.mark.parametrize("name", CASES)
+def test_compiled_as_eager(name, backend):
+    f, args = CASES[name]
+    xs = [ad.tensor(x) for x in args]
+    every = tuple(range(len(xs)))
+    along = tuple(ad.ones_like(x) for x in xs)
+    h = total(f)
+
+    def forward(*xs):
+        return ad.jvp(f, xs, along)[1]
+
+    stacked = [ad.stack([x, x * 0.9, x * 1.1]) for x in xs]
+    for g, values in [
+        (f, xs),
+        (ad.grad(h, every), xs),
+        (forward, xs),
+        (ad.grad(total(ad.grad(h, every)), every), xs),
+        (ad.vmap(f), stacked),
+        (ad.vmap(ad.grad(h, every)), stacked),
+    ]:
+        step = ad.compile(g, backend=backend)
+        want = g(*values)
+        step(*values)
+        same(step(*values), want)
+
+
+def test_gradients_are_right():
+    assert ad.gradcheck(
+        lambda *xs: rnn(*xs), [ad.tensor(x, requires_grad=True) for x in RNN]
+    )
+    a = ad.tensor(2.0, dtype=ad.float64, requires_grad=True)
+    y = newton(ad.tensor(1.0, dtype=ad.float64), a)
+    y.backward()
+    assert a.grad.item() == pytest.approx(0.5 / 2**0.5)
+
+
+def test_backward_inside_a_program_and_loops_in_loops():
+    w = ad.tensor(W, requires_grad=True)
+    xs = ad.tensor(RNN[1])
+
+    def step():
+        w.grad = None
+
+        def outer(c, x):
+            inner = ad.scan(lambda h, y: ((h @ w + y).tanh(), None), c + x, xs)[0]
+            return inner, inner.sum()
+
+        loss = ad.scan(outer, xs[0] * 0, xs)[1].sum()
+        loss.backward()
+        return loss
+
+    want = step().item(), w.grad.clone()
+    g = ad.compile(step)
+    g()
+    for _ in range(2):
+        assert g().item() == pytest.approx(want[0])
+        same(w.grad, want[1])
+
+
+def test_training_by_scan():
+    """Gradients asked for inside the body, the optimizer's state carried."""
+    xs = ad.tensor(np.linspace(-1, 1, 20))
+
+    def fit(w):
+        def step(w, x):
+            g = ad.grad(lambda w: (w * x - 3 * x) ** 2)(w)
+            return w - 0.5 * g, None
+
+        return ad.scan(step, w, xs)[0]
+
+    start = ad.tensor(0.0, dtype=ad.float64)
+    f = ad.compile(fit)
+    f(start)
+    same(f(start), fit(start))
+
+
+def test_backward_of_tensors_made_inside_the_body():
+    def step(w, x):
+        w = w.detach().requires_grad_()
+        loss = ((w * x - 3 * x) ** 2).sum()
+        loss.backward()
+        return w.detach() - 0.1 * w.grad, loss.detach()
+
+    f = lambda w, xs: ad.scan(step, w, xs)  # noqa: E731
+    args = ad.ones(2), ad.tensor([[1.0, 2.0], [0.5, 1.0]])
+    g = ad.compile(f)
+    g(*args)
+    same(g(*args), f(*args), 1e-6)
+
+
+@pytest.mark.parametrize(
+    ("call", "text"),
+    [
+        (lambda: ad.scan(lambda c, x: c, ad.ones(2), ad.ones(3, 2)), "pair"),
+        (lambda: ad.scan(lambda c, x: (c, x), ad.ones(2)), "length"),
+        (
+            lambda: ad.scan(lambda c, x: (c, x), ad.ones(2), ad.ones(3), length=4),
+            "one size",
+        ),
+        (lambda: ad.cond(ad.ones(2) > 0, abs, abs, ad.ones(2)), "no dims"),
+    ],
+)
+def test_errors(call, text):
+    with pytest.raises(RuntimeError, match=text):
+        call()
+    with pytest.raises(RuntimeError, match=text):
+        ad.trace(lambda _: call())(ad.ones(1))
+
+
+@pytest.mark.parametrize(
+    ("f", "text"),
+    [
+        (
+            lambda x: ad.scan(lambda c, x: (c.double(), x), x[0], x),
+            "value 1 of the carry",
+        ),
+        (lambda x: ad.scan(lambda c, x: ((c, c), x), x[0], x), "other containers"),
+        (lambda x: ad.cond(x.sum() > 0, lambda: x, lambda: x[0]), "both branches"),
+        (lambda x: ad.while_loop(lambda x: x > 0, lambda x: x, x), "truth value"),
+    ],
+)
+def test_errors_of_programs(f, text):
+    with pytest.raises(RuntimeError, match=text):
+        ad.trace(f)(ad.ones(2, 2))
+
+
+def test_gradients_of_arguments():
+    x, y = (ad.tensor([1.0, 2.0], requires_grad=True) for _ in range(2))
+
+    def f(x):
+        (x**3).sum().backward()
+
+    g = ad.compile(f)
+    for _ in range(3):
+        g(x)
+        f(y)
+        assert x.grad.tolist() == y.grad.tolist()
+
+
+def test_state_that_a_body_reads_is_not_frozen():
+    w = ad.tensor([2.0], requires_grad=True)
+    k = ad.tensor([3.0])
+
+    def f(x):
+        def step(c, _):
+            return c + ad.grad(lambda c: (c * w * k).sum())(c), None
+
+        y = ad.scan(step, x, length=2)[0]
+        w.grad = None
+        y.sum().backward()
+        return y.detach()
+
+    g = ad.compile(f)
+    g(ad.ones(1))
+    assert g(ad.ones(1)).item() == 13
+    assert w.grad.item() == 6
+    k.fill_(1.0)
+    assert g(ad.ones(1)).item() == 5
+    assert w.grad.item() == 2
+
+
+def test_the_reverse_does_not_compute_again_what_the_loop_kept():
+    xs = [ad.tensor(x) for x in RNN]
+    f = ad.compile(ad.grad(total(rnn), (0, 1, 2)))
+    f(*xs)
+    f(*xs)
+    (step,) = f.programs.values()
+    part = step.native.part
+    bodies = [p for parts in part.inner.values() for p in parts.values()]
+    names = [o.prim.name for p in (part, *bodies) for o in p.graph.operations]
+    assert names.count("tanh") == 1

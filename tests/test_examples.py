@@ -1,0 +1,141 @@
+"""The examples run in small form, and their figures are what they claim.
+
+The function for an example has its name and checks what its `main(small=True)` returns.
+"""
+
+import importlib.util
+import math
+from pathlib import Path
+
+import pytest
+
+FOLDER = Path(__file__).parents[1] / "examples"
+CHECKS = {}
+
+
+def example(check):
+    """Register the check of the example of its name."""
+    CHECKS[check.__name__] = check
+    return check
+
+
+@example
+def rosenbrock_lbfgs(figures):
+    """L-BFGS is at the minimum long before the others come near it."""
+    best = figures.pop("L-BFGS")
+    assert best["value"] < 1e-10 and best["calls"] < 150 and best["away"] < 1e-4
+    for other in figures.values():
+        assert other["calls"] > 5 * best["calls"] and other["value"] > best["value"]
+
+
+@example
+def gaussian_process(figures):
+    """More likely than the truth, noise found, predictions better than the data."""
+    assert figures["best"] >= figures["true"]
+    assert 0.14 < figures["noise"] < 0.28
+    assert 0.4 < figures["length"] < 1.2
+    assert figures["error"] < 0.2 and figures["inside"] > 0.8
+
+
+@example
+def gmm_by_gradient(figures):
+    """The maximum that EM finds, near the true means."""
+    assert abs(figures["value"] - figures["em"]) < 1e-4
+    assert figures["apart"] < 0.01 and figures["off"] < 0.3
+
+
+@example
+def implicit_differentiation(figures):
+    """Exact where the solution is known, else as the unrolled iterations."""
+    assert figures["kepler"] < 1e-12 and figures["layer"] < 1e-10
+    ridge = figures["ridge"]
+    assert ridge["last"] <= ridge["grid"] + 1e-6 < ridge["first"]
+
+
+@example
+def logistic_map(figures):
+    """Derivatives as in closed form, log 2, and 1 + √5."""
+    assert figures["worst"] < 1e-8 and abs(figures["r"] - 1 - 5**0.5) < 1e-12
+    exponents = figures["exponents"]
+    assert abs(exponents[4.0] - math.log(2)) < 0.02
+    assert (
+        abs(exponents[2.8] - math.log(0.8)) < 1e-3
+    )  # |f'| = |2 − r| at the fixed point
+    assert exponents[3.2] < 0 and exponents[3.5] < 0 < exponents[3.7]
+
+
+@example
+def sine_robust(figures):
+    """All losses that grow slowly are nearer to the true curve than the squared one."""
+    squared = figures.pop("squared")
+    assert figures.pop("log-cosh") < 0.75 * squared
+    assert all(error < 0.5 * squared for error in figures.values())
+
+
+@example
+def autoencoder(errors):
+    """Better than the mean image, and than the best linear map of the same width."""
+    assert errors["network"] < 0.8 * errors["pca"] < 0.8 * 0.5 * errors["mean"]
+
+
+@example
+def char_gpt(figures):
+    """Starts at chance, ends well below what counting letters gives, and writes letters."""
+    assert abs(figures["first"] - math.log(51)) < 0.3
+    assert figures["last"] < figures["alone"] - 0.5
+    assert len(figures["text"]) == 88 and figures["text"].startswith("Shall I ")
+
+
+@example
+def lstm(errors):
+    """Gates carry a number over twenty steps, a plain network does not."""
+    assert max(errors["LSTM"], errors["GRU"]) < 0.02 < 0.1 < errors["RNN"]
+
+
+@example
+def digits_mlp(accuracy):
+    """The network wins over logistic regression."""
+    assert accuracy["network"] >= 0.965
+    assert accuracy["network"] > accuracy["logistic regression"] + 0.01 > 0.94
+
+
+@example
+def digits_cnn(found):
+    """Fewer parameters than the plain network's, fewer mistakes."""
+    assert found["accuracy"] >= 0.975
+    assert found["parameters"] < 9_610
+
+
+@example
+def spiral(accuracy):
+    """A straight border is as good as chance, two hidden layers are nearly right."""
+    assert abs(accuracy[()] - 0.5) < 0.15
+    assert accuracy[(32, 32)] > 0.95
+    assert accuracy[()] < accuracy[(4,)] < accuracy[(32, 32)]
+
+
+@example
+def universal_approximation(errors):
+    """Errors fall with the width, most for the smoothest function."""
+    assert all(by_width[16] < 0.1 * by_width[1] for by_width in errors.values())
+    smooth, kink, steep = (by_width[16] for by_width in errors.values())
+    assert smooth < 1e-3 < kink < steep < 0.05
+
+
+@example
+def dropout_depth(found):
+    """Gradients vanish through sigmoids, not through relu; dropout resists wrong labels."""
+    ratios, scores = found["ratios"], found["dropout"]
+    assert ratios["Sigmoid"][-1] < 1e-5 < 0.1 < ratios["ReLU"][-1] < 10
+    assert scores[0.6]["accuracy"] > scores[0.0]["accuracy"] + 0.03
+    assert scores[0.6]["own"] < scores[0.0]["own"]
+
+
+@pytest.mark.parametrize("name", list(CHECKS))
+def test_example(name, capsys):
+    spec = importlib.util.spec_from_file_location(name, FOLDER / f"{name}.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    CHECKS[name](module.main(small=True))
+    assert capsys.readouterr().out.count("\n") > 3
