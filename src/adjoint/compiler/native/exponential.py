@@ -93,16 +93,22 @@ class Exponential(Conversion):
         return e, self.div(0.25, e)
 
     def tanh(self, x):
-        """Odd polynomial near 0, else 1 - 2/(e^2|x| + 1)."""
+        """E/(E + 2) with E = e^2|x| - 1, exact near 0."""
+        f = self.format(x)
         a = self.abs(x)
-        z = self.mul(a, a)
-        terms = table.TANH[self.format(x).bits]
-        near = self.fma(self.mul(a, z), self.horner(z, terms), a)
-        e = self.exp(self.add(a, a))
-        far = self.sub(1.0, self.div(2.0, self.add(e, 1.0)))
-        y = self.select(self.compare("<", a, 0.625), near, far)
-        y = self.select(self.isnan(x), x, y)
-        return self.copysign(y, x)
+        low = self.select(self.compare("<", a, f.mantissa * 0.5), a, f.mantissa * 0.5)
+        _, n, r, c = self._reduced(self.add(low, low))
+        s = self.sub(r, c)
+        tail = self.horner(s, table.EXP[f.bits])
+        more = self.fma(self.mul(s, s), tail, self.neg(c))
+        scale = self.power_of_two(n, f)
+        e = self.fma(scale, more, self.fma(scale, r, self.sub(scale, 1.0)))
+        d, lost = self.two_sum(2.0, e)
+        inverse = self.div(1.0, d)
+        y = self.b.fmul(e, inverse)
+        rest = self.fma(self.neg(y), lost, self.fma(self.neg(y), d, e))
+        y = self.copysign(self.fma(rest, inverse, y), x)
+        return self.select(self.isnan(x), x, y)
 
     def sigmoid(self, x):
         """1/d for x ≥ 0 and e/d below, with e = e^-|x| = 2ⁿ (1 + m) and d = 1 + e.
