@@ -351,6 +351,36 @@ def test_a_compiled_record_is_the_eager_one(prim, dtype):
         np.testing.assert_allclose(got, want, rtol=4 * eps, atol=4 * eps * loose)
 
 
+# Sums of terms that are infinite or as large as can be, one with a fused product.
+SUMS = ("binary_cross_entropy", "logistic_loss")
+
+
+@pytest.mark.parametrize(
+    "prim",
+    [p for p in LOWERED if "f" in p.takes and p.nin < 3 and p.name not in SUMS],
+    ids=lambda p: p.name,
+)
+def test_records_at_their_ends(prim):
+    if prim.name in ("guard", "ldexp"):
+        pytest.skip("of more than floats")
+    _, params = prim.samples(np.random.default_rng(0))[0]
+    e = ends("float64")
+    grid = [e] if prim.nin == 1 else [v.reshape(-1) for v in np.meshgrid(e, e)]
+    xs = [ad.tensor(np.ascontiguousarray(x)) for x in grid]
+    step = compile(lambda *xs: prim(*xs, **params))
+    with np.errstate(all="ignore"):
+        want = step(*xs).numpy()
+    got = step(*xs).numpy()
+    if want.dtype.kind != "f":
+        np.testing.assert_array_equal(got, want)
+        return
+    eps = np.finfo("float64").eps
+    least = eps if prim.name in CANCELS else 5e-324
+    np.testing.assert_allclose(got, want, rtol=16 * eps, atol=4 * least)
+    zero = (want == 0) & (got == 0)
+    np.testing.assert_array_equal(np.signbit(got[zero]), np.signbit(want[zero]))
+
+
 def whole(dtype, rng):
     """All sizes of integers, and the ends of the dtype."""
     if dtype == "bool":
