@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 
+from ...errors import ArgumentError
 from . import coefficients as table
 from .conversion import Conversion
-from .kinds import DOUBLE, FLOAT
+from .kinds import DOUBLE, FLOAT, is_int
 
 
 class Exponential(Conversion):
@@ -372,6 +373,12 @@ class Exponential(Conversion):
 
     def power(self, x, n: float):
         """x to a known power, by products and roots where two roundings do."""
+        if is_int(x):
+            if n < 0:
+                raise ArgumentError(
+                    "Integers to negative integer powers are not allowed"
+                )
+            return self.whole_power(x, int(n))
         if n in (-1, -0.5, -2, -3, -4):
             x, n = self.div(1.0, x), -n
         if n == 0.5:
