@@ -114,19 +114,18 @@ class Exponential(Conversion):
     def sigmoid(self, x):
         """1/d for x ≥ 0 and e/d below, with e = e^-|x| = 2ⁿ (1 + m) and d = 1 + e.
 
-        What the sum d lost is made good, and 2ⁿ comes last, in two steps if it is denormal.
+        What the sum d lost is made good, and 2ⁿ comes last, where it may be denormal.
         """
-        f = self.format(x)
         m, n = self._exp_parts(self.neg(self.abs(x)))
-        k = self.select(self.compare(">", n, -100), n, -100)
-        scale = self.power_of_two(k, f)
+        scale = self.power_of_two(
+            self.select(self.compare(">", n, -100), n, -100), self.format(x)
+        )
         d, lost = self.two_sum(1.0, self.fma(scale, m, scale))
         inverse = self.div(1.0, d)
         below = self.compare("<", x, 0.0)
         more = self.fma(self.neg(lost), inverse, self.select(below, m, 0.0))
         y = self.fma(inverse, more, inverse)
-        rest = self.power_of_two(self.sub(n, k), f)
-        y = self.select(below, self.mul(self.mul(y, scale), rest), y)
+        y = self.scaled(y, self.select(below, n, 0))
         return self.select(self.isnan(x), x, y)
 
     # ------------------------------------------------------------ logarithms

@@ -83,6 +83,16 @@ class Gaussian(Exponential):
         y = self.select(self.compare(">", x, 0.0), self.sub(1.0, tail), tail)
         return self.select(self.isnan(x), x, y)
 
+    def gelu(self, x):
+        """x times `ndtr`: max(x, 0) - |x| times the tail, which is denormal last of all."""
+        a, end = self.abs(x), table.ERFC_END[self.format(x).bits] * _ROOT_2
+        a = self.select(self.compare("<", a, end), a, end)
+        y, more, n = self._tail_parts(a, _ROOT_2, self._erfcx_near(a, _ROOT_2))
+        a = self.scaled(a, self.sub(n, 1))
+        # x 0 is a zero with the sign of x, and NaN for NaN and -∞.
+        above = self.select(self.compare(">", x, 0.0), x, self.mul(x, 0.0))
+        return self.fma(self.neg(a), self.add(y, more), above)
+
     def _erfcx_far(self, x):
         """erfcx beyond ERFC_END, by its asymptotic series."""
         z = self.div(1.0, self.mul(x, x))
