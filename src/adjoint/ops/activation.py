@@ -167,7 +167,7 @@ class Silu(Elementwise):
         return t * (s * (1 + x * (1 - s)))
 
     def lower(b, x):
-        return b.div(x, b.add(b.exp(b.neg(x)), 1.0))
+        return b.mul(x, b.sigmoid(x))
 
 
 class Gelu(Elementwise):
@@ -189,7 +189,7 @@ class Gelu(Elementwise):
         return t * (op.ndtr(x) + x * normal_density(x))
 
     def lower(b, x):
-        return b.mul(x, b.ndtr(x))
+        return b.gelu(x)
 
 
 class Threshold(Elementwise):

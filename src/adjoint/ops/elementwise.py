@@ -187,6 +187,7 @@ class PowScalar(Elementwise):
     tensor([4., 9.])
     """
 
+    lowers = "uif"
     symbol = "{}**{exponent}"
     reference = staticmethod(lambda x, exponent: np.float_power(x, exponent))
 

@@ -744,6 +744,9 @@ class Lgamma(Elementwise):
     def dx(t, x):
         return t * op.digamma(x)
 
+    def lower(b, x):
+        return b.lgamma(x)
+
 
 class Digamma(Elementwise):
     """The derivative of ln Γ.
@@ -762,6 +765,9 @@ class Digamma(Elementwise):
 
     def dx(t, x):
         return t * op.polygamma(x, n=1)
+
+    def lower(b, x):
+        return b.digamma(x)
 
 
 class Polygamma(Elementwise):
@@ -1195,6 +1201,9 @@ class I0(_Bessel):
     def dx(t, x):
         return t * op.i1(x)
 
+    def lower(b, x):
+        return b.i0(x)
+
 
 class I1(_Bessel):
     """Modified Bessel function of the first kind of order 1.
@@ -1215,6 +1224,9 @@ class I1(_Bessel):
     def dx(t, y, x):
         return t * (op.i0(x) - _over_x(y, x))
 
+    def lower(b, x):
+        return b.i1(x)
+
 
 class I0e(_Bessel):
     """exp(−|x|) i0(x).
@@ -1233,6 +1245,9 @@ class I0e(_Bessel):
 
     def dx(t, y, x):
         return t * (op.i1e(x) - op.sgn(x) * y)
+
+    def lower(b, x):
+        return b.i0e(x)
 
 
 class I1e(_Bessel):
@@ -1254,6 +1269,9 @@ class I1e(_Bessel):
 
     def dx(t, y, x):
         return t * (op.i0e(x) - op.sgn(x) * y - _over_x(y, x))
+
+    def lower(b, x):
+        return b.i1e(x)
 
 
 class BesselJ0(_Bessel):

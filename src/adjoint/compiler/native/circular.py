@@ -9,7 +9,8 @@ from itertools import pairwise
 from llvmlite import ir
 
 from . import coefficients as table
-from .arithmetic import DOUBLE, FLOAT, INT32, INT64, Arithmetic
+from .arithmetic import Arithmetic
+from .kinds import DOUBLE, FLOAT, INT32, INT64
 
 _INT128 = ir.IntType(128)
 
@@ -25,8 +26,9 @@ class Circular(Arithmetic):
         high, middle, low = table.HALF_PI[f.bits]
         n, k = self.near_whole(x, 2 / math.pi)
         rest = self.fma(n, -high, x)  # exact
-        r = self.fma(n, -middle, rest)
-        lost = self.fma(n, -middle, self.b.fsub(rest, r))
+        part, lost = self.two_product(n, middle)
+        r = self.b.fsub(rest, part)
+        lost = self.b.fsub(self.b.fsub(self.b.fsub(rest, r), part), lost)
         lost = self.fma(n, -low, lost)
         far = self.compare(">", self.abs(x), table.FAR[f.bits])
         kinds = [x.type, x.type, k.type]
@@ -39,21 +41,20 @@ class Circular(Arithmetic):
         return self.rarely(far, slow, r, lost, k)
 
     def _sine_near(self, r, lost):
-        """sin(r + lost) for |r| ≤ π/4."""
+        """sin(r + lost) for |r| ≤ π/4, in two parts."""
         z = self.mul(r, r)
         terms = table.SIN[self.format(r).bits]
         tail = self.fma(self.mul(r, z), self.horner(z, terms), lost)
-        return self.add(r, tail)
+        return self.two_sum(r, tail)
 
     def _cosine_near(self, r, lost):
-        """cos(r + lost) for |r| ≤ π/4."""
+        """cos(r + lost) for |r| ≤ π/4, in two parts."""
         z = self.mul(r, r)
         half = self.mul(z, 0.5)
-        y = self.b.fsub(self.number(1.0, r), half)
-        left = self.b.fsub(self.b.fsub(self.number(1.0, r), y), half)
+        y, left = self.two_sum(1.0, self.neg(half))
         terms = table.COS[self.format(r).bits]
         tail = self.fma(self.mul(z, z), self.horner(z, terms), left)
-        return self.add(y, self.fma(self.neg(r), lost, tail))
+        return self.two_sum(y, self.fma(self.neg(r), lost, tail))
 
     def _turned(self, n, odd, even):
         """`odd` in the odd quarters n, else `even`; negative from 2 on."""
@@ -64,8 +65,8 @@ class Circular(Arithmetic):
 
     def sine_and_cosine(self, x):
         """Both, from one reduction."""
-        r, lost, n = self._quarters(x)
-        s, c = self._sine_near(r, lost), self._cosine_near(r, lost)
+        r, lost, n = self.once(self._quarters, x)
+        (s, _), (c, _) = self._sine_near(r, lost), self._cosine_near(r, lost)
         sine, cosine = self._turned(n, c, s), self._turned(self.add(n, 1), c, s)
         sine = self.select(self.compare("==", x, 0.0), x, sine)
         known = self.isfinite(x)
@@ -80,12 +81,17 @@ class Circular(Arithmetic):
         return self.sine_and_cosine(x)[1]
 
     def tan(self, x):
-        """sin/cos, or -cos/sin in the odd quarters."""
-        r, lost, n = self._quarters(x)
-        s, c = self._sine_near(r, lost), self._cosine_near(r, lost)
+        """sin/cos, or -cos/sin in the odd quarters, both in two parts."""
+        r, lost, n = self.once(self._quarters, x)
+        (s, s_low), (c, c_low) = self._sine_near(r, lost), self._cosine_near(r, lost)
         odd = self.truth(self.bit_and(n, 1))
         over, under = self.select(odd, self.neg(c), s), self.select(odd, s, c)
-        y = self.select(self.isfinite(x), self.div(over, under), math.nan)
+        inverse = self.div(1.0, under)
+        low = self.select(odd, self.neg(c_low), s_low)
+        y = self.b.fmul(over, inverse)
+        rest = self.fma(self.neg(y), self.select(odd, s_low, c_low), low)
+        rest = self.add(self.fma(self.neg(y), under, over), rest)
+        y = self.select(self.isfinite(x), self.fma(rest, inverse, y), math.nan)
         return self.select(self.compare("==", x, 0.0), x, y)
 
     # ------------------------------------------------------------ inverses
@@ -206,47 +212,43 @@ def _far_one(b, x):
     exponent = e.and_(e.lshr(bits, INT64(52)), INT64(2047))
     place = e.add(exponent, INT64(_BEFORE - 1075 - 2))
     place = e.select(e.icmp_signed("<", place, INT64(0)), INT64(0), place)
-    product = _fraction(e, m, place, _two_over_pi(e.module))
-    n = e.lshr(product, _INT128(126))
-    part = e.shl(product, _INT128(2))
-    above = e.icmp_signed("<", part, _INT128(0))
-    n = e.trunc(e.add(n, e.zext(above, _INT128)), INT64)
-    size = e.select(above, e.neg(part), part)
-    high, low = _in_radians(e, size)
-    turned = e.xor(above, e.icmp_signed("<", bits, INT64(0)))
-    n = e.select(e.icmp_signed("<", bits, INT64(0)), e.neg(n), n)
-    high = e.select(turned, e.fneg(high), high)
-    return high, e.select(turned, e.fneg(low), low), n
+    high, low = _fraction(e, m, _bits_from(b, place))
+    part = b.call("fshl", high, low, INT64(2))
+    # All ones where the part is above a half or x negative, else zeros.
+    above, negative = (e.ashr(v, INT64(63)) for v in (part, bits))
+    n = e.sub(e.lshr(high, INT64(62)), above)
+    size, rest = e.xor(part, above), e.xor(e.shl(low, INT64(2)), above)
+    r, lost = _in_radians(b, size, rest)
+    turned = e.icmp_signed("<", e.xor(above, negative), INT64(0))
+    r, lost = (e.select(turned, e.fneg(v), v) for v in (r, lost))
+    return r, lost, e.sub(e.xor(n, negative), negative)
 
 
-def _fraction(e, m, place, words):
-    """The upper 128 bits of the fraction of m times the bits that follow `place`."""
+def _bits_from(b, place):
+    """The 192 bits of 2/π that follow a place, in three words."""
+    e = b.b
     first, shift = e.lshr(place, INT64(6)), e.and_(place, INT64(63))
-    zero = INT64(0)
-    w = [
-        e.load(e.gep(words, [zero, e.add(first, INT64(i))], inbounds=True))
-        for i in range(4)
-    ]
-    w = [e.zext(v, _INT128) for v in w]
-    shift = e.zext(shift, _INT128)
-    half = _INT128(64)
-    a, b, c = (
-        e.zext(
-            e.trunc(e.lshr(e.shl(e.or_(e.shl(u, half), v), shift), half), INT64),
-            _INT128,
-        )
-        for u, v in pairwise(w)
-    )
-    m = e.zext(m, _INT128)
-    middle = e.add(e.mul(m, b), e.lshr(e.mul(m, c), half))
-    return e.add(e.shl(e.mul(m, a), half), middle)
+    words, zero = _two_over_pi(e.module), INT64(0)
+    numbers = [e.add(first, INT64(i)) for i in range(4)]
+    w = [e.load(e.gep(words, [zero, i], inbounds=True)) for i in numbers]
+    return [b.call("fshl", u, v, shift) for u, v in pairwise(w)]
 
 
-def _in_radians(e, size):
-    """size 2⁻¹²⁸ π/2 in two parts."""
-    count = e.ctlz(size, ir.Constant(ir.IntType(1), 0))
-    top = e.trunc(e.lshr(e.shl(size, count), _INT128(64)), INT64)
-    scale = e.sub(INT64(1023 - 64), e.trunc(count, INT64))
+def _fraction(e, m, bits):
+    """The upper 128 bits of the fraction of m times these bits, in two words."""
+    a, b, c = bits
+    middle, last = (e.mul(e.zext(m, _INT128), e.zext(v, _INT128)) for v in (b, c))
+    sum = e.add(middle, e.lshr(last, _INT128(64)))
+    above = e.trunc(e.lshr(sum, _INT128(64)), INT64)
+    return e.add(e.mul(m, a), above), e.trunc(sum, INT64)
+
+
+def _in_radians(b, size, rest):
+    """(size 2⁻⁶⁴ + rest 2⁻¹²⁸) π/2 in two parts; size is not 0."""
+    e = b.b
+    count = e.ctlz(size, ir.Constant(ir.IntType(1), 1))
+    top = b.call("fshl", size, rest, count)
+    scale = e.sub(INT64(1023 - 64), count)
     scale = e.bitcast(e.shl(scale, INT64(52)), DOUBLE)
     high = e.fmul(e.uitofp(e.and_(top, INT64(-2048)), DOUBLE), scale)
     low = e.fmul(e.uitofp(e.and_(top, INT64(2047)), DOUBLE), scale)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from .arithmetic import Arithmetic, is_int, is_unsigned
+from .arithmetic import Arithmetic
+from .kinds import is_int, is_unsigned
 
 
 class Division(Arithmetic):

@@ -11,7 +11,7 @@ from llvmlite import ir
 
 from ...core.primitive import Elementwise
 from ...ir.graph import Const
-from .arithmetic import BIT, UINT8
+from .kinds import BIT, UINT8
 from .lanes import Lanes
 from .machine import vector_bits
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 
+from ...errors import ArgumentError
 from . import coefficients as table
-from .arithmetic import DOUBLE, FLOAT, Arithmetic
+from .conversion import Conversion
+from .kinds import DOUBLE, FLOAT, is_int
 
 
-class Exponential(Arithmetic):
+class Exponential(Conversion):
     """2ⁿ times a polynomial, n times ln 2 plus another, and what follows from them."""
 
     # ------------------------------------------------------------ exponentials
@@ -92,33 +94,38 @@ class Exponential(Arithmetic):
         return e, self.div(0.25, e)
 
     def tanh(self, x):
-        """Odd polynomial near 0, else 1 - 2/(e^2|x| + 1)."""
+        """E/(E + 2) with E = e^2|x| - 1, exact near 0."""
+        f = self.format(x)
         a = self.abs(x)
-        z = self.mul(a, a)
-        terms = table.TANH[self.format(x).bits]
-        near = self.fma(self.mul(a, z), self.horner(z, terms), a)
-        e = self.exp(self.add(a, a))
-        far = self.sub(1.0, self.div(2.0, self.add(e, 1.0)))
-        y = self.select(self.compare("<", a, 0.625), near, far)
-        y = self.select(self.isnan(x), x, y)
-        return self.copysign(y, x)
+        low = self.select(self.compare("<", a, f.mantissa * 0.5), a, f.mantissa * 0.5)
+        _, n, r, c = self._reduced(self.add(low, low))
+        s = self.sub(r, c)
+        tail = self.horner(s, table.EXP[f.bits])
+        more = self.fma(self.mul(s, s), tail, self.neg(c))
+        scale = self.power_of_two(n, f)
+        e = self.fma(scale, more, self.fma(scale, r, self.sub(scale, 1.0)))
+        d, lost = self.two_sum(2.0, e)
+        inverse = self.div(1.0, d)
+        y = self.b.fmul(e, inverse)
+        rest = self.fma(self.neg(y), lost, self.fma(self.neg(y), d, e))
+        y = self.copysign(self.fma(rest, inverse, y), x)
+        return self.select(self.isnan(x), x, y)
 
     def sigmoid(self, x):
         """1/d for x ≥ 0 and e/d below, with e = e^-|x| = 2ⁿ (1 + m) and d = 1 + e.
 
-        What the sum d lost is made good, and 2ⁿ comes last, in two steps if it is denormal.
+        What the sum d lost is made good, and 2ⁿ comes last, where it may be denormal.
         """
-        f = self.format(x)
         m, n = self._exp_parts(self.neg(self.abs(x)))
-        k = self.select(self.compare(">", n, -100), n, -100)
-        scale = self.power_of_two(k, f)
+        scale = self.power_of_two(
+            self.select(self.compare(">", n, -100), n, -100), self.format(x)
+        )
         d, lost = self.two_sum(1.0, self.fma(scale, m, scale))
         inverse = self.div(1.0, d)
         below = self.compare("<", x, 0.0)
         more = self.fma(self.neg(lost), inverse, self.select(below, m, 0.0))
         y = self.fma(inverse, more, inverse)
-        rest = self.power_of_two(self.sub(n, k), f)
-        y = self.select(below, self.mul(self.mul(y, scale), rest), y)
+        y = self.scaled(y, self.select(below, n, 0))
         return self.select(self.isnan(x), x, y)
 
     # ------------------------------------------------------------ logarithms
@@ -145,11 +152,12 @@ class Exponential(Arithmetic):
         half = self.mul(self.mul(t, t), 0.5)
         return s, self.add(half, rest), half
 
-    def _log_of(self, t, n):
-        """n ln 2 + ln(1 + t): t - (t²/2 - s (t²/2 + R)), in which nothing cancels."""
+    def _log_of(self, t, n, more=None):
+        """n ln 2 + ln(1 + t) + more: t - (t²/2 - s (t²/2 + R)), in which nothing cancels."""
         s, rest, half = self._log_rest(t)
         high, low = table.LN2[self.format(t).bits]
-        inner = self.fma(s, rest, self.mul(n, low))
+        low = self.mul(n, low) if more is None else self.fma(n, low, more)
+        inner = self.fma(s, rest, low)
         return self.fma(n, high, self.sub(t, self.sub(half, inner)))
 
     def _log_ends(self, x, y):
@@ -194,20 +202,20 @@ class Exponential(Arithmetic):
         """ln(1 + x + tail), exact near 0: the rounding of 1 + x is put back."""
         u = self.add(x, 1.0)
         m, n = self._mantissa(u)
-        # 1 + x = u + lost; ln(u + lost) = ln u + lost/u.
+        # 1 + x = u + lost; ln(u + lost) = ln u + lost/u. Near 0, x itself is what u is not.
         larger = self.compare(">", self.abs(x), 1.0)
         lost = self.select(
             larger,
             self.sub(1.0, self.sub(u, x)),
             self.sub(x, self.sub(u, 1.0)),
         )
-        lost = lost if tail is None else self.add(lost, tail)
-        y = self.add(self._log_of(self.sub(m, 1.0), n), self.div(lost, u))
         near = self.compare("<", self.abs(x), 0.25)
-        exact = self._log_of(x, self.number(0.0, x))
-        if tail is not None:
-            exact = self.add(exact, self.div(tail, u))
-        y = self._log_ends(u, self.select(near, exact, y))
+        t, n, lost = (
+            self.select(near, *pair)
+            for pair in ((x, self.sub(m, 1.0)), (0.0, n), (0.0, lost))
+        )
+        lost = self.div(lost if tail is None else self.add(lost, tail), u)
+        y = self._log_ends(u, self._log_of(t, n, lost))
         return self.select(self.compare("==", x, 0.0), x, y)
 
     def logaddexp(self, x, y):
@@ -364,6 +372,12 @@ class Exponential(Arithmetic):
 
     def power(self, x, n: float):
         """x to a known power, by products and roots where two roundings do."""
+        if is_int(x):
+            if n < 0:
+                raise ArgumentError(
+                    "Integers to negative integer powers are not allowed"
+                )
+            return self.whole_power(x, int(n))
         if n in (-1, -0.5, -2, -3, -4):
             x, n = self.div(1.0, x), -n
         if n == 0.5:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 
-from .arithmetic import DOUBLE, INT32, Arithmetic, is_int
+from .conversion import Conversion
+from .kinds import DOUBLE, INT32, is_int
 
 
-class Floating(Arithmetic):
+class Floating(Conversion):
     """What looks into the bits of a float."""
 
     def hypot(self, x, y):

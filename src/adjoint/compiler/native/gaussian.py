@@ -17,30 +17,27 @@ class Gaussian(Exponential):
         """erfcx(x/unit) for 0 ≤ x/unit ≤ ERFC_END, in two parts.
 
         Of erfcx x = (1 + w v)/(1 + 2x) with w = x/(x + k), v a polynomial of it, both
-        terms are held in two parts.
+        terms are held in two parts. One division gives both quotients.
         """
         bits = self.format(x).bits
-        w = self.div(x, self.add(x, table.ERFCX_MIDDLE[bits] * unit))
+        c, c_low = (2.0, 0.0) if unit == 1.0 else table.ROOT_2[bits]
+        under, under_lost = self._one_plus(x, c, c_low)
+        shifted = self.add(x, table.ERFCX_MIDDLE[bits] * unit)
+        inverse = self.div(1.0, self.mul(under, shifted))
+        w = self.mul(self.mul(x, under), inverse)
         v = self.horner(self.fma(w, 2.0, -1.0), table.ERFCX[bits])
-        over, over_lost = self._one_plus(w, v, 0.0)
-        twice = (2.0, 0.0) if unit == 1.0 else table.ROOT_2[bits]
-        under, under_lost = self._one_plus(x, *twice)
-        inverse = self.div(1.0, under)
+        over, over_lost = self._one_plus(w, v)
+        inverse = self.mul(shifted, inverse)
         y = self.b.fmul(over, inverse)
         rest = self.fma(self.neg(y), under_lost, over_lost)
         rest = self.add(self.fma(self.neg(y), under, over), rest)
         return y, self.mul(rest, inverse)
 
-    def _one_plus(self, x, c, c_low):
-        """1 + x (c + c_low) in two parts."""
-        p, lost = self.two_product(x, c)
-        y = self.b.fadd(p, self.number(1.0, x))
-        back = self.b.fsub(y, p)  # what of 1 arrived
-        error = self.b.fadd(
-            self.b.fsub(self.number(1.0, x), back), self.b.fsub(p, self.b.fsub(y, back))
-        )
-        lost = self.fma(x, c_low, lost) if c_low else lost
-        return y, self.add(error, lost)
+    def _one_plus(self, x, c, c_low=0.0):
+        """1 + x (c + c_low) > 1 in two parts: what the sum lacks is exact."""
+        y = self.fma(x, c, 1.0)
+        lost = self.fma(x, c, self.b.fsub(self.number(1.0, x), y))
+        return y, self.fma(x, c_low, lost) if c_low else lost
 
     def _tail(self, x, unit, halvings):
         """e^-(x/unit)² erfcx(x/unit)/2^halvings for x ≥ 0, unit² = 1 or 2."""
@@ -59,7 +56,8 @@ class Gaussian(Exponential):
         tail = self.horner(s, table.EXP[self.format(x).bits])
         m, lost = self.two_sum(r, self.fma(self.mul(s, s), tail, self.neg(c)))
         y, rest = erfcx
-        return y, self.fma(y, m, self.fma(y, lost, rest)), n
+        more = self.fma(y, lost, self.fma(rest, m, rest))
+        return y, self.fma(y, m, more), n
 
     def _erf_near(self, x):
         """erf x for |x| ≤ 1."""
@@ -85,6 +83,16 @@ class Gaussian(Exponential):
         y = self.select(self.compare(">", x, 0.0), self.sub(1.0, tail), tail)
         return self.select(self.isnan(x), x, y)
 
+    def gelu(self, x):
+        """x times `ndtr`: max(x, 0) - |x| times the tail, which is denormal last of all."""
+        a, end = self.abs(x), table.ERFC_END[self.format(x).bits] * _ROOT_2
+        a = self.select(self.compare("<", a, end), a, end)
+        y, more, n = self._tail_parts(a, _ROOT_2, self._erfcx_near(a, _ROOT_2))
+        a = self.scaled(a, self.sub(n, 1))
+        # x 0 is a zero with the sign of x, and NaN for NaN and -∞.
+        above = self.select(self.compare(">", x, 0.0), x, self.mul(x, 0.0))
+        return self.fma(self.neg(a), self.add(y, more), above)
+
     def _erfcx_far(self, x):
         """erfcx beyond ERFC_END, by its asymptotic series."""
         z = self.div(1.0, self.mul(x, x))
@@ -97,11 +105,14 @@ class Gaussian(Exponential):
         """e^(x²) erfc x; below 0 it is 2 e^(x²) - erfcx(-x)."""
         a, end = self.abs(x), table.ERFC_END[self.format(x).bits]
         near = self.minimum(a, end)
-        y = self.add(*self._erfcx_near(near))
-        y = self.select(self.compare(">", a, end), self._erfcx_far(a), y)
+        r, rest = self._erfcx_near(near)
+        y = self.select(
+            self.compare(">", a, end), self._erfcx_far(a), self.add(r, rest)
+        )
         m, n = self._exp_parts(*self.two_product(near, near))
-        e = self.scaled(self.add(m, 1.0), self.add(n, 1))
-        y = self.select(self.compare("<", x, 0.0), self.sub(e, y), y)
+        e = (self.scaled(v, self.add(n, 1)) for v in self.two_sum(1.0, m))
+        high, low = (self.sub(v, w) for v, w in zip(e, (r, rest), strict=True))
+        y = self.select(self.compare("<", x, 0.0), self.add(high, low), y)
         return self.select(self.isnan(x), x, y)
 
     def log_ndtr(self, x):

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import numpy as np
 from llvmlite import ir
 
-from .arithmetic import INT64
+from .kinds import INT64
 from .lanes import Lanes
 from .machine import Library
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from .circular import Circular
 from .division import Division
 from .floating import Floating
 from .gaussian import Gaussian
+from .special import Special
 
 
-class Lanes(Circular, Gaussian, Division, Floating):
+class Lanes(Special, Gaussian, Division, Floating):
     """Arithmetic and functions on vectors of one width, at a builder's place."""

@@ -8,7 +8,7 @@ import numpy as np
 from llvmlite import ir
 
 from ...core.philox import MULTIPLIERS, ROUNDS, WEYL, kept_bits
-from .arithmetic import DOUBLE, FLOAT, INT32, INT64
+from .kinds import DOUBLE, FLOAT, INT32, INT64
 from .lanes import Lanes
 
 _LOW = 0xFFFFFFFF

@@ -1,0 +1,147 @@
+"""Values of lanes: constants, calls, and ways between blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from llvmlite import ir
+
+from .kinds import FORMATS, INT32, Format, element_of, is_int_type, mangled
+
+
+class Values:
+    """Values of `width` lanes at the builder's place, constants, calls and ways."""
+
+    def __init__(self, builder: ir.IRBuilder, width: int):
+        self.b, self.width = builder, width
+        self._before: dict = {}  # block -> one through which every way to it leads
+        self._written: dict = {}
+
+    def vector(self, scalar):
+        """The vector type of this element type."""
+        return ir.VectorType(scalar, self.width) if self.width > 1 else scalar
+
+    def format(self, x) -> Format:
+        """The floating format of x."""
+        return FORMATS[str(element_of(x.type))]
+
+    def element(self, x):
+        """The type of a lane of x."""
+        return element_of(x.type)
+
+    def splat(self, x):
+        """One number in all lanes."""
+        if self.width == 1:
+            return x
+        empty = ir.Constant(self.vector(x.type), ir.Undefined)
+        places = ir.Constant(self.vector(INT32), None)
+        return self.b.shuffle_vector(
+            self.b.insert_element(empty, x, INT32(0)), empty, places
+        )
+
+    def counting(self, first):
+        """first, first + 1, ..."""
+        if self.width == 1:
+            return first
+        steps = ir.Constant(self.vector(first.type), list(range(self.width)))
+        return self.b.add(self.splat(first), steps)
+
+    def number(self, x, like):
+        """`x` as it is, or a vector of the Python number `x` in the type of `like`."""
+        if isinstance(x, ir.Value):
+            return x
+        kind = like.type if isinstance(like, ir.Value) else like
+        value = int(x) if is_int_type(kind) else float(x)
+        return ir.Constant(kind, [value] * self.width if self.width > 1 else value)
+
+    def both(self, x, y):
+        """Two operands, of which a Python number takes the type of the other."""
+        like = x if isinstance(x, ir.Value) else y
+        return self.number(x, like), self.number(y, like)
+
+    def call(self, name: str, *xs):
+        """An LLVM intrinsic on vectors of one kind."""
+        like = next(x for x in xs if isinstance(x, ir.Value))
+        xs = [self.number(x, like) for x in xs]
+        kind, text = like.type, f"llvm.{name}.{mangled(like.type)}"
+        return self.b.call(self.function(text, kind, [kind] * len(xs)), xs)
+
+    def function(self, name: str, result, kinds):
+        """A function that the module declares once."""
+        found = self.b.module.globals.get(name)
+        if found is None:
+            signature = ir.FunctionType(result, kinds)
+            found = ir.Function(self.b.module, signature, name)
+        return found
+
+    # ------------------------------------------------------------ ways
+
+    def any(self, mask):
+        """Whether the mask holds in a lane."""
+        if self.width == 1:
+            return mask
+        bits = ir.IntType(self.width)
+        return self.b.icmp_unsigned("!=", self.b.bitcast(mask, bits), bits(0))
+
+    def rarely(self, mask, slow: Callable, *fast):
+        """The values `fast`; if the mask holds in any lane, those that slow() writes."""
+        b, head = self.b, self.b.block
+        cold, done = b.append_basic_block("rare"), b.append_basic_block("done")
+        b.cbranch(self.any(mask), cold, done).set_weights([1, 1000])
+        b.position_at_end(cold)
+        found = slow()
+        end = b.block
+        b.branch(done)
+        self._before[done] = head
+        b.position_at_end(done)
+        return tuple(
+            self._either(x, head, y, end) for x, y in zip(fast, found, strict=True)
+        )
+
+    def once(self, write: Callable, x):
+        """write(x), or what it gave before if that was on the way to this place."""
+        key = write, x
+        block, y = self._written.get(key, (None, None))
+        here = self.b.block
+        while here is not None and here is not block:
+            here = self._before.get(here)
+        if y is None or here is None:
+            y = write(x)
+            self._written[key] = self.b.block, y
+        return y
+
+    def _either(self, x, head, y, end):
+        phi = self.b.phi(x.type)
+        phi.add_incoming(x, head)
+        phi.add_incoming(y, end)
+        return phi
+
+    def shared(self, name: str, write: Callable, *xs, result=None, cold=False):
+        """write(lanes, *xs) as a function that a module contains once.
+
+        Its result is of the type of the first operand, unless `result` is a list of types.
+        """
+        kinds = [x.type for x in xs]
+        text = f"adjoint.{name}.{'.'.join(map(mangled, kinds))}"
+        f = self.b.module.globals.get(text)
+        if f is None:
+            to = ir.LiteralStructType(result) if result else kinds[0]
+            f = ir.Function(self.b.module, ir.FunctionType(to, kinds), text)
+            f.linkage = "internal"
+            f.attributes.add("nounwind")
+            for attribute in ("cold", "noinline", "optnone") if cold else ():
+                f.attributes.add(attribute)
+            self._write(f, write)
+        y = self.b.call(f, xs)
+        if result is None:
+            return y
+        return tuple(self.b.extract_value(y, i) for i in range(len(result)))
+
+    def _write(self, f, write):
+        builder = ir.IRBuilder(f.append_basic_block())
+        y = write(type(self)(builder, self.width), *f.args)
+        if isinstance(y, tuple):
+            parts, y = y, ir.Constant(f.return_value.type, ir.Undefined)
+            for i, v in enumerate(parts):
+                y = builder.insert_value(y, v, i)
+        builder.ret(y)
