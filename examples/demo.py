@@ -7,7 +7,7 @@ Each part is a few lines of `adjoint.demo`: read them there.
 
 import sys
 
-from adjoint.demo import main
+from adjoint_cli import main
 
 if __name__ == "__main__":
-    sys.exit(130 if main()["interrupted"] else 0)
+    sys.exit(main(["demo"]))

@@ -340,3 +340,25 @@ def test_states_that_trade_places():
             x, y = want[-1]
             want.append((2 * y, x + 1))
         assert (a[0].item(), b[4].item()) == want[-1]
+
+
+def test_switches_between_training_and_evaluation_find_their_programs_again():
+    model = nn.Sequential(nn.Linear(3, 3), nn.Dropout(0.5))
+    f = ad.compile(lambda x: model(x).sum())
+    x = ad.ones(2, 3)
+    want = model.eval()(x).sum().item()
+    for _ in range(3):
+        model.train()
+        assert len({f(x).item() for _ in range(6)}) > 1
+        model.eval()
+        assert {round(f(x).item(), 5) for _ in range(3)} == {round(want, 5)}
+    assert len(f.programs) == 2
+    programs = list(f.programs.values())
+    model.train().eval()
+    f(x)
+    assert [a is b for a, b in zip(programs, f.programs.values(), strict=True)] == [
+        True
+    ] * 2
+    model.train()
+    model[1].p = 0.0  # no switch: the module is another one
+    assert {round(f(x).item(), 5) for _ in range(6)} == {round(want, 5)}

@@ -363,7 +363,7 @@ def test_in_place_forms_are_those_of_pytorch():
     assert ours <= theirs
     missing = {n for n in theirs - ours if n.endswith("_") and not n.startswith("_")}
     assert missing == {
-        *("apply_", "map_", "map2_", "resize_", "resize_as_", "set_", "share_memory_"),
+        *("resize_", "resize_as_", "set_", "share_memory_"),
         *("resize_as_sparse_", "sparse_resize_", "sparse_resize_and_clear_"),
     }
 
@@ -392,3 +392,39 @@ def test_as_strided_in_place():
     assert y.as_strided_((2, 2), (2, 1), 1) is y
     y.sum().backward()
     assert x.grad.tolist() == [0, 1, 1, 1, 1, 0]
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda T: T.ones(3).apply_(lambda v: v + 1),
+        lambda T: T.ones(3).map_(T.arange(3.0), lambda a, b: a + 2 * b),
+        lambda T: T.ones(2, 3).sum_to_size(1, 3),
+        lambda T: T.ones(2, 3).sum_to_size(3),
+        lambda T: T.stack(list(reversed(T.arange(3)))),
+        lambda T: reversed(T.arange(4).reshape(2, 2)),
+        lambda T: T.fill(T.ones(2), 3),
+        lambda T: T.tensor([1.5, 2.5]).byte(),
+        lambda T: T.tensor([1.5, -2.5]).char(),
+        lambda T: T.tensor(T.ones(2, 3)[1:, 1:].storage_offset()),
+        lambda T: T.tensor(T.ones(2).get_device()),
+        lambda T: T.tensor(T.is_same_size(T.ones(2), T.ones(2))),
+        lambda T: T.tensor(len(str(T.get_default_device()))),
+    ],
+)
+def test_small_things(f):
+    ours, theirs = f(ad), f(torch)
+    assert ours.tolist() == theirs.tolist()
+    assert str(ours.dtype).split(".")[-1] == str(theirs.dtype).split(".")[-1]
+
+
+def test_small_errors():
+    for T in ad, torch:
+        with pytest.raises(RuntimeError, match="requires grad"):
+            T.ones(2, requires_grad=True).apply_(lambda v: v)
+        with pytest.raises(RuntimeError):
+            T.ones(2, 3).sum_to_size(2, 2)
+    with pytest.raises(RuntimeError, match="not available"):
+        ad.set_default_device("cuda")
+    assert not ad.cuda.is_available()
+    assert ad.cuda.device_count() == 0

@@ -13,7 +13,7 @@ ROWS = (
     ("autodiff", "ir"),
     ("functional",),
     ("array_api",),
-    ("tensor", "autograd", "func"),
+    ("tensor", "autograd", "func", "cuda"),
     ("compiler",),
     ("nn", "data", "metrics", "plot"),
     ("optim",),

@@ -251,6 +251,28 @@ def test_dtypes(d):
         assert ad.allclose(y.double(), want, rtol=0.05, atol=0.02)
 
 
+@pytest.mark.parametrize("mode", MODES)
+def test_complex_numbers(mode):
+    torch, found = pytest.importorskip("torch"), []
+    ours = getattr(nn, mode)(3, 4, 2, dtype=ad.complex128)
+    x = numbers(5, 2, 3) + 1j * numbers(5, 2, 3, seed=1)
+    for lib in (ad, torch):
+        net = getattr(lib.nn, mode)(3, 4, 2, dtype=lib.complex128)
+        net.load_state_dict(
+            {k: lib.tensor(v.numpy()) for k, v in ours.state_dict().items()}
+        )
+        leaf = lib.tensor(x, requires_grad=True)
+        y = net(leaf)[0]
+        (y * lib.tensor(numbers(*y.shape, seed=7) + 2j)).abs().sum().backward()
+        found.append([y.detach(), leaf.grad, *(p.grad for p in net.parameters())])
+    for a, b in zip(*found, strict=True):
+        np.testing.assert_allclose(a.numpy(), b.numpy(), 1e-9, 1e-11)
+    assert ad.gradcheck(lambda x: ours(x)[0], (ad.tensor(x[:2], requires_grad=True),))
+    assert ad.gradgradcheck(
+        lambda x: ours(x)[0], (ad.tensor(x[:2], requires_grad=True),)
+    )
+
+
 def test_state_and_pickle():
     net = nn.LSTM(3, 4, 2, bidirectional=True, proj_size=2)
     assert list(net.state_dict())[:5] == [

@@ -1,6 +1,7 @@
 """Optimizers: PyTorch's numbers over fifty steps, first steps by hand, what they keep."""
 
 import copy
+import inspect
 import pickle
 import warnings
 
@@ -194,8 +195,6 @@ def as_array(x):
 
 @pytest.mark.parametrize("name", ALL)
 def test_signature_is_torchs(name, torch):
-    import inspect
-
     def parameters(lib):
         return [
             (p.name, p.kind, p.default)
@@ -203,6 +202,68 @@ def test_signature_is_torchs(name, torch):
         ]
 
     assert parameters(ad) == parameters(torch)
+
+
+RANGES = {
+    "lr": (1e-3, 0.1),
+    "momentum": (0, 0.99),
+    "weight_decay": (0, 0.3),
+    "eps": (1e-8, 1e-2),
+    "momentum_decay": (0, 0.1),
+    "lr_decay": (0, 0.3),
+    "initial_accumulator_value": (0, 0.5),
+    "rho": (0, 1),
+    "lambd": (0, 0.1),
+    "t0": (0, 20),
+    "dampening": (0, 0.5),
+}
+SWITCHES = ("maximize", "amsgrad", "decoupled_weight_decay", "centered")
+
+
+def drawn_options(optimizer, rng):
+    """Some of the options, at random."""
+    out = {}
+    for name in inspect.signature(optimizer).parameters:
+        if rng.random() < 0.5:
+            continue
+        if name in RANGES:
+            out[name] = float(rng.uniform(*RANGES[name]))
+        elif name in SWITCHES:
+            out[name] = bool(rng.random() < 0.5)
+        elif name == "betas":
+            out[name] = tuple(map(float, rng.uniform(0, 0.99, 2)))
+    return out
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_random_options_shapes_and_gaps_as_torch(seed, torch):
+    rng = np.random.default_rng(seed)
+    name = NAMES[seed % len(NAMES)]
+    options = drawn_options(getattr(optim, name), rng)
+    kind = rng.choice(["float64", "complex128"])
+
+    def draw(shape):
+        x = rng.normal(size=shape) + 1j * rng.normal(size=shape)
+        return np.asarray(x if kind == "complex128" else x.real).astype(kind)
+
+    dims = rng.integers(0, 4, size=rng.integers(1, 6))
+    start = [draw(tuple(rng.integers(1, 5, size=n))) for n in dims]
+    pairs = [(lib.tensor(x).requires_grad_(), x) for x in start for lib in (ad, torch)]
+    mine, theirs = [p for p, _ in pairs[::2]], [p for p, _ in pairs[1::2]]
+    steps = [
+        getattr(lib.optim, name)(params, **options).step
+        for lib, params in ((ad, mine), (torch, theirs))
+    ]
+    for _ in range(20):
+        for p, q in zip(mine, theirs, strict=True):
+            g, there = draw(tuple(p.shape)), rng.random() < 0.8
+            p.grad = ad.tensor(g) if there else None
+            q.grad = torch.tensor(g) if there else None
+        for step in steps:
+            step()
+    for p, q in zip(mine, theirs, strict=True):
+        got, want = p.detach().numpy(), q.detach().numpy()
+        np.testing.assert_allclose(got, want, rtol=1e-6, atol=1e-10)
 
 
 # ---------------------------------------------------------------- matrices, L-BFGS
@@ -788,6 +849,34 @@ def test_own_optimizers():
         Forgetful([w], {}).step()
     with pytest.raises(NotImplementedError, match="has no update"):
         optim.Optimizer([w], {}).step()
+
+
+def test_wrappers_that_share_groups_with_another_optimizer():
+    class Lookahead(optim.Optimizer):
+        """Slow weights follow fast ones; as usual it does not call __init__."""
+
+        def __init__(self, fast):
+            self.fast, self.count = fast, 0
+            self.param_groups, self.state = fast.param_groups, fast.state
+            self.slow = [p.detach().clone() for p in fast.param_groups[0]["params"]]
+
+        def step(self, closure=None):
+            loss, self.count = self.fast.step(closure), self.count + 1
+            if self.count % 2 == 0:
+                for p, q in zip(self.param_groups[0]["params"], self.slow, strict=True):
+                    q.data.add_(p.data - q.data, alpha=0.5)
+                    p.data.copy_(q)
+            return loss
+
+    w, seen = ad.ones(1, requires_grad=True), []
+    opt = Lookahead(optim.SGD([w], lr=0.25))
+    opt.register_step_post_hook(lambda *a: seen.append(1))
+    optim.lr_scheduler.StepLR(opt, 1)
+    for _ in range(2):
+        opt.zero_grad()
+        w.sum().backward()
+        opt.step()
+    assert w.item() == 0.75 and seen == [1, 1]
 
 
 def test_state_that_moves_between_names():

@@ -47,15 +47,18 @@ def dense(relu, p, x):
 
 
 def jax_loss(jax, p, x, t):
+    """Channels last, which XLA's CPU convolution wants."""
+
     def layer(x, name, padding):
-        w, b = p[f"{name}.weight"], p[f"{name}.bias"]
-        y = jax.lax.conv(x, w, (1, 1), padding) + b[:, None, None]
-        y = jax.nn.relu(y)
-        window = (1, 1, 2, 2)
-        least = -jax.numpy.inf
+        w = p[f"{name}.weight"].transpose(2, 3, 1, 0)
+        names = ("NHWC", "HWIO", "NHWC")
+        y = jax.lax.conv_general_dilated(x, w, (1, 1), padding, dimension_numbers=names)
+        y = jax.nn.relu(y + p[f"{name}.bias"])
+        window, least = (1, 2, 2, 1), -jax.numpy.inf
         return jax.lax.reduce_window(y, least, jax.lax.max, window, window, "VALID")
 
-    x = layer(layer(x, "0", "SAME"), "3", "VALID").reshape(len(x), -1)
+    x = layer(layer(x.transpose(0, 2, 3, 1), "0", "SAME"), "3", "VALID")
+    x = x.transpose(0, 3, 1, 2).reshape(len(x), -1)
     y = jax.nn.log_softmax(dense(jax.nn.relu, p, x))
     return -jax.numpy.take_along_axis(y, t[:, None], 1).mean()
 

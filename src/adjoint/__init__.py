@@ -10,7 +10,7 @@ tensor(6.)
 from importlib import import_module as _import_module
 from math import e, inf, nan, pi
 
-from . import autograd, func, nn, ops, optim
+from . import autograd, cuda, func, nn, ops, optim
 from .autodiff.calculus import cvec, derivative, rvec, second_derivative, vec
 from .autodiff.check import GradcheckError, gradcheck, gradgradcheck
 from .autodiff.checkpoint import checkpoint, checkpoint_sequential
@@ -72,7 +72,7 @@ from .functional import FUNCTIONS, fft, linalg, random, special
 from .ir.program import Program
 from .ir.text import parse
 from .printing import set_printoptions
-from .tensor import Size, Tensor, device
+from .tensor import Size, Tensor, device, get_default_device
 
 __version__ = "0.1.0"
 globals().update(

@@ -15,6 +15,7 @@ from . import autodiff as autodiff
 from . import autograd as autograd
 from . import compiler as compiler
 from . import core as core
+from . import cuda as cuda
 from . import data as data
 from . import errors as errors
 from . import func as func
@@ -75,6 +76,7 @@ from .ir.program import Program as Program
 from .ir.text import parse as parse
 from .printing import set_printoptions as set_printoptions
 from .tensor import device as device
+from .tensor import get_default_device as get_default_device
 
 __version__: _str
 FUNCTIONS: dict[_str, Any]
@@ -232,6 +234,8 @@ def arctanh(input: Tensor, *, out: Tensor | None = ...) -> Tensor:
     """Inverse hyperbolic tangent."""
 def arctanh_(input: Tensor, *, out: Tensor | None = ...) -> Tensor:
     """`arctanh` written into this tensor."""
+def are_deterministic_algorithms_enabled() -> _bool:
+    """True: results are the same from run to run, for any number of threads."""
 def argmax(input: Tensor, dim: Dims | None = ..., keepdim: _bool = ...) -> Tensor:
     """The place of the largest element, of all row by row or along `dim`."""
 def argmin(input: Tensor, dim: Dims | None = ..., keepdim: _bool = ...) -> Tensor:
@@ -504,6 +508,8 @@ def feature_alpha_dropout(input: Tensor, p: Any = ..., training: _bool = ..., in
     """`alpha_dropout` of whole channels."""
 def feature_dropout(input: Tensor, p: Any = ..., training: _bool = ..., inplace: _bool = ...) -> Tensor:
     """Dropout of whole channels."""
+def fill(input: Tensor, value: Any) -> Tensor:
+    """A copy with every element `value`."""
 def finfo(type: Any = ...) -> Any:
     """Limits of a floating dtype (the default one): bits, eps, max, min, tiny, resolution."""
 def fix(input: Tensor, *, out: Tensor | None = ...) -> Tensor:
@@ -640,6 +646,8 @@ def is_neg(input: Tensor) -> _bool:
     """Whether a conjugation is only marked: never, it is computed at once."""
 def is_nonzero(input: Tensor) -> _bool:
     """Whether the one element of a tensor is not zero."""
+def is_same_size(input: Tensor | Number, other: Tensor | Number) -> _bool:
+    """Whether both have the same shape."""
 def is_signed(input: Tensor) -> _bool:
     """Whether the dtype has negative numbers."""
 def is_tensor(obj: Any) -> _bool:
@@ -998,6 +1006,8 @@ def selu(input: Tensor, inplace: _bool = ...) -> Tensor:
     """Self-normalizing elu: scale · (x, or α (eˣ − 1) where x ≤ 0)."""
 def selu_(input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
     """`selu` written into its input."""
+def set_default_device(device: Any) -> None:
+    """The device that new tensors are on: the CPU, which it is already."""
 def set_rng_state(new_state: Any) -> None:
     """Continue the default stream from what `get_rng_state` gave."""
 def sgn(input: Tensor, *, out: Tensor | None = ...) -> Tensor:
@@ -1126,6 +1136,8 @@ def unravel_index(indices: Any, shape: Any) -> tuple[Tensor, ...]:
     """Positions in an array of `shape` for positions in it flattened."""
 def unsqueeze(input: Tensor, dim: Any) -> Tensor:
     """With a new dim of size 1 at `dim`."""
+def use_deterministic_algorithms(mode: _bool, *, warn_only: _bool = ...) -> None:
+    """Whether results must be the same from run to run; here they always are."""
 def vander(x: Tensor, N: Any = ..., increasing: _bool = ...) -> Tensor:
     """Powers of the elements of a vector, N − 1 to 0 in the columns, or 0 to N − 1."""
 def var(input: Tensor, dim: Dims | None = ..., unbiased: Any = ..., keepdim: _bool = ..., *, correction: Any = ..., out: Tensor | None = ...) -> Tensor:

@@ -110,7 +110,8 @@ class Tensor(Box):
         lambda self, new: self.imag.copy_(new),
         doc="The imaginary part, a view that can be assigned.",
     )
-    is_cuda = is_sparse = is_quantized = False
+    is_cuda = is_sparse = is_quantized = is_meta = is_nested = is_mps = False
+    is_cpu = True
 
     def size(self, dim=None):
         """The shape, or the size of one dim."""
@@ -293,6 +294,9 @@ class Tensor(Box):
         if self.ndim == 0:
             raise ArgumentTypeError("iteration over a 0-d tensor")
         return iter(METHODS["unbind"](self))
+
+    def __reversed__(self):
+        return METHODS["flip"](self, (0,)) if self.ndim else self
 
     def __contains__(self, element):
         return bool(METHODS["eq"](self, element).any())
@@ -515,6 +519,26 @@ class Tensor(Box):
         """The dtype's name, or this tensor in another dtype."""
         return f"adjoint.{self.dtype.name}" if dtype is None else self.to(dtype)
 
+    def get_device(self) -> int:
+        """The number of the GPU it is on; -1 for the CPU."""
+        return -1
+
+    def pin_memory(self, device=None):
+        """This tensor: nothing is copied to a GPU."""
+        return self
+
+    def is_pinned(self, device=None) -> bool:
+        """Whether its memory is held for copies to a GPU."""
+        return False
+
+    def storage_offset(self) -> int:
+        """Where in its memory the first element is, in elements."""
+        base, value = self.base, self.numpy_of()
+        if base is None or not value.size:
+            return 0
+        first = base.numpy_of().__array_interface__["data"][0]
+        return (value.__array_interface__["data"][0] - first) // value.itemsize
+
     def cpu(self):
         """This tensor: the CPU is where it is."""
         return self
@@ -607,6 +631,11 @@ class _Device(str):
 
     def __repr__(self):
         return f"device(type='{self}')"
+
+
+def get_default_device() -> _Device:
+    """The device that new tensors are on."""
+    return _Device("cpu")
 
 
 def device(name) -> _Device:
@@ -728,6 +757,8 @@ def _converter(name, target):
 
 for _name, _target in {
     "bool": "bool",
+    "byte": "uint8",
+    "char": "int8",
     "short": "int16",
     "int": "int32",
     "long": "int64",
@@ -740,4 +771,4 @@ for _name, _target in {
 }.items():
     setattr(Tensor, _name, _converter(_name, _target))
 
-__all__ = ["Size", "Tensor", "device"]
+__all__ = ["Size", "Tensor", "device", "get_default_device"]

@@ -206,6 +206,8 @@ class Tensor(Box):
         """The angle of a complex number in (−π, π]; of a real one 0 or π."""
     def any(self, dim: Dims | None = ..., keepdim: _bool = ..., *, out: Tensor | None = ...) -> Tensor:
         """Some element is non-zero."""
+    def apply_(self, callable: Any) -> Tensor:
+        """Each element replaced by what a Python function makes of it: slow."""
     def arccos(self, *, out: Tensor | None = ...) -> Tensor:
         """Inverse cosine."""
     def arccos_(self, *, out: Tensor | None = ...) -> Tensor:
@@ -311,6 +313,8 @@ class Tensor(Box):
         """This tensor in dtype bool."""
     def broadcast_to(self, size: Any) -> Tensor:
         """Broadcast without copying."""
+    def byte(self) -> Tensor:
+        """This tensor in dtype uint8."""
     def cauchy_(self, *args: Any, **kwargs: Any) -> Tensor:
         """Fill with numbers of a Cauchy law: median + sigma tan(pi (u - 1/2))."""
     def cdouble(self) -> Tensor:
@@ -321,6 +325,8 @@ class Tensor(Box):
         """Smallest integer not below x."""
     def cfloat(self) -> Tensor:
         """This tensor in dtype complex64."""
+    def char(self) -> Tensor:
+        """This tensor in dtype int8."""
     def cholesky(self, upper: _bool = ..., *, out: Tensor | None = ...) -> Tensor:
         """L with L Lᴴ = input, or U with Uᴴ U = input for upper=True."""
     def cholesky_inverse(self, upper: _bool = ..., *, out: Tensor | None = ...) -> Tensor:
@@ -485,6 +491,8 @@ class Tensor(Box):
         """y = eˣ − 1, accurate near 0."""
     def exponential_(self, *args: Any, **kwargs: Any) -> Tensor:
         """Fill with waiting times at rate `lambd`: -log(1 - u) / lambd."""
+    def fill(self, value: Any) -> Tensor:
+        """A copy with every element `value`."""
     def fill_(self, value: Any) -> Tensor:
         """Write one number everywhere."""
     def fill_diagonal_(self, fill_value: Any, wrap: _bool = ...) -> Tensor:
@@ -545,6 +553,8 @@ class Tensor(Box):
         """QR as LAPACK keeps it, for orgqr and ormqr; it has no derivative."""
     def ger(self, vec2: Tensor, *, out: Tensor | None = ...) -> Tensor:
         """All products of the elements of two vectors."""
+    def get_device(self) -> _int:
+        """The number of the GPU it is on; -1 for the CPU."""
     @property
     def grad(self) -> Tensor | None: ...
     @grad.setter
@@ -631,6 +641,7 @@ class Tensor(Box):
         """Whether a conjugation is only marked: never, it is computed at once."""
     def is_contiguous(self, memory_format: Any = ...) -> _bool:
         """Whether the elements lie row by row without gaps."""
+    is_cpu: _bool
     is_cuda: _bool
     def is_floating_point(self) -> _bool:
         """Whether the dtype is floating."""
@@ -638,10 +649,15 @@ class Tensor(Box):
         """Whether it was made under `inference_mode`."""
     @property
     def is_leaf(self) -> _bool: ...
+    is_meta: _bool
+    is_mps: _bool
     def is_neg(self) -> _bool:
         """Whether a conjugation is only marked: never, it is computed at once."""
+    is_nested: _bool
     def is_nonzero(self) -> _bool:
         """Whether the one element of a tensor is not zero."""
+    def is_pinned(self, device: Any = ...) -> _bool:
+        """Whether its memory is held for copies to a GPU."""
     is_quantized: _bool
     def is_same_size(self, other: Tensor | Number) -> _bool:
         """Whether both have the same shape."""
@@ -768,6 +784,10 @@ class Tensor(Box):
     def mH(self) -> Tensor: ...
     @property
     def mT(self) -> Tensor: ...
+    def map2_(self, x: Any, y: Any, callable: Any) -> Tensor:
+        """Each element replaced by f(element, element of x, element of y): slow."""
+    def map_(self, tensor: Any, callable: Any) -> Tensor:
+        """Each element replaced by f(element, the other's element): slow."""
     def masked_fill(self, mask: Any, value: Any) -> Tensor:
         """`value` where the mask holds, `input` elsewhere."""
     def masked_fill_(self, mask: Any, value: Any) -> Tensor:
@@ -911,6 +931,8 @@ class Tensor(Box):
     def output_nr(self) -> _int: ...
     def permute(self, *dims: Any) -> Tensor:
         """Dims in another order."""
+    def pin_memory(self, device: Any = ...) -> Tensor:
+        """This tensor: nothing is copied to a GPU."""
     def pinverse(self, rcond: Any = ...) -> Tensor:
         """Moore-Penrose inverse; singular values up to rcond σ₁ count as zero."""
     def polygamma(self, n: Any) -> Tensor:
@@ -1083,6 +1105,8 @@ class Tensor(Box):
         """`squeeze` of this tensor itself, on the same memory."""
     def std(self, dim: Dims | None = ..., unbiased: Any = ..., keepdim: _bool = ..., *, correction: Any = ..., out: Tensor | None = ...) -> Tensor:
         """Standard deviation, √var."""
+    def storage_offset(self) -> _int:
+        """Where in its memory the first element is, in elements."""
     def stride(self, dim: Dims | None = ...) -> Any:
         """Steps in memory, in elements."""
     def sub(self, other: Tensor | Number, *, alpha: Any = ..., out: Tensor | None = ...) -> Tensor:
@@ -1095,6 +1119,8 @@ class Tensor(Box):
         """input − alpha · other."""
     def sum(self, dim: Dims | None = ..., keepdim: _bool = ..., *, dtype: DTypeLike | None = ..., out: Tensor | None = ...) -> Tensor:
         """Sum of all elements, or over `dim`."""
+    def sum_to_size(self, *size: Any) -> Tensor:
+        """Summed over the dims that broadcasting would have stretched from `size`."""
     def svd(self, some: _bool = ..., compute_uv: _bool = ..., *, out: Tensor | None = ...) -> _Svd:
         """U, S and V with input = U diag(S) Vᴴ; for compute_uv=False U and V are zero."""
     def swapaxes(self, dim0: Any, dim1: Any) -> Tensor:

@@ -180,6 +180,11 @@ def main(argv=None) -> int:
 
 def _carried_out(given) -> int:
     """The command and its answer; interruptions end in a word instead of a traceback."""
+    if (
+        given.command == "demo"
+    ):  # on matrices this small threads only wait for each other
+        for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+            os.environ.setdefault(name, "1")
     try:
         code, answer, text = importlib.import_module("adjoint.cli").run(given)
         _print(given, code, answer, text)

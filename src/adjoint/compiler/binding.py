@@ -7,7 +7,7 @@ import ctypes
 import numpy as np
 
 from ..autodiff.modes import no_grad
-from ..core.bind import Box, changed, moved
+from ..core.bind import Box, changed, moved, remade
 
 MISS = object()  # the answer of a quick call that has to be looked at
 
@@ -18,7 +18,7 @@ class Binding:
     def __init__(self, captured):
         self.captured = captured
         self.calls, self.moved, self.changed = (ctypes.c_int64(0) for _ in range(3))
-        self.changed.value = changed.value
+        self.changed.value, self.remade = changed.value, remade.value
         self.point_to_states()
 
     def point_to_states(self) -> None:
@@ -30,8 +30,9 @@ class Binding:
     def fits(self) -> bool:
         """Whether the world is as it was captured; states may have moved."""
         c = self.captured
-        if changed.value != self.changed.value:
+        if remade.value != self.remade:
             return False
+        self.changed.value = changed.value  # modes alone: this is the program for them
         if any(x._grad is not None for x in c.absent):
             return False
         if moved.value != self.moved.value:

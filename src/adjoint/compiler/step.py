@@ -7,6 +7,7 @@ import importlib
 import logging
 from collections import OrderedDict
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -14,7 +15,7 @@ from ..autodiff.backward import accumulate
 from ..autodiff.modes import inferring, recording
 from ..autodiff.tape import BASE, Counted, versioned
 from ..core import tree
-from ..core.bind import NUMPY, Box, floor
+from ..core.bind import NUMPY, Box, floor, modes
 from .binding import MISS, Interpreted
 from .capture import Captured, capture
 from .insight import Insight
@@ -71,7 +72,7 @@ class Compiled(Insight):
         """The program for these arguments, which is not run, and the arguments as tensors."""
         leaves = [BASE.wrap(x) if isinstance(x, np.ndarray) else x for x in leaves]
         kinds = tuple(map(_kind, leaves))
-        key = shape, kinds, recording.get(), inferring.get()
+        key = shape, kinds, recording.get(), inferring.get(), modes.value
         step = self.programs.get(key)
         if step is None or not step.fits():
             step = self._make(key, leaves, shape, step)
@@ -161,7 +162,8 @@ class Step:
             inputs += [s.source() for s in self.captured.states]
             if any(x.requires_grad for x in inputs):
                 extras = self.run.extras()
-                return self.assemble(*Live.apply(self, extras, *inputs))
+                results: Any = Live.apply(self, extras, *inputs)
+                return self.assemble(*results)
         given = [x for x in leaves if isinstance(x, Box)]
         return self.wrap(*self._run(given, self.run.extras()))
 

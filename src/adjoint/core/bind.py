@@ -32,8 +32,10 @@ quiet = _Quiet()
 
 
 # Counters of what a compiled program cannot see: tensors that were given other memory, and
-# modules and optimizers that were changed. While they stand still it need not look for itself.
-moved, changed = ctypes.c_int64(0), ctypes.c_int64(0)
+# modules that were changed. While they stand still it need not look for itself. A module that
+# is switched between training and evaluation counts as changed, but not as remade; `modes`
+# is the same number again when all modules are switched as they were before.
+moved, changed, remade, modes = (ctypes.c_int64(0) for _ in range(4))
 
 
 class Level:

@@ -15,6 +15,7 @@ from .face import (
     SCALARS,
     cast,
     function,
+    method,
     need_tensor,
     np_dtype,
     only_method,
@@ -804,10 +805,14 @@ def is_signed(input) -> bool:
     return dtype_of(need_tensor(input, "is_signed")).kind not in "bu"
 
 
-@only_method
-def is_same_size(self, other) -> bool:
-    """Whether both have the same shape."""
-    return tuple(self.shape) == tuple(need_tensor(other, "is_same_size").shape)
+@method
+def is_same_size(input, other) -> bool:
+    """Whether both have the same shape.
+
+    >>> is_same_size(zeros(2, 3), ones(2, 3))
+    True
+    """
+    return tuple(input.shape) == tuple(need_tensor(other, "is_same_size").shape)
 
 
 def _new(name, make):

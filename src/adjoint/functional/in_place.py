@@ -11,9 +11,10 @@ from functools import wraps
 
 import numpy as np
 
-from ..autodiff.inplace import updated
-from ..errors import ShapeError
-from .face import FUNCTIONS, METHODS, need_tensor, only_method
+from ..autodiff.inplace import assign, updated
+from ..core.bind import dtype_of
+from ..errors import GradError, ShapeError
+from .face import FUNCTIONS, METHODS, method, need_tensor, only_method
 from .face import wrap as wrapped
 
 _METHODS = """
@@ -71,3 +72,56 @@ def fill_diagonal_(self, fill_value, wrap=False):
     on = wrapped(on.reshape(shape))
     fill = METHODS["masked_fill"]
     return updated(self, lambda x: fill(x, on, fill_value), "fill_diagonal_")
+
+
+def _each(self, f, others, name):
+    """Python's `f` of each element, and of the others' in its place, written into `self`."""
+    if self.requires_grad:
+        raise GradError(
+            f"Can't call {name}() on Variable that requires grad",
+            hint=f"use detach().{name}(...)",
+        )
+    columns = [FUNCTIONS["broadcast_to"](x, self.shape).flatten() for x in others]
+    rows = zip(self.flatten().tolist(), *(c.tolist() for c in columns), strict=True)
+    values = np.array([f(*row) for row in rows]).reshape(tuple(self.shape))
+    return assign(self, wrapped(values.astype(dtype_of(self))), name)
+
+
+@only_method
+def apply_(self, callable):
+    """Each element replaced by what a Python function makes of it: slow.
+
+    >>> tensor([1., 2.]).apply_(lambda x: x + 1)
+    tensor([2., 3.])
+    """
+    return _each(self, callable, (), "apply_")
+
+
+@only_method
+def map_(self, tensor, callable):
+    """Each element replaced by f(element, the other's element): slow.
+
+    >>> tensor([1., 2.]).map_(tensor([3., 4.]), lambda a, b: a * b)
+    tensor([3., 8.])
+    """
+    return _each(self, callable, (tensor,), "map_")
+
+
+@only_method
+def map2_(self, x, y, callable):
+    """Each element replaced by f(element, element of x, element of y): slow.
+
+    >>> tensor([1.]).map2_(tensor([3.]), tensor([4.]), lambda a, b, c: a + b * c)
+    tensor([13.])
+    """
+    return _each(self, callable, (x, y), "map2_")
+
+
+@method
+def fill(input, value):
+    """A copy with every element `value`.
+
+    >>> fill(tensor([1., 2.]), 3)
+    tensor([3., 3.])
+    """
+    return METHODS["clone"](need_tensor(input, "fill")).fill_(value)

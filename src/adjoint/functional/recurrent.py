@@ -181,9 +181,9 @@ def _call(name, input, states, params, has_biases, batch_first, *stack):
 
 
 def check_dtypes(name, *xs):
-    """All must have one floating dtype."""
+    """All must have one floating or complex dtype."""
     dtypes = {dtype_of(x) for x in xs}
-    if len(dtypes) > 1 or dtype_of(xs[0]).kind not in "fV":
+    if len(dtypes) > 1 or dtype_of(xs[0]).kind not in "fVc":
         found = " and ".join(sorted(d.name for d in dtypes))
         raise DtypeError(f"{name}: all must have one floating dtype, got {found}")
 

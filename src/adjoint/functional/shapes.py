@@ -12,7 +12,7 @@ from ..autodiff.straight import reshaped, viewed
 from ..autodiff.tape import BASE, Leaf, adopt
 from ..core.bind import Box, bind, dtype_of
 from ..core.dtype import DType
-from ..core.primitive import op
+from ..core.primitive import op, sum_to
 from ..core.shape import broadcast, norm_dim, norm_dims
 from ..errors import (
     ArgumentError,
@@ -298,6 +298,21 @@ def _listed(tensors):
     if len(tensors) == 1 and isinstance(tensors[0], (tuple, list)):
         return tuple(tensors[0])
     return tensors
+
+
+@only_method
+def sum_to_size(self, *size):
+    """Summed over the dims that broadcasting would have stretched from `size`.
+
+    >>> ones(2, 3).sum_to_size(1, 3)
+    tensor([[2., 2., 2.]])
+    """
+    shape = sizes(size)
+    if broadcast(shape, tuple(self.shape), name="sum_to_size") != tuple(self.shape):
+        raise ShapeError(
+            f"sum_to_size: size {list(shape)} is not expandable to size {list(self.shape)}"
+        )
+    return sum_to(self, shape)
 
 
 @method

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from ..autodiff.modes import no_grad
-from ..core.bind import Box, changed
+from ..core.bind import Box, changed, modes, remade
 from ..errors import ArgumentError, ArgumentTypeError, DtypeError, scope
 from ..functional.face import FUNCTIONS
 from ..tensor import Tensor
@@ -70,14 +70,16 @@ class Module:
             value = _fitting(self, name, kind, value)
         if isinstance(value, Module):
             value.__dict__["_name"] = name
-        if value is not vars(self).get(name):
-            changed.value += 1  # compiled programs look at their modules again
+        if name == "training":
+            _count_switch(self, value)
+        elif value is not vars(self).get(name):
+            _count_change()
         object.__setattr__(self, name, value)
 
     def __delattr__(self, name: str):
         if self._places is not None:
             self._places.pop(name, None)
-        changed.value += 1
+        _count_change()
         object.__delattr__(self, name)
 
     def __dir__(self):
@@ -478,6 +480,19 @@ class Held(dict):
         """Put in several."""
         for name, x in dict(*others, **more).items():
             self[name] = x
+
+
+def _count_change() -> None:
+    """Have compiled programs look at their modules again."""
+    changed.value += 1
+    remade.value += 1
+
+
+def _count_switch(module, training) -> None:
+    """Have them find the program for these modes, which may have been made before."""
+    if bool(training) != module.training:
+        changed.value += 1
+        modes.value ^= hash((id(module), "training"))
 
 
 def _kind(x):

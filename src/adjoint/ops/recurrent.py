@@ -8,12 +8,14 @@ A reverse rule is a loop of a step's rule, and one product for the weight.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 from itertools import accumulate
+from typing import ClassVar
 
 import numpy as np
 
-from ..core.bind import bind
+from ..core.bind import bind, dtype_of
 from ..core.primitive import Primitive, op, with_batch
 from ..core.shape import Spec
 
@@ -125,9 +127,22 @@ def _logistic(x, outs):
 
 
 class _Recurrent(Primitive, abstract=True):
-    """What the cells share. The inputs after the first `data` ones are weights."""
+    """What the cells share. The inputs after the first `data` ones are weights.
+
+    A record writes `pull`, the transpose of its derivative. All cells are holomorphic, so
+    that their adjoint is the transpose between two conjugations.
+    """
 
     data = 2
+    pull: ClassVar[Callable]
+
+    def vjp(self, g, y, xs, params, need):
+        gs = [g] if self.outputs == 1 else g
+        if all(x is None or dtype_of(x).kind != "c" for x in gs):
+            return self.pull(g, y, xs, params, need)
+        gs = [x if x is None else op.conj(x) for x in gs]
+        gs = self.pull(gs[0] if self.outputs == 1 else gs, y, xs, params, need)
+        return [x if x is None else op.conj(x) for x in gs]
 
     def batch(self, size, xs, dims, params):
         sizes = params["sizes"]
@@ -251,7 +266,7 @@ class Rnn(_Recurrent):
     def keeps(self, need, count):
         return (False, need[2], True)
 
-    def vjp(self, g, y, xs, params, need):
+    def pull(self, g, y, xs, params, need):
         _, h0, w = xs
         sizes, reverse, slope = (
             params["sizes"],
@@ -349,7 +364,7 @@ class Lstm(_Recurrent):
     def keeps(self, need, count):
         return (False, need[3], True, True, *[True] * (count - 4))
 
-    def vjp(self, g, y, xs, params, need):
+    def pull(self, g, y, xs, params, need):
         (gh, gc, *gates), (hs, cs, *a), (_, h0, c0, w, *p) = g, y, xs
         sizes, reverse = params["sizes"], params["reverse"]
         before = _before(cs, c0, sizes, reverse)
@@ -462,7 +477,7 @@ class Gru(_Recurrent):
     def keeps(self, need, count):
         return (False, True, True, False)
 
-    def vjp(self, g, y, xs, params, need):
+    def pull(self, g, y, xs, params, need):
         (gh, *gates), (hs, *a), (_, h0, w, _) = g, y, xs
         sizes, reverse = params["sizes"], params["reverse"]
         before = _before(hs, h0, sizes, reverse)

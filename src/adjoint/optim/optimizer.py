@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import functools
 from collections import OrderedDict, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 
 import numpy as np
 
@@ -35,14 +36,6 @@ __all__ = [
     "register_optimizer_step_pre_hook",
     "required",
 ]
-KINDS = (
-    "step_pre",
-    "step_post",
-    "state_dict_pre",
-    "state_dict_post",
-    "load_state_dict_pre",
-    "load_state_dict_post",
-)
 _DOUBLE = np.dtype(np.float64)
 _EVERYWHERE: dict = {"step_pre": OrderedDict(), "step_post": OrderedDict()}
 
@@ -155,11 +148,13 @@ class Optimizer:
     pointwise = False
     state_at_once = False  # `begin` when a parameter is added, not at its first step
     _stepping = _opt_called = False
+    _hooks: Mapping[str, OrderedDict] = MappingProxyType(
+        {}
+    )  # of its own from the first on
 
     def __init__(self, params, defaults: dict):
         self.defaults, self.param_groups = defaults, []
         self.state: dict = defaultdict(dict)
-        self._hooks: dict = {kind: OrderedDict() for kind in KINDS}
         for group in as_groups(params, type(self).__name__):
             self.add_param_group(group)
 
@@ -177,7 +172,13 @@ class Optimizer:
         raise NotImplementedError(f"{type(self).__name__} has no update")
 
     def add_param_group(self, param_group: dict) -> None:
-        """Train more parameters, with options of their own."""
+        """Train more parameters, with options of their own.
+
+        >>> opt = ad.optim.SGD([ones(1, requires_grad=True)], lr=0.1)
+        >>> opt.add_param_group({"params": [ones(2, requires_grad=True)], "lr": 0.5})
+        >>> [group["lr"] for group in opt.param_groups]
+        [0.1, 0.5]
+        """
         group = filled_group(param_group, self.defaults, self.param_groups)
         if not self.defaults.get("differentiable"):
             need_leaves(group["params"])
@@ -249,7 +250,15 @@ class Optimizer:
             return self.begin(p, o)
 
     def zero_grad(self, set_to_none: bool = True) -> None:
-        """Forget the gradients of all parameters, or make them zero."""
+        """Forget the gradients of all parameters, or make them zero.
+
+        >>> w = ones(1, requires_grad=True)
+        >>> opt = ad.optim.SGD([w])
+        >>> (2 * w).backward()
+        >>> opt.zero_grad()
+        >>> w.grad is None
+        True
+        """
         for o in self.param_groups:
             for p in o["params"]:
                 if set_to_none:
@@ -270,40 +279,52 @@ class Optimizer:
     # ------------------------------------------------------------ hooks
 
     def _hooks_of(self, kind):
-        own, all_ = self._hooks[kind], _EVERYWHERE.get(kind)
+        own, all_ = self._hooks.get(kind, {}), _EVERYWHERE.get(kind)
         if not all_:
             return tuple(own.values())
         first, second = (all_, own) if kind.endswith("pre") else (own, all_)
         return (*first.values(), *second.values())
 
+    def _registered(self, kind, hook, prepend=False):
+        hooks = self.__dict__.setdefault("_hooks", {})
+        return _registered(hooks.setdefault(kind, OrderedDict()), hook, prepend)
+
     def register_step_pre_hook(self, hook):
         """hook(optimizer, args, kwargs) before each step; may return new (args, kwargs)."""
-        return _registered(self._hooks["step_pre"], hook)
+        return self._registered("step_pre", hook)
 
     def register_step_post_hook(self, hook):
         """hook(optimizer, args, kwargs) after each step."""
-        return _registered(self._hooks["step_post"], hook)
+        return self._registered("step_post", hook)
 
     def register_state_dict_pre_hook(self, hook, prepend: bool = False):
         """hook(optimizer) before `state_dict` is taken."""
-        return _registered(self._hooks["state_dict_pre"], hook, prepend)
+        return self._registered("state_dict_pre", hook, prepend)
 
     def register_state_dict_post_hook(self, hook, prepend: bool = False):
         """hook(optimizer, state_dict) -> state_dict or None, when it is taken."""
-        return _registered(self._hooks["state_dict_post"], hook, prepend)
+        return self._registered("state_dict_post", hook, prepend)
 
     def register_load_state_dict_pre_hook(self, hook, prepend: bool = False):
         """hook(optimizer, state_dict) -> state_dict or None, before it is loaded."""
-        return _registered(self._hooks["load_state_dict_pre"], hook, prepend)
+        return self._registered("load_state_dict_pre", hook, prepend)
 
     def register_load_state_dict_post_hook(self, hook, prepend: bool = False):
         """hook(optimizer) when a state_dict was loaded."""
-        return _registered(self._hooks["load_state_dict_post"], hook, prepend)
+        return self._registered("load_state_dict_post", hook, prepend)
 
     # ------------------------------------------------------------ saving
 
     def state_dict(self) -> dict:
-        """State and options, with parameters by number, as PyTorch writes them."""
+        """State and options, with parameters by number, as PyTorch writes them.
+
+        >>> w = ones(1, requires_grad=True)
+        >>> opt = ad.optim.SGD([w], lr=0.1, momentum=0.9)
+        >>> (2 * w).backward()
+        >>> opt.step()
+        >>> opt.state_dict()["state"]
+        {0: {'momentum_buffer': tensor([2.])}}
+        """
         for hook in self._hooks_of("state_dict_pre"):
             hook(self)
         out = saving.numbered(self.param_groups, self.state)
@@ -315,6 +336,13 @@ class Optimizer:
         """Take back what `state_dict` gave; checked before anything is changed.
 
         A PyTorch optimizer's state_dict with NumPy arrays for tensors is taken too.
+
+        >>> w = ones(1, requires_grad=True)
+        >>> saved = ad.optim.SGD([w], lr=0.1).state_dict()
+        >>> opt = ad.optim.SGD([w])
+        >>> opt.load_state_dict(saved)
+        >>> opt.param_groups[0]["lr"]
+        0.1
         """
         state_dict = dict(state_dict)
         for hook in self._hooks_of("load_state_dict_pre"):
@@ -331,7 +359,6 @@ class Optimizer:
 
     def __setstate__(self, state):
         self.__dict__.update(state)
-        self.__dict__.setdefault("_hooks", {kind: OrderedDict() for kind in KINDS})
 
     def __repr__(self):
         lines = [f"{type(self).__name__} ("]
@@ -355,10 +382,22 @@ def _registered(hooks, hook, prepend=False):
 
 
 def register_optimizer_step_pre_hook(hook):
-    """hook(optimizer, args, kwargs) before each step of every optimizer."""
+    """hook(optimizer, args, kwargs) before each step of every optimizer.
+
+    >>> from adjoint import optim
+    >>> with optim.register_optimizer_step_pre_hook(lambda *args: print("a step")):
+    ...     optim.SGD([ones(1, requires_grad=True)]).step()
+    a step
+    """
     return _registered(_EVERYWHERE["step_pre"], hook)
 
 
 def register_optimizer_step_post_hook(hook):
-    """hook(optimizer, args, kwargs) after each step of every optimizer."""
+    """hook(optimizer, args, kwargs) after each step of every optimizer.
+
+    >>> from adjoint import optim
+    >>> with optim.register_optimizer_step_post_hook(lambda *args: print("done")):
+    ...     optim.SGD([ones(1, requires_grad=True)]).step()
+    done
+    """
     return _registered(_EVERYWHERE["step_post"], hook)

@@ -298,31 +298,17 @@ class _Outputs:
 
 
 @contextmanager
-def _evaluating(model, quiet: bool = False):
-    """Evaluation mode without a graph, and back.
-
-    Quietly the flags are turned below `Module.__setattr__`, which would have compiled steps
-    look for what changed, and be compiled again, though all is as before when they run.
-    """
-    modules = list(getattr(model, "modules", tuple)())
-    before = [vars(m).get("training") for m in modules]
-    for m in modules:
-        _set_mode(m, False, quiet)
+def _evaluating(model):
+    """Evaluation mode without a graph, and back."""
+    modes = [(m, m.training) for m in getattr(model, "modules", tuple)()]
+    for m, _ in modes:
+        m.training = False
     try:
         with no_grad():
             yield
     finally:
-        for m, mode in zip(modules, before, strict=True):
-            _set_mode(m, mode, quiet)
-
-
-def _set_mode(module, mode, quiet):
-    if mode is None:  # the class's own
-        vars(module).pop("training", None)
-    elif quiet:
-        vars(module)["training"] = mode
-    else:
-        module.training = mode
+        for m, mode in modes:
+            m.training = mode
 
 
 def _evaluation(train_step, validation, validation_step, batch_size, metrics):
@@ -340,19 +326,18 @@ def _evaluation(train_step, validation, validation_step, batch_size, metrics):
             "fit: validation of a step function needs validation_step",
             hint="validation_step(*batch) returns a loss or a dict of numbers",
         )
-    quiet = isinstance(train_step, CompiledStep)
-    return lambda: _prefixed(_measure(criterion, data, own, quiet))
+    return lambda: _prefixed(_measure(criterion, data, own))
 
 
 def _prefixed(values):
     return {f"val_{k}": v for k, v in values.items()}
 
 
-def _measure(criterion, data, metrics, quiet=False) -> dict:
+def _measure(criterion, data, metrics) -> dict:
     mean = Mean()
     for m in metrics:
         m.reset()
-    with _evaluating(criterion.model, quiet):
+    with _evaluating(criterion.model):
         for batch in data:
             value, y, t = criterion(batch)
             if value is not None:
