@@ -25,6 +25,8 @@ def twin(**options):
     theirs = torch.nn.MultiheadAttention(E, HEADS, **options).double()
     state = {k: torch.tensor(v.numpy()) for k, v in ours.state_dict().items()}
     theirs.load_state_dict(state)
+    back = {k: ad.tensor(v.numpy()) for k, v in theirs.state_dict().items()}
+    assert str(ours.load_state_dict(back)) == "<All keys matched successfully>"
     assert list(ours.state_dict()) == list(theirs.state_dict())
     assert repr(ours) == repr(theirs)
     return ours, theirs

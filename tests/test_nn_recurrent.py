@@ -27,6 +27,8 @@ def twin(name, *args, **options):
     theirs = getattr(torch.nn, name)(*args, **options).double()
     state = {k: torch.tensor(v.numpy()) for k, v in ours.state_dict().items()}
     theirs.load_state_dict(state)
+    back = {k: ad.tensor(v.numpy()) for k, v in theirs.state_dict().items()}
+    assert str(ours.load_state_dict(back)) == "<All keys matched successfully>"
     assert list(ours.state_dict()) == list(theirs.state_dict())
     return ours, theirs
 

@@ -27,6 +27,8 @@ def twins(make):
     for i, x in enumerate(state.values()):
         x.copy_(ad.tensor(numbers(*x.shape, seed=i)))
     theirs.load_state_dict({k: torch.tensor(v.numpy()) for k, v in state.items()})
+    back = {k: ad.tensor(v.numpy()) for k, v in theirs.state_dict().items()}
+    assert str(ours.load_state_dict(back)) == "<All keys matched successfully>"
     assert list(ours.state_dict()) == list(theirs.state_dict())
     assert repr(ours) == repr(theirs)
     return ours, theirs

@@ -100,6 +100,17 @@ def test_the_row_has_means_metrics_validation_and_rate():
     assert history["loss"][0] == pytest.approx((first * [8, 8, 4]).sum() / 20)
 
 
+def test_metrics_that_are_tables_stay_out_of_the_table():
+    x, t = problem()
+    measured = {"which": metrics.ConfusionMatrix(2), "half": metrics.Accuracy(0.5)}
+    history = fit(network(), (x, t), metrics=measured, validation=(x, t))
+    assert history.columns[1:5] == ["loss", "half", "val_loss", "val_half"]
+    found = train.evaluate(network(), (x, t), metrics=measured)
+    assert found["which"].sum() == len(t)
+    with pytest.raises(ValueError, match="two columns would be named 'accuracy'"):
+        fit(metrics=["accuracy", metrics.Accuracy(0.2)])
+
+
 def test_models_may_return_their_loss_and_batches_be_single_tensors():
     class Own(nn.Module):
         def __init__(self):

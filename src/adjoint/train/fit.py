@@ -92,7 +92,7 @@ def fit(
         raise ArgumentError(
             "fit: data is missing", hint="fit(model, data, loss, optimizer)"
         )
-    measured = [metric_of(m) for m in _listed(metrics)]
+    measured = _apart([metric_of(m) for m in _listed(metrics)])
     train_step, optimizer = _step(
         step, model, loss, optimizer, lr,
         {"accumulate": accumulate, "clip_norm": clip_norm, "clip_value": clip_value,
@@ -136,7 +136,7 @@ def evaluate(
     >>> found
     {'loss': 1.0, 'mae': 1.0}
     """
-    measured = [metric_of(m) for m in _listed(metrics)]
+    measured = _apart([metric_of(m) for m in _listed(metrics)])
     return _measure(
         Criterion(model, loss) if loss else _Outputs(model),
         batches_of(data, batch_size),
@@ -200,6 +200,18 @@ def _listed(metrics) -> list:
     if isinstance(metrics, Mapping):
         return [_renamed(metric_of(m), name) for name, m in metrics.items()]
     return [metrics] if isinstance(metrics, (str, Metric)) else list(metrics)
+
+
+def _apart(metrics: list[Metric]) -> list[Metric]:
+    """The metrics, unless two would have the same column."""
+    names = ["loss", *(m.name for m in metrics)]
+    twice = [n for n in names if names.count(n) > 1]
+    if twice:
+        raise ArgumentError(
+            f"two columns would be named {twice[0]!r}",
+            hint="metrics={'name': metric, ...}",
+        )
+    return metrics
 
 
 def _renamed(metric, name):
@@ -326,7 +338,7 @@ def _evaluation(train_step, validation, validation_step, batch_size, metrics):
             "fit: validation of a step function needs validation_step",
             hint="validation_step(*batch) returns a loss or a dict of numbers",
         )
-    return lambda: _prefixed(_measure(criterion, data, own))
+    return lambda: _prefixed(scalars(_measure(criterion, data, own)))
 
 
 def _prefixed(values):
@@ -368,6 +380,3 @@ def _resume(loop, resume) -> None:
         raise ArgumentError("fit: resume=True needs checkpoint=folder to look into")
     if keeper.last.exists():
         saving.restore(loop, saving.read(keeper.last))
-
-
-__all__ = ["evaluate", "fit", "metric_of", "predict", "scalars"]
