@@ -847,8 +847,28 @@ def test_own_optimizers():
     w.grad = ad.ones(2)
     with pytest.raises(TypeError, match=r"update must return .* not NoneType"):
         Forgetful([w], {}).step()
+    Forgetful.update = lambda self, p, g, s, o: p.sum()
+    with pytest.raises(ValueError, match=r"new value, of shape \(2,\), not \(\)"):
+        Forgetful([w], {}).step()
     with pytest.raises(NotImplementedError, match="has no update"):
         optim.Optimizer([w], {}).step()
+
+
+def test_state_may_hold_other_things_than_tensors():
+    class Counting(optim.Optimizer):
+        pointwise = True
+
+        def update(self, p, g, s, o):
+            s["seen"] = s.get("seen", 0) + 1
+            return p - g / s["seen"]
+
+    w, b = ad.ones(2, requires_grad=True), ad.ones(3, requires_grad=True)
+    opt = Counting([w, b], {})
+    for _ in range(2):
+        w.grad, b.grad = ad.ones(2), ad.ones(3)
+        opt.step()
+    assert opt.state[b] == {"seen": 2}
+    assert w.tolist() == [-0.5, -0.5] and b.tolist() == [-0.5] * 3
 
 
 def test_wrappers_that_share_groups_with_another_optimizer():

@@ -18,7 +18,7 @@ from ..autodiff.modes import enable_grad, no_grad, set_grad_enabled
 from ..autodiff.tape import Handle
 from ..core.bind import Box, dtype_of, floor
 from ..core.primitive import op
-from ..errors import ArgumentError, ArgumentTypeError
+from ..errors import ArgumentError, ArgumentTypeError, ShapeError
 from ..functional import complexes
 from . import packs, saving
 from .groups import as_groups, check_options, filled_group, need_leaves, required
@@ -221,7 +221,7 @@ class Optimizer:
             x, g = complexes.view_as_real(p), complexes.view_as_real(g)
             old = {k: _as_real(v) for k, v in s.items()}
         new = dict(old)
-        y = self.result(self.update(x, -g if o.get("maximize") else g, new, o))
+        y = self.result(x, self.update(x, -g if o.get("maximize") else g, new, o))
         y, *values = saving.apart([y, *new.values()], old)
         for k, v in zip(new, values, strict=True):
             if v is not old.get(k):
@@ -230,14 +230,14 @@ class Optimizer:
             self.state[p] = s
         x.copy_(y)
 
-    def result(self, y):
-        """What `update` returned, which must be a tensor."""
-        if isinstance(y, Box):
-            return y
-        raise ArgumentTypeError(
-            f"{type(self).__name__}.update must return the parameter's new value, "
-            f"not {type(y).__name__}"
-        )
+    def result(self, x, y):
+        """What `update` returned for `x`, which must be a tensor like it."""
+        name = f"{type(self).__name__}.update must return the parameter's new value"
+        if not isinstance(y, Box):
+            raise ArgumentTypeError(f"{name}, not {type(y).__name__}")
+        if y.shape != x.shape:
+            raise ShapeError(f"{name}, of shape {tuple(x.shape)}, not {tuple(y.shape)}")
+        return y
 
     def state_of(self, p, o) -> dict:
         """The state of `p`: what is there, or else its first."""

@@ -126,7 +126,7 @@ def _in_pieces(optimizer, p, g, old, scalars, o):
         parts = {k: v[cut] for k, v in old.items()}
         results = _results(optimizer, p[cut], g[cut], parts, scalars, o)
         for name, value in results.items():
-            if not value.ndim:
+            if not np.ndim(value):
                 new[name] = value
                 continue
             if name not in new:
@@ -141,15 +141,17 @@ def _results(optimizer, p, g, old, scalars, o):
     s = {k: wrap(v) for k, v in old.items()}
     for k, v in scalars.items():
         s[k] = wrap(v)
-    before, g = dict(s), wrap(g)
-    y = optimizer.update(wrap(p), -g if o.get("maximize") else g, s, o)
+    before, p, g = dict(s), wrap(p), wrap(g)
+    y = optimizer.update(p, -g if o.get("maximize") else g, s, o)
     new = {k: _own(x) for k, x in s.items() if x is not before.get(k)}
-    new[""] = _own(optimizer.result(y))
+    new[""] = _own(optimizer.result(p, y))
     return new
 
 
 def _own(x):
     """The array of a result, which is no view of memory that is about to be written."""
+    if not isinstance(x, Box):
+        return x
     return x.value if x.value.base is None else x.value.copy()
 
 
@@ -174,13 +176,13 @@ def _keep(pack, name, value, site):
             version = x.version or versioned(x)
             version.n += 1
             version.site = site
-    elif value.ndim:
+    elif np.ndim(value):
         for p, s in zip(pack.params, states, strict=True):
             s[name] = BASE.wrap(np.empty(p.value.shape, p.value.dtype))
         _write([s[name] for s in states], value, site)
     else:
         for s in states:
-            s[name] = BASE.wrap(value.copy())
+            s[name] = BASE.wrap(value.copy()) if type(value) is np.ndarray else value
 
 
 def _write(tensors, flat, site):
@@ -188,10 +190,12 @@ def _write(tensors, flat, site):
     dtype, start = tensors[0].value.dtype, 0
     if dtype.kind == "c":
         flat = flat.view(dtype)
+    done = len(tensors) == 1 and np.may_share_memory(flat, tensors[0].value)
     for x in tensors:
         a = x.value
         end = start + a.size
-        a[...] = flat[start:end].reshape(a.shape)
+        if not done:  # in pieces
+            a[...] = flat[start:end].reshape(a.shape)
         start = end
         version = x.version or versioned(x)
         version.n += 1
