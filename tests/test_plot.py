@@ -89,6 +89,10 @@ def test_matrix_shows_each_number():
     words = [t.text for t in drawn(fig, "text")]
     assert [w for w in words if w and w.isdigit()] == ["5", "1", "0", "44"]
     assert words.count("cat") == 2
+    fig = plot.matrix([[math.nan, 1], [math.inf, 2.5]])
+    assert {"nan", "1", "inf", "2.5"} <= {t.text for t in drawn(fig, "text")}
+    with pytest.raises(TypeError, match="plots show real numbers"):
+        plot.lines({"a": ["x"]})
     with pytest.raises(ValueError, match="a label a row"):
         plot.matrix([[1, 2]], ["a", "b"])
 

@@ -525,6 +525,20 @@ def test_resume_starts_fresh_where_nothing_is_and_says_what_is_missing(tmp_path)
         fit(resume=tmp_path / "other.ckpt")
 
 
+def test_a_checkpoint_of_something_else_is_refused(tmp_path):
+    fit(checkpoint=tmp_path)
+    more = {"checkpoint": tmp_path, "resume": True, "epochs": 4}
+    with pytest.raises(ValueError, match="training with Adam, not with SGD"):
+        fit(optimizer=optim.SGD, **more)
+    with pytest.raises(ValueError, match="Missing key"):
+        fit(nn.Linear(3, 2), **more)
+    with pytest.raises(ValueError, match="batch_size 32 there and 5 here"):
+        fit(batch_size=5, **more)
+    (tmp_path / "last.ckpt").write_bytes(b"garbage")
+    with pytest.raises(ValueError, match="not a safetensors file"):
+        fit(**more)
+
+
 def test_a_finished_run_has_nothing_to_do_and_more_epochs_go_on(tmp_path):
     x = problem(16)
     whole = fit(network(), x, epochs=4)
@@ -655,8 +669,9 @@ def test_checkpoints_every_so_many_steps(tmp_path):
 def test_callbacks_that_are_none_are_refused():
     with pytest.raises(TypeError, match="instance of Callback or a function"):
         fit(callbacks=[train.EarlyStopping])
-    with pytest.raises(TypeError, match="has no step"):
-        train.Schedule(3)
+    for wrong in (3, optim.lr_scheduler.StepLR):
+        with pytest.raises(TypeError, match="is no scheduler"):
+            train.Schedule(wrong)
     with pytest.raises(ValueError, match="every must be"):
         train.Schedule(SimpleNamespace(step=lambda: None), every="week")
     with pytest.raises(ValueError, match="patience must be"):
@@ -760,6 +775,12 @@ def test_arguments_that_make_no_sense():
         fit(lambda x: x)
     with pytest.raises(ValueError, match="optimizer is missing"):
         fit(optimizer=None)
+    with pytest.raises(TypeError, match="'adam' is no optimizer"):
+        fit(optimizer="adam")
+    with pytest.raises(ValueError, match="clip_norm must be positive, got -1"):
+        fit(clip_norm=-1.0)
+    with pytest.raises(ValueError, match="nothing to measure"):
+        train.evaluate(network(), problem())
     with pytest.raises(ValueError, match="lr goes with an optimizer's class"):
         model = network()
         fit(model, optimizer=optim.SGD(model.parameters()), lr=1.0)

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from ..core.bind import Box
-from ..errors import ArgumentError, ShapeError
+from ..errors import ArgumentError, ArgumentTypeError, ShapeError
 from .axes import Frame
 from .png import data_url
 from .svg import COLORS, INK, Figure, element, text
@@ -44,6 +44,8 @@ def lines(
 
 def _numbers(x) -> np.ndarray:
     x = x.detach().numpy_of() if isinstance(x, Box) else np.asarray(x)
+    if x.dtype.kind in "SUOc":
+        raise ArgumentTypeError(f"plots show real numbers, not {x.dtype.name}")
     return x.astype(np.float64).reshape(-1)
 
 
@@ -209,7 +211,8 @@ def matrix(
     names = [str(n) for n in (range(rows) if labels is None else labels)]
     left = 44.0 + 7 * max((len(n) for n in names), default=0)
     width, height = left + columns * cell + 16, 64 + rows * cell + 16
-    part = counts / np.maximum(counts.sum(1, keepdims=True), 1e-300)
+    known = np.where(np.isfinite(counts), counts, 0.0)
+    part = known / np.maximum(known.sum(1, keepdims=True), 1e-300)
     parts = [
         _cell(counts[i, j], part[i, j], left + j * cell, 64 + i * cell, cell)
         for i in range(rows)
@@ -224,7 +227,8 @@ def _cell(value, part, x, y, size):
     r, g, b = (round(255 + (c - 255) * part**0.6) for c in _rgb(COLORS[0]))
     ink = "#ffffff" if part > 0.45 else INK if value else "#999999"
     box = {"x": x, "y": y, "width": size - 1, "height": size - 1, "rx": 2}
-    shown = f"{value:.3g}" if value != int(value) else str(int(value))
+    whole = math.isfinite(value) and value == int(value)
+    shown = str(int(value)) if whole else f"{value:.3g}"
     return element("rect", fill=f"#{r:02x}{g:02x}{b:02x}", **box) + text(
         shown, x + size / 2, y + size / 2 + 4, anchor="middle", color=ink
     )

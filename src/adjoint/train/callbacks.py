@@ -240,8 +240,12 @@ class Schedule(Callback):
     def __init__(self, scheduler, every: str = "epoch", monitor: str | None = None):
         if every not in ("epoch", "step"):
             raise ArgumentError(f"every must be 'epoch' or 'step', got {every!r}")
-        if not callable(getattr(scheduler, "step", None)):
-            raise ArgumentTypeError(f"{scheduler!r} is no scheduler: it has no step()")
+        if isinstance(scheduler, type) or not callable(
+            getattr(scheduler, "step", None)
+        ):
+            raise ArgumentTypeError(
+                f"{scheduler!r} is no scheduler: an object with step() is"
+            )
         self.scheduler, self.every = scheduler, every
         self.wants_value = "metrics" in inspect.signature(scheduler.step).parameters
         self.monitor = monitor

@@ -137,6 +137,10 @@ def evaluate(
     {'loss': 1.0, 'mae': 1.0}
     """
     measured = _apart([metric_of(m) for m in _listed(metrics)])
+    if loss is None and not measured:
+        raise ArgumentError(
+            "evaluate: there is nothing to measure", hint="a loss, metrics"
+        )
     return _measure(
         Criterion(model, loss) if loss else _Outputs(model),
         batches_of(data, batch_size),
@@ -181,6 +185,10 @@ def _step(step, model, loss, optimizer, lr, options, kind):
     if optimizer is None:
         raise ArgumentError("fit: optimizer is missing", hint="optim.Adam, for example")
     if not hasattr(optimizer, "param_groups"):
+        if not callable(optimizer):
+            raise ArgumentTypeError(
+                f"fit: {optimizer!r} is no optimizer", hint="optim.Adam, for example"
+            )
         rate = {} if lr is None else {"lr": lr}
         optimizer = optimizer(model.parameters(), **rate)
     elif lr is not None:
@@ -191,9 +199,10 @@ def _step(step, model, loss, optimizer, lr, options, kind):
 
 
 def _positive(epochs) -> int:
-    if isinstance(epochs, bool) or not isinstance(epochs, int) or epochs < 1:
+    whole = isinstance(epochs, (int, np.integer)) and not isinstance(epochs, bool)
+    if not whole or epochs < 1:
         raise ArgumentError(f"fit: epochs must be a positive integer, got {epochs!r}")
-    return epochs
+    return int(epochs)
 
 
 def _listed(metrics) -> list:

@@ -86,6 +86,7 @@ def capture(loop) -> dict:
         "position": loop.position(),
         "model": _state(loop.model),
         "optimizer": _state(loop.optimizer),
+        "optimizer_kind": _name(loop.optimizer),
         "scaler": _state(getattr(step, "scaler", None)),
         "gradients": step.gradients(),
         "pending": step.pending,
@@ -101,6 +102,11 @@ def capture(loop) -> dict:
 
 def restore(loop, state: dict) -> None:
     """Put a training where `capture` found it; random numbers and order when it goes on."""
+    if state["optimizer_kind"] != _name(loop.optimizer):
+        raise ArgumentError(
+            f"the checkpoint is of training with {state['optimizer_kind']}, "
+            f"not with {_name(loop.optimizer)}"
+        )
     for name in ("model", "optimizer"):
         held, given = getattr(loop, name), state[name]
         if held is not None and given is not None:
@@ -125,8 +131,8 @@ def _resumable(data) -> bool:
     return hasattr(data, "state_dict") and hasattr(data, "load_state_dict")
 
 
-def _name(callback) -> str:
-    return type(callback).__name__
+def _name(x) -> str:
+    return type(x).__name__
 
 
 def _give(callbacks, states):

@@ -149,6 +149,9 @@ class TrainStep:
             raise ArgumentError(
                 f"accumulate must be a positive integer, got {accumulate!r}"
             )
+        for name, bound in (("clip_norm", clip_norm), ("clip_value", clip_value)):
+            if bound is not None and not bound > 0:
+                raise ArgumentError(f"{name} must be positive, got {bound!r}")
         self.criterion = Criterion(model, loss, precision)
         self.model, self.optimizer = model, optimizer
         self.accumulate, self.check_finite = accumulate, check_finite
