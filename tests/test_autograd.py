@@ -895,6 +895,40 @@ def test_tangents_of_integers_are_zero(T):
     assert nums(dy) == [2.0]
 
 
+@pytest.mark.parametrize("write", ["copy_", "ellipsis", "view"])
+def test_a_copy_has_a_place_of_its_own(T, write):
+    x, seen = leaf(T, 1.0, 2.0, 3.0), []
+    y = T.empty(3, dtype=T.float64)
+    part = y.view(3) if write == "view" else y
+    if write == "ellipsis":
+        y[...] = x
+    else:
+        part.copy_(x)
+    assert not part.is_leaf
+    assert not y.is_leaf
+    part.register_hook(lambda g: seen.append(nums(g)))
+    part[x > 2] = 0
+    (part * 2).sum().backward()
+    assert nums(x.grad) == [2, 2, 0]
+    z = x * 1
+    y = T.empty(3, dtype=T.float64)
+    y.copy_(z)
+    y.retain_grad()
+    (y * 3).sum().backward()
+    assert nums(y.grad) == [3, 3, 3]
+    assert z.grad_fn is not y.grad_fn
+
+
+def test_a_copy_inside_a_transform_can_be_written():
+    def f(x):
+        y = ad.empty(2)
+        y.copy_(x)
+        y[0] = 5
+        return (y * x).sum()
+
+    assert nums(ad.func.grad(f)(ad.tensor([1.0, 2.0]))) == [5, 4]
+
+
 def test_a_retained_gradient_follows_writes(T):
     x = leaf(T, 1.0, 2.0, 3.0)
     y = x * 2

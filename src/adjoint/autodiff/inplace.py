@@ -29,12 +29,18 @@ from .tape import (
 )
 
 
-def assign(x, new, name: str):
-    """x ← new, in x's memory and at x's place in the graph. Returns x."""
+def assign(x, new, name: str, fresh: bool = False):
+    """x ← new, in x's memory and at x's place in the graph. Returns x.
+
+    `fresh`: nothing else has the place of `new`, so that x may take it.
+    """
     new = _settled(new, x.level)
     _check(x, new, name)
     if x.base is not None:
         refresh(x)
+    if not fresh and getattr(new, "node", None) is not None and recording.get():
+        before = alias(x, None if x.base is not None else x.node)
+        new = bind(op.held, new, before)
     if not _fits(x, new):
         if tuple(new.shape) != tuple(x.shape):
             new = op.expand(new, shape=tuple(x.shape))
@@ -135,7 +141,8 @@ def updated(x, f, name: str):
     if x.base is not None:
         refresh(x)
     if not recording.get() or not isinstance(x.value, np.ndarray):
-        return assign(x, f(alias(x, x.node) if x.node is not None else x), name)
+        new = f(alias(x, x.node) if x.node is not None else x)
+        return assign(x, new, name, fresh=True)
     if x.node is not None:
         _check(x, None, name)
     versioned(x)
@@ -143,7 +150,7 @@ def updated(x, f, name: str):
     start = next_order()
     new = f(before)
     _keep_original(new, before, start)
-    return assign(x, new, name)
+    return assign(x, new, name, fresh=True)
 
 
 def _keep_original(new, before, start):
