@@ -26,6 +26,9 @@ $(VENV)/%.stamp: pyproject.toml | $(BIN)/python
 demo: $(VENV)/base.stamp ## explain and differentiate a function, fit a small network
 	$(BIN)/python examples/demo.py
 
+# The tests run side by side: a process that asks for all cores would only wait for them.
+test test-tiny test-torch: export OPENBLAS_NUM_THREADS = 1
+
 test: $(VENV)/test.stamp ## all tests, docstrings and lecture pages
 	$(BIN)/python -m pytest -q -n $(JOBS)
 

@@ -7,7 +7,6 @@ import pytest
 import adjoint as ad
 from adjoint import nn, optim
 
-
 ARGS = ad.ones(32, 8), ad.zeros(32).long()
 
 

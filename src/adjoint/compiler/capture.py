@@ -30,7 +30,7 @@ class State:
     owner: Box | None
     written: int | None = None  # the number of the output that is its new value
 
-    def source(self) -> Box:
+    def source(self) -> Any:
         """The tensor that has the memory now."""
         return self.tensor if self.owner is None else self.owner._grad
 

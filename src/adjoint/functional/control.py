@@ -7,6 +7,8 @@ derivatives are loops and branches again, over the derivatives of that body.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from ..autodiff import transforms
@@ -24,7 +26,7 @@ from .face import FUNCTIONS, function
 
 
 @function
-def scan(f, init, xs=None, length=None, reverse=False):
+def scan(f, init, xs=None, length=None, reverse=False) -> tuple[Any, Any]:
     """(carry, ys): carry, y = f(carry, x) for each x along dim 0 of `xs`, the ys stacked.
 
     A loop that a compiled program keeps as a loop. `carry`, `xs` and `ys` may be containers;
