@@ -192,7 +192,10 @@ def test_expressions_that_are_wrong(capsys):
         ("1+1",): "has no variable",
         ("sin(x, 2, 3)", "x=1"): "sin(x, 2, 3)",
         ("0 < x < 2", "x=1"): "one comparison at a time",
-        ("[1] + x + [1]*2", "x=1"): "",
+        ("x + ([1] * 2)", "x=1"): "lists are arguments",
+        ("x + -[1]", "x=1"): "bad operand type",
+        ("x * (2 > [1])", "x=1"): "not supported between",
+        ("x * (2 @ 3)", "x=1"): "2 @ 3",
     }
     for argv, words in cases.items():
         code, out, err = spoken(capsys, "grad", *argv)
