@@ -23,7 +23,7 @@ $(VENV)/%.stamp: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[$*]"
 	@touch $@
 
-demo: $(VENV)/base.stamp ## explain and differentiate a function, fit a small network
+demo: $(VENV)/base.stamp ## explain and differentiate a function, read digits, write digits.html
 	$(BIN)/python examples/demo.py
 
 # The tests run side by side: a process that asks for all cores would only wait for them.
