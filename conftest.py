@@ -17,7 +17,7 @@ def doctest_namespace(request):
     if "src" not in request.path.parts:
         return {}
     own = request.node.dtest.globs
-    names = {k: v for k, v in vars(ad).items() if not k.startswith("_")}
+    names = {k: getattr(ad, k) for k in dir(ad) if not k.startswith("_")}
     names |= {"ad": ad, "np": np}
     return {k: v for k, v in names.items() if not _defined_there(own, k)}
 

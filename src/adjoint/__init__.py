@@ -10,7 +10,7 @@ tensor(6.)
 from importlib import import_module as _import_module
 from math import e, inf, nan, pi
 
-from . import autograd, cuda, func, nn, ops, optim
+from . import autograd, cuda, func, ops
 from .autodiff.calculus import cvec, derivative, rvec, second_derivative, vec
 from .autodiff.check import GradcheckError, gradcheck, gradgradcheck
 from .autodiff.checkpoint import checkpoint, checkpoint_sequential
@@ -25,7 +25,6 @@ from .autodiff.modes import (
     no_grad,
     set_grad_enabled,
 )
-from .compiler import compile
 from .core.dtype import (
     DType,
     bfloat16,
@@ -82,10 +81,13 @@ newaxis = None
 
 # What a program that only differentiates does not need is imported when first named.
 _LATER = {
+    "compile": "compiler",
     "data": "data",
     "io": "io",
     "load": "io",
     "metrics": "metrics",
+    "nn": "nn",
+    "optim": "optim",
     "plot": "plot",
     "save": "io",
     "train": "train",

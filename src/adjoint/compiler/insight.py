@@ -6,7 +6,6 @@ import functools
 import importlib
 import math
 import os
-import statistics
 import time
 from collections import OrderedDict
 from collections.abc import Callable
@@ -194,7 +193,7 @@ class Insight:
         )
         run(arrays)
         runs = [run(arrays) for _ in range(7)]
-        return [statistics.median(times) for times in zip(*runs, strict=True)]
+        return np.median(runs, axis=0).tolist()
 
 
 def _shortened(names, most=4) -> str:

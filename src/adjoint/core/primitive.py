@@ -11,6 +11,7 @@ import inspect
 import math
 import re
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from types import FunctionType
 from typing import Any, ClassVar
 
@@ -212,13 +213,23 @@ class Elementwise(Primitive, abstract=True):
         self.nin = _count_inputs(self.eager)
         names = ["x"] if self.nin == 1 else [f"x{i + 1}" for i in range(self.nin)]
         self._partials = [_Partial(self, i, names) for i in range(self.nin)]
-        self.pushes = [p.push for p in self._partials]
-        self.differentiable = any(self.pushes)
+        self.differentiable = any(p.rule for p in self._partials)
         self.saves_y = any("y" in p.reads for p in self._partials)
-        self._pull = _reverse([p.real for p in self._partials], self._partials)
-        self._pull_complex = _reverse(
-            [p.complex for p in self._partials], self._partials
-        )
+
+    # Made when they are first needed: a program uses a few of a hundred records.
+
+    @cached_property
+    def pushes(self):
+        """The forward rule of each input, or None."""
+        return [p.push for p in self._partials]
+
+    @cached_property
+    def _pull(self):
+        return _reverse([p.real for p in self._partials], self._partials)
+
+    @cached_property
+    def _pull_complex(self):
+        return _reverse([p.complex for p in self._partials], self._partials)
 
     def infer(self, *specs, **params):
         shape = broadcast(*(s.shape for s in specs), name=self.name)
@@ -267,23 +278,36 @@ class _Partial:
     """
 
     def __init__(self, record, i, inputs):
-        rule = getattr(record, f"d{inputs[i]}", None)
+        self.rule = rule = getattr(record, f"d{inputs[i]}", None)
         pull = getattr(record, inputs[i].replace("x", "pull"), None)
         self.reads = _reads(rule, inputs) | _reads(pull, inputs)
-        self.push = self.real = self.complex = None
+        self.number, self.real, self.complex = i, None, None
         self.names = {f"rule{i}": rule, f"pull{i}": pull, "guarded": guarded}
         if rule:
             text = _call(f"rule{i}", rule, inputs)
             self.real = f"guarded(t, {text})" if record.singular else text
-            self.push = eval(f"lambda t, y, xs, params: {self.real}", self.names)
-            self.complex = f"conj(push{i}(conj(t), y, xs, params))"
-            self.names[f"push{i}"] = self.push
+            self.forward, self.complex = (
+                self.real,
+                f"conj(push{i}(conj(t), y, xs, params))",
+            )
         if pull:
             self.real = self.complex = _call(f"pull{i}", pull, inputs)
 
+    @cached_property
+    def push(self):
+        """The rule, called with what it names."""
+        if not self.rule:
+            return None
+        return eval(f"lambda t, y, xs, params: {self.forward}", self.names)
+
 
 def _names(f) -> list[str]:
-    return list(inspect.signature(f).parameters)[1:] if f else []
+    return list(_parameters(f))[1:] if f else []
+
+
+def _parameters(f) -> tuple[str, ...]:
+    code = f.__code__
+    return code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
 
 
 def _reads(f, inputs) -> set:
@@ -303,6 +327,7 @@ def _reverse(adjoints, partials):
     scope = {"fit": _fit, "conj": lambda x: op.conj(x)}
     for p in partials:
         scope |= p.names
+        scope[f"push{p.number}"] = lambda *args, p=p: p.push(*args)
     terms = [str(text) for text in adjoints]
     if len(terms) > 1:
         terms = [
