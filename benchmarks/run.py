@@ -121,7 +121,8 @@ def main() -> None:
             if asked.json:
                 Path(asked.json).write_text(json.dumps(records, indent=1))
             if asked.write:
-                text = report.document(results, about(), missing)
+                where = {**about(), "work": asked.work}
+                text = report.document(results, where, missing)
                 Path(asked.write).write_text(text)
     for name, why in missing.items():
         print(f"absent: {name} ({why})")

@@ -164,8 +164,12 @@ def _preamble(about: dict) -> list[str]:
         f"Written by `make bench` on {about['date']}.",
         f"Machine: {about['machine']}. adjoint {about['adjoint']}.",
         "",
+        "Times are of the processor's work, not of the clock: others used the machine."
+        if about.get("work")
+        else "Times are of the clock.",
+        "",
         "Every library runs in a process of its own, on as many cores as it has threads, "
-        "in turns within one run. Times are medians of one step; the spread is the "
+        "in turns within one run. Figures are medians of one step; the spread is the "
         "distance of the quartiles; ratios are medians over the rounds. Before anything "
         "is timed the results of all must agree with adjoint's eager ones. Cold is what "
         "the first three calls took beyond three steady ones. The peak is what a process "
