@@ -362,3 +362,28 @@ def test_switches_between_training_and_evaluation_find_their_programs_again():
     model.train()
     model[1].p = 0.0  # no switch: the module is another one
     assert {round(f(x).item(), 5) for _ in range(6)} == {round(want, 5)}
+
+
+def test_cyclic_momentum_is_an_input_once_it_was_seen_to_change():
+    def run(wrap):
+        w = ad.tensor([1.0, -2.0], dtype=ad.float64, requires_grad=True)
+        opt = optim.Adam([w], lr=0.1)
+        rate = optim.lr_scheduler.OneCycleLR(opt, max_lr=0.2, total_steps=20)
+
+        def step():
+            opt.zero_grad()
+            (w * w).sum().backward()
+            opt.step()
+
+        step, made = wrap(step), []
+        for _ in range(12):
+            step()
+            rate.step()
+            made.append(
+                id(next(iter(getattr(step, "programs", {0: 0}).values()), None))
+            )
+        return w, len(set(made[4:]))
+
+    (got, programs), (want, _) = run(compile), run(lambda f: f)
+    same(got, want)
+    assert programs == 1

@@ -19,6 +19,7 @@ class Binding:
         self.captured = captured
         self.calls, self.moved, self.changed = (ctypes.c_int64(0) for _ in range(3))
         self.changed.value, self.remade = changed.value, remade.value
+        self.stirred: set = set()  # options that were found changed
         self.point_to_states()
 
     def point_to_states(self) -> None:
@@ -40,7 +41,10 @@ class Binding:
             if not all(_is(s.tensor, s.var.spec) for s in held):
                 return False
             self.point_to_states()
-        if not all(_same_options(group, seen) for group, seen in c.options):
+        self.stirred = {
+            (id(group), k) for group, seen in c.options for k in _changes(group, seen)
+        }
+        if self.stirred:
             return False
         owned = [s for s in c.states if s.owner is not None]
         return all(_is(s.owner._grad, s.var.spec) for s in owned)
@@ -53,14 +57,21 @@ class Binding:
         """The arrays of the other inputs: states of generators, and numbers."""
         c = self.captured
         draws = [generator.take(n) for generator, n in c.draws]
-        return [*draws, *(np.array(float(group[name])) for group, name in c.numbers)]
+        return [*draws, *(np.array(number(*n)) for n in c.numbers)]
 
     def give(self, gradients) -> None:
         """These tensors were made the gradients."""
 
 
-def _same_options(group, seen) -> bool:
-    return all(k in group and _equal(group[k], v) for k, v in seen.items())
+def number(group, name, place) -> float:
+    """An option, or one of a tuple of them."""
+    x = group[name]
+    return float(x if place is None else x[place])
+
+
+def _changes(group, seen) -> list:
+    """The names of options that are not what they were."""
+    return [k for k, v in seen.items() if k not in group or not _equal(group[k], v)]
 
 
 def _equal(x, y) -> bool:

@@ -36,14 +36,30 @@ class State:
 
 
 class Options:
-    """A group of options as a program sees it: the learning rate may be a variable."""
+    """A group of options as a program sees it: those that move are variables."""
 
     def __init__(self, group):
-        self.group, self.lifted, self.number = group, dict(group), None
+        self.group, self.lifted = group, dict(group)
+        self.numbers: list = []  # (name, place in a tuple or None, variable)
+
+    def lift(self, name, variable) -> None:
+        """Make an option an input: a number, or each number of a tuple."""
+        x = self.group.get(name)
+        if type(x) in (int, float):
+            self.lifted[name] = self._number(name, None, variable)
+        elif type(x) is tuple and all(type(v) is float for v in x):
+            self.lifted[name] = tuple(
+                self._number(name, i, variable) for i in range(len(x))
+            )
+
+    def _number(self, name, place, variable):
+        tracer = variable(name)
+        self.numbers.append((name, place, tracer.var))
+        return BASE.wrap(tracer)
 
     def others(self) -> dict:
         """What the program took as it was."""
-        skip = ("params", "lr") if self.number is not None else ("params",)
+        skip = {"params", *(name for name, _, _ in self.numbers)}
         return {k: v for k, v in self.group.items() if k not in skip}
 
 
@@ -66,7 +82,7 @@ class Captured:
     arguments: int  # how many of the inputs are arguments
     states: list[State]
     draws: list  # (generator, blocks used up)
-    numbers: list  # (group, name) of options that are inputs
+    numbers: list  # (group, name, place in a tuple or None) of options that are inputs
     options: list  # (group, all its other options)
     gradients: list[Gradient]
     absent: list[Box]  # tensors whose .grad was read and was None
@@ -79,8 +95,9 @@ class Captured:
 class Capture(TraceLevel):
     """The floor while a function is captured."""
 
-    def __init__(self, name: str):
+    def __init__(self, name: str, moving=frozenset()):
         super().__init__(name)
+        self.moving = moving  # (id of a group, name): options that are inputs
         self.held: dict[int, tuple] = {}  # id of an array -> (its tensor, variable)
         self.now: dict[int, object] = {}  # and its value so far, once written
         self.places: dict[int, tuple] = {}  # tensors whose place in the graph changed
@@ -141,16 +158,20 @@ class Capture(TraceLevel):
         return state
 
     def options(self, group):
-        """Its learning rate is an input, so that a scheduler may change it."""
+        """Its learning rate is an input, and what else was seen to change between calls."""
         found = self.groups.get(id(group))
         if found is None:
             found = self.groups[id(group)] = Options(group)
-            if type(group.get("lr")) in (int, float):
-                var = self.graph.add_input("lr", Spec((), np.dtype(np.float64)))
-                var.name = f"lr{len(self.groups)}"
-                found.number = var
-                found.lifted["lr"] = BASE.wrap(Tracer(self, var))
+            for name in group:
+                if name == "lr" or (id(group), name) in self.moving:
+                    found.lift(name, self._real)
         return found.lifted
+
+    def _real(self, name):
+        """A number that is an input."""
+        count = sum(len(o.numbers) for o in self.groups.values())
+        spec = Spec((), np.dtype(np.float64))
+        return Tracer(self, self.graph.add_input(f"{name}{count + 1}", spec))
 
     def read_grad(self, x) -> None:
         """The .grad of `x` is about to be read."""
@@ -195,9 +216,9 @@ class Capture(TraceLevel):
                 x.__dict__["_grad"] = old
 
 
-def capture(func, leaves, shape, name: str) -> Captured:
+def capture(func, leaves, shape, name: str, moving=frozenset()) -> Captured:
     """Trace func(*args, **kwargs) on containers of these leaves: tensors and static values."""
-    level = Capture(name)
+    level = Capture(name, moving)
     boxed, given = [], 0
     for x in leaves:
         if isinstance(x, Box):
@@ -268,13 +289,13 @@ def _finished(level, made, grads) -> Captured:
             made.gradients[-1].output = len(g.outputs)
             g.outputs.append(var)
     groups = level.groups.values()
-    made.numbers = [(o.group, "lr") for o in groups if o.number is not None]
+    made.numbers = [(o.group, *n[:2]) for o in groups for n in o.numbers]
     made.options = [(o.group, o.others()) for o in groups]
     made.draws = [(generator, n) for generator, _, n in level.draws.values()]
     made.absent = list(level.absent.values())
     order = [*g.inputs[: made.arguments], *(s.var for s in made.states)]
     draws = [var for _, var, _ in level.draws.values()]
-    g.inputs = [*order, *draws, *(o.number for o in groups if o.number is not None)]
+    g.inputs = [*order, *draws, *(n[2] for o in groups for n in o.numbers)]
     made.graph = g.without_dead()
     return made
 

@@ -16,6 +16,7 @@ from ..autodiff.modes import inferring, recording
 from ..autodiff.tape import BASE, Counted, versioned
 from ..core import tree
 from ..core.bind import NUMPY, Box, floor, modes
+from ..errors import TraceError
 from .binding import MISS, Interpreted
 from .capture import Captured, capture
 from .insight import Insight
@@ -50,6 +51,8 @@ class Compiled(Insight):
         functools.update_wrapper(self, func)
         self.func, self.backend, self.cache_size = func, backend, cache_size
         self.programs: OrderedDict = OrderedDict()
+        self.moving: set = set()  # options that change from call to call
+        self.pinned: set = set()  # those that the function branches on
         self.warm = False
         self.last = _miss
 
@@ -81,7 +84,7 @@ class Compiled(Insight):
 
     def _make(self, key, leaves, shape, before):
         name = getattr(self.func, "__name__", "f")
-        captured = capture(self.func, leaves, shape, name)
+        captured = self._captured(leaves, shape, name, before)
         step = Step(captured, self.backend, before)
         if step.native is not getattr(before, "native", None):
             self._tell(name, key, before)
@@ -89,6 +92,19 @@ class Compiled(Insight):
         while len(self.programs) > self.cache_size:
             self.programs.popitem(last=False)
         return step
+
+    def _captured(self, leaves, shape, name, before):
+        """What the function does; numbers that changed since are inputs where that can be."""
+        if before is not None:
+            self.moving |= before.run.stirred - self.pinned
+        try:
+            return capture(self.func, leaves, shape, name, frozenset(self.moving))
+        except TraceError:
+            if not self.moving:
+                raise
+        self.pinned |= self.moving  # something branches on them
+        self.moving = set()
+        return capture(self.func, leaves, shape, name)
 
     def _tell(self, name, key, before):
         """One line for each program: why it was made."""

@@ -19,6 +19,7 @@ I64, I32, I1 = ir.IntType(64), ir.IntType(32), ir.IntType(1)
 POINTER = ir.IntType(8).as_pointer()
 # Where CPython's objects and NumPy's arrays keep what is read here.
 COUNT, TYPE, DATA, NDIM, SHAPE, DESCR, FLAGS = 0, 8, 16, 24, 32, 56, 64
+SIZE, ITEMS = 16, 24  # of tuples
 MOST = 1000  # results that are made here
 CARRAY = 0x1 | 0x100 | 0x400  # row-major, aligned, writable
 _API = {
@@ -45,6 +46,7 @@ def usable() -> bool:
         and ctypes.sizeof(ctypes.c_void_p) == 8
         and not hasattr(sys, "gettotalrefcount")
         and getattr(sys, "_is_gil_enabled", lambda: True)()
+        and _word((x,), ITEMS) == id(x)
         and count == sys.getrefcount(x) - 1
         and _word(x, TYPE) == id(np.ndarray)
         and _word(x, DATA) == x.ctypes.data
@@ -156,6 +158,12 @@ class Entry:
         y = self.api("PyDict_GetItem", self.slot(key), self.slot(("name", name)))
         self.need(self.b.icmp_unsigned("!=", y, POINTER(None)))
         return y
+
+    def member(self, x, i):
+        """Item i of a tuple."""
+        self.need(self.same(self.field(x, TYPE), self.slot(("type", tuple))))
+        self.need(self.b.icmp_signed(">", self.field(x, SIZE, I64), I64(i)))
+        return self.field(x, ITEMS + 8 * i)
 
     # ------------------------------------------------------------ what is checked
 

@@ -14,7 +14,7 @@ from llvmlite import ir
 
 from ...autodiff.modes import inferring, recording
 from ...core.bind import NUMPY, Box, changed, floor, moved
-from ..binding import MISS, Binding
+from ..binding import MISS, Binding, number
 from . import entry
 from .emit import I64
 from .machine import Library
@@ -132,8 +132,12 @@ class Native:
             for name in seen:
                 found = e.item(("group", i), name)
                 e.need(e.same(found, e.slot(("option", i, name))))
-        for i, (v, (_, name)) in enumerate(zip(self.numbers, c.numbers, strict=True)):
-            e.real(e.item(("numbered", i), name), ("number", i), self.slot(v))
+        for i, (v, (_, name, place)) in enumerate(
+            zip(self.numbers, c.numbers, strict=True)
+        ):
+            x = e.item(("numbered", i), name)
+            x = x if place is None else e.member(x, place)
+            e.real(x, ("number", i), self.slot(v))
         for i, v in enumerate(self.drawn):
             e.fresh(("draw", i), self.slot(v))
         arrays = [
@@ -235,11 +239,12 @@ class Bound(Binding):
                 self._object(("option", i, name), x)
                 self._object(("name", name), name)
         self.reals = np.zeros(len(c.numbers))
-        for i, (group, name) in enumerate(c.numbers):
+        for i, (group, name, _) in enumerate(c.numbers):
             self._object(("numbered", i), group)
             self._object(("name", name), name)
             self._point(("number", i), self.reals.ctypes.data + 8 * i)
         self._object(("type", float), float)
+        self._object(("type", tuple), tuple)
         self.targets = [g.tensor for g in c.gradients if g.output is not None]
         for i, x in enumerate(self.targets):
             self._object(("leaf", i), x)
@@ -335,7 +340,7 @@ class Clocked(Bound):
     def __call__(self, arrays):
         """Seconds of each kernel; the first call only sets the clock."""
         draws = [np.zeros(2, np.int64) for _ in self.captured.draws]
-        numbers = [np.array(float(group[k])) for group, k in self.captured.numbers]
+        numbers = [np.array(number(*n)) for n in self.captured.numbers]
         now = time.perf_counter()
         super().__call__(arrays, [*draws, *numbers])
         if self.first is None:
