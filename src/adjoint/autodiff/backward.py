@@ -265,16 +265,17 @@ def _inputs(node, boxed, numbers=True):
             f"{node.prim.name} ({show_site(node.site)}) have been freed",
             hint="retain_graph=True in the first backward keeps them",
         )
-    xs = []
+    xs, level = [], node.level
     for i, x in enumerate(node.saved):
         if type(x) is Packed:
             x = x.restore()
         if isinstance(x, Box):
             if x.version is not None:
                 _same_version(node, i, x)
-            if not boxed and x.level is node.level:
-                single = numbers and x.plain and not x.value.ndim
-                x = x.value[()] if single else x.value
+            if not boxed and x.level is level:
+                x = x.value
+                if numbers and not x.ndim and type(x) is np.ndarray:
+                    x = x[()]
         xs.append(x)
     return xs
 
