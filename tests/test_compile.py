@@ -387,3 +387,24 @@ def test_cyclic_momentum_is_an_input_once_it_was_seen_to_change():
     (got, programs), (want, _) = run(compile), run(lambda f: f)
     same(got, want)
     assert programs == 1
+
+
+@pytest.mark.parametrize(
+    "loss", [lambda y: y.mean(), lambda y: (y**2).sum(), lambda y: y.exp().mean()]
+)
+def test_a_loss_that_was_walked_back_takes_the_quick_way(loss):
+    w = ad.ones(3, requires_grad=True)
+
+    @compile
+    def step():
+        w.grad = None
+        y = loss(w * 2)
+        y.backward()
+        return y
+
+    for _ in range(3):
+        y = step()
+    (program,) = step.programs.values()
+    assert y.item() == pytest.approx(loss(ad.full((3,), 2.0)).item())
+    assert not program.captured.live
+    assert step.last is program.quick

@@ -245,7 +245,17 @@ def capture(func, leaves, shape, name: str, moving=frozenset()) -> Captured:
 
 
 def _in_graph(y) -> bool:
-    return y.node is not None and y.node.saved is not RELEASED
+    """Whether the gradient of a result may still be asked for: no part was walked back."""
+    seen, todo = set(), [y.node] if y.node is not None else []
+    while todo:
+        node = todo.pop()
+        if node in seen or node is None:
+            continue
+        if node.saved is RELEASED:
+            return False
+        seen.add(node)
+        todo += node.parents
+    return bool(seen)
 
 
 def _results(level, results, made) -> list:

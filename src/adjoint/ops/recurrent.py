@@ -260,6 +260,12 @@ class Rnn(_Recurrent):
             h[:n] = y
         return hs.astype(kind, copy=False)
 
+    def expand(x, h, w, *, sizes, reverse, act):
+        if len(sizes) != 1:
+            return op.rnn(x, h, w, sizes=sizes, reverse=reverse, act=act)
+        y = x + _mmt(h, w)
+        return op.tanh(y) if act == "tanh" else op.relu(y)
+
     def infer(self, x, h, w, *, sizes, reverse, act):
         return Spec((x.shape[0], h.shape[1]), x.dtype)
 
@@ -356,6 +362,15 @@ class Lstm(_Recurrent):
             y *= o
             h[:rows] = hs[:] = y @ p[0].T if p else y
         return tuple(y.astype(kind, copy=False) for y in ys)
+
+    def expand(x, h, c, w, *p, sizes, reverse):
+        if len(sizes) != 1:
+            return op.lstm(x, h, c, w, *p, sizes=sizes, reverse=reverse)
+        i, f, g, o = _columns(x + _mmt(h, w), 4)
+        i, f, g, o = op.sigmoid(i), op.sigmoid(f), op.tanh(g), op.sigmoid(o)
+        c = f * c + i * g
+        h = o * op.tanh(c)
+        return _mmt(h, p[0]) if p else h, c, i, f, g, o
 
     def infer(self, x, h, c, w, *p, sizes, reverse):
         columns = h.shape[1], *[c.shape[1]] * 5
@@ -470,6 +485,14 @@ class Gru(_Recurrent):
             state += n
             hs[:] = state
         return tuple(y.astype(kind, copy=False) for y in ys)
+
+    def expand(x, h, w, b, *, sizes, reverse):
+        if len(sizes) != 1:
+            return op.gru(x, h, w, b, sizes=sizes, reverse=reverse)
+        (x1, x2, x3), (u, v, k) = _columns(x, 3), _columns(_mmt(h, w) + b, 3)
+        r, z = op.sigmoid(x1 + u), op.sigmoid(x2 + v)
+        n = op.tanh(x3 + r * k)
+        return n + z * (h - n), r, z, n, k
 
     def infer(self, x, h, w, b, *, sizes, reverse):
         return (Spec((x.shape[0], h.shape[1]), x.dtype),) * 5
