@@ -242,3 +242,19 @@ def test_the_reverse_does_not_compute_again_what_the_loop_kept():
     bodies = [p for parts in part.inner.values() for p in parts.values()]
     names = [o.prim.name for p in (part, *bodies) for o in p.graph.operations]
     assert names.count("tanh") == 1
+
+
+def test_what_every_step_would_compute_alike_is_computed_once():
+    w, x = ad.tensor(W), ad.tensor(RNN[1])
+
+    def f(w, x):
+        return ad.scan(lambda h, r: ((r + h @ (w * 2).exp().T).sin(), None), x[0], x)[0]
+
+    g = ad.compile(f)
+    g(w, x)
+    same(g(w, x), f(w, x))
+    (step,) = g.programs.values()
+    part = step.native.part
+    ((body,),) = [parts.values() for parts in part.inner.values()]
+    assert "exp" not in [o.prim.name for o in body.graph.operations]
+    assert "exp" in [o.prim.name for o in part.graph.operations]
