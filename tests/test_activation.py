@@ -5,46 +5,10 @@ import pytest
 
 import adjoint as ad
 from adjoint.nn import functional as F
+from peers import agree_by_name, leaf, numbers
 
 EDGES = [-1e4, -100.0, -30.0, -6.0, -3.0, -2.0, -1.0, -0.5, -1e-3, -0.0, 0.0, 1e-3, 0.5]
 EDGES = np.array([*EDGES, 1.0, 2.0, 3.0, 6.0, 19.9, 20.1, 30.0, 100.0, 1e4])
-
-
-def numbers(*shape, seed=0):
-    return np.random.default_rng(seed).normal(size=shape)
-
-
-def leaf(x):
-    return ad.tensor(x, requires_grad=True)
-
-
-def torch_functional():
-    return pytest.importorskip("torch.nn.functional")
-
-
-def same(ours, theirs, arrays, tol=1e-10):
-    """Values and gradients of both functions at the same arrays, weighted alike."""
-    torch = pytest.importorskip("torch")
-    mine = [leaf(a) for a in arrays]
-    his = [torch.tensor(a, requires_grad=True) for a in arrays]
-    y, want = ours(*mine), theirs(*his)
-    assert tuple(y.shape) == tuple(want.shape)
-    np.testing.assert_allclose(y.detach().numpy(), want.detach().numpy(), tol, tol)
-    g = numbers(*y.shape, seed=9)
-    y.backward(ad.tensor(g))
-    want.backward(torch.tensor(g))
-    for a, b in zip(mine, his, strict=True):
-        np.testing.assert_allclose(a.grad.numpy(), b.grad.numpy(), tol, tol)
-
-
-def both(name, arrays, *args, tol=1e-10, **options):
-    theirs = getattr(torch_functional(), name)
-    same(
-        lambda *x: getattr(F, name)(*x, *args, **options),
-        lambda *x: theirs(*x, *args, **options),
-        arrays,
-        tol,
-    )
 
 
 CASES = [
@@ -82,9 +46,9 @@ CASES = [
 @pytest.mark.parametrize("name,options", CASES)
 def test_activation_is_torch_at_kinks_and_far_out(name, options):
     tol = 1e-7 if name == "hardsigmoid" else 1e-10  # theirs has a float32 1/6
-    both(name, [EDGES], tol=tol, **options)
-    both(name, [numbers(2, 3, 4)], tol=tol, **options)
-    both(name, [np.zeros((0, 3))], **options)
+    agree_by_name(name, [EDGES], tol=tol, **options)
+    agree_by_name(name, [numbers(2, 3, 4)], tol=tol, **options)
+    agree_by_name(name, [np.zeros((0, 3))], **options)
 
 
 @pytest.mark.parametrize("name,options", CASES)
@@ -95,7 +59,7 @@ def test_activation_keeps_the_dtype(name, options, dtype):
         pytest.importorskip("ml_dtypes")
     x = np.array([-3.5, -1.0, -0.25, 0.0, 0.5, 2.0])
     y = getattr(F, name)(ad.tensor(x).to(getattr(ad, dtype)), **options)
-    want = getattr(torch_functional(), name)(
+    want = getattr(pytest.importorskip("torch.nn.functional"), name)(
         torch.tensor(x).to(getattr(torch, dtype)), **options
     )
     assert str(y.dtype).split(".")[1] == dtype
@@ -153,10 +117,10 @@ def test_integers():
 
 @pytest.mark.parametrize("shape", [(5,), (4, 3), (2, 3, 4), (2, 3, 2, 2)])
 def test_prelu_is_torch(shape):
-    both("prelu", [numbers(*shape), np.array([0.3])])
+    agree_by_name("prelu", [numbers(*shape), np.array([0.3])])
     if len(shape) > 1:
-        both("prelu", [numbers(*shape), numbers(3)])
-    both("prelu", [np.array([0.0, -1.0]), np.array([0.25])])
+        agree_by_name("prelu", [numbers(*shape), numbers(3)])
+    agree_by_name("prelu", [np.array([0.0, -1.0]), np.array([0.25])])
 
 
 def test_prelu_refuses_other_counts():
@@ -167,10 +131,10 @@ def test_prelu_refuses_other_counts():
 @pytest.mark.parametrize("dim", [0, 1, -1])
 @pytest.mark.parametrize("name", ["softmax", "log_softmax", "softmin"])
 def test_softmax_is_torch(name, dim):
-    both(name, [numbers(3, 4, 5)], dim)
-    both(name, [1e4 * numbers(3, 4)], dim % 2)
-    both(name, [np.zeros((0, 3))], dim % 2)
-    both(name, [np.array(2.0)], 0)
+    agree_by_name(name, [numbers(3, 4, 5)], dim)
+    agree_by_name(name, [1e4 * numbers(3, 4)], dim % 2)
+    agree_by_name(name, [np.zeros((0, 3))], dim % 2)
+    agree_by_name(name, [np.array(2.0)], 0)
 
 
 @pytest.mark.parametrize("name", ["softmax", "log_softmax"])
@@ -202,18 +166,18 @@ def test_softmax_transforms(f):
 
 
 def test_glu_is_torch():
-    both("glu", [numbers(4, 6)])
-    both("glu", [numbers(4, 6)], 0)
+    agree_by_name("glu", [numbers(4, 6)])
+    agree_by_name("glu", [numbers(4, 6)], 0)
     with pytest.raises(ad.errors.ShapeError, match="even"):
         F.glu(ad.ones(3))
 
 
 def test_linear_is_torch():
-    both("linear", [numbers(4, 3), numbers(5, 3), numbers(5)])
-    both("linear", [numbers(2, 4, 3), numbers(5, 3)])
-    both("linear", [numbers(3), numbers(5, 3), numbers(5)])
-    both("linear", [numbers(4, 3), numbers(3)])
-    both("linear", [numbers(0, 3), numbers(5, 3), numbers(5)])
+    agree_by_name("linear", [numbers(4, 3), numbers(5, 3), numbers(5)])
+    agree_by_name("linear", [numbers(2, 4, 3), numbers(5, 3)])
+    agree_by_name("linear", [numbers(3), numbers(5, 3), numbers(5)])
+    agree_by_name("linear", [numbers(4, 3), numbers(3)])
+    agree_by_name("linear", [numbers(0, 3), numbers(5, 3), numbers(5)])
     with pytest.raises(ad.errors.ShapeError, match=r"x.shape\[-1\]"):
         F.linear(ad.ones(2, 3), ad.ones(4, 2))
     with pytest.raises(ad.errors.DtypeError, match="float64"):
@@ -221,38 +185,42 @@ def test_linear_is_torch():
 
 
 def test_bilinear_is_torch():
-    both("bilinear", [numbers(4, 3), numbers(4, 2), numbers(5, 3, 2), numbers(5)])
-    both("bilinear", [numbers(2, 4, 3), numbers(2, 4, 2), numbers(5, 3, 2)])
+    agree_by_name(
+        "bilinear", [numbers(4, 3), numbers(4, 2), numbers(5, 3, 2), numbers(5)]
+    )
+    agree_by_name("bilinear", [numbers(2, 4, 3), numbers(2, 4, 2), numbers(5, 3, 2)])
     with pytest.raises(ad.errors.ShapeError, match="weight"):
         F.bilinear(ad.ones(2, 3), ad.ones(2, 3), ad.ones(4, 2, 3))
 
 
 @pytest.mark.parametrize("p", [2.0, 1, 3, 0.5, float("inf")])
 def test_normalize_and_distances_are_torch(p):
-    both("normalize", [numbers(3, 4)], p)
-    both("normalize", [numbers(3, 4)], p, dim=0)
-    both("pairwise_distance", [numbers(3, 4), numbers(3, 4, seed=1)], p)
-    both("pairwise_distance", [numbers(3, 4), numbers(4, seed=1)], p, keepdim=True)
-    both("pdist", [numbers(5, 3)], p)
+    agree_by_name("normalize", [numbers(3, 4)], p)
+    agree_by_name("normalize", [numbers(3, 4)], p, dim=0)
+    agree_by_name("pairwise_distance", [numbers(3, 4), numbers(3, 4, seed=1)], p)
+    agree_by_name(
+        "pairwise_distance", [numbers(3, 4), numbers(4, seed=1)], p, keepdim=True
+    )
+    agree_by_name("pdist", [numbers(5, 3)], p)
 
 
 def test_distances_at_zero_have_a_derivative():
     x = leaf(np.zeros((3, 2)))
     F.pdist(x).sum().backward()
     assert x.grad.tolist() == [[0.0, 0.0]] * 3
-    both("normalize", [np.zeros((2, 3))])
-    both("cosine_similarity", [np.zeros((2, 3)), numbers(2, 3)])
+    agree_by_name("normalize", [np.zeros((2, 3))])
+    agree_by_name("cosine_similarity", [np.zeros((2, 3)), numbers(2, 3)])
 
 
 def test_cosine_similarity_is_torch():
-    both("cosine_similarity", [numbers(3, 4), numbers(3, 4, seed=1)])
-    both("cosine_similarity", [numbers(3, 4), numbers(4, seed=1)], dim=-1)
+    agree_by_name("cosine_similarity", [numbers(3, 4), numbers(3, 4, seed=1)])
+    agree_by_name("cosine_similarity", [numbers(3, 4), numbers(4, seed=1)], dim=-1)
     x = leaf(numbers(2, 3))
     assert ad.gradgradcheck(F.cosine_similarity, (x, leaf(numbers(2, 3, seed=1))))
 
 
 def test_rrelu():
-    both("rrelu", [EDGES])
+    agree_by_name("rrelu", [EDGES])
     ad.manual_seed(0)
     x = leaf(-np.ones(2000))
     y = F.rrelu(x, 0.2, 0.6, training=True)

@@ -5,10 +5,7 @@ import pytest
 
 import adjoint as ad
 from adjoint.nn import functional as F
-
-
-def numbers(*shape, seed=0):
-    return np.random.default_rng(seed).normal(size=shape)
+from peers import numbers
 
 
 def arrays(heads=2, keys=2):

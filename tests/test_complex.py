@@ -4,35 +4,7 @@ import numpy as np
 import pytest
 
 import adjoint as ad
-
-
-def numbers(*shape, seed=0):
-    return np.random.default_rng(seed).normal(size=shape)
-
-
-def pairs(*shape, seed=0):
-    return numbers(*shape, seed=seed) + 1j * numbers(*shape, seed=seed + 1)
-
-
-def plain(x):
-    return x.detach().resolve_conj().numpy()
-
-
-def agree(f, *arrays, tol=1e-10):
-    """Result and gradients of f(module, *tensors), here and in PyTorch."""
-    torch = pytest.importorskip("torch")
-    mine = [ad.tensor(a, requires_grad=True) for a in arrays]
-    his = [torch.tensor(a, requires_grad=True) for a in arrays]
-    y, want = f(ad, *mine), f(torch, *his)
-    assert tuple(y.shape) == tuple(want.shape)
-    assert y.dtype.name == str(want.dtype).removeprefix("torch.")
-    np.testing.assert_allclose(plain(y), plain(want), tol, tol)
-    g = (pairs if y.is_complex() else numbers)(*y.shape, seed=9)
-    y.backward(ad.tensor(g))
-    want.backward(torch.tensor(g))
-    for a, b in zip(mine, his, strict=True):
-        np.testing.assert_allclose(plain(a.grad), plain(b.grad), tol, tol)
-
+from peers import agree_in_both, numbers, pairs
 
 EDGES = np.array([0, 1, -1, 1j, -2 - 1j, 0.5 + 2j])
 UNARY = [
@@ -70,7 +42,7 @@ UNARY = [
 
 @pytest.mark.parametrize("f", UNARY)
 def test_as_pytorch(f):
-    agree(f, EDGES)
+    agree_in_both(f, EDGES)
 
 
 MIXED = [
@@ -88,7 +60,7 @@ MIXED = [
 
 @pytest.mark.parametrize("f", MIXED)
 def test_real_and_complex_together(f):
-    agree(f, pairs(5), numbers(5, seed=3))
+    agree_in_both(f, pairs(5), numbers(5, seed=3))
 
 
 def test_angle_of_real_numbers():
@@ -146,7 +118,7 @@ def test_parts_are_views_that_can_be_assigned():
         m.view_as_real(y)[0].mul_(2)
         return y * y
 
-    agree(written, pairs(3))
+    agree_in_both(written, pairs(3))
 
 
 def test_edges_and_kinds():

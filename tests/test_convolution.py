@@ -5,30 +5,7 @@ import pytest
 
 import adjoint as ad
 from adjoint.functional import convolution as F
-
-
-def numbers(*shape, seed=0):
-    return np.random.default_rng(seed).normal(size=shape)
-
-
-def leaf(x):
-    return ad.tensor(x, requires_grad=True)
-
-
-def agree(ours, theirs, arrays, tol=1e-9):
-    """Values and gradients of both functions at the same arrays, weighted alike."""
-    torch = pytest.importorskip("torch")
-    mine = [leaf(a) for a in arrays]
-    his = [torch.tensor(a, requires_grad=True) for a in arrays]
-    y, want = ours(*mine), theirs(*his)
-    assert tuple(y.shape) == tuple(want.shape)
-    np.testing.assert_allclose(y.detach().numpy(), want.detach().numpy(), tol, tol)
-    g = numbers(*y.shape, seed=9)
-    y.backward(ad.tensor(g))
-    want.backward(torch.tensor(g))
-    for a, b in zip(mine, his, strict=True):
-        np.testing.assert_allclose(a.grad.numpy(), b.grad.numpy(), tol, tol)
-
+from peers import agree, leaf, numbers
 
 CASES = [
     (1, (2, 4, 9), (6, 4, 3), {}),

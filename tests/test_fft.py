@@ -4,37 +4,15 @@ import numpy as np
 import pytest
 
 import adjoint as ad
+from peers import agree_in_both, numbers, pairs
 
 ONE = ["fft", "ifft", "rfft", "irfft", "hfft", "ihfft"]
 REAL_ONLY = {"rfft", "ihfft", "rfft2", "ihfft2", "rfftn", "ihfftn"}
 
 
-def numbers(*shape, seed=0):
-    return np.random.default_rng(seed).normal(size=shape)
-
-
-def pairs(*shape, seed=0):
-    return numbers(*shape, seed=seed) + 1j * numbers(*shape, seed=seed + 1)
-
-
-def agree(name, x, *args, tol=1e-10, **kwargs):
+def agree(name, x, *args, tol=1e-10, **options):
     """Value and gradient of one transform, here and in PyTorch."""
-    torch = pytest.importorskip("torch")
-    mine, his = ad.tensor(x, requires_grad=True), torch.tensor(x, requires_grad=True)
-    y = getattr(ad.fft, name)(mine, *args, **kwargs)
-    want = getattr(torch.fft, name)(his, *args, **kwargs)
-    assert tuple(y.shape) == tuple(want.shape)
-    assert y.dtype.name == str(want.dtype).removeprefix("torch.")
-    np.testing.assert_allclose(
-        y.detach().numpy(), want.detach().resolve_conj().numpy(), tol, tol
-    )
-    g = (pairs if y.is_complex() else numbers)(*y.shape, seed=9)
-    g = g.astype(y.detach().numpy().dtype)
-    y.backward(ad.tensor(g))
-    want.backward(torch.tensor(g))
-    np.testing.assert_allclose(
-        mine.grad.numpy(), his.grad.resolve_conj().numpy(), tol, tol
-    )
+    agree_in_both(lambda m, x: getattr(m.fft, name)(x, *args, **options), x, tol=tol)
 
 
 def inputs(name, *shape):

@@ -7,12 +7,9 @@ import pytest
 
 import adjoint as ad
 from adjoint.nn import functional as F
+from peers import leaf, numbers
 
 MODES = ["none", "mean", "sum"]
-
-
-def numbers(*shape, seed=0):
-    return np.random.default_rng(seed).normal(size=shape)
 
 
 def unit(*shape, seed=0):
@@ -25,10 +22,6 @@ def signs(*shape, seed=5):
 
 def classes(c, *shape, seed=7):
     return np.random.default_rng(seed).integers(0, c, shape)
-
-
-def leaf(x):
-    return ad.tensor(x, requires_grad=x.dtype.kind == "f")
 
 
 def both(name, arrays, tol=1e-9, **options):

@@ -8,12 +8,9 @@ import pytest
 
 import adjoint as ad
 from adjoint import nn
+from peers import numbers
 
 N, HEADS, E, T, S = 2, 2, 4, 3, 5
-
-
-def numbers(*shape, seed=0):
-    return np.random.default_rng(seed).normal(size=shape)
 
 
 def twin(**options):

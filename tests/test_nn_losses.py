@@ -7,13 +7,10 @@ import pytest
 
 import adjoint as ad
 from adjoint import nn
+from peers import numbers
 from test_nn_layers import agree, of, one_thread  # noqa: F401
 
 MODES = ("none", "mean", "sum")
-
-
-def normal(*shape, seed=0):
-    return np.random.default_rng(seed).normal(size=shape)
 
 
 def unit(*shape, seed=0):
@@ -21,7 +18,7 @@ def unit(*shape, seed=0):
 
 
 def signs(*shape, seed=5):
-    return np.where(normal(*shape, seed=seed) > 0, 1.0, -1.0)
+    return np.where(numbers(*shape, seed=seed) > 0, 1.0, -1.0)
 
 
 def classes(c, *shape, seed=7):
@@ -29,7 +26,7 @@ def classes(c, *shape, seed=7):
 
 
 def logs(*shape, seed=0):
-    x = np.exp(normal(*shape, seed=seed))
+    x = np.exp(numbers(*shape, seed=seed))
     return np.log(x / x.sum(1 if len(shape) > 1 else 0, keepdims=True))
 
 
@@ -55,9 +52,9 @@ class Loss:
         return getattr(lib.nn, self.name)(**options)
 
 
-X, T, N3 = normal(4, 3), normal(4, 3, seed=1), normal(4, 3, seed=2)
+X, T, N3 = numbers(4, 3), numbers(4, 3, seed=1), numbers(4, 3, seed=2)
 W3 = np.array([0.5, 2.0, 1.5])
-IMAGE, PIXELS = normal(2, 3, 4, 2), classes(3, 2, 4, 2)
+IMAGE, PIXELS = numbers(2, 3, 4, 2), classes(3, 2, 4, 2)
 
 PAIRS = [
     Loss("L1Loss", X, T),
@@ -120,20 +117,20 @@ PAIRS = [
     Loss("TripletMarginLoss", X, T, N3, swap=True, eps=1e-3, p=3.0),
     Loss("TripletMarginWithDistanceLoss", X, T, N3),
     Loss("TripletMarginWithDistanceLoss", X, T, N3, margin=2.0, swap=True),
-    Loss("CTCLoss", normal(7, 2, 5), classes(4, 2, 3) + 1, [7, 5], [3, 2]),
+    Loss("CTCLoss", numbers(7, 2, 5), classes(4, 2, 3) + 1, [7, 5], [3, 2]),
     Loss(
         "CTCLoss",
-        normal(7, 2, 5),
+        numbers(7, 2, 5),
         classes(4, 5),
         [7, 7],
         [3, 2],
         blank=4,
         zero_infinity=True,
     ),
-    Loss("CTCLoss", normal(6, 4), np.array([1, 2]), np.array(6), np.array(2)),
+    Loss("CTCLoss", numbers(6, 4), np.array([1, 2]), np.array(6), np.array(2)),
     Loss(
         "CTCLoss",
-        normal(3, 4),
+        numbers(3, 4),
         np.array([1, 1, 1]),
         np.array(3),
         np.array(3),
@@ -153,7 +150,7 @@ PAIRS = [
     ),
     Loss(
         "AdaptiveLogSoftmaxWithLoss",
-        normal(4, 8),
+        numbers(4, 8),
         np.array([0, 3, 9, 6]),
         modes=(None,),
         in_features=8,
@@ -164,7 +161,7 @@ PAIRS = [
     ),
     Loss(
         "AdaptiveLogSoftmaxWithLoss",
-        normal(8),
+        numbers(8),
         np.array(7),
         modes=(None,),
         in_features=8,
@@ -247,7 +244,7 @@ def test_loss_is_torchs_in_other_dtypes(loss, dtype, tol):
 @pytest.mark.parametrize("soft", [False, True])
 def test_linear_cross_entropy_is_torchs(more, soft):
     torch = pytest.importorskip("torch")
-    x, w, b = normal(4, 3), normal(5, *more, 3, seed=1), normal(5, *more, seed=2)
+    x, w, b = numbers(4, 3), numbers(5, *more, 3, seed=1), numbers(5, *more, seed=2)
     t = shares(4, 5, *more) if soft else classes(5, 4, *more)
     for given in ({}, {"reduction": "none"}, {"label_smoothing": 0.2, "bias": True}):
         options, out = dict(given), []
@@ -473,7 +470,7 @@ def test_binary_crossentropy_is_keras():
 
 def test_adaptive_softmax_is_a_distribution():
     loss = nn.AdaptiveLogSoftmaxWithLoss(8, 10, [2, 5], div_value=2.0).double()
-    x = ad.tensor(normal(6, 8))
+    x = ad.tensor(numbers(6, 8))
     logp = loss.log_prob(x)
     np.testing.assert_allclose(logp.exp().sum(1).detach().numpy(), 1.0)
     assert loss.predict(x).tolist() == logp.argmax(1).tolist()

@@ -11,13 +11,10 @@ import pytest
 import adjoint as ad
 from adjoint import nn
 from adjoint.nn.utils import rnn
+from peers import numbers
 
 warnings.filterwarnings("ignore", "dropout option adds dropout")
 MODES = ("RNN", "LSTM", "GRU")
-
-
-def numbers(*shape, seed=0):
-    return np.random.default_rng(seed).normal(size=shape)
 
 
 def twin(name, *args, **options):

@@ -9,12 +9,9 @@ import pytest
 import adjoint as ad
 from adjoint import nn
 from adjoint.nn import functional as F
+from peers import numbers
 
 E, HEADS, HIDDEN, N, S, T = 4, 2, 6, 2, 5, 3
-
-
-def numbers(*shape, seed=0):
-    return np.random.default_rng(seed).normal(size=shape)
 
 
 def twins(make):

@@ -11,19 +11,16 @@ import pytest
 import adjoint as ad
 from adjoint import nn
 from adjoint.nn.utils import parametrizations, parametrize
-
-
-def normal(*shape, seed=0):
-    return np.random.default_rng(seed).normal(size=shape)
+from peers import numbers
 
 
 def leaves(lib, scale=1.0):
     """Parameters with gradients, one without."""
-    out = [lib.tensor(normal(*s, seed=i)) for i, s in enumerate([(2, 3), (4,), ()])]
+    out = [lib.tensor(numbers(*s, seed=i)) for i, s in enumerate([(2, 3), (4,), ()])]
     for i, p in enumerate(out):
         p.requires_grad_()
         if i != 1:
-            p.grad = lib.tensor(scale * normal(*p.shape, seed=i + 9))
+            p.grad = lib.tensor(scale * numbers(*p.shape, seed=i + 9))
     return out
 
 
@@ -161,7 +158,7 @@ def test_fused_layers_do_the_same(name, args, options, shape, affine):
     layer = getattr(nn, name)(*args, **options).double()
     n = max(1, len(shape) - 2)
     norm = getattr(nn, f"BatchNorm{n}d")(4, affine=affine).double()
-    x = ad.tensor(normal(*shape))
+    x = ad.tensor(numbers(*shape))
     norm(layer(x) * 3 + 1)  # statistics
     layer.eval(), norm.eval()
     if name == "Linear":
@@ -198,7 +195,7 @@ def compare(ours, theirs, shape, torch):
     assert repr(ours) == repr(theirs)
     for training in (True, False, True):
         ours.train(training), theirs.train(training)
-        x = normal(*shape)
+        x = numbers(*shape)
         y, want = ours(ad.tensor(x)), theirs(torch.tensor(x))
         np.testing.assert_allclose(
             y.detach().numpy(), want.detach().numpy(), 1e-9, 1e-9
@@ -296,7 +293,7 @@ def test_orthogonal_is_orthogonal_and_takes_values(shape, map_name):
         p = layer.parametrizations.weight.original
         p -= 0.1 * p.grad
     assert far(layer.weight) < 1e-12
-    q = np.linalg.qr(normal(*(shape if shape[0] >= shape[1] else shape[::-1])))[0]
+    q = np.linalg.qr(numbers(*(shape if shape[0] >= shape[1] else shape[::-1])))[0]
     q = ad.tensor(q if shape[0] >= shape[1] else q.T.copy())
     layer.weight = q
     np.testing.assert_allclose(layer.weight.detach().numpy(), q.numpy(), atol=1e-12)

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 import adjoint as ad
-from test_reductions import NAN, TIES, X, both, same
+from peers import agree_in_both
+from test_reductions import NAN, TIES, X, both
 
 rng = np.random.default_rng(0)
 ROWS = [{}, {"dim": 0}, {"dim": 1}, {"dim": -1}]
@@ -33,8 +34,7 @@ def test_median_of_all(name):
     for x in (X, X[0], TIES, INTS):
         both(name, x)
     for x in (NAN, NAN[:2]):
-        same(
-            lambda m, x: getattr(m, name)(x).detach(),
+        agree_in_both(
             lambda m, x: getattr(m, name)(x).detach(),
             x,
         )
@@ -43,8 +43,7 @@ def test_median_of_all(name):
 
 @pytest.mark.parametrize("name", ["median", "nanmedian"])
 def test_median_and_nan(name):
-    same(
-        lambda m, x: getattr(m, name)(x, 1).values,
+    agree_in_both(
         lambda m, x: getattr(m, name)(x, 1).values,
         NAN,
     )
@@ -60,8 +59,7 @@ def test_mode(options):
 @pytest.mark.parametrize("descending", [False, True])
 @pytest.mark.parametrize("x", [X[..., 0], TIES, NAN, INTS, INTS > 1])
 def test_sort(options, descending, x):
-    same(
-        lambda m, x: m.sort(x, stable=True, descending=descending, **options),
+    agree_in_both(
         lambda m, x: m.sort(x, stable=True, descending=descending, **options),
         x,
     )
@@ -151,15 +149,15 @@ def test_unique(name, dim, x):
     call = lambda m, x: getattr(m, name)(  # noqa: E731
         x.detach(), return_inverse=True, return_counts=True, dim=dim
     )
-    same(call, call, x)
+    agree_in_both(call, x)
     one = lambda m, x: getattr(m, name)(x.detach(), dim=dim)  # noqa: E731
-    same(one, one, x)
+    agree_in_both(one, x)
 
 
 @pytest.mark.parametrize("name", ["unique", "unique_consecutive"])
 def test_unique_of_none_and_of_one(name):
     call = lambda m, x: getattr(m, name)(x.detach(), dim=0)  # noqa: E731
-    same(call, call, np.zeros(0))
+    agree_in_both(call, np.zeros(0))
     assert getattr(ad, name)(ad.tensor(3.0), dim=0).tolist() == [3]
 
 
@@ -189,8 +187,7 @@ def test_scans(name, dim):
 @pytest.mark.parametrize("dtype", ["bool", "uint8", "int32", "float32", "complex128"])
 def test_scan_dtypes(name, dtype):
     both(name, rng.integers(0, 3, (3, 4)).astype(dtype), dim=1)
-    same(
-        lambda m, x: getattr(m, name)(x, 0, dtype=m.float64),
+    agree_in_both(
         lambda m, x: getattr(m, name)(x, 0, dtype=m.float64),
         rng.integers(0, 3, (3, 4)),
     )
@@ -244,8 +241,7 @@ def test_diff(n, dim):
 
 
 def test_diff_joined():
-    same(
-        lambda m, x, a, b: m.diff(x, 2, 1, a, b),
+    agree_in_both(
         lambda m, x, a, b: m.diff(x, 2, 1, a, b),
         X,
         X[:, :1] * 2,
@@ -258,10 +254,10 @@ def test_diff_joined():
 def test_integrals(name, dim):
     n = X.shape[dim]
     f = lambda m, *xs, **k: getattr(m, name)(*xs, dim=dim, **k)  # noqa: E731
-    same(f, f, X)
-    same(lambda m, y: f(m, y, dx=0.3), lambda m, y: f(m, y, dx=0.3), X)
-    same(f, f, X, np.sort(rng.normal(size=n)))
-    same(f, f, X, np.sort(rng.normal(size=X.shape), dim))
+    agree_in_both(f, X)
+    agree_in_both(lambda m, y: f(m, y, dx=0.3), X)
+    agree_in_both(f, X, np.sort(rng.normal(size=n)))
+    agree_in_both(f, X, np.sort(rng.normal(size=X.shape), dim))
 
 
 GRADIENTS = [{}, {"dim": 1}, {"dim": (0, 1)}, {"spacing": 0.5}, {"edge_order": 2}]
@@ -277,10 +273,7 @@ def test_gradient(options):
 def test_gradient_between_coordinates(edge_order):
     a, b = np.sort(rng.normal(size=4)), np.sort(rng.normal(size=5))
     x = rng.normal(size=(4, 5))
-    same(
-        lambda m, x: m.gradient(
-            x, spacing=(m.tensor(a), m.tensor(b)), edge_order=edge_order
-        ),
+    agree_in_both(
         lambda m, x: m.gradient(
             x, spacing=(m.tensor(a), m.tensor(b)), edge_order=edge_order
         ),
@@ -310,8 +303,8 @@ def test_quantiles(name, interpolation, options, q):
         interpolation=interpolation,
         **options,
     )
-    same(f, f, X)
-    same(lambda m, x: f(m, x.detach()), lambda m, x: f(m, x.detach()), NAN)
+    agree_in_both(f, X)
+    agree_in_both(lambda m, x: f(m, x.detach()), NAN)
 
 
 @pytest.mark.parametrize("name", ["quantile", "nanquantile"])
@@ -324,11 +317,11 @@ def test_quantile_of_0d_and_of_all_kept(name):
 def test_quantile_beside_infinity(q):
     for x in ([1, np.inf, np.inf], [-np.inf, 1, 2], [-np.inf, 1, np.inf]):
         call = lambda m, x: m.quantile(x.detach(), q)  # noqa: E731
-        same(call, call, np.array(x))
+        agree_in_both(call, np.array(x))
 
 
 def test_quantile_moves_with_q():
-    same(lambda m, x, q: m.quantile(x, q, 1), lambda m, x, q: m.quantile(x, q, 1),
+    agree_in_both(lambda m, x, q: m.quantile(x, q, 1),
          X, np.array([0.2, 0.7]))  # fmt: skip
 
 
@@ -341,7 +334,7 @@ def test_cov(correction):
     g = lambda m, x: m.cov(  # noqa: E731
         x, correction=correction, fweights=m.tensor(f), aweights=m.tensor(a)
     )
-    same(g, g, x)
+    agree_in_both(g, x)
     want = np.cov(x, ddof=correction, fweights=f, aweights=a)
     np.testing.assert_allclose(g(ad, ad.tensor(x)).numpy(), want)
 
@@ -359,8 +352,7 @@ def test_bincount(minlength):
     both("bincount", np.zeros(0, np.int64), minlength=minlength)
     w = np.array([0.5, 1.0, 2.0, 4.0])
     for d in ("float32", "float64", "int64"):
-        same(
-            lambda m, w: m.bincount(m.tensor(x), w.detach(), minlength),
+        agree_in_both(
             lambda m, w: m.bincount(m.tensor(x), w.detach(), minlength),
             w.astype(d),
         )
@@ -374,7 +366,7 @@ def test_bincount(minlength):
 def test_histc(options):
     call = lambda m, x: m.histc(x.detach(), **options)  # noqa: E731
     for x in (X, np.ones(3), X.astype(np.float32)):
-        same(call, call, x)
+        agree_in_both(call, x)
 
 
 @pytest.mark.parametrize("options", [{}, {"range": (-1.0, 1.0)}, {"density": True}])
@@ -383,7 +375,7 @@ def test_histogram(options):
     call = lambda m, x, w: m.histogram(  # noqa: E731
         x.detach(), 5, weight=w.detach(), **options
     )
-    same(call, call, x, w)
+    agree_in_both(call, x, w)
 
 
 def test_histogram_between_edges_and_in_a_grid():
@@ -391,21 +383,21 @@ def test_histogram_between_edges_and_in_a_grid():
     call = lambda m, x: m.histogram(  # noqa: E731
         x.detach(), m.tensor([-1.0, 0.0, 0.5, 2.0], dtype=m.float64)
     )
-    same(call, call, x)
+    agree_in_both(call, x)
     call = lambda m, x: m.histogram(x.detach(), 3)  # noqa: E731
-    same(call, call, np.ones(4))
+    agree_in_both(call, np.ones(4))
     call = lambda m, x: m.histogramdd(x.detach(), [3, 4])[0]  # noqa: E731
-    same(call, call, x.reshape(15, 2))
+    agree_in_both(call, x.reshape(15, 2))
 
 
 def test_products_and_blocks():
     f = lambda m, a, b: m.cartesian_prod(a, b, a)  # noqa: E731
-    same(f, f, X[0, :, 0], X[:, 0, 0])
+    agree_in_both(f, X[0, :, 0], X[:, 0, 0])
     for r in (0, 1, 2, 3):
         for again in (False, True):
             both("combinations", X[0, :, 0], r=r, with_replacement=again)
     f = lambda m, a, b, c: m.block_diag(a, b, c)  # noqa: E731
-    same(f, f, X[0], X[0, 0], np.array(2.0))
+    agree_in_both(f, X[0], X[0, 0], np.array(2.0))
 
 
 @pytest.mark.parametrize("equal_nan", [False, True])
@@ -413,8 +405,8 @@ def test_closeness(equal_nan):
     a = np.array([1.0, np.nan, np.inf, -np.inf, 1.0, 0.0])
     b = np.array([1.0 + 1e-6, np.nan, np.inf, np.inf, 1.1, 1e-9])
     f = lambda m, a, b: m.isclose(a, b, equal_nan=equal_nan)  # noqa: E731
-    same(f, f, a, b)
-    same(f, f, INTS, INTS + 1)
+    agree_in_both(f, a, b)
+    agree_in_both(f, INTS, INTS + 1)
     assert ad.allclose(ad.tensor(a[:1]), ad.tensor(b[:1]))
     assert not ad.equal(ad.tensor(a[:1]), ad.tensor(b[:1]))
 

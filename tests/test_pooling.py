@@ -5,19 +5,9 @@ import pytest
 
 import adjoint as ad
 from adjoint.functional import pooling as F
-from test_convolution import agree, leaf, numbers
+from peers import agree, agree_by_name, leaf, numbers
 
 SHAPES = {1: (2, 3, 11), 2: (2, 3, 7, 9), 3: (2, 2, 5, 6, 7)}
-
-
-def both(name, arrays, *args, **options):
-    functional = pytest.importorskip("torch.nn.functional")
-    theirs = getattr(functional, name)
-    agree(
-        lambda *x: getattr(F, name)(*x, *args, **options),
-        lambda *x: theirs(*x, *args, **options),
-        arrays,
-    )
 
 
 WINDOWS = [
@@ -38,8 +28,8 @@ def test_max_pool_is_torch(n, options):
     functional = pytest.importorskip("torch.nn.functional")
     torch = pytest.importorskip("torch")
     x = numbers(*SHAPES[n])
-    both(f"max_pool{n}d", [x], 3, **options)
-    both(f"max_pool{n}d", [x[0]], 3, **options)
+    agree_by_name(f"max_pool{n}d", [x], 3, **options)
+    agree_by_name(f"max_pool{n}d", [x[0]], 3, **options)
     _, index = getattr(F, f"max_pool{n}d")(
         ad.tensor(x), 3, return_indices=True, **options
     )
@@ -56,21 +46,21 @@ def test_max_pool_is_torch(n, options):
 def test_avg_pool_is_torch(n, options, more):
     if n == 1 and "divisor_override" in more:
         pytest.skip("avg_pool1d has no divisor_override")
-    both(f"avg_pool{n}d", [numbers(*SHAPES[n])], 3, **options, **more)
-    both(f"avg_pool{n}d", [numbers(*SHAPES[n])[0]], 3, **options, **more)
+    agree_by_name(f"avg_pool{n}d", [numbers(*SHAPES[n])], 3, **options, **more)
+    agree_by_name(f"avg_pool{n}d", [numbers(*SHAPES[n])[0]], 3, **options, **more)
 
 
 @pytest.mark.parametrize("n", [1, 2, 3])
 @pytest.mark.parametrize("out", [1, 3, 5, 8])
 @pytest.mark.parametrize("kind", ["avg", "max"])
 def test_adaptive_pools_are_torch(n, out, kind):
-    both(f"adaptive_{kind}_pool{n}d", [numbers(*SHAPES[n])], out)
-    both(f"adaptive_{kind}_pool{n}d", [numbers(*SHAPES[n])[0]], out)
+    agree_by_name(f"adaptive_{kind}_pool{n}d", [numbers(*SHAPES[n])], out)
+    agree_by_name(f"adaptive_{kind}_pool{n}d", [numbers(*SHAPES[n])[0]], out)
 
 
 def test_adaptive_pools_keep_a_size_for_none():
-    both("adaptive_avg_pool2d", [numbers(*SHAPES[2])], (None, 2))
-    both("adaptive_max_pool2d", [numbers(*SHAPES[2])], (3, None))
+    agree_by_name("adaptive_avg_pool2d", [numbers(*SHAPES[2])], (None, 2))
+    agree_by_name("adaptive_max_pool2d", [numbers(*SHAPES[2])], (3, None))
 
 
 @pytest.mark.parametrize("n", [1, 2, 3])
@@ -79,7 +69,7 @@ def test_adaptive_pools_keep_a_size_for_none():
     "options", [{}, {"stride": 2}, {"stride": 2, "ceil_mode": True}]
 )
 def test_lp_pool_is_torch(n, p, options):
-    both(f"lp_pool{n}d", [np.abs(numbers(*SHAPES[n])) + 0.1], p, 3, **options)
+    agree_by_name(f"lp_pool{n}d", [np.abs(numbers(*SHAPES[n])) + 0.1], p, 3, **options)
 
 
 @pytest.mark.parametrize("n", [1, 2, 3])
@@ -105,7 +95,7 @@ def test_max_unpool_is_torch(n, options):
 
 
 def test_unpool_where_maxima_meet_keeps_the_last():
-    x = leaf([[[1.0, 2.0]]])
+    x = ad.tensor([[[1.0, 2.0]]], requires_grad=True)
     y = F.max_unpool1d(x, ad.tensor([[[1, 1]]]), 2)
     assert y.tolist() == [[[0.0, 2.0, 0.0, 0.0]]]
     y.sum().backward()

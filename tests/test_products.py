@@ -7,34 +7,7 @@ import pytest
 
 import adjoint as ad
 from adjoint.core.primitive import op
-
-
-def numbers(*shape, seed=0):
-    return np.random.default_rng(seed).normal(size=shape)
-
-
-def pairs(*shape, seed=0):
-    return numbers(*shape, seed=seed) + 1j * numbers(*shape, seed=seed + 50)
-
-
-def plain(x):
-    return x.detach().resolve_conj().numpy()
-
-
-def agree(f, *arrays, tol=1e-9):
-    """Result and gradients of f(module, *tensors), here and in PyTorch."""
-    torch = pytest.importorskip("torch")
-    mine = [ad.tensor(a, requires_grad=True) for a in arrays]
-    his = [torch.tensor(a, requires_grad=True) for a in arrays]
-    y, want = f(ad, *mine), f(torch, *his)
-    assert tuple(y.shape) == tuple(want.shape)
-    assert y.dtype.name == str(want.dtype).removeprefix("torch.")
-    np.testing.assert_allclose(plain(y), plain(want), tol, tol)
-    g = (pairs if y.is_complex() else numbers)(*y.shape, seed=9)
-    y.backward(ad.tensor(g))
-    want.backward(torch.tensor(g))
-    for a, b in zip(mine, his, strict=True):
-        np.testing.assert_allclose(plain(a.grad), plain(b.grad), tol, tol)
+from peers import agree_in_both, numbers, pairs
 
 
 def several(*shapes):
@@ -80,17 +53,23 @@ EINSUMS = [
 
 @pytest.mark.parametrize("equation, shapes", [(e, s) for e, *s in EINSUMS])
 def test_einsum(equation, shapes):
-    agree(lambda m, *xs: m.einsum(equation, *xs), *several(*shapes))
+    agree_in_both(lambda m, *xs: m.einsum(equation, *xs), *several(*shapes))
 
 
 def test_einsum_by_lists_and_complex():
-    agree(lambda m, a, b: m.einsum(a, [0, 1], b, [1, 2]), *several((2, 3), (3, 4)))
-    agree(
+    agree_in_both(
+        lambda m, a, b: m.einsum(a, [0, 1], b, [1, 2]), *several((2, 3), (3, 4))
+    )
+    agree_in_both(
         lambda m, a, b: m.einsum(a, [0, 1], b, [1, 2], [2, 0]), *several((2, 3), (3, 4))
     )
-    agree(lambda m, a: m.einsum(a, [..., 1], [...]), numbers(2, 3))
-    agree(lambda m, a, b: m.einsum("ij,jk->ik", [a, b]), *several((2, 3), (3, 4)))
-    agree(lambda m, a, b: m.einsum("ij,kj->ik", a, b), pairs(2, 3), pairs(4, 3, seed=2))
+    agree_in_both(lambda m, a: m.einsum(a, [..., 1], [...]), numbers(2, 3))
+    agree_in_both(
+        lambda m, a, b: m.einsum("ij,jk->ik", [a, b]), *several((2, 3), (3, 4))
+    )
+    agree_in_both(
+        lambda m, a, b: m.einsum("ij,kj->ik", a, b), pairs(2, 3), pairs(4, 3, seed=2)
+    )
 
 
 def test_einsum_of_random_terms_is_numpys():
@@ -115,8 +94,8 @@ RANKS = [(3,), (2, 3), (4, 2, 3), (5, 1, 2, 3)]
     "a, b", [*itertools.product(RANKS, [(3,), (3, 2), (4, 3, 2), (1, 4, 3, 2)])]
 )
 def test_matmul_of_all_ranks(a, b):
-    agree(lambda m, x, y: m.matmul(x, y), *several(a, b))
-    agree(lambda m, x, y: x @ y, pairs(*a), pairs(*b, seed=4))
+    agree_in_both(lambda m, x, y: m.matmul(x, y), *several(a, b))
+    agree_in_both(lambda m, x, y: x @ y, pairs(*a), pairs(*b, seed=4))
 
 
 PRODUCTS = [
@@ -147,8 +126,8 @@ PRODUCTS = [
 
 @pytest.mark.parametrize("f, shapes", [(f, s) for f, *s in PRODUCTS])
 def test_products(f, shapes):
-    agree(f, *several(*shapes))
-    agree(f, *(pairs(*s, seed=i) for i, s in enumerate(shapes)))
+    agree_in_both(f, *several(*shapes))
+    agree_in_both(f, *(pairs(*s, seed=i) for i, s in enumerate(shapes)))
 
 
 @pytest.mark.parametrize("p", [0, 0.5, 1, 1.5, 2, 3, float("inf")])
@@ -156,8 +135,8 @@ def test_distances(p):
     a, b = several((4, 3), (5, 3))
     b[2] = a[1]
     b[3, 0] = a[2, 0]
-    agree(lambda m, x, y: m.cdist(x, y, p), a, b)
-    agree(lambda m, x, y: m.cdist(x, y, p), *several((2, 1, 2, 3), (4, 5, 3)))
+    agree_in_both(lambda m, x, y: m.cdist(x, y, p), a, b)
+    agree_in_both(lambda m, x, y: m.cdist(x, y, p), *several((2, 1, 2, 3), (4, 5, 3)))
     assert ad.cdist(ad.ones(0, 2), ad.ones(3, 2), p).shape == (0, 3)
     assert ad.cdist(ad.ones(2, 0), ad.ones(3, 0), p).tolist() == [[0.0] * 3] * 2
 
@@ -168,7 +147,7 @@ def test_many_distances():
     for mode in ("use_mm_for_euclid_dist", "donot_use_mm_for_euclid_dist"):
         got = ad.cdist(ad.tensor(a), ad.tensor(b), compute_mode=mode).numpy()
         np.testing.assert_allclose(got, pdist(a, b), rtol=1e-8)
-    agree(lambda m, x, y: m.cdist(x, y), a, b, tol=1e-6)
+    agree_in_both(lambda m, x, y: m.cdist(x, y), a, b, tol=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import adjoint as ad
+from peers import agree_in_both
 
 rng = np.random.default_rng(0)
 X = rng.normal(size=(3, 4, 2))
@@ -13,46 +14,9 @@ TIES = np.array([[1.0, 3.0, 3.0], [2.0, 2.0, 2.0], [5.0, -1.0, -1.0]])
 NAN = np.array([[1.0, np.nan, 3.0], [2.0, 0.0, 2.0], [np.nan, np.nan, np.nan]])
 
 
-def outputs(y):
-    return tuple(y) if isinstance(y, (tuple, list)) else (y,)
-
-
-def same(ours, theirs, *arrays, tol=1e-10):
-    """Values, dtypes and gradients of both functions at the same arrays."""
-    torch = pytest.importorskip("torch")
-    mine = [ad.tensor(a) for a in arrays]
-    his = [torch.tensor(a) for a in arrays]
-    for x in (*mine, *his):
-        x.requires_grad_(x.dtype.is_floating_point or x.dtype.is_complex)
-    ys, wants = outputs(ours(ad, *mine)), outputs(theirs(torch, *his))
-    assert len(ys) == len(wants)
-    roots = []
-    for y, want in zip(ys, wants, strict=True):
-        assert str(y.dtype).split(".")[1] == str(want.dtype).split(".")[1]
-        assert tuple(y.shape) == tuple(want.shape)
-        a, b = y.detach().numpy(), want.detach().resolve_conj().numpy()
-        tol = {"float32": 1e-6, "float16": 1e-2}.get(a.dtype.name, tol)
-        np.testing.assert_allclose(a, b, tol, tol)
-        if want.requires_grad:
-            assert y.requires_grad
-            g = np.random.default_rng(9).normal(size=a.shape).astype(a.dtype)
-            roots.append((y, want, g))
-    for y, want, g in roots:
-        y.backward(ad.tensor(g), retain_graph=True)
-        want.backward(torch.tensor(g), retain_graph=True)
-    if roots:
-        for a, b in zip(mine, his, strict=True):
-            if b.grad is not None:
-                g = b.grad.resolve_conj().numpy()
-                np.testing.assert_allclose(a.grad.numpy(), g, tol, tol)
-
-
 def both(name, *arrays, **options):
-    same(
-        lambda m, *xs: getattr(m, name)(*xs, **options),
-        lambda m, *xs: getattr(m, name)(*xs, **options),
-        *arrays,
-    )
+    """The function of this name, here and in PyTorch."""
+    agree_in_both(lambda m, *xs: getattr(m, name)(*xs, **options), *arrays)
 
 
 DIMS = [{}, {"dim": 1}, {"dim": -1, "keepdim": True}, {"dim": (0, 2)}]
@@ -91,8 +55,7 @@ def test_dtypes(name, dtype):
 @pytest.mark.parametrize("wanted", ["float64", "float32", "complex64"])
 def test_dtype_asked_for(name, wanted):
     x = rng.integers(1, 3, (3, 4))
-    same(
-        lambda m, x: getattr(m, name)(x, 1, dtype=getattr(m, wanted)),
+    agree_in_both(
         lambda m, x: getattr(m, name)(x, 1, dtype=getattr(m, wanted)),
         x,
         tol=1e-6,
@@ -124,13 +87,11 @@ def test_corrections(name, correction):
 
 @pytest.mark.parametrize("name", ["var", "std", "var_mean", "std_mean"])
 def test_unbiased(name):
-    same(
-        lambda m, x: getattr(m, name)(x, False),
+    agree_in_both(
         lambda m, x: getattr(m, name)(x, False),
         X,
     )
-    same(
-        lambda m, x: getattr(m, name)(x, 1, False, True),
+    agree_in_both(
         lambda m, x: getattr(m, name)(x, 1, False, True),
         X,
     )
@@ -143,10 +104,9 @@ def test_std_of_equal_elements_has_gradient_zero():
 @pytest.mark.parametrize("p", [2, 1, 3, 1.5, 0.5, 0, -1, np.inf, -np.inf, "fro"])
 @pytest.mark.parametrize("options", [{}, {"dim": 1}, {"dim": (0, 2), "keepdim": True}])
 def test_norms(p, options):
-    same(lambda m, x: m.norm(x, p, **options), lambda m, x: m.norm(x, p, **options), X)
+    agree_in_both(lambda m, x: m.norm(x, p, **options), X)
     if p != "fro":
-        same(
-            lambda m, x: m.norm(x, p, **options),
+        agree_in_both(
             lambda m, x: m.norm(x, p, **options),
             X + 0.5j * X**2,
         )
@@ -155,7 +115,7 @@ def test_norms(p, options):
 @pytest.mark.parametrize("p", [2, 1, 3, 1.5, np.inf])
 def test_norm_of_zero_has_gradient_zero(p):
     x = np.array([[0.0, 0.0], [0.0, 2.0]])
-    same(lambda m, x: m.norm(x, p, dim=1), lambda m, x: m.norm(x, p, dim=1), x)
+    agree_in_both(lambda m, x: m.norm(x, p, dim=1), x)
 
 
 def test_nuclear_norm():
@@ -165,8 +125,8 @@ def test_nuclear_norm():
 
 @pytest.mark.parametrize("p", [1, 2, 3, np.inf])
 def test_dist_and_renorm(p):
-    same(lambda m, a, b: m.dist(a, b, p), lambda m, a, b: m.dist(a, b, p), X, 2 * X)
-    same(lambda m, x: m.renorm(x, p, 1, 1.5), lambda m, x: m.renorm(x, p, 1, 1.5), X)
+    agree_in_both(lambda m, a, b: m.dist(a, b, p), X, 2 * X)
+    agree_in_both(lambda m, x: m.renorm(x, p, 1, 1.5), X)
 
 
 @pytest.mark.parametrize("options", DIMS[1:])

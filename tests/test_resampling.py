@@ -5,20 +5,9 @@ import pytest
 
 import adjoint as ad
 from adjoint.functional import resampling as F
-from test_convolution import agree, leaf, numbers
+from peers import agree_by_name, leaf, numbers
 
 SHAPES = {1: (2, 3, 5), 2: (2, 3, 5, 4), 3: (2, 2, 3, 4, 5)}
-
-
-def both(name, arrays, *args, tol=1e-9, **options):
-    functional = pytest.importorskip("torch.nn.functional")
-    theirs = getattr(functional, name)
-    agree(
-        lambda *x: getattr(F, name)(*x, *args, **options),
-        lambda *x: theirs(*x, *args, **options),
-        arrays,
-        tol,
-    )
 
 
 MODES = [
@@ -58,12 +47,14 @@ ALIGNED = [
     ],
 )
 def test_interpolate_is_torch(n, mode, target, align):
-    both("interpolate", [numbers(*SHAPES[n])], mode=mode, align_corners=align, **target)
+    agree_by_name(
+        "interpolate", [numbers(*SHAPES[n])], mode=mode, align_corners=align, **target
+    )
 
 
 def test_interpolate_to_sizes_a_dim():
-    both("interpolate", [numbers(2, 3, 5, 4)], size=(9, 4), mode="bilinear")
-    both("interpolate", [numbers(2, 3, 5, 4)], scale_factor=(2.0, 0.5))
+    agree_by_name("interpolate", [numbers(2, 3, 5, 4)], size=(9, 4), mode="bilinear")
+    agree_by_name("interpolate", [numbers(2, 3, 5, 4)], scale_factor=(2.0, 0.5))
 
 
 def test_interpolate_by_hand():
@@ -92,14 +83,14 @@ def test_grid_sample_is_torch(n, mode, padding, align):
     if n == 3 and mode == "bicubic":
         pytest.skip("bicubic is for images")
     grid = inside_and_outside(n, (3, 4, 5)[:n])
-    both("grid_sample", [numbers(*SHAPES[n]), grid], mode, padding, align)
+    agree_by_name("grid_sample", [numbers(*SHAPES[n]), grid], mode, padding, align)
 
 
 @pytest.mark.parametrize("n", [2, 3])
 @pytest.mark.parametrize("align", [False, True])
 def test_affine_grid_is_torch(n, align):
     size = (2, 3, 4, 5, 6)[: n + 2]
-    both("affine_grid", [numbers(2, n, n + 1)], size, align_corners=align)
+    agree_by_name("affine_grid", [numbers(2, n, n + 1)], size, align_corners=align)
 
 
 def test_affine_grid_and_sampling_are_the_identity():
@@ -120,9 +111,9 @@ def test_second_order(mode):
 
 
 def test_shuffles_are_torch():
-    both("pixel_shuffle", [numbers(2, 8, 3, 4)], 2)
-    both("pixel_unshuffle", [numbers(8, 6, 4)], 2)
-    both("channel_shuffle", [numbers(2, 6, 3, 4)], 3)
+    agree_by_name("pixel_shuffle", [numbers(2, 8, 3, 4)], 2)
+    agree_by_name("pixel_unshuffle", [numbers(8, 6, 4)], 2)
+    agree_by_name("channel_shuffle", [numbers(2, 6, 3, 4)], 3)
 
 
 def test_shuffles_undo_each_other():

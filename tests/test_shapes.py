@@ -5,31 +5,7 @@ import pytest
 
 import adjoint as ad
 from adjoint.functional.shapes import pad
-
-
-def numbers(*shape, seed=0):
-    return np.random.default_rng(seed).normal(size=shape)
-
-
-def listed(y):
-    return list(y) if isinstance(y, (tuple, list)) else [y]
-
-
-def agree(f, *arrays):
-    """Results and gradients of f(module, *tensors), here and in PyTorch."""
-    torch = pytest.importorskip("torch")
-    mine = [ad.tensor(a, requires_grad=True) for a in arrays]
-    his = [torch.tensor(a, requires_grad=True) for a in arrays]
-    ours, theirs = listed(f(ad, *mine)), listed(f(torch, *his))
-    assert [tuple(y.shape) for y in ours] == [tuple(y.shape) for y in theirs]
-    for i, (y, want) in enumerate(zip(ours, theirs, strict=True)):
-        np.testing.assert_allclose(y.detach().numpy(), want.detach().numpy(), 1e-12)
-        g = numbers(*y.shape, seed=i + 9)
-        y.backward(ad.tensor(g), retain_graph=True)
-        want.backward(torch.tensor(g), retain_graph=True)
-    for a, b in zip(mine, his, strict=True):
-        np.testing.assert_allclose(a.grad.numpy(), b.grad.numpy(), 1e-12)
-
+from peers import agree_in_both, numbers
 
 CASES = [
     ((2, 3), lambda m, x: m.reshape(x, (3, -1))),
@@ -131,7 +107,7 @@ CASES = [
 
 @pytest.mark.parametrize("shape, f", CASES)
 def test_as_pytorch(shape, f):
-    agree(f, numbers(*shape))
+    agree_in_both(f, numbers(*shape))
 
 
 @pytest.mark.parametrize(
@@ -158,7 +134,7 @@ def test_as_pytorch(shape, f):
 def test_padding(shape, amounts, options):
     torch = pytest.importorskip("torch")
     there = torch.nn.functional.pad
-    agree(
+    agree_in_both(
         lambda m, x: (pad if m is ad else there)(x, amounts, **options), numbers(*shape)
     )
 
@@ -190,7 +166,7 @@ def test_views_share_memory_and_writes_differentiate(view):
     x = ad.zeros(4, 4)
     view(x).fill_(3.0)
     assert float(x.sum()) == 3.0 * view(x).numel()
-    agree(lambda m, x: _written(x, view), numbers(4, 4))
+    agree_in_both(lambda m, x: _written(x, view), numbers(4, 4))
 
 
 def _written(x, view):
@@ -217,7 +193,7 @@ def test_in_place_shapes():
     assert tuple(x.transpose_(0, 2).shape) == (2, 3, 1)
     assert tuple(x.squeeze_().shape) == (2, 3)
     assert tuple(x.swapdims_(0, 1).shape) == (3, 2)
-    agree(lambda m, x: (x * 2).t_() * m.arange(6).reshape(3, 2), numbers(2, 3))
+    agree_in_both(lambda m, x: (x * 2).t_() * m.arange(6).reshape(3, 2), numbers(2, 3))
 
     def through_a_view(m, x):
         y = x * 2
@@ -225,7 +201,7 @@ def test_in_place_shapes():
         v.mul_(3)
         return y * y
 
-    agree(through_a_view, numbers(2, 3))
+    agree_in_both(through_a_view, numbers(2, 3))
     with pytest.raises(RuntimeError, match="leaf Variable"):
         ad.ones(2, 2, requires_grad=True).t_()
 
