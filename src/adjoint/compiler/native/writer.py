@@ -91,7 +91,7 @@ class Writer:
                 for c, i in zip(batch, index, strict=True):
                     p = self.b.gep(p, [self.b.mul(e.number(i), I64(steps[j][c]))])
                 places[j] = p
-            self.b.call(product.function, [*places, panel])
+            self.b.call(product.call, [*places, panel])
 
         e._nest(sizes, (), go)
 
