@@ -6,8 +6,6 @@ the second cache level, is copied so that its loads are aligned and in order.
 
 from __future__ import annotations
 
-from llvmlite import ir
-
 from .machine import vector_bits
 from .vectors import BIT, I64, Vectors, loop, repeat
 
