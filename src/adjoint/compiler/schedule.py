@@ -35,7 +35,7 @@ class Kernel:
     `rank` dims, and each row in passes: what is summed in one can be read in the next.
     """
 
-    kind: str  # map, rows, reduce, place, contract, conv, call, loop
+    kind: str  # map, rows, reduce, place, put, contract, conv, call, loop
     roots: list[Operation]
     space: tuple[int, ...]
     reads: set = field(default_factory=set)
@@ -337,6 +337,12 @@ def _placeable(o) -> bool:
     return known and set(views) <= {"slice", "select"} and len(views) < 2
 
 
+def _addable(o) -> bool:
+    """Numbers that are added at places counted by int64."""
+    y, index = (v.spec.dtype for v in o.inputs)
+    return y.str[1:] in _LANES and y.kind in "fiu" and index == "int64"
+
+
 def _convolves(o) -> bool:
     """Floats, and some of them."""
     values = [*o.inputs, *o.outputs]
@@ -399,6 +405,8 @@ def _kind(o) -> str:
         return "contract"
     if o.prim.name in CONVOLUTIONS and _convolves(o):
         return "conv"
+    if o.prim.name == "put" and _addable(o):
+        return "put"
     if o.prim.name in PLACED and _placeable(o):
         return "place"
     return "loop" if o.prim.name in LOOPS else "call"
