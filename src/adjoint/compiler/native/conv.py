@@ -14,6 +14,7 @@ from llvmlite import ir
 
 from .frame import Frame
 from .machine import vector_bits
+from .places import Places
 from .vectors import BIT, I64, Vectors, loop, repeat
 
 ROWS, TILES, DEPTH = 8, 24, 1024
@@ -123,10 +124,24 @@ class _Kernel(Vectors):
         found = self.module.globals.get(name)
         return (found, None) if found else self.function(name, *args)
 
-    def put(self, b, p, x, first, mask=None):
-        """x to memory, or added to what is there."""
-        before = self.load(b, p, mask)
-        self.store(b, b.select(first, x, b.fadd(before, x)), p, mask)
+    def begin(self, b, first, spots):
+        """What a tile's sums start from: zeros at first, then what is in memory."""
+        block = b.block
+        with b.if_then(b.not_(first)):
+            before = [self.load(b, *spot) for spot in spots]
+            later = b.block
+        out = []
+        for x in before:
+            phi = b.phi(self.vector)
+            phi.add_incoming(self.zero, block)
+            phi.add_incoming(x, later)
+            out.append(phi)
+        return out
+
+    def products(self, b, xs, ys, acc):
+        """acc plus each x times each y."""
+        pairs = [(x, y) for x in xs for y in ys]
+        return [self.fma(b, x, y, t) for (x, y), t in zip(pairs, acc, strict=True)]
 
 
 def _tile_sizes(m):
@@ -156,16 +171,17 @@ class _Slide(_Kernel):
         self.m, self.c = (s.c, s.o) if self.back else (s.o, s.c)
         self.k, self.size = self.c * s.taps, s.size if self.back else s.out
         strides = (1,) * len(s.stride) if self.back else s.stride
-        lead = list(zip(self.size[:-1], strides[:-1], strict=True))
-        self.rows = [[i * t for i in range(n)] for n, t in lead]
-        self.images = -(-self.frame.elements // s.lanes) * s.lanes + s.lanes
+        self.places = Places(
+            self.frame, self.size, strides, s.lanes, _tile_sizes(self.m)[0]
+        )
+        self.images = _room(self.frame.elements, s.lanes)
         self.bytes = (self.images + s.groups * self.m * self.k) * s.item
 
     def write(self, b, source, w, y, room):
         s, frame = self.shape, self.frame
         weights = b.gep(room, [I64(self.images)])
         self.offsets = self._offsets()
-        self.starts = self.table("rows", frame.offsets(*self.rows, [0]))
+        self.vectors = self.table("places", self.places.table)
         self._pack(b, w, weights)
         self.clear(b, room, self.images)
         plane = math.prod(frame.sizes)
@@ -220,8 +236,7 @@ class _Slide(_Kernel):
     def _group(self, b, a, frame, y):
         """All results of one image and group, a few channels deep at a time."""
         rows, columns = _tile_sizes(self.m)
-        across = -(-self.size[-1] // self.w)
-        count = math.prod(self.size[:-1]) * across
+        count, plane = self.places.count, I64(math.prod(self.size))
         with loop(b, 0, self.c, self.depth) as c0:
             left = b.sub(I64(self.c), c0)
             some = b.select(
@@ -233,55 +248,43 @@ class _Slide(_Kernel):
             source = b.gep(frame, [b.mul(c0, I64(self.frame.plane))])
 
             def strip(v0, many):
-                places = [
-                    self._place(b, b.add(v0, I64(i)), across) for i in range(many)
-                ]
+                start = b.mul(v0, I64(self.places.entry))
 
                 def tile(m0, height):
                     ap = b.add(b.mul(m0, I64(self.k)), b.mul(skip, I64(height)))
-                    yp = b.gep(y, [b.mul(m0, I64(math.prod(self.size)))])
-                    args = [b.gep(a, [ap]), self.offsets, deep, first]
-                    args.append(I64(math.prod(self.size)))
-                    for at, to, lanes in places:
-                        args += [b.gep(source, [at]), b.gep(yp, [to]), lanes]
-                    b.call(self._tile(height, many), args)
+                    args = [b.gep(a, [ap]), source, b.gep(y, [b.mul(m0, plane)])]
+                    args += [b.gep(self.vectors, [start]), self.offsets, deep]
+                    b.call(self._tile(height, many), [*args, plane, first])
 
                 _split(b, self.m, rows, tile)
 
             _split(b, count, columns, strip)
 
-    def _place(self, b, v, across):
-        """Of vector v: where it starts in the frame and in a plane of results; its lanes."""
-        row = b.udiv(v, I64(across))
-        x = b.mul(b.sub(v, b.mul(row, I64(across))), I64(self.w))
-        start = b.load(b.gep(self.starts, [row]))
-        to = b.add(b.mul(row, I64(self.size[-1])), x)
-        return b.add(start, x), to, b.sub(I64(self.size[-1]), x)
-
     def _tile(self, rows, columns):
-        p = self.scalar.as_pointer()
-        table = I64.as_pointer()
-        kinds = [p, table, I64, BIT, I64, *[p, p, I64] * columns]
-        f, b = self.tile("slide", (rows, columns), *kinds)
+        p, table = self.scalar.as_pointer(), I64.as_pointer()
+        runs = self.places.runs
+        kinds = [p, p, p, table, table, I64, I64, BIT]
+        f, b = self.tile(f"slide{runs}", (rows, columns), *kinds)
         if b is None:
             return f
-        a, offsets, count, first, step, *places = f.args
-        sources, results, lanes = places[::3], places[1::3], places[2::3]
+        a, source, y, vectors, offsets, count, step, first = f.args
+        places = [self.places.read(self, b, vectors, j) for j in range(columns)]
 
         def go(k, acc):
-            at = b.load(b.gep(offsets, [k]))
-            xs = [self.load(b, b.gep(source, [at])) for source in sources]
+            image = b.gep(source, [b.load(b.gep(offsets, [k]))])
+            xs = [place.load(self, b, image) for place in places]
             row = b.gep(a, [b.mul(k, I64(rows))])
             ws = [self.splat(b, b.load(b.gep(row, [I64(i)]))) for i in range(rows)]
-            pairs = [(w, x) for w in ws for x in xs]
-            return [self.fma(b, w, x, t) for (w, x), t in zip(pairs, acc, strict=True)]
+            return self.products(b, ws, xs, acc)
 
-        acc = repeat(b, I64(0), count, 1, [self.zero] * (rows * columns), go)
-        for j in range(columns):
-            mask = self.below(b, lanes[j])
-            for i in range(rows):
-                to = b.gep(results[j], [b.mul(I64(i), step)])
-                self.put(b, to, acc[i * columns + j], first, mask)
+        spots = [
+            (b.gep(y, [b.add(b.mul(I64(i), step), place.to)]), place.mask)
+            for i in range(rows)
+            for place in places
+        ]
+        acc = repeat(b, I64(0), count, 1, self.begin(b, first, spots), go)
+        for x, (to, mask) in zip(acc, spots, strict=True):
+            self.store(b, x, to, mask)
         b.ret_void()
         return f
 
@@ -296,8 +299,8 @@ class _Weights(_Kernel):
         self.k = s.c * s.taps
         each = self.frame.elements * s.item
         self.many = max(1, min(s.n, IMAGES // each))
-        self.images = self.many * self.frame.elements
-        self.images = -(-self.images // s.lanes) * s.lanes + s.lanes
+        self.images = _room(self.many * self.frame.elements, s.lanes)
+        self.places = Places(self.frame, s.out, s.stride, s.lanes, _tile_sizes(s.o)[0])
         self.bytes = self.images * s.item
 
     def write(self, b, x, y, w, room):
@@ -306,9 +309,7 @@ class _Weights(_Kernel):
         self.offsets = self.table(
             "taps", [c * frame.plane + t for c in range(s.c) for t in taps]
         )
-        lead = zip(s.out[:-1], s.stride[:-1], strict=True)
-        rows = [[i * t for i in range(n)] for n, t in lead]
-        self.starts = self.table("rows", frame.offsets(*rows, [0]))
+        self.vectors = self.table("places", self.places.table)
         self.clear(b, room, self.images)
         size = frame.channels * math.prod(frame.sizes)
 
@@ -335,7 +336,7 @@ class _Weights(_Kernel):
         s = self.shape
         rows, columns = _tile_sizes(s.o)
         sizes = [images, I64(self.frame.elements), I64(s.groups * s.o * s.places)]
-        sizes += [I64(s.places // s.out[-1]), I64(s.out[-1]), I64(s.places)]
+        sizes += [I64(self.places.full), I64(self.places.count), I64(s.places)]
 
         def strip(o0, height):
             yp = b.gep(y, [b.mul(o0, I64(s.places))])
@@ -347,7 +348,7 @@ class _Weights(_Kernel):
                 ]
                 to = b.gep(w, [b.add(b.mul(o0, I64(self.k)), k0)])
                 sources = [b.gep(frame, [t]) for t in taps]
-                args = [yp, self.starts, *sizes, to, I64(self.k), first, *sources]
+                args = [yp, self.vectors, *sizes, to, I64(self.k), first, *sources]
                 b.call(self._tile(height, width), args)
 
             _split(b, self.k, columns, tile)
@@ -355,45 +356,32 @@ class _Weights(_Kernel):
         _split(b, s.o, rows, strip)
 
     def _tile(self, rows, columns):
-        """Over images, their rows and the vectors in these; then lanes are summed."""
+        """Over images and the vectors of their places; then lanes are summed."""
         p = self.scalar.as_pointer()
         kinds = [p, I64.as_pointer(), *[I64] * 6, p, I64, BIT, *[p] * columns]
-        f, b = self.tile("weigh", (rows, columns), *kinds)
+        name = f"weigh{self.places.runs}."
+        f, b = self.tile(name, (rows, columns), *kinds)
         if b is None:
             return f
-        y, starts, images, x_image, y_image, height, width, plane = f.args[:8]
+        y, vectors, images, x_image, y_image, full, count, plane = f.args[:8]
         w, step, first, *sources = f.args[8:]
-        whole = b.and_(width, I64(-self.w))
-        mask = self.below(b, b.sub(width, whole))
-
-        def some(at, to, acc, mask=None):
-            xs = [self.load(b, b.gep(x, [at]), mask) for x in sources]
-            row = b.gep(y, [to])
-            ys = [
-                self.load(b, b.gep(row, [b.mul(I64(i), plane)]), mask)
-                for i in range(rows)
-            ]
-            pairs = [(v, x) for v in ys for x in xs]
-            return [self.fma(b, v, x, t) for (v, x), t in zip(pairs, acc, strict=True)]
 
         def image(n, acc):
-            xn, yn = b.mul(n, x_image), b.mul(n, y_image)
+            xn, yn = b.mul(n, x_image), b.gep(y, [b.mul(n, y_image)])
+            frames = [b.gep(x, [xn]) for x in sources]
 
-            def row(r, acc):
-                at = b.add(xn, b.load(b.gep(starts, [r])))
-                to = b.add(yn, b.mul(r, width))
+            def go(v, acc, masked=False):
+                place = self.places.read(self, b, vectors, v)
+                xs = [place.load(self, b, x, masked) for x in frames]
+                mask, row = place.mask if masked else None, b.gep(yn, [place.to])
+                ys = [
+                    self.load(b, b.gep(row, [b.mul(I64(i), plane)]), mask)
+                    for i in range(rows)
+                ]
+                return self.products(b, ys, xs, acc)
 
-                def go(i, acc):
-                    return some(b.add(at, i), b.add(to, i), acc)
-
-                acc = self._vectors(b, whole, acc, go)
-                end = b.add(at, whole), b.add(to, whole)
-                rest = b.select(b.icmp_signed("<", whole, width), I64(1), I64(0))
-                return repeat(
-                    b, I64(0), rest, 1, acc, lambda _, acc: some(*end, acc, mask)
-                )
-
-            return repeat(b, I64(0), height, 1, acc, row)
+            acc = repeat(b, I64(0), full, 1, acc, go)
+            return repeat(b, full, count, 1, acc, lambda v, acc: go(v, acc, True))
 
         acc = [self.zero] * (rows * columns)
         acc = repeat(b, I64(0), images, 1, acc, image)
@@ -405,11 +393,10 @@ class _Weights(_Kernel):
         b.ret_void()
         return f
 
-    def _vectors(self, b, whole, acc, go):
-        count = b.udiv(whole, I64(self.w))
-        return repeat(
-            b, I64(0), count, 1, acc, lambda i, acc: go(b.mul(i, I64(self.w)), acc)
-        )
+
+def _room(elements, lanes):
+    """Elements in whole vectors, and one more, for loads may go beyond the last."""
+    return -(-elements // lanes) * lanes + lanes
 
 
 _KINDS = {"conv": _Slide, "conv_data": _Slide, "conv_weight": _Weights}

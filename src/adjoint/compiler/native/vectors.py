@@ -44,18 +44,25 @@ class Vectors:
 
     def below(self, b, count):
         """The mask of the first `count` lanes, a number known when it runs."""
-        kind = ir.VectorType(I64, self.w)
-        lanes = ir.Constant(kind, list(range(self.w)))
-        return b.icmp_signed("<", lanes, splat(b, count, kind))
+        return self._compared(b, "<", count)
 
-    def load(self, b, p, mask=None, align=4):
-        """A vector from memory, zero where the mask is off."""
+    def above(self, b, start):
+        """The mask of the lanes from `start` on."""
+        return self._compared(b, ">=", start)
+
+    def _compared(self, b, sign, count):
+        kind = ir.VectorType(I32, self.w)
+        lanes = ir.Constant(kind, list(range(self.w)))
+        return b.icmp_signed(sign, lanes, splat(b, b.trunc(count, I32), kind))
+
+    def load(self, b, p, mask=None, align=4, other=None):
+        """A vector from memory; where the mask is off, `other` or zero."""
         p = b.bitcast(p, self.vector.as_pointer())
         if mask is None:
             return b.load(p, align=align)
         name = f"llvm.masked.load.{self.suffix}.p0"
         f = self.intrinsic(name, self.vector, p.type, I32, mask.type, self.vector)
-        return b.call(f, [p, I32(align), mask, self.zero])
+        return b.call(f, [p, I32(align), mask, other or self.zero])
 
     def store(self, b, x, p, mask=None, align=4):
         """A vector to memory where the mask is on."""
