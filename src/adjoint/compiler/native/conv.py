@@ -8,6 +8,7 @@ of partial sums over places.
 
 from __future__ import annotations
 
+import itertools
 import math
 
 from llvmlite import ir
@@ -18,7 +19,7 @@ from .places import Places
 from .vectors import BIT, I64, Vectors, loop, repeat
 
 ROWS, TILES, DEPTH = 8, 24, 1024
-IMAGES = 2**19  # bytes of frames that stay in the second cache level
+IMAGES = 5 * 2**17  # bytes of frames that stay in the second cache level
 
 
 def scratch(o) -> int:
@@ -385,13 +386,21 @@ class _Weights(_Kernel):
 
         acc = [self.zero] * (rows * columns)
         acc = repeat(b, I64(0), images, 1, acc, image)
-        for i in range(rows):
-            for j in range(columns):
-                to = b.gep(w, [b.add(b.mul(I64(i), step), I64(j))])
-                x = self.total(b, acc[i * columns + j])
-                b.store(b.select(first, x, b.fadd(b.load(to), x)), to)
+        self._add(b, w, step, self.totals(b, acc), first, (rows, columns))
         b.ret_void()
         return f
+
+    def _add(self, b, w, step, sums, first, sizes):
+        """A tile's sums, one after the other in the lanes of vectors, to memory."""
+        rows, columns = sizes
+        with b.goto_entry_block():
+            spare = b.alloca(self.scalar, len(sums) * self.w)
+        for i, x in enumerate(sums):
+            self.store(b, x, b.gep(spare, [I64(i * self.w)]))
+        for i, j in itertools.product(range(rows), range(columns)):
+            x = b.load(b.gep(spare, [I64(i * columns + j)]))
+            to = b.gep(w, [b.add(b.mul(I64(i), step), I64(j))])
+            b.store(b.select(first, x, b.fadd(b.load(to), x)), to)
 
 
 def _room(elements, lanes):

@@ -83,11 +83,20 @@ class Vectors:
         """One number in all lanes."""
         return splat(b, x, self.vector)
 
-    def total(self, b, x):
-        """The sum of the lanes."""
-        name = f"llvm.vector.reduce.fadd.{self.suffix}"
-        f = self.intrinsic(name, self.scalar, self.scalar, self.vector)
-        return b.call(f, [self.scalar(0.0), x], fastmath=["reassoc"])
+    def totals(self, b, xs):
+        """Vectors whose lanes, in order, are the sums over the lanes of each of xs."""
+        xs = [*xs, *[self.zero] * (-len(xs) % self.w)]
+        evens, odds = (
+            ir.Constant(ir.VectorType(I32, self.w), [*range(start, 2 * self.w, 2)])
+            for start in (0, 1)
+        )
+        for _ in range(self.w.bit_length() - 1):
+            pairs = zip(xs[::2], xs[1::2], strict=True)
+            xs = [
+                b.fadd(b.shuffle_vector(x, y, evens), b.shuffle_vector(x, y, odds))
+                for x, y in pairs
+            ]
+        return xs
 
 
 def splat(b, x, kind):
