@@ -23,6 +23,7 @@ INDEXED = frozenset([*_MOVES.split(), *_MAKES.split()])
 _LANES = frozenset({"f4", "f8", "b1", "u1", "i1", "i2", "i4", "i8"})  # in registers
 _BOOL = np.dtype(bool)
 LOOPS = frozenset({"scan", "branch", "repeat_while"})
+CONVOLUTIONS = frozenset({"conv", "conv_data", "conv_weight"})
 REDUCTIONS = frozenset({"sum", "mean", "amax", "amin"})
 
 
@@ -34,7 +35,7 @@ class Kernel:
     `rank` dims, and each row in passes: what is summed in one can be read in the next.
     """
 
-    kind: str  # map, rows, reduce, place, contract, call, loop
+    kind: str  # map, rows, reduce, place, put, contract, conv, call, loop
     roots: list[Operation]
     space: tuple[int, ...]
     reads: set = field(default_factory=set)
@@ -336,6 +337,19 @@ def _placeable(o) -> bool:
     return known and set(views) <= {"slice", "select"} and len(views) < 2
 
 
+def _addable(o) -> bool:
+    """Numbers that are added at places counted by int64."""
+    y, index = (v.spec.dtype for v in o.inputs)
+    return y.str[1:] in _LANES and y.kind in "fiu" and index == "int64"
+
+
+def _convolves(o) -> bool:
+    """Floats, and some of them."""
+    values = [*o.inputs, *o.outputs]
+    floats = all(v.spec.dtype.str[1:] in ("f4", "f8") for v in values)
+    return floats and all(math.prod(v.spec.shape) for v in values)
+
+
 def _sums_columns(o, kind) -> bool:
     """A reduction over the first dims, which a loop over rows can do on its way."""
     if kind != "reduce" or 0 in o.inputs[0].spec.shape:
@@ -389,6 +403,10 @@ def _kind(o) -> str:
         return "rows" if last and whole else "reduce"
     if o.prim.name == "contract":
         return "contract"
+    if o.prim.name in CONVOLUTIONS and _convolves(o):
+        return "conv"
+    if o.prim.name == "put" and _addable(o):
+        return "put"
     if o.prim.name in PLACED and _placeable(o):
         return "place"
     return "loop" if o.prim.name in LOOPS else "call"

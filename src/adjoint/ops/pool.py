@@ -5,11 +5,14 @@ Pooling by maxima is `pick` at these places; averages are convolutions or tables
 
 from __future__ import annotations
 
+import functools
 import itertools
+import math
 from functools import lru_cache
 
 import numpy as np
 
+from ..core.bind import dtype_of
 from ..core.primitive import Linear, Primitive, op, with_batch
 from ..core.shape import Spec
 from .conv import merge_batch, padded, split_batch, tap_keys
@@ -78,6 +81,80 @@ class PoolArgmax(_Places):
 
     def infer(self, x, *, out, **params):
         return Spec((*x.shape[:2], *out), np.dtype("int64"))
+
+    def expand(x, *, kernel, stride, padding, dilation, out):
+        plan = kernel, stride, padding, dilation, out
+        if math.prod(kernel) > MANY:
+            names = ("kernel", "stride", "padding", "dilation", "out")
+            return op.pool_argmax(x, **dict(zip(names, plan, strict=True)))
+        return _tap_by_tap(x, *plan)
+
+
+MANY = 32  # taps; larger windows stay loops of NumPy's
+
+
+def _tap_by_tap(x, kernel, stride, padding, dilation, out):
+    """The places of maxima by comparing elements, one of each window at a time.
+
+    A place is kept as its distance from where the window starts, the same in all windows.
+    """
+    size, around = (
+        x.shape[2:],
+        _reaching(x.shape[2:], kernel, stride, padding, dilation, out),
+    )
+    first, numbers, keys = _taps(size, kernel, stride, padding, dilation, out)
+    insides = _insides(size, kernel, stride, padding, dilation, out)
+    starts = numbers[0]
+    best = np.array(_lowest(x.dtype), x.dtype)
+    at = first - starts
+    x = _zero_padded(x, around)
+    for number, inside, key in zip(numbers, insides, keys, strict=True):
+        found = op.slice(x, key=_bounds(x.shape, key))
+        better = _better(found, best)
+        if not inside.all():
+            better = op.logical_and(better, inside)
+        best = op.where(better, found, best)
+        distance = (number - starts).flat[0]
+        at = op.where(better, np.array(distance), at)
+    return op.add(at, starts)
+
+
+def _better(found, best):
+    """Larger, or NaN."""
+    larger = op.gt(found, best)
+    if dtype_of(found).kind not in "fV":
+        return larger
+    return op.logical_or(larger, op.ne(found, found))
+
+
+def _insides(size, kernel, stride, padding, dilation, out):
+    """For each kernel element, where it meets the input rather than padding."""
+    dims = []
+    for n, k, s, (lo, _), d, m in zip(
+        size, kernel, stride, padding, dilation, out, strict=True
+    ):
+        places = np.arange(k)[:, None] * d + np.arange(m) * s - lo
+        dims.append((places >= 0) & (places < n))
+    return [
+        functools.reduce(np.logical_and.outer, tap) for tap in itertools.product(*dims)
+    ]
+
+
+def _zero_padded(x, around):
+    if not any(map(any, around)):
+        return x
+    size = x.shape[2:]
+    shape = [n + lo + hi for n, (lo, hi) in zip(size, around, strict=True)]
+    key = [(lo, lo + n, 1) for n, (lo, _) in zip(size, around, strict=True)]
+    lead = x.shape[:2]
+    key = (*((0, n, 1) for n in lead), *key)
+    return op.unslice(x, shape=(*lead, *shape), key=key)
+
+
+def _bounds(shape, key):
+    """Slices of the last dims as the record `slice` has them."""
+    spans = [(s.start, s.stop, s.step) for s in key[1:]]
+    return (*((0, n, 1) for n in shape[:2]), *spans)
 
 
 def _lowest(dtype):
@@ -322,6 +399,14 @@ class Resize(Linear):
     def shape(x, *, dim, size, rule):
         return Spec((*x.shape[:dim], size, *x.shape[dim + 1 :]), x.dtype)
 
+    def expand(x, *, dim, size, rule):
+        n = x.shape[dim]
+        if rule[0] != "adaptive" or n % size:
+            return op.resize(x, dim=dim, size=size, rule=rule)
+        parts = (*x.shape[:dim], size, n // size, *x.shape[dim + 1 :])
+        parts = op.reshape(x, shape=parts)
+        return op.mean(parts, dim=(dim + 1,), keepdim=False)
+
     def transpose(g, x, *, dim, size, rule):
         return op.resize_back(g, dim=dim, size=x.shape[dim], rule=rule)
 
@@ -364,6 +449,16 @@ class ResizeBack(Linear):
 
     def shape(y, *, dim, size, rule):
         return Spec((*y.shape[:dim], size, *y.shape[dim + 1 :]), y.dtype)
+
+    def expand(y, *, dim, size, rule):
+        n = y.shape[dim]
+        if rule[0] != "adaptive" or size % n:
+            return op.resize_back(y, dim=dim, size=size, rule=rule)
+        shape = (*y.shape[: dim + 1], 1, *y.shape[dim + 1 :])
+        share = op.mul(op.reshape(y, shape=shape), np.array(n / size, dtype_of(y)))
+        parts = (*y.shape[: dim + 1], size // n, *y.shape[dim + 1 :])
+        whole = (*y.shape[:dim], size, *y.shape[dim + 1 :])
+        return op.reshape(op.expand(share, shape=parts), shape=whole)
 
     def transpose(g, y, *, dim, size, rule):
         return op.resize(g, dim=dim, size=y.shape[dim], rule=rule)

@@ -598,6 +598,28 @@ class Emitter:
 
         yield new, new.spec.shape, _all, to
 
+    def _emit_put(self, k):
+        """Zeros, to which each element is added at its place, one after the other."""
+        (o,) = k.roots
+        (x, places), y = o.inputs, o.outputs[0]
+        kind, size = element(y.spec.dtype), y.spec.shape[-1]
+        zero = self.lanes.number
+
+        self._over(
+            y.spec.shape,
+            lambda index: self.store(zero(0, self.lanes.vector(kind)), y, index),
+        )
+
+        def go(index):
+            place = self.value(places, _broadcast(places, index))
+            with self.b.if_then(self.b.icmp_unsigned("<", place, I64(size))):
+                p, _ = self.address(y, (*index[:-1], ZERO))
+                p = self.b.gep(p, [place])
+                self.b.store(self.lanes.add(self.b.load(p), self.load(x, index)), p)
+
+        if 0 not in (*x.spec.shape, size):
+            self._nest(x.spec.shape, (), go)
+
     # ------------------------------------------------------------ rows
 
     def _emit_rows(self, k):

@@ -12,6 +12,7 @@ from ...ir.invariants import hoisted
 from ...ir.residuals import remembered
 from ...ir.rewrite import expanded, separated, trimmed
 from ..schedule import Schedule
+from . import conv
 
 ALIGN = 64
 STREAM = 2**24  # bytes of a result from which on it is written past the caches
@@ -67,6 +68,8 @@ class Part:
             free += ends.pop(i, [])
             wanted = [(v, self._size(v)) for v in k.made if v not in self.homes]
             wanted += [(part, part.bytes) for part in self.inner.get(k, {}).values()]
+            if k.kind == "conv":
+                wanted.append((k, conv.scratch(k.roots[0])))
             for v, n in wanted:
                 n = max(ALIGN, -(-n // ALIGN) * ALIGN)
                 place = min((f for f in free if f[0] >= n), default=None)

@@ -10,6 +10,7 @@ import numpy as np
 from llvmlite import ir
 
 from ...ops.contract import _letters as letters_of
+from . import conv
 from .emit import BYTE, I64, Emitter, element, stored_element
 from .matmul import Product
 
@@ -91,9 +92,18 @@ class Writer:
                 for c, i in zip(batch, index, strict=True):
                     p = self.b.gep(p, [self.b.mul(e.number(i), I64(steps[j][c]))])
                 places[j] = p
-            self.b.call(product.function, [*places, panel])
+            self.b.call(product.call, [*places, panel])
 
         e._nest(sizes, (), go)
+
+    def _conv(self, e, k, part, base):
+        (o,) = k.roots
+        scalar = element(o.outputs[0].spec.dtype)
+        name = f"convolution{next(_names)}"
+        f = conv.function(o, self.b.module, scalar, name)
+        room = self.inside(base + part.offsets[k])
+        places = [e.pointers[part.schedule.root(v)] for v in (*o.inputs, *o.outputs)]
+        self.b.call(f, [*places, self.b.bitcast(room, scalar.as_pointer())])
 
     # ------------------------------------------------------------ operations of NumPy
 

@@ -1,0 +1,99 @@
+"""Frames: an image with the room around and between its elements that a kernel slides over.
+
+Padding, and what a stride leaves out in the adjoint, are zeros in memory; a stride along the
+last dim is undone by keeping the elements of each phase together. So whatever the kernel
+meets for neighbouring results lies side by side.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from dataclasses import dataclass
+
+from .vectors import I64, loop
+
+
+@dataclass
+class Frame:
+    """`channels` planes of the sizes `extents`, where element i of dim d of a source of the
+    sizes `sizes` lies at starts[d] + i spaces[d]; the last dim is kept in `phases`."""
+
+    channels: int
+    sizes: tuple[int, ...]
+    extents: tuple[int, ...]
+    starts: tuple[int, ...]
+    spaces: tuple[int, ...]
+    phases: int
+
+    def __post_init__(self):
+        self.width = -(-self.extents[-1] // self.phases)
+        row = self.width * self.phases
+        shape = (*self.extents[:-1], row)
+        self.steps = [math.prod(shape[d + 1 :]) for d in range(len(shape))]
+        self.plane = math.prod(shape)
+        self.elements = self.channels * self.plane
+
+    def offset(self, *at: int) -> int:
+        """Where a place of a plane lies in it."""
+        *lead, last = at
+        start = sum(i * n for i, n in zip(lead, self.steps, strict=False))
+        return start + last % self.phases * self.width + last // self.phases
+
+    def offsets(self, *dims) -> list[int]:
+        """Where the places lie whose coordinates these are, the last fastest."""
+        return [self.offset(*at) for at in itertools.product(*dims)]
+
+    def inside(self, d):
+        """The elements of a dim that have a place: range(first, last)."""
+        start, space = self.starts[d], self.spaces[d]
+        first = max(0, -(start // space))
+        return first, min(self.sizes[d], (self.extents[d] - 1 - start) // space + 1)
+
+    # ------------------------------------------------------------ code
+
+    def fill(self, v, b, source, target) -> None:
+        """Copy an image to its places, `v` the vectors; all else stays as it is."""
+        spans = [self.inside(d) for d in range(len(self.sizes))]
+        if any(first >= last for first, last in spans):
+            return
+        with loop(b, 0, self.channels, 1) as c:
+            source = b.gep(source, [b.mul(c, I64(math.prod(self.sizes)))])
+            target = b.gep(target, [b.mul(c, I64(self.plane))])
+            self._dim(v, b, source, target, 0, spans)
+
+    def _dim(self, v, b, source, target, d, spans):
+        if d == len(spans) - 1:
+            self._row(v, b, source, target, *spans[d])
+            return
+        with loop(b, *spans[d], 1) as i:
+            of = b.gep(source, [b.mul(i, I64(math.prod(self.sizes[d + 1 :])))])
+            at = b.add(b.mul(i, I64(self.spaces[d])), I64(self.starts[d]))
+            to = b.gep(target, [b.mul(at, I64(self.steps[d]))])
+            self._dim(v, b, of, to, d + 1, spans)
+
+    def _row(self, v, b, source, target, first, last):
+        start, space = self.starts[-1], self.spaces[-1]
+        if self.phases == space == 1:
+            of, to = b.gep(source, [I64(first)]), b.gep(target, [I64(start + first)])
+            copy(v, b, of, to, last - first)
+            return
+        for i in range(first, min(first + self.phases, last)):
+            place = self.offset(*[0] * (len(self.sizes) - 1), i * space + start)
+            to = b.gep(target, [I64(place)])
+            count = -(-(last - i) // self.phases)
+            with loop(b, 0, count, 1) as k:
+                of = b.gep(source, [b.add(b.mul(k, I64(self.phases)), I64(i))])
+                b.store(b.load(of), b.gep(to, [b.mul(k, I64(space))]))
+
+
+def copy(v, b, of, to, count: int) -> None:
+    """`count` elements that lie side by side."""
+    full = count // v.w * v.w
+    if full:
+        with loop(b, 0, full, v.w) as i:
+            v.store(b, v.load(b, b.gep(of, [i])), b.gep(to, [i]))
+    if count > full:
+        mask = v.first(count - full)
+        x = v.load(b, b.gep(of, [I64(full)]), mask)
+        v.store(b, x, b.gep(to, [I64(full)]), mask)

@@ -1,0 +1,154 @@
+"""Vectors: what kernels that keep tiles in registers are written with."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+
+from llvmlite import ir
+
+from .machine import vector_bits
+
+I64, I32, BIT = ir.IntType(64), ir.IntType(32), ir.IntType(1)
+
+
+class Vectors:
+    """Loads, stores and arithmetic of one scalar type's vectors, in one module."""
+
+    def __init__(self, module, scalar):
+        self.module, self.scalar = module, scalar
+        self.bits = 64 if scalar == ir.DoubleType() else 32
+        self.w = vector_bits() // self.bits
+        self.vector = ir.VectorType(scalar, self.w)
+        self.zero = ir.Constant(self.vector, [0.0] * self.w)
+        self.suffix = f"v{self.w}f{self.bits}"
+
+    def intrinsic(self, name, result, *args):
+        """LLVM's function of this name."""
+        found = self.module.globals.get(name)
+        return found or ir.Function(self.module, ir.FunctionType(result, args), name)
+
+    def function(self, name, *args):
+        """A new function of the module, seen only there, that returns nothing."""
+        f = ir.Function(self.module, ir.FunctionType(ir.VoidType(), args), name)
+        f.linkage = "internal"
+        f.attributes.add("nounwind")
+        f.attributes.add("noinline")
+        return f, ir.IRBuilder(f.append_basic_block())
+
+    def first(self, count):
+        """The mask of the first `count` lanes, where that is not all."""
+        if not count:
+            return None
+        lanes = [i < count for i in range(self.w)]
+        return ir.Constant(ir.VectorType(BIT, self.w), lanes)
+
+    def below(self, b, count):
+        """The mask of the first `count` lanes, a number known when it runs."""
+        return self._compared(b, "<", count)
+
+    def above(self, b, start):
+        """The mask of the lanes from `start` on."""
+        return self._compared(b, ">=", start)
+
+    def _compared(self, b, sign, count):
+        kind = ir.VectorType(I32, self.w)
+        lanes = ir.Constant(kind, list(range(self.w)))
+        return b.icmp_signed(sign, lanes, splat(b, b.trunc(count, I32), kind))
+
+    def load(self, b, p, mask=None, align=4, other=None):
+        """A vector from memory; where the mask is off, `other` or zero."""
+        p = b.bitcast(p, self.vector.as_pointer())
+        if mask is None:
+            return b.load(p, align=align)
+        name = f"llvm.masked.load.{self.suffix}.p0"
+        f = self.intrinsic(name, self.vector, p.type, I32, mask.type, self.vector)
+        return b.call(f, [p, I32(align), mask, other or self.zero])
+
+    def store(self, b, x, p, mask=None, align=4):
+        """A vector to memory where the mask is on."""
+        p = b.bitcast(p, self.vector.as_pointer())
+        if mask is None:
+            b.store(x, p, align=align)
+            return
+        name = f"llvm.masked.store.{self.suffix}.p0"
+        f = self.intrinsic(name, ir.VoidType(), self.vector, p.type, I32, mask.type)
+        b.call(f, [x, p, I32(align), mask])
+
+    def fma(self, b, x, y, z):
+        """x y + z."""
+        name = f"llvm.fma.{self.suffix}"
+        return b.call(self.intrinsic(name, self.vector, *[self.vector] * 3), [x, y, z])
+
+    def splat(self, b, x):
+        """One number in all lanes."""
+        return splat(b, x, self.vector)
+
+    def totals(self, b, xs):
+        """Vectors whose lanes, in order, are the sums over the lanes of each of xs."""
+        xs = [*xs, *[self.zero] * (-len(xs) % self.w)]
+        evens, odds = (
+            ir.Constant(ir.VectorType(I32, self.w), [*range(start, 2 * self.w, 2)])
+            for start in (0, 1)
+        )
+        for _ in range(self.w.bit_length() - 1):
+            pairs = zip(xs[::2], xs[1::2], strict=True)
+            xs = [
+                b.fadd(b.shuffle_vector(x, y, evens), b.shuffle_vector(x, y, odds))
+                for x, y in pairs
+            ]
+        return xs
+
+
+def splat(b, x, kind):
+    """One number in all lanes of a vector of this type."""
+    undefined = ir.Constant(kind, ir.Undefined)
+    first = b.insert_element(undefined, x, I32(0))
+    zeros = ir.Constant(ir.VectorType(I32, kind.count), [0] * kind.count)
+    return b.shuffle_vector(first, undefined, zeros)
+
+
+def repeat(b, start, stop, step, acc, body):
+    """body(k, acc) for k in range(start, stop, step), `step` at a time, perhaps never."""
+    before = b.block
+    head, done = b.append_basic_block("k"), b.append_basic_block("end")
+    b.cbranch(b.icmp_signed("<", start, stop), head, done)
+    b.position_at_end(head)
+    i = b.phi(I64)
+    i.add_incoming(start, before)
+    phis = [b.phi(x.type) for x in acc]
+    for phi, x in zip(phis, acc, strict=True):
+        phi.add_incoming(x, before)
+    now = phis
+    for u in range(step):
+        now = body(b.add(i, I64(u)), now)
+    j = b.add(i, I64(step))
+    i.add_incoming(j, b.block)
+    for phi, x in zip(phis, now, strict=True):
+        phi.add_incoming(x, b.block)
+    after = b.block
+    b.cbranch(b.icmp_signed("<", j, stop), head, done)
+    b.position_at_end(done)
+    out = []
+    for x, y in zip(acc, now, strict=True):
+        phi = b.phi(x.type)
+        phi.add_incoming(x, before)
+        phi.add_incoming(y, after)
+        out.append(phi)
+    return out
+
+
+@contextmanager
+def loop(b, start, stop, step):
+    """for i in range(start, stop, step), which runs at least once."""
+    start, stop = (I64(x) if isinstance(x, int) else x for x in (start, stop))
+    before = b.block
+    head, done = b.append_basic_block("loop"), b.append_basic_block("done")
+    b.branch(head)
+    b.position_at_end(head)
+    i = b.phi(I64)
+    i.add_incoming(start, before)
+    yield i
+    j = b.add(i, I64(step))
+    i.add_incoming(j, b.block)
+    b.cbranch(b.icmp_signed("<", j, stop), head, done)
+    b.position_at_end(done)
