@@ -19,7 +19,7 @@ class Product(Vectors):
         super().__init__(module, scalar)
         self.m, self.n, self.k = sizes
         self.a, self.bs, self.c_row = a_steps, b_steps, c_row
-        self.name, self.kernels = name, {}
+        self.name = name
         self.depth = -(-self.k // -(-self.k // DEPTH))
         self.depth = -(-self.depth // UNROLL) * UNROLL
         self.call = self._outer()
@@ -27,19 +27,31 @@ class Product(Vectors):
     # ------------------------------------------------------------ the kernel
 
     def kernel(self, rows, vectors, rest):
-        """The function for a tile of this size; the last vector may have `rest` lanes."""
-        key = rows, vectors, rest
-        if key not in self.kernels:
-            self.kernels[key] = self._tile(*key)
-        return self.kernels[key]
+        """The function for a tile of this size; the last vector may have `rest` lanes.
 
-    def _tile(self, rows, vectors, rest):
+        All products of a module share it. The steps of A are arguments, but for one that is 1
+        and so can be part of the loads' addresses; so is the step between rows of C.
+        """
+        lies = "rows" if self.a[1] == 1 else "columns" if self.a[0] == 1 else "any"
+        name = f"tile.{self.scalar}.{lies}.{rows}x{vectors}.{rest}"
+        return self.module.globals.get(name) or self._tile(
+            name, lies, rows, vectors, rest
+        )
+
+    def tile(self, b, size, a, panel, c, count, first):
+        """C's tile at `c` (+)= A's rows at `a` times the panel."""
+        steps = I64(self.a[0]), I64(self.a[1]), I64(self.c_row)
+        b.call(self.kernel(*size), [a, panel, c, count, first, *steps])
+
+    def _tile(self, name, lies, rows, vectors, rest):
         p = self.scalar.as_pointer()
-        name = f"{self.name}.tile{rows}x{vectors}.{rest}"
-        f, b = self.function(name, p, p, p, I64, BIT)
+        f, b = self.function(name, p, p, p, I64, BIT, I64, I64, I64)
         for x in f.args[:3]:
             x.add_attribute("noalias")
-        a, panel, c, count, first = f.args
+        a, panel, c, count, first, down, along, c_row = f.args
+        down = I64(1) if lies == "columns" else down
+        along = I64(1) if lies == "rows" else along
+        starts = [b.gep(a, [b.mul(I64(i), down)]) for i in range(rows)]
 
         def step(k, acc):
             row = b.gep(panel, [b.mul(k, I64(vectors * self.w))])
@@ -47,10 +59,9 @@ class Product(Vectors):
                 self.load(b, b.gep(row, [I64(j * self.w)]), align=64)
                 for j in range(vectors)
             ]
-            ak = b.gep(a, [b.mul(k, I64(self.a[1]))])
-            out = []
+            at, out = b.mul(k, along), []
             for i in range(rows):
-                x = self.splat(b, b.load(b.gep(ak, [I64(i * self.a[0])])))
+                x = self.splat(b, b.load(b.gep(starts[i], [at])))
                 for j in range(vectors):
                     out.append(self.fma(b, x, bs[j], acc[i * vectors + j]))
             return out
@@ -60,8 +71,9 @@ class Product(Vectors):
         acc = repeat(b, I64(0), whole, UNROLL, acc, step)
         acc = repeat(b, whole, count, 1, acc, step)
         for i in range(rows):
+            line = b.gep(c, [b.mul(I64(i), c_row)])
             for j in range(vectors):
-                place = b.gep(c, [I64(i * self.c_row + j * self.w)])
+                place = b.gep(line, [I64(j * self.w)])
                 tail = self.first(rest) if j == vectors - 1 else None
                 before = self.load(b, place, tail)
                 total = b.fadd(before, acc[i * vectors + j])
@@ -102,12 +114,12 @@ class Product(Vectors):
             with loop(b, 0, whole, ROWS) as m0:
                 ai = b.gep(a, [b.mul(m0, I64(self.a[0]))])
                 ci = b.gep(c, [b.add(b.mul(m0, I64(self.c_row)), n0)])
-                b.call(self.kernel(ROWS, vectors, rest), [ai, panel, ci, count, first])
+                self.tile(b, (ROWS, vectors, rest), ai, panel, ci, count, first)
         if self.m > whole:
             ai = b.gep(a, [I64(whole * self.a[0])])
             ci = b.gep(c, [b.add(I64(whole * self.c_row), n0)])
-            f = self.kernel(self.m - whole, vectors, rest)
-            b.call(f, [ai, panel, ci, count, first])
+            size = self.m - whole, vectors, rest
+            self.tile(b, size, ai, panel, ci, count, first)
 
     def _pack(self, b, bm, panel, k0, count, n0, vectors, rest):
         source = b.gep(
