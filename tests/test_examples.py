@@ -123,6 +123,20 @@ def universal_approximation(errors):
 
 
 @example
+def pinn_heat(figures):
+    """The equation alone gives the temperature that the closed form has."""
+    assert figures["error"] < 0.06 < 0.5 < figures["first"]
+    assert figures["residual"] < 0.05
+
+
+@example
+def neural_ode(figures):
+    """The learned law gives the path, and one from a start that it has not seen."""
+    assert figures["after"] < 0.5 < 1 < figures["before"]
+    assert figures["elsewhere"] < 0.2
+
+
+@example
 def dropout_depth(found):
     """Gradients vanish through sigmoids, not through relu; dropout resists wrong labels."""
     ratios, scores = found["ratios"], found["dropout"]

@@ -17,9 +17,9 @@ from .core import dtype as dt
 from .core.bind import Box, dtype_of, floor, moved
 from .core.dtype import DType
 from .core.primitive import op
-from .core.shape import row_by_row
+from .core.shape import norm_dim, row_by_row
 from .errors import ArgumentError, ArgumentTypeError, DtypeError, GradError, TraceError
-from .functional.face import FUNCTIONS, METHODS, np_dtype
+from .functional.face import FUNCTIONS, METHODS, SCALARS, np_dtype
 from .functional.in_place import in_place
 from .printing import OPTIONS, show_array, with_suffixes
 
@@ -115,7 +115,7 @@ class Tensor(Box):
 
     def size(self, dim=None):
         """The shape, or the size of one dim."""
-        return self.shape if dim is None else self.shape[dim]
+        return self.shape if dim is None else self.shape[norm_dim(dim, self.ndim)]
 
     def dim(self) -> int:
         """How many dims."""
@@ -140,7 +140,7 @@ class Tensor(Box):
     def stride(self, dim=None):
         """Steps in memory, in elements."""
         steps = self._strides()
-        return steps if dim is None else steps[dim]
+        return steps if dim is None else steps[norm_dim(dim, self.ndim)]
 
     def _strides(self) -> tuple[int, ...]:
         value, d = self.value, self.__dict__.get("batch_dim")
@@ -412,6 +412,11 @@ class Tensor(Box):
 
     @data.setter
     def data(self, new):
+        if not isinstance(new, Box):
+            raise ArgumentTypeError(
+                f"data: has to be a Tensor, got {type(new).__name__}",
+                hint="from_numpy(array) makes one of an array",
+            )
         if self.requires_grad and dtype_of(new).kind not in "fVc":
             raise DtypeError(f"data: a tensor that requires grad cannot be {new.dtype}")
         self.value = new.value
@@ -739,7 +744,22 @@ def _matmul(self, other):
 
 
 Tensor.__matmul__ = _matmul
-for _dunder in ("eq", "ne", "lt", "le", "gt", "ge", "neg", "abs"):
+
+
+def _compared(f):
+    """`==` or `!=`: with what is no number Python decides, so `x == None` is False."""
+
+    def compare(self, other):
+        if isinstance(other, (Box, np.ndarray, *SCALARS)):
+            return f(self, other)
+        return NotImplemented
+
+    return compare
+
+
+for _dunder in ("eq", "ne"):
+    setattr(Tensor, f"__{_dunder}__", _compared(METHODS[_dunder]))
+for _dunder in ("lt", "le", "gt", "ge", "neg", "abs"):
     setattr(Tensor, f"__{_dunder}__", METHODS[_dunder])
 Tensor.__pos__ = METHODS["positive"]
 if "bitwise_not" in METHODS:

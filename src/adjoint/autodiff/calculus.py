@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from ..core.bind import Box
 from ..core.primitive import op
-from ..errors import ShapeError
+from ..errors import ArgumentTypeError, ShapeError
 from .transforms import jacfwd, jacrev
 
 
@@ -53,6 +53,10 @@ def _unflat(v, shape):
 
 def _vectorised(func, args, kwargs, argnum):
     """`func` as a function from vec(args[argnum]) to vec(result)."""
+    if not isinstance(args[argnum], Box):
+        raise ArgumentTypeError(
+            f"derivative: argument {argnum} must be a Tensor, got {args[argnum]!r}"
+        )
     shape = tuple(args[argnum].shape)
 
     def f(v):

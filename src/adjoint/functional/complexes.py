@@ -11,7 +11,7 @@ from ..core.bind import dtype_of
 from ..core.primitive import op
 from ..errors import DtypeError, ShapeError
 from . import pointwise as pointwise  # its generated `conj` gives way to the one here
-from .face import FUNCTIONS, alias, function, inexact, method, need_tensor
+from .face import FUNCTIONS, alias, function, give, inexact, method, need_tensor
 
 
 def is_complex_value(x) -> bool:
@@ -114,7 +114,7 @@ def complex(real, imag, *, out=None):
     _need_parts("complex", real, imag)
     parts = FUNCTIONS["broadcast_tensors"](real, imag)
     y = op.view_as_complex(op.stack(*parts, dim=parts[0].ndim))
-    return y if out is None else out.copy_(y)
+    return give(y, out)
 
 
 @function
@@ -147,7 +147,7 @@ def conj_physical(input, *, out=None):
     tensor([1.-2.j])
     """
     y = conj(input)
-    return y if out is None else out.copy_(y)
+    return give(y, out)
 
 
 @method
@@ -186,7 +186,7 @@ def angle(input, *, out=None):
     """
     x = inexact(need_tensor(input, "angle"))
     y = _angle(x) if is_complex_value(x) else _angle_of_real(x)
-    return y if out is None else out.copy_(y)
+    return give(y, out)
 
 
 def _angle(x):

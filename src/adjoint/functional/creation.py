@@ -115,6 +115,16 @@ def _shape(size, name) -> tuple[int, ...]:
     return shape
 
 
+def _room(shape, d, name, value) -> np.ndarray:
+    """A new array, all `value`, or the error that no memory is that large."""
+    try:
+        return np.full(shape, value, d)
+    except (ValueError, MemoryError):
+        raise ShapeError(
+            f"{name}: no room for shape {shape}: {math.prod(shape) * d.itemsize} bytes"
+        ) from None
+
+
 def _count(n, name, what) -> int:
     """A number of things: an integer that is not negative."""
     if isinstance(n, float) or not hasattr(n, "__index__"):
@@ -172,10 +182,11 @@ def as_tensor(data, dtype=None, device=None):
 
 
 @function
-def asarray(obj, *, dtype=None, device=None, copy=None, requires_grad=False):
+def asarray(obj, *, dtype=None, device=None, copy=None, requires_grad=None):
     """`obj` (a tensor, an array, a buffer, what speaks DLPack, a list) as a tensor.
 
-    `copy` True always copies, False never does, None does where it must.
+    `copy` True always copies, False never does, None does where it must. A tensor keeps its
+    place in the graph unless `requires_grad` is False.
 
     >>> asarray([1, 2])
     tensor([1, 2])
@@ -184,17 +195,18 @@ def asarray(obj, *, dtype=None, device=None, copy=None, requires_grad=False):
     shared = isinstance(obj, (Box, np.ndarray))
     if not shared and hasattr(obj, "__dlpack__"):
         obj, shared = from_dlpack(obj), True
-    same = shared and np_dtype(dtype) in (None, dtype_of(obj))
+    same = shared and (dtype is None or np_dtype(dtype) == dtype_of(obj))
     if copy is False and not same:
         raise ArgumentError(
             f"asarray: can't alias {type(obj).__name__} into a tensor"
             + (f" of dtype {dt.dtype(dtype).name}" if dtype else "")
         )
-    if same and not copy:
-        x = as_tensor(obj)
-        x = x.detach() if isinstance(obj, Box) and not requires_grad else x
+    if isinstance(obj, Box):
+        x = obj if requires_grad is not False else obj.detach()
+        x = x if same else cast(x, np_dtype(dtype))
+        x = x.clone() if copy and same else x
     else:
-        x = tensor(obj, dtype=dtype)
+        x = as_tensor(obj) if same and not copy else tensor(obj, dtype=dtype)
     return x.requires_grad_() if requires_grad else x
 
 
@@ -282,7 +294,7 @@ def _filled(name, value, docs):
             raise ArgumentTypeError(f"{name}() takes the argument 'size', got {named}")
         shape = _shape(size or (named["size"],), name)
         d = np_dtype(dtype) or dt.get_default_dtype().np
-        return _done(finish(np.full(shape, value, d), requires_grad), out)
+        return _done(finish(_room(shape, d, name, value), requires_grad), out)
 
     f.__name__ = f.__qualname__ = name
     f.__doc__ = docs
@@ -326,8 +338,8 @@ def full(
             f"full(): argument 'fill_value' must be a number, not {type(fill).__name__}"
         )
     d = np_dtype(dtype) or dt.weak(type(fill), None)
-    value = np.empty(_shape((size,), "full"), d)
-    value[...] = _fitting(fill, d, "full")
+    fill = _fitting(fill, d, "full")
+    value = _room(_shape((size,), "full"), d, "full", fill)
     return _done(finish(value, requires_grad), out)
 
 

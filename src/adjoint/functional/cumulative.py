@@ -8,9 +8,9 @@ from ..core.bind import Box, dtype_of
 from ..core.primitive import op
 from ..core.shape import norm_dim, norm_dims
 from ..errors import ArgumentError, ArgumentTypeError, ShapeError
-from .face import SCALARS, alias, function, inexact, method, need_tensor, promote
+from .face import SCALARS, alias, function, give, inexact, method, need_tensor, promote
 from .ordering import fetch, ordered
-from .reductions import give, numpy_names, start
+from .reductions import numpy_names, start
 
 
 def _run(prim, x, dim, out=None):

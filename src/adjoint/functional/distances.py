@@ -9,7 +9,7 @@ from ..core.bind import dtype_of
 from ..core.primitive import op
 from ..core.shape import broadcast, norm_dim, norm_dims
 from ..errors import DtypeError, ShapeError
-from .face import cast, function, inexact, need_number, need_tensor, promote
+from .face import cast, function, give, inexact, need_number, need_tensor, promote
 
 _LEAD = "abcdefghABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
@@ -118,7 +118,7 @@ def normalize(input, p=2.0, dim=1, eps=1e-12, out=None):
         )
     size = length(x, p, norm_dims(dim, x.ndim), keepdim=True)
     y = x / cast(_at_least(size, eps), dtype_of(x))
-    return y if out is None else out.copy_(y)
+    return give(y, out)
 
 
 @function

@@ -63,6 +63,15 @@ def need_number(x, name: str, position: str) -> float:
     )
 
 
+def give(y, out):
+    """`y`, one tensor or a named tuple of them, written into `out` if one is given."""
+    if out is None:
+        return y
+    if isinstance(y, tuple):
+        return type(y)(*(o.copy_(v) for o, v in zip(out, y, strict=True)))
+    return out.copy_(y)
+
+
 def wrap(value):
     """A base tensor around a new array."""
     return BASE.wrap(floor.get().constant(value))

@@ -20,7 +20,7 @@ from ..errors import (
     ShapeError,
 )
 from .creation import finish, need_cpu
-from .face import cast, need_tensor, np_dtype
+from .face import cast, give, need_tensor, np_dtype
 from .shapes import roll
 
 __all__ = [
@@ -151,10 +151,6 @@ def _whole(n: int) -> int:
     return 2 * (n - 1)
 
 
-def _done(y, out):
-    return y if out is None else out.copy_(y)
-
-
 # ---------------------------------------------------------------- along one dim
 
 
@@ -166,7 +162,7 @@ def fft(input, n=None, dim=-1, norm=None, *, out=None):
     """
     x = _as_complex(input, "fft")
     dim, n = _one(x, n, dim, "fft")
-    return _done(_fft(x, {dim: n}, False, _norm(norm)), out)
+    return give(_fft(x, {dim: n}, False, _norm(norm)), out)
 
 
 def ifft(input, n=None, dim=-1, norm=None, *, out=None):
@@ -177,7 +173,7 @@ def ifft(input, n=None, dim=-1, norm=None, *, out=None):
     """
     x = _as_complex(input, "ifft")
     dim, n = _one(x, n, dim, "ifft")
-    return _done(_fft(x, {dim: n}, True, _norm(norm)), out)
+    return give(_fft(x, {dim: n}, True, _norm(norm)), out)
 
 
 def _fft(x, sizes, inverse, norm):
@@ -193,7 +189,7 @@ def rfft(input, n=None, dim=-1, norm=None, *, out=None):
     """
     x = _as_real(input, "rfft")
     dim, n = _one(x, n, dim, "rfft")
-    return _done(_rfft(x, {dim: n}, _norm(norm)), out)
+    return give(_rfft(x, {dim: n}, _norm(norm)), out)
 
 
 def _rfft(x, sizes, norm):
@@ -210,7 +206,7 @@ def irfft(input, n=None, dim=-1, norm=None, *, out=None):
     """
     x = _as_complex(input, "irfft")
     dim, n = _one_half(x, n, dim, "irfft")
-    return _done(_irfft(x, {dim: n}, _norm(norm)), out)
+    return give(_irfft(x, {dim: n}, _norm(norm)), out)
 
 
 def _one_half(x, n, dim, name):
@@ -236,7 +232,7 @@ def hfft(input, n=None, dim=-1, norm=None, *, out=None):
     """
     x = _as_complex(input, "hfft")
     dim, n = _one_half(x, n, dim, "hfft")
-    return _done(_irfft(op.conj(x), {dim: n}, _OPPOSITE[_norm(norm)]), out)
+    return give(_irfft(op.conj(x), {dim: n}, _OPPOSITE[_norm(norm)]), out)
 
 
 def ihfft(input, n=None, dim=-1, norm=None, *, out=None):
@@ -247,7 +243,7 @@ def ihfft(input, n=None, dim=-1, norm=None, *, out=None):
     """
     x = _as_real(input, "ihfft")
     dim, n = _one(x, n, dim, "ihfft")
-    return _done(op.conj(_rfft(x, {dim: n}, _OPPOSITE[_norm(norm)])), out)
+    return give(op.conj(_rfft(x, {dim: n}, _OPPOSITE[_norm(norm)])), out)
 
 
 # ---------------------------------------------------------------- over several dims
@@ -261,7 +257,7 @@ def fftn(input, s=None, dim=None, norm=None, *, out=None):
             [-4.+0.j,  0.+0.j]])
     """
     x = _as_complex(input, "fftn")
-    return _done(_fft(x, _many(x, s, dim, "fftn"), False, _norm(norm)), out)
+    return give(_fft(x, _many(x, s, dim, "fftn"), False, _norm(norm)), out)
 
 
 def ifftn(input, s=None, dim=None, norm=None, *, out=None):
@@ -272,7 +268,7 @@ def ifftn(input, s=None, dim=None, norm=None, *, out=None):
             [3.+0.j, 4.+0.j]])
     """
     x = _as_complex(input, "ifftn")
-    return _done(_fft(x, _many(x, s, dim, "ifftn"), True, _norm(norm)), out)
+    return give(_fft(x, _many(x, s, dim, "ifftn"), True, _norm(norm)), out)
 
 
 def rfftn(input, s=None, dim=None, norm=None, *, out=None):
@@ -283,7 +279,7 @@ def rfftn(input, s=None, dim=None, norm=None, *, out=None):
     """
     x = _as_real(input, "rfftn")
     sizes = _many(x, s, dim, "rfftn", last=lambda n: n)
-    return _done(_rfft(x, sizes, _norm(norm)), out)
+    return give(_rfft(x, sizes, _norm(norm)), out)
 
 
 def irfftn(input, s=None, dim=None, norm=None, *, out=None):
@@ -295,7 +291,7 @@ def irfftn(input, s=None, dim=None, norm=None, *, out=None):
     """
     x = _as_complex(input, "irfftn")
     sizes = _many(x, s, dim, "irfftn", last=_whole)
-    return _done(_irfft(x, sizes, _norm(norm)), out)
+    return give(_irfft(x, sizes, _norm(norm)), out)
 
 
 def hfftn(input, s=None, dim=None, norm=None, *, out=None):
@@ -306,7 +302,7 @@ def hfftn(input, s=None, dim=None, norm=None, *, out=None):
     """
     x = _as_complex(input, "hfftn")
     sizes = _many(x, s, dim, "hfftn", last=_whole)
-    return _done(_irfft(op.conj(x), sizes, _OPPOSITE[_norm(norm)]), out)
+    return give(_irfft(op.conj(x), sizes, _OPPOSITE[_norm(norm)]), out)
 
 
 def ihfftn(input, s=None, dim=None, norm=None, *, out=None):
@@ -317,7 +313,7 @@ def ihfftn(input, s=None, dim=None, norm=None, *, out=None):
     """
     x = _as_real(input, "ihfftn")
     sizes = _many(x, s, dim, "ihfftn", last=lambda n: n)
-    return _done(op.conj(_rfft(x, sizes, _OPPOSITE[_norm(norm)])), out)
+    return give(op.conj(_rfft(x, sizes, _OPPOSITE[_norm(norm)])), out)
 
 
 # ---------------------------------------------------------------- over two dims
@@ -379,7 +375,7 @@ def fftfreq(
         return np.where(k < (n + 1) // 2, k, k - n)
 
     y = _frequencies("fftfreq", n, d, dtype, device, requires_grad, make)
-    return _done(y, out)
+    return give(y, out)
 
 
 def rfftfreq(
@@ -395,7 +391,7 @@ def rfftfreq(
         return np.arange(n // 2 + 1)
 
     y = _frequencies("rfftfreq", n, d, dtype, device, requires_grad, make)
-    return _done(y, out)
+    return give(y, out)
 
 
 def _rolled(x, dim, by):

@@ -29,7 +29,7 @@ from ..ops.matrix import col, mH, mm, mT, numbers, row, show
 from ..ops.matrix import matrix as _matrix_of
 from ..ops.matrix import square as _square_of
 from . import products, shapes
-from .face import SCALARS, cast, need_tensor, np_dtype, promote
+from .face import SCALARS, cast, give, need_tensor, np_dtype, promote
 
 __all__ = [
     "LinAlgError",
@@ -87,15 +87,6 @@ CholeskyEx = namedtuple("cholesky_ex", ["L", "info"])
 InvEx = namedtuple("inv_ex", ["inverse", "info"])
 SolveEx = namedtuple("solve_ex", ["result", "info"])
 Lstsq = namedtuple("lstsq", ["solution", "residuals", "rank", "singular_values"])
-
-
-def _give(y, out):
-    """`y`, written into `out` if one is given."""
-    if out is None:
-        return y
-    if not isinstance(y, tuple):
-        return out.copy_(y)
-    return type(y)(*(o.copy_(v) for o, v in zip(out, y, strict=True)))
 
 
 def _matrix(x, name, argument="input"):
@@ -198,7 +189,7 @@ def vector_norm(x, ord=2, dim=None, keepdim=False, *, dtype=None, out=None):
             f"linalg.vector_norm: the norm of order {p} of nothing has no value, got "
             f"shape {tuple(x.shape)}"
         )
-    return _give(op.vector_norm(x, dim=dims, keepdim=keepdim, p=p), out)
+    return give(op.vector_norm(x, dim=dims, keepdim=keepdim, p=p), out)
 
 
 _MATRIX_ORDERS = ("fro", "nuc", 1, -1, 2, -2, math.inf, -math.inf)
@@ -221,7 +212,7 @@ def matrix_norm(input, ord="fro", dim=(-2, -1), keepdim=False, *, dtype=None, ou
             f"shape {tuple(x.shape)} and dim {dim}"
         )
     dims = norm_dims(tuple(dim), x.ndim)
-    return _give(_matrix_norm(x, ord, dims, keepdim), out)
+    return give(_matrix_norm(x, ord, dims, keepdim), out)
 
 
 def _matrix_norm(x, ord, dims, keepdim):
@@ -291,16 +282,16 @@ def cond(input, p=None, *, out=None):
     if p in (None, 2, -2):
         s = op.svdvals(_matrix(input, "cond"))
         if not s.shape[-1]:
-            return _give(op.sum(s, dim=(s.ndim - 1,), keepdim=False), out)
+            return give(op.sum(s, dim=(s.ndim - 1,), keepdim=False), out)
         most, least = (
             op.select(s, dim=s.ndim - 1, index=i) for i in (0, s.shape[-1] - 1)
         )
-        return _give(least / most if p == -2 else most / least, out)
+        return give(least / most if p == -2 else most / least, out)
     x = _square(input, "cond")
     if not x.shape[-1]:
-        return _give(matrix_norm(x, "nuc"), out)
+        return give(matrix_norm(x, "nuc"), out)
     y = matrix_norm(x, p) * _norm_of_inverse(x, p)
-    return _give(y, out)
+    return give(y, out)
 
 
 def _norm_of_inverse(x, p):
@@ -325,7 +316,7 @@ def matrix_rank(input, tol=None, hermitian=False, *, atol=None, rtol=None, out=N
         s = op.abs(op.eigvalsh(_square(x, "matrix_rank"), uplo="L"))
     else:
         s = op.svdvals(x)
-    return _give(_rank(s, x.shape[-2:], atol, rtol), out)
+    return give(_rank(s, x.shape[-2:], atol, rtol), out)
 
 
 def _rank(s, shape, atol, rtol):
@@ -401,7 +392,7 @@ def vecdot(x, y, *, dim=-1, out=None):
     x, y = _pair(x, y, "vecdot")
     terms = (op.conj(x) if dtype_of(x).kind == "c" else x) * y
     d = norm_dim(dim, terms.ndim)
-    return _give(op.sum(terms, dim=(d,), keepdim=False), out)
+    return give(op.sum(terms, dim=(d,), keepdim=False), out)
 
 
 def cross(input, other, *, dim=-1, out=None):
@@ -425,7 +416,7 @@ def cross(input, other, *, dim=-1, out=None):
         )
     a, b = promote("linalg.cross", input, other)
     y = _rolled(a, d, 1) * _rolled(b, d, 2) - _rolled(a, d, 2) * _rolled(b, d, 1)
-    return _give(y, out)
+    return give(y, out)
 
 
 def _rolled(x, d, k):
@@ -453,7 +444,7 @@ def multi_dot(tensors, *, out=None):
     sizes = (xs[0].shape[0], *(x.shape[1] for x in xs))
     y = _chain(xs, _splits(sizes), 0, len(xs) - 1)
     shape = y.shape[int(first) : 2 - int(last)]
-    return _give(op.reshape(y, shape=tuple(shape)) if first or last else y, out)
+    return give(op.reshape(y, shape=tuple(shape)) if first or last else y, out)
 
 
 def _chained(tensors):
@@ -522,8 +513,8 @@ def matrix_power(input, n, *, out=None):
             f"linalg.matrix_power: matrices must be square, got shape {tuple(x.shape)}"
         )
     if n == 0:
-        return _give(op.zeros_like(x) + np.eye(x.shape[-1], dtype=dtype_of(x)), out)
-    return _give(_power(inv(x), -n) if n < 0 else _power(x, n), out)
+        return give(op.zeros_like(x) + np.eye(x.shape[-1], dtype=dtype_of(x)), out)
+    return give(_power(inv(x), -n) if n < 0 else _power(x, n), out)
 
 
 def _power(x, n):
@@ -590,7 +581,7 @@ def det(A, *, out=None):
     >>> linalg.det(tensor([[1., 2.], [3., 4.]]))
     tensor(-2.0000)
     """
-    return _give(op.det(_square(A, "det")), out)
+    return give(op.det(_square(A, "det")), out)
 
 
 def slogdet(A, *, out=None):
@@ -599,7 +590,7 @@ def slogdet(A, *, out=None):
     >>> linalg.slogdet(tensor([[-1., 0.], [0., 1.]]))
     slogdet(sign=tensor(-1.), logabsdet=tensor(0.))
     """
-    return _give(Slogdet(*op.slogdet(_square(A, "slogdet"))), out)
+    return give(Slogdet(*op.slogdet(_square(A, "slogdet"))), out)
 
 
 def inv(A, *, out=None):
@@ -609,7 +600,7 @@ def inv(A, *, out=None):
     tensor([[0.5000, 0.0000],
             [0.0000, 0.2500]])
     """
-    return _give(op.inv(_square(A, "inv"), check=True), out)
+    return give(op.inv(_square(A, "inv"), check=True), out)
 
 
 def inv_ex(A, *, check_errors=False, out=None):
@@ -620,7 +611,7 @@ def inv_ex(A, *, check_errors=False, out=None):
     """
     x = _square(A, "inv_ex")
     y = InvEx(op.inv(x, check=check_errors), op.zero_pivot(x))
-    return _give(y, out)
+    return give(y, out)
 
 
 def pinv(input, rcond=None, hermitian=False, *, atol=None, rtol=None, out=None):
@@ -633,9 +624,9 @@ def pinv(input, rcond=None, hermitian=False, *, atol=None, rtol=None, out=None):
     x = _square(input, "pinv") if hermitian else _matrix(input, "pinv")
     rtol = rcond if rtol is None else rtol
     if 0 in x.shape:
-        return _give(mH(x), out)
+        return give(mH(x), out)
     limits = _limits(x.shape[-2:], to_real(dtype_of(x)), atol, rtol)
-    return _give(op.pinv(x, *limits, uplo="L" if hermitian else ""), out)
+    return give(op.pinv(x, *limits, uplo="L" if hermitian else ""), out)
 
 
 # ---------------------------------------------------------------- solving
@@ -670,7 +661,7 @@ def solve(A, B, *, left=True, out=None):
     >>> linalg.solve(tensor([[2., 0.], [0., 4.]]), tensor([2., 2.]))
     tensor([1.0000, 0.5000])
     """
-    return _give(_solve(A, B, left, "solve", True), out)
+    return give(_solve(A, B, left, "solve", True), out)
 
 
 def solve_ex(A, B, *, left=True, check_errors=False, out=None):
@@ -680,7 +671,7 @@ def solve_ex(A, B, *, left=True, check_errors=False, out=None):
     solve_ex(result=tensor([2., 2.]), info=tensor(0, dtype=adjoint.int32))
     """
     y = _solve(A, B, left, "solve_ex", check_errors)
-    return _give(SolveEx(y, op.zero_pivot(A)), out)
+    return give(SolveEx(y, op.zero_pivot(A)), out)
 
 
 def solve_triangular(input, B, *, upper, left=True, unitriangular=False, out=None):
@@ -691,7 +682,7 @@ def solve_triangular(input, B, *, upper, left=True, unitriangular=False, out=Non
             [ 0.0000,  0.2500]])
     """
     a, b = _pair(_square(input, "solve_triangular"), B, "solve_triangular")
-    return _give(triangular(a, b, upper, left, unitriangular), out)
+    return give(triangular(a, b, upper, left, unitriangular), out)
 
 
 def triangular(a, b, upper, left=True, unit=False):
@@ -724,7 +715,7 @@ def tensorsolve(input, other, dims=None, *, out=None):
             f"last, and of B must be equal, got A {show(a)} and B {show(b)}"
         )
     y = solve(op.reshape(a, shape=(n, n)), op.reshape(b, shape=(n,)))
-    return _give(op.reshape(y, shape=shape), out)
+    return give(op.reshape(y, shape=shape), out)
 
 
 def tensorinv(input, ind=2, *, out=None):
@@ -744,7 +735,7 @@ def tensorinv(input, ind=2, *, out=None):
             f"linalg.tensorinv: the sizes {first} and {last} must have equal products"
         )
     y = inv(op.reshape(x, shape=(n, n)))
-    return _give(op.reshape(y, shape=(*last, *first)), out)
+    return give(op.reshape(y, shape=(*last, *first)), out)
 
 
 _DRIVERS = ("gels", "gelsy", "gelsd", "gelss")
@@ -821,7 +812,7 @@ def cholesky(input, *, upper=False, out=None):
     tensor([[2., 0.],
             [1., 2.]])
     """
-    return _give(_cholesky(_square(input, "cholesky"), upper, True), out)
+    return give(_cholesky(_square(input, "cholesky"), upper, True), out)
 
 
 def _cholesky(x, upper, check):
@@ -837,7 +828,7 @@ def cholesky_ex(input, *, upper=False, check_errors=False, out=None):
     """
     y = _cholesky(_square(input, "cholesky_ex"), upper, check_errors)
     bad = op.isnan(op.real(op.diagonal(y, offset=0, dim1=y.ndim - 2, dim2=y.ndim - 1)))
-    return _give(CholeskyEx(y, op.cast(_first(bad), dtype=np.dtype("int32"))), out)
+    return give(CholeskyEx(y, op.cast(_first(bad), dtype=np.dtype("int32"))), out)
 
 
 def _first(mask):
@@ -867,7 +858,7 @@ def qr(A, mode="reduced", *, out=None):
     q, r = op.qr_complete(x) if _tall(x) and mode == "complete" else _qr(x)
     if mode == "r":
         q = op.reshape(op.slice(q, key=_empty_key(q)), shape=(0,))
-    return _give(Qr(q, r), out)
+    return give(Qr(q, r), out)
 
 
 def _tall(x):
@@ -901,7 +892,7 @@ def lu_factor(A, *, pivot=True, out=None):
     tensor([2, 2], dtype=adjoint.int32)
     """
     _need_pivot(pivot, "lu_factor")
-    return _give(LuFactor(*op.lu(_matrix(A, "lu_factor"))), out)
+    return give(LuFactor(*op.lu(_matrix(A, "lu_factor"))), out)
 
 
 def lu_factor_ex(A, *, pivot=True, check_errors=False, out=None):
@@ -919,9 +910,7 @@ def lu_factor_ex(A, *, pivot=True, check_errors=False, out=None):
             "linalg.lu_factor_ex: U has a zero on its diagonal, first at "
             f"{info.tolist()} (0: none)"
         )
-    return _give(
-        LuFactorEx(packed, pivots, op.cast(info, dtype=np.dtype("int32"))), out
-    )
+    return give(LuFactorEx(packed, pivots, op.cast(info, dtype=np.dtype("int32"))), out)
 
 
 def lu(A, *, pivot=True, out=None):
@@ -933,7 +922,7 @@ def lu(A, *, pivot=True, out=None):
     """
     _need_pivot(pivot, "lu")
     packed, pivots = op.lu(_matrix(A, "lu"))
-    return _give(Lu(*unpacked(packed, pivots)), out)
+    return give(Lu(*unpacked(packed, pivots)), out)
 
 
 def unpacked(packed, pivots):
@@ -959,16 +948,16 @@ def lu_solve(LU, pivots, B, *, left=True, adjoint=False, out=None):
     need_tensor(pivots, "linalg.lu_solve", "pivots")
     if not left:
         y = lu_solve(a, pivots, mH(b), adjoint=not adjoint)
-        return _give(mH(y), out)
+        return give(mH(y), out)
     _fit_rows(a, b, "lu_solve")
     p = exchange(pivots, a.shape[-1], dtype_of(a))
     lead = broadcast(a.shape[:-2], b.shape[:-2], name="linalg.lu_solve")
     a, b, p = (_spread(x, lead) for x in (a, b, p))
     if adjoint:
         y = triangular(mH(a), b, upper=False)
-        return _give(mm(mT(p), triangular(mH(a), y, upper=True, unit=True)), out)
+        return give(mm(mT(p), triangular(mH(a), y, upper=True, unit=True)), out)
     y = triangular(a, mm(p, b), upper=False, unit=True)
-    return _give(triangular(a, y, upper=True), out)
+    return give(triangular(a, y, upper=True), out)
 
 
 def householder_product(input, tau, *, out=None):
@@ -989,7 +978,7 @@ def householder_product(input, tau, *, out=None):
             f"linalg.householder_product: batch dims differ: A {show(a)}, tau {show(t)}"
         )
     eye = np.eye(m, n, dtype=dtype_of(a))
-    return _give(reflected(a, t, op.zeros_like(a) + eye), out)
+    return give(reflected(a, t, op.zeros_like(a) + eye), out)
 
 
 def reflected(a, tau, y, forward=False):
@@ -1012,7 +1001,7 @@ def eig(input, *, out=None):
     >>> linalg.eig(tensor([[0., 1.], [-1., 0.]])).eigenvalues
     tensor([0.+1.j, 0.-1.j])
     """
-    return _give(Eig(*op.eig(_square(input, "eig"), checked=True)), out)
+    return give(Eig(*op.eig(_square(input, "eig"), checked=True)), out)
 
 
 def eigvals(input, *, out=None):
@@ -1021,7 +1010,7 @@ def eigvals(input, *, out=None):
     >>> linalg.eigvals(tensor([[0., 1.], [-1., 0.]]))
     tensor([0.+1.j, 0.-1.j])
     """
-    return _give(op.eigvals(_square(input, "eigvals")), out)
+    return give(op.eigvals(_square(input, "eigvals")), out)
 
 
 def _uplo(UPLO, name):
@@ -1036,7 +1025,7 @@ def eigh(input, UPLO="L", *, out=None):
     >>> linalg.eigh(tensor([[2., 0.], [0., 1.]])).eigenvalues
     tensor([1., 2.])
     """
-    return _give(Eigh(*op.eigh(_square(input, "eigh"), uplo=_uplo(UPLO, "eigh"))), out)
+    return give(Eigh(*op.eigh(_square(input, "eigh"), uplo=_uplo(UPLO, "eigh"))), out)
 
 
 def eigvalsh(input, UPLO="L", *, out=None):
@@ -1046,7 +1035,7 @@ def eigvalsh(input, UPLO="L", *, out=None):
     tensor([1., 2.])
     """
     x = _square(input, "eigvalsh")
-    return _give(op.eigvalsh(x, uplo=_uplo(UPLO, "eigvalsh")), out)
+    return give(op.eigvalsh(x, uplo=_uplo(UPLO, "eigvalsh")), out)
 
 
 def svd(A, full_matrices=True, *, driver=None, out=None):
@@ -1058,7 +1047,7 @@ def svd(A, full_matrices=True, *, driver=None, out=None):
     x = _matrix(A, "svd")
     _need_no_driver(driver, "svd")
     full = bool(full_matrices) and x.shape[-1] != x.shape[-2]
-    return _give(Svd(*op.svd(x, full=full, checked=True)), out)
+    return give(Svd(*op.svd(x, full=full, checked=True)), out)
 
 
 def _need_no_driver(driver, name):
@@ -1076,4 +1065,4 @@ def svdvals(A, *, driver=None, out=None):
     tensor([4., 3.])
     """
     _need_no_driver(driver, "svdvals")
-    return _give(op.svdvals(_matrix(A, "svdvals")), out)
+    return give(op.svdvals(_matrix(A, "svdvals")), out)

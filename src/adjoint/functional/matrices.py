@@ -164,7 +164,7 @@ def cholesky_solve(input, input2, upper=False, *, out=None):
     tensor([[1.3750],
             [1.2500]])
     """
-    factor = need_tensor(input2, "cholesky_solve", "L")
+    factor = square(need_tensor(input2, "cholesky_solve", "L"), "cholesky_solve")
     low = mH(factor) if upper else factor
     b = linalg.solve_triangular(low, input, upper=False)
     return linalg.solve_triangular(mH(low), b, upper=True, out=out)
@@ -259,6 +259,11 @@ def lu_unpack(LU_data, LU_pivots, unpack_data=True, unpack_pivots=True):
     """
     x = need_tensor(LU_data, "lu_unpack", "LU_data")
     pivots = need_tensor(LU_pivots, "lu_unpack", "LU_pivots")
+    if x.ndim < 2 or not pivots.ndim:
+        raise ShapeError(
+            "lu_unpack: needs matrices and their pivots, got shapes "
+            f"{tuple(x.shape)} and {tuple(pivots.shape)}"
+        )
     p, low, up = linalg.unpacked(x, pivots)
     none = x.new_zeros(0)
     data = (low, up) if unpack_data else (none, none)

@@ -10,7 +10,7 @@ import numpy as np
 from ..core.bind import Box, dtype_of
 from ..core.primitive import op
 from ..errors import ArgumentTypeError, DtypeError
-from .face import cast, inexact, method, need_tensor, promote
+from .face import cast, give, inexact, method, need_tensor, promote
 from .pointwise import binary
 
 Frexp = namedtuple("frexp", "mantissa exponent")
@@ -25,10 +25,6 @@ def _face(name: str):
 
 
 copysign, nextafter = _face("copysign"), _face("nextafter")
-
-
-def _given(y, out):
-    return y if out is None else out.copy_(y)
 
 
 def _real(x, name):
@@ -51,7 +47,7 @@ def heaviside(input, values, *, out=None):
             f"heaviside: expects tensors of one dtype, got {dtype_of(x).name} and "
             f"{dtype_of(v).name}"
         )
-    return _given(op.heaviside(x, v), out)
+    return give(op.heaviside(x, v), out)
 
 
 @method
@@ -68,9 +64,9 @@ def ldexp(input, other, *, out=None):
             )
     whole = isinstance(other, Box) and dtype_of(other).kind in "iu"
     if whole and isinstance(input, Box) and dtype_of(input).kind in "fV":
-        return _given(op.ldexp(input, other), out)
+        return give(op.ldexp(input, other), out)
     x, n = (inexact(v) for v in promote("ldexp", input, other))
-    return _given(x * op.exp2(n), out)
+    return give(x * op.exp2(n), out)
 
 
 @method
@@ -85,10 +81,7 @@ def frexp(input, *, out=None):
     if dtype_of(x).kind not in "fV":
         raise DtypeError(f"frexp: expects floating input, got {dtype_of(x).name}")
     exponent = op.exponent(x)
-    found = Frexp(op.ldexp(x, -exponent), exponent)
-    if out is None:
-        return found
-    return Frexp(*(o.copy_(y) for y, o in zip(found, out, strict=True)))
+    return give(Frexp(op.ldexp(x, -exponent), exponent), out)
 
 
 @method
@@ -101,11 +94,11 @@ def nan_to_num(input, nan=0.0, posinf=None, neginf=None, *, out=None):
     x = need_tensor(input, "nan_to_num")
     d = dtype_of(x)
     if d.kind in "bui":
-        return _given(op.contiguous(x), out)
+        return give(op.contiguous(x), out)
     if d.kind == "c":
         parts = (op.real(x), op.imag(x))
         a, b = (nan_to_num(v, nan, posinf, neginf) for v in parts)
-        return _given(cast(a, d) + cast(b, d) * np.array(1j, d), out)
+        return give(cast(a, d) + cast(b, d) * np.array(1j, d), out)
     most = _largest(d)
     numbers = (
         0.0 if nan is None else nan,
@@ -115,7 +108,7 @@ def nan_to_num(input, nan=0.0, posinf=None, neginf=None, *, out=None):
     bad = (op.isnan(x), x == np.array(np.inf, d), x == np.array(-np.inf, d))
     for where, number in zip(bad, numbers, strict=True):
         x = op.where(where, np.array(number, d), x)
-    return _given(x, out)
+    return give(x, out)
 
 
 def _largest(d) -> float:
@@ -132,7 +125,7 @@ def isposinf(input, *, out=None):
     tensor([ True, False, False])
     """
     x = _real(input, "isposinf")
-    return _given(op.logical_and(op.isinf(x), op.gt(x, _zero(x))), out)
+    return give(op.logical_and(op.isinf(x), op.gt(x, _zero(x))), out)
 
 
 @method
@@ -143,7 +136,7 @@ def isneginf(input, *, out=None):
     tensor([False,  True, False])
     """
     x = _real(input, "isneginf")
-    return _given(op.logical_and(op.isinf(x), op.lt(x, _zero(x))), out)
+    return give(op.logical_and(op.isinf(x), op.lt(x, _zero(x))), out)
 
 
 def _zero(x):
@@ -157,7 +150,7 @@ def rad2deg(input, *, out=None):
     >>> rad2deg(tensor([3.14159265]))
     tensor([180.])
     """
-    return _given(inexact(_real(input, "rad2deg")) * (180 / math.pi), out)
+    return give(inexact(_real(input, "rad2deg")) * (180 / math.pi), out)
 
 
 @method
@@ -167,4 +160,4 @@ def deg2rad(input, *, out=None):
     >>> deg2rad(tensor([180.]))
     tensor([3.1416])
     """
-    return _given(inexact(_real(input, "deg2rad")) * (math.pi / 180), out)
+    return give(inexact(_real(input, "deg2rad")) * (math.pi / 180), out)

@@ -15,13 +15,12 @@ from ..core.shape import norm_dim
 from ..errors import ArgumentError, ArgumentTypeError, DimError
 from ..ops.order import take_along, take_one
 from ..ops.reduce import comparable
-from .face import method, need_tensor, promote, wrap
+from .face import give, method, need_tensor, promote, wrap
 from .reductions import (
     ValuesIndices,
     amax,
     amin,
     dims_of,
-    give,
     need_ordered,
     need_some,
     numpy_names,

@@ -21,6 +21,7 @@ from .face import (
     only_method,
     promote,
     result_dtype,
+    wrap,
 )
 
 _HIDDEN = frozenset({"guard", "pow_scalar", "pow", "where", "round", "div"})
@@ -67,6 +68,7 @@ def binary(prim: Elementwise, refuses=None):
                 refuses(input, other)
             xs = _promoted(prim, input, other)
             y = bind(prim, *(checked(prim, x) for x in xs))
+            y = y if isinstance(y, Box) else wrap(np.asarray(y))
         return y if out is None else out.copy_(y)
 
     return f
@@ -540,6 +542,7 @@ def equal(input, other) -> bool:
     >>> equal(tensor([1, 2]), tensor([1, 2]))
     True
     """
+    input, other = need_tensor(input, "equal"), need_tensor(other, "equal", "other")
     same = tuple(input.shape) == tuple(other.shape)
     return same and bool(FUNCTIONS["eq"](input, other).all())
 

@@ -8,7 +8,7 @@ from ..core.bind import Box, at_bottom, dtype_of
 from ..core.primitive import op
 from ..core.shape import broadcast
 from ..errors import ArgumentError, ArgumentTypeError, DtypeError
-from .face import inexact, need_number, wrap
+from .face import give, inexact, need_number, wrap
 
 # kind -> (P₁ of x, P of degree k + 1 from x, k, P of degree k and k − 1); P₀ = 1
 _TABLE = {
@@ -67,7 +67,7 @@ def _polynomial(name, doc, shifted=False):
             y = op.where(degree == k, now, y)
             after = following(x, k, now, before) if k else first(x)
             before, now = now, after
-        return y if out is None else out.copy_(y)
+        return give(y, out)
 
     f.__name__ = f.__qualname__ = name
     f.__doc__ = doc

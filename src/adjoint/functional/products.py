@@ -12,7 +12,7 @@ from ..core.bind import Box, dtype_of
 from ..core.primitive import op
 from ..core.shape import broadcast, norm_dims
 from ..errors import ArgumentError, DtypeError, ShapeError
-from .face import alias, function, method, need_tensor, promote
+from .face import alias, function, give, method, need_tensor, promote
 
 
 def _pair(a, b, name):
@@ -28,10 +28,6 @@ def _pair(a, b, name):
             f"{name}: not implemented for bool", hint="cast to an integer dtype"
         )
     return a, b
-
-
-def _done(y, out):
-    return y if out is None else out.copy_(y)
 
 
 @method
@@ -58,8 +54,7 @@ def matmul(input, other, *, out=None):
             if b.ndim == 2 and b.shape[-1] == inner[0]
             else "",
         )
-    y = _matmul(a, b)
-    return y if out is None else out.copy_(y)
+    return give(_matmul(a, b), out)
 
 
 _of_matrices = straight.product(
@@ -189,13 +184,13 @@ def inner(input, other, *, out=None):
     """
     a, b = _pair(input, other, "inner")
     if a.ndim == 0 or b.ndim == 0:
-        return _done(a * b, out)
+        return give(a * b, out)
     if a.shape[-1] != b.shape[-1]:
         raise ShapeError(
             "inner: the last dimension must match on both input tensors but got shapes "
             f"{list(a.shape)} and {list(b.shape)}"
         )
-    return _done(tensordot(a, b, ([-1], [-1])), out)
+    return give(tensordot(a, b, ([-1], [-1])), out)
 
 
 @method
@@ -207,7 +202,7 @@ def outer(input, vec2, *, out=None):
             [6., 8.]])
     """
     _need_ranks("outer", input=(input, 1), vec2=(vec2, 1))
-    return _done(op.reshape(input, shape=(input.shape[0], 1)) * vec2, out)
+    return give(op.reshape(input, shape=(input.shape[0], 1)) * vec2, out)
 
 
 alias("ger", "outer")
@@ -235,7 +230,7 @@ def tensordot(a, b, dims=2, *, out=None):
     gone = {la[i] for i in left}
     result = [c for c in la + lb if c not in gone]
     spec = f"{''.join(la)},{''.join(lb)}->{''.join(result)}"
-    return _done(op.contract(a, b, spec=spec), out)
+    return give(op.contract(a, b, spec=spec), out)
 
 
 def _summed_dims(a, b, dims):
@@ -278,8 +273,8 @@ def _plus(name, input, y, beta, alpha, out=None):
     y = y if alpha == 1 else y * alpha
     if beta == 0:
         part = op.expand(input, shape=shape)
-        return _done(op.where(np.zeros((), bool), part, y), out)
-    return _done(y + (input if beta == 1 else input * beta), out)
+        return give(op.where(np.zeros((), bool), part, y), out)
+    return give(y + (input if beta == 1 else input * beta), out)
 
 
 @method
@@ -352,7 +347,7 @@ def kron(input, other, *, out=None):
     a = op.reshape(a, shape=tuple(k for m in sa for k in (m, 1)))
     b = op.reshape(b, shape=tuple(k for m in sb for k in (1, m)))
     shape = tuple(i * j for i, j in zip(sa, sb, strict=True))
-    return _done(op.reshape(a * b, shape=shape), out)
+    return give(op.reshape(a * b, shape=shape), out)
 
 
 # ---------------------------------------------------------------- einsum

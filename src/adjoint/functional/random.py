@@ -20,7 +20,7 @@ from ..core.shape import broadcast
 from ..errors import ArgumentError, ArgumentTypeError, DtypeError, ShapeError
 from .complexes import complex
 from .creation import need_cpu
-from .face import SCALARS, function, method, need_tensor, np_dtype, only_method
+from .face import SCALARS, function, give, method, need_tensor, np_dtype, only_method
 from .shapes import sizes
 
 __all__ = [
@@ -588,7 +588,7 @@ def bernoulli(input, p=None, *, generator=None, out=None):
     chance = x if p is None else p
     y = op.cast(_trials(chance, tuple(x.shape), generator), dtype=d)
     y = op.held(y, x) if p is None and x.requires_grad else y
-    return y if out is None else out.copy_(y)
+    return give(y, out)
 
 
 @method
@@ -622,7 +622,7 @@ def multinomial(input, num_samples, replacement=False, *, generator=None, out=No
         count=int(num_samples),
         replace=bool(replacement),
     )
-    return y if out is None else out.copy_(y)
+    return give(y, out)
 
 
 def _check_weights(x):

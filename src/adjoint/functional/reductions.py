@@ -102,6 +102,8 @@ def sum(input, dim=None, keepdim=False, *, dtype=None, out=None):
     y = _sum(x, params)
     if y is None:
         y = op.sum(x, **params)
+    if dtype is not None:
+        y = cast(y, dtype_of(x))  # sums of small integers are wider else
     return y if out is None else out.copy_(y)
 
 
@@ -126,7 +128,8 @@ def nansum(input, dim=None, keepdim=False, *, dtype=None, out=None):
     x = start(input, "nansum", dtype)
     need_ordered(x, "nansum")
     x = _without_nan(x)
-    return give(op.sum(x, dim=dims_of(x, dim), keepdim=keepdim), out)
+    y = op.sum(x, dim=dims_of(x, dim), keepdim=keepdim)
+    return give(y if dtype is None else cast(y, dtype_of(x)), out)
 
 
 @method
@@ -176,7 +179,8 @@ def prod(input, dim=None, keepdim=False, *, dtype=None, out=None):
     tensor([ 2., 12.])
     """
     x = start(input, "prod", dtype)
-    return give(op.prod(x, dim=dims_of(x, dim), keepdim=keepdim), out)
+    y = op.prod(x, dim=dims_of(x, dim), keepdim=keepdim)
+    return give(y if dtype is None else cast(y, dtype_of(x)), out)
 
 
 # ---------------------------------------------------------------- spread

@@ -527,6 +527,8 @@ def repeat_interleave(input, repeats=None, dim=None, *, output_size=None):
     else:
         counts = repeats.numpy_of() if isinstance(repeats, Box) else repeats
     x = reshape(x, -1) if dim is None else x
+    if not x.ndim:
+        raise DimError("repeat_interleave: a 0-d tensor has no dim, leave out 'dim'")
     dim = norm_dim(dim or 0, x.ndim)
     n = x.shape[dim]
     counts = _counts(counts, n)
@@ -844,6 +846,11 @@ def split_with_sizes(input, split_sizes, dim=0):
     >>> split_with_sizes(tensor([1, 2, 3]), [1, 2])
     (tensor([1]), tensor([2, 3]))
     """
+    if not isinstance(split_sizes, (tuple, list)):
+        raise ArgumentTypeError(
+            "split_with_sizes: argument 'split_sizes' must be a tuple of ints, not "
+            + type(split_sizes).__name__
+        )
     return split(input, list(split_sizes), dim)
 
 

@@ -14,6 +14,7 @@ from .activation import softmax as _softmax
 from .face import (
     FUNCTIONS,
     function,
+    give,
     inexact,
     method,
     need_number,
@@ -75,10 +76,6 @@ def _real(x, name):
     return x
 
 
-def _given(y, out):
-    return y if out is None else out.copy_(y)
-
-
 @method
 def softmax(input, dim, dtype=None):
     """eˣ / Σ eˣ along `dim`.
@@ -111,7 +108,7 @@ def logit(input, eps=None, *, out=None):
         eps = need_number(eps, "logit", "eps")
         low, high = (np.array(v, dtype_of(x)) for v in (eps, 1 - eps))
         x = op.where(x < low, low, op.where(x > high, high, x))
-    return _given(op.logit(x), out)
+    return give(op.logit(x), out)
 
 
 @method
@@ -121,7 +118,7 @@ def sinc(input, *, out=None):
     >>> sinc(tensor([0., 0.5]))
     tensor([1.0000, 0.6366])
     """
-    return _given(spherical_bessel_j0(_real(input, "sinc") * math.pi), out)
+    return give(spherical_bessel_j0(_real(input, "sinc") * math.pi), out)
 
 
 def spherical_bessel_j0(input, *, out=None):
@@ -131,7 +128,7 @@ def spherical_bessel_j0(input, *, out=None):
     tensor([1.0000, 0.8415])
     """
     x = _real(input, "spherical_bessel_j0")
-    return _given(op.spherical_bessel_j0(x, order=0), out)
+    return give(op.spherical_bessel_j0(x, order=0), out)
 
 
 def airy_ai(input, *, out=None):
@@ -140,7 +137,7 @@ def airy_ai(input, *, out=None):
     >>> airy_ai(tensor([0., 1.]))
     tensor([0.3550, 0.1353])
     """
-    return _given(op.airy_ai(_real(input, "airy_ai"), order=0), out)
+    return give(op.airy_ai(_real(input, "airy_ai"), order=0), out)
 
 
 @function
@@ -155,7 +152,7 @@ def polygamma(n, input, *, out=None):
         raise ArgumentError(
             f"polygamma(n, x): n must be a non-negative integer, got {n!r}"
         )
-    return _given(op.digamma(x) if n == 0 else op.polygamma(x, n=n), out)
+    return give(op.digamma(x) if n == 0 else op.polygamma(x, n=n), out)
 
 
 def _polygamma(self, n):
@@ -202,7 +199,7 @@ def gammainc(input, other, *, out=None):
     >>> gammainc(tensor([2.]), tensor([1.]))
     tensor([0.2642])
     """
-    return _given(op.gammainc(*_reals("gammainc", input, other)), out)
+    return give(op.gammainc(*_reals("gammainc", input, other)), out)
 
 
 def gammaincc(input, other, *, out=None):
@@ -211,7 +208,7 @@ def gammaincc(input, other, *, out=None):
     >>> gammaincc(tensor([2.]), tensor([1.]))
     tensor([0.7358])
     """
-    return _given(op.gammaincc(*_reals("gammaincc", input, other)), out)
+    return give(op.gammaincc(*_reals("gammaincc", input, other)), out)
 
 
 @method
@@ -240,7 +237,7 @@ def zeta(input, other, *, out=None):
     >>> zeta(tensor([2.]), 1.)
     tensor([1.6449])
     """
-    return _given(op.zeta(*_reals("zeta", input, other)), out)
+    return give(op.zeta(*_reals("zeta", input, other)), out)
 
 
 __all__ = [

@@ -13,8 +13,8 @@ from ..core.shape import reduced
 from ..errors import ArgumentError, ArgumentTypeError, DtypeError, ShapeError
 from ..ops.order import put_along, take_along
 from .cumulative import part
-from .face import cast, function, method, need_tensor, wrap
-from .reductions import count_over, dims_of, give, need_some, numpy_names, start
+from .face import cast, function, give, method, need_tensor, wrap
+from .reductions import count_over, dims_of, need_some, numpy_names, start
 
 # ---------------------------------------------------------------- quantiles
 

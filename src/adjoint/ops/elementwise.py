@@ -10,6 +10,7 @@ import numpy as np
 
 from ..core.bind import dtype_of
 from ..core.primitive import Elementwise, guarded, op, recorded
+from ..errors import ArgumentError
 
 
 def _zero(t):
@@ -27,6 +28,20 @@ positive1 = _real((3, 2), low=0.2, high=3.0)
 unit1 = _real((3, 2), low=-0.9, high=0.9)
 any2 = _real((3, 2), (2,))
 positive2 = _real((3, 2), (3, 1), low=0.3, high=2.5)
+
+
+def _whole(ufunc):
+    """`ufunc`, a division; for integers by zero, which have no result, the error."""
+
+    def eager(x1, x2):
+        if x1.dtype.kind in "iu" and x2.dtype.kind in "iu" and not x2.all():
+            raise ArgumentError(
+                f"{ufunc.__name__}: integer division by zero",
+                hint="where(b == 0, 1, b) beforehand, or floating tensors",
+            )
+        return ufunc(x1, x2)
+
+    return staticmethod(eager)
 
 
 # ---------------------------------------------------------------- arithmetic
@@ -230,7 +245,8 @@ class Remainder(Elementwise):
     """
 
     lowers = "uif"
-    eager = np.remainder
+    eager = _whole(np.remainder)
+    reference = np.remainder
     symbol = "{} % {}"
     samples = positive2
     takes = "uif"
@@ -253,7 +269,8 @@ class Fmod(Elementwise):
     """
 
     lowers = "uif"
-    eager = np.fmod
+    eager = _whole(np.fmod)
+    reference = np.fmod
     samples = positive2
     takes = "uif"
 
@@ -275,7 +292,8 @@ class FloorDivide(Elementwise):
     """
 
     lowers = "uif"
-    eager = np.floor_divide
+    eager = _whole(np.floor_divide)
+    reference = np.floor_divide
     symbol = "{} // {}"
     samples = positive2
     takes = "uif"

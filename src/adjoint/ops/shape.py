@@ -346,7 +346,9 @@ class Overwrite(Linear):
     reference = staticmethod(lambda x, y, chain: np.concatenate([x[:1], y, x[3:]]))
 
     def eager(x1, x2, *, chain):
-        out = x1.copy()
+        out = np.array(
+            x1, order="C"
+        )  # also of NumPy's numbers, which cannot be written
         shown = _replay(chain, out)
         if np.may_share_memory(shown, out):
             shown[...] = x2
@@ -405,11 +407,7 @@ class _Probe(Box):
 
 def _replay(chain, x):
     for prim, params, pick in chain:
-        x = (
-            prim.eager(x, **params)
-            if isinstance(x, np.ndarray)
-            else bind(prim, x, **params)
-        )
+        x = bind(prim, x, **params) if isinstance(x, Box) else prim.eager(x, **params)
         x = x if pick is None else x[pick]
     return x
 
