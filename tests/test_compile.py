@@ -408,3 +408,22 @@ def test_a_loss_that_was_walked_back_takes_the_quick_way(loss):
     assert y.item() == pytest.approx(loss(ad.full((3,), 2.0)).item())
     assert not program.captured.live
     assert step.last is program.quick
+
+
+def test_kernels_of_large_programs_are_functions_and_alike_ones_are_one(monkeypatch):
+    writer = pytest.importorskip("adjoint.compiler.native.writer")
+    monkeypatch.setattr(writer, "MANY", 0)
+    (losses, params, _), (want, eager, _) = training(True), training(False)
+    np.testing.assert_allclose(losses, want, rtol=1e-12)
+    same(params, eager)
+    x, ws = ad.rand(8, 8), [ad.rand(8, 8) for _ in range(4)]
+
+    def layers(x):
+        for w in ws:
+            x = (x @ w).tanh()
+        return x
+
+    f = compile(layers)
+    f(x)
+    same(f(x), layers(x), 1e-6)
+    assert f.llvm().count('define internal void @"kernel') == 1

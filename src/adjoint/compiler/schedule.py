@@ -63,6 +63,7 @@ class Schedule:
         self.stored: set = set(graph.inputs) | {
             c for c in graph.consts if c.value.size > 1
         }
+        self._order: dict | None = None
         self.alias: dict = {}  # a reshaped value shows another's memory
         self._decide()
         self.constants = [c for c in graph.consts if c in self.stored]
@@ -74,6 +75,14 @@ class Schedule:
         self.number = {k: i for i, k in enumerate(self.kernels)}
         self.local: dict = {}  # value -> how many dims it has no memory for
         self._find_local()
+
+    def order(self, v) -> int:
+        """A number for each value, in the order of the program."""
+        if self._order is None:
+            made = [v for o in self.graph.operations for v in o.outputs]
+            values = [*self.graph.inputs, *self.graph.consts, *made]
+            self._order = {v: i for i, v in enumerate(values)}
+        return self._order[v]
 
     def work(self) -> int:
         """About how many operations on numbers it takes."""

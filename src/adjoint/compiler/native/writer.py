@@ -16,6 +16,7 @@ from .matmul import Product
 
 POINTER = BYTE.as_pointer()
 _names = itertools.count()
+MANY = 40  # kernels from which on each is a function
 
 
 class Writer:
@@ -24,6 +25,7 @@ class Writer:
     def __init__(self, builder, table, slot, arena, panel):
         self.b, self.table, self.slot = builder, table, slot
         self.arena, self.panel = arena, panel
+        self.apart: dict[str, ir.Function] = {}
         self.clock = None  # where the time at which each kernel starts is written
         self.callbacks: list = []
         self.errors: list = []
@@ -64,7 +66,37 @@ class Writer:
         return self.b.bitcast(pointer, stored_element(v.spec.dtype).as_pointer())
 
     def _plain(self, e, k, part, base):
-        e.kernel(k)
+        """A kernel of loops: in place, or, of a large program, a function of its own."""
+        if len(part.schedule.kernels) < MANY or base:
+            e.kernel(k)
+        else:
+            self._apart(e, k)
+
+    def _apart(self, e, k):
+        """The kernel as a function of its pointers; kernels that read alike are one.
+
+        LLVM is slow on one long function, and the layers of a network are the same code.
+        """
+        schedule = e.schedule
+        roots = dict.fromkeys(schedule.root(v) for v in (*k.reads, *k.made))
+        pointers = [e.pointers[v] for v in sorted(roots, key=schedule.order)]
+        pointers = list(dict.fromkeys(pointers))
+        kind = ir.FunctionType(ir.VoidType(), [p.type for p in pointers])
+        f = ir.Function(self.b.module, kind, f"kernel{next(_names)}")
+        f.linkage = "internal"
+        for attribute in ("nounwind", "noinline"):
+            f.attributes.add(attribute)
+        given = dict(zip(pointers, f.args, strict=True))
+        b = ir.IRBuilder(f.append_basic_block())
+        inner = Emitter(b, schedule, {v: given[e.pointers[v]] for v in roots})
+        inner.streamed, inner.renewed = e.streamed, e.renewed
+        inner.kernel(k)
+        b.ret_void()
+        text = str(f).replace(f.name, "kernel", 1)
+        same = self.apart.setdefault(text, f)
+        if same is not f:
+            del self.b.module.globals[f.name]
+        self.b.call(same, pointers)
 
     # ------------------------------------------------------------ products
 
