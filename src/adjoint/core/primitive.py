@@ -158,6 +158,11 @@ def spec_of(x) -> Spec:
     return Spec(tuple(x.shape), dtype_of(x))
 
 
+def number(value, x) -> np.ndarray:
+    """`value` in the dtype of `x`: beside `x` in a `where` it costs no memory."""
+    return np.array(value, dtype_of(x))
+
+
 def sum_to(g, shape: Sequence[int]):
     """Sum a cotangent over the dims that broadcasting had stretched."""
     if tuple(g.shape) == tuple(shape):
@@ -354,8 +359,8 @@ _NUMPY = (np.ndarray, np.generic)
 
 def guarded(t, out):
     """`op.guard(t, out)`; on finite arrays, where it changes nothing, without a bind."""
-    number = isinstance(out, _NUMPY) and not isinstance(t, Box)
-    return out if number and _is_finite(out) else op.guard(t, out)
+    bare = isinstance(out, _NUMPY) and not isinstance(t, Box)
+    return out if bare and _is_finite(out) else op.guard(t, out)
 
 
 def _is_finite(x) -> bool:

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..autodiff.inplace import updated
 from ..core.bind import dtype_of
-from ..core.primitive import op
+from ..core.primitive import number, op
 from ..core.shape import norm_dim
 from ..errors import ArgumentError, DtypeError, ShapeError
 from .face import cast, function, inexact, method, need_number, need_tensor, np_dtype
@@ -27,11 +27,6 @@ def _apply(x, f, name, inplace=False, kinds=_FLOATS):
             f"{name}: not defined for {dtype_of(x).name}", hint="x.float() makes floats"
         )
     return updated(x, f, name + "_") if inplace else f(x)
-
-
-def _number(value, x):
-    """A constant in the dtype of x."""
-    return np.array(value, dtype_of(x))
 
 
 # ---------------------------------------------------------------- bent lines
@@ -97,7 +92,7 @@ def prelu(input, weight):
             f"{dtype_of(input).name} and {dtype_of(weight).name}"
         )
     w = _per_channel(weight, input)
-    return _apply(input, lambda x: op.where(x > _number(0, x), x, w * x), "prelu")
+    return _apply(input, lambda x: op.where(x > number(0, x), x, w * x), "prelu")
 
 
 def _per_channel(w, x):
@@ -185,13 +180,13 @@ def hardshrink(input, lambd=0.5):
     lambd = need_number(lambd, "hardshrink", "lambd")
 
     def f(x):
-        return op.where(_within(x, lambd), _number(0, x), x)
+        return op.where(_within(x, lambd), number(0, x), x)
 
     return _apply(input, f, "hardshrink")
 
 
 def _within(x, limit):
-    return op.logical_and(x >= _number(-limit, x), x <= _number(limit, x))
+    return op.logical_and(x >= number(-limit, x), x <= number(limit, x))
 
 
 def softshrink(input, lambd=0.5):
@@ -205,7 +200,7 @@ def softshrink(input, lambd=0.5):
         raise ArgumentError(f"softshrink: lambd must not be negative, got {lambd}")
 
     def f(x):
-        return op.where(_within(x, lambd), _number(0, x), x - lambd * op.sgn(x))
+        return op.where(_within(x, lambd), number(0, x), x - lambd * op.sgn(x))
 
     return _apply(input, f, "softshrink")
 
@@ -440,7 +435,7 @@ def rrelu(input, lower=1.0 / 8, upper=1.0 / 3, training=False, inplace=False):
 
     def f(x):
         slope = rand_like(x) * (upper - lower) + lower
-        return x * op.where(x > _number(0, x), _number(1, x), slope)
+        return x * op.where(x > number(0, x), number(1, x), slope)
 
     return _apply(input, f, "rrelu", inplace)
 
@@ -458,7 +453,7 @@ def gumbel_softmax(logits, tau=1, hard=False, eps=1e-10, dim=-1):
     if not tau > 0:
         raise ArgumentError(f"gumbel_softmax: tau must be positive, got {tau}")
     waits = exponential_(op.zeros_like(x))
-    least = _number(np.finfo(np.float32).tiny, x)
+    least = number(np.finfo(np.float32).tiny, x)
     soft = _rows(op.softmax, (x - op.log(op.maximum(waits, least))) / tau, dim)
     return _straight_through(soft, dim) if hard else soft
 

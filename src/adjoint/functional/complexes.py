@@ -8,7 +8,7 @@ import numpy as np
 
 from ..core import dtype as dt
 from ..core.bind import dtype_of
-from ..core.primitive import op
+from ..core.primitive import number, op
 from ..errors import DtypeError, ShapeError
 from . import pointwise as pointwise  # its generated `conj` gives way to the one here
 from .face import FUNCTIONS, alias, function, give, inexact, method, need_tensor
@@ -192,20 +192,16 @@ def angle(input, *, out=None):
 def _angle(x):
     """At 0 the derivative is 0, as PyTorch has it."""
     re, im = op.real(x), op.imag(x)
-    zero = op.logical_and(op.eq(re, _number(0, re)), op.eq(im, _number(0, im)))
+    zero = op.logical_and(op.eq(re, number(0, re)), op.eq(im, number(0, im)))
     y = op.atan2(im, op.where(zero, op.ones_like(re), re))
     return op.where(zero, op.stop_gradient(op.atan2(im, re)), y)
 
 
 def _angle_of_real(x):
     """Flat everywhere; `where` keeps it a function of x, with derivative 0."""
-    flat = op.where(op.lt(x, _number(0, x)), _number(math.pi, x), _number(0, x))
+    flat = op.where(op.lt(x, number(0, x)), number(math.pi, x), number(0, x))
     flat = op.where(op.isnan(x), op.stop_gradient(x), flat)
     return op.where(np.zeros((), bool), x, flat)
-
-
-def _number(value, like):
-    return np.array(value, dtype_of(like))
 
 
 @method
@@ -219,7 +215,7 @@ def isreal(input):
     if not is_complex_value(x):
         return op.eq(op.zeros_like(x), op.zeros_like(x))
     im = op.imag(x)
-    return op.eq(im, _number(0, im))
+    return op.eq(im, number(0, im))
 
 
 @function

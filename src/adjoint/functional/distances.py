@@ -6,7 +6,7 @@ import numpy as np
 
 from ..autodiff import straight
 from ..core.bind import dtype_of
-from ..core.primitive import op
+from ..core.primitive import number, op
 from ..core.shape import broadcast, norm_dim, norm_dims
 from ..errors import DtypeError, ShapeError
 from .face import cast, function, give, inexact, need_number, need_tensor, promote
@@ -101,7 +101,7 @@ def length(x, p, dim, keepdim=False):
 
 
 def _at_least(x, low):
-    low = np.array(need_number(low, "normalize", "eps"), dtype_of(x))
+    low = number(need_number(low, "normalize", "eps"), x)
     return op.where(x < low, low, x)
 
 

@@ -10,7 +10,7 @@ from ..autodiff.inplace import store
 from ..autodiff.modes import no_grad
 from ..autodiff.straight import picked, seen
 from ..core.bind import bind, dtype_of
-from ..core.primitive import op
+from ..core.primitive import number, op
 from ..errors import ArgumentError, DtypeError, ShapeError
 from .face import need_tensor
 from .indexing import concrete
@@ -93,9 +93,7 @@ def _without(rows, index, padding):
     """The same rows, of which those at `padding` have no gradient."""
     if padding is None:
         return rows
-    pads = op.reshape(
-        op.eq(index, np.array(padding, dtype_of(index))), shape=(*index.shape, 1)
-    )
+    pads = op.reshape(op.eq(index, number(padding, index)), shape=(*index.shape, 1))
     return op.where(pads, op.stop_gradient(rows), rows)
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from ..autodiff.inplace import assign, store
 from ..core.bind import Box, dtype_of
 from ..core.dtype import is_inexact
-from ..core.primitive import op
+from ..core.primitive import number, op
 from ..core.shape import broadcast, norm_dim
 from ..errors import ArgumentError, ArgumentTypeError, DimError, DtypeError, ShapeError
 from ..ops.order import mesh
@@ -789,7 +789,7 @@ def unravel_index(indices, shape):
     out = []
     for d, n in enumerate(shape):
         step = np.array(max(1, math.prod(shape[d + 1 :])), dtype_of(flat))
-        size = np.array(max(1, n), dtype_of(flat))
+        size = number(max(1, n), flat)
         out.append(op.remainder(op.floor_divide(flat, step), size))
     return tuple(out)
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from ..core.bind import Box, at_bottom, dtype_of
 from ..core.dtype import to_real
-from ..core.primitive import op
+from ..core.primitive import number, op
 from ..core.shape import broadcast, norm_dim, norm_dims
 from ..errors import (
     ArgumentError,
@@ -300,7 +300,7 @@ def _norm_of_inverse(x, p):
     one = np.eye(x.shape[-1], dtype=dtype_of(x))
     safe = op.where(col(col(ok)), x, one)
     size = matrix_norm(op.inv(safe, check=False), p)
-    return op.where(ok, size, np.array(np.inf, dtype_of(size)))
+    return op.where(ok, size, number(np.inf, size))
 
 
 def matrix_rank(input, tol=None, hermitian=False, *, atol=None, rtol=None, out=None):

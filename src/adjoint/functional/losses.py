@@ -8,7 +8,7 @@ import numpy as np
 
 from ..autodiff.straight import viewed
 from ..core.bind import NUMPY, at_bottom, dtype_of, floor
-from ..core.primitive import op
+from ..core.primitive import number, op
 from ..core.shape import broadcast
 from ..errors import ArgumentError, DimError, DtypeError, ShapeError
 from .distances import cosine_similarity, linear, pairwise_distance
@@ -69,13 +69,9 @@ def _like(x, d):
     return cast(x, d)
 
 
-def _constant(value, x):
-    return np.array(value, dtype_of(x))
-
-
 def _positive_part(x):
     """max(x, 0), whose derivative at 0 is 1 as that of PyTorch's clamp_min."""
-    zero = _constant(0, x)
+    zero = number(0, x)
     return op.where(x < zero, zero, x)
 
 
@@ -175,10 +171,10 @@ def poisson_nll_loss(
     x, t = _floats("poisson_nll_loss", input, target)
     loss = op.exp(x) - t * x if log_input else x - t * op.log(x + eps)
     if full:
-        many = t > _constant(1, t)
-        safe = op.where(many, t, _constant(1, t))
+        many = t > number(1, t)
+        safe = op.where(many, t, number(1, t))
         stirling = t * op.log(safe) - t + 0.5 * op.log(2 * math.pi * safe)
-        loss = loss + op.where(many, stirling, _constant(0, t))
+        loss = loss + op.where(many, stirling, number(0, t))
     return _reduced(loss, mode)
 
 
@@ -192,8 +188,8 @@ def gaussian_nll_loss(input, target, var, full=False, eps=1e-6, reduction="mean"
     name = "gaussian_nll_loss"
     x, t = _floats(name, input, target)
     v = _variance(var, x, name)
-    low = _constant(eps, v)
-    v = v + op.stop_gradient(op.where(v < low, low - v, _constant(0, v)))
+    low = number(eps, v)
+    v = v + op.stop_gradient(op.where(v < low, low - v, number(0, v)))
     loss = 0.5 * (op.log(v) + (x - t) * (x - t) / v)
     return _reduced(loss + 0.5 * math.log(2 * math.pi) if full else loss, mode)
 
@@ -203,7 +199,7 @@ def _variance(var, x, name):
     if isinstance(var, (int, float)):
         if var < 0:
             raise ArgumentError(f"{name}: var has negative entry/entries")
-        return op.expand(_constant(var, x), shape=tuple(x.shape))
+        return op.expand(number(var, x), shape=tuple(x.shape))
     need_tensor(var, name, "var")
     values = at_bottom(var)
     if isinstance(values, np.ndarray) and (values < 0).any():
@@ -332,9 +328,9 @@ def hinge_embedding_loss(
     mode = _mode(name, reduction, size_average, reduce)
     margin = need_number(margin, name, "margin")
     x, t = _floats(name, input, target)
-    zero = _constant(0, x)
-    far = op.where(t == _constant(1, t), zero, _positive_part(margin - x))
-    near = op.where(t == _constant(-1, t), zero, x)
+    zero = number(0, x)
+    far = op.where(t == number(1, t), zero, _positive_part(margin - x))
+    near = op.where(t == number(-1, t), zero, x)
     return _reduced(far + near, mode)
 
 
@@ -383,9 +379,9 @@ def cosine_embedding_loss(
             f"{tuple(input1.shape)}, {tuple(input2.shape)} and {tuple(t.shape)}"
         )
     cos = cosine_similarity(input1, input2, dim=t.ndim)
-    zero = _constant(0, cos)
-    near = op.where(t == _constant(1, t), 1 - cos, zero)
-    far = op.where(t == _constant(-1, t), _positive_part(cos - margin), zero)
+    zero = number(0, cos)
+    near = op.where(t == number(1, t), 1 - cos, zero)
+    far = op.where(t == number(-1, t), _positive_part(cos - margin), zero)
     return _reduced(near + far, mode)
 
 
@@ -495,7 +491,7 @@ def _nll(logs, index, weight, ignore, mode):
         return _reduced(-_taken(logs, index), mode)
     kept, index = _kept(index, ignore)
     share = _shares(kept, index, weight, dtype_of(logs))
-    picked = op.where(kept, _taken(logs, index), np.zeros((), dtype_of(logs)))
+    picked = op.where(kept, _taken(logs, index), number(0, logs))
     loss = -(share * picked)
     if mode == "none":
         return loss
@@ -659,7 +655,7 @@ def _even(logs, index, weight, ignore, mode):
     kept, index = _kept(index, ignore)
     all_classes = logs if weight is None else logs * weight
     loss = -op.sum(all_classes, dim=(1,), keepdim=False)
-    loss = op.where(kept, loss, np.zeros((), dtype_of(loss)))
+    loss = op.where(kept, loss, number(0, loss))
     if mode == "mean":
         return _total(loss) / _total(_shares(kept, index, weight, dtype_of(loss)))
     return _reduced(loss, mode)
@@ -717,7 +713,7 @@ def multi_margin_loss(
     if weight is not None:
         w = _looked_up(_class_weight(weight, x, c, name), index)
         gap = gap * op.reshape(w, shape=(n, 1))
-    loss = op.sum(gap, dim=(1,), keepdim=False) / np.array(max(c, 1), dtype_of(x))
+    loss = op.sum(gap, dim=(1,), keepdim=False) / number(max(c, 1), x)
     return _alone(loss, alone, mode)
 
 
@@ -726,7 +722,7 @@ def _margin_gaps(x, index, margin):
     n, c = x.shape
     right = op.reshape(_taken(x, index), shape=(n, 1))
     own = np.arange(c) == op.reshape(index, shape=(n, 1))
-    return op.where(own, _constant(0, x), op.relu(margin - right + x))
+    return op.where(own, number(0, x), op.relu(margin - right + x))
 
 
 def multilabel_margin_loss(
@@ -762,8 +758,8 @@ def multilabel_margin_loss(
     counts = op.logical_and(
         op.reshape(op.logical_not(ended), shape=(n, c, 1)), op.logical_not(inside)
     )
-    gap = op.where(counts, gap, _constant(0, gap))
-    loss = op.sum(gap, dim=(1, 2), keepdim=False) / np.array(max(c, 1), dtype_of(x))
+    gap = op.where(counts, gap, number(0, gap))
+    loss = op.sum(gap, dim=(1, 2), keepdim=False) / number(max(c, 1), x)
     return _alone(loss, alone, mode)
 
 
@@ -913,7 +909,7 @@ def ctc_loss(
     labels = _labels(targets, counts, x.shape[2], blank, name)
     loss = _alignments(x, labels, frames, counts)
     if zero_infinity:
-        loss = op.where(op.isinf(loss), _constant(0, loss), loss)
+        loss = op.where(op.isinf(loss), number(0, loss), loss)
     if mode == "mean":
         loss = loss / np.maximum(counts, 1).astype(dtype_of(x))
     loss = _reduced(loss, mode)
@@ -1002,7 +998,7 @@ def mape_loss(input, target, eps=1e-8, reduction="mean"):
     """
     mode = _mode("mape_loss", reduction)
     x, t = _floats("mape_loss", input, target)
-    size = op.maximum(op.abs(t), _constant(eps, t))
+    size = op.maximum(op.abs(t), number(eps, t))
     return _reduced(100 * op.abs(x - t) / size, mode)
 
 
@@ -1015,8 +1011,8 @@ def log_cosh_loss(input, target, reduction="mean"):
     mode = _mode("log_cosh_loss", reduction)
     x, t = _floats("log_cosh_loss", input, target)
     d = x - t
-    near = op.abs(d) < _constant(1, d)
-    s = op.sinh(0.5 * op.where(near, d, _constant(0, d)))
+    near = op.abs(d) < number(1, d)
+    s = op.sinh(0.5 * op.where(near, d, number(0, d)))
     far = op.abs(d) + op.log1p(op.exp(-2 * op.abs(d))) - math.log(2)
     return _reduced(op.where(near, op.log1p(2 * s * s), far), mode)
 
@@ -1065,7 +1061,7 @@ def multiclass_hinge_loss(input, target, margin=1.0, reduction="mean"):
         raise ShapeError(f"{name}: needs two classes at least, got {tuple(x.shape)}")
     index = _indices(op.reshape(t, shape=(n,)), 0, c, name)
     own = np.arange(c) == op.reshape(index, shape=(n, 1))
-    rival = op.amax(op.where(own, _constant(-np.inf, x), x), dim=(1,), keepdim=False)
+    rival = op.amax(op.where(own, number(-np.inf, x), x), dim=(1,), keepdim=False)
     return _alone(op.relu(margin + rival - _taken(x, index)), alone, mode)
 
 

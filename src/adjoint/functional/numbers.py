@@ -8,7 +8,7 @@ from collections import namedtuple
 import numpy as np
 
 from ..core.bind import Box, dtype_of
-from ..core.primitive import op
+from ..core.primitive import number, op
 from ..errors import ArgumentTypeError, DtypeError
 from .face import cast, give, inexact, method, need_tensor, promote
 from .pointwise import binary
@@ -106,8 +106,8 @@ def nan_to_num(input, nan=0.0, posinf=None, neginf=None, *, out=None):
         -most if neginf is None else neginf,
     )
     bad = (op.isnan(x), x == np.array(np.inf, d), x == np.array(-np.inf, d))
-    for where, number in zip(bad, numbers, strict=True):
-        x = op.where(where, np.array(number, d), x)
+    for where, value in zip(bad, numbers, strict=True):
+        x = op.where(where, np.array(value, d), x)
     return give(x, out)
 
 
@@ -125,7 +125,7 @@ def isposinf(input, *, out=None):
     tensor([ True, False, False])
     """
     x = _real(input, "isposinf")
-    return give(op.logical_and(op.isinf(x), op.gt(x, _zero(x))), out)
+    return give(op.logical_and(op.isinf(x), op.gt(x, number(0, x))), out)
 
 
 @method
@@ -136,11 +136,7 @@ def isneginf(input, *, out=None):
     tensor([False,  True, False])
     """
     x = _real(input, "isneginf")
-    return give(op.logical_and(op.isinf(x), op.lt(x, _zero(x))), out)
-
-
-def _zero(x):
-    return np.zeros((), dtype_of(x))
+    return give(op.logical_and(op.isinf(x), op.lt(x, number(0, x))), out)
 
 
 @method

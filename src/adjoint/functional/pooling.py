@@ -8,7 +8,7 @@ import numpy as np
 
 from ..autodiff.straight import viewed
 from ..core.bind import at_bottom, dtype_of
-from ..core.primitive import op
+from ..core.primitive import number, op
 from ..errors import ArgumentError, ShapeError
 from .convolution import batched, per_dim, unbatched
 from .face import FUNCTIONS, cast, function, need_tensor
@@ -157,7 +157,7 @@ def _max_unpool(n, x, indices, kernel_size, stride, padding, output_size):
     _need_inside(index, math.prod(size), name)
     index = _flat(index)
     last = op.last_writer(index)
-    x = op.where(last, _flat(x), np.zeros((), dtype_of(x)))
+    x = op.where(last, _flat(x), number(0, x))
     y = op.reshape(
         op.put(x, index, size=math.prod(size)), shape=(*index.shape[:2], *size)
     )
@@ -560,7 +560,7 @@ def _sampled(samples, planes, n, name):
 def _random_windows(shape, kernel, out, samples):
     """Numbers of the places of each window: (N,C,*out,elements of the kernel)."""
     planes, sizes, n = tuple(shape[:2]), shape[2:], len(kernel)
-    number = np.zeros((*planes, *(1,) * (2 * n)), np.int64)
+    places = np.zeros((*planes, *(1,) * (2 * n)), np.int64)
     for d, (m, k, o) in enumerate(zip(sizes, kernel, out, strict=True)):
         # PyTorch's planes take their numbers from the last dim to the first.
         sample = samples[..., n - 1 - d if n == 2 else d, None]
@@ -575,5 +575,5 @@ def _random_windows(shape, kernel, out, samples):
         place = starts.reshape(*planes, *span)
         span = [1] * (2 * n)
         span[n + d] = k
-        number = number * m + place + np.arange(k).reshape(span)
-    return number.reshape(*planes, *out, math.prod(kernel))
+        places = places * m + place + np.arange(k).reshape(span)
+    return places.reshape(*planes, *out, math.prod(kernel))

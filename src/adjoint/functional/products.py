@@ -9,7 +9,7 @@ import numpy as np
 
 from ..autodiff import straight
 from ..core.bind import Box, dtype_of
-from ..core.primitive import op
+from ..core.primitive import number, op
 from ..core.shape import broadcast, norm_dims
 from ..errors import ArgumentError, DtypeError, ShapeError
 from .face import alias, function, give, method, need_tensor, promote
@@ -604,7 +604,7 @@ def _length(d, p):
     """The p-norm over the last dim, with derivative 0 where an element or it is 0."""
     last = {"dim": (d.ndim - 1,), "keepdim": False}
     if p == 0:
-        moved = op.cast(op.ne(d, np.zeros((), dtype_of(d))), dtype=dtype_of(d))
+        moved = op.cast(op.ne(d, number(0, d)), dtype=dtype_of(d))
         return op.sum(op.where(np.zeros((), bool), d, moved), **last)
     size = op.abs(d)
     if p == 1:
@@ -616,7 +616,7 @@ def _length(d, p):
 
 def _power(x, p):
     """x^p for x ≥ 0, flat at 0."""
-    zero = op.eq(x, np.zeros((), dtype_of(x)))
+    zero = op.eq(x, number(0, x))
     safe = op.where(zero, op.ones_like(x), x)
     return op.where(zero, op.zeros_like(x), op.pow_scalar(safe, exponent=p))
 

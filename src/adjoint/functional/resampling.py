@@ -12,7 +12,7 @@ import math
 import numpy as np
 
 from ..core.bind import dtype_of
-from ..core.primitive import op
+from ..core.primitive import number, op
 from ..errors import ArgumentError, DtypeError, ShapeError
 from ..ops.pool import cubic
 from .convolution import per_dim
@@ -244,19 +244,17 @@ _NEIGHBOURS = {
 
 def _tap(plane, taps, sizes, padding_mode, align):
     """What one neighbour in each dim adds: its value times its weights."""
-    number, inside, weight = 0, None, 1
+    where, inside, weight = 0, None, 1
     for (place, w), size in zip(taps, sizes, strict=True):
         place = _into_range(place, size, padding_mode, align)
         ok = op.mul(place >= 0, place <= size - 1)
         place = op.cast(op.where(ok, place, place * 0), dtype=np.dtype("int64"))
-        number = number * size + place
+        where = where * size + place
         inside = ok if inside is None else op.mul(inside, ok)
         weight = weight * w
-    shape = (number.shape[0], 1, number.shape[1])
-    value = op.pick(plane, op.reshape(number, shape=shape))
-    value = op.where(
-        op.reshape(inside, shape=shape), value, np.zeros((), dtype_of(plane))
-    )
+    shape = (where.shape[0], 1, where.shape[1])
+    value = op.pick(plane, op.reshape(where, shape=shape))
+    value = op.where(op.reshape(inside, shape=shape), value, number(0, plane))
     return value * op.reshape(weight, shape=shape)
 
 

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from ..core.bind import dtype_of
-from ..core.primitive import op
+from ..core.primitive import number, op
 from ..errors import ArgumentError, DtypeError
 from .activation import log_softmax as _log_softmax
 from .activation import softmax as _softmax
@@ -106,7 +106,7 @@ def logit(input, eps=None, *, out=None):
     x = _real(input, "logit")
     if eps is not None:
         eps = need_number(eps, "logit", "eps")
-        low, high = (np.array(v, dtype_of(x)) for v in (eps, 1 - eps))
+        low, high = (number(v, x) for v in (eps, 1 - eps))
         x = op.where(x < low, low, op.where(x > high, high, x))
     return give(op.logit(x), out)
 

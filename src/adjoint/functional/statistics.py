@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..core.bind import Box, dtype_of
-from ..core.primitive import op
+from ..core.primitive import number, op
 from ..core.shape import reduced
 from ..errors import ArgumentError, ArgumentTypeError, DtypeError, ShapeError
 from ..ops.order import put_along, take_along
@@ -82,7 +82,7 @@ def _at_ranks(x, q, interpolation, skip):
 def _rank_or_nan(ranked, q):
     """q of the way through the row; its last element if that is NaN."""
     n = ranked.shape[-1]
-    end = np.array(n - 1, dtype_of(ranked))
+    end = number(n - 1, ranked)
     nan = op.isnan(part(ranked, ranked.ndim - 1, n - 1, n))
     return op.where(nan, end, q * end)
 
@@ -101,7 +101,7 @@ def _blend(ranked, rank, last, lower, upper, weight):
         return a
     b, w = _taken(ranked, upper(rank), last), weight(rank, low)
     near, far = a + (b - a) * w, b - (b - a) * (1 - w)  # exact at the end it is near
-    return op.where(op.lt(w, np.array(0.5, dtype_of(w))), near, far)
+    return op.where(op.lt(w, number(0.5, w)), near, far)
 
 
 def _taken(x, rank, last):
@@ -229,7 +229,7 @@ def corrcoef(input):
 def _clipped(c):
     if dtype_of(c).kind == "c":
         return c
-    low, high = (np.array(v, dtype_of(c)) for v in (-1, 1))
+    low, high = (number(v, c) for v in (-1, 1))
     c = op.where(op.gt(c, high), high, c)
     return op.where(op.lt(c, low), low, c)
 

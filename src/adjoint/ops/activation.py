@@ -8,8 +8,8 @@ import math
 
 import numpy as np
 
-from ..core.bind import bind, dtype_of
-from ..core.primitive import Elementwise, Primitive, batch_to_front, op
+from ..core.bind import bind
+from ..core.primitive import Elementwise, Primitive, batch_to_front, number, op
 from ..core.shape import reduced
 from .special import blockwise, ndtr_array, ndtr_single, normal_density, uniform
 
@@ -24,11 +24,6 @@ def _with(**params):
 def wide(x):
     """Two-byte floats in single precision: sums and exponentials need it."""
     return x.astype(np.float32) if x.dtype.itemsize == 2 else x
-
-
-def _number(value, x):
-    """A constant in the dtype of x."""
-    return np.array(value, dtype_of(x))
 
 
 class LeakyRelu(Elementwise):
@@ -49,7 +44,7 @@ class LeakyRelu(Elementwise):
         return np.maximum(x, bent) if slope <= 1 else np.minimum(x, bent)
 
     def dx(t, x, slope):
-        return t * op.where(x > 0, _number(1, x), _number(slope, x))
+        return t * op.where(x > 0, number(1, x), number(slope, x))
 
     def lower(b, x, slope):
         if slope == 0:
@@ -83,9 +78,7 @@ class Elu(Elementwise):
         return bent
 
     def dx(t, x, alpha, scale, rate):
-        bent = (alpha * scale * rate) * op.exp(
-            rate * op.minimum(x, np.zeros((), dtype_of(x)))
-        )
+        bent = (alpha * scale * rate) * op.exp(rate * op.minimum(x, number(0, x)))
         return op.where(x <= 0, t * bent, t * scale)
 
     def lower(b, x, alpha, scale, rate):
@@ -112,8 +105,8 @@ class Hardtanh(Elementwise):
         return np.minimum(np.maximum(x, low), high)
 
     def dx(t, x, low, high):
-        inside = op.logical_and(x > _number(low, x), x < _number(high, x))
-        return op.where(inside, t, _number(0, t))
+        inside = op.logical_and(x > number(low, x), x < number(high, x))
+        return op.where(inside, t, number(0, t))
 
     def lower(b, x, low, high):
         return b.minimum(b.maximum(x, low), high)
@@ -209,7 +202,7 @@ class Threshold(Elementwise):
         return np.where(x <= threshold, np.asarray(value, x.dtype), x)
 
     def dx(t, x, threshold):
-        return op.where(x <= threshold, _number(0, t), t)
+        return op.where(x <= threshold, number(0, t), t)
 
     def lower(b, x, threshold, value):
         return b.select(b.compare("<=", x, threshold), value, x)
@@ -269,11 +262,11 @@ class BinaryCrossEntropy(Elementwise):
         return (x2 - 1) * miss - x2 * np.maximum(np.log(x1), -100)
 
     def dx1(t, x1, x2):
-        spread = op.maximum((1 - x1) * x1, _number(1e-12, x1))
+        spread = op.maximum((1 - x1) * x1, number(1e-12, x1))
         return t * ((x1 - x2) / spread)
 
     def dx2(t, x1):
-        floor = _number(-100, x1)
+        floor = number(-100, x1)
         return t * (op.maximum(op.log1p(-x1), floor) - op.maximum(op.log(x1), floor))
 
     def lower(b, x1, x2):

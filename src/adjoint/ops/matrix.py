@@ -11,7 +11,7 @@ import numpy as np
 
 from ..core.bind import bind, dtype_of
 from ..core.dtype import to_real
-from ..core.primitive import Primitive, op, with_batch
+from ..core.primitive import Primitive, number, op, with_batch
 from ..core.shape import Spec
 from ..errors import DtypeError, LinAlgError, ShapeError
 
@@ -95,7 +95,7 @@ def on_diagonal(m: int, n: int):
 
 
 def only(mask, x):
-    return op.where(mask, x, np.zeros((), dtype_of(x)))
+    return op.where(mask, x, number(0, x))
 
 
 def tril(x, k=0):

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..core.bind import bind, dtype_of
 from ..core.dtype import to_real
-from ..core.primitive import Linear, Primitive, Reduction, batch_to_front, op
+from ..core.primitive import Linear, Primitive, Reduction, batch_to_front, number, op
 from ..core.shape import Spec, reduced
 
 
@@ -299,7 +299,7 @@ def exp_below(x, y):
     """e^(x−y), and 0 where both are −∞."""
     if dtype_of(y).kind == "c":
         return op.exp(x - y)
-    lowest = np.array(-np.inf, dtype_of(y))
+    lowest = number(-np.inf, y)
     return op.exp(x - op.where(op.eq(y, lowest), op.zeros_like(y), y))
 
 
@@ -554,7 +554,7 @@ class Var(_Spread):
         return _variance(x, dim, keepdim, correction).astype(to_real(x.dtype))
 
     def rule(y, x, dim, correction):
-        free = np.array(_freedom(x, dim, correction) / 2, dtype_of(x))
+        free = number(_freedom(x, dim, correction) / 2, x)
         return op.div(_centred(x, dim), free)
 
 
@@ -576,13 +576,9 @@ class Std(_Spread):
         return y.astype(to_real(x.dtype))
 
     def rule(y, x, dim, correction):
-        free = np.array(_freedom(x, dim, correction), dtype_of(y))
-        y = op.where(op.eq(y, _zero(y)), op.ones_like(y), y) * free
+        free = number(_freedom(x, dim, correction), y)
+        y = op.where(op.eq(y, number(0, y)), op.ones_like(y), y) * free
         return op.div(_centred(x, dim), as_kind(y, dtype_of(x)))
-
-
-def _zero(x):
-    return np.zeros((), dtype_of(x))
 
 
 class VectorNorm(_Weighted):
@@ -617,7 +613,7 @@ class VectorNorm(_Weighted):
         return y.astype(to_real(x.dtype), copy=False)
 
     def rule(y, x, dim, p):
-        none = op.eq(y, _zero(y))
+        none = op.eq(y, number(0, y))
         unit = op.where(none, op.ones_like(y), y)
         if p == 0:
             return op.zeros_like(x)
@@ -629,7 +625,7 @@ class VectorNorm(_Weighted):
         if math.isinf(p):
             w = _share_ties(y, a, dim)
         else:
-            flat = op.logical_or(none, op.eq(a, _zero(a)))
+            flat = op.logical_or(none, op.eq(a, number(0, a)))
             a = op.pow_scalar(op.where(flat, op.ones_like(a), a / unit), exponent=p - 1)
             w = op.where(flat, op.zeros_like(a), a)
         return op.sgn(x) * as_kind(w, dtype_of(x))

@@ -12,7 +12,7 @@ from functools import wraps
 import numpy as np
 
 from ..core.bind import dtype_of
-from ..core.primitive import Elementwise, op
+from ..core.primitive import Elementwise, number, op
 from ..errors import GradError
 from . import chebyshev as table
 from .chebyshev import series
@@ -392,7 +392,7 @@ class LogNdtr(Elementwise):
 
 
 def _zero_where(condition, y):
-    return op.where(condition, np.zeros((), dtype_of(y)), y)
+    return op.where(condition, number(0, y), y)
 
 
 class Xlogy(Elementwise):
@@ -1161,7 +1161,7 @@ def _y(n, x):
 def _over_x(y, x):
     """y/x for a y that is x/2 near 0."""
     zero = x == 0
-    one, half = (np.array(v, dtype_of(x)) for v in (1, 0.5))
+    one, half = (number(v, x) for v in (1, 0.5))
     return op.where(zero, half, y / op.where(zero, one, x))
 
 
