@@ -15,6 +15,7 @@ from .face import (
     SCALARS,
     cast,
     function,
+    give,
     method,
     need_tensor,
     np_dtype,
@@ -101,10 +102,6 @@ def _unboxed(data):
     if isinstance(data, (list, tuple)):
         return [_unboxed(x) for x in data]
     return data.numpy_of() if isinstance(data, Box) else data
-
-
-def _done(y, out):
-    return y if out is None else out.copy_(y)
 
 
 def _shape(size, name) -> tuple[int, ...]:
@@ -294,7 +291,7 @@ def _filled(name, value, docs):
             raise ArgumentTypeError(f"{name}() takes the argument 'size', got {named}")
         shape = _shape(size or (named["size"],), name)
         d = np_dtype(dtype) or dt.get_default_dtype().np
-        return _done(finish(_room(shape, d, name, value), requires_grad), out)
+        return give(finish(_room(shape, d, name, value), requires_grad), out)
 
     f.__name__ = f.__qualname__ = name
     f.__doc__ = docs
@@ -340,7 +337,7 @@ def full(
     d = np_dtype(dtype) or dt.weak(type(fill), None)
     fill = _fitting(fill, d, "full")
     value = _room(_shape((size,), "full"), d, "full", fill)
-    return _done(finish(value, requires_grad), out)
+    return give(finish(value, requires_grad), out)
 
 
 def _fitting(number, d, name):
@@ -501,9 +498,7 @@ def arange(
             f"{start}, {end}, {step}"
         )
     count = -((start - end) // step) if whole else math.ceil((end - start) / step)
-    return _done(
-        finish((start + step * np.arange(count)).astype(d), requires_grad), out
-    )
+    return give(finish((start + step * np.arange(count)).astype(d), requires_grad), out)
 
 
 def _need_range(name, start, end, step, d):
@@ -560,7 +555,7 @@ def linspace(
     """
     need_cpu(device)
     value, d = _between("linspace", start, end, steps, dtype)
-    return _done(finish(_narrowed(value, d, "linspace"), requires_grad), out)
+    return give(finish(_narrowed(value, d, "linspace"), requires_grad), out)
 
 
 def _narrowed(value, d, name):
@@ -592,7 +587,7 @@ def logspace(
     value, d = _between("logspace", start, end, steps, dtype)
     with np.errstate(all="ignore"):
         value = np.asarray(base) ** value
-    return _done(finish(_narrowed(value, d, "logspace"), requires_grad), out)
+    return give(finish(_narrowed(value, d, "logspace"), requires_grad), out)
 
 
 @function
@@ -616,7 +611,7 @@ def eye(
     n = _count(n, "eye", "n")
     m = n if m is None else _count(m, "eye", "m")
     d = np_dtype(dtype) or dt.get_default_dtype().np
-    return _done(finish(np.eye(n, m, dtype=d), requires_grad), out)
+    return give(finish(np.eye(n, m, dtype=d), requires_grad), out)
 
 
 # ---------------------------------------------------------------- windows

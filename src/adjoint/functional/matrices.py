@@ -11,7 +11,7 @@ from ..core.primitive import op
 from ..errors import ArgumentError, ShapeError
 from ..ops.matrix import matrix, mH, mm, mT, square
 from . import linalg
-from .face import function, method, need_tensor
+from .face import function, give, method, need_tensor
 
 Svd = namedtuple("svd", ["U", "S", "V"])
 Triangular = namedtuple("triangular_solve", ["solution", "cloned_coefficient"])
@@ -183,7 +183,7 @@ def cholesky_inverse(input, upper=False, *, out=None):
     eye = op.zeros_like(x) + np.eye(x.shape[-1], dtype=dtype_of(x))
     half = linalg.solve_triangular(x, eye, upper=False)
     y = mm(mH(half), half)
-    return y if out is None else out.copy_(y)
+    return give(y, out)
 
 
 @method
@@ -200,10 +200,7 @@ def triangular_solve(
     y = linalg.solve_triangular(
         x, input, upper=upper != transpose, unitriangular=unitriangular
     )
-    y = Triangular(y, op.contiguous(A))
-    if out is None:
-        return y
-    return Triangular(*(o.copy_(v) for o, v in zip(out, y, strict=True)))
+    return give(Triangular(y, op.contiguous(A)), out)
 
 
 @method
@@ -233,9 +230,7 @@ def svd(input, some=True, compute_uv=True, *, out=None):
             linalg.svdvals(input),
             input.new_zeros(*input.shape[:-2], n, n),
         )
-    if out is None:
-        return y
-    return Svd(*(o.copy_(v) for o, v in zip(out, y, strict=True)))
+    return give(y, out)
 
 
 @method
@@ -299,10 +294,7 @@ def geqrf(input, *, out=None):
     tensor([1.6000])
     """
     x = matrix(need_tensor(input, "geqrf"), "geqrf")
-    y = Geqrf(*op.geqrf(x))
-    if out is None:
-        return y
-    return Geqrf(*(o.copy_(v) for o, v in zip(out, y, strict=True)))
+    return give(Geqrf(*op.geqrf(x)), out)
 
 
 @method
@@ -325,4 +317,4 @@ def ormqr(input, tau, other, left=True, transpose=False, *, out=None):
     t = op.conj(tau) if transpose == left and dtype_of(tau).kind == "c" else tau
     y = linalg.reflected(x, t, b, forward=transpose == left)
     y = y if left else mH(y)
-    return y if out is None else out.copy_(y)
+    return give(y, out)

@@ -7,7 +7,7 @@ import numpy as np
 from ..autodiff import straight
 from ..core.bind import Box, bind, dtype_of
 from ..core.dtype import to_inexact, to_real
-from ..core.primitive import Elementwise, op
+from ..core.primitive import Elementwise, number, op
 from ..errors import ArgumentError, DtypeError
 from .face import (
     FUNCTIONS,
@@ -15,6 +15,7 @@ from .face import (
     alias,
     cast,
     function,
+    give,
     lift,
     method,
     need_tensor,
@@ -52,7 +53,7 @@ def unary(prim: Elementwise):
         y = run(input)
         if y is None:
             y = bind(prim, checked(prim, need_tensor(input, prim.name)))
-        return y if out is None else out.copy_(y)
+        return y if out is None else give(y, out)
 
     return f
 
@@ -69,7 +70,7 @@ def binary(prim: Elementwise, refuses=None):
             xs = _promoted(prim, input, other)
             y = bind(prim, *(checked(prim, x) for x in xs))
             y = y if isinstance(y, Box) else wrap(np.asarray(y))
-        return y if out is None else out.copy_(y)
+        return y if out is None else give(y, out)
 
     return f
 
@@ -131,7 +132,7 @@ def add(input, other, *, alpha=1, out=None):
     tensor([21.])
     """
     y = _add(input, other if alpha == 1 else _scaled("add", input, other, alpha))
-    return y if out is None else out.copy_(y)
+    return give(y, out)
 
 
 @method
@@ -142,7 +143,7 @@ def sub(input, other, *, alpha=1, out=None):
     tensor([-19.])
     """
     y = _sub(input, other if alpha == 1 else _scaled("sub", input, other, alpha))
-    return y if out is None else out.copy_(y)
+    return give(y, out)
 
 
 def _scaled(name, input, other, alpha):
@@ -199,19 +200,15 @@ def div(input, other, *, rounding_mode=None, out=None):
         raise ArgumentError(
             f"div: rounding_mode must be None, 'trunc' or 'floor', got {rounding_mode!r}"
         )
-    return y if out is None else out.copy_(y)
+    return give(y, out)
 
 
 def _trunc_ints(a, b):
     quotient = op.floor_divide(a, b)
     inexact_down = op.logical_and(
-        op.ne(op.remainder(a, b), _zero(a)), op.lt(quotient, _zero(a))
+        op.ne(op.remainder(a, b), number(0, a)), op.lt(quotient, number(0, a))
     )
     return op.add(quotient, op.cast(inexact_down, dtype=dtype_of(quotient)))
-
-
-def _zero(x):
-    return np.zeros((), dtype_of(x))
 
 
 alias("divide", "div")
@@ -234,7 +231,7 @@ def pow(input, exponent, *, out=None):
             y = op.pow_scalar(input, exponent=exponent)
     if y is None:
         y = _pow(*promote("pow", input, exponent), exponent)
-    return y if out is None else out.copy_(y)
+    return give(y, out)
 
 
 def _pow(a, b, given):
@@ -284,7 +281,7 @@ def round(input, *, decimals=0, out=None):
     if decimals and dtype_of(x).kind not in "fV":
         raise DtypeError(f"round: decimals are of no use for {dtype_of(x).name}")
     y = op.round(x, decimals=decimals)
-    return y if out is None else out.copy_(y)
+    return give(y, out)
 
 
 @function
@@ -396,7 +393,7 @@ def lerp(input, end, weight, *, out=None):
         y = _add(x, _mul(way, weight))
     else:
         y = _sub(end, _mul(way, 1 - weight))
-    return y if out is None else out.copy_(y)
+    return give(y, out)
 
 
 def _one_dtype(name, *xs):
@@ -429,7 +426,7 @@ def addcmul(input, tensor1, tensor2, *, value=1, out=None):
     if value != 1:
         product = _mul(product, _value(value, d, "addcmul"))
     y = _add(x, product)
-    return y if out is None else out.copy_(y)
+    return give(y, out)
 
 
 @method
@@ -450,7 +447,7 @@ def addcdiv(input, tensor1, tensor2, *, value=1, out=None):
     if value != 1:
         quotient = _mul(quotient, _value(value, d, "addcdiv"))
     y = _add(x, quotient)
-    return y if out is None else out.copy_(y)
+    return give(y, out)
 
 
 @method

@@ -39,7 +39,7 @@ def matmul(input, other, *, out=None):
     """
     y = _of_matrices(input, other)
     if y is not None:
-        return y if out is None else out.copy_(y)
+        return y if out is None else give(y, out)
     a, b = _pair(input, other, "matmul")
     if a.ndim == 0 or b.ndim == 0:
         raise ShapeError(

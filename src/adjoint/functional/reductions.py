@@ -14,11 +14,11 @@ import numpy as np
 
 from ..autodiff import straight
 from ..core.bind import dtype_of
-from ..core.primitive import op
+from ..core.primitive import number, op
 from ..core.shape import norm_dim, norm_dims
 from ..errors import ArgumentError, ArgumentTypeError, DtypeError, ShapeError
 from . import linalg
-from .face import cast, function, inexact, method, need_tensor, np_dtype, promote
+from .face import cast, function, give, inexact, method, need_tensor, np_dtype, promote
 
 
 class ValuesIndices(NamedTuple):
@@ -52,11 +52,6 @@ def dims_of(x, dim) -> tuple[int, ...]:
         return (dim % n,)
     dims = norm_dims(dim, n)
     return dims if n else ()
-
-
-def give(y, out):
-    """`y`, written into `out` if one is given."""
-    return y if out is None else out.copy_(y)
 
 
 def start(x, name, dtype=None, *, floating=False):
@@ -104,7 +99,7 @@ def sum(input, dim=None, keepdim=False, *, dtype=None, out=None):
         y = op.sum(x, **params)
     if dtype is not None:
         y = cast(y, dtype_of(x))  # sums of small integers are wider else
-    return y if out is None else out.copy_(y)
+    return give(y, out)
 
 
 _sum = straight.unary(op.sum, "biufcV")
@@ -143,7 +138,7 @@ def mean(input, dim=None, keepdim=False, *, dtype=None, out=None):
     x = start(input, "mean", dtype)
     need_inexact(x, "mean")
     y = mean_of(x, dims_of(x, dim), keepdim)
-    return y if out is None else out.copy_(y)
+    return give(y, out)
 
 
 _mean = straight.unary(op.mean, "fcV")
@@ -308,7 +303,7 @@ def renorm(input, p, dim, maxnorm):
     dim = norm_dim(dim, x.ndim)
     rest = tuple(i for i in range(x.ndim) if i != dim)
     length = op.vector_norm(x, dim=rest, keepdim=True, p=_order(p, "renorm"))
-    one, top = (np.array(v, dtype_of(length)) for v in (1, maxnorm))
+    one, top = (number(v, length) for v in (1, maxnorm))
     scale = op.where(op.gt(length, top), top / (length + 1e-7), one)
     return x * cast(scale, dtype_of(x))
 

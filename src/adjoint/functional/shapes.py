@@ -27,6 +27,7 @@ from .face import (
     alias,
     cast,
     function,
+    give,
     method,
     need_tensor,
     np_dtype,
@@ -608,7 +609,7 @@ def stack(tensors, dim=0, *, out=None):
                 f"{list(xs[0].shape)} at entry 0 and {list(x.shape)} at entry {i}"
             )
     y = op.stack(*xs, dim=norm_dim(dim, xs[0].ndim + 1))
-    return y if out is None else out.copy_(y)
+    return give(y, out)
 
 
 @function
@@ -627,7 +628,7 @@ def cat(tensors, dim=0, *, out=None):
             )
     xs = [x for x in xs if tuple(x.shape) != (0,)] or xs[:1]
     y = op.cat(*xs, dim=norm_dim(dim, xs[0].ndim))
-    return y if out is None else out.copy_(y)
+    return give(y, out)
 
 
 alias("concat", "cat")
@@ -696,7 +697,7 @@ def hstack(tensors, *, out=None):
     """
     xs = [atleast_1d(x) for x in _joined(tensors, "hstack")]
     y = cat(xs, 0 if xs[0].ndim == 1 else 1)
-    return y if out is None else out.copy_(y)
+    return give(y, out)
 
 
 @function
@@ -708,7 +709,7 @@ def vstack(tensors, *, out=None):
             [3, 4]])
     """
     y = _stacked(tensors, "vstack", atleast_2d, 0)
-    return y if out is None else out.copy_(y)
+    return give(y, out)
 
 
 alias("row_stack", "vstack")
@@ -723,7 +724,7 @@ def dstack(tensors, *, out=None):
              [2, 4]]])
     """
     y = _stacked(tensors, "dstack", atleast_3d, 2)
-    return y if out is None else out.copy_(y)
+    return give(y, out)
 
 
 @function
@@ -737,7 +738,7 @@ def column_stack(tensors, *, out=None):
     y = _stacked(
         tensors, "column_stack", lambda x: x if x.ndim > 1 else reshape(x, (-1, 1)), 1
     )
-    return y if out is None else out.copy_(y)
+    return give(y, out)
 
 
 @method
@@ -995,7 +996,7 @@ def diag(input, diagonal=0, *, out=None):
         y = diag_embed(x, diagonal)
     else:
         y = clone(op.diagonal(x, offset=int(diagonal), dim1=0, dim2=1))
-    return y if out is None else out.copy_(y)
+    return give(y, out)
 
 
 @method
@@ -1012,7 +1013,7 @@ def diagflat(input, offset=0):
 def _triangle(name, record, words):
     def f(input, diagonal=0, *, out=None):
         y = record(need_tensor(input, name), diagonal=int(diagonal))
-        return y if out is None else out.copy_(y)
+        return give(y, out)
 
     f.__name__ = f.__qualname__ = name
     f.__doc__ = type(record).__doc__

@@ -9,13 +9,8 @@ from __future__ import annotations
 import numpy as np
 
 from ..core.bind import dtype_of
-from ..core.primitive import Elementwise, guarded, op, recorded
+from ..core.primitive import Elementwise, guarded, number, op, recorded
 from ..errors import ArgumentError
-
-
-def _zero(t):
-    """0 in the dtype of `t`: beside `t` in a `where` it costs no memory."""
-    return np.zeros((), dtype_of(t))
 
 
 def _real(*shapes, low=-2.0, high=2.0):
@@ -177,13 +172,13 @@ class Pow(Elementwise):
         flat = op.logical_and(x2 == 0, op.logical_or(x1 == 0, op.isnan(x1)))
         one = np.ones((), dtype_of(x2))
         return t * op.where(
-            flat, _zero(x1), x2 * op.pow(x1, op.where(flat, one, x2 - 1))
+            flat, number(0, x1), x2 * op.pow(x1, op.where(flat, one, x2 - 1))
         )
 
     def dx2(t, y, x1, x2):
         real = op.real(x2) if dtype_of(x2).kind == "c" else x2
-        flat = op.logical_and(x1 == 0, op.ge(real, _zero(real)))
-        return t * op.where(flat, _zero(y), y * op.log(x1))
+        flat = op.logical_and(x1 == 0, op.ge(real, number(0, real)))
+        return t * op.where(flat, number(0, y), y * op.log(x1))
 
     def lower(b, x1, x2):
         return b.pow(x1, x2)
@@ -719,7 +714,7 @@ def _over_square(x, x1, x2):
     """x/(x₁² + x₂²), 0 at the origin."""
     square = x1 * x1 + x2 * x2
     one = np.ones((), dtype_of(square))
-    return op.where(square == 0, _zero(x), x / op.where(square == 0, one, square))
+    return op.where(square == 0, number(0, x), x / op.where(square == 0, one, square))
 
 
 class Sinh(Elementwise):
@@ -1031,10 +1026,10 @@ class Maximum(Elementwise):
     takes = "buif"
 
     def dx1(t, x1, x2):
-        return op.where(x1 == x2, t * 0.5, op.where(x1 < x2, _zero(t), t))
+        return op.where(x1 == x2, t * 0.5, op.where(x1 < x2, number(0, t), t))
 
     def dx2(t, x1, x2):
-        return op.where(x1 == x2, t * 0.5, op.where(x2 < x1, _zero(t), t))
+        return op.where(x1 == x2, t * 0.5, op.where(x2 < x1, number(0, t), t))
 
     def lower(b, x1, x2):
         return b.maximum(x1, x2)
@@ -1053,10 +1048,10 @@ class Minimum(Elementwise):
     takes = "buif"
 
     def dx1(t, x1, x2):
-        return op.where(x1 == x2, t * 0.5, op.where(x1 > x2, _zero(t), t))
+        return op.where(x1 == x2, t * 0.5, op.where(x1 > x2, number(0, t), t))
 
     def dx2(t, x1, x2):
-        return op.where(x1 == x2, t * 0.5, op.where(x2 > x1, _zero(t), t))
+        return op.where(x1 == x2, t * 0.5, op.where(x2 > x1, number(0, t), t))
 
     def lower(b, x1, x2):
         return b.minimum(x1, x2)
@@ -1078,7 +1073,7 @@ class Relu(Elementwise):
         return np.maximum(x, 0)
 
     def dx(t, y):
-        return op.where(y <= 0, _zero(t), t)
+        return op.where(y <= 0, number(0, t), t)
 
     def lower(b, x):
         return b.select(b.compare("<=", x, 0), 0, x)
@@ -1112,10 +1107,10 @@ class Where(Elementwise):
         return np.where(x1, x2, x3)
 
     def dx2(t, x1):
-        return op.where(x1, t, _zero(t))
+        return op.where(x1, t, number(0, t))
 
     def dx3(t, x1):
-        return op.where(x1, _zero(t), t)
+        return op.where(x1, number(0, t), t)
 
     def lower(b, x1, x2, x3):
         return b.select(b.truth(x1), x2, x3)
