@@ -120,3 +120,42 @@ def test_a_write_through_views_of_one_element():
     (y * y).sum().backward()
     assert y.tolist() == [1.0, 15.0, 3.0]
     assert x.grad.tolist() == [2.0, 150.0, 6.0] and w.grad.item() == 90.0
+
+
+def _in_place(p, x):
+    z = x * 1
+    z.t()[1].mul_(p[0])
+    z.view(-1)[2:4] += p[1, :2]
+    z.mul_(p).add_(x)
+    return (z * z).sin()
+
+
+def test_a_checkpointed_part_may_write_in_place():
+    p = ad.tensor([[1.0, 2, 3], [4, 5, 6], [7, 8, 9]], requires_grad=True)
+    x = ad.tensor([[0.3, 0.2, 0.1], [-0.4, 0.5, 0.7], [1, -1, 2]], requires_grad=True)
+    expected = ad.autograd.grad(_in_place(p, x).sum(), (p, x))
+    again = ad.utils.checkpoint.checkpoint(_in_place, p, x, use_reentrant=False)
+    for g, h in zip(ad.autograd.grad(again.sum(), (p, x)), expected, strict=True):
+        assert ad.equal(g, h)
+
+
+def test_hooks_of_saved_tensors_get_what_was_there_before_a_write():
+    p = ad.tensor([1.0, 2.0], requires_grad=True)
+    with ad.autograd.graph.saved_tensors_hooks(lambda x: x.detach(), lambda x: x):
+        z = p * 2
+        z.mul_(p)
+    z.sum().backward()
+    assert p.grad.tolist() == [4.0, 8.0]
+
+
+def test_a_checkpointed_part_that_spoils_what_it_saved_says_so():
+    def spoiling(p):
+        z = p * 2
+        w = z * p
+        z.add_(1)
+        return w.sin().exp().sum()
+
+    p = ad.tensor([1.0, 2.0], requires_grad=True)
+    y = ad.utils.checkpoint.checkpoint(spoiling, p, use_reentrant=False)
+    with pytest.raises(RuntimeError, match="modified by an inplace"):
+        y.backward()

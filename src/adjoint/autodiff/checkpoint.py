@@ -15,7 +15,7 @@ from ..core.primitive import spec_of
 from ..errors import ArgumentError, GradError
 from .hooks import saved_tensors_hooks
 from .modes import enable_grad, packing, recording
-from .tape import Packed
+from .tape import Packed, versioned
 
 
 class CheckpointError(GradError):
@@ -73,7 +73,14 @@ class _Part:
                 f"checkpoint: a different number of tensors was saved during the original "
                 f"forward ({len(self.specs)}) and recomputation"
             )
-        return self.values.pop(i)
+        x, version, n = self.values.pop(i)
+        if version.n != n:
+            raise GradError(
+                "checkpoint: one of the variables needed for gradient computation has been "
+                f"modified by an inplace operation: a tensor of shape {tuple(x.shape)}",
+                hint="clone() it before",
+            )
+        return x
 
     def _run_again(self):
         self.values, self.seen = {}, 0
@@ -102,7 +109,8 @@ class _Part:
                 f"forward pass: tensor {i} was {self.specs[i]}, is now {spec_of(x)}",
                 hint="the function must do the same each time it is called",
             )
-        self.values[i] = x.level.wrap(x.value)
+        version = versioned(x)
+        self.values[i] = x.level.wrap(x.value), version, version.n
         if self.early_stop and self.seen == len(self.specs):
             raise _Enough
         return x  # where levels nest, an outer one walks this graph too

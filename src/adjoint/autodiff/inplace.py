@@ -15,7 +15,7 @@ from ..errors import DtypeError, GradError, ShapeError, user_site
 from ..ops.index import add, write
 from .batch import Batch
 from .forward import Forward
-from .modes import inferring, recording
+from .modes import inferring, packing, recording
 from .tape import (
     BASE,
     Leaf,
@@ -146,6 +146,8 @@ def updated(x, f, name: str):
     if x.node is not None:
         _check(x, None, name)
     versioned(x)
+    if packing.get():  # hooks see what is saved at once, which must be what it stays
+        return assign(x, f(_copied(x)), name, fresh=True)
     before = x if x.node is None else alias(x, x.node)
     start = next_order()
     new = f(before)
