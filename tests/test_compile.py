@@ -6,6 +6,8 @@ import pytest
 import adjoint as ad
 from adjoint import compile, nn, optim
 from adjoint.core import tree
+from adjoint.errors import DimError
+from adjoint.nn import functional as F
 
 CASES = [
     pytest.param(prim, args, params, id=f"{prim.name}-{i}")
@@ -427,3 +429,17 @@ def test_kernels_of_large_programs_are_functions_and_alike_ones_are_one(monkeypa
     f(x)
     same(f(x), layers(x), 1e-6)
     assert f.llvm().count('define internal void @"kernel') == 1
+
+
+@pytest.mark.parametrize("label", [-1, 3, 10**12, -(10**12)])
+@pytest.mark.parametrize("options", [{}, {"weight": ad.tensor([1.0, 2.0, 3.0])}])
+def test_a_label_out_of_range_reads_nothing_beyond_and_gives_nan(label, options):
+    loss = ad.compile(lambda y, t: F.cross_entropy(y, t, **options))
+    y, t = ad.arange(15.0).reshape(5, 3), ad.tensor([0, 1, 2, 0, 1])
+    for _ in range(3):
+        right = loss(y, t)
+    assert right.isfinite()
+    t[2] = label
+    assert loss(y, t).isnan()
+    with pytest.raises(DimError, match=f"target {label} is out of bounds"):
+        F.cross_entropy(y, t)

@@ -14,6 +14,7 @@ import pytest
 
 import adjoint as ad
 from adjoint import data, metrics, nn, optim, train
+from adjoint.errors import DimError
 from adjoint.train import saving
 from adjoint.train.amp import precision_of
 from adjoint.train.progress import display_for, in_notebook
@@ -246,6 +247,18 @@ def test_a_compiled_step_is_the_same_step_and_its_compiling_is_told_apart(tmp_pa
         train.NotFiniteError, match="the loss is nan: the data: tensor 0"
     ):
         fit(model, [(x[:8], t[:8])], compile=True)
+
+
+@pytest.mark.parametrize("compile", [False, True])
+def test_labels_out_of_range_are_named(compile):
+    x, t = ad.randn(64, 4), ad.randint(0, 3, (64,))
+    t[40:] = 3
+    batches = [(x[i : i + 16], t[i : i + 16]) for i in range(0, 64, 16)]
+    model, loss = nn.Linear(4, 3), nn.CrossEntropyLoss()
+    with pytest.raises(DimError, match="target 3 is out of bounds"):
+        train.fit(
+            model, batches, loss, optim.SGD, progress=None, lr=0.1, compile=compile
+        )
 
 
 def test_compiled_step_functions_tell_their_time_too():

@@ -314,6 +314,8 @@ class CompiledStep(Builds):
         value = number(loss, "the loss")
         if self.check_finite and not math.isfinite(value):
             found = faults.in_batch(batch) or "compile=False tells where it came from"
+            with no_grad():  # a label out of range is refused here, by name
+                self.criterion(batch)
             raise faults.NotFiniteError(f"the loss is {value}: {found}")
         target = None if self.criterion.loss is None else split(batch)[1]
         return Outcome({"loss": value}, y, target)

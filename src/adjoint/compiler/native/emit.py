@@ -9,6 +9,7 @@ from contextlib import contextmanager
 import numpy as np
 from llvmlite import ir
 
+from ...core.dtype import is_inexact
 from ...core.primitive import Elementwise
 from ...ir.graph import Const
 from .kinds import BIT, UINT8
@@ -29,6 +30,16 @@ def element(dtype: np.dtype):
 def stored_element(dtype: np.dtype):
     """And in memory, where a bool takes a byte."""
     return BYTE if dtype.kind == "b" else element(dtype)
+
+
+def _absent(dtype: np.dtype):
+    """What is read where there is nothing: NaN, or 0 where there is no NaN."""
+    kind = element(dtype)
+    if not is_inexact(dtype):
+        return kind(0)
+    if not isinstance(kind, ir.IntType):
+        return kind(math.nan)
+    return kind(int.from_bytes(np.array(math.nan, dtype).tobytes(), "little"))
 
 
 class Affine:
@@ -338,13 +349,24 @@ class Emitter:
         w = self.lanes.width
         p, step = self.address(x, (n, c, ZERO))
         if w == 1:
-            return self.b.load(self.b.gep(p, [at]))
+            return self._picked(x.spec, p, at)
         out = ir.Constant(ir.VectorType(element(x.spec.dtype), w), ir.Undefined)
         for k in range(w):
             place = self.b.extract_element(at, ir.IntType(32)(k))
-            one = self.b.load(self.b.gep(p, [self.b.add(place, I64(k * step))]))
+            here = self.b.gep(p, [I64(k * step)])
+            one = self._picked(x.spec, here, place)
             out = self.b.insert_element(out, one, ir.IntType(32)(k))
         return out
+
+    def _picked(self, spec, p, place):
+        """Element `place` of a plane at `p`; absent where the plane has no such place."""
+        size = spec.shape[2]
+        if not size:
+            return _absent(spec.dtype)
+        inside = self.b.icmp_unsigned("<", place, place.type(size))
+        place = self.b.select(inside, place, place.type(0))
+        one = self.b.load(self.b.gep(p, [place]))
+        return self.b.select(inside, one, _absent(spec.dtype))
 
     def copy(self, source, target):
         """All of a stored value to the memory of another."""
