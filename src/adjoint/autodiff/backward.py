@@ -24,6 +24,7 @@ from .tape import (
     Unread,
     place,
     stale,
+    stripped,
 )
 
 
@@ -86,16 +87,10 @@ class Sweep:
         return self.captured
 
     def _walk(self):
-        grads, useful, create, retain = (
-            self.grads,
-            self.useful,
-            self.create,
-            self.retain,
-        )
+        grads, useful = self.grads, self.useful
+        create, retain = self.create, self.retain
         take, (check, check_nan), targets = grads.pop, anomalies.get(), self.targets
-        numbers = (
-            floor.get() is NUMPY
-        )  # a program that is written down asks for the array
+        numbers = floor.get() is NUMPY  # a program written down asks for arrays
         for node in self.nodes:
             g = take(node, None)
             if g is None or (useful is not None and node not in useful):
@@ -168,7 +163,7 @@ class Sweep:
             out = hook(boxed)
             if out is not None:
                 _check_hooked(hook, boxed, out)
-                g = out if self.create else _inner(out, node.level)
+                g = out if self.create else stripped(out, node.level)
         return g
 
     def _collect(self, node, g):
@@ -331,10 +326,6 @@ def _at_least(g, level) -> bool:
     return isinstance(g, Box) and g.level.depth >= level.depth
 
 
-def _inner(x, level):
-    return x.value if isinstance(x, Box) and x.level is level else x
-
-
 def _boxed(node, xs):
     wrap = node.level.wrap
     return tuple(x if x is None or isinstance(x, Box) else wrap(x) for x in xs)
@@ -347,7 +338,7 @@ def _before(node, g, create):
         out = hook(gs)
         if out is not None:
             gs = out if isinstance(out, tuple) else (out,)
-    gs = list(gs) if create else [_inner(x, node.level) for x in gs]
+    gs = list(gs) if create else [stripped(x, node.level) for x in gs]
     return gs if isinstance(g, list) else gs[0]
 
 
@@ -358,7 +349,7 @@ def _node_hooks(node, g, gs, create):
         out = hook(gs, gy)
         if out is not None:
             gs = out if isinstance(out, tuple) else (out,)
-    return gs if create else [_inner(x, node.level) for x in gs]
+    return gs if create else [stripped(x, node.level) for x in gs]
 
 
 def _check_anomaly(node, gs, check_nan):

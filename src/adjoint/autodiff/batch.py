@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from contextvars import ContextVar
 
-import numpy as np
-
-from ..core.bind import Box, Level, bind
+from ..core.bind import Level, bind
 from ..core.primitive import op
-from .tape import mark_views, opened
+from .tape import belongs, enclosed, mark_views, opened
 
 # The vmaps around here, outermost first: those who draw random numbers ask them how.
 mapping: ContextVar[tuple[Batch, ...]] = ContextVar("mapping", default=())
@@ -46,15 +44,13 @@ class Batch(Level):
 
     def wrap(self, value):
         """A value of this level without a batch dim."""
-        face = Box.face
-        out = face.__new__(face)
-        out.value = value if isinstance(value, Box) else np.asarray(value)
-        out.level, out.batch_dim = self, None
+        out = enclosed(self, value)
+        out.batch_dim = None
         return out
 
     def unwrap(self, x, out_dim):
         """The value below with its batch dim at `out_dim`, broadcast in if it has none."""
-        value, d = (x.value, x.batch_dim) if _mine(x, self) else (x, None)
+        value, d = (x.value, x.batch_dim) if belongs(x, self) else (x, None)
         if out_dim is None:
             return value
         if d is None:
@@ -65,7 +61,3 @@ class Batch(Level):
         return (
             value if order == list(range(n)) else op.permute(value, dims=tuple(order))
         )
-
-
-def _mine(x, level) -> bool:
-    return isinstance(x, Box) and x.level is level

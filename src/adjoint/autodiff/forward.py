@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import numpy as np
-
-from ..core.bind import Box, Level, bind, dtype_of
+from ..core.bind import Level, bind, dtype_of
 from ..core.dtype import is_inexact
-from .tape import mark_views, opened
+from .tape import enclosed, mark_views, opened
 
 
 class Forward(Level):
@@ -37,8 +35,4 @@ class Forward(Level):
 
     def wrap(self, value):
         """A value of this level that does not move."""
-        face = Box.face
-        out = face.__new__(face)
-        out.value = value if isinstance(value, Box) else np.asarray(value)
-        out.level = self
-        return out
+        return enclosed(self, value)

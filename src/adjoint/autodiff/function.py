@@ -21,7 +21,18 @@ from .batch import Batch
 from .forward import Forward
 from .inplace import forbid_leaf, take_place
 from .modes import no_grad, packing, recording
-from .tape import BASE, RELEASED, Node, Packed, Tape, Unread, alias, stale, versioned
+from .tape import (
+    BASE,
+    RELEASED,
+    Node,
+    Packed,
+    Tape,
+    Unread,
+    alias,
+    belongs,
+    stale,
+    versioned,
+)
 
 
 class Context:
@@ -148,13 +159,9 @@ def _has(cls, name) -> bool:
     return getattr(cls, name) is not getattr(Function, name)
 
 
-def _mine(x, level) -> bool:
-    return isinstance(x, Box) and x.level is level
-
-
 def _below(x, level):
     """The value of `x` one level down, as a tensor."""
-    if not _mine(x, level):
+    if not belongs(x, level):
         return x
     return x.value if isinstance(x.value, Box) else BASE.wrap(x.value)
 
@@ -222,7 +229,7 @@ def _at_tape(cls, args, level):
 
 def _at_forward(cls, args, level):
     out, ctx, saved = _apply(cls, tuple(_below(x, level) for x in args))
-    ts = [x.tangent if _mine(x, level) else None for x in args]
+    ts = [x.tangent if belongs(x, level) else None for x in args]
     if all(t is None for t in ts):
         moved = (None,) * len(_tuple(out))
     else:
@@ -263,7 +270,7 @@ def _for_jvp(ctx):
 def _recorded(cls, ctx, args, out, level):
     """The outputs in their places in the graph, with a node that calls `backward`."""
     saved, given = _for_jvp(ctx), ctx._given
-    parents = tuple(x.node if _mine(x, level) else None for x in args)
+    parents = tuple(x.node if belongs(x, level) else None for x in args)
     track = recording.get() and any(p is not None for p in parents)
     for x in given["dirty"]:
         _check_dirty(x, level)
@@ -388,7 +395,7 @@ class _Pull:
     def vjp(self, g, y, xs, params, need):
         """Cotangents of the inputs, by the user's `backward`."""
         gs = g if isinstance(g, list) else [g]
-        boxed = any(_mine(a, self.level) for a in gs)
+        boxed = any(belongs(a, self.level) for a in gs)
         gs = [
             self._ready(a, spec, boxed) for a, spec in zip(gs, self.made, strict=True)
         ]
@@ -450,7 +457,7 @@ class _Pull:
             g = self._reduced(i, g, spec)
         if dtype_of(g) != spec.dtype:
             g = op.cast(g, dtype=spec.dtype)
-        return g.value if self.level is BASE and not boxed and _mine(g, BASE) else g
+        return g.value if self.level is BASE and not boxed and belongs(g, BASE) else g
 
     def _reduced(self, i, g, spec):
         """Broadcasting undone, where it is that."""
@@ -467,7 +474,7 @@ class _Pull:
 
 
 def _at_batch(cls, args, level):
-    dims = tuple(x.batch_dim if _mine(x, level) else None for x in args)
+    dims = tuple(x.batch_dim if belongs(x, level) else None for x in args)
     below = tuple(_below(x, level) for x in args)
     if all(d is None for d in dims):
         out = _apply(cls, below)[0]

@@ -18,7 +18,7 @@ from ..core.bind import Box, Level, bind, dtype_of, new_level
 from ..core.dtype import is_inexact
 from ..core.primitive import guarded, op
 from ..errors import ArgumentError, ArgumentTypeError, GradError
-from .tape import BASE, mark_views
+from .tape import BASE, enclosed, mark_views
 
 
 class Series:
@@ -144,11 +144,7 @@ class Taylor(Level):
 
     def wrap(self, value):
         """A constant of this level."""
-        face = Box.face
-        out = face.__new__(face)
-        out.value = value if isinstance(value, Box) else np.asarray(value)
-        out.level = self
-        return out
+        return enclosed(self, value)
 
 
 def _moving(prim, xs) -> list[int]:

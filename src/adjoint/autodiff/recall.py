@@ -16,7 +16,7 @@ from ..core.shape import Spec
 from ..errors import AdjointError, GradError
 from .backward import _inputs, _output
 from .modes import no_grad
-from .tape import RELEASED, Leaf, Packed
+from .tape import RELEASED, Leaf, Packed, stripped
 
 
 def overwritten(node, i, x) -> bool:
@@ -28,11 +28,6 @@ def overwritten(node, i, x) -> bool:
 def saved_by(node) -> tuple | list:
     """What a node still holds of each input; nothing once it was freed."""
     return () if node.saved is RELEASED else node.saved
-
-
-def _below(x, level):
-    """A saved input without the wrapping of its node's level."""
-    return x.value if isinstance(x, Box) and x.level is level else x
 
 
 class Specs:
@@ -106,7 +101,7 @@ class Values:
             if overwritten(node, i, x):
                 self.lost.add(parent)
             else:
-                self.found[parent] = _below(x, node.level)
+                self.found[parent] = stripped(x, node.level)
         stale = node.y_version is not None and node.y_version.n
         if node.saved_y is not None and not stale:
             self.found[node] = node.saved_y
@@ -133,7 +128,7 @@ class Values:
         if parent is not None:
             return self.found.get(parent)
         x = next(iter(saved_by(node)[i : i + 1]), None)
-        return None if isinstance(x, (Spec, Packed)) else _below(x, node.level)
+        return None if isinstance(x, (Spec, Packed)) else stripped(x, node.level)
 
 
 class Adjoints:

@@ -549,6 +549,24 @@ def opened(level, args, name: str):
     return values, carried
 
 
+def enclosed(level, value):
+    """A box of `level` around a value of the level below, or what makes an array."""
+    out = _new(Box.face)
+    out.value = value if isinstance(value, Box) else np.asarray(value)
+    out.level = level
+    return out
+
+
+def belongs(x, level) -> bool:
+    """Whether `x` is a box of this very level."""
+    return isinstance(x, Box) and x.level is level
+
+
+def stripped(x, level):
+    """`x` without the wrapping of `level`, if it has it."""
+    return x.value if isinstance(x, Box) and x.level is level else x
+
+
 def replay(chain, x):
     """Take the same views of `x`."""
     for prim, params, pick in chain:

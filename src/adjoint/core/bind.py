@@ -78,9 +78,7 @@ class Level:
 class Box:
     """A value with the level that looks after it; `value` is what lies one level below."""
 
-    level: (
-        Level  # the class's own is the base tape, which wraps what has no other level
-    )
+    level: Level  # the class's own is the base tape, for what has no other level
     face: type  # the class that levels make their values of: Tensor
     __array_ufunc__ = None  # ndarray * box asks the box
     plain = False  # an array of the base tape, not a view: nothing needs looking after

@@ -9,6 +9,8 @@ from functools import cache
 
 import numpy as np
 
+from ..errors import ArgumentTypeError, DtypeError
+
 try:
     import ml_dtypes
 
@@ -93,7 +95,7 @@ def get_default_dtype() -> DType:
 def set_default_dtype(d: DType) -> None:
     """Set the dtype of new floating tensors (a floating dtype)."""
     if not dtype(d).is_floating_point:
-        raise TypeError(f"only floating dtypes can be the default, got {d}")
+        raise DtypeError(f"only floating dtypes can be the default, got {d}")
     _default[0] = dtype(d)
 
 
@@ -106,7 +108,9 @@ def dtype(d) -> DType:
         return get_default_dtype() if found is float32 else found
     found = _TABLE.get(np.dtype(d))
     if found is None:
-        raise TypeError(f"no tensor dtype for {d!r}; there are: {', '.join(BY_NAME)}")
+        raise ArgumentTypeError(
+            f"no tensor dtype for {d!r}; there are: {', '.join(BY_NAME)}"
+        )
     return found
 
 

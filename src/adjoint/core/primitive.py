@@ -201,9 +201,7 @@ class Elementwise(Primitive, abstract=True):
     family = "elementwise"
     out: ClassVar[str] = "same"  # dtype of the result: same, bool, real
     inexact: ClassVar[bool] = False  # integers become the default floating dtype first
-    singular: ClassVar[bool] = (
-        False  # a partial may be infinite: zero times it stays zero
-    )
+    singular: ClassVar[bool] = False  # a partial may be infinite: 0 times it stays 0
     decides: ClassVar[int] = 0  # the input whose dtype the result has
     takes: ClassVar[str] = "buifc"  # kinds of dtype it is defined for
     lowers: ClassVar[str] = "f"  # those that `lower` writes native code for

@@ -240,10 +240,6 @@ def _filled(values, numbers, others) -> list:
     return out
 
 
-def _zero_like(x):
-    return op.zeros_like(x)
-
-
 def _reverse_scan(g, y, xs, params, need):
     """A scan the other way, of the reverse of the body, from what every step began with."""
     g = _tensors(g)
@@ -256,9 +252,8 @@ def _reverse_scan(g, y, xs, params, need):
     held = [i for i, w in enumerate(wanted) if w]
     moving, rows = _smooth(first), _smooth(mapped)
     given = [i for i in range(k, len(y)) if g[i] is not None]
-    inner = [
-        i for i in given if i >= 2 * k
-    ]  # cotangents of results, not of what is kept
+    # Of these the cotangents of results, not of what is kept.
+    inner = [i for i in given if i >= 2 * k]
 
     def back(state, x):
         gc, gk = state
@@ -288,8 +283,8 @@ def _reverse_scan(g, y, xs, params, need):
         ]
         return (a, [t + u for t, u in zip(gk, c, strict=True)]), b
 
-    gc = [_zero_like(first[i]) if g[i] is None else g[i] for i in moving]
-    gk = [_zero_like(outside[i]) for i in held]
+    gc = [op.zeros_like(first[i]) if g[i] is None else g[i] for i in moving]
+    gk = [op.zeros_like(outside[i]) for i in held]
     history = _tensors(y[k : 2 * k])
     (gc, gk), gx = scan(
         back,
@@ -344,7 +339,7 @@ def _forward_scan(ts, y, xs, params):
         tc = [t_out[i] for i in moving]
         return (list(out[:k]), tc), [t_out[i] for i in smooth if i >= k]
 
-    tc = [_zero_like(first[i]) if t_first[i] is None else t_first[i] for i in moving]
+    tc = [op.zeros_like(first[i]) if t_first[i] is None else t_first[i] for i in moving]
     start = (first, tc), (mapped, [t_mapped[i] for i in rows])
     (_, tc), ty = scan(push, *start, length=params["length"], reverse=params["reverse"])
     out = _filled(tc, moving, [None] * len(y))
@@ -696,8 +691,8 @@ def _reverse_while(g, xs, params, need):
         a, c = _cut(transforms.vjp(once, *at)[1](tuple(gc)), len(moving))
         return i - 1, a, [t + u for t, u in zip(gk, c, strict=True)]
 
-    gc = [_zero_like(first[i]) if g[i] is None else g[i] for i in moving]
-    gk = [_zero_like(others[i]) for i in held]
+    gc = [op.zeros_like(first[i]) if g[i] is None else g[i] for i in moving]
+    gk = [op.zeros_like(others[i]) for i in held]
     _, gc, gk = while_loop(lambda s: s[0] >= 0, back, (count - 1, gc, gk))
     out = _filled(gc, moving, [None] * len(xs))
     return _filled(gk, [offset + i for i in held], out)
@@ -739,7 +734,7 @@ def _forward_while(ts, y, xs, params):
         out, t_out = transforms.jvp(once, tuple(at), tuple(along))
         return list(out), [t_out[i] for i in moving]
 
-    tc = [_zero_like(first[i]) if t_first[i] is None else t_first[i] for i in moving]
+    tc = [op.zeros_like(first[i]) if t_first[i] is None else t_first[i] for i in moving]
     _, tc = while_loop(
         lambda s: _tensor(params["test"].run([*s[0], *own])[0]), push, (first, tc)
     )

@@ -64,11 +64,6 @@ def _floats(name, *xs, kinds="fV"):
     return xs
 
 
-def _like(x, d):
-    """A target or weight in the dtype of the input."""
-    return cast(x, d)
-
-
 def _positive_part(x):
     """max(x, 0), whose derivative at 0 is 1 as that of PyTorch's clamp_min."""
     zero = number(0, x)
@@ -84,9 +79,9 @@ def _weighted(loss, weight, mode, name):
             f"{name}: weight must have the shape {tuple(loss.shape)}, "
             f"got {tuple(weight.shape)}"
         )
-    loss = loss * _like(weight, dtype_of(loss))
+    loss = loss * cast(weight, dtype_of(loss))
     if mode == "mean":
-        return _total(loss) / _like(_total(weight), dtype_of(loss))
+        return _total(loss) / cast(_total(weight), dtype_of(loss))
     return _reduced(loss, mode)
 
 
@@ -204,7 +199,7 @@ def _variance(var, x, name):
     values = at_bottom(var)
     if isinstance(values, np.ndarray) and (values < 0).any():
         raise ArgumentError(f"{name}: var has negative entry/entries")
-    v = _like(var, dtype_of(x))
+    v = cast(var, dtype_of(x))
     if tuple(v.shape) == tuple(x.shape[:-1]):
         return op.reshape(v, shape=(*v.shape, 1))
     same = v.ndim == x.ndim and all(
@@ -273,7 +268,7 @@ def _same_shape(name, x, t):
             f"{name}: expects floating numbers, got {dtype_of(x).name}",
             hint="x.float() makes floats",
         )
-    return x, _like(t, dtype_of(x))
+    return x, cast(t, dtype_of(x))
 
 
 @function
@@ -623,7 +618,7 @@ def _cross_entropy_soft(x, t, weight, mode, smoothing):
     dim = 1 if x.ndim > 1 else 0
     classes = x.shape[dim]
     weight = _class_weight(weight, x, classes, name)
-    t = _like(t, dtype_of(x))
+    t = cast(t, dtype_of(x))
     if smoothing:
         t = t * (1 - smoothing) + smoothing / classes
     logs = op.log_softmax(x, dim=dim)
@@ -1087,7 +1082,7 @@ def squared_expectation_loss(input, target, reduction="mean"):
 def _as_probabilities(t, p, name):
     """Class numbers as one-hot rows; probabilities as they are."""
     if tuple(t.shape) == tuple(p.shape) and dtype_of(t).kind in "fV":
-        return _like(t, dtype_of(p))
+        return cast(t, dtype_of(p))
     if tuple(t.shape) != tuple(p.shape[:-1]):
         raise ShapeError(
             f"{name}: target {tuple(t.shape)} must have the shape {tuple(p.shape)} or "

@@ -120,10 +120,6 @@ def _stretched(x, shape):
     return y
 
 
-def _normal_key(key, ndim):
-    return (*key, *(slice(None),) * (ndim - sum(k is not None for k in key)))
-
-
 class Slice(Linear):
     """Basic indexing by integers, slices and None: a view.
 
