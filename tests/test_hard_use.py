@@ -159,3 +159,25 @@ def test_a_checkpointed_part_that_spoils_what_it_saved_says_so():
     y = ad.utils.checkpoint.checkpoint(spoiling, p, use_reentrant=False)
     with pytest.raises(RuntimeError, match="modified by an inplace"):
         y.backward()
+
+
+def test_writes_in_place_within_nested_transforms():
+    def f(p):
+        z = p * 1
+        z.t()[1].mul_(p[0])
+        z.mul_(p).mul_(p)
+        return (z * p).sum()
+
+    def g(p):
+        z = ad.cat([p[:, :1], p[:, 1:2] * p[:1].t(), p[:, 2:]], 1)
+        return (z * p * p * p).sum()
+
+    p, t = ad.tensor([[0.1, 0.2, 0.3], [0.4, 0.5, 0.6], [0.7, 0.8, 0.9]]), ad.ones(3, 3)
+    for transform in (ad.func.hessian, ad.func.grad):
+        assert ad.allclose(transform(f)(p), transform(g)(p))
+    assert ad.allclose(
+        ad.func.jvp(ad.func.grad(f), (p,), (t,))[1],
+        ad.func.jvp(ad.func.grad(g), (p,), (t,))[1],
+    )
+    batch = ad.stack([p, p + 1])
+    assert ad.allclose(ad.vmap(ad.func.grad(f))(batch), ad.vmap(ad.func.grad(g))(batch))

@@ -141,8 +141,7 @@ def updated(x, f, name: str):
     if x.base is not None:
         refresh(x)
     if not recording.get() or not isinstance(x.value, np.ndarray):
-        new = f(alias(x, x.node) if x.node is not None else x)
-        return assign(x, new, name, fresh=True)
+        return assign(x, f(_as_it_is(x)), name, fresh=True)
     if x.node is not None:
         _check(x, None, name)
     versioned(x)
@@ -153,6 +152,13 @@ def updated(x, f, name: str):
     new = f(before)
     _keep_original(new, before, start)
     return assign(x, new, name, fresh=True)
+
+
+def _as_it_is(x):
+    """Another box for the value that x has, which stays when x is given another."""
+    out = alias(x, x.node)
+    out.version = None
+    return out
 
 
 def _keep_original(new, before, start):
