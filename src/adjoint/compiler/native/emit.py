@@ -932,7 +932,11 @@ class _How:
 
 _HOW = {
     "sum": _How(0, lambda b, x, y: b.add(x, y)),
-    "mean": _How(0, lambda b, x, y: b.add(x, y), lambda b, x, n: b.mul(x, 1.0 / n)),
+    "mean": _How(
+        0,
+        lambda b, x, y: b.add(x, y),
+        lambda b, x, n: b.mul(x, 1.0 / n if n else math.nan),
+    ),
     "amax": _How(-math.inf, lambda b, x, y: b.maximum(x, y)),
     "amin": _How(math.inf, lambda b, x, y: b.minimum(x, y)),
 }
