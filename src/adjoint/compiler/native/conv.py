@@ -15,7 +15,7 @@ from llvmlite import ir
 
 from .geometry import Shape
 from .places import Places
-from .vectors import BIT, I64, Vectors, loop, repeat
+from .vectors import BIT, I64, Vectors, loop, repeat, split
 
 ROWS, TILES, DEPTH = 8, 24, 1024
 IMAGES = 5 * 2**17  # bytes of frames that stay in the second cache level
@@ -55,46 +55,11 @@ class _Kernel(Vectors):
         with loop(b, 0, -(-count // self.w) * self.w, self.w) as i:
             self.store(b, self.zero, b.gep(p, [i]))
 
-    def tile(self, name, sizes, *args):
-        """(the tile's function, a builder for it if it is new)."""
-        name = f"{name}{sizes[0]}x{sizes[1]}.{self.suffix}"
-        found = self.module.globals.get(name)
-        return (found, None) if found else self.function(name, *args)
-
-    def begin(self, b, first, spots):
-        """What a tile's sums start from: zeros at first, then what is in memory."""
-        block = b.block
-        with b.if_then(b.not_(first)):
-            before = [self.load(b, *spot) for spot in spots]
-            later = b.block
-        out = []
-        for x in before:
-            phi = b.phi(self.vector)
-            phi.add_incoming(self.zero, block)
-            phi.add_incoming(x, later)
-            out.append(phi)
-        return out
-
-    def products(self, b, xs, ys, acc):
-        """acc plus each x times each y."""
-        pairs = [(x, y) for x in xs for y in ys]
-        return [self.fma(b, x, y, t) for (x, y), t in zip(pairs, acc, strict=True)]
-
 
 def _tile_sizes(m):
     """Rows of a tile, and the columns that registers are left for."""
     rows = min(m, ROWS)
     return rows, max(3, min(6, TILES // rows))
-
-
-def _split(b, count, size, body):
-    """body(start, its size) for `count` in parts of `size`, the rest a smaller one."""
-    whole = count // size * size
-    if whole:
-        with loop(b, 0, whole, size) as i:
-            body(i, size)
-    if count > whole:
-        body(I64(whole), count - whole)
 
 
 class _Slide(_Kernel):
@@ -188,7 +153,7 @@ class _Slide(_Kernel):
                         at = b.add(here, b.mul(b.add(m0, r), I64(step_m)))
                         b.store(b.load(b.gep(of, [at])), b.gep(to, [b.add(row, r)]))
 
-            _split(b, self.m, _tile_sizes(self.m)[0], tile)
+            split(b, self.m, _tile_sizes(self.m)[0], tile)
 
     # ------------------------------------------------------------ tiles
 
@@ -216,9 +181,9 @@ class _Slide(_Kernel):
                     args += [part.offsets, deep, plane, first]
                     b.call(self._tile(part.places, height, many), args)
 
-                _split(b, self.m, rows, tile)
+                split(b, self.m, rows, tile)
 
-            _split(b, part.places.count, columns, strip)
+            split(b, part.places.count, columns, strip)
 
     def _tile(self, places, rows, columns):
         p, table = self.scalar.as_pointer(), I64.as_pointer()
@@ -304,7 +269,7 @@ class _Weights(_Kernel):
                     b.icmp_signed("==", n0, I64(0)),
                 )
 
-        _split(b, s.n, self.many, some)
+        split(b, s.n, self.many, some)
 
     def _group(self, b, y, frame, w, images, first):
         """All weights of one group, from some images."""
@@ -326,9 +291,9 @@ class _Weights(_Kernel):
                 args = [yp, self.vectors, *sizes, to, I64(self.k), first, *sources]
                 b.call(self._tile(height, width), args)
 
-            _split(b, self.k, columns, tile)
+            split(b, self.k, columns, tile)
 
-        _split(b, s.o, rows, strip)
+        split(b, s.o, rows, strip)
 
     def _tile(self, rows, columns):
         """Over images and the vectors of their places; then lanes are summed."""

@@ -7,7 +7,7 @@ the second cache level, is copied so that its loads are aligned and in order.
 from __future__ import annotations
 
 from .machine import vector_bits
-from .vectors import BIT, I64, Vectors, loop, repeat
+from .vectors import BIT, I64, Vectors, loop, repeat, split
 
 ROWS, VECTORS, DEPTH, UNROLL = 8, 3, 512, 4
 
@@ -19,27 +19,27 @@ class Product(Vectors):
         super().__init__(module, scalar)
         self.m, self.n, self.k = sizes
         self.a, self.bs, self.c_row = a_steps, b_steps, c_row
-        self.name, self.kernels = name, {}
+        self.name = name
         self.depth = -(-self.k // -(-self.k // DEPTH))
         self.depth = -(-self.depth // UNROLL) * UNROLL
         self.call = self._outer()
 
     # ------------------------------------------------------------ the kernel
 
-    def kernel(self, rows, vectors, rest):
-        """The function for a tile of this size; the last vector may have `rest` lanes."""
-        key = rows, vectors, rest
-        if key not in self.kernels:
-            self.kernels[key] = self._tile(*key)
-        return self.kernels[key]
+    def kernel(self, rows, vectors):
+        """The function for a tile of this size, which all products share.
 
-    def _tile(self, rows, vectors, rest):
+        (a, panel, c, how deep, whether at first, steps of a's rows, of its columns and of c's
+        rows, lanes of the last vector).
+        """
         p = self.scalar.as_pointer()
-        name = f"{self.name}.tile{rows}x{vectors}.{rest}"
-        f, b = self.function(name, p, p, p, I64, BIT)
+        kinds = [p, p, p, I64, BIT, *[I64] * 4]
+        f, b = self.tile("product", (rows, vectors), *kinds)
+        if b is None:
+            return f
         for x in f.args[:3]:
             x.add_attribute("noalias")
-        a, panel, c, count, first = f.args
+        a, panel, c, count, first, a_row, a_step, c_row, lanes = f.args
 
         def step(k, acc):
             row = b.gep(panel, [b.mul(k, I64(vectors * self.w))])
@@ -47,25 +47,22 @@ class Product(Vectors):
                 self.load(b, b.gep(row, [I64(j * self.w)]), align=64)
                 for j in range(vectors)
             ]
-            ak = b.gep(a, [b.mul(k, I64(self.a[1]))])
-            out = []
-            for i in range(rows):
-                x = self.splat(b, b.load(b.gep(ak, [I64(i * self.a[0])])))
-                for j in range(vectors):
-                    out.append(self.fma(b, x, bs[j], acc[i * vectors + j]))
-            return out
+            ak = b.gep(a, [b.mul(k, a_step)])
+            xs = [b.load(b.gep(ak, [b.mul(I64(i), a_row)])) for i in range(rows)]
+            return self.products(b, [self.splat(b, x) for x in xs], bs, acc)
 
-        acc = [self.zero] * (rows * vectors)
+        masks = [*[None] * (vectors - 1), self.below(b, lanes)]
+        spots = [
+            (b.gep(c, [b.add(b.mul(I64(i), c_row), I64(j * self.w))]), mask)
+            for i in range(rows)
+            for j, mask in enumerate(masks)
+        ]
         whole = b.and_(count, I64(-UNROLL))
+        acc = self.begin(b, first, spots)
         acc = repeat(b, I64(0), whole, UNROLL, acc, step)
         acc = repeat(b, whole, count, 1, acc, step)
-        for i in range(rows):
-            for j in range(vectors):
-                place = b.gep(c, [I64(i * self.c_row + j * self.w)])
-                tail = self.first(rest) if j == vectors - 1 else None
-                before = self.load(b, place, tail)
-                total = b.fadd(before, acc[i * vectors + j])
-                self.store(b, b.select(first, acc[i * vectors + j], total), place, tail)
+        for x, (to, mask) in zip(acc, spots, strict=True):
+            self.store(b, x, to, mask)
         b.ret_void()
         return f
 
@@ -97,17 +94,15 @@ class Product(Vectors):
         a, bm, c, panel, k0, count, first = part
         self._pack(b, bm, panel, k0, count, n0, vectors, rest)
         a = b.gep(a, [b.mul(k0, I64(self.a[1]))])
-        whole = self.m // ROWS * ROWS
-        if whole:
-            with loop(b, 0, whole, ROWS) as m0:
-                ai = b.gep(a, [b.mul(m0, I64(self.a[0]))])
-                ci = b.gep(c, [b.add(b.mul(m0, I64(self.c_row)), n0)])
-                b.call(self.kernel(ROWS, vectors, rest), [ai, panel, ci, count, first])
-        if self.m > whole:
-            ai = b.gep(a, [I64(whole * self.a[0])])
-            ci = b.gep(c, [b.add(I64(whole * self.c_row), n0)])
-            f = self.kernel(self.m - whole, vectors, rest)
-            b.call(f, [ai, panel, ci, count, first])
+        steps = [I64(n) for n in (*self.a, self.c_row, rest or self.w)]
+
+        def tile(m0, rows):
+            ai = b.gep(a, [b.mul(m0, I64(self.a[0]))])
+            ci = b.gep(c, [b.add(b.mul(m0, I64(self.c_row)), n0)])
+            f = self.kernel(rows, vectors)
+            b.call(f, [ai, panel, ci, count, first, *steps])
+
+        split(b, self.m, ROWS, tile)
 
     def _pack(self, b, bm, panel, k0, count, n0, vectors, rest):
         source = b.gep(
