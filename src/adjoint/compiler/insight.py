@@ -18,6 +18,7 @@ from ..core import tree
 from ..core.bind import Box
 from ..errors import ArgumentError
 from ..ir.text import pretty
+from .schedule import CONVOLUTIONS
 
 
 class Region(NamedTuple):
@@ -246,9 +247,22 @@ def _flop(o) -> int:
         return 2 * math.isqrt(
             math.prod(math.prod(v.spec.shape) for v in (*o.inputs, *o.outputs))
         )
+    if o.prim.name in CONVOLUTIONS:
+        return _products(o)
     if o.prim.name in ("reshape", "expand", "permute", "slice", "select", "contiguous"):
         return 0
     return max(math.prod(v.spec.shape) for v in (*o.inputs, *o.outputs))
+
+
+def _products(o) -> int:
+    """Of a convolution: each element of a result's plane takes a kernel for each channel."""
+    first, second, third = (v.spec.shape for v in (*o.inputs, *o.outputs))
+    w, y = {
+        "conv": (second, third),
+        "conv_data": (second, first),
+        "conv_weight": (third, second),
+    }[o.prim.name]
+    return 2 * math.prod(y) * math.prod(w[1:])
 
 
 def _timed(r, seconds) -> Region:
@@ -290,9 +304,11 @@ def _why(a, b) -> str:
     for k in (a, b):
         if k.kind == "contract":
             return "a product of matrices is a region of its own"
+        if k.kind == "conv":
+            return "a convolution is a region of its own"
         if k.kind == "call":
             return f"{k.roots[0].prim.name} is NumPy's"
-        if k.kind in ("loop", "place"):
+        if k.kind in ("loop", "place", "put"):
             return f"{k.roots[0].prim.name} is a loop of its own"
     if a.space != b.space:
         return f"their loops count {a.space} and {b.space}"

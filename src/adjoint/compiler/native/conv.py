@@ -13,10 +13,9 @@ import math
 
 from llvmlite import ir
 
-from .frame import Frame
-from .machine import vector_bits
+from .geometry import Shape
 from .places import Places
-from .vectors import BIT, I64, Vectors, loop, repeat
+from .vectors import BIT, I64, Vectors, loop, repeat, split
 
 ROWS, TILES, DEPTH = 8, 24, 1024
 IMAGES = 5 * 2**17  # bytes of frames that stay in the second cache level
@@ -27,74 +26,11 @@ def scratch(o) -> int:
     return _KINDS[o.prim.name](o).bytes
 
 
-class _Shape:
-    """The sizes of one convolution, x (N,C,·) to y (N,O,·) by w (O,C/groups,·)."""
-
-    def __init__(self, o):
-        p, name = o.params, o.prim.name
-        first, second, third = (v.spec.shape for v in (*o.inputs, *o.outputs))
-        x, w, y = {
-            "conv": (first, second, third),
-            "conv_data": (third, second, first),
-            "conv_weight": (first, third, second),
-        }[name]
-        self.size, self.kernel, self.out = x[2:], w[2:], y[2:]
-        self.stride, self.padding, self.dilation = (
-            p[k] for k in ("stride", "padding", "dilation")
-        )
-        if self._pointwise():
-            self._flatten()
-        self.n, self.groups = x[0], p["groups"]
-        self.o, self.c = y[1] // self.groups, w[1]
-        self.taps, self.places = math.prod(self.kernel), math.prod(self.out)
-        self.item = o.outputs[0].spec.dtype.itemsize
-        self.lanes = vector_bits() // 8 // self.item
-
-    def _pointwise(self) -> bool:
-        """Every place meets one element, its own: all dims are one."""
-        plain = {*self.kernel, *self.stride} == {1}
-        return plain and not any(map(any, self.padding))
-
-    def _flatten(self):
-        self.size = self.out = (math.prod(self.size),)
-        self.kernel = self.stride = self.dilation = (1,)
-        self.padding = ((0, 0),)
-
-    def reach(self):
-        """From the first to the last element that a kernel meets, in each dim."""
-        return [d * (k - 1) for k, d in zip(self.kernel, self.dilation, strict=True)]
-
-    def frame(self) -> Frame:
-        """That of the input."""
-        extents = [
-            (m - 1) * s + r + 1
-            for m, s, r in zip(self.out, self.stride, self.reach(), strict=True)
-        ]
-        starts = tuple(lo for lo, _ in self.padding)
-        ones, channels = (1,) * len(starts), self.groups * self.c
-        return Frame(channels, self.size, tuple(extents), starts, ones, self.stride[-1])
-
-    def back_frame(self) -> Frame:
-        """That of the result's gradient, over which the flipped kernel slides."""
-        extents = [n + r for n, r in zip(self.size, self.reach(), strict=True)]
-        starts = [r - lo for r, (lo, _) in zip(self.reach(), self.padding, strict=True)]
-        channels = self.groups * self.o
-        return Frame(channels, self.out, tuple(extents), tuple(starts), self.stride, 1)
-
-    def tap_offsets(self, frame):
-        """Where the kernel's elements lie, seen from its first."""
-        taps = [
-            [k * d for k in range(n)]
-            for n, d in zip(self.kernel, self.dilation, strict=True)
-        ]
-        return frame.offsets(*taps)
-
-
 class _Kernel(Vectors):
     """What the maps share: a function over (frames, operands, result)."""
 
     def __init__(self, o):
-        self.o, self.shape = o, _Shape(o)
+        self.o, self.shape = o, Shape(o)
 
     def build(self, module, scalar, name):
         """function(first operand, second, result, scratch), which computes it."""
@@ -119,31 +55,6 @@ class _Kernel(Vectors):
         with loop(b, 0, -(-count // self.w) * self.w, self.w) as i:
             self.store(b, self.zero, b.gep(p, [i]))
 
-    def tile(self, name, sizes, *args):
-        """(the tile's function, a builder for it if it is new)."""
-        name = f"{name}{sizes[0]}x{sizes[1]}.{self.suffix}"
-        found = self.module.globals.get(name)
-        return (found, None) if found else self.function(name, *args)
-
-    def begin(self, b, first, spots):
-        """What a tile's sums start from: zeros at first, then what is in memory."""
-        block = b.block
-        with b.if_then(b.not_(first)):
-            before = [self.load(b, *spot) for spot in spots]
-            later = b.block
-        out = []
-        for x in before:
-            phi = b.phi(self.vector)
-            phi.add_incoming(self.zero, block)
-            phi.add_incoming(x, later)
-            out.append(phi)
-        return out
-
-    def products(self, b, xs, ys, acc):
-        """acc plus each x times each y."""
-        pairs = [(x, y) for x in xs for y in ys]
-        return [self.fma(b, x, y, t) for (x, y), t in zip(pairs, acc, strict=True)]
-
 
 def _tile_sizes(m):
     """Rows of a tile, and the columns that registers are left for."""
@@ -151,125 +62,137 @@ def _tile_sizes(m):
     return rows, max(3, min(6, TILES // rows))
 
 
-def _split(b, count, size, body):
-    """body(start, its size) for `count` in parts of `size`, the rest a smaller one."""
-    whole = count // size * size
-    if whole:
-        with loop(b, 0, whole, size) as i:
-            body(i, size)
-    if count > whole:
-        body(I64(whole), count - whole)
-
-
 class _Slide(_Kernel):
-    """y(n,m,p) = Σ a(m,k) frame(n, k, p): results, or input gradients."""
+    """y(n,m,p) = Σ a(m,k) frame(n, k, p): results, or input gradients, grid by grid."""
 
     def __init__(self, o):
         super().__init__(o)
         s = self.shape
         self.back = o.prim.name == "conv_data"
-        self.frame = s.back_frame() if self.back else s.frame()
         self.m, self.c = (s.c, s.o) if self.back else (s.o, s.c)
-        self.k, self.size = self.c * s.taps, s.size if self.back else s.out
-        strides = (1,) * len(s.stride) if self.back else s.stride
-        self.places = Places(
-            self.frame, self.size, strides, s.lanes, _tile_sizes(self.m)[0]
-        )
+        self.size = s.size if self.back else s.out
+        if self.back:
+            self.frame, self.grids = s.backward()
+        else:
+            self.frame, grid = s.forward()
+            self.grids = [grid]
         self.images = _room(self.frame.elements, s.lanes)
-        self.bytes = (self.images + s.groups * self.m * self.k) * s.item
+        self.spare = _room(self.m * math.prod(self.size), s.lanes) * self._spread()
+        weights = s.groups * self.m * self.c * s.taps
+        self.bytes = (self.images + self.spare + weights) * s.item
+
+    def _spread(self) -> bool:
+        """Whether a grid's results do not lie side by side."""
+        return self.grids[0].size != tuple(self.size)
 
     def write(self, b, source, w, y, room):
         s, frame = self.shape, self.frame
-        weights = b.gep(room, [I64(self.images)])
-        self.offsets = self._offsets()
-        self.vectors = self.table("places", self.places.table)
-        self._pack(b, w, weights)
+        spare = b.gep(room, [I64(self.images)])
+        parts = self._parts(b, w, b.gep(spare, [I64(self.spare)]))
         self.clear(b, room, self.images)
-        plane = math.prod(frame.sizes)
+        size = frame.channels * math.prod(frame.sizes)
         with loop(b, 0, s.n, 1) as n:
-            frame.fill(
-                self, b, b.gep(source, [b.mul(n, I64(frame.channels * plane))]), room
-            )
+            frame.fill(self, b, b.gep(source, [b.mul(n, I64(size))]), room)
             with loop(b, 0, s.groups, 1) as g:
                 image = b.add(b.mul(n, I64(s.groups)), g)
-                size = self.m * math.prod(self.size)
-                self._group(
-                    b,
-                    b.gep(weights, [b.mul(g, I64(self.m * self.k))]),
-                    b.gep(room, [b.mul(g, I64(self.c * frame.plane))]),
-                    b.gep(y, [b.mul(image, I64(size))]),
-                )
+                to = b.gep(y, [b.mul(image, I64(self.m * math.prod(self.size)))])
+                of = b.gep(room, [b.mul(g, I64(self.c * frame.plane))])
+                for part in parts:
+                    self._group(b, part, g, of, spare if self.spare else to)
+                    if self.spare:
+                        self._put(b, part.grid, spare, to)
 
-    def _offsets(self):
-        taps = self.shape.tap_offsets(self.frame)
-        self.depth = max(1, DEPTH // self.shape.taps)
-        channels = range(min(self.depth, self.c))
-        return self.table(
-            "taps", [c * self.frame.plane + t for c in channels for t in taps]
-        )
+    def _parts(self, b, w, room):
+        """What the code of each grid reads; its weights are packed in `room`."""
+        parts, start = [], 0
+        for i, grid in enumerate(self.grids):
+            part = _Part(self, grid, i, b.gep(room, [I64(start)]))
+            start += self.shape.groups * self.m * self.c * len(grid.taps)
+            if grid.taps:
+                self._pack(b, w, part)
+            parts.append(part)
+        return parts
+
+    def _put(self, b, grid, of, to):
+        """A grid's results, or zeros, to their places."""
+        with loop(b, 0, self.m, 1) as m:
+            source = b.gep(of, [b.mul(m, I64(math.prod(grid.size)))])
+            target = b.gep(to, [b.mul(m, I64(math.prod(self.size)))])
+            self._put_dim(b, grid, source, target, 0)
+
+    def _put_dim(self, b, grid, of, to, d):
+        if d == len(grid.size):
+            b.store(b.load(of) if grid.taps else self.scalar(0.0), to)
+            return
+        rest, step = math.prod(grid.size[d + 1 :]), math.prod(self.size[d + 1 :])
+        to = b.gep(to, [I64(grid.firsts[d] * step)])
+        with loop(b, 0, grid.size[d], 1) as i:
+            source = b.gep(of, [b.mul(i, I64(rest))])
+            target = b.gep(to, [b.mul(i, I64(grid.spaces[d] * step))])
+            self._put_dim(b, grid, source, target, d + 1)
 
     # ------------------------------------------------------------ weights
 
-    def _pack(self, b, w, out):
+    def _pack(self, b, w, part):
         """Weights in the order in which tiles read them: (tile, k, row)."""
-        s = self.shape
+        s, taps = self.shape, len(part.grid.taps)
         step_m, step_c = s.c * s.taps, s.taps
         if self.back:
             step_m, step_c = step_c, step_m
         with loop(b, 0, s.groups, 1) as g:
-            start = b.mul(g, I64(self.m * self.k))
-            of, to = b.gep(w, [start]), b.gep(out, [start])
+            of = b.gep(w, [b.mul(g, I64(self.m * self.c * s.taps))])
+            to = b.gep(part.weights, [b.mul(g, I64(self.m * part.k))])
 
             def tile(m0, rows):
-                with loop(b, 0, self.c, 1) as c, loop(b, 0, s.taps, 1) as t:
-                    k = b.add(b.mul(c, I64(s.taps)), t)
-                    t = b.sub(I64(s.taps - 1), t) if self.back else t
-                    here = b.add(b.mul(c, I64(step_c)), t)
-                    row = b.add(b.mul(m0, I64(self.k)), b.mul(k, I64(rows)))
+                with loop(b, 0, self.c, 1) as c, loop(b, 0, taps, 1) as t:
+                    k = b.add(b.mul(c, I64(taps)), t)
+                    here = b.load(b.gep(part.taps, [t]))
+                    here = b.add(b.mul(c, I64(step_c)), here)
+                    row = b.add(b.mul(m0, I64(part.k)), b.mul(k, I64(rows)))
                     with loop(b, 0, rows, 1) as r:
                         at = b.add(here, b.mul(b.add(m0, r), I64(step_m)))
                         b.store(b.load(b.gep(of, [at])), b.gep(to, [b.add(row, r)]))
 
-            _split(b, self.m, _tile_sizes(self.m)[0], tile)
+            split(b, self.m, _tile_sizes(self.m)[0], tile)
 
     # ------------------------------------------------------------ tiles
 
-    def _group(self, b, a, frame, y):
-        """All results of one image and group, a few channels deep at a time."""
+    def _group(self, b, part, g, frame, y):
+        """A grid's results of one image and group, a few channels deep at a time."""
+        if not part.grid.taps:
+            return
         rows, columns = _tile_sizes(self.m)
-        count, plane = self.places.count, I64(math.prod(self.size))
-        with loop(b, 0, self.c, self.depth) as c0:
-            left = b.sub(I64(self.c), c0)
-            some = b.select(
-                b.icmp_signed("<", left, I64(self.depth)), left, I64(self.depth)
-            )
-            deep = b.mul(some, I64(self.shape.taps))
-            skip = b.mul(c0, I64(self.shape.taps))
+        taps, plane = I64(len(part.grid.taps)), I64(math.prod(part.grid.size))
+        weights = b.gep(part.weights, [b.mul(g, I64(self.m * part.k))])
+        with loop(b, 0, self.c, part.depth) as c0:
+            left, most = b.sub(I64(self.c), c0), I64(part.depth)
+            some = b.select(b.icmp_signed("<", left, most), left, most)
+            deep, skip = b.mul(some, taps), b.mul(c0, taps)
             first = b.icmp_signed("==", c0, I64(0))
             source = b.gep(frame, [b.mul(c0, I64(self.frame.plane))])
 
             def strip(v0, many):
-                start = b.mul(v0, I64(self.places.entry))
+                start = b.mul(v0, I64(part.places.entry))
 
                 def tile(m0, height):
-                    ap = b.add(b.mul(m0, I64(self.k)), b.mul(skip, I64(height)))
-                    args = [b.gep(a, [ap]), source, b.gep(y, [b.mul(m0, plane)])]
-                    args += [b.gep(self.vectors, [start]), self.offsets, deep]
-                    b.call(self._tile(height, many), [*args, plane, first])
+                    ap = b.add(b.mul(m0, I64(part.k)), b.mul(skip, I64(height)))
+                    args = [b.gep(weights, [ap]), source]
+                    args += [b.gep(y, [b.mul(m0, plane)]), b.gep(part.table, [start])]
+                    args += [part.offsets, deep, plane, first]
+                    b.call(self._tile(part.places, height, many), args)
 
-                _split(b, self.m, rows, tile)
+                split(b, self.m, rows, tile)
 
-            _split(b, count, columns, strip)
+            split(b, part.places.count, columns, strip)
 
-    def _tile(self, rows, columns):
+    def _tile(self, places, rows, columns):
         p, table = self.scalar.as_pointer(), I64.as_pointer()
-        runs = self.places.runs
         kinds = [p, p, p, table, table, I64, I64, BIT]
-        f, b = self.tile(f"slide{runs}", (rows, columns), *kinds)
+        f, b = self.tile(f"slide{places.runs}.", (rows, columns), *kinds)
         if b is None:
             return f
         a, source, y, vectors, offsets, count, step, first = f.args
-        places = [self.places.read(self, b, vectors, j) for j in range(columns)]
+        places = [places.read(self, b, vectors, j) for j in range(columns)]
 
         def go(k, acc):
             image = b.gep(source, [b.load(b.gep(offsets, [k]))])
@@ -290,13 +213,31 @@ class _Slide(_Kernel):
         return f
 
 
+class _Part:
+    """What the code of one grid reads: its weights, and tables."""
+
+    def __init__(self, kernel, grid, i, weights):
+        self.grid, self.weights, self.k = grid, weights, kernel.c * len(grid.taps)
+        if not grid.taps:
+            return
+        rows, frame = _tile_sizes(kernel.m)[0], kernel.frame
+        lanes = kernel.shape.lanes
+        self.places = Places(frame, grid.size, grid.strides, lanes, rows)
+        self.depth = max(1, DEPTH // len(grid.taps))
+        channels = range(min(self.depth, kernel.c))
+        offsets = [c * frame.plane + t for c in channels for t in grid.offsets]
+        self.offsets = kernel.table(f"offsets{i}", offsets)
+        self.taps = kernel.table(f"taps{i}", grid.taps)
+        self.table = kernel.table(f"places{i}", self.places.table)
+
+
 class _Weights(_Kernel):
     """w(o,k) = Σ y(n,o,p) frame(n,k,p)."""
 
     def __init__(self, o):
         super().__init__(o)
         s = self.shape
-        self.frame = s.frame()
+        self.frame, self.grid = s.forward()
         self.k = s.c * s.taps
         each = self.frame.elements * s.item
         self.many = max(1, min(s.n, IMAGES // each))
@@ -306,10 +247,8 @@ class _Weights(_Kernel):
 
     def write(self, b, x, y, w, room):
         s, frame = self.shape, self.frame
-        taps = s.tap_offsets(frame)
-        self.offsets = self.table(
-            "taps", [c * frame.plane + t for c in range(s.c) for t in taps]
-        )
+        offsets = [c * frame.plane + t for c in range(s.c) for t in self.grid.offsets]
+        self.offsets = self.table("offsets", offsets)
         self.vectors = self.table("places", self.places.table)
         self.clear(b, room, self.images)
         size = frame.channels * math.prod(frame.sizes)
@@ -330,7 +269,7 @@ class _Weights(_Kernel):
                     b.icmp_signed("==", n0, I64(0)),
                 )
 
-        _split(b, s.n, self.many, some)
+        split(b, s.n, self.many, some)
 
     def _group(self, b, y, frame, w, images, first):
         """All weights of one group, from some images."""
@@ -352,9 +291,9 @@ class _Weights(_Kernel):
                 args = [yp, self.vectors, *sizes, to, I64(self.k), first, *sources]
                 b.call(self._tile(height, width), args)
 
-            _split(b, self.k, columns, tile)
+            split(b, self.k, columns, tile)
 
-        _split(b, s.o, rows, strip)
+        split(b, s.o, rows, strip)
 
     def _tile(self, rows, columns):
         """Over images and the vectors of their places; then lanes are summed."""

@@ -705,10 +705,8 @@ class Emitter:
             return
         sums = [o for o in items if names[o] == "sum"]
         kinds = [element(o.outputs[0].spec.dtype) for o in sums]
-        *lead, n = k.space[k.rank :]
-        w = self.vectors
-        full, rest = n // w * w, n % w
-        spans = [(0, full, w)] * bool(full) + [(full, n, rest)] * bool(rest)
+        sizes = k.space[k.rank :]
+        spans = self._spans(sizes[-1])
         starts = [
             [self._start(o, kind, step) for o, kind in zip(sums, kinds, strict=True)]
             for _, _, step in spans
@@ -733,28 +731,7 @@ class Emitter:
                     self.store(x, v, index)
             return after
 
-        def inner(accs, index):
-            out = []
-            for acc, (start, stop, step) in zip(accs, spans, strict=True):
-                with self.loop(start, stop, step) as i:
-                    phis = i.carry(*acc)
-                    with self.across(i.mark, step):
-                        i.next(*strip(i, (*index, Affine({i.mark: 1})), phis))
-                out.append(list(i.results))
-            return out
-
-        def nest(sizes, accs, index):
-            if not sizes:
-                return inner(accs, index)
-            with self.loop(0, sizes[0]) as i:
-                phis = iter(i.carry(*(x for acc in accs for x in acc)))
-                accs = [[next(phis) for _ in acc] for acc in accs]
-                after = nest(sizes[1:], accs, (*index, Affine({i.mark: 1})))
-                i.next(*(x for acc in after for x in acc))
-            results = iter(i.results)
-            return [[next(results) for _ in acc] for acc in after]
-
-        totals = nest(lead, starts, outer)
+        totals = self._summed(sizes, spans, starts, outer, strip)
         for j, o in enumerate(sums):
             how, v = _HOW[o.prim.name], o.outputs[0]
             parts = [self._fold(acc[j], how) for acc in totals]
@@ -762,6 +739,36 @@ class Emitter:
             total = how.finish(self.lanes, total, math.prod(k.space[k.rank :]))
             self.fixed[v] = total
             self.store(total, v, (*outer, *(ZERO,) * (len(v.spec.shape) - k.rank)))
+
+    def _spans(self, n):
+        """(start, stop, lanes) of the full vectors of a dim and of the rest."""
+        w = self.vectors
+        full, rest = n // w * w, n % w
+        return [(0, full, w)] * bool(full) + [(full, n, rest)] * bool(rest)
+
+    def _summed(self, sizes, spans, accs, index, strip):
+        """What strip(loop, index, acc) makes of each span's acc over `sizes`, the last in lanes."""
+        if len(sizes) == 1:
+            return [
+                self._summed_span(*pair, index, strip)
+                for pair in zip(spans, accs, strict=True)
+            ]
+        with self.loop(0, sizes[0]) as i:
+            phis = iter(i.carry(*(x for acc in accs for x in acc)))
+            accs = [[next(phis) for _ in acc] for acc in accs]
+            at = (*index, Affine({i.mark: 1}))
+            after = self._summed(sizes[1:], spans, accs, at, strip)
+            i.next(*(x for acc in after for x in acc))
+        results = iter(i.results)
+        return [[next(results) for _ in acc] for acc in after]
+
+    def _summed_span(self, span, acc, index, strip):
+        start, stop, step = span
+        with self.loop(start, stop, step) as i:
+            phis = i.carry(*acc)
+            with self.across(i.mark, step):
+                i.next(*strip(i, (*index, Affine({i.mark: 1})), phis))
+        return list(i.results)
 
     def _add_to_column(self, k, o, index):
         y, how = o.outputs[0], _HOW[o.prim.name]
@@ -799,27 +806,39 @@ class Emitter:
         kept = [d for d in range(len(shape)) if d not in dims]
         if 0 not in shape and len(shape) - 1 not in dims:
             self._reduce_columns(o, x, y, dims, kept)
-            return
-        self._reduce_one_by_one(o, x, y, dims, kept)
+        elif 0 in shape:
+            self._reduce_nothing(o, y, dims, kept)
+        else:
+            self._reduce_lanes(o, x, y, sorted(dims), kept)
 
-    def _reduce_one_by_one(self, o, x, y, dims, kept):
-        shape, kind, how = x.spec.shape, element(y.spec.dtype), _HOW[o.prim.name]
-        sizes = [shape[d] for d in dims]
-        if 0 in (shape[d] for d in kept):
-            return
+    def _reduce_nothing(self, o, y, dims, kept):
+        """Over no elements, of perhaps no results."""
+        shape, how = o.inputs[0].spec.shape, _HOW[o.prim.name]
+        sizes, n = [shape[d] for d in kept], math.prod(shape[d] for d in dims)
 
         def row(outer):
-            def nest(sizes, acc, index):
-                if not sizes:
-                    v = self.value(x, self._index(shape, kept, outer, dims, index))
-                    return how.join(self.lanes, acc, self.lanes.cast(v, kind))
-                with self.loop(0, sizes[0]) as i:
-                    (phi,) = i.carry(acc)
-                    i.next(nest(sizes[1:], phi, (*index, Affine({i.mark: 1}))))
-                return i.results[0]
+            total = self.lanes.number(how.start, element(y.spec.dtype))
+            total = how.finish(self.lanes, total, n)
+            self.store(total, y, self._out_index(o, shape, dims, outer))
 
-            start = self.lanes.number(how.start, kind)
-            total = nest(sizes, start, ()) if 0 not in sizes else start
+        if 0 not in sizes:
+            self._nest(sizes, (), row)
+
+    def _reduce_lanes(self, o, x, y, dims, kept):
+        """The last dim among others: its lanes are summed when all else is."""
+        shape, kind, how = x.spec.shape, element(y.spec.dtype), _HOW[o.prim.name]
+        sizes = [shape[d] for d in dims]
+        spans = self._spans(sizes[-1])
+
+        def row(outer):
+            def strip(_, index, accs):
+                v = self.value(x, self._index(shape, kept, outer, dims, index))
+                return [how.join(self.lanes, accs[0], self.lanes.cast(v, kind))]
+
+            starts = [[self._start(o, kind, step)] for _, _, step in spans]
+            accs = self._summed(sizes, spans, starts, (), strip)
+            parts = [self._fold(acc[0], how) for acc in accs]
+            total = functools.reduce(lambda a, b: how.join(self.lanes, a, b), parts)
             total = how.finish(self.lanes, total, math.prod(sizes))
             self.store(total, y, self._out_index(o, shape, dims, outer))
 
@@ -935,7 +954,11 @@ class _How:
 
 _HOW = {
     "sum": _How(0, lambda b, x, y: b.add(x, y)),
-    "mean": _How(0, lambda b, x, y: b.add(x, y), lambda b, x, n: b.mul(x, 1.0 / n)),
+    "mean": _How(
+        0,
+        lambda b, x, y: b.add(x, y),
+        lambda b, x, n: b.mul(x, 1.0 / n if n else math.nan),
+    ),
     "amax": _How(-math.inf, lambda b, x, y: b.maximum(x, y)),
     "amin": _How(math.inf, lambda b, x, y: b.minimum(x, y)),
 }

@@ -1,8 +1,7 @@
-"""Frames: an image with the room around and between its elements that a kernel slides over.
+"""Frames: an image with the room around it that a kernel slides over.
 
-Padding, and what a stride leaves out in the adjoint, are zeros in memory; a stride along the
-last dim is undone by keeping the elements of each phase together. So whatever the kernel
-meets for neighbouring results lies side by side.
+Padding is zeros in memory; a stride along the last dim is undone by keeping the elements of
+each phase together. So what the kernel meets for neighbouring results lies side by side.
 """
 
 from __future__ import annotations
@@ -16,14 +15,13 @@ from .vectors import I64, loop
 
 @dataclass
 class Frame:
-    """`channels` planes of the sizes `extents`, where element i of dim d of a source of the
-    sizes `sizes` lies at starts[d] + i spaces[d]; the last dim is kept in `phases`."""
+    """`channels` planes of the sizes `extents`, in which a source of the sizes `sizes` begins
+    at `starts`; the last dim is kept in `phases`."""
 
     channels: int
     sizes: tuple[int, ...]
     extents: tuple[int, ...]
     starts: tuple[int, ...]
-    spaces: tuple[int, ...]
     phases: int
 
     def __post_init__(self):
@@ -46,9 +44,8 @@ class Frame:
 
     def inside(self, d):
         """The elements of a dim that have a place: range(first, last)."""
-        start, space = self.starts[d], self.spaces[d]
-        first = max(0, -(start // space))
-        return first, min(self.sizes[d], (self.extents[d] - 1 - start) // space + 1)
+        start = self.starts[d]
+        return max(0, -start), min(self.sizes[d], self.extents[d] - start)
 
     # ------------------------------------------------------------ code
 
@@ -68,23 +65,22 @@ class Frame:
             return
         with loop(b, *spans[d], 1) as i:
             of = b.gep(source, [b.mul(i, I64(math.prod(self.sizes[d + 1 :])))])
-            at = b.add(b.mul(i, I64(self.spaces[d])), I64(self.starts[d]))
-            to = b.gep(target, [b.mul(at, I64(self.steps[d]))])
+            at = b.mul(b.add(i, I64(self.starts[d])), I64(self.steps[d]))
+            to = b.gep(target, [at])
             self._dim(v, b, of, to, d + 1, spans)
 
     def _row(self, v, b, source, target, first, last):
-        start, space = self.starts[-1], self.spaces[-1]
-        if self.phases == space == 1:
+        start = self.starts[-1]
+        if self.phases == 1:
             of, to = b.gep(source, [I64(first)]), b.gep(target, [I64(start + first)])
             copy(v, b, of, to, last - first)
             return
         for i in range(first, min(first + self.phases, last)):
-            place = self.offset(*[0] * (len(self.sizes) - 1), i * space + start)
-            to = b.gep(target, [I64(place)])
-            count = -(-(last - i) // self.phases)
-            with loop(b, 0, count, 1) as k:
-                of = b.gep(source, [b.add(b.mul(k, I64(self.phases)), I64(i))])
-                b.store(b.load(of), b.gep(to, [b.mul(k, I64(space))]))
+            place = self.offset(*[0] * (len(self.sizes) - 1), i + start)
+            to, of = b.gep(target, [I64(place)]), b.gep(source, [I64(i)])
+            with loop(b, 0, -(-(last - i) // self.phases), 1) as k:
+                x = b.load(b.gep(of, [b.mul(k, I64(self.phases))]))
+                b.store(x, b.gep(to, [k]))
 
 
 def copy(v, b, of, to, count: int) -> None:

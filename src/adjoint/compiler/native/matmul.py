@@ -7,7 +7,7 @@ the second cache level, is copied so that its loads are aligned and in order.
 from __future__ import annotations
 
 from .machine import vector_bits
-from .vectors import BIT, I64, Vectors, loop, repeat
+from .vectors import BIT, I64, Vectors, loop, repeat, split
 
 ROWS, VECTORS, DEPTH, UNROLL = 8, 3, 512, 4
 
@@ -26,32 +26,20 @@ class Product(Vectors):
 
     # ------------------------------------------------------------ the kernel
 
-    def kernel(self, rows, vectors, rest):
-        """The function for a tile of this size; the last vector may have `rest` lanes.
+    def kernel(self, rows, vectors):
+        """The function for a tile of this size, which all products share.
 
-        All products of a module share it. The steps of A are arguments, but for one that is 1
-        and so can be part of the loads' addresses; so is the step between rows of C.
+        (a, panel, c, how deep, whether at first, steps of a's rows, of its columns and of c's
+        rows, lanes of the last vector).
         """
-        lies = "rows" if self.a[1] == 1 else "columns" if self.a[0] == 1 else "any"
-        name = f"tile.{self.scalar}.{lies}.{rows}x{vectors}.{rest}"
-        return self.module.globals.get(name) or self._tile(
-            name, lies, rows, vectors, rest
-        )
-
-    def tile(self, b, size, a, panel, c, count, first):
-        """C's tile at `c` (+)= A's rows at `a` times the panel."""
-        steps = I64(self.a[0]), I64(self.a[1]), I64(self.c_row)
-        b.call(self.kernel(*size), [a, panel, c, count, first, *steps])
-
-    def _tile(self, name, lies, rows, vectors, rest):
         p = self.scalar.as_pointer()
-        f, b = self.function(name, p, p, p, I64, BIT, I64, I64, I64)
+        kinds = [p, p, p, I64, BIT, *[I64] * 4]
+        f, b = self.tile("product", (rows, vectors), *kinds)
+        if b is None:
+            return f
         for x in f.args[:3]:
             x.add_attribute("noalias")
-        a, panel, c, count, first, down, along, c_row = f.args
-        down = I64(1) if lies == "columns" else down
-        along = I64(1) if lies == "rows" else along
-        starts = [b.gep(a, [b.mul(I64(i), down)]) for i in range(rows)]
+        a, panel, c, count, first, a_row, a_step, c_row, lanes = f.args
 
         def step(k, acc):
             row = b.gep(panel, [b.mul(k, I64(vectors * self.w))])
@@ -59,25 +47,22 @@ class Product(Vectors):
                 self.load(b, b.gep(row, [I64(j * self.w)]), align=64)
                 for j in range(vectors)
             ]
-            at, out = b.mul(k, along), []
-            for i in range(rows):
-                x = self.splat(b, b.load(b.gep(starts[i], [at])))
-                for j in range(vectors):
-                    out.append(self.fma(b, x, bs[j], acc[i * vectors + j]))
-            return out
+            ak = b.gep(a, [b.mul(k, a_step)])
+            xs = [b.load(b.gep(ak, [b.mul(I64(i), a_row)])) for i in range(rows)]
+            return self.products(b, [self.splat(b, x) for x in xs], bs, acc)
 
-        acc = [self.zero] * (rows * vectors)
+        masks = [*[None] * (vectors - 1), self.below(b, lanes)]
+        spots = [
+            (b.gep(c, [b.add(b.mul(I64(i), c_row), I64(j * self.w))]), mask)
+            for i in range(rows)
+            for j, mask in enumerate(masks)
+        ]
         whole = b.and_(count, I64(-UNROLL))
+        acc = self.begin(b, first, spots)
         acc = repeat(b, I64(0), whole, UNROLL, acc, step)
         acc = repeat(b, whole, count, 1, acc, step)
-        for i in range(rows):
-            line = b.gep(c, [b.mul(I64(i), c_row)])
-            for j in range(vectors):
-                place = b.gep(line, [I64(j * self.w)])
-                tail = self.first(rest) if j == vectors - 1 else None
-                before = self.load(b, place, tail)
-                total = b.fadd(before, acc[i * vectors + j])
-                self.store(b, b.select(first, acc[i * vectors + j], total), place, tail)
+        for x, (to, mask) in zip(acc, spots, strict=True):
+            self.store(b, x, to, mask)
         b.ret_void()
         return f
 
@@ -109,17 +94,15 @@ class Product(Vectors):
         a, bm, c, panel, k0, count, first = part
         self._pack(b, bm, panel, k0, count, n0, vectors, rest)
         a = b.gep(a, [b.mul(k0, I64(self.a[1]))])
-        whole = self.m // ROWS * ROWS
-        if whole:
-            with loop(b, 0, whole, ROWS) as m0:
-                ai = b.gep(a, [b.mul(m0, I64(self.a[0]))])
-                ci = b.gep(c, [b.add(b.mul(m0, I64(self.c_row)), n0)])
-                self.tile(b, (ROWS, vectors, rest), ai, panel, ci, count, first)
-        if self.m > whole:
-            ai = b.gep(a, [I64(whole * self.a[0])])
-            ci = b.gep(c, [b.add(I64(whole * self.c_row), n0)])
-            size = self.m - whole, vectors, rest
-            self.tile(b, size, ai, panel, ci, count, first)
+        steps = [I64(n) for n in (*self.a, self.c_row, rest or self.w)]
+
+        def tile(m0, rows):
+            ai = b.gep(a, [b.mul(m0, I64(self.a[0]))])
+            ci = b.gep(c, [b.add(b.mul(m0, I64(self.c_row)), n0)])
+            f = self.kernel(rows, vectors)
+            b.call(f, [ai, panel, ci, count, first, *steps])
+
+        split(b, self.m, ROWS, tile)
 
     def _pack(self, b, bm, panel, k0, count, n0, vectors, rest):
         source = b.gep(

@@ -98,6 +98,33 @@ class Vectors:
             ]
         return xs
 
+    # ------------------------------------------------------------ tiles
+
+    def tile(self, name, sizes, *args):
+        """(the tile's function, a builder for it if it is new)."""
+        name = f"{name}{sizes[0]}x{sizes[1]}.{self.suffix}"
+        found = self.module.globals.get(name)
+        return (found, None) if found else self.function(name, *args)
+
+    def begin(self, b, first, spots):
+        """What a tile's sums start from: zeros at first, then what is in memory."""
+        block = b.block
+        with b.if_then(b.not_(first)):
+            before = [self.load(b, *spot) for spot in spots]
+            later = b.block
+        out = []
+        for x in before:
+            phi = b.phi(self.vector)
+            phi.add_incoming(self.zero, block)
+            phi.add_incoming(x, later)
+            out.append(phi)
+        return out
+
+    def products(self, b, xs, ys, acc):
+        """acc plus each x times each y."""
+        pairs = [(x, y) for x in xs for y in ys]
+        return [self.fma(b, x, y, t) for (x, y), t in zip(pairs, acc, strict=True)]
+
 
 def splat(b, x, kind):
     """One number in all lanes of a vector of this type."""
@@ -152,3 +179,13 @@ def loop(b, start, stop, step):
     i.add_incoming(j, b.block)
     b.cbranch(b.icmp_signed("<", j, stop), head, done)
     b.position_at_end(done)
+
+
+def split(b, count, size, body):
+    """body(start, its size) for `count` in parts of `size`, the rest a smaller one."""
+    whole = count // size * size
+    if whole:
+        with loop(b, 0, whole, size) as i:
+            body(i, size)
+    if count > whole:
+        body(I64(whole), count - whole)
