@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from ..autodiff import straight
 from ..core.bind import dtype_of
 from ..core.primitive import number, op
 from ..core.shape import broadcast, norm_dim, norm_dims
-from ..errors import DtypeError, ShapeError
+from ..errors import ArgumentError, DtypeError, ShapeError
 from .face import cast, function, give, inexact, need_number, need_tensor, promote
 
 _LEAD = "abcdefghABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -173,3 +175,90 @@ def pdist(input, p=2.0):
     columns = op.reshape(op.permute(x, dims=(1, 0)), shape=(1, *x.shape[::-1]))
     a, b = (op.pick(columns, k.reshape(1, 1, -1)) for k in (i, j))
     return op.reshape(length(a - b, p, (1,)), shape=(len(i),))
+
+
+# ---------------------------------------------------------------- rows of two matrices
+
+
+_MODES = (
+    "use_mm_for_euclid_dist_if_necessary",
+    "use_mm_for_euclid_dist",
+    "donot_use_mm_for_euclid_dist",
+)
+
+
+@function
+def cdist(x1, x2, p=2.0, compute_mode="use_mm_for_euclid_dist_if_necessary"):
+    """Distances (Σ |a − b|^p)^(1/p) of each row of x1 from each of x2; at 0 the slope is 0.
+
+    >>> cdist(tensor([[0., 0.]]), tensor([[3., 4.], [0., 1.]]))
+    tensor([[5., 1.]])
+    """
+    a, b = need_tensor(x1, "cdist", "x1"), need_tensor(x2, "cdist", "x2")
+    _check_cdist(a, b, p, compute_mode)
+    lead = broadcast(a.shape[:-2], b.shape[:-2], name="cdist")
+    a, b = (op.expand(x, shape=(*lead, *x.shape[-2:])) for x in (a, b))
+    if p == 2:
+        flat = [op.reshape(x, shape=(math.prod(lead), *x.shape[-2:])) for x in (a, b)]
+        y = op.distances(*flat, products=_by_products(a, b, compute_mode))
+        return op.reshape(y, shape=(*lead, a.shape[-2], b.shape[-2]))
+    a = op.reshape(a, shape=(*a.shape[:-1], 1, a.shape[-1]))
+    b = op.reshape(b, shape=(*b.shape[:-2], 1, *b.shape[-2:]))
+    return _length(a - b, float(p))
+
+
+def _check_cdist(a, b, p, mode):
+    for what, x in (("X1", a), ("X2", b)):
+        if dtype_of(x).kind not in "fV":
+            raise DtypeError(
+                f"cdist only supports floating-point dtypes, {what} got: {dtype_of(x).name}"
+            )
+        if x.ndim < 2:
+            raise ShapeError(
+                f"cdist only supports at least 2D tensors, {what} got: {x.ndim}D"
+            )
+    if dtype_of(a) != dtype_of(b):
+        raise DtypeError(
+            f"cdist: expected {dtype_of(a).name} but found {dtype_of(b).name} for X2"
+        )
+    if a.shape[-1] != b.shape[-1]:
+        raise ShapeError(
+            "X1 and X2 must have the same number of columns. "
+            f"X1: {a.shape[-1]} X2: {b.shape[-1]}"
+        )
+    if not p >= 0:
+        raise ArgumentError(f"cdist only supports non-negative p values, got {p}")
+    if mode not in _MODES:
+        raise ArgumentError(f"cdist: {mode} is not a valid value for compute_mode")
+
+
+def _by_products(a, b, mode) -> bool:
+    """Whether squared distances come from |a|² + |b|² − 2ab: fast for many, less exact."""
+    if mode == _MODES[0]:
+        return a.shape[-2] > 25 or b.shape[-2] > 25
+    return mode == _MODES[1]
+
+
+def _length(d, p):
+    """The p-norm over the last dim, with derivative 0 where an element or it is 0."""
+    last = {"dim": (d.ndim - 1,), "keepdim": False}
+    if p == 0:
+        moved = op.cast(op.ne(d, number(0, d)), dtype=dtype_of(d))
+        return op.sum(op.where(np.zeros((), bool), d, moved), **last)
+    size = op.abs(d)
+    if p == 1:
+        return op.sum(size, **last)
+    if p == math.inf:
+        return op.amax(size, **last) if d.shape[-1] else op.sum(size, **last)
+    return _root(op.sum(_power(size, p), **last), p)
+
+
+def _power(x, p):
+    """x^p for x ≥ 0, flat at 0."""
+    zero = op.eq(x, number(0, x))
+    safe = op.where(zero, op.ones_like(x), x)
+    return op.where(zero, op.zeros_like(x), op.pow_scalar(safe, exponent=p))
+
+
+def _root(x, p):
+    return _power(x, 1 / p)

@@ -1,21 +1,19 @@
-"""Products: matmul and its kin, einsum, tensordot, all of one contraction; distances."""
+"""Products: matmul and its kin, tensordot, sums with products: all of one contraction."""
 
 from __future__ import annotations
-
-import itertools
-import math
 
 import numpy as np
 
 from ..autodiff import straight
 from ..core.bind import Box, dtype_of
-from ..core.primitive import number, op
+from ..core.primitive import op
 from ..core.shape import broadcast, norm_dims
 from ..errors import ArgumentError, DtypeError, ShapeError
 from .face import alias, function, give, method, need_tensor, promote
 
 
-def _pair(a, b, name):
+def pair(a, b, name):
+    """`a` and `b`, which must be tensors of one dtype, not truth values."""
     need_tensor(a, name)
     need_tensor(b, name, "other")
     if dtype_of(a) != dtype_of(b):
@@ -40,7 +38,7 @@ def matmul(input, other, *, out=None):
     y = _of_matrices(input, other)
     if y is not None:
         return y if out is None else give(y, out)
-    a, b = _pair(input, other, "matmul")
+    a, b = pair(input, other, "matmul")
     if a.ndim == 0 or b.ndim == 0:
         raise ShapeError(
             "matmul: both arguments must be at least 1-D", hint="use * for numbers"
@@ -182,7 +180,7 @@ def inner(input, other, *, out=None):
     >>> inner(tensor([1., 2.]), tensor([3., 4.]))
     tensor(11.)
     """
-    a, b = _pair(input, other, "inner")
+    a, b = pair(input, other, "inner")
     if a.ndim == 0 or b.ndim == 0:
         return give(a * b, out)
     if a.shape[-1] != b.shape[-1]:
@@ -215,7 +213,7 @@ def tensordot(a, b, dims=2, *, out=None):
     >>> tensordot(ones(2, 3), ones(3, 4), 1).shape
     adjoint.Size([2, 4])
     """
-    a, b = _pair(a, b, "tensordot")
+    a, b = pair(a, b, "tensordot")
     left, right = _summed_dims(a, b, dims.tolist() if isinstance(dims, Box) else dims)
     for i, j in zip(left, right, strict=True):
         if a.shape[i] != b.shape[j]:
@@ -223,8 +221,8 @@ def tensordot(a, b, dims=2, *, out=None):
                 "tensordot: contracted dimensions need to match, but first has size "
                 f"{a.shape[i]} in dim {i} and second has size {b.shape[j]} in dim {j}"
             )
-    la = list(_EINSUM[: a.ndim])
-    lb = list(_EINSUM[a.ndim : a.ndim + b.ndim])
+    la = list(LETTERS[: a.ndim])
+    lb = list(LETTERS[a.ndim : a.ndim + b.ndim])
     for i, j in zip(left, right, strict=True):
         lb[j] = la[i]
     gone = {la[i] for i in left}
@@ -250,7 +248,7 @@ def _summed_dims(a, b, dims):
     return tuple(norm_dims(d, x.ndim) if len(d) else () for d, x in pairs)
 
 
-_EINSUM = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
 # ---------------------------------------------------------------- products added
@@ -329,7 +327,7 @@ def addbmm(input, batch1, batch2, *, beta=1, alpha=1, out=None):
     tensor([[7.]])
     """
     _need_ranks("addbmm", batch1=(batch1, 3), batch2=(batch2, 3))
-    a, b = _pair(batch1, batch2, "addbmm")
+    a, b = pair(batch1, batch2, "addbmm")
     y = op.contract(a, b, spec="bij,bjk->ik")
     return _plus("addbmm", input, y, beta, alpha, out)
 
@@ -348,278 +346,3 @@ def kron(input, other, *, out=None):
     b = op.reshape(b, shape=tuple(k for m in sb for k in (1, m)))
     shape = tuple(i * j for i, j in zip(sa, sb, strict=True))
     return give(op.reshape(a * b, shape=shape), out)
-
-
-# ---------------------------------------------------------------- einsum
-
-
-@function
-def einsum(equation, *operands):
-    """Einstein's sum: products over shared letters, summed over those not after the arrow.
-
-    Without an arrow the result has the letters that occur once, in alphabetical order;
-    `...` stands for leading dims that broadcast. Operands and lists of dims in turn say
-    the same: einsum(a, [0, 1], b, [1, 2], [0, 2]).
-
-    >>> einsum("ij,jk->ik", ones(2, 3), ones(3, 4)).shape
-    adjoint.Size([2, 4])
-    >>> einsum("ii", tensor([[1., 2.], [3., 4.]]))
-    tensor(5.)
-    """
-    inputs, result, xs = _einsum_terms(equation, operands)
-    for x in xs:
-        _pair(xs[0], x, "einsum") if len(xs) > 1 else need_tensor(x, "einsum")
-    inputs, result = _einsum_ellipses(inputs, result, xs)
-    terms = _einsum_terms_apart(inputs, result, xs)
-    while len(terms) > 1:
-        i, j = _cheapest_pair(terms, result)
-        (la, a), (lb, b) = terms[i], terms[j]
-        terms = [term for k, term in enumerate(terms) if k not in (i, j)]
-        kept = _needed(terms, result)
-        letters = [c for c in dict.fromkeys(la + lb) if c in kept]
-        letters = result if not terms else letters
-        terms.append((letters, _contracted(la, a, lb, b, letters)))
-    ((letters, y),) = terms
-    order = tuple(letters.index(c) for c in result)
-    return y if order == tuple(range(len(order))) else op.permute(y, dims=order)
-
-
-def _bad_einsum(text):
-    raise ArgumentError(f"einsum(): {text}")
-
-
-def _einsum_terms(equation, operands):
-    """(labels of each operand, labels of the result or None, operands)."""
-    if not isinstance(equation, str):
-        given = (equation, *operands)
-        count = len(given) // 2
-        inputs = [list(labels) for labels in given[1 : 2 * count : 2]]
-        result = list(given[-1]) if len(given) % 2 else None
-        return inputs, result, given[: 2 * count : 2]
-    if len(operands) == 1 and isinstance(operands[0], (list, tuple)):
-        operands = tuple(operands[0])
-    left, arrow, right = equation.replace(" ", "").partition("->")
-    inputs = [_labels(part) for part in left.split(",")]
-    if len(inputs) != len(operands):
-        few = "fewer" if len(operands) < len(inputs) else "more"
-        _bad_einsum(
-            f"{few} operands were provided than specified in the equation {equation!r}: "
-            f"{len(operands)} for {len(inputs)}"
-        )
-    return inputs, _labels(right) if arrow else None, operands
-
-
-def _labels(text):
-    """The letters of one operand, its dots as one Ellipsis."""
-    head, dots, tail = text.partition("...")
-    out = [*head, *([...] if dots else []), *tail]
-    for c in out:
-        if c is not ... and not (c.isalpha() and c.isascii()):
-            _bad_einsum(
-                f"invalid subscript {c!r} in {text!r}: letters and one '...' only"
-            )
-    return out
-
-
-def _einsum_ellipses(inputs, result, xs):
-    """The same with (..., k) for the dims under the dots, and the result written out."""
-    most, full = 0, []
-    for i, (labels, x) in enumerate(zip(inputs, xs, strict=True)):
-        spare = x.ndim - len([c for c in labels if c is not ...])
-        if spare < 0 or (spare and ... not in labels):
-            _bad_einsum(
-                f"the number of subscripts ({len(labels)}) does not match the number of "
-                f"dimensions ({x.ndim}) for operand {i}"
-            )
-        most = max(most, spare)
-        full.append((labels, spare))
-    inputs = [_spread(labels, spare) for labels, spare in full]
-    if result is None:
-        once = [c for labels in inputs for c in labels if not isinstance(c, tuple)]
-        letters = sorted(c for c in set(once) if once.count(c) == 1)
-        return inputs, _spread([...], most) + letters
-    _check_result(result, inputs)
-    return inputs, _spread(result, most)
-
-
-def _spread(labels, count):
-    """Labels with the dots as `count` labels, counted from the last."""
-    dots = [(..., k) for k in range(-count, 0)]
-    return [d for c in labels for d in (dots if c is ... else [c])]
-
-
-def _check_result(result, inputs):
-    known = {c for labels in inputs for c in labels}
-    for c in result:
-        if c is not ... and result.count(c) > 1:
-            _bad_einsum(f"output subscript {c} appears more than once in the output")
-        if c is not ... and c not in known:
-            _bad_einsum(
-                f"output subscript {c} does not appear in the equation for any input operand"
-            )
-
-
-def _einsum_terms_apart(inputs, result, xs):
-    """Each operand with every letter once, of its full size, and needed elsewhere."""
-    terms = [
-        _diagonals(i, la, x) for i, (la, x) in enumerate(zip(inputs, xs, strict=True))
-    ]
-    sizes = {}
-    for i, (labels, x) in enumerate(terms):
-        for c, n in zip(labels, x.shape, strict=True):
-            if sizes.setdefault(c, n) != n:
-                if 1 not in (n, sizes[c]):
-                    _bad_einsum(
-                        f"subscript {c} has size {n} for operand {i} which does not broadcast "
-                        f"with previously seen size {sizes[c]}"
-                    )
-                sizes[c] = max(n, sizes[c]) if 0 not in (n, sizes[c]) else 0
-    terms = [_without_ones(labels, x, sizes) for labels, x in terms]
-    for i, (labels, x) in enumerate(terms):
-        kept = _needed(terms[:i] + terms[i + 1 :], result)
-        lost = tuple(k for k, c in enumerate(labels) if c not in kept)
-        if lost:
-            y = op.sum(x, dim=lost, keepdim=False)
-            terms[i] = ([c for c in labels if c in kept], y)
-    return terms
-
-
-def _diagonals(i, labels, x):
-    """An operand in which a letter stands twice: the diagonal of the two dims."""
-    labels = list(labels)
-    while len(set(labels)) < len(labels):
-        c = next(c for c in labels if labels.count(c) > 1)
-        a = labels.index(c)
-        b = labels.index(c, a + 1)
-        if x.shape[a] != x.shape[b]:
-            _bad_einsum(
-                f"subscript {c} is repeated for operand {i} but the sizes don't match, "
-                f"{x.shape[b]} != {x.shape[a]}"
-            )
-        x = op.diagonal(x, offset=0, dim1=a, dim2=b)
-        labels = [d for k, d in enumerate(labels) if k not in (a, b)] + [c]
-    return labels, x
-
-
-def _without_ones(labels, x, sizes):
-    """An operand without the dims of size 1 that broadcast."""
-    lost = [k for k, c in enumerate(labels) if x.shape[k] != sizes[c]]
-    if not lost:
-        return labels, x
-    shape = tuple(n for k, n in enumerate(x.shape) if k not in lost)
-    return [c for k, c in enumerate(labels) if k not in lost], op.reshape(
-        x, shape=shape
-    )
-
-
-def _needed(terms, result):
-    return {c for labels, _ in terms for c in labels}.union(result)
-
-
-def _cheapest_pair(terms, result):
-    """The two operands whose product grows least beyond their own sizes: greedy, as usual."""
-    if len(terms) == 2:
-        return 0, 1
-
-    def growth(pair):
-        i, j = pair
-        (la, a), (lb, b) = terms[i], terms[j]
-        kept = _needed([t for k, t in enumerate(terms) if k not in pair], result)
-        sizes = dict(zip(la + lb, (*a.shape, *b.shape), strict=True))
-        size = math.prod(n for c, n in sizes.items() if c in kept)
-        return size - math.prod(a.shape) - math.prod(b.shape), size
-
-    return min(itertools.combinations(range(len(terms)), 2), key=growth)
-
-
-def _contracted(la, a, lb, b, letters):
-    names = dict(zip(dict.fromkeys([*la, *lb]), _EINSUM, strict=False))
-    la, lb, lc = ("".join(names[c] for c in s) for s in (la, lb, letters))
-    return op.contract(a, b, spec=f"{la},{lb}->{lc}")
-
-
-# ---------------------------------------------------------------- distances
-
-
-_MODES = (
-    "use_mm_for_euclid_dist_if_necessary",
-    "use_mm_for_euclid_dist",
-    "donot_use_mm_for_euclid_dist",
-)
-
-
-@function
-def cdist(x1, x2, p=2.0, compute_mode="use_mm_for_euclid_dist_if_necessary"):
-    """Distances (Σ |a − b|^p)^(1/p) of each row of x1 from each of x2; at 0 the slope is 0.
-
-    >>> cdist(tensor([[0., 0.]]), tensor([[3., 4.], [0., 1.]]))
-    tensor([[5., 1.]])
-    """
-    a, b = need_tensor(x1, "cdist", "x1"), need_tensor(x2, "cdist", "x2")
-    _check_cdist(a, b, p, compute_mode)
-    lead = broadcast(a.shape[:-2], b.shape[:-2], name="cdist")
-    a, b = (op.expand(x, shape=(*lead, *x.shape[-2:])) for x in (a, b))
-    if p == 2:
-        flat = [op.reshape(x, shape=(math.prod(lead), *x.shape[-2:])) for x in (a, b)]
-        y = op.distances(*flat, products=_by_products(a, b, compute_mode))
-        return op.reshape(y, shape=(*lead, a.shape[-2], b.shape[-2]))
-    a = op.reshape(a, shape=(*a.shape[:-1], 1, a.shape[-1]))
-    b = op.reshape(b, shape=(*b.shape[:-2], 1, *b.shape[-2:]))
-    return _length(a - b, float(p))
-
-
-def _check_cdist(a, b, p, mode):
-    for what, x in (("X1", a), ("X2", b)):
-        if dtype_of(x).kind not in "fV":
-            raise DtypeError(
-                f"cdist only supports floating-point dtypes, {what} got: {dtype_of(x).name}"
-            )
-        if x.ndim < 2:
-            raise ShapeError(
-                f"cdist only supports at least 2D tensors, {what} got: {x.ndim}D"
-            )
-    if dtype_of(a) != dtype_of(b):
-        raise DtypeError(
-            f"cdist: expected {dtype_of(a).name} but found {dtype_of(b).name} for X2"
-        )
-    if a.shape[-1] != b.shape[-1]:
-        raise ShapeError(
-            "X1 and X2 must have the same number of columns. "
-            f"X1: {a.shape[-1]} X2: {b.shape[-1]}"
-        )
-    if not p >= 0:
-        raise ArgumentError(f"cdist only supports non-negative p values, got {p}")
-    if mode not in _MODES:
-        raise ArgumentError(f"cdist: {mode} is not a valid value for compute_mode")
-
-
-def _by_products(a, b, mode) -> bool:
-    """Whether squared distances come from |a|² + |b|² − 2ab: fast for many, less exact."""
-    if mode == _MODES[0]:
-        return a.shape[-2] > 25 or b.shape[-2] > 25
-    return mode == _MODES[1]
-
-
-def _length(d, p):
-    """The p-norm over the last dim, with derivative 0 where an element or it is 0."""
-    last = {"dim": (d.ndim - 1,), "keepdim": False}
-    if p == 0:
-        moved = op.cast(op.ne(d, number(0, d)), dtype=dtype_of(d))
-        return op.sum(op.where(np.zeros((), bool), d, moved), **last)
-    size = op.abs(d)
-    if p == 1:
-        return op.sum(size, **last)
-    if p == math.inf:
-        return op.amax(size, **last) if d.shape[-1] else op.sum(size, **last)
-    return _root(op.sum(_power(size, p), **last), p)
-
-
-def _power(x, p):
-    """x^p for x ≥ 0, flat at 0."""
-    zero = op.eq(x, number(0, x))
-    safe = op.where(zero, op.ones_like(x), x)
-    return op.where(zero, op.zeros_like(x), op.pow_scalar(safe, exponent=p))
-
-
-def _root(x, p):
-    return _power(x, 1 / p)
