@@ -181,3 +181,9 @@ def test_writes_in_place_within_nested_transforms():
     )
     batch = ad.stack([p, p + 1])
     assert ad.allclose(ad.vmap(ad.func.grad(f))(batch), ad.vmap(ad.func.grad(g))(batch))
+
+
+def test_programs_that_ask_for_an_accelerator_stay_on_the_cpu():
+    assert not ad.accelerator.is_available()
+    assert ad.accelerator.current_accelerator() is None
+    assert ad.accelerator.device_count() == 0

@@ -13,7 +13,7 @@ ROWS = (
     ("autodiff", "ir"),
     ("functional",),
     ("array_api",),
-    ("tensor", "autograd", "func", "cuda"),
+    ("tensor", "autograd", "func", "cuda", "accelerator"),
     ("compiler",),
     ("nn", "data", "metrics", "plot"),
     ("optim",),

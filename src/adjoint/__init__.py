@@ -10,7 +10,7 @@ tensor(6.)
 from importlib import import_module as _import_module
 from math import e, inf, nan, pi
 
-from . import autograd, cuda, func, ops
+from . import accelerator, autograd, cuda, func, ops
 from .autodiff.calculus import cvec, derivative, rvec, second_derivative, vec
 from .autodiff.check import GradcheckError, gradcheck, gradgradcheck
 from .autodiff.checkpoint import checkpoint, checkpoint_sequential

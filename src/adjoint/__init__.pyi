@@ -10,6 +10,7 @@ import numpy as np
 from .core.dtype import DType as DType
 from .tensor import Dims, DTypeLike, Number
 from .tensor import Size as Size, Tensor as Tensor
+from . import accelerator as accelerator
 from . import array_api as array_api
 from . import autodiff as autodiff
 from . import autograd as autograd
@@ -248,7 +249,7 @@ def as_strided(input: Tensor, size: Any, stride: Any, storage_offset: Any = ...)
     """The memory of `input` read with another shape and other steps: a view."""
 def as_tensor(data: Any, dtype: DTypeLike | None = ..., device: Any = ...) -> Tensor:
     """`data` as a tensor, sharing memory where it can."""
-def asarray(obj: Any, *, dtype: DTypeLike | None = ..., device: Any = ..., copy: Any = ..., requires_grad: _bool = ...) -> Tensor:
+def asarray(obj: Any, *, dtype: DTypeLike | None = ..., device: Any = ..., copy: Any = ..., requires_grad: Any = ...) -> Tensor:
     """`obj` (a tensor, an array, a buffer, what speaks DLPack, a list) as a tensor."""
 def asin(input: Tensor, *, out: Tensor | None = ...) -> Tensor:
     """Inverse sine."""
@@ -986,7 +987,7 @@ def rsub(input: Tensor | Number, other: Tensor | Number, *, alpha: Any = ...) ->
     """other − alpha · input."""
 def scalar_tensor(s: Any, *, dtype: DTypeLike | None = ..., device: Any = ..., requires_grad: _bool = ...) -> Tensor:
     """A number as a tensor, in the default dtype if none is given."""
-def scan(f: Any, init: Any, xs: Any = ..., length: Any = ..., reverse: _bool = ...) -> tuple[Tensor, ...]:
+def scan(f: Any, init: Any, xs: Any = ..., length: Any = ..., reverse: _bool = ...) -> tuple[Any, Any]:
     """(carry, ys): carry, y = f(carry, x) for each x along dim 0 of `xs`, the ys stacked."""
 def scatter(input: Tensor, dim: Any, index: Any, src: Any = ..., *, value: Any = ..., reduce: Any = ...) -> Tensor:
     """A copy with `src` (or one value) written where `gather` would read; the last stays."""
