@@ -443,3 +443,48 @@ def test_a_label_out_of_range_reads_nothing_beyond_and_gives_nan(label, options)
     assert loss(y, t).isnan()
     with pytest.raises(DimError, match=f"target {label} is out of bounds"):
         F.cross_entropy(y, t)
+
+
+def _under_no_grad(w, x):
+    with ad.no_grad():
+        scale = w * x
+    return (w * scale).sum()
+
+
+CUT_OFF = {
+    "no_grad": _under_no_grad,
+    "detach": lambda w, x: (w * (w * x).detach()).sum(),
+    "beside the same": lambda w, x: (w * (w * x)).sum() + (w * (w * x).detach()).sum(),
+    "a leaf": lambda w, x: (w.detach() * w).sum() + (w * w * x).sum(),
+    "data": lambda w, x: (w * w.data * x).sum(),
+    "straight through": lambda w, x: (w + (w.round() - w).detach()).square().sum(),
+}
+
+
+@pytest.mark.parametrize("name", CUT_OFF)
+def test_what_is_cut_off_passes_no_derivative_in_a_program_either(name):
+    f = CUT_OFF[name]
+    w, x = ad.tensor([1.3, 2.6], requires_grad=True), ad.tensor([3.0, 5.0])
+    (want,) = ad.autograd.grad(f(w, x), w)
+    program = ad.compile(lambda x: f(w, x))
+    argument = ad.compile(f)
+    for _ in range(3):
+        same(ad.autograd.grad(program(x), w), (want,), 1e-6)
+        same(ad.autograd.grad(argument(w, x), w), (want,), 1e-6)
+
+
+def test_only_results_in_the_graph_require_gradients():
+    w = ad.tensor([1.0, 2.0], requires_grad=True)
+
+    @ad.compile
+    def f(x):
+        y = (w * x).square()
+        with ad.no_grad():
+            z = w * 2
+        return y.sum(), y.detach(), z, x * 2, w
+
+    for _ in range(3):
+        got = f(ad.ones(2))
+        assert [y.requires_grad for y in got] == [True, False, False, False, True]
+        (gradient,) = ad.autograd.grad(got[0] + got[4].sum(), w)
+        same(gradient, ad.tensor([3.0, 5.0]))

@@ -11,13 +11,15 @@ from typing import Any
 
 import numpy as np
 
+from ..autodiff.modes import recording
 from ..autodiff.tape import BASE, RELEASED
 from ..core import tree
 from ..core.bind import Box, floor
+from ..core.dtype import is_inexact
 from ..core.primitive import op, spec_of
 from ..core.shape import Spec
 from ..errors import TraceError
-from ..ir.graph import Graph, Var
+from ..ir.graph import Const, Graph, Var
 from ..ir.tracer import TraceLevel, Tracer
 
 
@@ -88,7 +90,7 @@ class Captured:
     absent: list[Box]  # tensors whose .grad was read and was None
     results: tree.TreeDef
     fixed: dict[int, Any] = field(default_factory=dict)  # leaves that are no tensors
-    live: bool = False  # whether a result is part of a graph that was not walked back
+    live: frozenset = frozenset()  # results in a graph that was not walked back
     count: int = 0  # how many outputs are results
 
 
@@ -109,6 +111,31 @@ class Capture(TraceLevel):
         self.draws: dict[int, list] = {}  # generators: [generator, variable, blocks]
         self.given: dict[int, int] = {}  # id of an argument -> its number
         self.groups: dict[int, Options] = {}  # of parameters, whose options were read
+        self.fixed: set = set()  # variables that depend on nothing with a derivative
+        self.cut: tuple = ()  # which inputs of the next operation are cut off
+
+    # ------------------------------------------------------------ operations
+
+    def process(self, prim, args, params):
+        """Write an operation down; what its node has no parent for passes no derivative."""
+        cut, self.cut = self.cut, ()
+        if True in cut:
+            args = [
+                self._cut_off(x) if c else x for x, c in zip(args, cut, strict=True)
+            ]
+        y: Any = super().process(prim, args, params)
+        if all(self._is_fixed(x) for x in args):
+            self.fixed.update(v.var for v in (y if prim.outputs != 1 else (y,)))
+        return y
+
+    def _is_fixed(self, x) -> bool:
+        var = self.var(x)
+        return var in self.fixed or isinstance(var, Const)
+
+    def _cut_off(self, x):
+        if self._is_fixed(x) or not is_inexact(spec_of(x).dtype):
+            return x
+        return Tracer(self, self.graph.add(op.stop_gradient, [self.var(x)], {})[0])
 
     # ------------------------------------------------------------ reading
 
@@ -116,11 +143,15 @@ class Capture(TraceLevel):
         for x in args:
             if isinstance(x, Box) and self.holds(x):
                 self.hold(x)
+        inside = [isinstance(x, Box) and x.node is not None for x in args]
+        if True in inside and recording.get():
+            self.cut = tuple(not i for i in inside)
 
     def hold(self, x) -> None:
         """Make a tensor from outside an input; a view is one of its base."""
         key = id(x.value)
         if key in self.held or key in self.now:
+            self._prefer(key, x)
             return
         base = x.base
         if base is not None and self.holds(base):
@@ -133,6 +164,12 @@ class Capture(TraceLevel):
             return
         var = self.graph.add_input(f"s{len(self.held) + 1}", spec_of(x))
         self.held[key] = x, var
+
+    def _prefer(self, key, x):
+        """Of the tensors that share memory, that with a gradient stands for it."""
+        first, var = self.held.get(key, (x, None))
+        if first.node is None and x.node is not None:
+            self.held[key] = x, var
 
     def var(self, x):
         if type(x) is np.ndarray:
@@ -225,6 +262,8 @@ def capture(func, leaves, shape, name: str, moving=frozenset()) -> Captured:
             given += 1
             var = level.graph.add_input(f"x{given}", spec_of(x))
             box = BASE.wrap(Tracer(level, var))
+            if not x.requires_grad:
+                level.fixed.add(var)
             x = box.requires_grad_() if x.requires_grad else box
             level.given[id(x)] = given - 1
         boxed.append(x)
@@ -233,7 +272,8 @@ def capture(func, leaves, shape, name: str, moving=frozenset()) -> Captured:
         args, kwargs = tree.unflatten(shape, boxed)
         results, out_shape = tree.flatten(func(*args, **kwargs))
         made = Captured(level.graph, given, [], [], [], [], [], [], out_shape)
-        made.live = any(isinstance(y, Box) and _in_graph(y) for y in results)
+        tensors = [y for y in results if isinstance(y, Box)]
+        made.live = frozenset(i for i, y in enumerate(tensors) if _in_graph(y))
         level.graph.outputs = _results(level, results, made)
         set_to = {i: x.__dict__.get("_grad") for i, (x, _) in level.grads.items()}
         grads = {i: None if g is None else _end(level, g) for i, g in set_to.items()}

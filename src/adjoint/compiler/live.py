@@ -18,7 +18,8 @@ class Live(Function):
         ctx.step, ctx.extras = step, extras
         ctx.save_for_backward(*kept)
         out = step.outputs(inputs, extras)
-        ctx.mark_non_differentiable(*(y for y in out if not is_inexact(y.dtype)))
+        smooth = _smooth(step.captured)
+        ctx.mark_non_differentiable(*(y for i, y in enumerate(out) if i not in smooth))
         return tuple(out)
 
     @staticmethod
@@ -29,13 +30,15 @@ class Live(Function):
         return (None, None, *(next(grads) if w else None for w in wanted))
 
 
+def _smooth(captured) -> list:
+    """Numbers of the results that have a derivative: their graph was there at the end."""
+    outputs = captured.graph.outputs
+    return [i for i in sorted(captured.live) if is_inexact(outputs[i].spec.dtype)]
+
+
 def pullback(captured, wanted):
     """(inputs, cotangents, other inputs) -> gradients of the wanted inputs."""
-    smooth = [
-        i
-        for i in range(captured.count)
-        if is_inexact(captured.graph.outputs[i].spec.dtype)
-    ]
+    smooth = _smooth(captured)
 
     def pull(inputs, gs, extras):
         def f(*moving):
