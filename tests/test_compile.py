@@ -488,3 +488,29 @@ def test_only_results_in_the_graph_require_gradients():
         assert [y.requires_grad for y in got] == [True, False, False, False, True]
         (gradient,) = ad.autograd.grad(got[0] + got[4].sum(), w)
         same(gradient, ad.tensor([3.0, 5.0]))
+
+
+class Turned(ad.autograd.Function):
+    """x itself, whose gradient comes back with the other sign."""
+
+    @staticmethod
+    def forward(ctx, x):
+        return x * 1
+
+    @staticmethod
+    def backward(ctx, g):
+        return -g
+
+
+def _hooked(y):
+    y.register_hook(lambda g: 10 * g)
+    return y
+
+
+@pytest.mark.parametrize(("change", "factor"), [(Turned.apply, -1.0), (_hooked, 10.0)])
+def test_rules_and_hooks_of_a_user_count_for_programs_too(change, factor):
+    w = ad.tensor([1.0, 2.0], requires_grad=True)
+    program = ad.compile(lambda x: change(w * x).sum())
+    for _ in range(3):
+        (g,) = ad.autograd.grad(program(ad.ones(2)), w)
+        same(g, ad.full((2,), factor))

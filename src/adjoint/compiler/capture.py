@@ -11,8 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from ..autodiff.backward import reachable
+from ..autodiff.function import FunctionNode
 from ..autodiff.modes import recording
-from ..autodiff.tape import BASE, RELEASED
+from ..autodiff.tape import BASE, RELEASED, Leaf
 from ..core import tree
 from ..core.bind import Box, floor
 from ..core.dtype import is_inexact
@@ -91,6 +93,7 @@ class Captured:
     results: tree.TreeDef
     fixed: dict[int, Any] = field(default_factory=dict)  # leaves that are no tensors
     live: frozenset = frozenset()  # results in a graph that was not walked back
+    bespoke: bool = False  # whose way back has hooks, or rules that a user wrote
     count: int = 0  # how many outputs are results
 
 
@@ -274,6 +277,7 @@ def capture(func, leaves, shape, name: str, moving=frozenset()) -> Captured:
         made = Captured(level.graph, given, [], [], [], [], [], [], out_shape)
         tensors = [y for y in results if isinstance(y, Box)]
         made.live = frozenset(i for i, y in enumerate(tensors) if _in_graph(y))
+        made.bespoke = _bespoke([tensors[i].node for i in made.live])
         level.graph.outputs = _results(level, results, made)
         set_to = {i: x.__dict__.get("_grad") for i, (x, _) in level.grads.items()}
         grads = {i: None if g is None else _end(level, g) for i, g in set_to.items()}
@@ -296,6 +300,15 @@ def _in_graph(y) -> bool:
         seen.add(node)
         todo += node.parents
     return bool(seen)
+
+
+def _bespoke(nodes) -> bool:
+    """Whether on the way back something happens that the program does not show."""
+    return any(
+        isinstance(n, FunctionNode)
+        or (not isinstance(n, Leaf) and (n.hooks or n.prehooks or n.before))
+        for n in reachable(nodes)
+    )
 
 
 def _results(level, results, made) -> list:

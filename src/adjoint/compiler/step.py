@@ -68,6 +68,8 @@ class Compiled(Insight):
             self.warm = self.warm or floor.get() is NUMPY
             return self.func(*args, **kwargs)
         step, leaves = self._found(leaves, shape)
+        if step.captured.bespoke and recording.get():
+            return self.func(*args, **kwargs)  # its graph is the one to walk back
         self.last = step.quick
         return step(leaves)
 
