@@ -83,13 +83,11 @@ def test_any_number_of_images(n):
     check(lambda x, w: op.conv(x, w, **params), [x, w])
 
 
-@pytest.mark.parametrize(
-    "options", [*itertools.product([1, 2, 3], [0, 1, 2], [1, 2], [1, 2])]
-)
+@pytest.mark.parametrize("options", [*itertools.product([1, 2, 3], [0, 2], [1, 2])])
 def test_strides_paddings_and_dilations(options):
-    stride, padding, dilation, groups = options
+    stride, padding, dilation = options
     two = (stride, stride), ((padding, padding),) * 2, (dilation, dilation)
-    x, w, params = case((11, 20), (3, 3), *two, (2, 3), groups)
+    x, w, params = case((11, 20), (3, 3), *two, (2, 3), 1 + padding // 2)
     check(lambda x, w: op.conv(x, w, **params), [x, w])
 
 
