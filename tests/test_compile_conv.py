@@ -237,3 +237,18 @@ def test_whole_numbers_are_pooled():
     step = compile(f)
     step(x)
     same(step(x), f(x))
+
+
+def test_inside_a_loop():
+    x, w, params = case((9, 9), (3, 3), (1, 1), ((1, 1),) * 2, (1, 1), (2, 2), 1)
+
+    def f(x, w):
+        def body(_, x):
+            y = op.conv(x, w, **params).tanh()
+            return y + nn.functional.max_pool2d(y, 3, stride=1, padding=1)
+
+        return ad.fori_loop(0, 3, body, x)
+
+    step = compile(f)
+    step(x, w)
+    same([step(x, w)], [f(x, w)])
