@@ -14,10 +14,13 @@ import math
 from llvmlite import ir
 
 from .geometry import Shape
+from .matmul import Tiles
 from .places import Places
-from .vectors import BIT, I64, Vectors, loop, repeat, split
+from .vectors import BIT, I64, loop, repeat, split
 
 ROWS, TILES, DEPTH = 8, 24, 1024
+WORTH = 32  # vectors at least whose sum is worth adding its lanes
+MANY = 32  # channels for which vectors of several runs are packed before
 IMAGES = 5 * 2**17  # bytes of frames that stay in the second cache level
 
 
@@ -26,7 +29,7 @@ def scratch(o) -> int:
     return _KINDS[o.prim.name](o).bytes
 
 
-class _Kernel(Vectors):
+class _Kernel(Tiles):
     """What the maps share: a function over (frames, operands, result)."""
 
     def __init__(self, o):
@@ -34,7 +37,7 @@ class _Kernel(Vectors):
 
     def build(self, module, scalar, name):
         """function(first operand, second, result, scratch), which computes it."""
-        Vectors.__init__(self, module, scalar)
+        Tiles.__init__(self, module, scalar)
         self.name = name
         p = scalar.as_pointer()
         f, b = self.function(name, p, p, p, p)
@@ -78,8 +81,10 @@ class _Slide(_Kernel):
             self.grids = [grid]
         self.images = _room(self.frame.elements, s.lanes)
         self.spare = _room(self.m * math.prod(self.size), s.lanes) * self._spread()
+        deep = max(DEPTH, s.taps) if self.m >= MANY else 0
+        self.panel = deep * _tile_sizes(self.m)[1] * s.lanes
         weights = s.groups * self.m * self.c * s.taps
-        self.bytes = (self.images + self.spare + weights) * s.item
+        self.bytes = (self.images + self.spare + self.panel + weights) * s.item
 
     def _spread(self) -> bool:
         """Whether a grid's results do not lie side by side."""
@@ -88,7 +93,8 @@ class _Slide(_Kernel):
     def write(self, b, source, w, y, room):
         s, frame = self.shape, self.frame
         spare = b.gep(room, [I64(self.images)])
-        parts = self._parts(b, w, b.gep(spare, [I64(self.spare)]))
+        panel = b.gep(spare, [I64(self.spare)])
+        parts = self._parts(b, w, panel)
         self.clear(b, room, self.images)
         size = frame.channels * math.prod(frame.sizes)
         with loop(b, 0, s.n, 1) as n:
@@ -103,10 +109,10 @@ class _Slide(_Kernel):
                         self._put(b, part.grid, spare, to)
 
     def _parts(self, b, w, room):
-        """What the code of each grid reads; its weights are packed in `room`."""
-        parts, start = [], 0
+        """What the code of each grid reads; in `room` the panel, then the weights."""
+        parts, start = [], self.panel
         for i, grid in enumerate(self.grids):
-            part = _Part(self, grid, i, b.gep(room, [I64(start)]))
+            part = _Part(self, grid, i, room, b.gep(room, [I64(start)]))
             start += self.shape.groups * self.m * self.c * len(grid.taps)
             if grid.taps:
                 self._pack(b, w, part)
@@ -149,9 +155,10 @@ class _Slide(_Kernel):
                     here = b.load(b.gep(part.taps, [t]))
                     here = b.add(b.mul(c, I64(step_c)), here)
                     row = b.add(b.mul(m0, I64(part.k)), b.mul(k, I64(rows)))
-                    with loop(b, 0, rows, 1) as r:
-                        at = b.add(here, b.mul(b.add(m0, r), I64(step_m)))
-                        b.store(b.load(b.gep(of, [at])), b.gep(to, [b.add(row, r)]))
+                    for r in range(rows):
+                        at = b.add(here, b.mul(b.add(m0, I64(r)), I64(step_m)))
+                        to_r = b.gep(to, [b.add(row, I64(r))])
+                        b.store(b.load(b.gep(of, [at])), to_r)
 
             split(b, self.m, _tile_sizes(self.m)[0], tile)
 
@@ -172,18 +179,35 @@ class _Slide(_Kernel):
             source = b.gep(frame, [b.mul(c0, I64(self.frame.plane))])
 
             def strip(v0, many):
-                start = b.mul(v0, I64(part.places.entry))
+                table = b.gep(part.table, [b.mul(v0, I64(part.places.entry))])
+                if part.packed:
+                    self._gather(b, part, source, table, deep, many)
 
                 def tile(m0, height):
                     ap = b.add(b.mul(m0, I64(part.k)), b.mul(skip, I64(height)))
-                    args = [b.gep(weights, [ap]), source]
-                    args += [b.gep(y, [b.mul(m0, plane)]), b.gep(part.table, [start])]
-                    args += [part.offsets, deep, plane, first]
+                    ap, yp = b.gep(weights, [ap]), b.gep(y, [b.mul(m0, plane)])
+                    if part.packed:
+                        to = b.mul(v0, I64(self.w))
+                        end = b.add(to, I64((many - 1) * self.w))
+                        sizes = [I64(1), I64(height), plane, b.sub(plane, end)]
+                        args = [ap, part.panel, b.gep(yp, [to]), deep, first, *sizes]
+                        b.call(self.kernel(height, many), args)
+                        return
+                    args = [ap, source, yp, table, part.offsets, deep, plane, first]
                     b.call(self._tile(part.places, height, many), args)
 
                 split(b, self.m, rows, tile)
 
             split(b, part.places.count, columns, strip)
+
+    def _gather(self, b, part, source, table, deep, many):
+        """What a strip of results meets, row by row in a panel."""
+        places = [part.places.read(self, b, table, j) for j in range(many)]
+        with loop(b, 0, deep, 1) as k:
+            image = b.gep(source, [b.load(b.gep(part.offsets, [k]))])
+            row = b.gep(part.panel, [b.mul(k, I64(many * self.w))])
+            for j, place in enumerate(places):
+                self.store(b, place.load(self, b, image), b.gep(row, [I64(j * self.w)]))
 
     def _tile(self, places, rows, columns):
         p, table = self.scalar.as_pointer(), I64.as_pointer()
@@ -216,13 +240,15 @@ class _Slide(_Kernel):
 class _Part:
     """What the code of one grid reads: its weights, and tables."""
 
-    def __init__(self, kernel, grid, i, weights):
-        self.grid, self.weights, self.k = grid, weights, kernel.c * len(grid.taps)
+    def __init__(self, kernel, grid, i, panel, weights):
+        self.grid, self.k = grid, kernel.c * len(grid.taps)
+        self.panel, self.weights = panel, weights
         if not grid.taps:
             return
-        rows, frame = _tile_sizes(kernel.m)[0], kernel.frame
-        lanes = kernel.shape.lanes
-        self.places = Places(frame, grid.size, grid.strides, lanes, rows)
+        many, frame = kernel.m >= MANY, kernel.frame
+        takes = kernel.m if many else _tile_sizes(kernel.m)[0]
+        self.places = Places(frame, grid.size, grid.strides, kernel.shape.lanes, takes)
+        self.packed = many and self.places.runs > 1
         self.depth = max(1, DEPTH // len(grid.taps))
         channels = range(min(self.depth, kernel.c))
         offsets = [c * frame.plane + t for c in channels for t in grid.offsets]
@@ -239,10 +265,11 @@ class _Weights(_Kernel):
         s = self.shape
         self.frame, self.grid = s.forward()
         self.k = s.c * s.taps
-        each = self.frame.elements * s.item
-        self.many = max(1, min(s.n, IMAGES // each))
+        rows = _tile_sizes(s.o)[0]
+        self.places = Places(self.frame, s.out, s.stride, s.lanes, rows)
+        fitting = IMAGES // (self.frame.elements * s.item)
+        self.many = min(s.n, max(fitting, WORTH // self.places.count, 1))
         self.images = _room(self.many * self.frame.elements, s.lanes)
-        self.places = Places(self.frame, s.out, s.stride, s.lanes, _tile_sizes(s.o)[0])
         self.bytes = self.images * s.item
 
     def write(self, b, x, y, w, room):

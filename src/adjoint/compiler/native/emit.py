@@ -201,12 +201,22 @@ class Emitter:
             x = self.b.load(
                 self.b.bitcast(p, ir.VectorType(kind, w).as_pointer()), align=1
             )
+        elif step == 2 and w % 2 == 0:
+            x = self._every_second(p, ir.VectorType(kind, w))
         else:
             x = ir.Constant(ir.VectorType(kind, w), ir.Undefined)
             for k in range(w):
                 one = self.b.load(self.b.gep(p, [I64(k * step)]))
                 x = self.b.insert_element(x, one, ir.IntType(32)(k))
         return self.lanes.compare("!=", x, 0) if v.spec.dtype.kind == "b" else x
+
+    def _every_second(self, p, kind):
+        """Elements 0, 2, 4... of two vectors that end where the last of these does."""
+        w, places = kind.count, (p, self.b.gep(p, [I64(kind.count - 1)]))
+        x, y = (
+            self.b.load(self.b.bitcast(q, kind.as_pointer()), align=1) for q in places
+        )
+        return self._lanes_of(x, y, [*range(0, w, 2), *range(w + 1, 2 * w, 2)])
 
     def store(self, x, v, index):
         """v[index] = x in all lanes, which lie side by side."""

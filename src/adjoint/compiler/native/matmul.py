@@ -12,19 +12,8 @@ from .vectors import BIT, I64, Vectors, loop, repeat, split
 ROWS, VECTORS, DEPTH, UNROLL = 8, 3, 512, 4
 
 
-class Product(Vectors):
-    """C = A B with sizes and strides known; one function in the module."""
-
-    def __init__(self, module, name, scalar, sizes, a_steps, b_steps, c_row):
-        super().__init__(module, scalar)
-        self.m, self.n, self.k = sizes
-        self.a, self.bs, self.c_row = a_steps, b_steps, c_row
-        self.name = name
-        self.depth = -(-self.k // -(-self.k // DEPTH))
-        self.depth = -(-self.depth // UNROLL) * UNROLL
-        self.call = self._outer()
-
-    # ------------------------------------------------------------ the kernel
+class Tiles(Vectors):
+    """Products of a few rows with a packed panel."""
 
     def kernel(self, rows, vectors):
         """The function for a tile of this size, which all products share.
@@ -66,7 +55,18 @@ class Product(Vectors):
         b.ret_void()
         return f
 
-    # ------------------------------------------------------------ around it
+
+class Product(Tiles):
+    """C = A B with sizes and strides known; one function in the module."""
+
+    def __init__(self, module, name, scalar, sizes, a_steps, b_steps, c_row):
+        super().__init__(module, scalar)
+        self.m, self.n, self.k = sizes
+        self.a, self.bs, self.c_row = a_steps, b_steps, c_row
+        self.name = name
+        self.depth = -(-self.k // -(-self.k // DEPTH))
+        self.depth = -(-self.depth // UNROLL) * UNROLL
+        self.call = self._outer()
 
     def _outer(self):
         p = self.scalar.as_pointer()
