@@ -1,5 +1,7 @@
 """Compiled programs: the numbers of eager, over every operation, and state found by itself."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
@@ -514,3 +516,64 @@ def test_rules_and_hooks_of_a_user_count_for_programs_too(change, factor):
     for _ in range(3):
         (g,) = ad.autograd.grad(program(ad.ones(2)), w)
         same(g, ad.full((2,), factor))
+
+
+def test_the_quick_way_is_taken_by_calls_like_the_last_alone():
+    f = compile(lambda x, k=1: x * k)
+    x = ad.ones(2)
+    for _ in range(3):
+        f(x)
+    assert f(x, k=5).tolist() == [5.0, 5.0]
+    assert f(x).tolist() == [1.0, 1.0]
+    w = ad.ones(2, requires_grad=True)
+    g = compile(lambda x: (w * x).sum())
+    for _ in range(3):
+        g(x)
+    with ad.no_grad():
+        g(x)
+    assert g(x).requires_grad
+
+
+def test_large_results_keep_their_numbers():
+    f = compile(lambda x: x * 2)
+    kept = [f(ad.full((600, 600), float(k))) for k in range(8)]
+    assert [y[3, 3].item() for y in kept] == [2.0 * k for k in range(8)]
+    arrays = [f(ad.full((600, 600), float(k))).numpy() for k in range(8)]
+    assert [y[3, 3] for y in arrays] == [2.0 * k for k in range(8)]
+
+
+def test_an_operation_that_fails_raises_each_time_and_only_then():
+    w = ad.arange(4.0)
+    f = compile(lambda i: w[i] * 1)
+    good, bad = ad.tensor([0, 1]), ad.tensor([0, 7])
+    for _ in range(3):
+        assert f(good).tolist() == [0.0, 1.0]
+    for _ in range(2):
+        with pytest.raises(IndexError):
+            f(bad)
+        assert f(good).tolist() == [0.0, 1.0]
+
+
+def test_copies_between_tensors_from_outside():
+    a, b = ad.zeros(2), ad.ones(2)
+
+    @compile
+    def swap():
+        t = a.clone()
+        a.copy_(b)
+        b.copy_(t)
+
+    for k in range(5):
+        assert (a[0].item(), b[0].item()) == (k % 2, 1 - k % 2)
+        swap()
+
+
+def test_threads_take_turns():
+    f = compile(lambda x: (x @ x).sum() + x)
+    xs = [ad.full((60, 60), float(k), dtype=ad.float64) for k in range(24)]
+    f(xs[0])
+    want = [60.0**3 * k * k + k for k in range(24)]
+    with ThreadPoolExecutor(6) as pool:
+        for _ in range(5):
+            got = [y[5, 5].item() for y in pool.map(f, xs)]
+            assert got == want

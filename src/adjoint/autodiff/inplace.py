@@ -75,6 +75,9 @@ def _is_still(x) -> bool:
 
 def _same_memory_kind(x, new) -> bool:
     """Both are plain arrays at one level, so that memory can be written."""
+    below = floor.get()
+    if below is not NUMPY and below.holds(x):
+        return False  # it changes when the program that is written down runs
     value = new.value if isinstance(new, Box) and new.level is x.level else new
     return isinstance(x.value, np.ndarray) and isinstance(value, np.ndarray)
 

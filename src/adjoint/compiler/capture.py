@@ -232,6 +232,7 @@ class Capture(TraceLevel):
         """The memory of `x` will hold `new`."""
         self.hold(x)
         self._remember(x)
+        self.see((new,))
         value = new.value if isinstance(new, Box) and new.level is BASE else new
         self.now[id(x.value)] = self.var(value)
 

@@ -70,7 +70,9 @@ class Compiled(Insight):
         step, leaves = self._found(leaves, shape)
         if step.captured.bespoke and recording.get():
             return self.func(*args, **kwargs)  # its graph is the one to walk back
-        self.last = step.quick
+        flat = not kwargs and all(isinstance(x, Box) for x in args)
+        usual = flat and recording.get() and not inferring.get()
+        self.last = step.quick if usual else _miss
         return step(leaves)
 
     def _found(self, leaves, shape):

@@ -239,9 +239,13 @@ class Entry:
         self.b.store(self.field(x, DATA), self.b.gep(self.table, [I64(slot)]))
         return x
 
+    def claim(self):
+        """From here on no other thread may enter, until the answer or a miss."""
+        self._put("busy", I64(1))
+        self.early, self.miss = self.miss, self.b.append_basic_block("give up")
+
     def go(self):
         """Run the program; other threads of Python run meanwhile if it is a long one."""
-        self._put("busy", I64(1))
         self._run()
         self._put("busy", I64(0))
         calls = self._counter("calls")
@@ -274,6 +278,9 @@ class Entry:
         self._release()
         b.ret(y)
         b.position_at_end(self.miss)
+        self._put("busy", I64(0))
+        b.branch(self.early)
+        b.position_at_end(self.early)
         self.api("PyErr_Clear")
         self._release()
         miss = self.slot("miss")

@@ -114,6 +114,7 @@ class Native:
         e.number("moved", "moved before")
         e.number("changed", "changed before")
         e.number("busy", "zero")
+        e.claim()
         places = e.arguments(c.arguments)
         for x, v in zip(places, self.arguments, strict=True):
             e.memory_of(x, v.spec, self.slot(v), ("type", Box.face))
@@ -154,17 +155,20 @@ class Pool:
     """
 
     def __init__(self, spec):
-        self.spec, self.kept = spec, []
+        self.spec, self.kept, self.idle = spec, [], 0
 
     def __call__(self):
-        for x in self.kept:
-            if sys.getrefcount(x) == 3:  # here, in the list, and as the argument
+        for raw, x in self.kept:
+            if sys.getrefcount(raw) == self.idle:  # no view of it is left
                 return x.view()
         n = math.prod(self.spec.shape) * self.spec.dtype.itemsize
         raw = np.empty(n + ALIGN, np.uint8)
         start = -raw.ctypes.data % ALIGN
         x = np.ndarray(self.spec.shape, self.spec.dtype, raw, start)
-        self.kept = [*self.kept[-3:], x]
+        self.kept = [*self.kept[-3:], (raw, x)]
+        del raw
+        for raw, _ in self.kept[-1:]:
+            self.idle = sys.getrefcount(raw)
         return x.view()
 
 
@@ -189,7 +193,9 @@ class Bound(Binding):
             self._point(("callback", i), ctypes.cast(f, ctypes.c_void_p).value)
         self.busy, self.zero = ctypes.c_int64(0), ctypes.c_int64(0)
         self.call = None
-        self.makers = [_maker(spec) for spec in native.specs]
+        count = captured.count  # gradients are written again by other rules
+        self.makers = [_maker(spec) for spec in native.specs[:count]]
+        self.makers += [functools.partial(np.empty, *s) for s in native.specs[count:]]
         self.gradients: list = [None] * len(native.gradients)
         super().__init__(captured)
         if "call" in native.library.names:
@@ -248,7 +254,7 @@ class Bound(Binding):
         self.targets = [g.tensor for g in c.gradients if g.output is not None]
         for i, x in enumerate(self.targets):
             self._object(("leaf", i), x)
-        self._object("wrap", self.wrap)
+        self._object("wrap", self._checked if n.callbacks else self.wrap)
         counters = {
             "moved": moved,
             "changed": changed,
@@ -275,18 +281,26 @@ class Bound(Binding):
 
     def __call__(self, arrays, extras):
         """(arrays of the results, of the gradients) from those of arguments and other inputs."""
+        while self.busy.value:  # another thread is in the program
+            time.sleep(1e-4)
+        self.busy.value = 1
+        try:
+            made = self._run(arrays, extras)
+        finally:
+            self.busy.value = 0
+        self._raise()
+        count = self.captured.count
+        return made[:count], made[count:]
+
+    def _run(self, arrays, extras):
         n, c = self.native, self.captured
         keep, back = [], []
         given = dict(zip(n.arguments, arrays, strict=True))
         given |= dict(zip(n.extras, extras, strict=True))
         given |= dict(zip(n.states, self.memory(), strict=True))
         for v, x in given.items():
-            y = (
-                x
-                if x.flags.carray or (x.flags.c_contiguous and x.flags.aligned)
-                else None
-            )
-            if y is None:
+            y = x
+            if not (x.flags.c_contiguous and x.flags.aligned):
                 y = np.array(x, order="C")
                 back.append((x, y, v))
             keep.append(y)
@@ -294,21 +308,18 @@ class Bound(Binding):
         made = [make() for make in self.makers]
         for v, x in zip((*n.results, *n.gradients), made, strict=True):
             self._point(v, x.ctypes.data)
-        while self.busy.value:
-            time.sleep(1e-4)
-        self.busy.value = 1
-        try:
-            n.function(self.table)
-        finally:
-            self.busy.value = 0
-        self._raise()
-        written = {
-            v for s, v in zip(c.states, n.states, strict=True) if s.written is not None
-        }
+        n.function(self.table)
+        states = zip(c.states, n.states, strict=True)
+        written = {v for s, v in states if s.written is not None}
         for x, y, v in back:
             if v in written:
                 np.copyto(x, y)
-        return made[: c.count], made[c.count :]
+        return made
+
+    def _checked(self, *arrays):
+        """What is answered, unless an operation failed."""
+        self._raise()
+        return self.wrap(*arrays)
 
     def _raise(self):
         if self.native.errors:
