@@ -291,16 +291,9 @@ def capture(func, leaves, shape, name: str, moving=frozenset()) -> Captured:
 
 def _in_graph(y) -> bool:
     """Whether the gradient of a result may still be asked for: no part was walked back."""
-    seen, todo = set(), [y.node] if y.node is not None else []
-    while todo:
-        node = todo.pop()
-        if node in seen or node is None:
-            continue
-        if node.saved is RELEASED:
-            return False
-        seen.add(node)
-        todo += node.parents
-    return bool(seen)
+    if y.node is None:
+        return False
+    return all(n.saved is not RELEASED for n in reachable([y.node]))
 
 
 def _bespoke(nodes) -> bool:

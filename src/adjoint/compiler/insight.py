@@ -146,9 +146,9 @@ class Insight:
         4000
         """
         native = self._native(*args, **kwargs)
-        results = [math.prod(s.shape) * s.dtype.itemsize for s in native.specs]
+        results = [s.bytes for s in native.specs]
         given = [native.states, native.arguments]
-        states, arguments = (sum(_bytes(v) for v in vs) for vs in given)
+        states, arguments = (sum(v.spec.bytes for v in vs) for vs in given)
         return Memory(native.part.bytes, states, sum(results), arguments)
 
     def explain(self, *args, **kwargs) -> Explanation:
@@ -202,10 +202,6 @@ def _shortened(names, most=4) -> str:
     return shown if len(names) <= most else f"{shown}, {len(names) - most} more"
 
 
-def _bytes(v) -> int:
-    return math.prod(v.spec.shape) * v.spec.dtype.itemsize
-
-
 def _region(k, part) -> Region:
     operations = _computed(k, part.schedule)
     lines = dict.fromkeys(_line(o) for o in operations)
@@ -213,7 +209,9 @@ def _region(k, part) -> Region:
     flop = sum(_flop(o) for o in operations)
     stored = [v for v in (*k.reads, *k.made) if v not in part.schedule.local]
     names = tuple(o.prim.name for o in operations)
-    return Region(k.kind, k.space, names, tuple(lines), flop, sum(map(_bytes, stored)))
+    return Region(
+        k.kind, k.space, names, tuple(lines), flop, sum(v.spec.bytes for v in stored)
+    )
 
 
 def _computed(k, schedule) -> list:

@@ -89,8 +89,8 @@ class Compiled(Insight):
     def _make(self, key, leaves, shape, before):
         name = getattr(self.func, "__name__", "f")
         captured = self._captured(leaves, shape, name, before)
-        step = Step(captured, self.backend, before)
-        if step.native is not getattr(before, "native", None):
+        step = Step(captured, self.backend)
+        if step.native is not None:
             self._tell(name, key, before)
         self.programs[key] = step
         while len(self.programs) > self.cache_size:
@@ -145,7 +145,7 @@ def _difference(old, new) -> str:
 class Step:
     """A captured program with the state it is bound to."""
 
-    def __init__(self, captured: Captured, backend: str, before=None):
+    def __init__(self, captured: Captured, backend: str):
         self.captured, self.backend = captured, backend
         self.reverse: dict = {}
         outputs = [g for g in captured.gradients if g.output is not None]
@@ -164,7 +164,7 @@ class Step:
             self.native, self.run = None, Interpreted(captured)
             return
         self.native = code.Native(captured)
-        self.run = code.Bound(self.native, captured, self.wrap)
+        self.run = code.Bound(self.native, self.wrap)
         for x in self.written:
             Counted.by(versioned(x), self.run.calls)
         rare = self.cleared or captured.absent or captured.live

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -17,6 +18,8 @@ class Spec(NamedTuple):
     dtype: np.dtype
 
     ndim = property(lambda self: len(self.shape))
+    size = property(lambda self: math.prod(self.shape))
+    bytes = property(lambda self: self.size * self.dtype.itemsize)
 
     def __str__(self):
         return f"{self.dtype.name}[{', '.join(map(str, self.shape))}]"

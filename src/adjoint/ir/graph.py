@@ -55,6 +55,11 @@ class Operation:
         )
         self.site, self.origin, self.path = site, origin, path
 
+    def changed(self, **parts) -> Operation:
+        """The same operation, of the same line, with other inputs, params or outputs."""
+        own = {name: getattr(self, name) for name in self.__slots__}
+        return Operation(**{**own, **parts})
+
     def where(self) -> tuple[str, int, str]:
         """(file, line, source text) of the user's code."""
         return site_line(self.site)

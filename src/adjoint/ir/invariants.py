@@ -44,22 +44,15 @@ def _without_invariants(o):
     lean.inputs, lean.consts = [*body.inputs, *extra], body.consts
     lean.operations, lean.outputs = kept, body.outputs
     before = [
-        Operation(
-            p.prim,
-            tuple(outer.get(v, v) for v in p.inputs),
-            p.params,
-            tuple(outer[v] for v in p.outputs),
-            p.site,
-            p.origin,
-            p.path,
+        p.changed(
+            inputs=tuple(outer.get(v, v) for v in p.inputs),
+            outputs=tuple(outer[v] for v in p.outputs),
         )
         for p in moved
     ]
     inputs = (*o.inputs, *(outer[v] for v in extra))
     params = {**o.params, "body": lean.without_dead()}
-    return before, Operation(
-        o.prim, inputs, params, o.outputs, o.site, o.origin, o.path
-    )
+    return before, o.changed(inputs=inputs, params=params)
 
 
 def _turned(body: Graph, first: int) -> Graph:
@@ -97,5 +90,5 @@ def _by_rows(p) -> list:
     return [
         Operation(op.permute, (w,), {"dims": (1, 0)}, (turned,), p.site, (), p.path),
         Operation(op.contiguous, (turned,), {}, (lying,), p.site, (), p.path),
-        Operation(p.prim, inputs, params, p.outputs, p.site, p.origin, p.path),
+        p.changed(inputs=inputs, params=params),
     ]

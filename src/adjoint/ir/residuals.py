@@ -6,10 +6,8 @@ computation too. Values of it that cost more than a row of memory become rows of
 
 from __future__ import annotations
 
-import math
-
 from ..core.primitive import Elementwise
-from .graph import Const, Graph, Operation, Var
+from .graph import Const, Graph, Var
 
 LIMIT = 2**28  # bytes of rows that a program may keep
 # Cheaper to do again than to keep.
@@ -74,28 +72,18 @@ def _shared(first, second):
     forward = _forward(back, at)
     needed = _kept(back, forward)
     count = second.params["length"]
-    if not needed or count * sum(map(_bytes, needed)) > LIMIT:
+    if not needed or count * sum(v.spec.bytes for v in needed) > LIMIT:
         return None
     body, rows = _extended(first.params["body"], forward, needed, at)
     names = [Var(f"{v.name}_kept", _stacked(v, count)) for v in needed]
     outputs = (*first.outputs, *names)
     params = {**first.params, "body": body}
     body.outputs = [*body.outputs, *rows]
-    first = Operation(
-        first.prim, first.inputs, params, outputs, first.site, first.origin, first.path
-    )
+    first = first.changed(params=params, outputs=outputs)
     lean = _reading(back, needed, k + m)
     inputs = (*second.inputs[: k + m], *names, *second.inputs[k + m :])
     params = {**second.params, "body": lean, "mapped": m + len(names)}
-    second = Operation(
-        second.prim,
-        inputs,
-        params,
-        second.outputs,
-        second.site,
-        second.origin,
-        second.path,
-    )
+    second = second.changed(inputs=inputs, params=params)
     return first, second
 
 
@@ -132,9 +120,7 @@ def _kept(back, forward) -> list:
 
 
 def _cheap(o) -> bool:
-    small = math.prod(o.outputs[0].spec.shape) <= max(
-        (math.prod(v.spec.shape) for v in o.inputs), default=1
-    )
+    small = o.outputs[0].spec.size <= max((v.spec.size for v in o.inputs), default=1)
     plain = (
         isinstance(o.prim, Elementwise) or small or o.prim.name in ("expand", "stack")
     )
@@ -186,16 +172,10 @@ def _reading(back, needed, place):
         if all(v in env for v in o.outputs):
             continue
         inputs = tuple(env.get(v, v) for v in o.inputs)
-        out.operations.append(
-            Operation(o.prim, inputs, o.params, o.outputs, o.site, o.origin, o.path)
-        )
+        out.operations.append(o.changed(inputs=inputs))
     out.outputs = [env.get(v, v) for v in back.outputs]
     return out.without_dead()
 
 
 def _stacked(v, count):
     return type(v.spec)((count, *v.spec.shape), v.spec.dtype)
-
-
-def _bytes(v) -> int:
-    return math.prod(v.spec.shape) * v.spec.dtype.itemsize

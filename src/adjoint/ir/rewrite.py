@@ -85,7 +85,7 @@ def _without_rows(o, used):
     lean.outputs = [body.outputs[i] for i in kept]
     outputs = tuple(o.outputs[i] for i in kept)
     params = {**o.params, "body": lean.without_dead()}
-    return Operation(o.prim, o.inputs, params, outputs, o.site, o.origin, o.path)
+    return o.changed(params=params, outputs=outputs)
 
 
 __all__ = ["expanded", "separated", "trimmed"]

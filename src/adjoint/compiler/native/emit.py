@@ -323,19 +323,8 @@ class Emitter:
         return self.value(o.inputs[0], tuple(out))
 
     def _diagonal(self, o, index):
-        (x,), p = o.inputs, o.params
-        *rest, i = index
-        ends = {
-            p["dim1"]: i + Affine(const=max(-p["offset"], 0)),
-            p["dim2"]: i + Affine(const=max(p["offset"], 0)),
-        }
-        rest = iter(rest)
-        return self.value(
-            x,
-            tuple(
-                ends[d] if d in ends else next(rest) for d in range(len(x.spec.shape))
-            ),
-        )
+        x = o.inputs[0]
+        return self.value(x, _on_diagonal(o.params, len(x.spec.shape), index))
 
     def _tril(self, o, index, sign="<="):
         row, column = self.lane_numbers(index[-2]), self.lane_numbers(index[-1])
@@ -389,7 +378,7 @@ class Emitter:
         if f is None:
             kind = ir.FunctionType(ir.VoidType(), [byte, byte, I64, ir.IntType(1)])
             f = ir.Function(self.b.module, kind, name)
-        n = math.prod(v.spec.shape) * v.spec.dtype.itemsize
+        n = v.spec.bytes
         to, of = (self.b.bitcast(p, byte) for p in (target, source))
         self.b.call(f, [to, of, I64(n), ir.IntType(1)(0)])
 
@@ -598,22 +587,10 @@ class Emitter:
         yield x, x.spec.shape, _all, lambda index: _keyed(key, index)
 
     def _place_undiagonal(self, o):
-        (x,), p = o.inputs, o.params
-        y = o.outputs[0]
+        (x,), y = o.inputs, o.outputs[0]
         yield None, y.spec.shape, _all, _all
-
-        def to(index):
-            *rest, i = index
-            ends = {
-                p["dim1"]: i + Affine(const=max(-p["offset"], 0)),
-                p["dim2"]: i + Affine(const=max(p["offset"], 0)),
-            }
-            rest = iter(rest)
-            return tuple(
-                ends[d] if d in ends else next(rest) for d in range(len(y.spec.shape))
-            )
-
-        yield x, x.spec.shape, _all, to
+        dims = len(y.spec.shape)
+        yield x, x.spec.shape, _all, lambda i: _on_diagonal(o.params, dims, i)
 
     def _place_overwrite(self, o):
         x, new = o.inputs
@@ -916,6 +893,18 @@ def _then(f, g):
 def _shifted(d, start):
     """An index with `start` added in dim d."""
     return lambda index: (*index[:d], index[d] + Affine(const=start), *index[d + 1 :])
+
+
+def _on_diagonal(params, count, index):
+    """Where in x, of `count` dims, the element of its diagonal with this index lies."""
+    *rest, i = index
+    below, above = max(-params["offset"], 0), max(params["offset"], 0)
+    ends = {
+        params["dim1"]: i + Affine(const=below),
+        params["dim2"]: i + Affine(const=above),
+    }
+    rest = iter(rest)
+    return tuple(ends[d] if d in ends else next(rest) for d in range(count))
 
 
 def _keyed(key, index):

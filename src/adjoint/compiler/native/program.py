@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 import functools
 import itertools
-import math
 import sys
 import time
 
@@ -23,6 +22,12 @@ from .part import ALIGN, Part
 from .writer import POINTER, Writer
 
 _names = itertools.count()
+# The context variables that the quick way looks at, and what they must be for it.
+MODES = {
+    "floor": (floor, NUMPY),
+    "recording": (recording, True),
+    "inferring": (inferring, False),
+}
 LONG = 50_000  # operations after which other threads of Python get their turn
 
 
@@ -105,11 +110,7 @@ class Native:
         """The function that Python calls."""
         c = self.captured
         e = entry.Entry(m, run, table, self.slot, self.part.schedule.work() > LONG)
-        for key, wanted in (
-            ("floor", NUMPY),
-            ("recording", True),
-            ("inferring", False),
-        ):
+        for key, (_, wanted) in MODES.items():
             e.context(("context", key), ("constant", wanted))
         e.number("moved", "moved before")
         e.number("changed", "changed before")
@@ -161,8 +162,7 @@ class Pool:
         for raw, x in self.kept:
             if sys.getrefcount(raw) == self.idle:  # no view of it is left
                 return x.view()
-        n = math.prod(self.spec.shape) * self.spec.dtype.itemsize
-        raw = np.empty(n + ALIGN, np.uint8)
+        raw = np.empty(self.spec.bytes + ALIGN, np.uint8)
         start = -raw.ctypes.data % ALIGN
         x = np.ndarray(self.spec.shape, self.spec.dtype, raw, start)
         self.kept = [*self.kept[-3:], (raw, x)]
@@ -173,14 +173,13 @@ class Pool:
 
 
 def _maker(spec):
-    large = math.prod(spec.shape) * spec.dtype.itemsize >= 2**20
-    return Pool(spec) if large else functools.partial(np.empty, *spec)
+    return Pool(spec) if spec.bytes >= 2**20 else functools.partial(np.empty, *spec)
 
 
 class Bound(Binding):
     """Machine code with the state it works on: what a call runs."""
 
-    def __init__(self, native: Native, captured, wrap):
+    def __init__(self, native: Native, wrap):
         self.native, self.wrap = native, wrap
         self.table = (ctypes.c_void_p * (len(native.slots) + 1))()
         self.arena = np.zeros(native.part.bytes + panel_bytes() + ALIGN, np.uint8)
@@ -193,11 +192,11 @@ class Bound(Binding):
             self._point(("callback", i), ctypes.cast(f, ctypes.c_void_p).value)
         self.busy, self.zero = ctypes.c_int64(0), ctypes.c_int64(0)
         self.call = None
-        count = captured.count  # gradients are written again by other rules
+        count = native.captured.count  # gradients are written again by other rules
         self.makers = [_maker(spec) for spec in native.specs[:count]]
         self.makers += [functools.partial(np.empty, *s) for s in native.specs[count:]]
         self.gradients: list = [None] * len(native.gradients)
-        super().__init__(captured)
+        super().__init__(native.captured)
         if "call" in native.library.names:
             self._open()
 
@@ -218,11 +217,7 @@ class Bound(Binding):
     def _open(self):
         """Everything that the way in from Python looks at."""
         n, c = self.native, self.captured
-        for key, var in (
-            ("floor", floor),
-            ("recording", recording),
-            ("inferring", inferring),
-        ):
+        for key, (var, _) in MODES.items():
             self._object(("context", key), var)
         for x in (NUMPY, True, False, None):
             self._object(("constant", x), x)
@@ -340,7 +335,7 @@ class Clocked(Bound):
     """A program that says how long each of its kernels takes; it works on copies."""
 
     def __init__(self, captured):
-        super().__init__(Native(captured, timed=True), captured, None)
+        super().__init__(Native(captured, timed=True), None)
         self.clock = np.zeros(len(self.native.part.schedule.kernels) + 1, np.int64)
         self._array("clock", self.clock)
         self.first: tuple[float, int] | None = None
