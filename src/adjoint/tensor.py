@@ -198,6 +198,8 @@ class Tensor(Box):
                     "this value is traced: it has a shape and a dtype but no numbers yet",
                     hint="where, cond, scan and while_loop decide on values inside a program",
                 )
+            if type(x.value) is np.ndarray:
+                floor.get().numbers(x)
             x = x.value
         return x
 
@@ -419,7 +421,8 @@ class Tensor(Box):
             )
         if self.requires_grad and dtype_of(new).kind not in "fVc":
             raise DtypeError(f"data: a tensor that requires grad cannot be {new.dtype}")
-        self.value = new.value
+        floor.get().moves(self)
+        self.value, self.plain = new.value, new.plain and self.base is None
         moved.value += 1
 
     _version = property(lambda self: 0 if self.version is None else self.version.n)

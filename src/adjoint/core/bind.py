@@ -58,6 +58,15 @@ class Level:
     def rebind(self, x) -> None:
         """The gradient of `x` is about to be set."""
 
+    def numbers(self, x) -> None:
+        """Python is about to read the numbers of `x`, an array of the base tape."""
+
+    def replaces(self, mapping: dict, key) -> None:
+        """mapping[key], in which something from outside is kept, is about to be set."""
+
+    def moves(self, x) -> None:
+        """`x` is about to be given other memory."""
+
     def take(self, generator, blocks: int):
         """The state of a stream of random numbers, of which `blocks` blocks are used up."""
         return generator.take(blocks)

@@ -159,6 +159,23 @@ class Entry:
         self.need(self.b.icmp_unsigned("!=", y, POINTER(None)))
         return y
 
+    def kept(self, key, name, is_dict: bool):
+        """What a dict, or a cell, keeps under a name."""
+        if is_dict:
+            return self.item(key, name)
+        y = self.attribute(self.slot(key), name)
+        self.drop(y)  # the cell holds it
+        return y
+
+    def bits(self, key, wanted, size: int):
+        """The memory of a tensor has the bits that it had."""
+        kind = ir.FunctionType(I32, [POINTER, POINTER, I64])
+        f = self.module.globals.get("memcmp") or ir.Function(
+            self.module, kind, "memcmp"
+        )
+        found = self.b.call(f, [self.slot(key), self.slot(wanted), I64(size)])
+        self.need(self.b.icmp_unsigned("==", found, I32(0)))
+
     def member(self, x, i):
         """Item i of a tuple."""
         self.need(self.same(self.field(x, TYPE), self.slot(("type", tuple))))
