@@ -15,9 +15,9 @@ from ...autodiff.modes import inferring, recording
 from ...core.bind import NUMPY, Box, changed, floor, moved
 from ..binding import MISS, Binding, number
 from . import entry
-from .emit import I64
 from .machine import Library
 from .matmul import panel_bytes
+from .nests import I64
 from .part import ALIGN, Part
 from .writer import POINTER, Writer
 

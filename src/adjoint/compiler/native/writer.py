@@ -11,7 +11,8 @@ from llvmlite import ir
 
 from ...ops.contract import _letters as letters_of
 from . import conv
-from .emit import BYTE, I64, Emitter, element, stored_element
+from .elements import BYTE, I64, element, stored_element
+from .emit import Emitter
 from .matmul import Product
 
 POINTER = BYTE.as_pointer()
@@ -126,7 +127,7 @@ class Writer:
                 places[j] = p
             self.b.call(product.call, [*places, panel])
 
-        e._nest(sizes, (), go)
+        e.nest(sizes, (), go)
 
     def _conv(self, e, k, part, base):
         (o,) = k.roots

@@ -1,0 +1,270 @@
+"""Elements: loaded, computed where they are read, and stored."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from llvmlite import ir
+
+from ...core.dtype import is_inexact
+from ...core.primitive import Elementwise
+from ...ir.graph import Const
+from .affine import ZERO, Affine, broadcast, keyed, on_diagonal
+from .kinds import BIT, UINT8
+from .machine import vector_bits
+from .nests import I64, Nests
+
+BYTE = ir.IntType(8)
+_SCALARS = {"f4": ir.FloatType(), "f8": ir.DoubleType(), "b1": BIT, "u1": UINT8}
+
+
+def element(dtype: np.dtype):
+    """The LLVM type of an element in a register."""
+    found = _SCALARS.get(dtype.str[1:])
+    return found or ir.IntType(8 * dtype.itemsize)
+
+
+def stored_element(dtype: np.dtype):
+    """And in memory, where a bool takes a byte."""
+    return BYTE if dtype.kind == "b" else element(dtype)
+
+
+def _absent(dtype: np.dtype):
+    """What is read where there is nothing: NaN, or 0 where there is no NaN."""
+    kind = element(dtype)
+    if not is_inexact(dtype):
+        return kind(0)
+    if not isinstance(kind, ir.IntType):
+        return kind(math.nan)
+    return kind(int.from_bytes(np.array(math.nan, dtype).tobytes(), "little"))
+
+
+class Elements(Nests):
+    """Values at an index, in all lanes; buffers are pointers it was given."""
+
+    def __init__(self, builder: ir.IRBuilder, schedule, pointers: dict):
+        super().__init__(builder)
+        self.schedule, self.pointers = schedule, pointers
+        self.fixed: dict = {}  # values that a row has one of, in a register
+        self.streamed: set = set()  # large results that nothing reads: past the caches
+        self.renewed: set = set()  # inputs in whose memory an output is computed
+
+    # ------------------------------------------------------------ memory
+
+    def address(self, v, index):
+        """(pointer to the first lane, step between lanes) of v[index]."""
+        flat = ZERO
+        stride = 1
+        rank = self.schedule.local.get(v, 0)
+        shape, index = v.spec.shape[rank:], index[rank:]
+        for n, i in zip(reversed(shape), reversed(index), strict=True):
+            flat = flat + i.times(stride)
+            stride *= n
+        step = flat.terms.get(self.inner, 0)
+        return self.b.gep(
+            self.pointers[self.schedule.root(v)], [self.number(flat)]
+        ), step
+
+    def load(self, v, index):
+        """v[index] in all lanes."""
+        p, step = self.address(v, index)
+        w, kind = self.lanes.width, stored_element(v.spec.dtype)
+        if w == 1 or step == 0:
+            x = self.b.load(p)
+            x = self.splat(x)
+        elif step == 1:
+            x = self.b.load(
+                self.b.bitcast(p, ir.VectorType(kind, w).as_pointer()), align=1
+            )
+        elif step == 2 and w % 2 == 0:
+            x = self._every_second(p, ir.VectorType(kind, w))
+        else:
+            x = ir.Constant(ir.VectorType(kind, w), ir.Undefined)
+            for k in range(w):
+                one = self.b.load(self.b.gep(p, [I64(k * step)]))
+                x = self.b.insert_element(x, one, ir.IntType(32)(k))
+        return self.lanes.compare("!=", x, 0) if v.spec.dtype.kind == "b" else x
+
+    def _every_second(self, p, kind):
+        """Elements 0, 2, 4... of two vectors that end where the last of these does."""
+        w, places = kind.count, (p, self.b.gep(p, [I64(kind.count - 1)]))
+        x, y = (
+            self.b.load(self.b.bitcast(q, kind.as_pointer()), align=1) for q in places
+        )
+        return self._lanes_of(x, y, [*range(0, w, 2), *range(w + 1, 2 * w, 2)])
+
+    def _lanes_of(self, x, y, numbers):
+        """A vector of these lanes of x and, counted on, of y."""
+        i32 = ir.IntType(32)
+        return self.b.shuffle_vector(
+            x, y, ir.Constant(ir.VectorType(i32, len(numbers)), numbers)
+        )
+
+    def store(self, x, v, index):
+        """v[index] = x in all lanes, which lie side by side."""
+        if v.spec.dtype.kind == "b":
+            x = self.b.zext(x, self.lanes.vector(BYTE))
+        p, _ = self.address(v, index)
+        if self.lanes.width > 1:
+            p = self.b.bitcast(p, x.type.as_pointer())
+        if v in self.streamed and self.lanes.width == self.vectors:
+            mark = self.b.module.add_metadata([ir.IntType(32)(1)])
+            aligned = self.b.store(x, p, align=vector_bits() // 8)
+            aligned.set_metadata("nontemporal", mark)
+        else:
+            self.b.store(x, p, align=1)
+
+    def copy(self, source, target):
+        """All of a stored value to the memory of another."""
+        self.move(self.pointers[source], self.pointers[target], source)
+
+    def move(self, source, target, v):
+        """The memory of a value to another place."""
+        name, byte = "llvm.memcpy.p0.p0.i64", BYTE.as_pointer()
+        f = self.b.module.globals.get(name)
+        if f is None:
+            kind = ir.FunctionType(ir.VoidType(), [byte, byte, I64, ir.IntType(1)])
+            f = ir.Function(self.b.module, kind, name)
+        n = v.spec.bytes
+        to, of = (self.b.bitcast(p, byte) for p in (target, source))
+        self.b.call(f, [to, of, I64(n), ir.IntType(1)(0)])
+
+    # ------------------------------------------------------------ values
+
+    def value(self, v, index):
+        """v at an index, from memory or computed here."""
+        key = v, tuple(i.key() for i in index)
+        if key not in self.known:
+            self.known[key] = self._value(v, index)
+        return self.known[key]
+
+    def _value(self, v, index):
+        if isinstance(v, Const) and v not in self.schedule.stored:
+            x = v.value.reshape(()).item() if v.value.size == 1 else 0
+            return self.lanes.number(
+                _plain(x), self.lanes.vector(element(v.spec.dtype))
+            )
+        fixed = self.fixed.get(self.schedule.root(v))
+        if fixed is not None:
+            return self.splat(fixed)
+        if v in self.schedule.stored or v in self.schedule.alias:
+            return self.load(v, index)
+        return self.compute(self.schedule.maker[v], index)
+
+    def compute(self, o, index):
+        """One element (or lane) of the result of an operation."""
+        if isinstance(o.prim, Elementwise):
+            xs = [self.value(x, broadcast(x, index)) for x in o.inputs]
+            return self._lowered(o, xs)
+        return getattr(self, f"_{o.prim.name}")(o, index)
+
+    def _lowered(self, o, xs):
+        """The record's own lowering; whole numbers beside floats are floats first."""
+        kinds = [v.spec.dtype for v in o.inputs]
+        floats = [d for d in kinds if d.kind == "f"]
+        if floats and any(d.kind in "iu" for d in kinds):
+            xs = [
+                self.lanes.cast(x, element(floats[0])) if d.kind in "iu" else x
+                for x, d in zip(xs, kinds, strict=True)
+            ]
+        return o.prim.lower(self.lanes, *xs, **o.params)
+
+    def _cast(self, o, index):
+        x = self.value(o.inputs[0], index)
+        return self.lanes.cast(x, element(o.outputs[0].spec.dtype))
+
+    def _contiguous(self, o, index):
+        return self.value(o.inputs[0], index)
+
+    _stop_gradient = _real = _contiguous
+
+    def _ones_like(self, o, index):
+        return self.lanes.number(1, self.lanes.vector(element(o.outputs[0].spec.dtype)))
+
+    def _zeros_like(self, o, index):
+        return self.lanes.number(0, self.lanes.vector(element(o.outputs[0].spec.dtype)))
+
+    def _expand(self, o, index):
+        return self.value(o.inputs[0], broadcast(o.inputs[0], index))
+
+    def _permute(self, o, index):
+        out = [ZERO] * len(index)
+        for i, d in zip(index, o.params["dims"], strict=True):
+            out[d] = i
+        return self.value(o.inputs[0], tuple(out))
+
+    def _reshape(self, o, index):
+        kept = [
+            i for i, n in zip(index, o.outputs[0].spec.shape, strict=True) if n != 1
+        ]
+        kept = iter(kept)
+        shape = o.inputs[0].spec.shape
+        return self.value(
+            o.inputs[0], tuple(ZERO if n == 1 else next(kept) for n in shape)
+        )
+
+    def _select(self, o, index):
+        d = o.params["dim"]
+        at = Affine(const=o.params["index"])
+        return self.value(o.inputs[0], (*index[:d], at, *index[d:]))
+
+    def _slice(self, o, index):
+        return self.value(o.inputs[0], keyed(o.params["key"], index))
+
+    def _flip(self, o, index):
+        shape = o.outputs[0].spec.shape
+        out = [
+            i.times(-1) + Affine(const=n - 1) if d in o.params["dims"] else i
+            for d, (i, n) in enumerate(zip(index, shape, strict=True))
+        ]
+        return self.value(o.inputs[0], tuple(out))
+
+    def _diagonal(self, o, index):
+        x = o.inputs[0]
+        return self.value(x, on_diagonal(o.params, len(x.spec.shape), index))
+
+    def _tril(self, o, index, sign="<="):
+        row, column = self.lane_numbers(index[-2]), self.lane_numbers(index[-1])
+        inside = self.lanes.compare(sign, self.b.sub(column, row), o.params["diagonal"])
+        return self.lanes.select(inside, self.value(o.inputs[0], index), 0)
+
+    def _triu(self, o, index):
+        return self._tril(o, index, ">=")
+
+    def _put(self, o, index):
+        g, places = o.inputs
+        x = self.value(g, (*index[:-1], ZERO))
+        k = self.value(places, (*index[:-1], ZERO))
+        here = self.lanes.compare("==", self.lane_numbers(index[-1]), k)
+        return self.lanes.select(here, x, 0)
+
+    def _pick(self, o, index):
+        x, places = o.inputs
+        n, c, _ = index
+        at = self.value(places, broadcast(places, index))
+        w = self.lanes.width
+        p, step = self.address(x, (n, c, ZERO))
+        if w == 1:
+            return self._picked(x.spec, p, at)
+        out = ir.Constant(ir.VectorType(element(x.spec.dtype), w), ir.Undefined)
+        for k in range(w):
+            place = self.b.extract_element(at, ir.IntType(32)(k))
+            here = self.b.gep(p, [I64(k * step)])
+            one = self._picked(x.spec, here, place)
+            out = self.b.insert_element(out, one, ir.IntType(32)(k))
+        return out
+
+    def _picked(self, spec, p, place):
+        """Element `place` of a plane at `p`; absent where the plane has no such place."""
+        size = spec.shape[2]
+        if not size:
+            return _absent(spec.dtype)
+        inside = self.b.icmp_unsigned("<", place, place.type(size))
+        place = self.b.select(inside, place, place.type(0))
+        one = self.b.load(self.b.gep(p, [place]))
+        return self.b.select(inside, one, _absent(spec.dtype))
+
+
+def _plain(x):
+    return int(x) if isinstance(x, bool) else x

@@ -1,0 +1,125 @@
+"""Maps: one loop over a space, in which each result is a function of the index."""
+
+from __future__ import annotations
+
+import math
+
+from ...core.primitive import Elementwise
+from ...ir.graph import Const
+from .affine import ZERO, broadcast
+from .elements import Elements, element
+
+
+class Maps(Elements):
+    """Kernels that compute each element on its own."""
+
+    def _emit_map(self, k):
+        space = k.space
+        flat = math.prod(space)
+        if flat == 0:
+            return
+        if self._collapses(k):
+            self.over((flat,), lambda index: self._store_roots(k, index))
+        else:
+            self.over(space, lambda index: self._store_roots(k, index))
+
+    def _store_roots(self, k, index):
+        for v in self.renewed.intersection(k.reads):
+            # Its memory is about to be written: read it first.
+            if len(index) == len(k.space):
+                self.value(v, broadcast(v, index))
+            else:
+                self._flat_value(v, index[0])
+        for o in k.roots:
+            v = o.outputs[0]
+            if len(index) == len(k.space):
+                at, shape = index, v.spec.shape
+            else:
+                at, shape = index, None
+            x = self.compute(o, at) if shape is not None else self._flat(o, at[0])
+            self.known[v, tuple(i.key() for i in at)] = x
+            if shape is not None:
+                self.store(x, v, at)
+            else:
+                self._store_flat(x, v, at[0])
+
+    def _collapses(self, k) -> bool:
+        """Every value has the shape of the space, or one element: a single loop does."""
+        for o in k.roots:
+            todo = [o]
+            while todo:
+                p = todo.pop()
+                if not isinstance(p.prim, Elementwise) and p.prim.name not in (
+                    "cast",
+                    "contiguous",
+                    "stop_gradient",
+                    "ones_like",
+                    "zeros_like",
+                    "real",
+                    "reshape",
+                    "expand",
+                ):
+                    return False
+                for x in p.inputs:
+                    size = math.prod(x.spec.shape)
+                    if size not in (1, math.prod(k.space)):
+                        return False
+                    known = x in self.schedule.stored or x in self.schedule.alias
+                    if not known and not isinstance(x, Const):
+                        todo.append(self.schedule.maker[x])
+        return len(k.space) > 1
+
+    def _flat(self, o, i):
+        """An operation at place i of its elements in order."""
+        key = o.outputs[0], (i.key(),)
+        if key in self.known:
+            return self.known[key]
+        if isinstance(o.prim, Elementwise):
+            xs = [self._flat_value(x, i) for x in o.inputs]
+            out = self._lowered(o, xs)
+        elif o.prim.name == "cast":
+            x = self._flat_value(o.inputs[0], i)
+            out = self.lanes.cast(x, element(o.outputs[0].spec.dtype))
+        elif o.prim.name in ("ones_like", "zeros_like"):
+            out = getattr(self, f"_{o.prim.name}")(o, None)
+        else:
+            out = self._flat_value(o.inputs[0], i)
+        self.known[key] = out
+        return out
+
+    def _flat_value(self, v, i):
+        i = ZERO if math.prod(v.spec.shape) == 1 else i
+        key = v, (i.key(),)
+        if key in self.known:
+            return self.known[key]
+        if (
+            v in self.schedule.stored
+            or v in self.schedule.alias
+            or isinstance(v, Const)
+        ):
+            flat = Flat(v)
+            x = (
+                self._value(v, ())
+                if isinstance(v, Const) and v not in self.schedule.stored
+                else self.load(flat, (i,))
+            )
+            self.known[key] = x
+            return x
+        return self._flat(self.schedule.maker[v], i)
+
+    def _store_flat(self, x, v, i):
+        self.store(x, Flat(v), (i,))
+
+
+class Flat:
+    """A value as its elements in order."""
+
+    def __init__(self, v):
+        self.v = v
+        self.spec = type(v.spec)((math.prod(v.spec.shape),), v.spec.dtype)
+
+    def __hash__(self):
+        return hash(self.v)
+
+    def __eq__(self, other):
+        return self.v is other or self.v is getattr(other, "v", None)

@@ -1,0 +1,125 @@
+"""Placing: inputs that go to their places in a result."""
+
+from __future__ import annotations
+
+from llvmlite import ir
+
+from .affine import ZERO, Affine, broadcast, every, keyed, on_diagonal, shifted, then
+from .elements import BYTE, I64, Elements, element
+
+
+class Placing(Elements):
+    """Kernels that write where their operation says."""
+
+    def _emit_place(self, k):
+        """Every input goes to its place in the result."""
+        (o,) = k.roots
+        y, write = o.outputs[0], getattr(self, f"_place_{o.prim.name}")
+        for x, shape, of, to in write(o):
+            if 0 in shape:
+                continue
+
+            def go(index, x=x, of=of, to=to):
+                value = self.lanes.number(0, self.lanes.vector(element(y.spec.dtype)))
+                value = value if x is None else self.value(x, of(index))
+                self._scatter(value, y, to(index))
+
+            self.over(shape, go)
+
+    def _scatter(self, x, v, index):
+        """v[index] = x in all lanes, wherever they lie."""
+        p, step = self.address(v, index)
+        if self.lanes.width == 1 or step == 1:
+            self.store(x, v, index)
+            return
+        x = self.b.zext(x, self.lanes.vector(BYTE)) if v.spec.dtype.kind == "b" else x
+        for i in range(self.lanes.width):
+            one = self.b.extract_element(x, ir.IntType(32)(i))
+            self.b.store(one, self.b.gep(p, [I64(i * step)]))
+
+    def _place_stack(self, o):
+        d = o.params["dim"]
+        for i, x in enumerate(o.inputs):
+            at = (Affine(const=i),)
+            yield (
+                x,
+                x.spec.shape,
+                every,
+                lambda index, at=at: (*index[:d], *at, *index[d:]),
+            )
+
+    def _place_cat(self, o):
+        d, start = o.params["dim"], 0
+        for x in o.inputs:
+            yield x, x.spec.shape, every, shifted(d, start)
+            start += x.spec.shape[d]
+
+    def _place_roll(self, o):
+        """The two parts of each rolled dim change places."""
+        (x,), p = o.inputs, o.params
+        moves = list(zip(p["shifts"], p["dims"], strict=True))
+
+        def split(shape, of, to, rest):
+            if not rest:
+                yield x, tuple(shape), of, to
+                return
+            (s, d), n = rest[0], x.spec.shape[rest[0][1]]
+            s = s % n if n else 0
+            for size, start, end in ((n - s, 0, s), (s, n - s, 0)):
+                sizes = [*shape[:d], size, *shape[d + 1 :]]
+                yield from split(
+                    sizes,
+                    then(of, shifted(d, start)),
+                    then(to, shifted(d, end)),
+                    rest[1:],
+                )
+
+        yield from split(list(x.spec.shape), every, every, moves)
+
+    def _place_unslice(self, o):
+        (x,), key = o.inputs, o.params["key"]
+        yield None, o.outputs[0].spec.shape, every, every
+        yield x, x.spec.shape, every, lambda index: keyed(key, index)
+
+    def _place_undiagonal(self, o):
+        (x,), y = o.inputs, o.outputs[0]
+        yield None, y.spec.shape, every, every
+        dims = len(y.spec.shape)
+        yield x, x.spec.shape, every, lambda i: on_diagonal(o.params, dims, i)
+
+    def _place_overwrite(self, o):
+        x, new = o.inputs
+        yield x, x.spec.shape, every, every
+        ((prim, params, _),) = o.params["chain"] or ((None, {}, None),)
+
+        def to(index):
+            if prim is None:
+                return index
+            if prim.name == "slice":
+                return keyed(params["key"], index)
+            d = params["dim"]
+            return (*index[:d], Affine(const=params["index"]), *index[d:])
+
+        yield new, new.spec.shape, every, to
+
+    def _emit_put(self, k):
+        """Zeros, to which each element is added at its place, one after the other."""
+        (o,) = k.roots
+        (x, places), y = o.inputs, o.outputs[0]
+        kind, size = element(y.spec.dtype), y.spec.shape[-1]
+        zero = self.lanes.number
+
+        self.over(
+            y.spec.shape,
+            lambda index: self.store(zero(0, self.lanes.vector(kind)), y, index),
+        )
+
+        def go(index):
+            place = self.value(places, broadcast(places, index))
+            with self.b.if_then(self.b.icmp_unsigned("<", place, I64(size))):
+                p, _ = self.address(y, (*index[:-1], ZERO))
+                p = self.b.gep(p, [place])
+                self.b.store(self.lanes.add(self.b.load(p), self.load(x, index)), p)
+
+        if 0 not in (*x.spec.shape, size):
+            self.nest(x.spec.shape, (), go)

@@ -1,0 +1,85 @@
+"""Sums: many elements joined to one, along a loop in lanes and then as a tree."""
+
+from __future__ import annotations
+
+import math
+
+from llvmlite import ir
+
+from .affine import Affine
+from .elements import Elements
+from .lanes import Lanes
+
+
+class How:
+    def __init__(self, start, join, finish=None):
+        self.start, self.join = start, join
+        self.finish = finish or (lambda b, x, n: x)
+
+
+HOW = {
+    "sum": How(0, lambda b, x, y: b.add(x, y)),
+    "mean": How(
+        0,
+        lambda b, x, y: b.add(x, y),
+        lambda b, x, n: b.mul(x, 1.0 / n if n else math.nan),
+    ),
+    "amax": How(-math.inf, lambda b, x, y: b.maximum(x, y)),
+    "amin": How(math.inf, lambda b, x, y: b.minimum(x, y)),
+}
+
+
+class Sums(Elements):
+    """Reductions of a row's elements."""
+
+    def _spans(self, n):
+        """(start, stop, lanes) of the full vectors of a dim and of the rest."""
+        w = self.vectors
+        full, rest = n // w * w, n % w
+        return [(0, full, w)] * bool(full) + [(full, n, rest)] * bool(rest)
+
+    def _summed(self, sizes, spans, accs, index, strip):
+        """What strip(loop, index, acc) makes of each span's acc over `sizes`, the last in lanes."""
+        if len(sizes) == 1:
+            return [
+                self._summed_span(*pair, index, strip)
+                for pair in zip(spans, accs, strict=True)
+            ]
+        with self.loop(0, sizes[0]) as i:
+            phis = iter(i.carry(*(x for acc in accs for x in acc)))
+            accs = [[next(phis) for _ in acc] for acc in accs]
+            at = (*index, Affine({i.mark: 1}))
+            after = self._summed(sizes[1:], spans, accs, at, strip)
+            i.next(*(x for acc in after for x in acc))
+        results = iter(i.results)
+        return [[next(results) for _ in acc] for acc in after]
+
+    def _summed_span(self, span, acc, index, strip):
+        start, stop, step = span
+        with self.loop(start, stop, step) as i:
+            phis = i.carry(*acc)
+            with self.across(i.mark, step):
+                i.next(*strip(i, (*index, Affine({i.mark: 1})), phis))
+        return list(i.results)
+
+    def _start(self, o, kind, width):
+        start = HOW[o.prim.name].start
+        if width == 1:
+            return ir.Constant(kind, start)
+        return ir.Constant(ir.VectorType(kind, width), [start] * width)
+
+    def _fold(self, x, how):
+        """The lanes of a vector joined as a tree."""
+        if not isinstance(x.type, ir.VectorType):
+            return x
+        w = x.type.count
+        top = 1 << (w - 1).bit_length()
+        if top > w:
+            start = ir.Constant(x.type, [how.start] * w)
+            x = self._lanes_of(x, start, [*range(top)])
+        while top > 1:
+            top //= 2
+            low = self._lanes_of(x, x, [*range(top)])
+            high = self._lanes_of(x, x, [*range(top, 2 * top)])
+            x = how.join(Lanes(self.b, top), low, high)
+        return self.b.extract_element(x, ir.IntType(32)(0))
