@@ -14,7 +14,7 @@ from .autodiff.modes import inferring
 from .autodiff.straight import viewed
 from .autodiff.tape import BASE, Handle, Leaf, edge_of, refresh, versioned
 from .core import dtype as dt
-from .core.bind import Box, dtype_of, floor, moved
+from .core.bind import Box, dtype_of, floor, moved, note_change
 from .core.dtype import DType
 from .core.primitive import op
 from .core.shape import norm_dim, row_by_row
@@ -386,8 +386,10 @@ class Tensor(Box):
             )
         if requires_grad and self.node is None:
             self.node = Leaf(self)
-        elif not requires_grad:
+            note_change()
+        elif not requires_grad and self.node is not None:
             self.node = None
+            note_change()
         return self
 
     @property

@@ -6,6 +6,8 @@ gradients that are set, become outputs. Nothing outside changes while the functi
 
 from __future__ import annotations
 
+import gc
+import weakref
 from typing import Any
 
 import numpy as np
@@ -21,8 +23,8 @@ from ..errors import TraceError, user_site
 from ..ir.graph import Const
 from ..ir.tracer import TraceLevel, Tracer
 from .captured import Captured, Read
-from .ending import Ending, own_of
-from .surroundings import changed, look, put, surroundings
+from .ending import Ending, Unfit, own_of
+from .surroundings import Surroundings, look, put
 
 
 class Options:
@@ -70,7 +72,9 @@ class Capture(TraceLevel):
             int, tuple
         ] = {}  # tensors given other memory, with the old one
         self.slots: dict = {}  # places that were set, with what was there
+        self.sights: dict = {}  # places that were read, with what was there
         self.read: dict[int, Read] = {}  # tensors whose numbers Python has read
+        self.made: list = []  # all values, weakly
         self.draws: dict[int, list] = {}  # generators: [generator, variable, blocks]
         self.given: dict[
             int, int
@@ -90,8 +94,10 @@ class Capture(TraceLevel):
                 self._cut_off(x) if c else x for x, c in zip(args, cut, strict=True)
             ]
         y: Any = super().process(prim, args, params)
+        ys = y if prim.outputs != 1 else (y,)
+        self.made += map(weakref.ref, ys)
         if all(self._is_fixed(x) for x in args):
-            self.fixed.update(v.var for v in (y if prim.outputs != 1 else (y,)))
+            self.fixed.update(v.var for v in ys)
         return y
 
     def _is_fixed(self, x) -> bool:
@@ -228,6 +234,10 @@ class Capture(TraceLevel):
         if id(x) in self.given or self.holds(x):
             self.moved.setdefault(id(x), (x, x.value, x.plain))
 
+    def reads(self, mapping, key) -> None:
+        x = look(mapping, key)
+        self.sights.setdefault((id(mapping), key), (mapping, key, x))
+
     def replaces(self, mapping, key) -> None:
         self.slots.setdefault((id(mapping), key), (mapping, key, look(mapping, key)))
 
@@ -268,6 +278,12 @@ class Capture(TraceLevel):
 
     # ------------------------------------------------------------ the end
 
+    def forget(self) -> None:
+        """Let go of all tensors."""
+        self.boxes, self.slots = [], {}
+        for kept in (self.grads, self.moved, self.places):
+            kept.clear()
+
     def undo(self) -> None:
         """Give all tensors and places from outside back what they had."""
         for x, place in self.places.values():
@@ -286,22 +302,65 @@ class Capture(TraceLevel):
 def capture(func, leaves, shape, name: str, moving=frozenset()) -> Captured:
     """Trace func(*args, **kwargs) on containers of these leaves: tensors and static values."""
     level = Capture(name, moving)
-    args, kwargs = tree.unflatten(shape, level.stand_ins(leaves))
-    places = surroundings(func, args)
+    given = level.stand_ins(leaves)
+    args, kwargs = tree.unflatten(shape, given)
+    around = Surroundings(func, args)
     token = floor.set(level)
     try:
         results = func(*args, **kwargs)
-        _note(level, places)
-        made = Ending(level, results, places).captured
+        _note(level, around)
+        _need_same(given, args, kwargs)
+        made = Ending(level, results, around.places).captured
+        del results
     finally:
-        _note(level, places)
+        _note(level, around)
         floor.reset(token)
         level.undo()
         level.closed = True
+    del given, args, kwargs
+    _need_no_leak(level)
     return made
 
 
-def _note(level, places) -> None:
+def _note(level, around) -> None:
     """What the function has put elsewhere without a word."""
-    for keeper, key, before in changed(places):
+    for keeper, key, before in around.changed():
         level.slots.setdefault((id(keeper), key), (keeper, key, before))
+
+
+def _need_same(given, args, kwargs) -> None:
+    """Containers among the arguments must not be changed: what was given were copies."""
+    leaves, _ = tree.flatten((args, kwargs))
+    if list(map(id, leaves)) != list(map(id, given)):
+        raise Unfit(
+            "it changes a list or dict among its arguments; return the new one, or "
+            "write into its tensors with copy_"
+        )
+
+
+def _need_no_leak(level) -> None:
+    """No value of the program may be kept where the program does not put it."""
+    level.forget()
+    if any(r() is not None for r in level.made):
+        gc.collect()
+    for r in level.made:
+        x = r()
+        if x is not None:
+            raise TraceError(
+                f"a value of shape {list(x.shape)} was kept {_where(x)}: it has no numbers "
+                "yet, and the program does not put them there",
+                hint="return it; or write it into a tensor that is there before the call, "
+                "with copy_",
+            )
+
+
+def _where(x) -> str:
+    """Who keeps a value, as far as that can be told."""
+    boxes = [b for b in gc.get_referrers(x) if isinstance(b, Box)]
+    for box in boxes:
+        for keeper in gc.get_referrers(box):
+            if isinstance(keeper, (list, dict, tuple, set)) and keeper is not boxes:
+                return f"in a {type(keeper).__name__} of {len(keeper)}"
+            if isinstance(getattr(keeper, "__dict__", None), dict):
+                return f"by a {type(keeper).__name__}"
+    return "outside"

@@ -81,15 +81,17 @@ class Ending:
     def _slot(self, keeper, key, before, now):
         old, shape = tree.flatten(before)
         leaves, new_shape = tree.flatten(now)
-        if now is ABSENT or not any(map(_traced, leaves)):
-            raise Unfit(f"it changes {key!r}, which is no tensor, with every call")
-        if before is ABSENT or shape != new_shape:
+        if before is ABSENT:
+            raise Unready
+        if now is ABSENT or type(keeper) is list or not any(map(_traced, leaves)):
+            raise Unfit(_CHANGES.format(_named(keeper, key)))
+        if shape != new_shape:
             raise Unready
         made: list = []
         for i, (x, y) in enumerate(zip(old, leaves, strict=True)):
             if not _traced(y):
                 if not equal(x, y):
-                    raise Unfit(f"it changes {key!r}, which is no tensor")
+                    raise Unfit(_CHANGES.format(_named(keeper, key)))
                 made.append((y,))
                 continue
             if not isinstance(x, Box) or x.shape != y.shape or x.dtype != y.dtype:
@@ -148,7 +150,9 @@ class Ending:
     def _need_apart(self):
         """Memory that is written must not be part of another state's."""
         pairs = zip(self.captured.states, self.level.held.values(), strict=True)
-        spans = [(*byte_bounds(x.value), s) for s, (x, _) in pairs if x.value.size]
+        moved = self.level.moved
+        arrays = [(moved.get(id(x), (x, x.value))[1], s) for s, (x, _) in pairs]
+        spans = [(*byte_bounds(x), s) for x, s in arrays if x.size]
         spans.sort(key=lambda span: span[0])
         for (_, end, a), (start, _, b) in pairwise(spans):
             if start < end and not (a.written is b.written is None):
@@ -175,8 +179,8 @@ class Ending:
         c.absent, c.owners = list(level.absent.values()), list(level.owners.values())
         c.asks = level.asks
         kept: dict = {}
-        for place, (keeper, key, x) in places.items():
-            if place not in level.slots or equal(look(keeper, key), x):
+        for place, (keeper, key, x) in {**places, **level.sights}.items():
+            if x is not ABSENT and place not in level.slots:
                 kept.setdefault(id(keeper), Seen(keeper, {})).items[key] = x
         groups = level.groups.values()
         c.seen = [*kept.values(), *(Seen(o.group, o.others()) for o in groups)]
@@ -210,6 +214,18 @@ class Ending:
         order = [*g.inputs[: c.arguments], *(s.var for s in c.states)]
         draws = [var for _, var, _ in level.draws.values()]
         g.inputs = [*order, *draws, *(n[2] for o in groups for n in o.numbers)]
+
+
+_CHANGES = (
+    "it changes {}, which is no tensor; a tensor that is written with copy_ or add_ can be "
+    "part of a program"
+)
+
+
+def _named(keeper, key) -> str:
+    if type(keeper) is list:
+        return "a list"
+    return "a variable" if key == "cell_contents" else repr(key)
 
 
 _OWN = frozenset({"name", "persistent", "lasting"})

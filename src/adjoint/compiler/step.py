@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import functools
 import importlib
+import inspect
 import logging
+import sys
+import types
+import weakref
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
@@ -17,11 +21,11 @@ from ..core import tree
 from ..core.bind import NUMPY, Box, floor, modes, moved
 from ..core.dtype import get_default_dtype
 from ..core.primitive import spec_of
-from ..errors import TraceError
+from ..errors import ArgumentTypeError, TraceError
 from .binding import MISS, Interpreted
 from .capture import capture
 from .captured import Captured, Made, inputs_of
-from .ending import Unfit, Unready
+from .ending import Unfit, Unready, traits
 from .insight import Insight
 from .live import Live, pullback
 from .surroundings import put
@@ -45,21 +49,67 @@ def compile(
     """
     if func is None:
         return functools.partial(compile, backend=backend, cache_size=cache_size)
-    return Compiled(func, backend, cache_size)
+    _need_function(func)
+    made = Compiled(func, backend, cache_size)
+    return as_module(func, made) if hasattr(func, "named_parameters") else made
+
+
+def _need_function(func):
+    """What is compiled must be called once for a result."""
+    if not callable(func):
+        raise ArgumentTypeError(
+            f"compile: expected a function or a module, got {type(func).__name__}"
+        )
+    for kind in ("generator", "coroutine", "asyncgen"):
+        if getattr(inspect, f"is{kind}function", inspect.isasyncgenfunction)(func):
+            raise ArgumentTypeError(
+                f"compile: {func.__name__} is a generator or async function, which stops "
+                "and goes on between its values",
+                hint="compile the function that it calls for each of them",
+            )
 
 
 class Compiled(Insight):
     """A function that runs as a program: first eagerly, to make what state it makes."""
 
-    def __init__(self, func, backend, cache_size):
+    def __init__(self, func, backend, cache_size, owner=None):
         functools.update_wrapper(self, func)
-        self.func, self.backend, self.cache_size = func, backend, cache_size
+        self.written, self.owner = func, owner  # the object whose method it is, weakly
+        self.backend, self.cache_size = backend, cache_size
+        self.methods: dict = {}  # id of an object -> its own compiled method
         self.programs: OrderedDict = OrderedDict()
         self.moving: set = set()  # options that change from call to call
         self.pinned: set = set()  # those that the function branches on
         self.unfit: set = set()  # keys of calls for which there is no program
         self.warm = False
         self.last = _miss
+
+    @property
+    def func(self):
+        """The function as it was written."""
+        return self.written if self.owner is None else self._method(self.owner())
+
+    def _method(self, x):
+        return types.MethodType(self.written, x)
+
+    def __get__(self, x, kind=None):
+        """As a method: each object has programs of its own, for as long as it is there."""
+        if x is None:
+            return self
+        key = id(x)
+        own = self.methods.get(key)
+        if own is None:
+            ref = weakref.ref(x, lambda _: self.methods.pop(key, None))
+            own = Compiled(self.written, self.backend, self.cache_size, ref)
+            self.methods[key] = own
+        return Method(own, x)
+
+    def __reduce__(self):
+        name = getattr(self.written, "__qualname__", "")
+        module = sys.modules.get(getattr(self.written, "__module__", None) or "")
+        if module is not None and vars(module).get(name) is self:
+            return name
+        return Compiled, (self.written, self.backend, self.cache_size)
 
     def __call__(self, *args, **kwargs):
         y = MISS if kwargs else self.last(*args)
@@ -90,7 +140,7 @@ class Compiled(Insight):
         kinds = tuple(map(_kind, leaves))
         state = recording.get(), inferring.get(), modes.value, get_default_dtype()
         key = shape, kinds, _twice(leaves), *state
-        if key in self.unfit:
+        if self._is_unfit(key):
             return None, leaves
         step = self.programs.get(key)
         if step is None or not step.fits():
@@ -99,6 +149,17 @@ class Compiled(Insight):
             self.programs[key] = step
             self.programs.move_to_end(key)
         return step, leaves
+
+    def _is_unfit(self, key) -> bool:
+        """Whether a call runs as it is written: no program was, or could be, found by it."""
+        try:
+            return key in self.unfit
+        except TypeError as error:
+            if not self.unfit:
+                self.unfit.add(None)
+                hint = "pass tuples and frozensets for lists and sets"
+                log.warning("%s runs as it is written: %s; %s", self, error, hint)
+            return True
 
     def _made(self, key, leaves, shape, before):
         """A new program; None where this call, or every such call, runs as it is written."""
@@ -152,7 +213,7 @@ def _kind(x):
     if isinstance(x, Box):
         g = None if x._grad is None else spec_of(x._grad)
         return x.shape, x.value.dtype, x.requires_grad, x.is_leaf, g
-    return type(x), x
+    return type(x), repr(x) if type(x) in (float, complex) else x
 
 
 def _twice(leaves):
@@ -199,6 +260,9 @@ class Step:
         """Whether the program does for these arguments what the function does."""
         if self.captured.bespoke and recording.get():
             return False  # the function's own graph is the one to walk back
+        asked = any(isinstance(g.tensor, int) for g in self.captured.gradients)
+        if asked and any(any(traits(x)[1:]) for x in given):
+            return False  # what arrives at an argument meets its hooks
         return not self.captured.writes or self.run.apart(given)
 
     def __call__(self, given):
@@ -261,6 +325,40 @@ def _kept(leaf, made):
     x.__class__ = leaf.kind
     x.__dict__.update(leaf.own)
     return x
+
+
+class Method:
+    """A compiled method of an object, which it keeps."""
+
+    def __init__(self, compiled, owner):
+        self.compiled, self.__self__ = compiled, owner
+
+    def __call__(self, *args, **kwargs):
+        return self.compiled(*args, **kwargs)
+
+    def __getattr__(self, name):
+        return getattr(self.compiled, name)
+
+
+def as_module(module, compiled):
+    """A module on the same parts whose call is compiled."""
+
+    def call(self, *args, **kwargs):
+        return compiled(*args, **kwargs)
+
+    def again(self):
+        return compile, (module,)
+
+    shown = {k: getattr(compiled, k) for k in dir(Insight) if not k.startswith("_")}
+    programs = {k: property(lambda _, k=k: getattr(compiled, k)) for k in _SHOWN}
+    kind = type(module)
+    names = {**shown, **programs, "__call__": call, "__reduce__": again}
+    out = object.__new__(type(kind.__name__, (kind,), names))
+    object.__setattr__(out, "__dict__", module.__dict__)
+    return out
+
+
+_SHOWN = ("programs", "warm", "last", "cache_size", "backend")
 
 
 @functools.cache

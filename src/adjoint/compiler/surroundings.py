@@ -24,7 +24,9 @@ MOST = 200  # places that are looked at
 
 
 def look(keeper, key):
-    """What a dict has under a key, or a cell; ABSENT if there is nothing."""
+    """What a dict has under a key, a cell, or a list as a whole; ABSENT if there is nothing."""
+    if type(keeper) is list:
+        return tuple(keeper)
     if type(keeper) is types.CellType:
         try:
             return keeper.cell_contents
@@ -35,6 +37,9 @@ def look(keeper, key):
 
 def put(keeper, key, x) -> None:
     """Keep x there; ABSENT takes away what is there."""
+    if type(keeper) is list:
+        keeper[:] = x
+        return
     if type(keeper) is types.CellType:
         keeper.cell_contents = x
     elif x is ABSENT:
@@ -54,19 +59,26 @@ def equal(x, y) -> bool:
     return type(x) in _SIMPLE and repr(x) == repr(y)
 
 
-def surroundings(func, args=()) -> dict:
-    """(id of the dict or cell, key) -> (dict or cell, key, what is there)."""
-    found = _Walk()
-    found.function(func, args)
-    return found.places
+class Surroundings:
+    """Goes through the instructions of a function and of those that it names.
 
+    `places` are (id of a dict, list or cell, key) -> (itself, key, what is there). Of dicts
+    whose keys are not constants all items are places; keys that are new later are `added`.
+    """
 
-class _Walk:
-    """Goes through the instructions of a function and of those that it names."""
-
-    def __init__(self):
+    def __init__(self, func, args=()):
         self.places: dict = {}
+        self.dicts: dict = {}  # id of a dict -> (itself, its keys)
         self.done: set = set()
+        self.function(func, args)
+
+    def changed(self) -> Iterator[tuple]:
+        """(keeper, key, what was there) of places that hold something else now."""
+        for keeper, key, before in self.places.values():
+            if not equal(look(keeper, key), before):
+                yield keeper, key, before
+        for keeper, keys in self.dicts.values():
+            yield from ((keeper, key, ABSENT) for key in keeper if key not in keys)
 
     def function(self, f, args=()) -> None:
         """What it reads, if a user wrote it."""
@@ -80,7 +92,8 @@ class _Walk:
             return
         self.done.add(key)
         cells = dict(zip(f.__code__.co_freevars, f.__closure__ or (), strict=True))
-        names = dict(zip(f.__code__.co_varnames, args, strict=False))
+        names = zip(f.__code__.co_varnames, args, strict=False)
+        names = {k: x for k, x in names if type(x) not in (dict, list)}  # copies
         self._code(f.__code__, f.__globals__, cells, names)
 
     def _code(self, code, names, cells, local) -> None:
@@ -108,6 +121,8 @@ class _Walk:
                 top = self._attribute(top, arg)
             elif name in ("BINARY_SUBSCR", "STORE_SUBSCR") and type(below) is dict:
                 top = self._kept(below, key)
+            elif type(top) is dict and name != "POP_TOP":
+                top = self._whole(top)
             else:
                 top = ABSENT
             below = key = ABSENT
@@ -117,21 +132,36 @@ class _Walk:
         x = look(keeper, key)
         if x is ABSENT or isinstance(x, types.ModuleType):
             return x
-        self.places.setdefault((id(keeper), key), (keeper, key, x))
+        if len(self.places) < MOST:
+            self.places.setdefault((id(keeper), key), (keeper, key, x))
         self._entered(x)
         return x
 
     def _entered(self, x):
-        if isinstance(x, (types.FunctionType, types.MethodType)):
+        if type(x) is list and (id(x), None) not in self.places:
+            self._kept(x, None)
+            for y in x[:MOST]:
+                self._entered(y)
+        elif type(x) is dict and id(x) not in self.dicts:
+            self.dicts[id(x)] = x, frozenset(x)
+        elif isinstance(x, (types.FunctionType, types.MethodType)):
             self.function(x)
         elif callable(getattr(x, "modules", None)) and not isinstance(x, type):
             for m in x.modules():
                 self.function(type(m).forward, (m,))
 
+    def _whole(self, x):
+        """Any item of a dict may be read."""
+        for key in list(x)[:MOST]:
+            self._kept(x, key)
+        return ABSENT
+
     def _attribute(self, x, name):
         """x.name as far as it is kept in x itself, or is a method."""
         if x is ABSENT or isinstance(x, (Box, type)):
             return ABSENT
+        if type(x) is dict:
+            return self._whole(x)
         if isinstance(x, types.ModuleType) and _is_library(x.__name__):
             return ABSENT
         own = getattr(x, "__dict__", None)
@@ -153,10 +183,3 @@ def _loose(x) -> bool:
 
 def _is_library(name) -> bool:
     return str(name).partition(".")[0] in _KNOWN
-
-
-def changed(places: dict) -> Iterator[tuple]:
-    """(dict or cell, key, what was there) of places that hold something else now."""
-    for keeper, key, before in places.values():
-        if not equal(look(keeper, key), before):
-            yield keeper, key, before

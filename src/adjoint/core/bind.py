@@ -61,6 +61,9 @@ class Level:
     def numbers(self, x) -> None:
         """Python is about to read the numbers of `x`, an array of the base tape."""
 
+    def reads(self, mapping: dict, key) -> None:
+        """mapping[key] decides what is done next, unseen in the function's own code."""
+
     def replaces(self, mapping: dict, key) -> None:
         """mapping[key], in which something from outside is kept, is about to be set."""
 
@@ -111,6 +114,13 @@ class NumpyLevel(Level):
 NUMPY = NumpyLevel()
 floor: ContextVar[Level] = ContextVar("floor", default=NUMPY)
 _depth: ContextVar[int] = ContextVar("depth", default=1)
+
+
+def note_change(lasting: bool = False) -> None:
+    """Have compiled programs look again at what they work on; `lasting`: be made anew."""
+    if floor.get() is NUMPY:
+        changed.value += 1
+        remade.value += lasting
 
 
 def bind(prim, *args, **params):

@@ -16,7 +16,7 @@ def hook_into(module, kind, entry, prepend=False):
     if module._hooks is None:
         module._hooks = {}
     hooks = module._hooks.setdefault(kind, OrderedDict())
-    handle = Handle(hooks, entry)
+    handle = Handle(hooks, entry, lasting=True)
     if prepend:
         hooks.move_to_end(handle.id, last=False)
     return handle

@@ -132,6 +132,9 @@ class Native:
             e.unshared(e.slot(("memory", i)), 1)
         for i, (keeper, items) in enumerate(c.seen):
             for name in items:
+                if isinstance(keeper, list):
+                    e.items(("keeper", i), ("items", i), len(items[name]))
+                    continue
                 found = e.kept(("keeper", i), name, isinstance(keeper, dict))
                 e.need(e.same(found, e.slot(("item", i, name))))
         for i, r in enumerate(c.read):
@@ -239,6 +242,9 @@ class Bound(Binding):
         for i, (keeper, items) in enumerate(c.seen):
             self._object(("keeper", i), keeper)
             for name, x in items.items():
+                if isinstance(keeper, list):
+                    self.kept.append(x)
+                    self._array(("items", i), np.array([id(y) for y in x], np.int64))
                 self._object(("item", i, name), x)
                 self._object(("name", name), name)
         for i, r in enumerate(c.read):
