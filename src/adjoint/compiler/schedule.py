@@ -184,7 +184,9 @@ class Schedule:
         for i in range(len(self.kernels) - 1, max(after, 0) - 1, -1):
             k = self.kernels[i]
             inside = [v for v in reads if self.kernel_of.get(v) is k]
-            if k.cost + self.cost[o] <= LARGEST and self._fits(k, o, kind, reads, inside):
+            if k.cost + self.cost[o] <= LARGEST and self._fits(
+                k, o, kind, reads, inside
+            ):
                 return k
         return None
 
