@@ -20,6 +20,7 @@ from .tape import (
     BASE,
     Leaf,
     Tape,
+    Version,
     adopt,
     alias,
     next_order,
@@ -184,7 +185,8 @@ def _keep_original(new, before, start):
 
 def _copied(x):
     out = alias(x, x.node)
-    out.value, out.version = x.value.copy(), None
+    out.value, out.version = x.value.copy(), Version()
+    out.version.n = x.version.n  # what has saved x noted this number
     return out
 
 
