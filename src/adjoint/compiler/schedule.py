@@ -101,7 +101,12 @@ class Schedule:
         """The number of the last kernel that may fail, or -1."""
         last, seen = -1, set()
         for i, k in enumerate(self.kernels):
-            pairs = {c for o in k.roots for p in self.computed(o) for c in doubtful(p, self.maker)}
+            pairs = {
+                c
+                for o in k.roots
+                for p in self.computed(o)
+                for c in doubtful(p, self.maker)
+            }
             if k.kind in ("call", "loop") or pairs - seen:
                 last = i
             seen |= pairs
@@ -396,7 +401,10 @@ def _searchable(o) -> bool:
 
 def _scatters(o) -> bool:
     """Numbers of one type at whole positions."""
-    values, indices = o.inputs[: BY_VALUES[o.prim.name]], o.inputs[BY_VALUES[o.prim.name] :]
+    values, indices = (
+        o.inputs[: BY_VALUES[o.prim.name]],
+        o.inputs[BY_VALUES[o.prim.name] :],
+    )
     y = o.outputs[0].spec.dtype
     alike = all(v.spec.dtype == y for v in values) and y.str[1:] in _LANES
     return alike and all(v.spec.dtype.kind in "iu" for v in indices)

@@ -50,9 +50,17 @@ class Bounded(Primitive):
     reference = staticmethod(lambda x, n, dim, by: x % n)
 
     def errors():
-        params, text = {"n": 3, "dim": 1, "by": "take"}, "is out of bounds for dimension"
+        params, text = (
+            {"n": 3, "dim": 1, "by": "take"},
+            "is out of bounds for dimension",
+        )
         return [
-            ((np.array([i]),), params, DimError, f"take: index {i} {text} 1 with size 3")
+            (
+                (np.array([i]),),
+                params,
+                DimError,
+                f"take: index {i} {text} 1 with size 3",
+            )
             for i in (3, -1)
         ]
 

@@ -87,7 +87,10 @@ class Gathering(Elements):
 
     def _watch(self, v, i, low, size, d, by=""):
         """Positions outside are told, once for each value and size."""
-        if self.schedule.checked.setdefault((v, size, low), self.round) is not self.round:
+        if (
+            self.schedule.checked.setdefault((v, size, low), self.round)
+            is not self.round
+        ):
             return
         self.checks = True
         below = self.lanes.compare("<", i, low)
@@ -176,4 +179,3 @@ class Gathering(Elements):
         b = self.lanes
         nan = b.logical_and(b.isnan(y), b.logical_not(b.isnan(x)))
         return b.logical_or(b.compare("<", x, y), nan)
-

@@ -108,4 +108,3 @@ def _reading(o):
         return None, x, indices, _add
     first, x, *indices = o.inputs
     return first, x, indices, JOINS.get(o.params.get("reduce"))
-

@@ -60,7 +60,9 @@ class Writer:
             return
         e.checks, b = False, self.b
         words = b.module.globals[FAILED]
-        self._go_on(b.icmp_unsigned("==", b.load(b.gep(words, [I64(0), I64(0)])), I64(0)))
+        self._go_on(
+            b.icmp_unsigned("==", b.load(b.gep(words, [I64(0), I64(0)])), I64(0))
+        )
 
     def _go_on(self, well):
         b = self.b
