@@ -13,6 +13,7 @@ from ...ir.residuals import remembered
 from ...ir.rewrite import expanded, separated, trimmed
 from ..schedule import Schedule
 from . import conv
+from .products import form_of
 
 ALIGN = 64
 STREAM = 2**24  # bytes of a result from which on it is written past the caches
@@ -60,6 +61,13 @@ class Part:
         for parts in self.inner.values():
             for part in parts.values():
                 yield from part.constants()
+
+    def scratch(self) -> int:
+        """Bytes that a worker needs for the products here and in inner parts, one at a time."""
+        contracts = [k for k in self.schedule.kernels if k.kind == "contract"]
+        forms = [form_of(k.roots[0]) for k in contracts]
+        inner = [p.scratch() for parts in self.inner.values() for p in parts.values()]
+        return max([0, *inner, *(f[0].bytes for f in forms if f)])
 
     def _place(self) -> int:
         """Offsets of what lives inside, first come first placed; the bytes that it takes."""

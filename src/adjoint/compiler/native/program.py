@@ -16,7 +16,6 @@ from ...core.bind import NUMPY, Box, changed, floor, moved
 from ..binding import MISS, Binding, number
 from . import entry
 from .machine import Library
-from .matmul import panel_bytes
 from .nests import I64
 from .part import ALIGN, Part
 from .writer import POINTER, Writer
@@ -182,7 +181,9 @@ class Bound(Binding):
     def __init__(self, native: Native, wrap):
         self.native, self.wrap = native, wrap
         self.table = (ctypes.c_void_p * (len(native.slots) + 1))()
-        self.arena = np.zeros(native.part.bytes + panel_bytes() + ALIGN, np.uint8)
+        self.arena = np.zeros(
+            native.part.bytes + native.part.scratch() + ALIGN, np.uint8
+        )
         base = self.arena.ctypes.data
         self.kept: list = []
         self._point("arena", base + -base % ALIGN)
