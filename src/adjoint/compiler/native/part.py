@@ -69,6 +69,19 @@ class Part:
         inner = [p.scratch() for parts in self.inner.values() for p in parts.values()]
         return max([0, *inner, *(f[0].bytes for f in forms if f)])
 
+    def operations(self):
+        """All operations that store something, those of inner parts among them."""
+        for k in self.schedule.kernels:
+            yield from k.roots
+            for part in self.inner.get(k, {}).values():
+                yield from part.operations()
+
+    def layout(self) -> list:
+        """What code for this part takes for granted of its memory."""
+        kinds = [(k.kind, len(k.roots)) for k in self.schedule.kernels]
+        inner = [p.layout() for ps in self.inner.values() for p in ps.values()]
+        return [self.bytes, self.scratch(), kinds, list(self.offsets.values()), inner]
+
     def _place(self) -> int:
         """Offsets of what lives inside, first come first placed; the bytes that it takes."""
         last, free, ends, top = self._last_reads(), [], {}, 0
