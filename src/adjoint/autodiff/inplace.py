@@ -118,7 +118,8 @@ def _become(x, new):
     below = floor.get()
     if below is not NUMPY and below.holds(x):
         below.write(x, new)
-        x.node = new.node
+        if recording.get():  # else it is still the leaf, or the result, that it was
+            x.node = new.node
     else:
         _need_place(x, new)
         adopt(x, new)
