@@ -190,6 +190,168 @@ def test_a_function_that_changes_is_caught(T, checkpoint):
         y.backward()
 
 
+def exp_doubled(x):
+    y = x.exp()
+    y.mul_(2)
+    return y.sin()
+
+
+def sigmoid_through_a_view(x):
+    y = x.sigmoid()
+    y[:2].add_(1)
+    return y * y
+
+
+def softmax_assigned(x):
+    y = x.softmax(0)
+    y[0] = 3.0
+    return y * y
+
+
+def sorted_scaled(x):
+    y, _ = x.sort()
+    z = y.exp()
+    z *= 2
+    return (z * y).sin()
+
+
+def eigenvectors_shifted(x):
+    values, vectors = ad.linalg.eigh(x.diag() + 1)
+    vectors += 1
+    return values * vectors.sum(0)
+
+
+@pytest.mark.parametrize("early_stop", [True, False])
+@pytest.mark.parametrize(
+    "f",
+    [
+        exp_doubled,
+        sigmoid_through_a_view,
+        softmax_assigned,
+        sorted_scaled,
+        eigenvectors_shifted,
+    ],
+)
+def test_a_saved_result_that_the_part_overwrites(f, early_stop):
+    x = leaf(ad, 0.5, -0.3, 0.8)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        f(x).sum().backward()
+    y = ad.checkpoint(f, x, early_stop=early_stop)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        y.sum().backward()
+    assert x.grad is None
+
+
+def test_what_the_part_reads_and_others_overwrite():
+    x, factor = leaf(ad, 0.5, 0.7), ad.tensor([1.0, 2.0], dtype=ad.float64)
+    y = ad.checkpoint(lambda x: (x + factor).sigmoid(), x)
+    factor.zero_()  # sigmoid reads its result alone: without checkpoint no harm
+    with pytest.raises(RuntimeError, match="was overwritten in between"):
+        y.sum().backward()
+
+
+def test_a_part_with_a_memory():
+    x, calls = leaf(ad, 0.5, 0.7), ad.tensor(0.0, dtype=ad.float64)
+
+    def f(x):
+        calls.add_(1)  # of no consequence for the gradient
+        return x.exp()
+
+    ad.checkpoint(f, x).sum().backward()
+    assert nums(x.grad) == pytest.approx(np.exp([0.5, 0.7]))
+    y = ad.checkpoint(lambda x: f(x) * calls, x)
+    with pytest.raises(RuntimeError, match="does not do the same each time"):
+        y.sum().backward()
+    y = ad.checkpoint(lambda x: f(x) * calls, x, determinism_check="none")
+    y.sum().backward()
+
+
+MAKES = [
+    lambda x, y: x.exp(),
+    lambda x, y: x.sigmoid(),
+    lambda x, y: x.softmax(0),
+    lambda x, y: x.cumsum(0),
+    lambda x, y: x.sort()[0],
+    lambda x, y: x[:],
+    lambda x, y: x * y,
+    lambda x, y: x / (y * y + 1),
+]
+WRITES = [
+    lambda x, y: x.mul_(1.5),
+    lambda x, y: x.add_(y),
+    lambda x, y: x.mul_(y),
+    lambda x, y: x.sigmoid_(),
+    lambda x, y: x.__setitem__(0, y[1]),
+    lambda x, y: x[:2].mul_(y[:2] * 0.5),
+    lambda x, y: x.copy_(y),
+]
+
+
+def go_on(made, r, steps, writable=0):
+    """Random operations and writes on what was made; `writable` is the first to be written."""
+    for _ in range(steps):
+        a, b = (int(i) for i in r.integers(len(made), size=2))
+        if r.random() < 0.6:
+            made.append(MAKES[r.integers(len(MAKES))](made[a], made[b]))
+        elif a >= writable:
+            WRITES[r.integers(len(WRITES))](made[a], made[b])
+
+
+def program(x, seed, checkpoint):
+    """A number made of x, by way of a checkpointed part that reads and writes what it likes."""
+    r = np.random.default_rng(seed)
+    made = [x * 1.0, ad.tensor([0.3, 0.9, -0.4], dtype=ad.float64), x + 0.1]
+    go_on(made, r, 4)
+    outside, writes_outside = list(made), r.random() < 0.3
+    again = int(r.integers(1 << 30))
+
+    def part(z):
+        own = [*outside, z, z.exp()]
+        go_on(
+            own, np.random.default_rng(again), 6, 0 if writes_outside else len(outside)
+        )
+        return own[-1]
+
+    made.append(checkpoint(part, made[r.integers(len(made))]))
+    go_on(made, r, 4)
+    return sum((y * (i + 1)).sum() for i, y in enumerate(made))
+
+
+def slopes(seed, start):
+    """The gradient by central differences, without a checkpoint."""
+    with ad.no_grad():
+        ends = [
+            [
+                program(start + h * e, seed, lambda f, z: f(z)).item()
+                for h in (1e-5, -1e-5)
+            ]
+            for e in ad.eye(3, dtype=ad.float64)
+        ]
+    return [(up - down) / 2e-5 for up, down in ends]
+
+
+@pytest.mark.parametrize("early_stop", [True, False])
+@pytest.mark.parametrize("block", range(10))
+def test_the_gradient_is_right_or_there_is_an_error(block, early_stop):
+    right = 0
+    for seed in range(block * 30, block * 30 + 30):
+        start = ad.tensor([0.5, -0.3, 0.8], dtype=ad.float64)
+        want = slopes(seed, start)
+        if not np.isfinite(want).all() or np.abs(want).max() > 1e4:
+            continue
+        x = start.clone().requires_grad_()
+        try:
+            program(
+                x, seed, lambda f, z: ad.checkpoint(f, z, early_stop=early_stop)
+            ).backward()
+        except RuntimeError as error:
+            assert "modified by an inplace" in str(error) or "checkpoint" in str(error)
+            continue
+        np.testing.assert_allclose(nums(x.grad), want, rtol=1e-4, atol=1e-5)
+        right += 1
+    assert right
+
+
 def test_sequential(T):
     utils = ad if T is ad else pytest.importorskip("torch.utils.checkpoint")
     x, z = leaf(T, 0.3), leaf(T, 0.3)

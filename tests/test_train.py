@@ -239,14 +239,92 @@ def test_a_compiled_step_is_the_same_step_and_its_compiling_is_told_apart(tmp_pa
         network(3), batches, checkpoint=tmp_path, resume=True, **longer, **options
     )
     assert rest.steps == whole.steps
-    with pytest.raises(ValueError, match="no accumulation, loss scaling, LBFGS"):
-        fit(model, compile=True, accumulate=2)
+
+
+COMPILED = {
+    "accumulated": {"accumulate": 2},
+    "a shorter rest": {"accumulate": 2, "batch_size": 5, "clip_norm": 0.1},
+    "float16": {"precision": "float16"},
+    "float16 accumulated": {"precision": "float16", "accumulate": 2, "clip_value": 0.1},
+    "bfloat16": {"precision": "bfloat16"},
+    "unchecked": {"check_finite": False, "precision": "float16"},
+}
+
+
+@pytest.mark.parametrize("name", COMPILED)
+def test_all_of_a_step_compiles_and_goes_on(name, tmp_path):
+    options = {"optimizer": optim.SGD, "batch_size": 8, **COMPILED[name]}
+    plain = fit(network(), **options)
+    options |= {"compile": True, "checkpoint": tmp_path}
+    history = fit(network(), **options)
+    np.testing.assert_allclose(history.steps, plain.steps, rtol=1e-3)
+    assert history.build_seconds > 0
+    options["epochs"] = 5
+    rest = fit(network(3), resume=True, **options)
+    whole = fit(network(), **{**options, "checkpoint": None})
+    assert rest.steps == whole.steps
+
+
+def test_a_compiled_scale_shrinks_where_gradients_overflow():
+    outcomes = []
+    for compile in (False, True):
+        scaler = train.GradScaler(init_scale=2.0**40, growth_interval=3)
+        model = network()
+        options = {"scaler": scaler, "precision": "float16", "batch_size": 8}
+        history = fit(model, compile=compile, epochs=9, optimizer=optim.SGD, **options)
+        outcomes.append((history.steps, scaler.state_dict()))
+    (steps, state), (compiled, compiled_state) = outcomes
+    assert state == compiled_state
+    assert state["scale"] < 2.0**30
+    np.testing.assert_allclose(steps, compiled, rtol=1e-3)
+
+
+@pytest.mark.parametrize("compile", [False, True])
+@pytest.mark.parametrize("cause", ["data", "gradient"])
+def test_what_is_not_finite_leaves_everything_as_it_was(compile, cause):
     x, t = problem()
-    x[0, 0] = math.nan
-    with pytest.raises(
-        train.NotFiniteError, match="the loss is nan: the data: tensor 0"
-    ):
-        fit(model, [(x[:8], t[:8])], compile=True)
+    model = network()
+    opt = optim.Adam(model.parameters(), lr=0.01)
+
+    def loss(y, t):  # a label 9 makes an infinite slope
+        steep = ((y - y.detach()).pow(2).sum() + (t < 9).all()).sqrt()
+        return nn.functional.cross_entropy(y, t % 2) + steep
+
+    kind = train.CompiledStep if compile else train.TrainStep
+    step = kind(model, loss, opt, clip_norm=1.0)
+    for _ in range(3):
+        step((x, t))
+    bad = x.clone(), t.clone()
+    if cause == "data":
+        bad[0][2, 1] = math.nan
+    else:
+        bad[1][0] = 9
+    before, state = weights(model), train.saving.copied(opt.state_dict())
+    words = {
+        "data": "the loss is NaN: the data: tensor 0 of the batch has NaN in 1 of 72",
+        "gradient": "the loss is finite, but the gradient of 0.weight has NaN in 15 of",
+    }
+    with pytest.raises(train.NotFiniteError, match=words[cause]):
+        step(bad)
+    after = weights(model)
+    for name in before if cause == "data" else dict(model.named_parameters()):
+        np.testing.assert_array_equal(before[name], after[name])
+    assert str(state) == str(opt.state_dict())
+    assert step((x, t)).values["loss"] < 2.5
+
+
+def test_a_search_compiles_its_loss():
+    x, t = problem(32)
+    runs = []
+    for compile in (False, True):
+        ad.manual_seed(0)
+        model = nn.Linear(3, 2).double()
+        opt = optim.LBFGS(model.parameters(), line_search_fn="strong_wolfe")
+        batches = [(x.double(), t)]
+        runs.append(fit(model, batches, optimizer=opt, lr=None, compile=compile))
+    assert runs[1].build_seconds > 0
+    np.testing.assert_allclose(runs[0].steps[:2], runs[1].steps[:2], rtol=1e-9)
+    assert runs[1].steps[2] < 0.3
 
 
 @pytest.mark.parametrize("compile", [False, True])

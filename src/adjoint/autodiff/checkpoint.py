@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from contextlib import contextmanager, nullcontext
 
+import numpy as np
+
 from ..core import tree
-from ..core.bind import Box
+from ..core.bind import Box, at_bottom
 from ..core.generator import default_generator
 from ..core.primitive import spec_of
-from ..errors import ArgumentError, GradError
+from ..errors import ArgumentError, GradError, show_site
 from .hooks import saved_tensors_hooks
 from .modes import enable_grad, packing, recording
 from .tape import Packed, versioned
@@ -48,21 +50,44 @@ class _Held:
         return x.requires_grad_() if self.needs else x
 
 
+def _digest(x):
+    """A number by which two arrays can be told apart, at the cost of reading them once.
+
+    Words are summed in 64 columns: memory is read as fast as it goes.
+    """
+    x = at_bottom(x)
+    if not isinstance(x, np.ndarray):
+        return None  # a traced value: its program writes nothing
+    data = np.ascontiguousarray(x).reshape(-1).view(np.uint8)
+    end = len(data) // 512 * 512
+    columns = np.add.reduce(data[:end].view(np.uint64).reshape(-1, 64), axis=0)
+    return hash((columns.tobytes(), data[end:].tobytes()))
+
+
+def _overwritten(x, version) -> GradError:
+    return GradError(
+        "checkpoint: one of the variables needed for gradient computation has been modified "
+        f"by an inplace operation: a tensor of shape {tuple(x.shape)}, overwritten in "
+        f"{show_site(version.site)}",
+        hint="clone() it before",
+    )
+
+
 class _Part:
     """One checkpointed call: how to run it again, and what its operations would have saved."""
 
-    def __init__(self, function, args, kwargs, rng, context, early_stop):
+    def __init__(self, function, args, kwargs, rng, context, early_stop, digest):
         leaves, self.shape = tree.flatten((args, kwargs))
         self.function, self.context, self.early_stop = function, context, early_stop
         self.leaves = [_Held(x) if isinstance(x, Box) else x for x in leaves]
         self.position = default_generator.position() if rng else None
-        self.specs: list = []
-        self.values: dict = {}
+        self.saved: list = []  # what the first run tells of the tensors it would save
+        self.values, self.digest = {}, digest
 
     def drop(self, x):
         """Pack hook of the first run: a number stands for the tensor."""
-        self.specs.append(spec_of(x))
-        return len(self.specs) - 1
+        self.saved.append((spec_of(x), self.digest(x)))
+        return len(self.saved) - 1
 
     def recall(self, i):
         """Unpack hook: the tensor that was number `i`, of a second run."""
@@ -71,15 +96,11 @@ class _Part:
         if i not in self.values:
             raise CheckpointError(
                 f"checkpoint: a different number of tensors was saved during the original "
-                f"forward ({len(self.specs)}) and recomputation"
+                f"forward ({len(self.saved)}) and recomputation"
             )
         x, version, n = self.values.pop(i)
         if version.n != n:
-            raise GradError(
-                "checkpoint: one of the variables needed for gradient computation has been "
-                f"modified by an inplace operation: a tensor of shape {tuple(x.shape)}",
-                hint="clone() it before",
-            )
+            raise _overwritten(x, version)
         return x
 
     def _run_again(self):
@@ -98,22 +119,34 @@ class _Part:
     def _keep(self, x):
         """Pack hook of the second run."""
         i, self.seen = self.seen, self.seen + 1
-        if i >= len(self.specs):
+        if i >= len(self.saved):
             raise CheckpointError(
                 "checkpoint: the function saved more tensors when it ran again than the "
-                f"{len(self.specs)} of the first time"
+                f"{len(self.saved)} of the first time"
             )
-        if spec_of(x) != self.specs[i]:
-            raise CheckpointError(
-                "checkpoint: Recomputed values have different metadata than during the "
-                f"forward pass: tensor {i} was {self.specs[i]}, is now {spec_of(x)}",
-                hint="the function must do the same each time it is called",
-            )
+        self._compare(i, x)
         version = versioned(x)
         self.values[i] = x.level.wrap(x.value), version, version.n
-        if self.early_stop and self.seen == len(self.specs):
+        if self.early_stop and self.seen == len(self.saved):
             raise _Enough
         return x  # where levels nest, an outer one walks this graph too
+
+    def _compare(self, i, x):
+        """What is computed again must be what was computed first, bit for bit."""
+        spec, digest = self.saved[i]
+        if spec_of(x) != spec:
+            raise CheckpointError(
+                "checkpoint: Recomputed values have different metadata than during the "
+                f"forward pass: tensor {i} was {spec}, is now {spec_of(x)}",
+                hint="the function must do the same each time it is called",
+            )
+        if self.digest(x) != digest:
+            raise CheckpointError(
+                "checkpoint: Recomputed values differ from those of the forward pass: tensor "
+                f"{i}, {spec}. Something that the function reads was overwritten in between, "
+                "or it does not do the same each time",
+                hint="clone() what is overwritten; determinism_check='none' does not look",
+            )
 
     @contextmanager
     def _as_it_was(self):
@@ -131,6 +164,10 @@ class _Part:
 
 def _as_it_is(x):
     return x
+
+
+def _no_digest(x):
+    return None
 
 
 def checkpoint(
@@ -160,7 +197,8 @@ def checkpoint(
     if not recording.get():
         with first:
             return function(*args, **kwargs)
-    part = _Part(function, args, kwargs, preserve_rng_state, again, early_stop)
+    digest = _no_digest if determinism_check == "none" else _digest
+    part = _Part(function, args, kwargs, preserve_rng_state, again, early_stop, digest)
     with saved_tensors_hooks(part.drop, part.recall), first:
         return function(*args, **kwargs)
 

@@ -20,6 +20,7 @@ from .tape import (
     BASE,
     Leaf,
     Tape,
+    Version,
     adopt,
     alias,
     next_order,
@@ -114,12 +115,16 @@ def _replace(x, new):
 
 
 def _become(x, new):
-    """x stands for `new`; what a captured program was given keeps its memory until it runs."""
+    """x stands for `new`; what a captured program was given keeps its memory until it runs.
+
+    Where nothing is recorded, it keeps its place in the graph: a parameter is still a leaf.
+    """
     below = floor.get()
+    if not recording.get() and getattr(new, "level", None) is x.level:
+        new = alias(new, x.node)
     if below is not NUMPY and below.holds(x):
         below.write(x, new)
-        if recording.get():  # else it is still the leaf, or the result, that it was
-            x.node = new.node
+        x.node = new.node
     else:
         _need_place(x, new)
         adopt(x, new)
@@ -180,7 +185,8 @@ def _keep_original(new, before, start):
 
 def _copied(x):
     out = alias(x, x.node)
-    out.value, out.version = x.value.copy(), None
+    out.value, out.version = x.value.copy(), Version()
+    out.version.n = x.version.n  # what has saved x noted this number
     return out
 
 

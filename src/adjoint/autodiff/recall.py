@@ -16,7 +16,7 @@ from ..core.shape import Spec
 from ..errors import AdjointError, GradError
 from .backward import _inputs, _output
 from .modes import no_grad
-from .tape import RELEASED, Leaf, Packed, stripped
+from .tape import RELEASED, Leaf, Packed, PackedResult, stripped
 
 
 def overwritten(node, i, x) -> bool:
@@ -103,7 +103,8 @@ class Values:
             else:
                 self.found[parent] = stripped(x, node.level)
         stale = node.y_version is not None and node.y_version.n
-        if node.saved_y is not None and not stale:
+        packed = isinstance(node.saved_y, PackedResult)
+        if node.saved_y is not None and not stale and not packed:
             self.found[node] = node.saved_y
 
     def _again(self, node):

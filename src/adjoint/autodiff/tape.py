@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import weakref
+from collections import defaultdict
 from itertools import count
 from typing import NamedTuple
 
@@ -182,31 +183,30 @@ def get_gradient_edge(tensor) -> GradientEdge:
 
 def versioned(x) -> Version:
     """The version counter of `x`'s memory, which the node that saved it as result shares."""
-    version = x.version
-    if version is None:
-        version = x.version = Version()
-        node = x.node
-        if node is not None and node.pick is not None:
-            _join(node.parents[0], version)
-        elif node is not None:
-            node.y_version = version
-    return version
+    if x.version is None:
+        x.version = _of_result(x.node)
+    return x.version
+
+
+def _of_result(node) -> Version:
+    if node is None:
+        return Version()
+    if node.pick is not None:
+        several = node.parents[0]
+        several.y_version = several.y_version or Versions()
+        return several.y_version.of[node.pick]
+    node.y_version = node.y_version or Version()
+    return node.y_version
 
 
 class Versions:
     """Those of several results, as one: the operation that saved them reads them all."""
 
     def __init__(self):
-        self.of: list[Version] = []
+        self.of = defaultdict(Version)
 
-    n = property(lambda self: sum(v.n for v in self.of))
-    site = property(lambda self: next((v.site for v in self.of if v.n), None))
-
-
-def _join(node, version) -> None:
-    if type(node.y_version) is not Versions:
-        node.y_version = Versions()
-    node.y_version.of.append(version)
+    n = property(lambda self: sum(v.n for v in self.of.values()))
+    site = property(lambda self: next((v.site for v in self.of.values() if v.n), None))
 
 
 RELEASED = ("released",)
@@ -470,10 +470,9 @@ class PackedResult:
 
     __slots__ = ("packed", "single", "unpack")
 
-    def __init__(self, hooks, level, y):
-        self.single, self.unpack = not isinstance(y, tuple), hooks[1]
-        ys = (y,) if self.single else y
-        self.packed = [hooks[0](level.wrap(v)) for v in ys]
+    def __init__(self, hooks, results):
+        self.single, self.unpack = not isinstance(results, tuple), hooks[1]
+        self.packed = [hooks[0](y) for y in ((results,) if self.single else results)]
 
     def restore(self):
         """The value or values again."""
@@ -482,9 +481,21 @@ class PackedResult:
 
 
 def pack_result(node) -> None:
-    """Hand the saved result to the pack hook; the sweep looks where there is a version."""
-    node.saved_y = PackedResult(packing.get(), node.level, node.saved_y)
-    node.y_version = Version()
+    """Hand the saved result, with its version, to the pack hook."""
+    y = node.saved_y
+    if isinstance(y, tuple):
+        versions = node.y_version = Versions()
+        shown = tuple(_shown(node, v, versions.of[i]) for i, v in enumerate(y))
+    else:
+        node.y_version = Version()
+        shown = _shown(node, y, node.y_version)
+    node.saved_y = PackedResult(packing.get(), shown)
+
+
+def _shown(node, value, version):
+    out = node.level.wrap(value)
+    out.version = version
+    return out
 
 
 def alias(x, node):

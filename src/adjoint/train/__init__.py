@@ -12,9 +12,10 @@ from .faults import NotFiniteError
 from .fit import evaluate, fit, metric_of, predict
 from .history import History
 from .loop import Loop
+from .programs import CompiledStep
 from .progress import Display, Lines, Notebook, Silent, Terminal
 from .report import report
-from .step import CompiledStep, TrainStep
+from .step import TrainStep
 from .tensorboard import SummaryWriter, read_events
 
 __all__ = [

@@ -123,6 +123,11 @@ class GradScaler:
     def _stage(self, optimizer):
         return self._seen.get(id(optimizer), (READY, False))
 
+    def stepped(self, optimizer, overflow: bool) -> None:
+        """Take note of a step that a program made, or left out because of an overflow."""
+        if self._enabled:
+            self._seen[id(optimizer)] = (STEPPED, overflow)
+
     def overflowed(self, optimizer) -> bool:
         """Whether the gradients that `unscale_` or `step` last saw had Inf or NaN."""
         return self._stage(optimizer)[1]

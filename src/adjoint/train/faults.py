@@ -89,7 +89,7 @@ def in_layers(model, inputs) -> str:
 
     handles = [m.register_forward_hook(watch(p)) for p, m in model.named_modules()]
     try:
-        with _untouched(model), no_grad():
+        with untouched(model), no_grad():
             model(*inputs)
     finally:
         for handle in handles:
@@ -98,7 +98,7 @@ def in_layers(model, inputs) -> str:
 
 
 @contextmanager
-def _untouched(model):
+def untouched(model):
     """Buffers and random numbers as before, whatever a second look does to them."""
     kept = [(b, b.detach().clone()) for b in model.buffers()]
     position = default_generator.position()

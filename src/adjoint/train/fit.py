@@ -23,8 +23,9 @@ from . import saving, trial
 from .callbacks import Checkpoint, Schedule, callback_of
 from .history import History
 from .loop import Loop, scalars
+from .programs import CallStep, CompiledStep
 from .progress import display_for
-from .step import CallStep, CompiledStep, Criterion, TrainStep, number, size_of
+from .step import Criterion, TrainStep, number, size_of
 
 
 def fit(
@@ -69,7 +70,9 @@ def fit(
       in single precision.
     - `checkpoint`: a folder, or a `Checkpoint`. `resume=True` goes on from there if there is
       something, bit for bit as if never interrupted; or the path of a checkpoint.
-    - `compile`: the whole step becomes one native program; the time that takes is told apart.
+    - `compile`: the whole step, checks and loss scaling too, becomes one native program (with
+      `accumulate` one more, for the batches in between; of LBFGS the loss and its gradients);
+      the time that takes is told apart.
     - `step(*batch)` in the place of model, loss and optimizer: does all of a step and returns
       the loss or a dict of numbers; `validation_step(*batch)` likewise. Give `model` and
       `optimizer` too to have them saved.

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import math
-from time import perf_counter
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..autodiff.modes import no_grad
-from ..compiler.step import compile
 from ..core import tree
 from ..core.bind import Box
 from ..errors import ArgumentError, ArgumentTypeError, ShapeError
@@ -49,6 +47,12 @@ def size_of(batch) -> int:
 
 def number(x, what: str) -> float:
     """The number of a tensor of one element, or a number."""
+    need_number(x, what)
+    return float(x)
+
+
+def need_number(x, what: str) -> None:
+    """The error for what is neither a number nor a tensor of one."""
     if isinstance(x, Box) and x.numel() != 1:
         raise ShapeError(
             f"{what} must be one number, got shape {tuple(x.shape)}",
@@ -58,7 +62,10 @@ def number(x, what: str) -> float:
         raise ArgumentTypeError(
             f"{what} must be a Tensor or a number, got {type(x).__name__}"
         )
-    return float(x)
+
+
+def _detached(x):
+    return x.detach() if isinstance(x, Box) else x
 
 
 class Criterion:
@@ -86,33 +93,37 @@ class Criterion:
         return in_half(self.model, inputs, self.precision)
 
 
-def warmed(program, steps: int) -> None:
-    """Have a compiled function run as a program at once, where its state was made before.
+class Kept:
+    """The buffers that forward passes write: put back when the loss is not finite.
 
-    Its first call is otherwise made without one, and rounds differently.
-    """
-    if steps and hasattr(program, "warm"):
-        program.warm = True
-
-
-class Builds:
-    """Mixed in where a step may be a compiled function: the time it takes to compile.
-
-    A call in which a program was made is one of compiling; running it takes the rest of it,
-    microseconds.
+    Those are the buffers that the first step wrote; until it is known, all.
     """
 
-    build_seconds = 0.0
+    def __init__(self, model):
+        self.model, self.written = model, None
+        self.before: list = []
 
-    def timed(self, f, *args, **kwargs):
-        """f(*args, **kwargs); `f` holds its programs if it is compiled, or says its time."""
-        programs = getattr(f, "programs", ())
-        before, began = len(programs), perf_counter()
-        y = f(*args, **kwargs)
-        if len(programs) != before:
-            self.build_seconds += perf_counter() - began
-        self.build_seconds = getattr(f, "build_seconds", self.build_seconds)
-        return y
+    def buffers(self) -> list:
+        """Those that are kept."""
+        if self.written is not None:
+            return self.written
+        return list(getattr(self.model, "buffers", tuple)())
+
+    def keep(self) -> None:
+        """Copy them before a step."""
+        self.before = [(b, b._version, b.detach().clone()) for b in self.buffers()]
+
+    def let_go(self) -> None:
+        """Forget the copies after a step that went well."""
+        if self.written is None:
+            self.written = [b for b, n, _ in self.before if b._version != n]
+        self.before = []
+
+    def put_back(self) -> None:
+        """Undo what the step wrote."""
+        with no_grad():
+            for b, _, before in self.before:
+                b.copy_(before)
 
 
 class TrainStep:
@@ -161,57 +172,75 @@ class TrainStep:
         if isinstance(optimizer, LBFGS) and (accumulate > 1 or scaler is not None):
             raise ArgumentError("LBFGS takes whole batches in one precision, unscaled")
         self.scaler = scaler
+        self.kept = Kept(model)
         self.pending = 0  # batches whose gradients wait for an update
 
     def __call__(self, batch) -> Outcome:
         if isinstance(self.optimizer, LBFGS):
             return self._searched(batch)
-        if not self.pending:
-            self.optimizer.zero_grad()
-        outcome, loss = self._measured(batch)
-        self._backward(loss)
+        self.kept.keep()
+        loss, y = self.add(batch, not self.pending, self.scale())
+        outcome = self.outcome(batch, loss, y)
+        self.kept.let_go()
         self.pending += 1
         if self.pending == self.accumulate:
             self.update()
         return outcome
 
-    def _measured(self, batch):
-        """(outcome, loss), the loss checked."""
-        loss, y, t = self.criterion(batch)
-        value = number(loss, "the loss")
-        if self.check_finite and not math.isfinite(value):
-            raise faults.NotFiniteError(
-                faults.reason(self.model, batch, _inputs(batch, self.criterion), value)
-            )
-        return Outcome({"loss": value}, y, t), loss
+    def add(self, batch, first: bool, scale=None):
+        """Forward and backward: (loss, outputs), without their graph.
 
-    def _searched(self, batch):
-        """A step of an optimizer that asks for the loss several times; the first counts."""
-        first: list[Outcome] = []
-
-        def closure():
+        The gradients are added to those that are there, but for the first of an update.
+        """
+        if first:
             self.optimizer.zero_grad()
-            if (
-                first
-            ):  # trial points may be beyond what is finite: the search turns back
-                loss = self.criterion(batch)[0]
-            else:
-                outcome, loss = self._measured(batch)
-                first.append(outcome)
-            self._backward(loss)
-            return loss
-
-        self.optimizer.step(closure)
-        return first[0]
-
-    def _backward(self, loss):
+        loss, y, _ = self.criterion(batch)
+        need_number(loss, "the loss")
         if not isinstance(loss, Box) or not loss.requires_grad:
             raise ArgumentError(
                 "the loss depends on no parameter that requires a gradient",
                 hint="is everything frozen, detached, or computed under no_grad()?",
             )
-        loss = loss if self.accumulate == 1 else loss / self.accumulate
-        (loss if self.scaler is None else self.scaler.scale(loss)).backward()
+        scaled = loss if self.accumulate == 1 else loss / self.accumulate
+        (scaled if scale is None else scaled * scale).backward()
+        return loss.detach(), tree.map_leaves(_detached, y)
+
+    def outcome(self, batch, loss, y) -> Outcome:
+        """What `add` measured, if it is finite."""
+        value = number(loss, "the loss")
+        if self.check_finite and not math.isfinite(value):
+            self._refuse(batch, value)
+        return Outcome({"loss": value}, y, None if y is None else split(batch)[1])
+
+    def _refuse(self, batch, value):
+        """Raise for a loss that is not finite; the model is as before."""
+        self.kept.put_back()
+        with faults.untouched(self.model), no_grad():
+            self.criterion(batch)  # programs leave it to this to name a wrong label
+        inputs = _inputs(batch, self.criterion)
+        raise faults.NotFiniteError(faults.reason(self.model, batch, inputs, value))
+
+    def _searched(self, batch):
+        """A step of an optimizer that asks for the loss several times; the first counts.
+
+        Trial points may be beyond what is finite: the search turns back.
+        """
+        first: list[Outcome] = []
+
+        def closure():
+            loss, y = self.add(batch, True)
+            if not first:
+                first.append(self.outcome(batch, loss, y))
+            return loss
+
+        self.kept.keep()
+        self.optimizer.step(closure)
+        self.kept.let_go()
+        return first[0]
+
+    def scale(self):
+        """What the loss is multiplied by, if by anything."""
+        return None if self.scaler is None else self.scaler.get_scale()
 
     def update(self) -> None:
         """Clip the gradients and step the optimizer; of a shorter rest the mean counts."""
@@ -224,8 +253,8 @@ class TrainStep:
             _times(params, self.accumulate / self.pending)
         self.pending = 0
         if self.scaler is None or not self.scaler.overflowed(self.optimizer):
-            self._checked(params)
-            self._clip(params)
+            self.check(params)
+            self.clip(params)
         self._step()
 
     def _step(self):
@@ -233,19 +262,25 @@ class TrainStep:
             self.optimizer.step()
             return
         self.scaler.step(self.optimizer)
+        self.rescale()
+
+    def rescale(self) -> None:
+        """Adjust the scale of the loss after a step."""
         self.scaler.update()
-        if self.scaler.get_scale() < 2.0**-40:
+        if self.scaler.is_enabled() and self.scaler.get_scale() < 2.0**-40:
             raise faults.NotFiniteError(
                 "the gradients overflow at every scale of the loss: "
                 + (faults.in_gradients(self.model) or "their reason is unknown")
             )
 
-    def _checked(self, params):
+    def check(self, params) -> None:
+        """Raise for gradients that are not finite."""
         if self.check_finite and not all(faults.finite(p.grad) for p in params):
             found = faults.in_gradients(self.model) or "a gradient is not finite"
             raise faults.NotFiniteError(f"the loss is finite, but {found}")
 
-    def _clip(self, params):
+    def clip(self, params) -> None:
+        """Bound the gradients as was asked."""
         if self.clip_value is not None:
             utils.clip_grad_value_(params, self.clip_value)
         if self.clip_norm is not None:
@@ -272,100 +307,3 @@ def _times(params, factor):
     with no_grad():
         for p in params:
             p.grad.mul_(factor)
-
-
-class CompiledStep(Builds):
-    """Forward, backward, clipping and the optimizer as one native program.
-
-    The loss is looked at after the step: what is not finite has then reached the parameters.
-
-    >>> model = nn.Linear(1, 1)
-    >>> opt = optim.SGD(model.parameters(), lr=0.1)
-    >>> step = train.CompiledStep(model, nn.MSELoss(), opt)
-    >>> batch = ones(1, 1), zeros(1, 1)
-    >>> losses = [step(batch).values["loss"] for _ in range(4)]
-    >>> losses == sorted(losses, reverse=True)
-    True
-    """
-
-    keeps, pending = False, 0
-
-    def __init__(self, model, loss, optimizer, *, check_finite: bool = True, **options):
-        plain = TrainStep(model, loss, optimizer, **options)
-        if plain.accumulate > 1 or plain.scaler or isinstance(optimizer, LBFGS):
-            raise ArgumentError(
-                "compile=True takes one batch an update: no accumulation, loss scaling, LBFGS"
-            )
-        self.plain, self.criterion, self.model = plain, plain.criterion, model
-        self.check_finite = check_finite
-        self.program = compile(self._whole)
-
-    def _whole(self, batch):
-        optimizer = self.plain.optimizer
-        optimizer.zero_grad()
-        loss, y, _ = self.criterion(batch)
-        loss.backward()
-        self.plain._clip([p for p in trained(optimizer) if p.grad is not None])
-        optimizer.step()
-        return loss.detach(), (None if y is None else y.detach())
-
-    def __call__(self, batch) -> Outcome:
-        loss, y = tuple(self.timed(self.program, batch))
-        value = number(loss, "the loss")
-        if self.check_finite and not math.isfinite(value):
-            found = faults.in_batch(batch) or "compile=False tells where it came from"
-            with no_grad():  # a label out of range is refused here, by name
-                self.criterion(batch)
-            raise faults.NotFiniteError(f"the loss is {value}: {found}")
-        target = None if self.criterion.loss is None else split(batch)[1]
-        return Outcome({"loss": value}, y, target)
-
-    def update(self) -> None:
-        """Nothing waits."""
-
-    def gradients(self) -> None:
-        """Nothing waits."""
-
-    def take_up(self, steps: int, pending: int, grads) -> None:
-        """Go on after so many steps."""
-        warmed(self.program, steps)
-
-
-class CallStep(Builds):
-    """A step function of the user: f(*batch) -> loss, or a dict of numbers with "loss"."""
-
-    keeps, pending = False, 0
-
-    def __init__(self, f, check_finite: bool = True, model=None):
-        self.f, self.check_finite, self.model = f, check_finite, model
-
-    def __call__(self, batch) -> Outcome:
-        if isinstance(batch, dict):
-            got = self.timed(self.f, **batch)
-        elif isinstance(batch, (tuple, list)):
-            got = self.timed(self.f, *batch)
-        else:
-            got = self.timed(self.f, batch)
-        values = _values(got)
-        loss = values.get("loss", 0.0)
-        if self.check_finite and not math.isfinite(loss):
-            raise faults.NotFiniteError(faults.reason(self.model, batch, (), loss))
-        return Outcome(values)
-
-    def update(self) -> None:
-        """Nothing waits."""
-
-    def gradients(self) -> None:
-        """Nothing waits."""
-
-    def take_up(self, steps: int, pending: int, grads) -> None:
-        """Go on after so many steps."""
-        warmed(self.f, steps)
-
-
-def _values(got) -> dict[str, float]:
-    if got is None:
-        return {}
-    if not isinstance(got, dict):
-        return {"loss": number(got, "what the step returns")}
-    return {k: number(v, f"the step's {k!r}") for k, v in got.items()}

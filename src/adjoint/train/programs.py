@@ -1,0 +1,244 @@
+"""Steps that may be native programs: the whole of training with a batch, or a user's function."""
+
+from __future__ import annotations
+
+import math
+from time import perf_counter
+from typing import Any
+
+from ..autodiff.modes import no_grad
+from ..compiler.step import compile
+from ..core import tree
+from ..core.bind import Box
+from ..functional.face import FUNCTIONS
+from ..optim import LBFGS
+from . import faults
+from .amp import trained
+from .step import Outcome, TrainStep, number
+
+
+def warmed(program, steps: int) -> None:
+    """Have a compiled function run as a program at once, where its state was made before.
+
+    Its first call is otherwise made without one, and rounds differently.
+    """
+    if steps and hasattr(program, "warm"):
+        program.warm = True
+
+
+class Builds:
+    """Mixed in where a step may be a compiled function: the time it takes to compile.
+
+    A call in which a program was made is one of compiling; running it takes the rest of it,
+    microseconds.
+    """
+
+    build_seconds = 0.0
+
+    def timed(self, f, *args, **kwargs) -> Any:
+        """f(*args, **kwargs); `f` holds its programs if it is compiled, or says its time."""
+        programs = getattr(f, "programs", ())
+        before, began = len(programs), perf_counter()
+        y = f(*args, **kwargs)
+        if len(programs) != before:
+            self.build_seconds += perf_counter() - began
+        self.build_seconds = getattr(f, "build_seconds", self.build_seconds)
+        return y
+
+
+class CompiledStep(Builds):
+    """A `TrainStep` as native programs: forward, backward, clipping and the optimizer in one.
+
+    The program itself looks whether loss and gradients are finite, and leaves everything as
+    it was where they are not. Of several batches an update, those before the last have a
+    program that adds up their gradients; of an optimizer that searches, the loss and its
+    gradients are the program. The first update is made eagerly, so that state exists.
+
+    >>> model = nn.Linear(1, 1)
+    >>> opt = optim.SGD(model.parameters(), lr=0.1)
+    >>> step = train.CompiledStep(model, nn.MSELoss(), opt)
+    >>> batch = ones(1, 1), zeros(1, 1)
+    >>> losses = [step(batch).values["loss"] for _ in range(4)]
+    >>> losses == sorted(losses, reverse=True)
+    True
+    """
+
+    keeps = True
+
+    def __init__(self, model, loss, optimizer, **options):
+        self.plain = plain = TrainStep(model, loss, optimizer, **options)
+        self.model, self.criterion, self.scaler = model, plain.criterion, plain.scaler
+        self.guarded = plain.check_finite or plain.scaler is not None
+        self.searching = isinstance(optimizer, LBFGS)
+        self.eager_add = plain.add
+        self.adding, self.whole = compile(self._add), compile(self._whole)
+        self.steps = 0
+        if self.searching:
+            plain.add = self._timed_add
+
+    @property
+    def pending(self) -> int:
+        """Batches whose gradients wait for an update."""
+        return self.plain.pending
+
+    def __call__(self, batch) -> Outcome:
+        plain = self.plain
+        self.steps += 1
+        if self.searching or self.steps - 1 == plain.pending:  # no update so far
+            return plain(batch)
+        last = plain.pending + 1 == plain.accumulate
+        return self._last(batch) if last else self._one_more(batch)
+
+    def _timed_add(self, *args):
+        loss, y = self.timed(self.adding, *args)
+        return loss, y
+
+    def _one_more(self, batch):
+        """A batch that is not the last of its update."""
+        self.adding.warm = True
+        plain = self.plain
+        loss, y = self._timed_add(batch, not plain.pending, self._scale())
+        outcome = plain.outcome(batch, loss, y)
+        plain.pending += 1
+        return outcome
+
+    def _last(self, batch):
+        """The last batch of an update, and the update."""
+        self.whole.warm = True
+        plain = self.plain
+        args = batch, not plain.pending, self._scale()
+        loss, y, fine = self.timed(self.whole, *args)
+        outcome = plain.outcome(batch, loss, y)
+        plain.pending = 0
+        if self.guarded and not fine:
+            self._left_out()
+        elif self.scaler is not None:
+            self.scaler.stepped(plain.optimizer, overflow=False)
+            plain.rescale()
+        return outcome
+
+    def _left_out(self):
+        """The program found gradients that are not finite, and made no update."""
+        plain = self.plain
+        if self.scaler is None or not self.scaler.is_enabled():
+            plain.check(_with_gradient(plain.optimizer))
+            return
+        self.scaler.stepped(plain.optimizer, overflow=True)
+        plain.rescale()
+
+    def _scale(self):
+        """The scale as an input of the programs."""
+        scale = self.plain.scale()
+        return None if scale is None else FUNCTIONS["tensor"](scale)
+
+    # ------------------------------------------------------------ what is compiled
+
+    def _add(self, batch, first, scale=None):
+        """Forward and backward; buffers stay as they are if the loss is not finite."""
+        buffers = self.plain.kept.buffers() if self.plain.check_finite else []
+        before = _copies(buffers)
+        loss, y = self.eager_add(batch, first, scale)
+        _keep_unless(loss * 0 == 0, buffers, before)
+        return loss, y
+
+    def _whole(self, batch, first, scale):
+        """All of it; parameters and state stay as they are if a gradient is not finite."""
+        plain = self.plain
+        loss, y = self._add(batch, first, scale)
+        params = _with_gradient(plain.optimizer)
+        fine = _all_finite(loss, params) if self.guarded else None
+        with no_grad():
+            for p in params if scale is not None else ():
+                p.grad.mul_(1 / scale)
+        plain.clip(params)
+        held = [*params, *_state(plain.optimizer)] if self.guarded else []
+        before = _copies(held)
+        plain.optimizer.step()
+        _keep_unless(fine, held, before)
+        return loss, y, fine
+
+    # ------------------------------------------------------------ going on
+
+    def update(self) -> None:
+        """An update with the gradients that wait."""
+        self.plain.update()
+
+    def gradients(self) -> list | None:
+        """The gradients that wait for an update, to be saved."""
+        return self.plain.gradients()
+
+    def take_up(self, steps: int, pending: int, grads) -> None:
+        """Go on after so many steps, with what `gradients` gave."""
+        self.steps = steps
+        self.plain.take_up(steps, pending, grads)
+        if self.searching:
+            warmed(self.adding, steps)
+
+
+def _with_gradient(optimizer) -> list:
+    return [p for p in trained(optimizer) if p.grad is not None]
+
+
+def _state(optimizer) -> list:
+    """The tensors of its state."""
+    leaves = tree.flatten([dict(s) for s in optimizer.state.values()])[0]
+    return [x for x in leaves if isinstance(x, Box)]
+
+
+def _all_finite(loss, params):
+    """Whether a loss and the gradients of parameters have neither Inf nor NaN."""
+    zero = loss * 0  # NaN of what is not finite
+    for p in params:
+        zero = zero + (p.grad.detach() * 0).sum()
+    return zero == 0
+
+
+def _copies(tensors) -> list:
+    return [x.detach().clone() for x in tensors]
+
+
+def _keep_unless(fine, tensors, before) -> None:
+    """Where `fine` is false, give tensors back what they held."""
+    with no_grad():
+        for x, old in zip(tensors, before, strict=True):
+            x.copy_(FUNCTIONS["where"](fine, x, old))
+
+
+class CallStep(Builds):
+    """A step function of the user: f(*batch) -> loss, or a dict of numbers with "loss"."""
+
+    keeps, pending = False, 0
+
+    def __init__(self, f, check_finite: bool = True, model=None):
+        self.f, self.check_finite, self.model = f, check_finite, model
+
+    def __call__(self, batch) -> Outcome:
+        if isinstance(batch, dict):
+            got = self.timed(self.f, **batch)
+        elif isinstance(batch, (tuple, list)):
+            got = self.timed(self.f, *batch)
+        else:
+            got = self.timed(self.f, batch)
+        values = _values(got)
+        loss = values.get("loss", 0.0)
+        if self.check_finite and not math.isfinite(loss):
+            raise faults.NotFiniteError(faults.reason(self.model, batch, (), loss))
+        return Outcome(values)
+
+    def update(self) -> None:
+        """Nothing waits."""
+
+    def gradients(self) -> None:
+        """Nothing waits."""
+
+    def take_up(self, steps: int, pending: int, grads) -> None:
+        """Go on after so many steps."""
+        warmed(self.f, steps)
+
+
+def _values(got) -> dict[str, float]:
+    if got is None:
+        return {}
+    if not isinstance(got, dict):
+        return {"loss": number(got, "what the step returns")}
+    return {k: number(v, f"the step's {k!r}") for k, v in got.items()}
