@@ -72,7 +72,7 @@ def parser() -> Parser:
     commands = top.add_subparsers(
         dest="command", metavar="COMMAND", parser_class=Command
     )
-    for add in (_demo, _grad, _train, _info, _check):
+    for add in (_demo, _grad, _train, _info, _check, _cache):
         command = add(commands)
         command.add_argument("--json", action="store_true", help="answer as JSON")
     return top
@@ -120,6 +120,23 @@ def _info(commands):
         "info", help="versions, threads, dtypes; or what a file of weights holds"
     )
     c.add_argument("file", nargs="?", metavar="FILE", help="a .safetensors file")
+    return c
+
+
+def _cache(commands):
+    c = commands.add_parser(
+        "cache",
+        help="the compiled programs on this disk",
+        description="Compiled programs are kept on disk for the next process. ADJOINT_CACHE "
+        "names another folder, or is off; ADJOINT_CACHE_MB is the most that they may take.",
+    )
+    c.add_argument(
+        "action",
+        nargs="?",
+        choices=("list", "clear", "path"),
+        default="list",
+        help="list them (default), remove them, or tell where they are",
+    )
     return c
 
 

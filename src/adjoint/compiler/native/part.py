@@ -61,6 +61,19 @@ class Part:
             for part in parts.values():
                 yield from part.constants()
 
+    def operations(self):
+        """All operations that store something, those of inner parts among them."""
+        for k in self.schedule.kernels:
+            yield from k.roots
+            for part in self.inner.get(k, {}).values():
+                yield from part.operations()
+
+    def layout(self) -> list:
+        """What code for this part takes for granted of its memory."""
+        kinds = [(k.kind, len(k.roots)) for k in self.schedule.kernels]
+        inner = [p.layout() for ps in self.inner.values() for p in ps.values()]
+        return [self.bytes, kinds, list(self.offsets.values()), inner]
+
     def _place(self) -> int:
         """Offsets of what lives inside, first come first placed; the bytes that it takes."""
         last, free, ends, top = self._last_reads(), [], {}, 0

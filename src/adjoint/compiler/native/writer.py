@@ -28,8 +28,7 @@ class Writer:
         self.arena, self.panel = arena, panel
         self.apart: dict[str, ir.Function] = {}
         self.clock = None  # where the time at which each kernel starts is written
-        self.callbacks: list = []
-        self.errors: list = []
+        self.called: list = []  # operations that NumPy does
 
     def part(self, part, given: dict, base: int) -> None:
         """All of a part; `given` are the pointers of inputs, outputs and constants."""
@@ -144,8 +143,8 @@ class Writer:
         """An operation without loops of its own: NumPy does it."""
         (o,) = k.roots
         values = [*o.inputs, *o.outputs]
-        key = "callback", len(self.callbacks)
-        self.callbacks.append(_callback(o, self.errors))
+        key = "callback", len(self.called)
+        self.called.append(o)
         b = self.b
         with b.goto_entry_block():
             table = b.alloca(POINTER, len(values))
@@ -230,7 +229,7 @@ class Writer:
         b.position_at_end(done)
 
 
-def _callback(o, errors):
+def callback(o, errors):
     """The C function that runs one operation with NumPy on memory it is given."""
     views = [_view(v) for v in (*o.inputs, *o.outputs)]
     count = len(o.inputs)
