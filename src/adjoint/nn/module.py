@@ -280,7 +280,9 @@ class Module:
 
     def cuda(self, device=None):
         """This module on a GPU, which there is none of: the error says so."""
-        return self.to(f"cuda:{device}" if isinstance(device, int) else device or "cuda")
+        return self.to(
+            f"cuda:{device}" if isinstance(device, int) else device or "cuda"
+        )
 
     def compile(self, **options) -> None:
         """Run `forward` as a native program from now on; options are those of `ad.compile`.

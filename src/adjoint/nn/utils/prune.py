@@ -452,9 +452,7 @@ def global_unstructured(parameters, pruning_method, importance_scores=None, **kw
         ]
         for x, y in zip(scores, held, strict=True):
             _need_shape("importance_scores", x, y)
-        masks = [
-            getattr(m, f"{n}_mask", None) for m, n in parameters
-        ]
+        masks = [getattr(m, f"{n}_mask", None) for m, n in parameters]
         masks = [
             creation.ones_like(x) if mask is None else mask
             for mask, x in zip(masks, held, strict=True)
