@@ -50,16 +50,8 @@ class Ending:
 
     def _output(self, y) -> int:
         """A new output, and its number."""
-        self.graph.outputs.append(self._variable(y))
+        self.graph.outputs.append(end(self.level, y))
         return len(self.graph.outputs) - 1
-
-    def _variable(self, y):
-        if y.base is not None:
-            y.sync()
-        self.level.see((y,))
-        while isinstance(y, Box) and not isinstance(y, Tracer):
-            y = y.value
-        return self.level.var(y)
 
     def _results(self, leaves):
         """Results that are tensors are outputs; the others stay as they are."""
@@ -67,7 +59,7 @@ class Ending:
         c.fixed = {i: y for i, y in enumerate(leaves) if not isinstance(y, Box)}
         tensors = [y for y in leaves if isinstance(y, Box)]
         c.live = frozenset(i for i, y in enumerate(tensors) if in_graph(y))
-        c.bespoke = _bespoke([tensors[i].node for i in c.live])
+        c.bespoke = bespoke([tensors[i].node for i in c.live])
         c.count = len([self._output(y) for y in tensors])
 
     # ------------------------------------------------------------ what is written
@@ -108,7 +100,7 @@ class Ending:
         for i, (box, var) in enumerate(self.level.boxes):
             if self.level.given.get(id(box)) != i or id(box) in self.level.moved:
                 continue
-            if self._variable(box) is not var:
+            if end(self.level, box) is not var:
                 self.captured.rewritten[i] = self._output(box)
 
     def _memory(self):
@@ -236,6 +228,16 @@ def own_of(x) -> dict:
     return {k: v for k, v in vars(x).items() if k in _OWN}
 
 
+def end(level, y):
+    """The variable of a result."""
+    if y.base is not None:
+        y.sync()
+    level.see((y,))
+    while isinstance(y, Box) and not isinstance(y, Tracer):
+        y = y.value
+    return level.var(y)
+
+
 def traits(x) -> tuple:
     """What of a tensor decides whether and how gradients arrive at it."""
     node = x.node
@@ -252,7 +254,7 @@ def in_graph(y: Any) -> bool:
     return all(n.saved is not RELEASED for n in reachable([y.node]))
 
 
-def _bespoke(nodes) -> bool:
+def bespoke(nodes) -> bool:
     """Whether on the way back something happens that the program does not show."""
     return any(
         isinstance(n, FunctionNode)

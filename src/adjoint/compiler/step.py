@@ -105,6 +105,7 @@ class Compiled(Insight):
         return Method(own, x)
 
     def __reduce__(self):
+        """A copy of it, or what another process gets, makes programs of its own."""
         name = getattr(self.written, "__qualname__", "")
         module = sys.modules.get(getattr(self.written, "__module__", None) or "")
         if module is not None and vars(module).get(name) is self:
@@ -174,7 +175,9 @@ class Compiled(Insight):
             return None
         step = Step(captured, self.backend)
         if step.native is not None:
-            self._tell(name, key, before)
+            word = "loaded" if step.native.cached else "compiled"
+            log.info("%s %s: %s", word, name, self._why(key, before))
+        self.programs.pop(key, None)
         while len(self.programs) >= max(self.cache_size, 1):
             self.programs.popitem(last=False)
         return step
@@ -192,16 +195,13 @@ class Compiled(Insight):
         self.moving = set()
         return capture(self.func, leaves, shape, name)
 
-    def _tell(self, name, key, before):
-        """One line for each program: why it was made."""
+    def _why(self, key, before) -> str:
+        """Why a program was made."""
         if before is not None:
-            why = "what it works on was changed"
-        elif not self.programs:
-            why = "first"
-        else:
-            old = next(reversed(self.programs))
-            why = _difference(old, key)
-        log.info("compiled %s: %s", name, why)
+            return "what it works on was changed"
+        if not self.programs:
+            return "first"
+        return _difference(next(reversed(self.programs)), key)
 
 
 def _miss(*args):
