@@ -13,6 +13,7 @@ from ...ir.residuals import remembered
 from ...ir.rewrite import expanded, separated, trimmed
 from ..schedule import Schedule
 from . import conv
+from .products import form_of
 
 ALIGN = 64
 STREAM = 2**24  # bytes of a result from which on it is written past the caches
@@ -61,6 +62,13 @@ class Part:
             for part in parts.values():
                 yield from part.constants()
 
+    def scratch(self) -> int:
+        """Bytes that a worker needs for the products here and in inner parts, one at a time."""
+        contracts = [k for k in self.schedule.kernels if k.kind == "contract"]
+        forms = [form_of(k.roots[0]) for k in contracts]
+        inner = [p.scratch() for parts in self.inner.values() for p in parts.values()]
+        return max([0, *inner, *(f[0].bytes for f in forms if f)])
+
     def operations(self):
         """All operations that store something, those of inner parts among them."""
         for k in self.schedule.kernels:
@@ -72,7 +80,7 @@ class Part:
         """What code for this part takes for granted of its memory."""
         kinds = [(k.kind, len(k.roots)) for k in self.schedule.kernels]
         inner = [p.layout() for ps in self.inner.values() for p in ps.values()]
-        return [self.bytes, kinds, list(self.offsets.values()), inner]
+        return [self.bytes, self.scratch(), kinds, list(self.offsets.values()), inner]
 
     def _place(self) -> int:
         """Offsets of what lives inside, first come first placed; the bytes that it takes."""

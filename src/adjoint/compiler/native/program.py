@@ -17,7 +17,6 @@ from .. import cache
 from ..binding import MISS, Binding, number
 from . import entry, machine
 from .digest import digest
-from .matmul import panel_bytes
 from .nests import I64
 from .part import ALIGN, Part
 from .writer import POINTER, Writer, callback
@@ -237,7 +236,9 @@ class Bound(Binding):
     def __init__(self, native: Native, wrap):
         self.native, self.wrap = native, wrap
         self.table = (ctypes.c_void_p * (len(native.slots) + 1))()
-        self.arena = np.zeros(native.part.bytes + panel_bytes() + ALIGN, np.uint8)
+        self.arena = np.zeros(
+            native.part.bytes + native.part.scratch() + ALIGN, np.uint8
+        )
         base = self.arena.ctypes.data
         self.kept: list = []
         self._point("arena", base + -base % ALIGN)
