@@ -21,8 +21,7 @@ import numpy as np
 from ...core.primitive import Primitive, op
 from ...ir.graph import Graph
 from . import entry
-from .machine import vector_bits
-from .matmul import panel_bytes
+from .machine import cache, registers, vector_bits
 
 ROOT = Path(__file__).parents[2]
 _PLAIN = (bool, int, float, complex, str, bytes, type(None), type(...))
@@ -140,7 +139,8 @@ def _surroundings() -> str:
             llvm.get_host_cpu_name(),
             llvm.get_host_cpu_features().flatten(),
             vector_bits(),
-            panel_bytes(),
+            registers(),
+            cache(2),
             platform.python_implementation(),
             sys.version_info,
             np.__version__,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import platform
+from pathlib import Path
 
 import llvmlite.binding as llvm
 
@@ -32,6 +34,32 @@ def vector_bits() -> int:
         if features.get(feature):
             return bits
     return 128
+
+
+@functools.cache
+def registers() -> int:
+    """How many vectors it can hold."""
+    wide = vector_bits() == 512 or platform.machine().lower() not in _SIXTEEN
+    return 32 if wide else 16
+
+
+_SIXTEEN = frozenset({"x86_64", "amd64", "i386", "i686"})
+_CACHES = {1: 2**15, 2: 2**20, 3: 2**23}  # bytes, where the system does not say
+
+
+@functools.cache
+def cache(level: int) -> int:
+    """Bytes of the data cache of a level that a core has, or shares."""
+    for place in Path("/sys/devices/system/cpu/cpu0/cache").glob("index*"):
+        try:
+            kind, number, size = (
+                (place / name).read_text().strip() for name in ("type", "level", "size")
+            )
+        except OSError:
+            continue
+        if int(number) == level and kind != "Instruction":
+            return int(size[:-1]) * {"K": 2**10, "M": 2**20}[size[-1]]
+    return _CACHES[level]
 
 
 def _optimised(text: str, level: int = 2):

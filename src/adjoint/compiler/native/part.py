@@ -11,6 +11,7 @@ import math
 from ...ir.passes import prepared
 from ..schedule import Schedule
 from . import conv
+from .products import form_of
 
 ALIGN = 64
 STREAM = 2**24  # bytes of a result from which on it is written past the caches
@@ -29,12 +30,13 @@ class Part:
         self.outputs = [s.root(v) for v in g.outputs]
         self.homes: dict = {}  # output -> the input in whose memory it is, or None
         self.copies: list = []  # (output, input): to be copied at the end
+        safe = s.last_check() + 1  # the first kernel from which on nothing fails
         for i, r in enumerate(self.outputs):
             if i not in renewed and i not in kept:
                 self.homes[r] = None
         for i, j in renewed.items():
             r, v = self.outputs[i], g.inputs[j]
-            if r not in self.homes and _renewable(s, r, v):
+            if r not in self.homes and _renewable(s, r, v, safe):
                 self.homes[r] = v
             else:
                 self.copies.append((r, v))
@@ -59,6 +61,13 @@ class Part:
             for part in parts.values():
                 yield from part.constants()
 
+    def scratch(self) -> int:
+        """Bytes that a worker needs for the products here and in inner parts, one at a time."""
+        contracts = [k for k in self.schedule.kernels if k.kind == "contract"]
+        forms = [form_of(k.roots[0]) for k in contracts]
+        inner = [p.scratch() for parts in self.inner.values() for p in parts.values()]
+        return max([0, *inner, *(f[0].bytes for f in forms if f)])
+
     def operations(self):
         """All operations that store something, those of inner parts among them."""
         for k in self.schedule.kernels:
@@ -70,7 +79,7 @@ class Part:
         """What code for this part takes for granted of its memory."""
         kinds = [(k.kind, len(k.roots)) for k in self.schedule.kernels]
         inner = [p.layout() for ps in self.inner.values() for p in ps.values()]
-        return [self.bytes, kinds, list(self.offsets.values()), inner]
+        return [self.bytes, self.scratch(), kinds, list(self.offsets.values()), inner]
 
     def _place(self) -> int:
         """Offsets of what lives inside, first come first placed; the bytes that it takes."""
@@ -118,13 +127,14 @@ def _bodies(o) -> dict[str, Part]:
     return {"test": Part(p["test"], {}, kept=(0,)), "body": Part(p["body"], around)}
 
 
-def _renewable(s, r, state) -> bool:
+def _renewable(s, r, state, safe) -> bool:
     """Whether a new value can be computed in the memory of the old one.
 
-    No loop may read the old value after, or elsewhere than, its own element.
+    No loop may read the old value after, or elsewhere than, its own element; nor may one
+    fail when it is gone.
     """
     kernel = s.kernel_of.get(r)
-    if kernel is None or kernel.kind != "map":
+    if kernel is None or kernel.kind != "map" or s.number[kernel] < safe:
         return False
     if any(state in k.reads for k in s.kernels[s.number[kernel] + 1 :]):
         return False

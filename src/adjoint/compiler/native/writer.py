@@ -9,11 +9,11 @@ import math
 import numpy as np
 from llvmlite import ir
 
-from ...ops.contract import _letters as letters_of
 from . import conv
 from .elements import BYTE, I64, element, stored_element
 from .emit import Emitter
-from .matmul import Product
+from .gathering import FAILED
+from .products import Product, form_of
 
 POINTER = BYTE.as_pointer()
 _names = itertools.count()
@@ -29,6 +29,7 @@ class Writer:
         self.apart: dict[str, ir.Function] = {}
         self.clock = None  # where the time at which each kernel starts is written
         self.called: list = []  # operations that NumPy does
+        self.stopped = None  # where the program ends when it has failed
 
     def part(self, part, given: dict, base: int) -> None:
         """All of a part; `given` are the pointers of inputs, outputs and constants."""
@@ -46,9 +47,29 @@ class Writer:
         for i, k in enumerate(part.schedule.kernels):
             self._tell(clock, i)
             getattr(self, f"_{k.kind}", self._plain)(e, k, part, base)
+            self._stop_if_failed(e)
         self._tell(clock, len(part.schedule.kernels))
         for r, v in part.copies:
             e.copy(r, v)
+
+    def _stop_if_failed(self, e):
+        """What comes after a position outside is not run: state stays as it was."""
+        if not e.checks:
+            return
+        e.checks, b = False, self.b
+        words = b.module.globals[FAILED]
+        self._go_on(
+            b.icmp_unsigned("==", b.load(b.gep(words, [I64(0), I64(0)])), I64(0))
+        )
+
+    def _go_on(self, well):
+        b = self.b
+        if self.stopped is None:
+            self.stopped = b.function.append_basic_block("stopped")
+            ir.IRBuilder(self.stopped).ret_void()
+        go = b.append_basic_block("go")
+        b.cbranch(well, go, self.stopped).set_weights([1000, 1])
+        b.position_at_end(go)
 
     def _tell(self, clock, i):
         if clock is not None:
@@ -91,6 +112,7 @@ class Writer:
         inner = Emitter(b, schedule, {v: given[e.pointers[v]] for v in roots})
         inner.streamed, inner.renewed = e.streamed, e.renewed
         inner.kernel(k)
+        e.checks = e.checks or inner.checks
         b.ret_void()
         text = str(f).replace(f.name, "kernel", 1)
         same = self.apart.setdefault(text, f)
@@ -102,31 +124,20 @@ class Writer:
 
     def _contract(self, e, k, part, base):
         (o,) = k.roots
-        plan = _product_of(o)
-        if plan is None:
+        found = form_of(o)
+        if found is None:
             self._call(e, k, part, base)
             return
-        swap, batch, sizes, steps, joined = plan
-        x, y = (part.schedule.root(v) for v in o.inputs)
-        if swap:
-            x, y = y, x
-        (nm, am, cm), (nn, bn, _), (nk, ak, bk) = joined
+        form, swap = found
+        if not form.tasks:
+            return
         scalar = element(o.outputs[0].spec.dtype)
-        name = f"product{next(_names)}"
-        product = Product(
-            self.b.module, name, scalar, (nm, nn, nk), (am, ak), (bk, bn), cm
-        )
+        product = Product(self.b.module, scalar, form)
+        x, y = (e.pointers[part.schedule.root(v)] for v in o.inputs)
+        x, y = (y, x) if swap else (x, y)
         panel = self.b.bitcast(self.panel, scalar.as_pointer())
-
-        def go(index):
-            places = [e.pointers[v] for v in (x, y, o.outputs[0])]
-            for j, p in enumerate(places):
-                for c, i in zip(batch, index, strict=True):
-                    p = self.b.gep(p, [self.b.mul(e.number(i), I64(steps[j][c]))])
-                places[j] = p
-            self.b.call(product.call, [*places, panel])
-
-        e.nest(sizes, (), go)
+        places = x, y, e.pointers[o.outputs[0]], panel
+        self.b.call(product.call, [*places, I64(0), I64(form.tasks)])
 
     def _conv(self, e, k, part, base):
         (o,) = k.roots
@@ -152,9 +163,12 @@ class Writer:
             known = hasattr(v, "value")
             p = POINTER(None) if known else e.pointers[part.schedule.root(v)]
             b.store(b.bitcast(p, POINTER), b.gep(table, [I64(i)]))
-        kind = ir.FunctionType(ir.VoidType(), [POINTER.as_pointer()]).as_pointer()
+        kind = ir.FunctionType(I64, [POINTER.as_pointer()]).as_pointer()
         f = b.load(b.gep(self.table, [I64(self.slot(key))]))
-        b.call(b.bitcast(f, kind), [table])
+        failed = b.call(b.bitcast(f, kind), [table])
+        words = b.module.globals[FAILED]
+        b.store(failed, b.gep(words, [I64(0), I64(0)]))
+        self._go_on(b.icmp_unsigned("==", failed, I64(0)))
 
     # ------------------------------------------------------------ loops and branches
 
@@ -236,8 +250,6 @@ def callback(o, errors):
     consts = {i: v.value for i, v in enumerate(o.inputs) if hasattr(v, "value")}
 
     def run(table):
-        if errors:
-            return
         try:
             arrays = [
                 consts[i] if i in consts else view(table[i])
@@ -250,8 +262,10 @@ def callback(o, errors):
                 np.copyto(out, y)
         except BaseException as error:  # raised again where the program was called
             errors.append(error)
+            return 1
+        return 0
 
-    return ctypes.CFUNCTYPE(None, ctypes.POINTER(ctypes.c_void_p))(run)
+    return ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.POINTER(ctypes.c_void_p))(run)
 
 
 def _view(v):
@@ -263,53 +277,3 @@ def _view(v):
         return np.frombuffer(raw, dtype).reshape(shape)
 
     return view if size else lambda _: np.empty(shape, dtype)
-
-
-def _product_of(o):
-    """A contraction as products of matrices, or None.
-
-    (operands swapped, letters of the batch, its sizes, steps of all letters, and for rows,
-    columns and the inner dim their size and steps).
-    """
-    left, right, out = letters_of(o.params["spec"])
-    shapes = [v.spec.shape for v in o.inputs]
-    size = dict(zip(left + right, shapes[0] + shapes[1], strict=True))
-    swap = bool(out) and out[-1] not in right
-    if swap:
-        left, right = right, left
-    steps = [_steps(s, size) for s in (left, right, out)]
-    batch = [c for c in out if c in left and c in right]
-    rows = [c for c in out if c in left and c not in right]
-    columns = [c for c in out if c in right and c not in left]
-    inner = [c for c in left if c not in out]
-    alone = set(left) ^ set(right)
-    if o.inputs[0].spec.dtype.str[1:] not in ("f4", "f8") or alone - set(out):
-        return None
-    joined = (
-        _joined(rows, steps[0], steps[2], size),
-        _joined(columns, steps[1], steps[2], size),
-        _joined(inner, steps[0], steps[1], size),
-    )
-    if None in joined or (joined[1][2] != 1 and joined[1][0] != 1):
-        return None
-    return swap, batch, [size[c] for c in batch], steps, joined
-
-
-def _steps(letters, size) -> dict:
-    out, step = {}, 1
-    for c in reversed(letters):
-        out[c] = step
-        step *= size[c]
-    return out
-
-
-def _joined(letters, first, second, size):
-    """Several letters as one dim: (size, step in the first, step in the second), or None."""
-    if not letters:
-        return 1, 0, 0
-    n, *steps = size[letters[-1]], first[letters[-1]], second[letters[-1]]
-    for c in reversed(letters[:-1]):
-        if first[c] != steps[0] * n or second[c] != steps[1] * n:
-            return None
-        n *= size[c]
-    return n, *steps
