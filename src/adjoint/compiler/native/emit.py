@@ -6,11 +6,14 @@ from .maps import Maps
 from .placing import Placing
 from .reducing import Reducing
 from .rows import Rows
+from .running import Running
+from .scattering import Scattering
 
 
-class Emitter(Maps, Placing, Rows, Reducing):
+class Emitter(Maps, Placing, Scattering, Running, Rows, Reducing):
     """The body of one function; buffers are pointers it was given."""
 
     def kernel(self, k) -> None:
         """One kernel."""
+        self.begin(k)
         getattr(self, f"_emit_{k.kind}")(k)

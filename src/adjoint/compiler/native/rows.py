@@ -21,8 +21,10 @@ class Rows(Sums):
 
         columns = [o for o in k.roots if names[o] == "column"]
         for o in columns:
-            start = HOW[o.prim.name].start
-            self._each_column(k, o, lambda x, s=start: self.lanes.number(s, x))
+            how = HOW[o.prim.name]
+            self._each_column(
+                k, o, lambda x, how=how: self.lanes.number(how.first(x.type), x)
+            )
 
         def row(outer):
             self.fixed = {}

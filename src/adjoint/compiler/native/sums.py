@@ -8,13 +8,25 @@ from llvmlite import ir
 
 from .affine import Affine
 from .elements import Elements
+from .kinds import BIT, Unsigned, element_of
 from .lanes import Lanes
 
 
 class How:
+    """What elements are joined by, from what on, and what is done at the end."""
+
     def __init__(self, start, join, finish=None):
         self.start, self.join = start, join
         self.finish = finish or (lambda b, x, n: x)
+
+    def first(self, kind):
+        """The number from which elements of this type are joined."""
+        kind = element_of(kind)
+        if not isinstance(kind, ir.IntType) or math.isfinite(self.start):
+            return self.start
+        signed = kind != BIT and not isinstance(kind, Unsigned)
+        low = -(1 << (kind.width - 1)) if signed else 0
+        return low if self.start < 0 else low + (1 << kind.width) - 1
 
 
 HOW = {
@@ -24,6 +36,7 @@ HOW = {
         lambda b, x, y: b.add(x, y),
         lambda b, x, n: b.mul(x, 1.0 / n if n else math.nan),
     ),
+    "prod": How(1, lambda b, x, y: b.mul(x, y)),
     "amax": How(-math.inf, lambda b, x, y: b.maximum(x, y)),
     "amin": How(math.inf, lambda b, x, y: b.minimum(x, y)),
 }
@@ -63,7 +76,7 @@ class Sums(Elements):
         return list(i.results)
 
     def _start(self, o, kind, width):
-        start = HOW[o.prim.name].start
+        start = HOW[o.prim.name].first(kind)
         if width == 1:
             return ir.Constant(kind, start)
         return ir.Constant(ir.VectorType(kind, width), [start] * width)
@@ -75,7 +88,7 @@ class Sums(Elements):
         w = x.type.count
         top = 1 << (w - 1).bit_length()
         if top > w:
-            start = ir.Constant(x.type, [how.start] * w)
+            start = ir.Constant(x.type, [how.first(x.type)] * w)
             x = self._lanes_of(x, start, [*range(top)])
         while top > 1:
             top //= 2

@@ -12,6 +12,7 @@ from llvmlite import ir
 from . import conv
 from .elements import BYTE, I64, element, stored_element
 from .emit import Emitter
+from .gathering import FAILED
 from .products import Product, form_of
 
 POINTER = BYTE.as_pointer()
@@ -28,6 +29,7 @@ class Writer:
         self.apart: dict[str, ir.Function] = {}
         self.clock = None  # where the time at which each kernel starts is written
         self.called: list = []  # operations that NumPy does
+        self.stopped = None  # where the program ends when it has failed
 
     def part(self, part, given: dict, base: int) -> None:
         """All of a part; `given` are the pointers of inputs, outputs and constants."""
@@ -45,9 +47,29 @@ class Writer:
         for i, k in enumerate(part.schedule.kernels):
             self._tell(clock, i)
             getattr(self, f"_{k.kind}", self._plain)(e, k, part, base)
+            self._stop_if_failed(e)
         self._tell(clock, len(part.schedule.kernels))
         for r, v in part.copies:
             e.copy(r, v)
+
+    def _stop_if_failed(self, e):
+        """What comes after a position outside is not run: state stays as it was."""
+        if not e.checks:
+            return
+        e.checks, b = False, self.b
+        words = b.module.globals[FAILED]
+        self._go_on(
+            b.icmp_unsigned("==", b.load(b.gep(words, [I64(0), I64(0)])), I64(0))
+        )
+
+    def _go_on(self, well):
+        b = self.b
+        if self.stopped is None:
+            self.stopped = b.function.append_basic_block("stopped")
+            ir.IRBuilder(self.stopped).ret_void()
+        go = b.append_basic_block("go")
+        b.cbranch(well, go, self.stopped).set_weights([1000, 1])
+        b.position_at_end(go)
 
     def _tell(self, clock, i):
         if clock is not None:
@@ -90,6 +112,7 @@ class Writer:
         inner = Emitter(b, schedule, {v: given[e.pointers[v]] for v in roots})
         inner.streamed, inner.renewed = e.streamed, e.renewed
         inner.kernel(k)
+        e.checks = e.checks or inner.checks
         b.ret_void()
         text = str(f).replace(f.name, "kernel", 1)
         same = self.apart.setdefault(text, f)
@@ -140,9 +163,12 @@ class Writer:
             known = hasattr(v, "value")
             p = POINTER(None) if known else e.pointers[part.schedule.root(v)]
             b.store(b.bitcast(p, POINTER), b.gep(table, [I64(i)]))
-        kind = ir.FunctionType(ir.VoidType(), [POINTER.as_pointer()]).as_pointer()
+        kind = ir.FunctionType(I64, [POINTER.as_pointer()]).as_pointer()
         f = b.load(b.gep(self.table, [I64(self.slot(key))]))
-        b.call(b.bitcast(f, kind), [table])
+        failed = b.call(b.bitcast(f, kind), [table])
+        words = b.module.globals[FAILED]
+        b.store(failed, b.gep(words, [I64(0), I64(0)]))
+        self._go_on(b.icmp_unsigned("==", failed, I64(0)))
 
     # ------------------------------------------------------------ loops and branches
 
@@ -224,8 +250,6 @@ def callback(o, errors):
     consts = {i: v.value for i, v in enumerate(o.inputs) if hasattr(v, "value")}
 
     def run(table):
-        if errors:
-            return
         try:
             arrays = [
                 consts[i] if i in consts else view(table[i])
@@ -238,8 +262,10 @@ def callback(o, errors):
                 np.copyto(out, y)
         except BaseException as error:  # raised again where the program was called
             errors.append(error)
+            return 1
+        return 0
 
-    return ctypes.CFUNCTYPE(None, ctypes.POINTER(ctypes.c_void_p))(run)
+    return ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.POINTER(ctypes.c_void_p))(run)
 
 
 def _view(v):
