@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 
 from ...ir.invariants import hoisted
+from ...ir.pairs import paired
 from ...ir.residuals import remembered
 from ...ir.rewrite import expanded, separated, trimmed
 from ..schedule import Schedule
@@ -27,7 +28,8 @@ class Part:
     """
 
     def __init__(self, graph, renewed: dict[int, int], kept: tuple[int, ...] = ()):
-        self.graph = g = separated(hoisted(trimmed(remembered(expanded(graph)))))
+        plain = paired(expanded(graph))
+        self.graph = g = separated(hoisted(trimmed(remembered(plain))))
         self.schedule = s = Schedule(g)
         self.outputs = [s.root(v) for v in g.outputs]
         self.homes: dict = {}  # output -> the input in whose memory it is, or None
