@@ -57,7 +57,9 @@ class Primitive:
     errors: ClassVar[Callable | None] = None  # -> [(args, params, error, text), ...]
     lower: ClassVar[Callable | None] = None  # (builder, *xs, **params): native code
     expand: ClassVar[Callable | None] = None  # (*xs, **params): in simpler operations
-    parts: ClassVar[Callable | None] = None  # the same of (real, imaginary) for complex xs
+    parts: ClassVar[Callable | None] = (
+        None  # the same of (real, imaginary) for complex xs
+    )
 
     def __init_subclass__(cls, abstract: bool = False, **kwargs):
         super().__init_subclass__(**kwargs)

@@ -16,7 +16,9 @@ from .tracer import Tracer
 # Real-linear maps and choices of elements: of each part alone.
 _MOVES = "reshape permute expand slice unslice select flip stack cat overwrite roll tril triu"
 _MORE = "contiguous stop_gradient zeros_like diagonal undiagonal frames overlap_add"
-_SUMS = "sum mean cumsum index unindex put pick as_strided strided_add resize resize_back"
+_SUMS = (
+    "sum mean cumsum index unindex put pick as_strided strided_add resize resize_back"
+)
 _EACH = frozenset([*_MOVES.split(), *_MORE.split(), *_SUMS.split(), "index_put"])
 
 
@@ -33,7 +35,7 @@ def paired(graph: Graph) -> Graph:
     for c in graph.consts:
         env[c] = _Number(level, Tracer(level, level.graph.const(c.value)))
     for o in graph.operations:
-        level.site = o.site
+        level.follow(o)
         ys = _written(o, [env[v] for v in o.inputs])
         ys = ys if o.prim.outputs != 1 else (ys,)
         env.update((v, _Number(level, y)) for v, y in zip(o.outputs, ys, strict=True))
@@ -115,4 +117,3 @@ def _given(o, xs):
     if o.prim.name in ("cast", "view_as_complex"):
         return [x.parts if x.complex else x.whole for x in xs]
     return [*(x.whole for x in xs[:first]), *(x.parts for x in xs[first:])]
-

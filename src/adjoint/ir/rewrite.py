@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from ..core.primitive import Elementwise, op
@@ -15,11 +17,18 @@ _SHOWS = frozenset({"reshape", "contiguous", "view_as_real", "view_as_complex"})
 class Rewriter(TraceLevel):
     """Writes a new program while an old one is read; sites are those of the old."""
 
-    site = None
+    site: Any = None
+    origin: tuple = ()
+    path = ""
+
+    def follow(self, o) -> None:
+        """What is written from now on is made of this operation."""
+        self.site, self.origin, self.path = o.site, (o,), o.path
 
     def process(self, prim, args, params):
         inputs = [self.var(x) for x in args]
-        outputs = self.graph.add(prim, inputs, params, self.site)
+        about = self.site, self.origin, self.path
+        outputs = self.graph.add(prim, inputs, params, *about)
         boxes = tuple(Tracer(self, v) for v in outputs)
         return boxes if prim.outputs != 1 else boxes[0]
 
@@ -33,7 +42,7 @@ def expanded(graph: Graph) -> Graph:
     for c in graph.consts:
         env[c] = Tracer(level, level.graph.const(c.value))
     for o in graph.operations:
-        level.site = o.site
+        level.follow(o)
         ys = _written(level, o, [env[v] for v in o.inputs])
         env.update(zip(o.outputs, ys, strict=True))
     level.graph.outputs = [env[v].var for v in graph.outputs]

@@ -104,7 +104,6 @@ class Contract(Primitive):
         return product_of_parts(op.contract, x1, x2, spec=spec)
 
 
-
 _ALPHABET = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 

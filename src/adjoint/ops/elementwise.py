@@ -68,7 +68,6 @@ class Add(Elementwise):
         return a + c, b + d
 
 
-
 class Sub(Elementwise):
     """Difference, y = x₁ − x₂.
 
@@ -93,7 +92,6 @@ class Sub(Elementwise):
     def parts(x1, x2):
         (a, b), (c, d) = x1, x2
         return a - c, b - d
-
 
 
 class Mul(Elementwise):
@@ -121,7 +119,6 @@ class Mul(Elementwise):
         return _product(x1, x2)
 
 
-
 class Div(Elementwise):
     """Quotient, y = x₁ / x₂; integers give floating results.
 
@@ -147,7 +144,6 @@ class Div(Elementwise):
         return _quotient(x1, x2)
 
 
-
 class Neg(Elementwise):
     """Negation, y = −x.
 
@@ -169,7 +165,6 @@ class Neg(Elementwise):
 
     def parts(x):
         return -x[0], -x[1]
-
 
 
 class Pow(Elementwise):
@@ -210,7 +205,6 @@ class Pow(Elementwise):
         y = op.exp.parts(_product(x2, log))
         zero = op.where(_is_nonzero(x2), op.zeros_like(y[0]), op.ones_like(y[0]))
         return op.where(none, zero, y[0]), op.where(none, op.zeros_like(y[1]), y[1])
-
 
 
 def _int_power(x1, x2):
@@ -272,7 +266,6 @@ class PowScalar(Elementwise):
             y = _product(y, square) if bit == "1" else y
             square = _product(square, square)
         return _quotient((op.ones_like(x[0]), op.zeros_like(x[0])), y) if n < 0 else y
-
 
 
 class Remainder(Elementwise):
@@ -371,7 +364,6 @@ class Exp(Elementwise):
         return size * op.cos(x[1]), size * op.sin(x[1])
 
 
-
 class Exp2(Elementwise):
     """Power of two, y = 2ˣ.
 
@@ -392,7 +384,6 @@ class Exp2(Elementwise):
     def parts(x):
         two = number(np.log(2), x[0])
         return op.exp.parts((x[0] * two, x[1] * two))
-
 
 
 class Expm1(Elementwise):
@@ -434,7 +425,6 @@ class Log(Elementwise):
         return _log_size(*x), op.atan2(x[1], x[0])
 
 
-
 class Log2(Elementwise):
     """Logarithm to base 2.
 
@@ -457,7 +447,6 @@ class Log2(Elementwise):
         return a / number(np.log(2), a), b / number(np.log(2), b)
 
 
-
 class Log10(Elementwise):
     """Logarithm to base 10.
 
@@ -478,7 +467,6 @@ class Log10(Elementwise):
     def parts(x):
         a, b = op.log.parts(x)
         return a / number(np.log(10), a), b / number(np.log(10), b)
-
 
 
 class Log1p(Elementwise):
@@ -520,7 +508,6 @@ class Sqrt(Elementwise):
         return _root(*x)
 
 
-
 class Rsqrt(Elementwise):
     """y = 1/√x.
 
@@ -546,7 +533,6 @@ class Rsqrt(Elementwise):
         return _quotient((op.ones_like(a), op.zeros_like(a)), (a, b))
 
 
-
 class Reciprocal(Elementwise):
     """y = 1/x.
 
@@ -566,7 +552,6 @@ class Reciprocal(Elementwise):
 
     def parts(x):
         return _quotient((op.ones_like(x[0]), op.zeros_like(x[0])), x)
-
 
 
 class Sigmoid(Elementwise):
@@ -593,7 +578,6 @@ class Sigmoid(Elementwise):
         a, b = op.exp.parts((-x[0], -x[1]))
         one = op.ones_like(a)
         return _quotient((one, op.zeros_like(a)), (one + a, b))
-
 
 
 class LogSigmoid(Elementwise):
@@ -688,7 +672,6 @@ class Sin(Elementwise):
         return op.sin(a) * op.cosh(b), op.cos(a) * op.sinh(b)
 
 
-
 class Cos(Elementwise):
     """Cosine.
 
@@ -711,7 +694,6 @@ class Cos(Elementwise):
         return op.cos(a) * op.cosh(b), -op.sin(a) * op.sinh(b)
 
 
-
 class Tan(Elementwise):
     """Tangent.
 
@@ -732,7 +714,6 @@ class Tan(Elementwise):
     def parts(x):
         a, b = _tanh(-x[1], x[0])  # tan z = -i tanh iz
         return b, -a
-
 
 
 class Asin(Elementwise):
@@ -840,7 +821,6 @@ class Sinh(Elementwise):
         return op.sinh(a) * op.cos(b), op.cosh(a) * op.sin(b)
 
 
-
 class Cosh(Elementwise):
     """Hyperbolic cosine.
 
@@ -863,7 +843,6 @@ class Cosh(Elementwise):
         return op.cosh(a) * op.cos(b), op.sinh(a) * op.sin(b)
 
 
-
 class Tanh(Elementwise):
     """Hyperbolic tangent, y = (eˣ − e⁻ˣ)/(eˣ + e⁻ˣ).
 
@@ -883,7 +862,6 @@ class Tanh(Elementwise):
 
     def parts(x):
         return _tanh(*x)
-
 
 
 class Asinh(Elementwise):
@@ -992,7 +970,6 @@ class Abs(Elementwise):
         return op.hypot(*x)
 
 
-
 class Sign(Elementwise):
     """−1, 0 or 1 by the sign; 0 for NaN, as in PyTorch.
 
@@ -1056,7 +1033,6 @@ class Sgn(Elementwise):
         none = op.eq(size, op.zeros_like(size))
         size = op.where(none, op.ones_like(size), size)
         return x[0] / size, x[1] / size
-
 
 
 class Floor(Elementwise):
@@ -1245,7 +1221,6 @@ class Where(Elementwise):
         return tuple(op.where(x1, a, b) for a, b in zip(x2, x3, strict=True))
 
 
-
 class Guard(Elementwise):
     """The derivative x₂ of something along the tangent x₁: 0, not NaN or ∞, where x₁ is 0.
 
@@ -1282,7 +1257,6 @@ class Guard(Elementwise):
         return tuple(op.where(none, op.zeros_like(a), a) for a in x2)
 
 
-
 # ---------------------------------------------------------------- complex
 
 
@@ -1308,7 +1282,6 @@ class Conj(Elementwise):
 
     def parts(x):
         return x[0], -x[1]
-
 
 
 # ---------------------------------------------------------------- comparison, logic, bits
@@ -1337,7 +1310,6 @@ class Eq(_Comparison):
         return op.logical_and(op.eq(x1[0], x2[0]), op.eq(x1[1], x2[1]))
 
 
-
 class Ne(_Comparison):
     """x₁ ≠ x₂.
 
@@ -1354,7 +1326,6 @@ class Ne(_Comparison):
 
     def parts(x1, x2):
         return op.logical_or(op.ne(x1[0], x2[0]), op.ne(x1[1], x2[1]))
-
 
 
 class Lt(_Comparison):
@@ -1438,7 +1409,6 @@ class LogicalAnd(_Comparison):
         return op.logical_and(_is_nonzero(x1), _is_nonzero(x2))
 
 
-
 class LogicalOr(_Comparison):
     """One at least is non-zero.
 
@@ -1454,7 +1424,6 @@ class LogicalOr(_Comparison):
 
     def parts(x1, x2):
         return op.logical_or(_is_nonzero(x1), _is_nonzero(x2))
-
 
 
 class LogicalXor(_Comparison):
@@ -1474,7 +1443,6 @@ class LogicalXor(_Comparison):
         return op.logical_xor(_is_nonzero(x1), _is_nonzero(x2))
 
 
-
 class LogicalNot(_Comparison):
     """Is zero.
 
@@ -1490,7 +1458,6 @@ class LogicalNot(_Comparison):
 
     def parts(x):
         return op.logical_not(_is_nonzero(x))
-
 
 
 class Isnan(_Comparison):
@@ -1510,7 +1477,6 @@ class Isnan(_Comparison):
         return op.logical_or(op.isnan(x[0]), op.isnan(x[1]))
 
 
-
 class Isinf(_Comparison):
     """Is infinite.
 
@@ -1528,7 +1494,6 @@ class Isinf(_Comparison):
         return op.logical_or(op.isinf(x[0]), op.isinf(x[1]))
 
 
-
 class Isfinite(_Comparison):
     """Is neither infinite nor NaN.
 
@@ -1544,7 +1509,6 @@ class Isfinite(_Comparison):
 
     def parts(x):
         return op.logical_and(op.isfinite(x[0]), op.isfinite(x[1]))
-
 
 
 class Signbit(_Comparison):

@@ -69,8 +69,6 @@ def _is_not_zero(x):
     return x if dtype_of(x).kind == "b" else op.ne(x, op.zeros_like(x))
 
 
-
-
 class Sum(Reduction):
     """Sum over dims.
 

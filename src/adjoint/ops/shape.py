@@ -451,7 +451,6 @@ class OnesLike(_Filled):
         return op.ones_like(x[0]), op.zeros_like(x[1])
 
 
-
 class Cast(Linear):
     """The same numbers in another dtype; of complex numbers the real parts.
 
@@ -490,7 +489,6 @@ class Cast(Linear):
         if dtype.kind == "b":
             return op.logical_or(*(op.ne(a, op.zeros_like(a)) for a in x))
         return op.cast(x[0], dtype=dtype)
-
 
 
 class Contiguous(Linear):
@@ -543,7 +541,6 @@ class Real(Linear):
         return x[0]
 
 
-
 class Imag(Linear):
     """Imaginary part.
 
@@ -572,7 +569,6 @@ class Imag(Linear):
 
     def parts(x):
         return x[1]
-
 
 
 class Roll(Linear):
@@ -941,7 +937,6 @@ class ViewAsReal(Linear):
         return op.stack(*x, dim=x[0].ndim)
 
 
-
 class ViewAsComplex(Linear):
     """Pairs (real, imaginary) in the last dim as complex numbers: a view where they adjoin.
 
@@ -970,7 +965,6 @@ class ViewAsComplex(Linear):
     def parts(x):
         d = x.ndim - 1
         return op.select(x, dim=d, index=0), op.select(x, dim=d, index=1)
-
 
 
 class Bits(Primitive):

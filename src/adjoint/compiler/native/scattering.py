@@ -8,7 +8,6 @@ from .gathering import Gathering
 from .kinds import BFLOAT, FLOAT, HALF
 
 
-
 def _join(join):
     """Two numbers as one; those of two bytes by way of float32, rounded."""
 
