@@ -15,6 +15,7 @@ import numpy as np
 
 from ..core.primitive import Elementwise
 from ..ir.graph import Const, Graph, Operation, Var
+from .cost import CONVOLUTIONS, LOOPS
 
 _MOVES = "expand permute slice select flip cast contiguous stop_gradient reshape real"
 PLACED = frozenset({"stack", "cat", "unslice", "undiagonal", "overwrite", "roll"})
@@ -22,8 +23,6 @@ _MAKES = "diagonal tril triu ones_like zeros_like put pick"
 INDEXED = frozenset([*_MOVES.split(), *_MAKES.split()])
 _LANES = frozenset({"f4", "f8", "b1", "u1", "i1", "i2", "i4", "i8"})  # in registers
 _BOOL = np.dtype(bool)
-LOOPS = frozenset({"scan", "branch", "repeat_while"})
-CONVOLUTIONS = frozenset({"conv", "conv_data", "conv_weight"})
 REDUCTIONS = frozenset({"sum", "mean", "amax", "amin"})
 
 
@@ -83,6 +82,21 @@ class Schedule:
             values = [*self.graph.inputs, *self.graph.consts, *made]
             self._order = {v: i for i, v in enumerate(values)}
         return self._order[v]
+
+    def computed(self, kernel) -> list:
+        """Operations of a kernel, those computed where they are read among them, in order."""
+        found, todo = set(), list(kernel.roots)
+        while todo:
+            o = todo.pop()
+            if o not in found:
+                found.add(o)
+                inside = [v for v in o.inputs if self._inside(v)]
+                todo += [self.maker[v] for v in inside]
+        return sorted(found, key=lambda o: self.order(o.outputs[0]))
+
+    def _inside(self, v) -> bool:
+        """Whether a value has no memory: it is computed where it is read."""
+        return v in self.maker and v not in self.stored and v not in self.alias
 
     def work(self) -> int:
         """About how many operations on numbers it takes."""
