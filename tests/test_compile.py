@@ -577,3 +577,25 @@ def test_threads_take_turns():
         for _ in range(5):
             got = [y[5, 5].item() for y in pool.map(f, xs)]
             assert got == want
+
+
+def test_a_parameter_clipped_in_the_program_is_still_a_leaf():
+    w, v = (ad.ones(3, requires_grad=True) for _ in range(2))
+
+    def step(w, x):
+        with ad.no_grad():
+            w.clamp_(-0.5, 0.5)
+            w[ad.tensor([1])] = ad.zeros(1)
+        w.grad = None
+        loss = (w * x).sum()
+        loss.backward()
+        with ad.no_grad():
+            w.add_(w.grad)
+        return loss.detach()
+
+    compiled = ad.compile(lambda x: step(v, x))
+    for i in range(4):
+        x = ad.arange(3.0) + i
+        assert step(w, x) == compiled(x)
+        assert w.tolist() == v.tolist()
+        assert w.grad.tolist() == v.grad.tolist()

@@ -6,6 +6,8 @@ gradients that are set, become outputs. Nothing outside changes while the functi
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,6 +24,7 @@ from ..core.primitive import op, spec_of
 from ..core.shape import Spec
 from ..errors import TraceError
 from ..ir.graph import Const, Graph, Var
+from ..ir.section import Stateful
 from ..ir.tracer import TraceLevel, Tracer
 
 
@@ -116,6 +119,7 @@ class Capture(TraceLevel):
         self.groups: dict[int, Options] = {}  # of parameters, whose options were read
         self.fixed: set = set()  # variables that depend on nothing with a derivative
         self.cut: tuple = ()  # which inputs of the next operation are cut off
+        self.sections = 0  # that are written down, in which no state may change
 
     # ------------------------------------------------------------ operations
 
@@ -149,6 +153,12 @@ class Capture(TraceLevel):
         inside = [isinstance(x, Box) and x.node is not None for x in args]
         if True in inside and recording.get():
             self.cut = tuple(not i for i in inside)
+
+    def knows(self, value) -> bool:
+        """Whether it is a value of this program, or memory that it holds."""
+        if isinstance(value, Tracer):
+            return value.level is self
+        return id(value) in self.held or id(value) in self.now
 
     def hold(self, x) -> None:
         """Make a tensor from outside an input; a view is one of its base."""
@@ -187,6 +197,7 @@ class Capture(TraceLevel):
 
     def take(self, generator, blocks: int):
         """The state of a generator, of which `blocks` blocks are used up."""
+        self._need_whole("random numbers are drawn")
         entry = self.draws.get(id(generator))
         if entry is None:
             spec = spec_of(np.zeros(2, np.int64))
@@ -228,8 +239,32 @@ class Capture(TraceLevel):
     def holds(self, x) -> bool:
         return x.level is BASE and type(x.value) is np.ndarray
 
+    inner: Callable  # captures the body of a loop that changes state
+
+    def loop(self, *about):
+        """The body of a loop that changes state; `inner` says of what."""
+        self._need_whole("state is changed by a loop inside")
+        return self.inner(self, *about)
+
+    @contextmanager
+    def apart(self):
+        """Inside, what changes state raises `Stateful`."""
+        self.sections += 1
+        try:
+            yield
+        finally:
+            self.sections -= 1
+
+    def _need_whole(self, what):
+        if self.sections:
+            raise Stateful(
+                f"{what} in a part of a program that runs under a condition, or many times",
+                hint="return what is new as a value; in scan, state may change",
+            )
+
     def write(self, x, new) -> None:
         """The memory of `x` will hold `new`."""
+        self._need_whole(f"a tensor of shape {tuple(x.shape)} is written in place")
         self.hold(x)
         self._remember(x)
         self.see((new,))
@@ -242,6 +277,7 @@ class Capture(TraceLevel):
     def rebind(self, x) -> None:
         """The .grad of `x` is about to be set."""
         if id(x) in self.given or self.holds(x):
+            self._need_whole(f"the gradient of a {tuple(x.shape)} tensor is set")
             self.grads.setdefault(id(x), (x, x.__dict__.get("_grad")))
 
     # ------------------------------------------------------------ the end

@@ -129,11 +129,11 @@ class Insight:
 
     def llvm(self, *args, **kwargs) -> str:
         """The program as LLVM was given it."""
-        return self._native(*args, **kwargs).library.text
+        return self._native(*args, **kwargs).text()
 
     def asm(self, *args, **kwargs) -> str:
         """The program as this processor runs it."""
-        return self._native(*args, **kwargs).library.assembly()
+        return self._native(*args, **kwargs).assembly()
 
     def memory(self, *args, **kwargs) -> Memory:
         """What memory the program takes.

@@ -91,7 +91,8 @@ class Compiled(Insight):
         captured = self._captured(leaves, shape, name, before)
         step = Step(captured, self.backend)
         if step.native is not None:
-            self._tell(name, key, before)
+            word = "loaded" if step.native.cached else "compiled"
+            log.info("%s %s: %s", word, name, self._why(key, before))
         self.programs[key] = step
         while len(self.programs) > self.cache_size:
             self.programs.popitem(last=False)
@@ -110,16 +111,13 @@ class Compiled(Insight):
         self.moving = set()
         return capture(self.func, leaves, shape, name)
 
-    def _tell(self, name, key, before):
-        """One line for each program: why it was made."""
+    def _why(self, key, before) -> str:
+        """Why a program was made."""
         if before is not None:
-            why = "what it works on was changed"
-        elif not self.programs:
-            why = "first"
-        else:
-            old = next(reversed(self.programs))
-            why = _difference(old, key)
-        log.info("compiled %s: %s", name, why)
+            return "what it works on was changed"
+        if not self.programs:
+            return "first"
+        return _difference(next(reversed(self.programs)), key)
 
 
 def _miss(*args):

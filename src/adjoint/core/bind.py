@@ -9,7 +9,7 @@ from __future__ import annotations
 import ctypes
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from contextvars import Context, ContextVar
 
 import numpy as np
@@ -69,6 +69,10 @@ class Level:
     def constant(self, value):
         """A new array, as this floor's programs have it."""
         return value
+
+    def apart(self):
+        """A context in which a part of a program is written down."""
+        return nullcontext()
 
     def holds(self, x) -> bool:
         """Whether `x` is from outside, so that it must not change before the program runs."""

@@ -9,6 +9,7 @@ chunk makes the caller work alone for a time. Whoever waits spins shortly, then 
 from __future__ import annotations
 
 import ctypes
+import hashlib
 import os
 import platform
 import signal
@@ -19,12 +20,15 @@ from contextlib import contextmanager
 from llvmlite import ir
 
 from ...core.threads import MOST, threads
-from .machine import Library
+from .. import cache
+from .digest import surroundings
+from .machine import Library, machine_code
 
 I64, I32, BIT, BYTE = (ir.IntType(n) for n in (64, 32, 1, 8))
 POINTER, VOID = BYTE.as_pointer(), ir.VoidType()
-CHUNK = ir.FunctionType(VOID, [POINTER, I64, POINTER])  # context, chunk, room
-PARALLEL = ir.FunctionType(VOID, [CHUNK.as_pointer(), POINTER, I64, POINTER, I64])
+# (context, first chunk, the one after the last, room)
+CHUNKS = ir.FunctionType(VOID, [POINTER, I64, I64, POINTER])
+PARALLEL = ir.FunctionType(VOID, [CHUNKS.as_pointer(), POINTER, I64, POINTER, I64])
 LINE = 16  # words of two cache lines: what different threads write lies apart
 SPIN = 30_000  # nanoseconds that a thread waits awake
 PATIENCE = 20_000  # nanoseconds, beside two chunks, that a late chunk may take
@@ -189,7 +193,7 @@ class Code:
 
     def _work(self):
         """Chunks of a job, one's own first, until none is left; how many were done."""
-        kinds = [I64, I64, CHUNK.as_pointer(), POINTER, I64, I64, POINTER]
+        kinds = [I64, I64, CHUNKS.as_pointer(), POINTER, I64, I64, POINTER]
         f = self.work = self.function("work", I64, *kinds)
         own, number, job, context, chunks, count, room = f.args
         b = self.b
@@ -207,7 +211,8 @@ class Code:
                 over = b.icmp_unsigned(">=", t, end)
                 self.leave(b.or_(other, over), after)
                 with b.if_then(self.swap(ticket, t, b.add(t, I64(1)))):
-                    b.call(job, [context, b.and_(t, I64(FULL - 1)), room])
+                    i = b.and_(t, I64(FULL - 1))
+                    b.call(job, [context, i, b.add(i, I64(1)), room])
                     b.store(b.add(b.load(made), I64(1)), made)
                     last = b.add(self.add("done", 1), I64(1))
                     ready = b.icmp_unsigned("==", last, chunks)
@@ -269,7 +274,7 @@ class Code:
             missing = b.icmp_unsigned("==", found, POINTER(None))
             b.store(b.select(missing, I64(0), need), size)
         with b.if_then(b.icmp_unsigned("<=", need, b.load(size))):
-            job = b.inttoptr(job, CHUNK.as_pointer())
+            job = b.inttoptr(job, CHUNKS.as_pointer())
             context = b.inttoptr(context, POINTER)
             args = [own, number, job, context, chunks, count, b.load(room)]
             b.call(self.work, args)
@@ -319,8 +324,7 @@ class Code:
         self.leave(b.icmp_signed("<", start, self.get("alone")), alone)
         b.cbranch(self.swap(self.place("lock"), I64(0), I64(1)), taken, alone)
         b.position_at_end(alone)
-        with self.count(I64(0), chunks) as i:
-            b.call(job, [context, i, room])
+        b.call(job, [context, I64(0), chunks, room])
         b.ret_void()
         b.position_at_end(taken)
         with b.if_then(b.icmp_unsigned("<", self.get("started"), b.sub(limit, I64(1)))):
@@ -383,7 +387,7 @@ class Crew:
     """The threads of this process, which are started when the first job wants them."""
 
     def __init__(self):
-        self.library = Library(Code().module)
+        self.library = Library(_code())
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(self))  # the threads never end
         self.words = (ctypes.c_int64 * WORDS).from_address(self.library.data("crew"))
         self.parallel = self.library.address("parallel")
@@ -408,6 +412,17 @@ class Crew:
                 place = ctypes.addressof(self.words) + 8 * PLACES[name]
                 getattr(libc, f"pthread_{kind}_init")(ctypes.c_void_p(place), None)
         self._resize(min(threads.count, MOST))
+
+
+def _code() -> bytes:
+    """The machine code, from disk if it was compiled before."""
+    key = hashlib.sha256(b"crew" + surroundings().encode()).hexdigest()
+    found = cache.load(key)
+    if found is not None:
+        return found[1]
+    code = machine_code(str(Code().module))
+    cache.save(key, {"name": "crew"}, code)
+    return code
 
 
 _lock = threading.Lock()

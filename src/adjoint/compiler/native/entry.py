@@ -8,6 +8,7 @@ microsecond. Whatever is not as expected it leaves to the caller, by answering M
 from __future__ import annotations
 
 import ctypes
+import functools
 import sys
 from contextlib import contextmanager
 
@@ -111,7 +112,6 @@ class Entry:
         """A call of Python's C interface."""
         f = self.module.globals.get(name)
         if f is None:
-            llvm.add_symbol(name, _address(name))
             f = ir.Function(self.module, ir.FunctionType(*_API[name]), name)
         return self.b.call(f, args)
 
@@ -308,5 +308,9 @@ class Entry:
         b.position_at_end(done)
 
 
-def _address(name: str) -> int:
-    return ctypes.cast(getattr(ctypes.pythonapi, name), ctypes.c_void_p).value
+@functools.cache
+def link() -> None:
+    """Tell LLVM where the functions of Python are that the code calls."""
+    for name in _API:
+        function = ctypes.cast(getattr(ctypes.pythonapi, name), ctypes.c_void_p)
+        llvm.add_symbol(name, function.value)

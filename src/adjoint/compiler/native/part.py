@@ -14,6 +14,7 @@ from ...ir.residuals import remembered
 from ...ir.rewrite import expanded, separated, trimmed
 from ..schedule import Schedule
 from . import conv
+from .products import form_of
 from .rows import columns_of, rows_cut
 from .sharing import Sum, wanted, worth
 
@@ -68,6 +69,27 @@ class Part:
         for parts in self.inner.values():
             for part in parts.values():
                 yield from part.constants()
+
+    def scratch(self) -> int:
+        """Bytes that a worker needs for the products here and in inner parts, one at a time."""
+        contracts = [k for k in self.schedule.kernels if k.kind == "contract"]
+        forms = [form_of(k.roots[0]) for k in contracts]
+        inner = [p.scratch() for parts in self.inner.values() for p in parts.values()]
+        return max([0, *inner, *(f[0].bytes for f in forms if f)])
+
+    def operations(self):
+        """All operations that store something, those of inner parts among them."""
+        for k in self.schedule.kernels:
+            yield from k.roots
+            for part in self.inner.get(k, {}).values():
+                yield from part.operations()
+
+    def layout(self) -> list:
+        """What code for this part takes for granted of its memory."""
+        kinds = [(k.kind, len(k.roots)) for k in self.schedule.kernels]
+        inner = [p.layout() for ps in self.inner.values() for p in ps.values()]
+        places = list(self.offsets.values()), list(self.rooms.values())
+        return [self.bytes, self.scratch(), kinds, *places, inner]
 
     def _place(self) -> int:
         """Offsets of what lives inside, first come first placed; the bytes that it takes."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
-import itertools
+import json
 import os
 import sys
 import time
@@ -15,16 +15,15 @@ from llvmlite import ir
 
 from ...autodiff.modes import inferring, recording
 from ...core.bind import NUMPY, Box, changed, floor, moved
+from .. import cache
 from ..binding import MISS, Binding, number
-from . import entry
+from . import entry, machine
 from .crew import crew
-from .machine import Library
-from .matmul import panel_bytes
+from .digest import digest
 from .nests import I64
 from .part import ALIGN, Part
-from .writer import POINTER, Writer
+from .writer import POINTER, Writer, callback
 
-_names = itertools.count()
 # The context variables that the quick way looks at, and what they must be for it.
 MODES = {
     "floor": (floor, NUMPY),
@@ -56,27 +55,74 @@ class Native:
         self.specs = [part.graph.outputs[i].spec for i in (*range(c.count), *placed)]
         part.stream(self.results)
         self.constants = list(dict.fromkeys(part.constants()))
-        self.slots: dict = {}
-        self.timed = timed
-        self._emit()
+        outside = [*part.graph.inputs, *self.constants, *self.results, *self.gradients]
+        self.outside = list(dict.fromkeys(outside))
+        self.number = {v: i for i, v in enumerate(self.outside)}
+        self.slots: dict[str, int] = {}
+        self.timed, self.cached = timed, False
+        self._build()
         self.build_seconds = time.perf_counter() - started
 
     def slot(self, key) -> int:
         """The number of a pointer in the table, a new one at first."""
-        return self.slots.setdefault(key, len(self.slots))
+        return self.slots.setdefault(self.spelled(key), len(self.slots))
+
+    def spelled(self, key) -> str:
+        """A key as text, the same in every process."""
+        if key in self.number:
+            return f"value {self.number[key]}"
+        return key if isinstance(key, str) else " ".join(map(_spelled, key))
 
     # ------------------------------------------------------------ code
 
-    def _emit(self):
-        m = ir.Module(f"adjoint{next(_names)}")
+    def _build(self):
+        """The code, from disk if this program was compiled before."""
+        key = None if self.timed else digest(self.captured)
+        about, code = self._saved(key) or self._compiled(key)
+        operations = list(self.part.operations())
+        self.errors: list = []
+        called = [operations[i] for i in about["called"]]
+        self.callbacks = [callback(o, self.errors) for o in called]
+        self.slots = {name: i for i, name in enumerate(about["slots"])}
+        entry.link()
+        self.library = machine.Library(code)
+        kind = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
+        self.function = kind(self.library.address("run"))
+
+    def _saved(self, key):
+        """(what is told of the code, the code) that was compiled before, or None."""
+        found = None if key is None else cache.load(key)
+        if found is None or found[0]["layout"] != _plain(self.part.layout()):
+            return None
+        self.cached = True
+        return found
+
+    def _compiled(self, key):
+        code = machine.machine_code(self.text())
+        number = {o: i for i, o in enumerate(self.part.operations())}
+        about = {
+            "name": self.captured.graph.name,
+            "layout": _plain(self.part.layout()),
+            "slots": list(self.slots),
+            "called": [number[o] for o in self.called],
+        }
+        if key is not None:
+            cache.save(key, about, code)
+        return about, code
+
+    def text(self) -> str:
+        """The program as LLVM is given it."""
+        m = ir.Module("adjoint")
         table = ir.GlobalVariable(m, POINTER.as_pointer(), "table")
         table.initializer = ir.Constant(table.type.pointee, None)
         run = self._run(m)
         if entry.usable() and len(self.results) < entry.MOST:
             self._call_in(m, run, table)
-        self.library = Library(m)
-        kind = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
-        self.function = kind(self.library.address("run"))
+        return str(m)
+
+    def assembly(self) -> str:
+        """The machine code as text."""
+        return machine.assembly(self.text())
 
     def _run(self, m):
         f = ir.Function(
@@ -84,15 +130,9 @@ class Native:
         )
         f.attributes.add("nounwind")
         b = ir.IRBuilder(f.append_basic_block())
-        outside = [
-            *self.part.graph.inputs,
-            *self.constants,
-            *self.results,
-            *self.gradients,
-        ]
         at = {
             v: b.load(b.gep(f.args[0], [I64(self.slot(v))]))
-            for v in ("arena", *outside)
+            for v in ("arena", *self.outside)
         }
         arena = at.pop("arena")
         write = Writer(
@@ -106,7 +146,7 @@ class Native:
         if self.part.streamed:
             b.fence("seq_cst")
         b.ret_void()
-        self.callbacks, self.errors = write.callbacks, write.errors
+        self.called = write.called
         return f
 
     def _call_in(self, m, run, table):
@@ -150,6 +190,20 @@ class Native:
         ]
         e.go()
         e.finish("wrap", arrays)
+
+
+def _spelled(x) -> str:
+    """A part of a key as text."""
+    if isinstance(x, type):
+        return x.__name__
+    if isinstance(x, np.dtype):
+        return f"{x.str} {x.name}"
+    return str(x) if isinstance(x, (str, int, type(None))) else type(x).__name__
+
+
+def _plain(x):
+    """As it comes back from a file."""
+    return json.loads(json.dumps(x))
 
 
 class Pool:
@@ -198,7 +252,9 @@ class Bound(Binding):
     def __init__(self, native: Native, wrap):
         self.native, self.wrap = native, wrap
         self.table = (ctypes.c_void_p * (len(native.slots) + 1))()
-        self.arena = np.zeros(native.part.bytes + panel_bytes() + ALIGN, np.uint8)
+        self.arena = np.zeros(
+            native.part.bytes + native.part.scratch() + ALIGN, np.uint8
+        )
         base = self.arena.ctypes.data
         self.kept: list = []
         self._point("arena", base + -base % ALIGN)
@@ -216,11 +272,11 @@ class Bound(Binding):
         self.makers += [functools.partial(np.empty, *s) for s in native.specs[count:]]
         self.gradients: list = [None] * len(native.gradients)
         super().__init__(native.captured)
-        if "call" in native.library.names:
+        if "miss" in native.slots:  # there is a way in
             self._open()
 
     def _point(self, key, address):
-        slot = self.native.slots.get(key)
+        slot = self.native.slots.get(self.native.spelled(key))
         if slot is not None:
             self.table[slot] = address
 

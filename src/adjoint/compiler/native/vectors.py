@@ -135,7 +135,18 @@ def splat(b, x, kind):
 
 
 def repeat(b, start, stop, step, acc, body):
-    """body(k, acc) for k in range(start, stop, step), `step` at a time, perhaps never."""
+    """body(k, acc) for k in range(start, stop), `step` of them at a time, perhaps never."""
+
+    def some(k, acc):
+        for u in range(step):
+            acc = body(b.add(k, I64(u)), acc)
+        return acc
+
+    return strides(b, start, stop, step, acc, some)
+
+
+def strides(b, start, stop, step, acc, body):
+    """body(k, acc) for k in range(start, stop, step), perhaps never."""
     before = b.block
     head, done = b.append_basic_block("k"), b.append_basic_block("end")
     b.cbranch(b.icmp_signed("<", start, stop), head, done)
@@ -145,9 +156,7 @@ def repeat(b, start, stop, step, acc, body):
     phis = [b.phi(x.type) for x in acc]
     for phi, x in zip(phis, acc, strict=True):
         phi.add_incoming(x, before)
-    now = phis
-    for u in range(step):
-        now = body(b.add(i, I64(u)), now)
+    now = body(i, phis)
     j = b.add(i, I64(step))
     i.add_incoming(j, b.block)
     for phi, x in zip(phis, now, strict=True):

@@ -9,13 +9,13 @@ import math
 import numpy as np
 from llvmlite import ir
 
-from ...ops.contract import _letters as letters_of
 from . import conv
-from .crew import CHUNK, PARALLEL
+from .crew import CHUNKS, PARALLEL
 from .elements import BYTE, I64, element, stored_element
 from .emit import Emitter
-from .matmul import Product
+from .products import Product, form_of
 from .sharing import Sum
+from .vectors import loop
 
 POINTER = BYTE.as_pointer()
 _names = itertools.count()
@@ -30,8 +30,7 @@ class Writer:
         self.arena, self.panel = arena, panel
         self.apart: dict[str, ir.Function] = {}
         self.clock = None  # where the time at which each kernel starts is written
-        self.callbacks: list = []
-        self.errors: list = []
+        self.called: list = []  # operations that NumPy does
 
     def part(self, part, given: dict, base: int) -> None:
         """All of a part; `given` are the pointers of inputs, outputs and constants."""
@@ -93,21 +92,22 @@ class Writer:
         self.b.call(self._once(f), pointers)
 
     def _together(self, e, k, stage, part, base):
-        """A stage as a function (context, chunk, room), which threads run."""
+        """A stage as a function of a range of chunks, which threads run."""
         values, pointers = _pointers(e, k, part.schedule.local)
-        f, b = self._function(CHUNK.args)
+        f, b = self._function(CHUNKS.args)
+        context, first, last, room = f.args
         given = {}
-        context = b.bitcast(f.args[0], POINTER.as_pointer())
+        context = b.bitcast(context, POINTER.as_pointer())
         for i, p in enumerate(pointers):
             found = b.load(b.gep(context, [I64(i)]))
             given[p] = b.bitcast(found, p.type)
         at = {v: given[e.pointers[v]] for v in values}
         for v in k.made:
             if v in part.schedule.local:
-                room = b.gep(f.args[2], [I64(part.offsets[v])])
-                at[v] = b.bitcast(room, e.pointers[v].type)
-        inner = e.elsewhere(b, at)
-        stage.write(inner, f.args[1])
+                place = b.gep(room, [I64(part.offsets[v])])
+                at[v] = b.bitcast(place, e.pointers[v].type)
+        with loop(b, first, last, 1) as chunk:
+            stage.write(e.elsewhere(b, at), chunk)
         if e.streamed.intersection(k.made):
             b.fence("seq_cst")
         b.ret_void()
@@ -146,31 +146,20 @@ class Writer:
 
     def _contract(self, e, k, part, base):
         (o,) = k.roots
-        plan = _product_of(o)
-        if plan is None:
+        found = form_of(o)
+        if found is None:
             self._call(e, k, part, base)
             return
-        swap, batch, sizes, steps, joined = plan
-        x, y = (part.schedule.root(v) for v in o.inputs)
-        if swap:
-            x, y = y, x
-        (nm, am, cm), (nn, bn, _), (nk, ak, bk) = joined
+        form, swap = found
+        if not form.tasks:
+            return
         scalar = element(o.outputs[0].spec.dtype)
-        name = f"product{next(_names)}"
-        product = Product(
-            self.b.module, name, scalar, (nm, nn, nk), (am, ak), (bk, bn), cm
-        )
+        product = Product(self.b.module, scalar, form)
+        x, y = (e.pointers[part.schedule.root(v)] for v in o.inputs)
+        x, y = (y, x) if swap else (x, y)
         panel = self.b.bitcast(self.panel, scalar.as_pointer())
-
-        def go(index):
-            places = [e.pointers[v] for v in (x, y, o.outputs[0])]
-            for j, p in enumerate(places):
-                for c, i in zip(batch, index, strict=True):
-                    p = self.b.gep(p, [self.b.mul(e.number(i), I64(steps[j][c]))])
-                places[j] = p
-            self.b.call(product.call, [*places, panel])
-
-        e.nest(sizes, (), go)
+        places = x, y, e.pointers[o.outputs[0]], panel
+        self.b.call(product.call, [*places, I64(0), I64(form.tasks)])
 
     def _conv(self, e, k, part, base):
         (o,) = k.roots
@@ -187,8 +176,8 @@ class Writer:
         """An operation without loops of its own: NumPy does it."""
         (o,) = k.roots
         values = [*o.inputs, *o.outputs]
-        key = "callback", len(self.callbacks)
-        self.callbacks.append(_callback(o, self.errors))
+        key = "callback", len(self.called)
+        self.called.append(o)
         b = self.b
         with b.goto_entry_block():
             table = b.alloca(POINTER, len(values))
@@ -282,7 +271,7 @@ def _pointers(e, k, without=()):
     return values, list(dict.fromkeys(e.pointers[v] for v in values))
 
 
-def _callback(o, errors):
+def callback(o, errors):
     """The C function that runs one operation with NumPy on memory it is given."""
     views = [_view(v) for v in (*o.inputs, *o.outputs)]
     count = len(o.inputs)
@@ -316,53 +305,3 @@ def _view(v):
         return np.frombuffer(raw, dtype).reshape(shape)
 
     return view if size else lambda _: np.empty(shape, dtype)
-
-
-def _product_of(o):
-    """A contraction as products of matrices, or None.
-
-    (operands swapped, letters of the batch, its sizes, steps of all letters, and for rows,
-    columns and the inner dim their size and steps).
-    """
-    left, right, out = letters_of(o.params["spec"])
-    shapes = [v.spec.shape for v in o.inputs]
-    size = dict(zip(left + right, shapes[0] + shapes[1], strict=True))
-    swap = bool(out) and out[-1] not in right
-    if swap:
-        left, right = right, left
-    steps = [_steps(s, size) for s in (left, right, out)]
-    batch = [c for c in out if c in left and c in right]
-    rows = [c for c in out if c in left and c not in right]
-    columns = [c for c in out if c in right and c not in left]
-    inner = [c for c in left if c not in out]
-    alone = set(left) ^ set(right)
-    if o.inputs[0].spec.dtype.str[1:] not in ("f4", "f8") or alone - set(out):
-        return None
-    joined = (
-        _joined(rows, steps[0], steps[2], size),
-        _joined(columns, steps[1], steps[2], size),
-        _joined(inner, steps[0], steps[1], size),
-    )
-    if None in joined or (joined[1][2] != 1 and joined[1][0] != 1):
-        return None
-    return swap, batch, [size[c] for c in batch], steps, joined
-
-
-def _steps(letters, size) -> dict:
-    out, step = {}, 1
-    for c in reversed(letters):
-        out[c] = step
-        step *= size[c]
-    return out
-
-
-def _joined(letters, first, second, size):
-    """Several letters as one dim: (size, step in the first, step in the second), or None."""
-    if not letters:
-        return 1, 0, 0
-    n, *steps = size[letters[-1]], first[letters[-1]], second[letters[-1]]
-    for c in reversed(letters[:-1]):
-        if first[c] != steps[0] * n or second[c] != steps[1] * n:
-            return None
-        n *= size[c]
-    return n, *steps
