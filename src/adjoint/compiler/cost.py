@@ -27,7 +27,7 @@ def nanoseconds(k, schedule) -> float:
     """Of one kernel."""
     stored = [v for v in (*k.reads, *k.made) if v not in schedule.local]
     moved = sum(v.spec.bytes for v in stored) * BYTE
-    return max(moved, sum(map(_alone, schedule.computed(k))))
+    return max(moved, sum(map(_alone, schedule.operations(k))))
 
 
 def _alone(o: Operation) -> float:

@@ -202,7 +202,7 @@ def _shortened(names, most=4) -> str:
 
 
 def _region(k, part) -> Region:
-    operations = part.schedule.computed(k)
+    operations = part.schedule.operations(k)
     lines = dict.fromkeys(_line(o) for o in operations)
     lines.pop("", None)
     work = sum(map(flop, operations))

@@ -15,15 +15,23 @@ import numpy as np
 
 from ..core.primitive import Elementwise
 from ..ir.graph import Const, Graph, Operation, Var
+from ..ops.random import Draw
 from .cost import CONVOLUTIONS, LOOPS
+from .positions import BY_VALUES, doubtful
 
 _MOVES = "expand permute slice select flip cast contiguous stop_gradient reshape real"
 PLACED = frozenset({"stack", "cat", "unslice", "undiagonal", "overwrite", "roll"})
-_MAKES = "diagonal tril triu ones_like zeros_like put pick"
-INDEXED = frozenset([*_MOVES.split(), *_MAKES.split()])
+_MAKES = "diagonal tril triu ones_like zeros_like put pick frames as_strided"
+_FREE = frozenset([*_MOVES.split(), *_MAKES.split()]) - {"cast"}  # done anew by readers
+INDEXED = _FREE | {"cast", "index", "searchsorted", "bounded"}
+_TABLES = frozenset({"pick", "index", "searchsorted", "as_strided"})  # read anywhere
+SCATTERED = frozenset({"unindex", "index_put", "index_reduce"})
+GATHERED = frozenset({"overlap_add", "strided_add"})
+_RUNS = "cumsum cumprod cummax_index cummin_index recurrence logcumsumexp"
+RUNNING = frozenset(_RUNS.split())
 _LANES = frozenset({"f4", "f8", "b1", "u1", "i1", "i2", "i4", "i8"})  # in registers
 _BOOL = np.dtype(bool)
-REDUCTIONS = frozenset({"sum", "mean", "amax", "amin"})
+REDUCTIONS = frozenset({"sum", "mean", "prod", "amax", "amin"})
 
 
 @dataclass(eq=False)
@@ -72,8 +80,36 @@ class Schedule:
             if any(v in self.stored for v in o.outputs if v not in self.alias):
                 self._place(o)
         self.number = {k: i for i, k in enumerate(self.kernels)}
+        self.checked: dict = {}  # (positions, size) -> the kernel that looks at them
         self.local: dict = {}  # value -> how many dims it has no memory for
         self._find_local()
+
+    def computed(self, o):
+        """An operation and all that are computed with it, where it reads them."""
+        todo = [o]
+        while todo:
+            p = todo.pop()
+            yield p
+            todo += [
+                self.maker[v]
+                for v in p.inputs
+                if v in self.maker and v not in self.stored and v not in self.alias
+            ]
+
+    def last_check(self) -> int:
+        """The number of the last kernel that may fail, or -1."""
+        last, seen = -1, set()
+        for i, k in enumerate(self.kernels):
+            pairs = {
+                c
+                for o in k.roots
+                for p in self.computed(o)
+                for c in doubtful(p, self.maker)
+            }
+            if k.kind in ("call", "loop") or pairs - seen:
+                last = i
+            seen |= pairs
+        return last
 
     def order(self, v) -> int:
         """A number for each value, in the order of the program."""
@@ -83,20 +119,10 @@ class Schedule:
             self._order = {v: i for i, v in enumerate(values)}
         return self._order[v]
 
-    def computed(self, kernel) -> list:
-        """Operations of a kernel, those computed where they are read among them, in order."""
-        found, todo = set(), list(kernel.roots)
-        while todo:
-            o = todo.pop()
-            if o not in found:
-                found.add(o)
-                inside = [v for v in o.inputs if self._inside(v)]
-                todo += [self.maker[v] for v in inside]
+    def operations(self, kernel) -> list:
+        """Of a kernel, those computed where they are read among them, in order."""
+        found = {p for o in kernel.roots for p in self.computed(o)}
         return sorted(found, key=lambda o: self.order(o.outputs[0]))
-
-    def _inside(self, v) -> bool:
-        """Whether a value has no memory: it is computed where it is read."""
-        return v in self.maker and v not in self.stored and v not in self.alias
 
     def work(self) -> int:
         """About how many operations on numbers it takes."""
@@ -113,11 +139,10 @@ class Schedule:
             elif outputs.intersection(o.outputs) or self._shared(o):
                 self.stored.update(o.outputs)
         for o in reversed(self.graph.operations):
-            if inline(o) and (
-                o.prim.name == "pick"
-                or (o.prim.name == "reshape" and not _only_ones(o))
-            ):
+            if inline(o) and o.prim.name == "reshape" and not _only_ones(o):
                 self.store(o.inputs[0])
+            elif inline(o) and o.prim.name in _TABLES:
+                self.stored.add(o.inputs[0])
         for o in self.graph.operations:
             if o.prim.name == "reshape" and self.root(o.inputs[0]) in self.stored:
                 self.alias[o.outputs[0]] = self.root(o.inputs[0])
@@ -129,7 +154,7 @@ class Schedule:
 
     def _store_inputs(self, o):
         kind = _kind(o)
-        if kind in ("reduce", "rows", "place"):
+        if kind in ("reduce", "rows", "place", "scatter", "gather", "run"):
             return
         for v in o.inputs:
             if not isinstance(v, Const) or kind != "call":  # NumPy has its constants
@@ -137,10 +162,12 @@ class Schedule:
 
     def _shared(self, o) -> bool:
         """Read in more than one place, or more often than it has elements."""
-        if o.prim.name in INDEXED and o.prim.name != "cast":
+        if o.prim.name in _FREE:
             return False
         (v,) = o.outputs
         size, readers = math.prod(v.spec.shape), self.readers[v]
+        if all(isinstance(r.prim, Draw) for r in readers):
+            return False  # the state of a stream, which a kernel reads once
         if any(math.prod(r.outputs[0].spec.shape) > size for r in readers):
             return True
         return len(readers) > 1 and size > 1 and o.prim.name != "cast"
@@ -298,10 +325,12 @@ def inline(o: Operation) -> bool:
     p = o.prim
     if p.name == "put" and o.inputs[0].spec.shape[-1] != 1:
         return False
+    if p.name == "searchsorted" and not _searchable(o):
+        return False
     dtypes = [v.spec.dtype for v in (*o.inputs, *o.outputs)]
     if not all(d.str[1:] in _LANES for d in dtypes):
         return False
-    return p.name in INDEXED or _lowered(o)
+    return p.name in INDEXED or isinstance(p, Draw) or _lowered(o)
 
 
 def _lowered(o) -> bool:
@@ -316,12 +345,14 @@ def _lowered(o) -> bool:
 
 
 def _reducible(o) -> bool:
-    """Floats of one format, or the count of a mask."""
+    """Floats of one format, sums and products of whole numbers, the extremes of all."""
     x, y = o.inputs[0].spec.dtype, o.outputs[0].spec.dtype
     if not o.params["dim"]:
         return False
+    if o.prim.name in ("amax", "amin"):
+        return x.str[1:] in _LANES
     floats = x == y and x.str[1:] in ("f4", "f8")
-    return floats or (o.prim.name == "sum" and x.kind in "bi" and y == "int64")
+    return floats or (o.prim.name != "mean" and x.kind in "bui" and y == "int64")
 
 
 def _work(o) -> int:
@@ -340,7 +371,7 @@ def _own(o, i) -> bool:
     """Whether element n of the result needs element n of input i alone (broadcast: any)."""
     if isinstance(o.prim, Elementwise):
         return True
-    return o.prim.name in ("cast", "contiguous", "stop_gradient", "reshape", "expand")
+    return o.prim.name in _SAME or o.prim.name == "reshape"
 
 
 def _only_ones(o) -> bool:
@@ -364,6 +395,33 @@ def _addable(o) -> bool:
     """Numbers that are added at places counted by int64."""
     y, index = (v.spec.dtype for v in o.inputs)
     return y.str[1:] in _LANES and y.kind in "fiu" and index == "int64"
+
+
+def _searchable(o) -> bool:
+    """One row for all, or one for each row; of the numbers that are looked for."""
+    rows, x = (v.spec for v in o.inputs)
+    return rows.dtype == x.dtype and rows.shape[:-1] in ((), x.shape[:-1])
+
+
+def _scatters(o) -> bool:
+    """Numbers of one type at whole positions."""
+    values, indices = (
+        o.inputs[: BY_VALUES[o.prim.name]],
+        o.inputs[BY_VALUES[o.prim.name] :],
+    )
+    y = o.outputs[0].spec.dtype
+    alike = all(v.spec.dtype == y for v in values) and y.str[1:] in _LANES
+    return alike and all(v.spec.dtype.kind in "iu" for v in indices)
+
+
+def _runs(o) -> bool:
+    """Numbers that are carried on in the type of the result, or compared."""
+    kinds = {v.spec.dtype for v in o.inputs}
+    if not all(d.str[1:] in _LANES for d in kinds):
+        return False
+    if o.prim.name in ("recurrence", "logcumsumexp"):
+        return len(kinds) == 1 and next(iter(kinds)).kind == "f"
+    return True
 
 
 def _convolves(o) -> bool:
@@ -392,7 +450,7 @@ def _is_row(shape, space, rank) -> bool:
     return short and shape[:rank] == space[:rank] and all(n == 1 for n in rest)
 
 
-_SAME = frozenset({"cast", "contiguous", "stop_gradient", "real", "expand"})
+_SAME = frozenset({"cast", "contiguous", "stop_gradient", "real", "expand", "bounded"})
 
 
 def _through(p, i, index):
@@ -432,6 +490,12 @@ def _kind(o) -> str:
         return "put"
     if o.prim.name in PLACED and _placeable(o):
         return "place"
+    if o.prim.name in SCATTERED and _scatters(o):
+        return "scatter"
+    if o.prim.name in RUNNING and _runs(o):
+        return "run"
+    if o.prim.name in GATHERED and o.inputs[0].spec.dtype.str[1:] in _LANES:
+        return "gather"
     return "loop" if o.prim.name in LOOPS else "call"
 
 

@@ -56,6 +56,10 @@ class Compiled(Insight):
         self.warm = False
         self.last = _miss
 
+    def __reduce__(self):
+        """A copy of it, or what another process gets, makes programs of its own."""
+        return Compiled, (self.func, self.backend, self.cache_size)
+
     def __call__(self, *args, **kwargs):
         y = MISS if kwargs else self.last(*args)
         return self._call(args, kwargs) if y is MISS else y

@@ -1,6 +1,6 @@
 """Networks: modules, their containers and layers, and the functions they are made of."""
 
-from . import functional, init, utils
+from . import functional, init, modules, utils
 from .activation import (
     CELU,
     ELU,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import contextmanager
 
 import numpy as np
 from llvmlite import ir
@@ -12,6 +13,7 @@ from ...core.primitive import Elementwise
 from ...ir.graph import Const
 from .affine import ZERO, Affine, broadcast, keyed, on_diagonal
 from .kinds import BIT, UINT8
+from .lanes import Lanes
 from .machine import vector_bits
 from .nests import I64, Nests
 
@@ -82,8 +84,11 @@ class Elements(Nests):
 
     def load(self, v, index):
         """v[index] in all lanes."""
-        p, step = self.address(v, index)
-        w, kind = self.lanes.width, stored_element(v.spec.dtype)
+        return self.load_from(*self.address(v, index), v.spec.dtype)
+
+    def load_from(self, p, step, dtype):
+        """What lies from `p` on, `step` elements between lanes."""
+        w, kind = self.lanes.width, stored_element(dtype)
         if w == 1 or step == 0:
             x = self.b.load(p)
             x = self.splat(x)
@@ -98,7 +103,7 @@ class Elements(Nests):
             for k in range(w):
                 one = self.b.load(self.b.gep(p, [I64(k * step)]))
                 x = self.b.insert_element(x, one, ir.IntType(32)(k))
-        return self.lanes.compare("!=", x, 0) if v.spec.dtype.kind == "b" else x
+        return self.lanes.compare("!=", x, 0) if dtype.kind == "b" else x
 
     def _every_second(self, p, kind):
         """Elements 0, 2, 4... of two vectors that end where the last of these does."""
@@ -128,6 +133,26 @@ class Elements(Nests):
             aligned.set_metadata("nontemporal", mark)
         else:
             self.b.store(x, p, align=1)
+
+    def store_to(self, p, step, x, dtype):
+        """x from `p` on, `step` elements between lanes."""
+        x = self.b.zext(x, self.lanes.vector(BYTE)) if dtype.kind == "b" else x
+        if self.lanes.width == 1:
+            self.b.store(x, p)
+        elif step == 1:
+            self.b.store(x, self.b.bitcast(p, x.type.as_pointer()), align=1)
+        else:
+            for i in range(self.lanes.width):
+                one = self.b.extract_element(x, ir.IntType(32)(i))
+                self.b.store(one, self.b.gep(p, [I64(i * step)]))
+
+    @contextmanager
+    def single(self):
+        """Inside, one element is computed, whatever the lanes."""
+        before = self.inner, self.lanes, self.known
+        self.inner, self.lanes, self.known = None, Lanes(self.b, 1), {}
+        yield
+        self.inner, self.lanes, self.known = before
 
     def copy(self, source, target):
         """All of a stored value to the memory of another."""

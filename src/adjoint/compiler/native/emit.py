@@ -6,10 +6,12 @@ from .maps import Maps
 from .placing import Placing
 from .reducing import Reducing
 from .rows import Rows
+from .running import Running
+from .scattering import Scattering
 from .sharing import Stage
 
 
-class Emitter(Maps, Placing, Rows, Reducing):
+class Emitter(Maps, Placing, Scattering, Running, Rows, Reducing):
     """The body of one function; buffers are pointers it was given."""
 
     def elsewhere(self, builder, pointers) -> Emitter:

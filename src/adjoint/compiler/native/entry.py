@@ -16,6 +16,8 @@ import llvmlite.binding as llvm
 import numpy as np
 from llvmlite import ir
 
+from .gathering import FAILED
+
 I64, I32, I1 = ir.IntType(64), ir.IntType(32), ir.IntType(1)
 POINTER = ir.IntType(8).as_pointer()
 # Where CPython's objects and NumPy's arrays keep what is read here.
@@ -272,9 +274,11 @@ class Entry:
         place = b.alloca(POINTER, max(n, 1))
         for i, x in enumerate(arrays):
             b.store(x, b.gep(place, [I64(i)]))
-        y = self.api(
-            "PyObject_Vectorcall", self.slot(wrap), place, I64(n), POINTER(None)
-        )
+        words = self.module.globals[FAILED]
+        failed = b.load(b.gep(words, [I64(0), I64(0)]))
+        well = b.icmp_unsigned("==", failed, I64(0))
+        wrap = b.select(well, self.slot(wrap), self.slot("failure"))
+        y = self.api("PyObject_Vectorcall", wrap, place, I64(n), POINTER(None))
         self._release()
         b.ret(y)
         b.position_at_end(self.miss)

@@ -6,12 +6,14 @@ import math
 
 from ...core.primitive import Elementwise
 from ...ir.graph import Const
+from ...ops.random import Draw
 from .affine import ZERO, broadcast
-from .elements import Elements, Flat, element
+from .drawing import Drawing
+from .elements import Flat, element
 from .sharing import Stage, pieces
 
 
-class Maps(Elements):
+class Maps(Drawing):
     """Kernels that compute each element on its own."""
 
     def _map_stages(self, k, chunks):
@@ -52,6 +54,8 @@ class Maps(Elements):
             todo = [o]
             while todo:
                 p = todo.pop()
+                if isinstance(p.prim, Draw):
+                    continue
                 if not isinstance(p.prim, Elementwise) and p.prim.name not in (
                     "cast",
                     "contiguous",
@@ -80,6 +84,8 @@ class Maps(Elements):
         if isinstance(o.prim, Elementwise):
             xs = [self._flat_value(x, i) for x in o.inputs]
             out = self._lowered(o, xs)
+        elif isinstance(o.prim, Draw):
+            out = self.drawn(o, i)
         elif o.prim.name == "cast":
             x = self._flat_value(o.inputs[0], i)
             out = self.lanes.cast(x, element(o.outputs[0].spec.dtype))

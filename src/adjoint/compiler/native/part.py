@@ -36,12 +36,13 @@ class Part:
         self.outputs = [s.root(v) for v in g.outputs]
         self.homes: dict = {}  # output -> the input in whose memory it is, or None
         self.copies: list = []  # (output, input): to be copied at the end
+        safe = s.last_check() + 1  # the first kernel from which on nothing fails
         for i, r in enumerate(self.outputs):
             if i not in renewed and i not in kept:
                 self.homes[r] = None
         for i, j in renewed.items():
             r, v = self.outputs[i], g.inputs[j]
-            if r not in self.homes and _renewable(s, r, v):
+            if r not in self.homes and _renewable(s, r, v, safe):
                 self.homes[r] = v
             else:
                 self.copies.append((r, v))
@@ -171,13 +172,14 @@ def _bodies(o, long) -> dict[str, Part]:
     return {"test": make(p["test"], {}, kept=(0,)), "body": make(p["body"], around)}
 
 
-def _renewable(s, r, state) -> bool:
+def _renewable(s, r, state, safe) -> bool:
     """Whether a new value can be computed in the memory of the old one.
 
-    No loop may read the old value after, or elsewhere than, its own element.
+    No loop may read the old value after, or elsewhere than, its own element; nor may one
+    fail when it is gone.
     """
     kernel = s.kernel_of.get(r)
-    if kernel is None or kernel.kind != "map":
+    if kernel is None or kernel.kind != "map" or s.number[kernel] < safe:
         return False
     if any(state in k.reads for k in s.kernels[s.number[kernel] + 1 :]):
         return False

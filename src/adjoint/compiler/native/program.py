@@ -15,11 +15,14 @@ from llvmlite import ir
 
 from ...autodiff.modes import inferring, recording
 from ...core.bind import NUMPY, Box, changed, floor, moved
+from ...ops.index import out_of_bounds
 from .. import cache
 from ..binding import MISS, Binding, number
+from ..positions import read_name
 from . import entry, machine
 from .crew import crew
 from .digest import digest
+from .gathering import FAILED, WORDS
 from .nests import I64
 from .part import ALIGN, Part
 from .writer import POINTER, Writer, callback
@@ -115,6 +118,8 @@ class Native:
         m = ir.Module("adjoint")
         table = ir.GlobalVariable(m, POINTER.as_pointer(), "table")
         table.initializer = ir.Constant(table.type.pointee, None)
+        failed = ir.GlobalVariable(m, ir.ArrayType(I64, WORDS), FAILED)
+        failed.initializer = ir.Constant(failed.type.pointee, None)
         run = self._run(m)
         if entry.usable() and len(self.results) < entry.MOST:
             self._call_in(m, run, table)
@@ -267,6 +272,8 @@ class Bound(Binding):
         self.busy, self.zero = ctypes.c_int64(0), ctypes.c_int64(0)
         _bound.add(self)
         self.call = None
+        failed = native.library.data(FAILED)
+        self.failed = (ctypes.c_int64 * WORDS).from_address(failed)
         count = native.captured.count  # gradients are written again by other rules
         self.makers = [_maker(spec) for spec in native.specs[:count]]
         self.makers += [functools.partial(np.empty, *s) for s in native.specs[count:]]
@@ -324,7 +331,8 @@ class Bound(Binding):
         self.targets = [g.tensor for g in c.gradients if g.output is not None]
         for i, x in enumerate(self.targets):
             self._object(("leaf", i), x)
-        self._object("wrap", self._checked if n.callbacks else self.wrap)
+        self._object("wrap", self.wrap)
+        self._object("failure", self._failure)
         counters = {
             "moved": moved,
             "changed": changed,
@@ -386,16 +394,20 @@ class Bound(Binding):
                 np.copyto(x, y)
         return made
 
-    def _checked(self, *arrays):
-        """What is answered, unless an operation failed."""
+    def _failure(self, *arrays):
+        """What is answered when an operation failed."""
         self._raise()
-        return self.wrap(*arrays)
 
     def _raise(self):
-        if self.native.errors:
-            error = self.native.errors.pop()
-            self.native.errors.clear()
-            raise error
+        words = self.failed
+        if not words[0]:
+            return
+        words[0], errors = 0, self.native.errors
+        if not errors:
+            raise out_of_bounds(*words[1:4], read_name(words[4:]))
+        error = errors.pop()
+        errors.clear()
+        raise error
 
     def give(self, gradients) -> None:
         """These tensors are the gradients now; their memory is used again if no one else has it."""

@@ -22,12 +22,12 @@ class Rows(Sums):
 
         def write(e, chunk):
             for o in columns:
-                e.begin(o, chunk)
+                e.open(o, chunk)
             e._rows(k, e.spans(sizes, cut, chunk))
 
         yield Stage(count, write)
         for o in columns:
-            yield Stage(1, lambda e, chunk, o=o: e.end(o, count, n))
+            yield Stage(1, lambda e, chunk, o=o: e.close(o, count, n))
 
     def _rows(self, k, spans):
         """Row by row, each in passes; what a pass sums up is there for the next."""

@@ -13,6 +13,7 @@ from . import conv
 from .crew import CHUNKS, PARALLEL
 from .elements import BYTE, I64, element, stored_element
 from .emit import Emitter
+from .gathering import FAILED
 from .products import Product, form_of
 from .sharing import Sum
 from .vectors import loop
@@ -31,6 +32,7 @@ class Writer:
         self.apart: dict[str, ir.Function] = {}
         self.clock = None  # where the time at which each kernel starts is written
         self.called: list = []  # operations that NumPy does
+        self.stopped = None  # where the program ends when it has failed
 
     def part(self, part, given: dict, base: int) -> None:
         """All of a part; `given` are the pointers of inputs, outputs and constants."""
@@ -49,9 +51,29 @@ class Writer:
         for i, k in enumerate(part.schedule.kernels):
             self._tell(clock, i)
             getattr(self, f"_{k.kind}", self._plain)(e, k, part, base)
+            self._stop_if_failed(e)
         self._tell(clock, len(part.schedule.kernels))
         for r, v in part.copies:
             e.copy(r, v)
+
+    def _stop_if_failed(self, e):
+        """What comes after a position outside is not run: state stays as it was."""
+        if not e.checks:
+            return
+        e.checks, b = False, self.b
+        words = b.module.globals[FAILED]
+        self._go_on(
+            b.icmp_unsigned("==", b.load(b.gep(words, [I64(0), I64(0)])), I64(0))
+        )
+
+    def _go_on(self, well):
+        b = self.b
+        if self.stopped is None:
+            self.stopped = b.function.append_basic_block("stopped")
+            ir.IRBuilder(self.stopped).ret_void()
+        go = b.append_basic_block("go")
+        b.cbranch(well, go, self.stopped).set_weights([1000, 1])
+        b.position_at_end(go)
 
     def _tell(self, clock, i):
         if clock is not None:
@@ -74,9 +96,13 @@ class Writer:
             if stage.chunks > 1:
                 self._together(e, k, stage, part, base)
             elif len(part.schedule.kernels) < MANY or base:
-                stage.write(e, None)
+                self._write(e, k, stage)
             else:
                 self._apart(e, k, stage)
+
+    def _write(self, e, k, stage):
+        e.begin(k)
+        stage.write(e, None)
 
     def _apart(self, e, k, stage):
         """A stage as a function of its pointers.
@@ -87,7 +113,8 @@ class Writer:
         f, b = self._function([p.type for p in pointers])
         given = dict(zip(pointers, f.args, strict=True))
         inner = e.elsewhere(b, {v: given[e.pointers[v]] for v in values})
-        stage.write(inner, None)
+        self._write(inner, k, stage)
+        e.checks = e.checks or inner.checks
         b.ret_void()
         self.b.call(self._once(f), pointers)
 
@@ -106,8 +133,11 @@ class Writer:
             if v in part.schedule.local:
                 place = b.gep(room, [I64(part.offsets[v])])
                 at[v] = b.bitcast(place, e.pointers[v].type)
+        inner = e.elsewhere(b, at)
+        inner.begin(k)
         with loop(b, first, last, 1) as chunk:
-            stage.write(e.elsewhere(b, at), chunk)
+            stage.write(inner, chunk)
+        e.checks = e.checks or inner.checks
         if e.streamed.intersection(k.made):
             b.fence("seq_cst")
         b.ret_void()
@@ -185,9 +215,12 @@ class Writer:
             known = hasattr(v, "value")
             p = POINTER(None) if known else e.pointers[part.schedule.root(v)]
             b.store(b.bitcast(p, POINTER), b.gep(table, [I64(i)]))
-        kind = ir.FunctionType(ir.VoidType(), [POINTER.as_pointer()]).as_pointer()
+        kind = ir.FunctionType(I64, [POINTER.as_pointer()]).as_pointer()
         f = b.load(b.gep(self.table, [I64(self.slot(key))]))
-        b.call(b.bitcast(f, kind), [table])
+        failed = b.call(b.bitcast(f, kind), [table])
+        words = b.module.globals[FAILED]
+        b.store(failed, b.gep(words, [I64(0), I64(0)]))
+        self._go_on(b.icmp_unsigned("==", failed, I64(0)))
 
     # ------------------------------------------------------------ loops and branches
 
@@ -278,8 +311,6 @@ def callback(o, errors):
     consts = {i: v.value for i, v in enumerate(o.inputs) if hasattr(v, "value")}
 
     def run(table):
-        if errors:
-            return
         try:
             arrays = [
                 consts[i] if i in consts else view(table[i])
@@ -292,8 +323,10 @@ def callback(o, errors):
                 np.copyto(out, y)
         except BaseException as error:  # raised again where the program was called
             errors.append(error)
+            return 1
+        return 0
 
-    return ctypes.CFUNCTYPE(None, ctypes.POINTER(ctypes.c_void_p))(run)
+    return ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.POINTER(ctypes.c_void_p))(run)
 
 
 def _view(v):

@@ -1,6 +1,6 @@
 """What works on networks from outside."""
 
-from . import parametrizations, parametrize, rnn, stateless
+from . import parametrizations, parametrize, prune, rnn, stateless
 from .clipping import (
     clip_grad_norm_,
     clip_grad_value_,
@@ -34,6 +34,7 @@ __all__ = [
     "parameters_to_vector",
     "parametrizations",
     "parametrize",
+    "prune",
     "remove_spectral_norm",
     "remove_weight_norm",
     "rnn",
