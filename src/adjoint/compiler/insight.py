@@ -16,6 +16,7 @@ import numpy as np
 from ..core import tree
 from ..core.bind import Box
 from ..errors import ArgumentError
+from ..ir.passes import PASSES
 from ..ir.text import pretty
 from .cost import flop
 
@@ -113,8 +114,8 @@ class Insight:
             )
         return step.native
 
-    def program(self, *args, **kwargs) -> str:
-        """The captured program as straight-line text.
+    def program(self, *args, after=None, **kwargs) -> str:
+        """The captured program as straight-line text; `after` a pass: see `PASSES`.
 
         >>> f = compile(lambda x: x * 2 + 1)
         >>> f(tensor(1.))
@@ -125,7 +126,16 @@ class Insight:
           z2 = z1 + 1
           return z2
         """
-        return str(pretty(self._step(*args, **kwargs).captured.graph))
+        graph = self._step(*args, **kwargs).captured.graph
+        if after is not None and after not in PASSES:
+            raise ArgumentError(
+                f"program: after must be one of {', '.join(PASSES)}, got {after!r}"
+            )
+        for name, change in PASSES.items() if after is not None else ():
+            graph = change(graph)
+            if name == after:
+                break
+        return str(pretty(graph))
 
     def llvm(self, *args, **kwargs) -> str:
         """The program as LLVM was given it."""

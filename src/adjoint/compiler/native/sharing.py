@@ -46,7 +46,8 @@ def worth(schedule) -> bool:
 def wanted(schedule) -> dict:
     """How many chunks kernels should have, those that are worth it."""
     spent = {k: nanoseconds(k, schedule) for k in schedule.kernels if k.kind in KINDS}
-    return {k: min(MOST, math.ceil(n / GRAIN)) for k, n in spent.items() if n > LEAST}
+    chunks = {k: math.ceil(n / GRAIN) for k, n in spent.items() if n > LEAST}
+    return {k: max(1, min(MOST, n)) for k, n in chunks.items()}
 
 
 def pieces(sizes, count) -> tuple[int, ...]:
