@@ -14,10 +14,10 @@ from typing import NamedTuple
 import numpy as np
 
 from ..core import tree
-from ..core.bind import Box
 from ..errors import ArgumentError
 from ..ir.passes import PASSES
 from ..ir.text import pretty
+from .captured import inputs_of
 from .cost import flop
 
 
@@ -98,7 +98,9 @@ class Insight:
     def _step(self, *args, **kwargs):
         """The program of these arguments, or the one that was used last."""
         if (args or kwargs) and self.warm:
-            return self._found(*tree.flatten((args, kwargs)))[0]
+            step, _ = self._found(*tree.flatten((args, kwargs)))
+            if step is not None:
+                return step
         if not self.programs:
             raise ArgumentError(
                 "there is no program yet: the first call runs eagerly, the second is compiled",
@@ -195,9 +197,8 @@ class Insight:
     def _measured(self, args, kwargs) -> list[float]:
         """Seconds of each region, the median of several runs on copies of the states."""
         step = self._step(*args, **kwargs)
-        leaves = tree.flatten((args, kwargs))[0]
-        arrays = [x.value if isinstance(x, Box) else x for x in leaves]
-        arrays = [x for x in arrays if isinstance(x, np.ndarray)]
+        leaves = self._found(*tree.flatten((args, kwargs)))[1]
+        arrays = [x.value.copy() for x in inputs_of(leaves)]
         run = importlib.import_module(".native.program", __package__).Clocked(
             step.captured
         )
