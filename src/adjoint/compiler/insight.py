@@ -15,9 +15,10 @@ from typing import NamedTuple
 import numpy as np
 
 from ..core import tree
-from ..core.bind import Box
 from ..errors import ArgumentError
+from ..ir.passes import PASSES
 from ..ir.text import pretty
+from .captured import inputs_of
 from .schedule import CONVOLUTIONS
 
 
@@ -98,7 +99,9 @@ class Insight:
     def _step(self, *args, **kwargs):
         """The program of these arguments, or the one that was used last."""
         if (args or kwargs) and self.warm:
-            return self._found(*tree.flatten((args, kwargs)))[0]
+            step, _ = self._found(*tree.flatten((args, kwargs)))
+            if step is not None:
+                return step
         if not self.programs:
             raise ArgumentError(
                 "there is no program yet: the first call runs eagerly, the second is compiled",
@@ -114,8 +117,8 @@ class Insight:
             )
         return step.native
 
-    def program(self, *args, **kwargs) -> str:
-        """The captured program as straight-line text.
+    def program(self, *args, after=None, **kwargs) -> str:
+        """The captured program as straight-line text; `after` a pass: see `PASSES`.
 
         >>> f = compile(lambda x: x * 2 + 1)
         >>> f(tensor(1.))
@@ -126,7 +129,16 @@ class Insight:
           z2 = z1 + 1
           return z2
         """
-        return str(pretty(self._step(*args, **kwargs).captured.graph))
+        graph = self._step(*args, **kwargs).captured.graph
+        if after is not None and after not in PASSES:
+            raise ArgumentError(
+                f"program: after must be one of {', '.join(PASSES)}, got {after!r}"
+            )
+        for name, change in PASSES.items() if after is not None else ():
+            graph = change(graph)
+            if name == after:
+                break
+        return str(pretty(graph))
 
     def llvm(self, *args, **kwargs) -> str:
         """The program as LLVM was given it."""
@@ -186,9 +198,8 @@ class Insight:
     def _measured(self, args, kwargs) -> list[float]:
         """Seconds of each region, the median of several runs on copies of the states."""
         step = self._step(*args, **kwargs)
-        leaves = tree.flatten((args, kwargs))[0]
-        arrays = [x.value if isinstance(x, Box) else x for x in leaves]
-        arrays = [x for x in arrays if isinstance(x, np.ndarray)]
+        leaves = self._found(*tree.flatten((args, kwargs)))[1]
+        arrays = [x.value.copy() for x in inputs_of(leaves)]
         run = importlib.import_module(".native.program", __package__).Clocked(
             step.captured
         )

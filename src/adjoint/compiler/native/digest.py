@@ -55,10 +55,12 @@ class _Writer:
     def captured(self, c) -> None:
         """The program, and what the way in from Python looks at."""
         self.graph(c.graph)
-        self.text("states", [(s.owner is None, s.written) for s in c.states])
+        self.text("states", [(s.place is None, s.written) for s in c.states])
+        self.text("arguments", c.rewritten, c.fresh(), c.rare)
         self.text("draws", len(c.draws), "results", c.arguments, c.count)
         self.text("numbers", [(_named(n), place) for _, n, place in c.numbers])
-        self.text("options", [[_named(n) for n in seen] for _, seen in c.options])
+        self.text("seen", [_seen(*s) for s in c.seen])
+        self.text("read", [r.numbers.nbytes for r in c.read])
         self.text("gradients", [g.output for g in c.gradients])
 
     def graph(self, g) -> None:
@@ -104,6 +106,13 @@ def _named(name):
     if type(name) is not str:
         raise _Nameless
     return name
+
+
+def _seen(keeper, items):
+    """What the code compares: items of a list, or what is under some keys."""
+    if isinstance(keeper, list):
+        return "list", [len(x) for x in items.values()]
+    return isinstance(keeper, dict), [_named(name) for name in items]
 
 
 def _param(x):

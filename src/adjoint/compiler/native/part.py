@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import math
 
-from ...ir.invariants import hoisted
-from ...ir.residuals import remembered
-from ...ir.rewrite import expanded, separated, trimmed
+from ...ir.passes import prepared
 from ..schedule import Schedule
 from . import conv
 from .products import form_of
@@ -27,7 +25,7 @@ class Part:
     """
 
     def __init__(self, graph, renewed: dict[int, int], kept: tuple[int, ...] = ()):
-        self.graph = g = separated(hoisted(trimmed(remembered(expanded(graph)))))
+        self.graph = g = prepared(graph)
         self.schedule = s = Schedule(g)
         self.outputs = [s.root(v) for v in g.outputs]
         self.homes: dict = {}  # output -> the input in whose memory it is, or None
