@@ -1,11 +1,14 @@
 """What the examples in docstrings may use without importing it."""
 
+import os
 from importlib.util import find_spec
 
 import numpy as np
 import pytest
 
 import adjoint as ad
+
+os.environ["ADJOINT_CACHE"] = os.environ.get("ADJOINT_CACHE", "off")  # not at home
 
 # Modules whose one import beyond NumPy is an extra that may not be installed.
 collect_ignore = [] if find_spec("sklearn") else ["src/adjoint/sklearn.py"]

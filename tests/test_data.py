@@ -16,6 +16,7 @@ import pytest
 import adjoint as ad
 from adjoint import data
 from adjoint.data import DataLoader, IterableDataset, TensorDataset
+from adjoint.errors import FileError
 
 ROOT = Path(__file__).parents[1]
 
@@ -750,3 +751,9 @@ def test_workers_end_when_the_parent_is_killed(tmp_path):
     process.kill()
     process.communicate(timeout=20)
     assert gone(pids)
+
+
+def test_a_text_is_no_npz(tmp_path):
+    (tmp_path / "a.npz").write_text("hello")
+    with pytest.raises(FileError, match=r"is no \.npz file: it begins with b'hello'"):
+        data.from_npz(tmp_path / "a.npz")

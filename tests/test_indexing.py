@@ -6,6 +6,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 import adjoint as ad
+from adjoint import nn
 from adjoint.errors import (
     ArgumentError,
     ArgumentTypeError,
@@ -891,3 +892,86 @@ def test_wrong_calls(call, error, text):
         call(x, i)
     assert text in str(caught.value)
     assert (x.numpy() == before).all()
+
+
+BAGS = [
+    {"mode": "sum"},
+    {"mode": "mean"},
+    {"mode": "max"},
+    {"mode": "sum", "padding_idx": 2},
+    {"mode": "mean", "padding_idx": 2},
+    {"mode": "max", "padding_idx": 2},
+    {"mode": "sum", "include_last_offset": True},
+    {"mode": "mean", "include_last_offset": True, "padding_idx": -1},
+    {"mode": "sum", "scale_grad_by_freq": True},
+    {"mode": "sum", "max_norm": 1.0},
+    {"mode": "sum", "weighted": True, "padding_idx": 1},
+]
+
+
+@pytest.mark.parametrize("options", BAGS, ids=str)
+def test_bags_compile(options):
+    options = dict(options)
+    weighted = options.pop("weighted", False)
+    last = options.get("include_last_offset", False)
+    rng = np.random.default_rng(5)
+    table = rng.normal(size=(6, 3))
+    scale = ad.tensor(rng.normal(size=7)) if weighted else None
+
+    def runner(w):
+        def run(i, offsets):
+            bag = nn.functional.embedding_bag
+            w.grad = None
+            y = bag(i, w, offsets, per_sample_weights=scale, **options)
+            (y * y).sum().backward()
+            return y.detach()
+
+        return w, run
+
+    w, run = runner(ad.tensor(table, requires_grad=True))
+    v, same = runner(ad.tensor(table, requires_grad=True))
+    same = ad.compile(same)
+    for starts in ([0, 2, 2, 5], [0, 0, 3, 7], [0, 1, 4, 6], [0, 0, 0, 0]):
+        args = ad.tensor(rng.integers(0, 6, 7)), ad.tensor(starts)
+        y, z = run(*args), same(*args)
+        for a, b in ((y, z), (w.grad, v.grad), (w.detach(), v.detach())):
+            np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=1e-12, atol=1e-14)
+        assert y.shape[0] == 4 - last
+
+
+def test_what_lies_past_the_last_offset_is_in_no_bag():
+    w = ad.arange(10.0).reshape(5, 2)
+    bag = nn.functional.embedding_bag
+    for mode, rows in (("sum", [[2, 4], [4, 5]]), ("max", [[2, 3], [4, 5]])):
+        y = bag(ad.tensor([0, 1, 2, 3]), w, ad.tensor([0, 2, 3]), mode=mode,
+                include_last_offset=True)  # fmt: skip
+        assert y.tolist() == rows
+    y = bag(ad.tensor([0, 1]), w, ad.tensor([0]), include_last_offset=True)
+    assert y.shape == (0, 2)
+
+
+def test_padding_that_is_not_a_number_stays_out():
+    w = ad.ones(3, 2)
+    w[1] = ad.nan
+    for mode in ("sum", "mean", "max"):
+        y = nn.functional.embedding_bag(
+            ad.tensor([0, 1, 1]), w, ad.tensor([0, 2]), mode=mode, padding_idx=1
+        )
+        assert y.tolist() == [[1, 1], [0, 0]]
+
+
+@pytest.mark.parametrize(
+    ("offsets", "words"),
+    [
+        ([1, 2], "begin with 0, got 1"),
+        ([0, 3, 2], "rise and not pass the 4"),
+        ([0, 5], "rise and not pass the 4"),
+        ([[0, 2]], "a vector of integers"),
+        ([0.0, 2.0], "a vector of integers"),
+    ],
+)
+def test_offsets_that_make_no_bags(offsets, words):
+    with pytest.raises(ValueError, match=words):
+        nn.functional.embedding_bag(
+            ad.tensor([0, 1, 2, 3]), ad.ones(4, 2), ad.tensor(offsets)
+        )

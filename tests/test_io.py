@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 import adjoint as ad
 from adjoint import nn, optim
+from adjoint.errors import FileError
 from adjoint.io import SafetensorError, header, safetensors, write_atomically
 
 ROOT = Path(__file__).parents[1]
@@ -600,3 +601,12 @@ def test_links_permissions_and_what_is_no_file(tmp_path):
 def test_the_parser_is_strict_about_order_of_equal_places():
     entries = {"b": header.Entry("U8", (0,), 0, 0), "a": header.Entry("U8", (1,), 0, 1)}
     assert [name for name, _ in header.in_file_order(entries)] == ["b", "a"]
+
+
+def test_folders_are_no_files(tmp_path):
+    ad.io.save_file({"w": ad.ones(1)}, tmp_path / "w.safetensors")
+    for read in (ad.load, ad.io.load_file, ad.io.safe_open):
+        with pytest.raises(
+            FileError, match=r"is a folder, not a file\n.*\n.*it holds w"
+        ):
+            read(tmp_path)

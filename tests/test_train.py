@@ -1173,3 +1173,14 @@ def test_errors_leave_the_terminal_in_order(monkeypatch):
     with pytest.raises(OSError, match="disk"):
         train.fit(step=one, data=[1] * 1000, progress=display)
     assert out.getvalue().endswith("\r\x1b[K")
+
+
+def test_where_checkpoints_go_and_come_from(tmp_path):
+    whole = fit(network(), epochs=3)
+    fit(network(), epochs=2, checkpoint=tmp_path / "run")
+    rest = fit(network(3), epochs=3, resume=tmp_path / "run")
+    assert rest.steps == whole.steps
+    (tmp_path / "file").write_text("")
+    for place in ("file", "file/run"):
+        with pytest.raises(ValueError, match="checkpoints go into a folder"):
+            fit(network(), checkpoint=tmp_path / place)

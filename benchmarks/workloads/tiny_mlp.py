@@ -128,7 +128,7 @@ WORKLOADS = {
         data=data,
         forms=functions.native_scan(SCANS),
         most=1.5e-6,
-        check=STEPS,
+        check=3 * STEPS,  # the first call is not compiled
         notes={"torch.compile": "has no scan that trains: called step by step"},
     ),
 }

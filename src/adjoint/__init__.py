@@ -82,6 +82,7 @@ newaxis = None
 # What a program that only differentiates does not need is imported when first named.
 _LATER = {
     "compile": "compiler",
+    "compiler": "compiler",
     "data": "data",
     "io": "io",
     "load": "io",

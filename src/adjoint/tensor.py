@@ -14,7 +14,7 @@ from .autodiff.modes import inferring
 from .autodiff.straight import viewed
 from .autodiff.tape import BASE, Handle, Leaf, edge_of, refresh, versioned
 from .core import dtype as dt
-from .core.bind import Box, dtype_of, floor, moved
+from .core.bind import Box, dtype_of, floor, moved, note_change
 from .core.dtype import DType
 from .core.primitive import op
 from .core.shape import norm_dim, row_by_row
@@ -218,6 +218,8 @@ class Tensor(Box):
                     "this value is traced: it has a shape and a dtype but no numbers yet",
                     hint="where, cond, scan and while_loop decide on values inside a program",
                 )
+            if type(x.value) is np.ndarray:
+                floor.get().numbers(x)
             x = x.value
         return x
 
@@ -410,8 +412,10 @@ class Tensor(Box):
             )
         if requires_grad and self.node is None:
             self.node = Leaf(self)
-        elif not requires_grad:
+            note_change()
+        elif not requires_grad and self.node is not None:
             self.node = None
+            note_change()
         return self
 
     @property
@@ -445,7 +449,8 @@ class Tensor(Box):
             )
         if self.requires_grad and dtype_of(new).kind not in "fVc":
             raise DtypeError(f"data: a tensor that requires grad cannot be {new.dtype}")
-        self.value = new.value
+        floor.get().moves(self)
+        self.value, self.plain = new.value, new.plain and self.base is None
         moved.value += 1
 
     _version = property(lambda self: 0 if self.version is None else self.version.n)

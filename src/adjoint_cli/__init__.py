@@ -22,31 +22,42 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message):
         """Print the usage and what is wrong, with a guess; exit with 2."""
-        near = self._guess(message)
-        hint = f"\n  did you mean {near}?" if near else ""
+        hint = self._hint(message)
         self.print_usage(sys.stderr)
-        self.exit(USAGE, f"{self.prog}: error: {message}{hint}\n")
+        self.exit(USAGE, f"{self.prog}: error: {message}\n{hint}")
 
-    def _guess(self, message) -> str:
-        """The known word nearest to the one that the message complains of."""
+    def _hint(self, message) -> str:
+        """The known word nearest to the one that the message complains of, or an example."""
+        if "required" in message and self.epilog:
+            return f"  {self.epilog}\n"
         found = re.search(
             r"invalid choice: '([^']*)'|unrecognized arguments: (\S+)", message
         )
         if not found:
             return ""
         word = (found[1] or found[2]).split("=")[0]
-        near = difflib.get_close_matches(word, self._words(), 1, 0.5)
-        return near[0] if near else ""
+        near = difflib.get_close_matches(word, self._words(), 1, 0.6)
+        if near:
+            return f"  did you mean {near[0]}?\n"
+        return f"  {self.prog} --help tells what there is\n"
 
     def _words(self) -> list[str]:
         words = []
         for action in self._actions:
             words += action.option_strings
             words += [str(c) for c in action.choices or ()]
-            if isinstance(action.choices, dict):
-                for parser in action.choices.values():
-                    words += parser._words()
         return words
+
+
+class Command(Parser):
+    """The parser of one command: what it does not know, it refuses itself."""
+
+    def parse_known_args(self, args=None, namespace=None):
+        """All arguments, none of which may be left."""
+        given, rest = super().parse_known_args(args, namespace)
+        if rest:
+            self.error(f"unrecognized arguments: {' '.join(rest)}")
+        return given, rest
 
 
 def parser() -> Parser:
@@ -59,9 +70,9 @@ def parser() -> Parser:
         "--version", action="store_true", help="print the version and exit"
     )
     commands = top.add_subparsers(
-        dest="command", metavar="COMMAND", parser_class=Parser
+        dest="command", metavar="COMMAND", parser_class=Command
     )
-    for add in (_demo, _grad, _train, _info, _check):
+    for add in (_demo, _grad, _train, _info, _check, _cache):
         command = add(commands)
         command.add_argument("--json", action="store_true", help="answer as JSON")
     return top
@@ -85,7 +96,9 @@ def _expression(c):
 
 def _grad(commands):
     c = commands.add_parser(
-        "grad", help="value, gradient and adjoints of an expression"
+        "grad",
+        help="value, gradient and adjoints of an expression",
+        epilog="example: adjoint grad 'x**2 * sin(y)' x=2 y=1",
     )
     _expression(c)
     return c
@@ -93,7 +106,9 @@ def _grad(commands):
 
 def _check(commands):
     c = commands.add_parser(
-        "check", help="compare derivatives with central differences"
+        "check",
+        help="compare derivatives with central differences",
+        epilog="example: adjoint check 'x**2 * sin(y)' x=2 y=1",
     )
     _expression(c)
     c.add_argument("--second", action="store_true", help="second derivatives too")
@@ -101,7 +116,28 @@ def _check(commands):
 
 
 def _info(commands):
-    return commands.add_parser("info", help="versions, threads, dtypes")
+    c = commands.add_parser(
+        "info", help="versions, threads, dtypes; or what a file of weights holds"
+    )
+    c.add_argument("file", nargs="?", metavar="FILE", help="a .safetensors file")
+    return c
+
+
+def _cache(commands):
+    c = commands.add_parser(
+        "cache",
+        help="the compiled programs on this disk",
+        description="Compiled programs are kept on disk for the next process. ADJOINT_CACHE "
+        "names another folder, or is off; ADJOINT_CACHE_MB is the most that they may take.",
+    )
+    c.add_argument(
+        "action",
+        nargs="?",
+        choices=("list", "clear", "path"),
+        default="list",
+        help="list them (default), remove them, or tell where they are",
+    )
+    return c
 
 
 def _train(commands):
@@ -111,6 +147,7 @@ def _train(commands):
         description="Train a network of linear layers. DATA is a CSV file, a .npz file with "
         "arrays x and y, or the word digits. FOLDER gets model.safetensors, report.html, "
         "history.csv and a checkpoint.",
+        epilog="example: adjoint train digits --epochs 10",
     )
     add = c.add_argument
     add("data", metavar="DATA")

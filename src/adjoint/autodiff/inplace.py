@@ -115,8 +115,13 @@ def _replace(x, new):
 
 
 def _become(x, new):
-    """x stands for `new`; what a captured program was given keeps its memory until it runs."""
+    """x stands for `new`; what a captured program was given keeps its memory until it runs.
+
+    Where nothing is recorded, it keeps its place in the graph: a parameter is still a leaf.
+    """
     below = floor.get()
+    if not recording.get() and getattr(new, "level", None) is x.level:
+        new = alias(new, x.node)
     if below is not NUMPY and below.holds(x):
         below.write(x, new)
         x.node = new.node

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from ..core import tree
-from ..core.bind import Box, dtype_of, new_level
+from ..core.bind import Box, dtype_of, floor, new_level
 from ..core.dtype import is_inexact
 from ..core.primitive import op
 from ..core.shape import norm_dim
@@ -438,7 +438,8 @@ def _basis(leaves):
         n = math.prod(x.shape)
         rows = np.zeros((total, n), dtype_of(x))
         rows[start : start + n] = np.eye(n, dtype=dtype_of(x))
-        out.append(BASE.wrap(rows.reshape(total, *x.shape)))
+        rows = rows.reshape(total, *x.shape)
+        out.append(BASE.wrap(floor.get().constant(rows)))
         start += n
     return out
 

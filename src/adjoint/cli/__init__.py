@@ -9,9 +9,11 @@ from ..errors import AdjointError
 from .demonstration import demo
 from .expression import UsageError, check, grad
 from .information import info, version
+from .programs import cache
 from .training import train
 
 COMMANDS = {
+    "cache": cache,
     "check": check,
     "demo": demo,
     "grad": grad,

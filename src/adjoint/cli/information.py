@@ -1,7 +1,8 @@
-"""`adjoint info` and `adjoint --version`."""
+"""`adjoint info`, of the engine or of a file of weights, and `adjoint --version`."""
 
 from __future__ import annotations
 
+import math
 import os
 import platform
 import sys
@@ -10,6 +11,7 @@ from importlib import metadata
 from ..core import dtype as dtypes
 from ..core.primitive import op
 from ..functional.face import FUNCTIONS
+from ..io import safe_open
 
 OTHERS = (
     "numpy",
@@ -39,6 +41,8 @@ DTYPES = [
 
 def info(given):
     """What there is, as a table."""
+    if given.file is not None:
+        return file(given)
     answer = {
         "adjoint": own_version(),
         "python": platform.python_version(),
@@ -53,6 +57,48 @@ def info(given):
         "functions": len(FUNCTIONS),
     }
     return 0, answer, "\n".join(f"{k:<16} {_shown(v)}" for k, v in answer.items())
+
+
+def file(given):
+    """The tensors of a safetensors file: names, dtypes, shapes, bytes; none is read."""
+    header = safe_open(given.file).header
+    tensors = [
+        {
+            "name": name,
+            "dtype": e.dtype,
+            "shape": list(e.shape),
+            "bytes": e.end - e.start,
+        }
+        for name, e in header.entries.items()
+    ]
+    # a tensor that was written once for two names; the structure is that of a checkpoint
+    same = {k: v for k, v in header.metadata.items() if v in header.entries}
+    skip = {"structure", *same}
+    notes = {k: v for k, v in header.metadata.items() if k not in skip}
+    answer = {
+        "file": given.file,
+        "tensors": tensors,
+        "aliases": same,
+        "metadata": notes,
+        "parameters": sum(math.prod(t["shape"]) for t in tensors),
+        "bytes": sum(t["bytes"] for t in tensors),
+    }
+    return 0, answer, _table(answer)
+
+
+def _table(answer) -> str:
+    rows = [
+        (t["name"], t["dtype"], str(t["shape"]), f"{t['bytes']:,}")
+        for t in answer["tensors"]
+    ]
+    rows += [(k, "", f"is {v}", "") for k, v in answer["aliases"].items()]
+    rows.insert(0, ("name", "dtype", "shape", "bytes"))
+    a, b, c, d = (max(map(len, column)) for column in zip(*rows, strict=True))
+    lines = [f"{n:<{a}}  {t:<{b}}  {s:<{c}}  {size:>{d}}" for n, t, s, size in rows]
+    lines += [f"{k}: {v}" for k, v in answer["metadata"].items()]
+    counts = len(answer["tensors"]), answer["parameters"], answer["bytes"]
+    lines.append("tensors {:,}, numbers {:,}, bytes {:,}".format(*counts))
+    return "\n".join(line.rstrip() for line in lines)
 
 
 def version(given):

@@ -10,6 +10,7 @@ from functools import cache
 import numpy as np
 
 from ..errors import ArgumentTypeError, DtypeError
+from .bind import note_change
 
 try:
     import ml_dtypes
@@ -97,6 +98,7 @@ def set_default_dtype(d: DType) -> None:
     if not dtype(d).is_floating_point:
         raise DtypeError(f"only floating dtypes can be the default, got {d}")
     _default[0] = dtype(d)
+    note_change()
 
 
 def dtype(d) -> DType:

@@ -48,6 +48,10 @@ def from_npz(path, *names: str) -> TensorDataset:
 def read_npz(path) -> dict[str, np.ndarray]:
     """The arrays of a `.npz` file by name; nothing is unpickled."""
     with open(path, "rb") as file:
+        first = file.read(6)
+        if not first.startswith((b"PK", b"\x93NUMPY", b"\x80")):
+            raise FileError(f"{path} is no .npz file: it begins with {first!r}")
+        file.seek(0)
         try:
             return _arrays_of(np.load(file, allow_pickle=False))
         except Exception as error:  # zipfile, zlib and NumPy's own parser have many

@@ -12,14 +12,15 @@ from typing import Any
 import numpy as np
 
 from ..autodiff import transforms
+from ..autodiff.modes import recording
 from ..autodiff.tape import BASE, Tape
 from ..core import tree
 from ..core.bind import NUMPY, Box, at_bottom, bind, dtype_of, floor
 from ..core.dtype import is_inexact
 from ..core.primitive import Primitive, op, spec_of
 from ..core.shape import Spec
-from ..errors import ArgumentError, ShapeError
-from ..ir.section import section
+from ..errors import ArgumentError, GradError, ShapeError
+from ..ir.section import Stateful, section
 from .face import FUNCTIONS, function
 
 # ---------------------------------------------------------------- scan
@@ -42,23 +43,49 @@ def scan(f, init, xs=None, length=None, reverse=False) -> tuple[Any, Any]:
     mapped, x_shape = _leaves(xs)
     specs = [spec_of(x) for x in first] + [_row(spec_of(x)) for x in mapped]
     shape = tree.TreeDef(tuple, None, (carry_shape, x_shape))
-    body, outside, out_shape = section(f, specs, shape, Tape, "scan")
+    loop: Any = None
+    try:
+        body, outside, out_shape = section(f, specs, shape, Tape, "scan")
+    except (Stateful, GradError):  # it needs state, or gradients of it
+        if not hasattr(floor.get(), "loop"):
+            raise
+        if not n:
+            return _python_loop(f, init, xs, n, reverse)
+        loop = floor.get().loop(f, first, mapped, shape, n)
+        body, outside, out_shape = loop.body, loop.outside, loop.results
     _need_pair(out_shape, "scan")
     k = len(first)
     _same_carry(body.outputs[:k], specs[:k], out_shape.children[0], carry_shape, "scan")
+    if loop is not None:
+        first = _with_rounds(body, first, loop.rounds)
+    ys = _bound(body, first, mapped, outside, n, reverse, loop)
+    k, rounds = carry_shape.num_leaves, len(first)
+    if loop is not None:
+        loop.finish([_tensor(y) for y in ys[k:rounds]])
+    carry = tree.unflatten(carry_shape, [_tensor(y) for y in ys[:k]])
+    rows = [_tensor(y) for y in ys[2 * rounds :]]
+    return carry, tree.unflatten(out_shape.children[1], rows)
+
+
+def _with_rounds(body, first, rounds):
+    """The first carries, with what else goes round put beside them in the body."""
+    k = len(first)
+    body.outputs[k:k] = [r.after for r in rounds]
+    return [*first, *(r.first() for r in rounds)]
+
+
+def _bound(body, first, mapped, outside, n, reverse, loop):
+    """What the loop gives: last carries, what each step began with, rows of results."""
+    k = len(first)
     # What every step began with is kept: the reverse starts there.
     body.outputs[k:k] = body.inputs[:k]
-    params = {
-        "carries": k,
-        "mapped": len(mapped),
-        "length": n,
-        "reverse": bool(reverse),
-    }
-    ys = bind(op.scan, *first, *mapped, *outside, body=body, **params)
-    carry = tree.unflatten(carry_shape, [_tensor(y) for y in ys[:k]])
-    return carry, tree.unflatten(
-        out_shape.children[1], [_tensor(y) for y in ys[2 * k :]]
-    )
+    params = {"carries": k, "mapped": len(mapped), "length": n}
+    token = recording.set(recording.get() and (loop is None or loop.live))
+    try:
+        inputs = (*first, *mapped, *outside)
+        return bind(op.scan, *inputs, body=body, **params, reverse=bool(reverse))
+    finally:
+        recording.reset(token)
 
 
 @function
@@ -707,9 +734,7 @@ def _where_row(here, x, old):
 
 def _row_at(x, i):
     """Row number i, a value, of x."""
-    return FUNCTIONS["index_select"](_tensor(x), 0, i.reshape(1)).reshape(
-        tuple(x.shape[1:])
-    )
+    return op.reshape(op.index(x, i.reshape(1), dim=0), shape=tuple(x.shape[1:]))
 
 
 def _forward_while(ts, y, xs, params):

@@ -299,3 +299,15 @@ def fold(input, output_size, kernel_size, dilation=1, padding=0, stride=1):
 def _places(size, p):
     dims = zip(size, p["kernel"], p["stride"], p["padding"], p["dilation"], strict=True)
     return tuple((n + 2 * q[0] - d * (k - 1) - 1) // s + 1 for n, k, s, q, d in dims)
+
+
+def conv_tbc(input, weight, bias, pad=0):
+    """`conv1d` of (time, batch, channels) with a weight (width, in, out).
+
+    >>> from adjoint.nn.functional import conv_tbc
+    >>> conv_tbc(ones(3, 1, 2), ones(2, 2, 1), zeros(1)).flatten()
+    tensor([4., 4.])
+    """
+    x = op.permute(need_tensor(input, "conv_tbc"), dims=(1, 2, 0))
+    w = op.permute(need_tensor(weight, "conv_tbc", "weight"), dims=(2, 1, 0))
+    return op.permute(conv1d(x, w, bias, padding=pad), dims=(2, 0, 1))

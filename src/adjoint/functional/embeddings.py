@@ -9,11 +9,11 @@ import numpy as np
 from ..autodiff.inplace import store
 from ..autodiff.modes import no_grad
 from ..autodiff.straight import picked, seen
-from ..core.bind import bind, dtype_of
+from ..core.bind import Box, bind, dtype_of
 from ..core.primitive import number, op
 from ..errors import ArgumentError, DtypeError, ShapeError
 from .face import need_tensor
-from .indexing import concrete
+from .shapes import narrow
 
 
 def embedding(
@@ -68,13 +68,17 @@ def _padding(name, padding, weight):
 def _renormalize(weight, index, max_norm, norm_type):
     """Shrink, in the table itself, the rows in use that are longer than `max_norm`."""
     with no_grad():
-        used = np.unique(concrete(index, "the positions, with max_norm,"))
-        rows = op.index(weight, used, dim=0).numpy_of()
-        length = np.linalg.norm(rows.astype(np.float64), norm_type, axis=1)
-        long = length > max_norm
-        scale = (max_norm / (length[long] + 1e-7)).astype(rows.dtype)
-        if long.any():
-            store(weight, rows[long] * scale[:, None], [used[long]], 0, "embedding")
+        rows = op.index(weight, index, dim=0)
+        length = op.cast(rows, dtype=np.dtype(np.float64))
+        dims = (rows.ndim - 1,)
+        length = op.vector_norm(length, dim=dims, keepdim=True, p=float(norm_type))
+        long = op.gt(length, np.array(float(max_norm)))
+        value = long.__dict__.get("value") if isinstance(long, Box) else long
+        if type(value) is np.ndarray and not value.any():
+            return
+        scale = op.cast(max_norm / (length + 1e-7), dtype=dtype_of(rows))
+        shorter = op.where(long, rows * scale, rows)
+        store(weight, shorter, [index], 0, "embedding")
 
 
 def _by_frequency(rows, index, wanted, weight):
@@ -136,32 +140,25 @@ def embedding_bag(
             f"{list(per_sample_weights.shape)} and {list(index.shape)}"
         )
     bag, count = _bags(index, offsets, include_last_offset)
-    bag_shape = (math.prod(index.shape),)
-    index = op.reshape(index, shape=bag_shape)
+    flat = (math.prod(index.shape),)
+    index = op.reshape(index, shape=flat)
     if max_norm is not None:
         _renormalize(weight, index, max_norm, norm_type)
-    if padding is not None:
-        kept = np.flatnonzero(
-            concrete(index, "the positions, with padding_idx,") != padding
-        )
-        index, bag = op.index(index, kept, dim=0), bag[kept]
     rows = op.index(weight, index, dim=0)
     rows = _by_frequency(rows, index, scale_grad_by_freq, weight)
     if per_sample_weights is not None:
-        scale = op.reshape(per_sample_weights, shape=bag_shape)
-        scale = scale if padding is None else op.index(scale, kept, dim=0)
-        rows = rows * op.reshape(scale, shape=(*scale.shape, 1))
+        rows = rows * op.reshape(per_sample_weights, shape=(*flat, 1))
+    used = None if padding is None else op.ne(index, number(padding, index))
+    kept = count + bool(include_last_offset)  # what lies past the last offset goes
     if mode == "max":
-        return _largest(rows, bag, count)
-    total = op.unindex(rows, bag, dim=0, shape=(count, rows.shape[1]))
-    if mode == "sum":
-        return total
-    size = np.maximum(np.bincount(bag, minlength=count), 1).astype(dtype_of(rows))
-    return total / size[:, None]
+        y = _largest(rows, bag, kept, used)
+    else:
+        y = _total(rows, bag, kept, used, mode)
+    return y if kept == count else narrow(y, 0, 0, count)
 
 
 def _bags(index, offsets, include_last):
-    """(the bag of each position, how many bags)."""
+    """(the bag of each position, how many bags); past the last offset is bag `count`."""
     if index.ndim == 2:
         if offsets is not None:
             raise ArgumentError(
@@ -175,36 +172,62 @@ def _bags(index, offsets, include_last):
         )
     if offsets is None:
         raise ArgumentError("embedding_bag: a 1-D input needs offsets")
-    starts, n = (
-        concrete(need_tensor(offsets, "embedding_bag"), "offsets"),
-        index.shape[0],
-    )
-    if starts.ndim != 1 or (starts.size and starts[0] != 0):
+    offsets, n = need_tensor(offsets, "embedding_bag", "offsets"), index.shape[0]
+    _check_offsets(offsets, n, include_last)
+    last = op.searchsorted(offsets, np.arange(n), right=True)
+    return last - 1, offsets.shape[0] - bool(include_last)
+
+
+def _check_offsets(offsets, n, include_last):
+    """The error for offsets that make no bags; their numbers are seen if they are there."""
+    starts = offsets.__dict__.get("value")
+    if offsets.ndim != 1 or dtype_of(offsets).kind not in "iu":
         raise ArgumentError(
-            "embedding_bag: offsets must be a vector that begins with 0"
+            "embedding_bag: offsets must be a vector of integers, got "
+            f"{dtype_of(offsets).name}{list(offsets.shape)}"
         )
-    if (np.diff(starts) < 0).any() or (starts.size and starts[-1] > n):
+    if include_last and not offsets.shape[0]:
+        raise ArgumentError(
+            "embedding_bag: include_last_offset needs at least one offset"
+        )
+    if type(starts) is not np.ndarray or not starts.size:
+        return
+    if starts[0] != 0:
+        raise ArgumentError(
+            f"embedding_bag: offsets must begin with 0, got {starts[0]}"
+        )
+    if (np.diff(starts) < 0).any() or starts[-1] > n:
         raise ArgumentError(
             f"embedding_bag: offsets must rise and not pass the {n} positions"
         )
-    if include_last:
-        if not starts.size:
-            raise ArgumentError(
-                "embedding_bag: include_last_offset needs at least one offset"
-            )
-        sizes = np.diff(starts)
-        return np.repeat(np.arange(len(sizes)), sizes), len(sizes)
-    sizes = np.diff(np.append(starts, n))
-    return np.repeat(np.arange(len(sizes)), sizes), len(sizes)
 
 
-def _largest(rows, bag, count):
+def _total(rows, bag, count, used, mode):
+    """The sum of each bag, or its mean; padding does not count."""
+    d = dtype_of(rows)
+    if used is not None:
+        column = op.reshape(used, shape=(rows.shape[0], 1))
+        rows = op.where(column, rows, op.zeros_like(rows))
+    total = op.unindex(rows, bag, dim=0, shape=(count, rows.shape[1]))
+    if mode == "sum":
+        return total
+    ones = np.ones(rows.shape[0], d) if used is None else op.cast(used, dtype=d)
+    size = op.unindex(ones, bag, dim=0, shape=(count,))
+    size = op.maximum(size, np.ones(1, d))
+    return total / op.reshape(size, shape=(count, 1))
+
+
+def _largest(rows, bag, count, used):
     """The largest of each bag, from the first row that has it; 0 of an empty bag."""
     n, d = rows.shape
     y = op.stop_gradient(rows)
     low = np.full((count, d), -np.inf, dtype_of(rows))
+    if used is not None:
+        used = op.reshape(used, shape=(n, 1))
+        y = op.where(used, y, np.full((n, d), -np.inf, dtype_of(rows)))
     top = op.index_reduce(low, y, bag, dim=0, reduce="amax")
     hit = op.eq(y, op.index(top, bag, dim=0))
+    hit = hit if used is None else op.logical_and(hit, used)
     places = np.broadcast_to(np.arange(n)[:, None], (n, d))
     late = op.where(hit, places, np.full((n, d), n))
     first = op.index_reduce(np.full((count, d), n), late, bag, dim=0, reduce="amin")

@@ -8,7 +8,7 @@ import secrets
 import stat
 from collections.abc import Iterable
 
-from ..errors import ArgumentError, ArgumentTypeError
+from ..errors import ArgumentError, ArgumentTypeError, FileError
 
 
 def write_atomically(path, chunks: Iterable) -> None:
@@ -52,6 +52,26 @@ def path_of(path) -> str:
         raise ArgumentTypeError(
             f"expected a path or an open binary file, got {type(path).__name__}"
         ) from None
+
+
+def to_read(path) -> str:
+    """A path as text, which is no folder's.
+
+    >>> import tempfile
+    >>> to_read(tempfile.gettempdir())  # doctest: +IGNORE_EXCEPTION_DETAIL
+    Traceback (most recent call last):
+        ...
+    FileError: /tmp is a folder, not a file
+    """
+    path = path_of(path)
+    if os.path.isdir(path):
+        inside = sorted(n for n in os.listdir(path) if n.endswith(_ENDINGS))
+        found = f"it holds {', '.join(inside[:8])}" if inside else ""
+        raise FileError(f"{path} is a folder, not a file", hint=found)
+    return path
+
+
+_ENDINGS = (".safetensors", ".ckpt", ".pt", ".bin")
 
 
 def _mode_of(path: str) -> int | None:

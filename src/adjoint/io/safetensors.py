@@ -16,7 +16,7 @@ from ..core import dtype as dt
 from ..core.bind import Box
 from ..errors import ArgumentError, ArgumentTypeError, DimError
 from ..functional.face import wrap
-from .atomic import path_of, write_atomically
+from .atomic import to_read, write_atomically
 from .header import (
     METADATA,
     NAME,
@@ -167,7 +167,7 @@ def load(data: bytes) -> dict:
 
 def read_file(filename, make) -> tuple[dict, Header]:
     """What `make` makes of each tensor's bytes, and the header."""
-    filename = path_of(filename)
+    filename = to_read(filename)
     with open(filename, "rb") as file:
         header = _read_header(file, filename)
         out = {}
@@ -292,7 +292,7 @@ class safe_open:
             raise ArgumentError(
                 f'safe_open: framework must be "adjoint" or "numpy", got {framework!r}'
             )
-        self.filename = filename = path_of(filename)
+        self.filename = filename = to_read(filename)
         self._make = _MAKE.get(framework, tensor_from)
         with open(filename, "rb") as file:
             self.header = _read_header(file, filename)

@@ -9,11 +9,15 @@ from __future__ import annotations
 import numpy as np
 
 from ..core import tree
-from ..core.bind import Box, Level, new_level
+from ..core.bind import Box, Level, floor, new_level
 from ..core.primitive import spec_of
-from ..errors import user_site
+from ..errors import TraceError, user_site
 from .graph import Graph
 from .tracer import Tracer
+
+
+class Stateful(TraceError):
+    """A section would change what lies outside."""
 
 
 class Section(Level):
@@ -64,7 +68,11 @@ def section(func, specs, shape, over, name: str):
     `over` makes the level at which the function's own values are recorded, so that it may ask
     for gradients inside. The program's inputs are the arguments, then the values from outside.
     """
-    with new_level(Section(name)) as level, new_level(over()) as tape:
+    with (
+        new_level(Section(name)) as level,
+        new_level(over()) as tape,
+        floor.get().apart(),
+    ):
         boxes = [tape.wrap(level.input(f"x{i + 1}", s)) for i, s in enumerate(specs)]
         results, out_shape = tree.flatten(func(*tree.unflatten(shape, boxes)))
         level.graph.outputs = [level.var(_below(y, tape)) for y in results]

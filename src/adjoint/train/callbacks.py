@@ -185,16 +185,22 @@ class Checkpoint(Callback):
     @property
     def last(self) -> Path:
         """Where training is."""
-        return self.folder / "last.ckpt"
+        return self.folder / saving.LAST
 
     @property
     def best(self) -> Path:
         """Where it was best."""
-        return self.folder / "best.ckpt"
+        return self.folder / saving.BEST
 
     def on_fit_start(self, loop):
         """The folder is made before work is done that could not be saved."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except (FileExistsError, NotADirectoryError):
+            raise ArgumentError(
+                f"checkpoints go into a folder, and {self.folder} cannot be one",
+                hint="a file has that name",
+            ) from None
 
     def on_step_end(self, loop):
         """Save in mid-epoch."""

@@ -14,6 +14,7 @@ from ..errors import ArgumentError
 from ..io import load, save
 
 FORMAT = 1
+LAST, BEST = "last.ckpt", "best.ckpt"
 
 
 def copied(state):
@@ -33,8 +34,10 @@ def write(state: dict, path) -> None:
 
 
 def read(path) -> dict:
-    """The tree of a checkpoint."""
+    """The tree of a checkpoint, or of the last one in a folder."""
     path = Path(path)
+    if path.is_dir() and (path / LAST).exists():
+        path = path / LAST
     if not path.exists():
         raise ArgumentError(f"there is no checkpoint {path}")
     state = load(path)

@@ -13,6 +13,7 @@ import math
 
 from llvmlite import ir
 
+from . import winograd
 from .geometry import Shape
 from .matmul import Tiles
 from .places import Places
@@ -21,12 +22,11 @@ from .vectors import BIT, I64, loop, repeat, split
 ROWS, TILES, DEPTH = 8, 24, 1024
 WORTH = 32  # vectors at least whose sum is worth adding its lanes
 MANY = 32  # channels for which vectors of several runs are packed before
-IMAGES = 5 * 2**17  # bytes of frames that stay in the second cache level
 
 
 def scratch(o) -> int:
     """Bytes of memory that a convolution needs beside its operands."""
-    return _KINDS[o.prim.name](o).bytes
+    return _kernel(o).bytes
 
 
 class _Kernel(Tiles):
@@ -267,10 +267,10 @@ class _Weights(_Kernel):
         self.k = s.c * s.taps
         rows = _tile_sizes(s.o)[0]
         self.places = Places(self.frame, s.out, s.stride, s.lanes, rows)
-        fitting = IMAGES // (self.frame.elements * s.item)
-        self.many = min(s.n, max(fitting, WORTH // self.places.count, 1))
+        self.many = min(s.n, max(WORTH // self.places.count, 1))
         self.images = _room(self.many * self.frame.elements, s.lanes)
-        self.bytes = self.images * s.item
+        self.panel = self.many * rows * self.places.count * s.lanes
+        self.bytes = (self.images + self.panel) * s.item
 
     def write(self, b, x, y, w, room):
         s, frame = self.shape, self.frame
@@ -278,6 +278,7 @@ class _Weights(_Kernel):
         self.offsets = self.table("offsets", offsets)
         self.vectors = self.table("places", self.places.table)
         self.clear(b, room, self.images)
+        panel = b.gep(room, [I64(self.images)])
         size = frame.channels * math.prod(frame.sizes)
 
         def some(n0, many):
@@ -292,21 +293,22 @@ class _Weights(_Kernel):
                     b.gep(y, [b.mul(here, I64(s.o * s.places))]),
                     b.gep(room, [b.mul(g, I64(s.c * frame.plane))]),
                     b.gep(w, [b.mul(g, I64(s.o * self.k))]),
+                    panel,
                     I64(many),
                     b.icmp_signed("==", n0, I64(0)),
                 )
 
         split(b, s.n, self.many, some)
 
-    def _group(self, b, y, frame, w, images, first):
+    def _group(self, b, y, frame, w, panel, images, first):
         """All weights of one group, from some images."""
         s = self.shape
         rows, columns = _tile_sizes(s.o)
-        sizes = [images, I64(self.frame.elements), I64(s.groups * s.o * s.places)]
-        sizes += [I64(self.places.full), I64(self.places.count), I64(s.places)]
+        sizes = [images, I64(self.frame.elements)]
+        sizes += [I64(self.places.full), I64(self.places.count)]
 
         def strip(o0, height):
-            yp = b.gep(y, [b.mul(o0, I64(s.places))])
+            self._gather(b, b.gep(y, [b.mul(o0, I64(s.places))]), panel, images, height)
 
             def tile(k0, width):
                 taps = [
@@ -315,34 +317,46 @@ class _Weights(_Kernel):
                 ]
                 to = b.gep(w, [b.add(b.mul(o0, I64(self.k)), k0)])
                 sources = [b.gep(frame, [t]) for t in taps]
-                args = [yp, self.vectors, *sizes, to, I64(self.k), first, *sources]
+                args = [panel, self.vectors, *sizes, to, I64(self.k), first, *sources]
                 b.call(self._tile(height, width), args)
 
             split(b, self.k, columns, tile)
 
         split(b, s.o, rows, strip)
 
+    def _gather(self, b, y, panel, images, height):
+        """A strip's rows of y in the order in which tiles read them: (image, vector, row)."""
+        s = self.shape
+        with loop(b, 0, images, 1) as n, loop(b, 0, self.places.count, 1) as v:
+            of = b.gep(y, [b.mul(n, I64(s.groups * s.o * s.places))])
+            at = b.add(b.mul(n, I64(self.places.count)), v)
+            to = b.gep(panel, [b.mul(at, I64(height * self.w))])
+            place = self.places.read(self, b, self.vectors, v)
+            for i in range(height):
+                x = b.gep(of, [b.add(place.to, I64(i * s.places))])
+                x = self.load(b, x, place.mask)
+                self.store(b, x, b.gep(to, [I64(i * self.w)]), align=64)
+
     def _tile(self, rows, columns):
         """Over images and the vectors of their places; then lanes are summed."""
         p = self.scalar.as_pointer()
-        kinds = [p, I64.as_pointer(), *[I64] * 6, p, I64, BIT, *[p] * columns]
+        kinds = [p, I64.as_pointer(), *[I64] * 4, p, I64, BIT, *[p] * columns]
         name = f"weigh{self.places.runs}."
         f, b = self.tile(name, (rows, columns), *kinds)
         if b is None:
             return f
-        y, vectors, images, x_image, y_image, full, count, plane = f.args[:8]
-        w, step, first, *sources = f.args[8:]
+        y, vectors, images, x_image, full, count, w, step, first, *sources = f.args
 
         def image(n, acc):
-            xn, yn = b.mul(n, x_image), b.gep(y, [b.mul(n, y_image)])
-            frames = [b.gep(x, [xn]) for x in sources]
+            frames = [b.gep(x, [b.mul(n, x_image)]) for x in sources]
+            start = b.mul(n, count)
 
             def go(v, acc, masked=False):
                 place = self.places.read(self, b, vectors, v)
                 xs = [place.load(self, b, x, masked) for x in frames]
-                mask, row = place.mask if masked else None, b.gep(yn, [place.to])
+                row = b.gep(y, [b.mul(b.add(start, v), I64(rows * self.w))])
                 ys = [
-                    self.load(b, b.gep(row, [b.mul(I64(i), plane)]), mask)
+                    self.load(b, b.gep(row, [I64(i * self.w)]), align=64)
                     for i in range(rows)
                 ]
                 return self.products(b, ys, xs, acc)
@@ -374,9 +388,11 @@ def _room(elements, lanes):
     return -(-elements // lanes) * lanes + lanes
 
 
-_KINDS = {"conv": _Slide, "conv_data": _Slide, "conv_weight": _Weights}
+def _kernel(o):
+    plain = (_Weights if o.prim.name == "conv_weight" else _Slide)(o)
+    return winograd.kernel(o, plain) if winograd.fits(o) else plain
 
 
 def function(o, module, scalar, name):
     """function(first operand, second, result, scratch) of this convolution."""
-    return _KINDS[o.prim.name](o).build(module, scalar, name)
+    return _kernel(o).build(module, scalar, name)

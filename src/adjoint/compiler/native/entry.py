@@ -8,12 +8,15 @@ microsecond. Whatever is not as expected it leaves to the caller, by answering M
 from __future__ import annotations
 
 import ctypes
+import functools
 import sys
 from contextlib import contextmanager
 
 import llvmlite.binding as llvm
 import numpy as np
 from llvmlite import ir
+
+from .gathering import FAILED
 
 I64, I32, I1 = ir.IntType(64), ir.IntType(32), ir.IntType(1)
 POINTER = ir.IntType(8).as_pointer()
@@ -111,7 +114,6 @@ class Entry:
         """A call of Python's C interface."""
         f = self.module.globals.get(name)
         if f is None:
-            llvm.add_symbol(name, _address(name))
             f = ir.Function(self.module, ir.FunctionType(*_API[name]), name)
         return self.b.call(f, args)
 
@@ -158,6 +160,32 @@ class Entry:
         y = self.api("PyDict_GetItem", self.slot(key), self.slot(("name", name)))
         self.need(self.b.icmp_unsigned("!=", y, POINTER(None)))
         return y
+
+    def kept(self, key, name, is_dict: bool):
+        """What a dict, or a cell, keeps under a name."""
+        if is_dict:
+            return self.item(key, name)
+        y = self.attribute(self.slot(key), name)
+        self.drop(y)  # the cell holds it
+        return y
+
+    def items(self, key, wanted, count: int):
+        """A list has the items that it had."""
+        x = self.slot(key)
+        self.need(self.b.icmp_unsigned("==", self.field(x, SIZE, I64), I64(count)))
+        self._same_bits(self.field(x, ITEMS), self.slot(wanted), 8 * count)
+
+    def bits(self, key, wanted, size: int):
+        """The memory of a tensor has the bits that it had."""
+        self._same_bits(self.slot(key), self.slot(wanted), size)
+
+    def _same_bits(self, x, y, size: int):
+        kind = ir.FunctionType(I32, [POINTER, POINTER, I64])
+        f = self.module.globals.get("memcmp") or ir.Function(
+            self.module, kind, "memcmp"
+        )
+        found = self.b.call(f, [x, y, I64(size)])
+        self.need(self.b.icmp_unsigned("==", found, I32(0)))
 
     def member(self, x, i):
         """Item i of a tuple."""
@@ -272,9 +300,11 @@ class Entry:
         place = b.alloca(POINTER, max(n, 1))
         for i, x in enumerate(arrays):
             b.store(x, b.gep(place, [I64(i)]))
-        y = self.api(
-            "PyObject_Vectorcall", self.slot(wrap), place, I64(n), POINTER(None)
-        )
+        words = self.module.globals[FAILED]
+        failed = b.load(b.gep(words, [I64(0), I64(0)]))
+        well = b.icmp_unsigned("==", failed, I64(0))
+        wrap = b.select(well, self.slot(wrap), self.slot("failure"))
+        y = self.api("PyObject_Vectorcall", wrap, place, I64(n), POINTER(None))
         self._release()
         b.ret(y)
         b.position_at_end(self.miss)
@@ -308,5 +338,9 @@ class Entry:
         b.position_at_end(done)
 
 
-def _address(name: str) -> int:
-    return ctypes.cast(getattr(ctypes.pythonapi, name), ctypes.c_void_p).value
+@functools.cache
+def link() -> None:
+    """Tell LLVM where the functions of Python are that the code calls."""
+    for name in _API:
+        function = ctypes.cast(getattr(ctypes.pythonapi, name), ctypes.c_void_p)
+        llvm.add_symbol(name, function.value)

@@ -11,7 +11,7 @@ from llvmlite import ir
 
 from .kinds import INT64
 from .lanes import Lanes
-from .machine import Library
+from .machine import Library, machine_code
 
 _names = itertools.count()
 
@@ -30,7 +30,7 @@ class Kernel:
         f.attributes.add("nounwind")
         self._loop(f, write, width)
         self.written = str(module).count("\n")  # its size in lines
-        self.library = Library(module)
+        self.library = Library(machine_code(str(module)))
         call = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * len(kinds), ctypes.c_int64)
         self.function = call(self.library.address("adjoint.kernel"))
 

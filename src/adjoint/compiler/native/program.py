@@ -4,24 +4,29 @@ from __future__ import annotations
 
 import ctypes
 import functools
-import itertools
+import json
+import os
 import sys
 import time
+import weakref
 
 import numpy as np
 from llvmlite import ir
 
 from ...autodiff.modes import inferring, recording
 from ...core.bind import NUMPY, Box, changed, floor, moved
+from ...ops.index import out_of_bounds
+from .. import cache
 from ..binding import MISS, Binding, number
-from . import entry
-from .machine import Library
-from .matmul import panel_bytes
+from ..positions import read_name
+from . import entry, machine
+from .crew import crew
+from .digest import digest
+from .gathering import FAILED, WORDS
 from .nests import I64
 from .part import ALIGN, Part
-from .writer import POINTER, Writer
+from .writer import POINTER, Writer, callback
 
-_names = itertools.count()
 # The context variables that the quick way looks at, and what they must be for it.
 MODES = {
     "floor": (floor, NUMPY),
@@ -41,39 +46,89 @@ class Native:
         renewed = {
             s.written: n + i for i, s in enumerate(c.states) if s.written is not None
         }
+        renewed |= {output: i for i, output in c.rewritten.items()}
         self.part = part = Part(c.graph, renewed)
         inputs = part.graph.inputs
         self.arguments, self.states = inputs[:n], inputs[n : n + len(c.states)]
         self.extras = inputs[n + len(c.states) :]
         self.drawn = self.extras[: len(c.draws)]
         self.numbers = self.extras[len(c.draws) :]
-        placed = [x.output for x in c.gradients if x.output is not None]
+        placed = c.fresh()[c.count :]
         self.results = part.outputs[: c.count]
         self.gradients = [part.outputs[i] for i in placed]
         self.specs = [part.graph.outputs[i].spec for i in (*range(c.count), *placed)]
         part.stream(self.results)
         self.constants = list(dict.fromkeys(part.constants()))
-        self.slots: dict = {}
-        self.timed = timed
-        self._emit()
+        outside = [*part.graph.inputs, *self.constants, *self.results, *self.gradients]
+        self.outside = list(dict.fromkeys(outside))
+        self.number = {v: i for i, v in enumerate(self.outside)}
+        self.slots: dict[str, int] = {}
+        self.timed, self.cached = timed, False
+        self._build()
         self.build_seconds = time.perf_counter() - started
 
     def slot(self, key) -> int:
         """The number of a pointer in the table, a new one at first."""
-        return self.slots.setdefault(key, len(self.slots))
+        return self.slots.setdefault(self.spelled(key), len(self.slots))
+
+    def spelled(self, key) -> str:
+        """A key as text, the same in every process."""
+        if key in self.number:
+            return f"value {self.number[key]}"
+        return key if isinstance(key, str) else " ".join(map(_spelled, key))
 
     # ------------------------------------------------------------ code
 
-    def _emit(self):
-        m = ir.Module(f"adjoint{next(_names)}")
-        table = ir.GlobalVariable(m, POINTER.as_pointer(), "table")
-        table.initializer = ir.Constant(table.type.pointee, None)
-        run = self._run(m)
-        if entry.usable() and len(self.results) < entry.MOST:
-            self._call_in(m, run, table)
-        self.library = Library(m)
+    def _build(self):
+        """The code, from disk if this program was compiled before."""
+        key = None if self.timed else digest(self.captured)
+        about, code = self._saved(key) or self._compiled(key)
+        operations = list(self.part.operations())
+        self.errors: list = []
+        called = [operations[i] for i in about["called"]]
+        self.callbacks = [callback(o, self.errors) for o in called]
+        self.slots = {name: i for i, name in enumerate(about["slots"])}
+        entry.link()
+        self.library = machine.Library(code)
         kind = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
         self.function = kind(self.library.address("run"))
+
+    def _saved(self, key):
+        """(what is told of the code, the code) that was compiled before, or None."""
+        found = None if key is None else cache.load(key)
+        if found is None or found[0]["layout"] != _plain(self.part.layout()):
+            return None
+        self.cached = True
+        return found
+
+    def _compiled(self, key):
+        code = machine.machine_code(self.text())
+        number = {o: i for i, o in enumerate(self.part.operations())}
+        about = {
+            "name": self.captured.graph.name,
+            "layout": _plain(self.part.layout()),
+            "slots": list(self.slots),
+            "called": [number[o] for o in self.called],
+        }
+        if key is not None:
+            cache.save(key, about, code)
+        return about, code
+
+    def text(self) -> str:
+        """The program as LLVM is given it."""
+        m = ir.Module("adjoint")
+        table = ir.GlobalVariable(m, POINTER.as_pointer(), "table")
+        table.initializer = ir.Constant(table.type.pointee, None)
+        failed = ir.GlobalVariable(m, ir.ArrayType(I64, WORDS), FAILED)
+        failed.initializer = ir.Constant(failed.type.pointee, None)
+        run = self._run(m)
+        if entry.usable() and len(self.results) < entry.MOST and not self.captured.rare:
+            self._call_in(m, run, table)
+        return str(m)
+
+    def assembly(self) -> str:
+        """The machine code as text."""
+        return machine.assembly(self.text())
 
     def _run(self, m):
         f = ir.Function(
@@ -81,15 +136,9 @@ class Native:
         )
         f.attributes.add("nounwind")
         b = ir.IRBuilder(f.append_basic_block())
-        outside = [
-            *self.part.graph.inputs,
-            *self.constants,
-            *self.results,
-            *self.gradients,
-        ]
         at = {
             v: b.load(b.gep(f.args[0], [I64(self.slot(v))]))
-            for v in ("arena", *outside)
+            for v in ("arena", *self.outside)
         }
         arena = at.pop("arena")
         write = Writer(
@@ -103,7 +152,7 @@ class Native:
         if self.part.streamed:
             b.fence("seq_cst")
         b.ret_void()
-        self.callbacks, self.errors = write.callbacks, write.errors
+        self.called = write.called
         return f
 
     def _call_in(self, m, run, table):
@@ -120,9 +169,8 @@ class Native:
         for x, v in zip(places, self.arguments, strict=True):
             e.memory_of(x, v.spec, self.slot(v), ("type", Box.face))
         for i, (state, v) in enumerate(zip(c.states, self.states, strict=True)):
-            if state.owner is not None:
-                g = e.attribute(e.slot(("owner", i)), "_grad")
-                e.drop(g)
+            if state.place is not None:
+                g = e.item(("place", i), "_grad")
                 e.memory_of(g, v.spec, self.slot(v), ("type", Box.face))
         for i in range(len(self.gradients)):
             g = e.attribute(e.slot(("leaf", i)), "_grad")
@@ -130,10 +178,15 @@ class Native:
             e.need(e.same(g, e.slot(("gradient", i))))
             e.unshared(g, 2)
             e.unshared(e.slot(("memory", i)), 1)
-        for i, (_, seen) in enumerate(c.options):
-            for name in seen:
-                found = e.item(("group", i), name)
-                e.need(e.same(found, e.slot(("option", i, name))))
+        for i, (keeper, items) in enumerate(c.seen):
+            for name in items:
+                if isinstance(keeper, list):
+                    e.items(("keeper", i), ("items", i), len(items[name]))
+                    continue
+                found = e.kept(("keeper", i), name, isinstance(keeper, dict))
+                e.need(e.same(found, e.slot(("item", i, name))))
+        for i, r in enumerate(c.read):
+            e.bits(("read", i), ("numbers", i), r.numbers.nbytes)
         for i, (v, (_, name, place)) in enumerate(
             zip(self.numbers, c.numbers, strict=True)
         ):
@@ -147,6 +200,20 @@ class Native:
         ]
         e.go()
         e.finish("wrap", arrays)
+
+
+def _spelled(x) -> str:
+    """A part of a key as text."""
+    if isinstance(x, type):
+        return x.__name__
+    if isinstance(x, np.dtype):
+        return f"{x.str} {x.name}"
+    return str(x) if isinstance(x, (str, int, type(None))) else type(x).__name__
+
+
+def _plain(x):
+    """As it comes back from a file."""
+    return json.loads(json.dumps(x))
 
 
 class Pool:
@@ -172,6 +239,19 @@ class Pool:
         return x.view()
 
 
+_bound: weakref.WeakSet = weakref.WeakSet()
+
+
+def _forked() -> None:
+    """In the child of a fork nobody is in a program: threads that were are not there."""
+    for bound in _bound:
+        bound.busy.value = 0
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked)
+
+
 def _maker(spec):
     return Pool(spec) if spec.bytes >= 2**20 else functools.partial(np.empty, *spec)
 
@@ -182,26 +262,33 @@ class Bound(Binding):
     def __init__(self, native: Native, wrap):
         self.native, self.wrap = native, wrap
         self.table = (ctypes.c_void_p * (len(native.slots) + 1))()
-        self.arena = np.zeros(native.part.bytes + panel_bytes() + ALIGN, np.uint8)
+        self.arena = np.zeros(
+            native.part.bytes + native.part.scratch() + ALIGN, np.uint8
+        )
         base = self.arena.ctypes.data
         self.kept: list = []
         self._point("arena", base + -base % ALIGN)
         for c in native.constants:
             self._array(c, np.ascontiguousarray(c.value))
+        if "parallel" in native.slots:
+            self._point("parallel", crew().parallel)
         for i, f in enumerate(native.callbacks):
             self._point(("callback", i), ctypes.cast(f, ctypes.c_void_p).value)
         self.busy, self.zero = ctypes.c_int64(0), ctypes.c_int64(0)
+        _bound.add(self)
         self.call = None
+        failed = native.library.data(FAILED)
+        self.failed = (ctypes.c_int64 * WORDS).from_address(failed)
         count = native.captured.count  # gradients are written again by other rules
         self.makers = [_maker(spec) for spec in native.specs[:count]]
         self.makers += [functools.partial(np.empty, *s) for s in native.specs[count:]]
         self.gradients: list = [None] * len(native.gradients)
         super().__init__(native.captured)
-        if "call" in native.library.names:
+        if "miss" in native.slots:  # there is a way in
             self._open()
 
     def _point(self, key, address):
-        slot = self.native.slots.get(key)
+        slot = self.native.slots.get(self.native.spelled(key))
         if slot is not None:
             self.table[slot] = address
 
@@ -232,13 +319,18 @@ class Bound(Binding):
         for i, (generator, blocks) in enumerate(c.draws):
             self._object(("draw", i), functools.partial(generator.take, blocks))
         for i, s in enumerate(c.states):
-            if s.owner is not None:
-                self._object(("owner", i), s.owner)
-        for i, (group, seen) in enumerate(c.options):
-            self._object(("group", i), group)
-            for name, x in seen.items():
-                self._object(("option", i, name), x)
+            if s.place is not None:
+                self._object(("place", i), s.place.mapping)
+        for i, (keeper, items) in enumerate(c.seen):
+            self._object(("keeper", i), keeper)
+            for name, x in items.items():
+                if isinstance(keeper, list):
+                    self.kept.append(x)
+                    self._array(("items", i), np.array([id(y) for y in x], np.int64))
+                self._object(("item", i, name), x)
                 self._object(("name", name), name)
+        for i, r in enumerate(c.read):
+            self._array(("numbers", i), r.numbers)
         self.reals = np.zeros(len(c.numbers))
         for i, (group, name, _) in enumerate(c.numbers):
             self._object(("numbered", i), group)
@@ -249,7 +341,8 @@ class Bound(Binding):
         self.targets = [g.tensor for g in c.gradients if g.output is not None]
         for i, x in enumerate(self.targets):
             self._object(("leaf", i), x)
-        self._object("wrap", self._checked if n.callbacks else self.wrap)
+        self._object("wrap", self.wrap)
+        self._object("failure", self._failure)
         counters = {
             "moved": moved,
             "changed": changed,
@@ -271,11 +364,13 @@ class Bound(Binding):
         for v, x in zip(self.native.states, self.arrays, strict=True):
             if x is not None:
                 self._point(v, x.ctypes.data)
+        for i, r in enumerate(self.captured.read):
+            self._point(("read", i), r.tensor.value.ctypes.data)
 
     # ------------------------------------------------------------ the slow way
 
     def __call__(self, arrays, extras):
-        """(arrays of the results, of the gradients) from those of arguments and other inputs."""
+        """The arrays of all outputs that are new memory, by number; the others are written."""
         while self.busy.value:  # another thread is in the program
             time.sleep(1e-4)
         self.busy.value = 1
@@ -284,8 +379,7 @@ class Bound(Binding):
         finally:
             self.busy.value = 0
         self._raise()
-        count = self.captured.count
-        return made[:count], made[count:]
+        return dict(zip(self.captured.fresh(), made, strict=True))
 
     def _run(self, arrays, extras):
         n, c = self.native, self.captured
@@ -306,21 +400,26 @@ class Bound(Binding):
         n.function(self.table)
         states = zip(c.states, n.states, strict=True)
         written = {v for s, v in states if s.written is not None}
+        written.update(n.arguments[i] for i in c.rewritten)
         for x, y, v in back:
             if v in written:
                 np.copyto(x, y)
         return made
 
-    def _checked(self, *arrays):
-        """What is answered, unless an operation failed."""
+    def _failure(self, *arrays):
+        """What is answered when an operation failed."""
         self._raise()
-        return self.wrap(*arrays)
 
     def _raise(self):
-        if self.native.errors:
-            error = self.native.errors.pop()
-            self.native.errors.clear()
-            raise error
+        words = self.failed
+        if not words[0]:
+            return
+        words[0], errors = 0, self.native.errors
+        if not errors:
+            raise out_of_bounds(*words[1:4], read_name(words[4:]))
+        error = errors.pop()
+        errors.clear()
+        raise error
 
     def give(self, gradients) -> None:
         """These tensors are the gradients now; their memory is used again if no one else has it."""

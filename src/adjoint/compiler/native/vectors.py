@@ -86,17 +86,18 @@ class Vectors:
     def totals(self, b, xs):
         """Vectors whose lanes, in order, are the sums over the lanes of each of xs."""
         xs = [*xs, *[self.zero] * (-len(xs) % self.w)]
-        evens, odds = (
-            ir.Constant(ir.VectorType(I32, self.w), [*range(start, 2 * self.w, 2)])
-            for start in (0, 1)
-        )
         for _ in range(self.w.bit_length() - 1):
             pairs = zip(xs[::2], xs[1::2], strict=True)
-            xs = [
-                b.fadd(b.shuffle_vector(x, y, evens), b.shuffle_vector(x, y, odds))
-                for x, y in pairs
-            ]
+            xs = [b.fadd(*self.phases(b, x, y)) for x, y in pairs]
         return xs
+
+    def phases(self, b, x, y):
+        """Of two vectors, one after the other, the even and the odd elements."""
+        kind = ir.VectorType(I32, self.w)
+        return [
+            b.shuffle_vector(x, y, ir.Constant(kind, [*range(i, 2 * self.w, 2)]))
+            for i in range(2)
+        ]
 
     # ------------------------------------------------------------ tiles
 
@@ -135,7 +136,18 @@ def splat(b, x, kind):
 
 
 def repeat(b, start, stop, step, acc, body):
-    """body(k, acc) for k in range(start, stop, step), `step` at a time, perhaps never."""
+    """body(k, acc) for k in range(start, stop), `step` of them at a time, perhaps never."""
+
+    def some(k, acc):
+        for u in range(step):
+            acc = body(b.add(k, I64(u)), acc)
+        return acc
+
+    return strides(b, start, stop, step, acc, some)
+
+
+def strides(b, start, stop, step, acc, body):
+    """body(k, acc) for k in range(start, stop, step), perhaps never."""
     before = b.block
     head, done = b.append_basic_block("k"), b.append_basic_block("end")
     b.cbranch(b.icmp_signed("<", start, stop), head, done)
@@ -145,9 +157,7 @@ def repeat(b, start, stop, step, acc, body):
     phis = [b.phi(x.type) for x in acc]
     for phi, x in zip(phis, acc, strict=True):
         phi.add_incoming(x, before)
-    now = phis
-    for u in range(step):
-        now = body(b.add(i, I64(u)), now)
+    now = body(i, phis)
     j = b.add(i, I64(step))
     i.add_incoming(j, b.block)
     for phi, x in zip(phis, now, strict=True):

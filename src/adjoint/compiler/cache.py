@@ -1,0 +1,236 @@
+"""Cache: machine code on disk, so that the next process need not compile it again.
+
+A file holds one program's code under the digest of all that decides it. What cannot be read,
+written or trusted is passed over: a program is compiled again, nothing fails for want of a cache.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hashlib
+import json
+import logging
+import os
+import stat
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+log = logging.getLogger("adjoint.compiler")
+
+FORMAT = 1  # of the files; each has a folder of its own
+MAGIC = b"adjoint machine code"
+SUFFIX, UNFINISHED = ".code", ".part"
+MOST = 512  # MB, unless ADJOINT_CACHE_MB says another number
+HOUR = 3600.0
+OFF = ("off", "0", "no", "false")
+
+
+class Entry(NamedTuple):
+    """A program in the cache."""
+
+    key: str
+    name: str  # of the function that was compiled
+    bytes: int
+    used: float  # when it was last made or read, to the hour
+
+
+# ---------------------------------------------------------------- where
+
+
+def path() -> Path | None:
+    """The folder of the cache; None if ADJOINT_CACHE is "off" or there is no home."""
+    place = os.environ.get("ADJOINT_CACHE", "")
+    if place.lower() in OFF:
+        return None
+    if place:
+        return Path(place).absolute() / f"code{FORMAT}"
+    try:
+        return _usual() / f"code{FORMAT}"
+    except RuntimeError:  # nobody's home
+        return None
+
+
+def _usual() -> Path:
+    """Where this platform wants caches."""
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches" / "adjoint"
+    if sys.platform == "win32":
+        local = os.environ.get("LOCALAPPDATA")
+        return (Path(local) if local else Path.home() / "AppData" / "Local") / "adjoint"
+    given = os.environ.get("XDG_CACHE_HOME", "")
+    return (Path(given) if os.path.isabs(given) else Path.home() / ".cache") / "adjoint"
+
+
+def limit() -> int:
+    """Bytes that the files may take together."""
+    try:
+        return int(float(os.environ.get("ADJOINT_CACHE_MB", MOST)) * 1e6)
+    except ValueError:
+        return MOST * 1_000_000
+
+
+def _ours(status: os.stat_result) -> bool:
+    """Whether nobody else can have written it: this is code that we are going to run."""
+    if not hasattr(os, "geteuid"):
+        return True  # the profile's folders on Windows are the user's alone
+    return status.st_uid == os.geteuid() and not status.st_mode & (
+        stat.S_IWGRP | stat.S_IWOTH
+    )
+
+
+def _folder() -> Path | None:
+    """The folder, if there is one that can be trusted."""
+    folder = path()
+    if folder is None or not folder.is_dir():
+        return None
+    if not _ours(folder.stat()):
+        _distrust(folder)
+        return None
+    return folder
+
+
+@functools.cache
+def _distrust(folder) -> None:
+    """Said once."""
+    log.warning("not used, since others may write there: the cache %s", folder)
+
+
+# ---------------------------------------------------------------- reading
+
+
+def load(key: str) -> tuple[dict, bytes] | None:
+    """(what is told of the code, the code) that was saved under a key."""
+    try:
+        folder = _folder()
+        if folder is None:
+            return None
+        file = folder / (key + SUFFIX)
+        with open(file, "rb") as f:
+            status = os.fstat(f.fileno())
+            raw = f.read() if _ours(status) else b""
+    except OSError:
+        return None
+    found = _opened(raw, key)
+    if found is None:
+        log.info("compiled again, since it is damaged: %s", file)
+    elif time.time() - status.st_mtime > HOUR:
+        with contextlib.suppress(OSError):
+            os.utime(file)
+    return found
+
+
+def _opened(raw: bytes, key: str) -> tuple[dict, bytes] | None:
+    """What a file holds, if all of it is there and nothing else."""
+    head, _, rest = raw.partition(b"\n")
+    if head != _head(rest):
+        return None
+    line, _, code = rest.partition(b"\n")
+    try:
+        about = json.loads(line)
+    except ValueError:
+        return None
+    return (about, code) if about.get("key") == key else None
+
+
+def _head(rest: bytes) -> bytes:
+    """The first line of a file, of which this is the rest."""
+    return MAGIC + b" %d " % FORMAT + hashlib.sha256(rest).hexdigest().encode()
+
+
+# ---------------------------------------------------------------- writing
+
+
+def save(key: str, about: dict[str, Any], code: bytes) -> None:
+    """Keep a program's code, and drop the oldest if that is too much."""
+    line = json.dumps(about | {"key": key}).encode()
+    rest = line + b"\n" + code
+    if path() is None or len(rest) > limit():
+        return
+    try:
+        _write(key, _head(rest) + b"\n" + rest)
+        _shrink()
+    except OSError as error:  # no space, no permission, a disk that is read-only
+        log.debug("not cached: %s", error)
+
+
+def _write(key, raw):
+    """The whole file at once: it is written beside its place, then moved there."""
+    folder = path()
+    if folder is None:
+        return
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if _folder() is None:
+        return
+    handle, place = tempfile.mkstemp(UNFINISHED, dir=folder)
+    try:
+        with os.fdopen(handle, "wb") as f:
+            f.write(raw)
+        os.replace(place, folder / (key + SUFFIX))
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(place)
+        raise
+
+
+def _shrink() -> None:
+    """Drop what was not used for longest until the rest is within the limit."""
+    files = sorted(_files(), key=lambda f: f[1].st_mtime)
+    excess = sum(status.st_size for _, status in files) - limit()
+    old = time.time() - HOUR
+    for file, status in files:
+        left = file.endswith(UNFINISHED) and status.st_mtime < old  # by a crash
+        if left or (excess > 0 and file.endswith(SUFFIX)):
+            _remove(file)
+            excess -= status.st_size
+
+
+def _files() -> Iterator[tuple[str, os.stat_result]]:
+    """The cache's files; others that may lie there are left alone."""
+    with contextlib.suppress(OSError):
+        folder = _folder()
+        for f in () if folder is None else os.scandir(folder):
+            if f.name.endswith((SUFFIX, UNFINISHED)):
+                with contextlib.suppress(OSError):  # removed meanwhile
+                    yield f.path, f.stat(follow_symlinks=False)
+
+
+def _remove(file) -> bool:
+    try:
+        os.unlink(file)
+    except OSError:
+        return False
+    return True
+
+
+# ---------------------------------------------------------------- for people
+
+
+def entries() -> list[Entry]:
+    """The programs in the cache, the last used first."""
+    files = [(f, s) for f, s in _files() if f.endswith(SUFFIX)]
+    files.sort(key=lambda f: f[1].st_mtime, reverse=True)
+    return [Entry(Path(f).stem, _name(f), s.st_size, s.st_mtime) for f, s in files]
+
+
+def _name(file) -> str:
+    """The function that a file was made of."""
+    try:
+        with open(file, "rb") as f:
+            f.readline(200)
+            return str(json.loads(f.readline(2**20)).get("name", "?"))
+    except (OSError, ValueError, AttributeError):
+        return "?"
+
+
+def clear() -> tuple[int, int]:
+    """Remove all programs; (how many, their bytes) that were removed."""
+    gone = [status.st_size for file, status in _files() if _remove(file)]
+    return len(gone), sum(gone)
+
+
+__all__ = ["Entry", "clear", "entries", "limit", "path"]

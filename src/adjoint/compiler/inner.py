@@ -1,0 +1,242 @@
+"""Inner: the body of a loop that changes state, captured inside of another capture.
+
+What every step writes goes round the loop with the carry: tensors from outside, gradients that
+are set, streams of random numbers. After the loop they have what the last step gave them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..autodiff import inplace
+from ..autodiff.modes import recording
+from ..autodiff.tape import BASE
+from ..core import tree
+from ..core.bind import Box, floor
+from ..core.dtype import is_inexact
+from ..core.primitive import op, spec_of
+from ..errors import TraceError
+from ..ir.graph import Graph, Var
+from ..ir.tracer import Tracer
+from .capture import Capture
+from .ending import bespoke, end, in_graph
+
+
+@dataclass(eq=False)
+class Round:
+    """What goes round a loop besides the carry."""
+
+    first: Callable[[], Any]
+    before: Var  # inside of a step
+    after: Any
+    finish: Callable  # what is done with the last value
+
+
+@dataclass(eq=False)
+class Loop:
+    """The body of a loop as a program of carries, rounds, rows and values from outside."""
+
+    body: Graph
+    rounds: list[Round]
+    outside: list
+    results: tree.TreeDef
+    live: bool  # whether a step's results may still be differentiated
+    cleared: list  # whose gradients are gone after a step
+
+    def finish(self, values) -> None:
+        """Give what went round its last values."""
+        for r, y in zip(self.rounds, values, strict=True):
+            r.finish(y)
+        for x in self.cleared:
+            _set_gradient(x, None)
+
+
+class Inner(Capture):
+    """The floor while the body of a loop is captured; values of `outer` are from outside."""
+
+    def __init__(self, outer, length: int):
+        super().__init__("scan", outer.moving)
+        self.outer, self.length = outer, length
+        self.cleared: list = []
+
+    # ------------------------------------------------------------ what is outside
+
+    def holds(self, x) -> bool:
+        return x.level is BASE and self._foreign(x.value)
+
+    def _foreign(self, value) -> bool:
+        if isinstance(value, Tracer):
+            return value.level is not self
+        return type(value) is np.ndarray
+
+    def knows(self, value) -> bool:
+        return super().knows(value) or self.outer.knows(value)
+
+    def var(self, x):
+        known = id(x) in self.now or id(x) in self.held
+        if not known and self._foreign(x) and self.outer.knows(x):
+            self.hold(BASE.wrap(x))
+        if isinstance(x, Tracer) and x.level is not self:
+            return self.now[id(x)] if id(x) in self.now else self.held[id(x)][1]
+        return super().var(x)
+
+    def options(self, group):
+        return self.outer.options(group)
+
+    def read_grad(self, x) -> None:
+        if id(x) not in self.grads and self.holds(x):
+            self.outer.read_grad(x)
+        super().read_grad(x)
+
+    # ------------------------------------------------------------ a step
+
+    def step(self, func, specs, moving, shape):
+        """(results, their structure) of one step on new values, of which some are `moving`."""
+        boxes = []
+        for i, (spec, moves) in enumerate(zip(specs, moving, strict=True)):
+            var = self.graph.add_input(f"x{i + 1}", spec)
+            if not moves:
+                self.fixed.add(var)
+            boxes.append(BASE.wrap(Tracer(self, var)))
+            if moves:
+                boxes[-1].requires_grad_()
+        self.given_inputs = list(self.graph.inputs)
+        results, out = tree.flatten(func(*tree.unflatten(shape, boxes)))
+        boxed = (y if isinstance(y, Box) else BASE.wrap(np.asarray(y)) for y in results)
+        return list(boxed), out
+
+    def rounds(self) -> list[Round]:
+        """All that a step changes; called while the changes are in place."""
+        self.ends = {i: x.__dict__.get("_grad") for i, (x, _) in self.grads.items()}
+        out = []
+        for key, (x, var) in list(self.held.items()):
+            owner = self.owners.get(key)
+            new, finish = self.now.get(key, var), lambda y, x=x: _write(x, y)
+            if owner is not None and id(owner) in self.ends:
+                last = self.ends.pop(id(owner))
+                if last is None:
+                    raise _uneven(owner)
+                new = end(self, last)
+                finish = lambda y, x=owner: _set_gradient(x, y)  # noqa: E731
+            if new is not var:
+                out.append(Round(lambda x=x: self._as_it_is(x), var, new, finish))
+        return [*out, *self._new_gradients(), *map(self._draws, self.draws.values())]
+
+    def _as_it_is(self, x):
+        """The value that x has before the loop, which writes x."""
+        self.outer.see((x,))
+        y = BASE.wrap(Tracer(self.outer, self.outer.var(x.value)))
+        y.node = x.node
+        return y
+
+    def _new_gradients(self):
+        """Those that steps set but never read."""
+        for key, g in self.ends.items():
+            x = self.grads[key][0]
+            if g is None:
+                self.cleared.append(x)
+                continue
+            if key in self.absent:
+                raise _uneven(x)
+            var = self.graph.add_input("g", spec_of(g))
+            yield Round(
+                lambda x=x: op.zeros_like(x.detach()),
+                var,
+                end(self, g),
+                lambda y, x=x: _set_gradient(x, y),
+            )
+
+    def _draws(self, entry):
+        generator, var, blocks = entry
+        after = op.add(Tracer(self, var), np.array([0, blocks]))
+
+        def first():
+            return BASE.wrap(self.outer.take(generator, blocks * self.length))
+
+        return Round(first, var, self.var(after), lambda y: None)
+
+
+def _uneven(x):
+    return TraceError(
+        f"scan: the gradient of a tensor of shape {tuple(x.shape)} is there in some steps and "
+        "not in others",
+        hint="zero_grad() as the first or as the last line of the step",
+    )
+
+
+def _write(x, y) -> None:
+    """x ← y, after a loop that wrote x."""
+    token = recording.set(recording.get() and y.node is not None)
+    try:
+        inplace.assign(x, y, "scan", fresh=True)
+    finally:
+        recording.reset(token)
+
+
+def _set_gradient(x, y) -> None:
+    floor.get().rebind(x)
+    x._grad = y
+
+
+def loop(outer, func, first, mapped, shape, length: int) -> Loop:
+    """The body func(carry, row), whose first carries and rows are these tensors."""
+    for x in (*first, *mapped):
+        if x.level is not BASE:
+            raise TraceError(
+                "scan: a step that changes state cannot run under vmap, grad or jvp",
+                hint="make what it changes part of the carry",
+            )
+    specs = [spec_of(x) for x in first]
+    rows = [spec_of(x) for x in mapped]
+    specs += [type(s)(tuple(s.shape[1:]), s.dtype) for s in rows]
+    starts = [x.requires_grad for x in first]
+    while True:
+        moving = [*starts, *(x.requires_grad for x in mapped)]
+        made, ends = _traced(
+            Inner(outer, length), func, specs, moving, shape, len(first)
+        )
+        again = [a or b for a, b in zip(starts, ends, strict=False)]
+        if again == starts:
+            return made
+        starts = again
+
+
+def _traced(level, func, specs, moving, shape, carries):
+    """(the loop, which results moved)."""
+    token = floor.set(level)
+    try:
+        results, out_shape = level.step(func, specs, moving, shape)
+        if any(y.level is not BASE for y in results):
+            raise TraceError("scan: a step that changes state met a value under vmap")
+        live = any(y.node is not None and in_graph(y) for y in results)
+        nodes = [y.node for y in results if y.node is not None]
+        ends = [y.requires_grad and is_inexact(y.dtype) for y in results]
+        outputs = [end(level, y) for y in results]
+        rounds = level.rounds()
+        live = live and not bespoke(nodes)
+    finally:
+        floor.reset(token)
+        level.undo()
+    level.closed = True
+    return _made(level, carries, outputs, rounds, out_shape, live), ends
+
+
+def _made(level, carries, outputs, rounds, out_shape, live) -> Loop:
+    g = level.graph
+    given = level.given_inputs
+    taken = {r.before for r in rounds}
+    held = [(x, v) for x, v in level.held.values() if v not in taken]
+    around = [*given[:carries], *(r.before for r in rounds)]
+    g.inputs = [*around, *given[carries:], *(v for _, v in held)]
+    g.outputs = outputs
+    outside = [x for x, _ in held]
+    return Loop(g, rounds, outside, out_shape, live, level.cleared)
+
+
+Capture.inner = staticmethod(loop)
+
+__all__ = ["Inner", "Loop", "Round", "loop"]

@@ -1,0 +1,172 @@
+"""Digest: all that decides a program's machine code, as one number that is the same tomorrow.
+
+It is made of the captured program, before any work is done on it, and of what else the code
+depends on: our own sources, LLVM, the processor, and how this Python keeps its objects.
+Whatever the emitter begins to look at besides has to be named in `surroundings`.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import os
+import platform
+import sys
+from pathlib import Path
+
+import llvmlite
+import llvmlite.binding as llvm
+import numpy as np
+
+from ...core.primitive import Primitive, op
+from ...ir.graph import Graph
+from . import entry
+from .machine import cache, registers, vector_bits
+
+ROOT = Path(__file__).parents[2]
+_PLAIN = (bool, int, float, complex, str, bytes, type(None), type(...))
+
+
+def digest(captured) -> str | None:
+    """The number, or None if something in the program has no name in other processes."""
+    write = _Writer()
+    try:
+        write.captured(captured)
+    except _Nameless:
+        return None
+    write.text(surroundings())
+    return write.hash.hexdigest()
+
+
+class _Nameless(Exception):
+    """Not the same thing in another process."""
+
+
+class _Writer:
+    """Writes a program into a hash; values go by their numbers."""
+
+    def __init__(self):
+        self.hash = hashlib.sha256()
+
+    def text(self, *parts) -> None:
+        """Parts of which no two lists read alike."""
+        self.hash.update(repr(parts).encode())
+
+    def captured(self, c) -> None:
+        """The program, and what the way in from Python looks at."""
+        self.graph(c.graph)
+        self.text("states", [(s.place is None, s.written) for s in c.states])
+        self.text("arguments", c.rewritten, c.fresh(), c.rare)
+        self.text("draws", len(c.draws), "results", c.arguments, c.count)
+        self.text("numbers", [(_named(n), place) for _, n, place in c.numbers])
+        self.text("seen", [_seen(*s) for s in c.seen])
+        self.text("read", [r.numbers.nbytes for r in c.read])
+        self.text("gradients", [g.output for g in c.gradients])
+
+    def graph(self, g) -> None:
+        """The operations of a program, with its constants."""
+        number = {v: i for i, v in enumerate((*g.inputs, *g.consts))}
+        self.text("inputs", [_spec(v) for v in g.inputs])
+        for c in g.consts:
+            self.text("constant", _spec(c))
+            self.hash.update(np.ascontiguousarray(c.value).tobytes())
+        for o in g.operations:
+            self.text(_record(o.prim), [number[v] for v in o.inputs])
+            for name, x in o.params.items():
+                self.param(name, x)
+            number.update({v: len(number) + i for i, v in enumerate(o.outputs)})
+        self.text("outputs", [number[v] for v in g.outputs])
+
+    def param(self, name, x) -> None:
+        """A parameter; programs among them are written out."""
+        if isinstance(x, Graph):
+            self.text(name, "program")
+            self.graph(x)
+        else:
+            self.text(name, _param(x))
+
+
+def _record(prim) -> str:
+    """The name of a record of ours: what another does is not known from its name."""
+    ours = type(prim).__module__.partition(".")[0] == __name__.partition(".")[0]
+    if not ours or vars(op).get(prim.name) is not prim:
+        raise _Nameless
+    return prim.name
+
+
+def _spec(v):
+    return tuple(v.spec.shape), _dtype(v.spec.dtype)
+
+
+def _dtype(x):
+    return x.str, x.name
+
+
+def _named(name):
+    if type(name) is not str:
+        raise _Nameless
+    return name
+
+
+def _seen(keeper, items):
+    """What the code compares: items of a list, or what is under some keys."""
+    if isinstance(keeper, list):
+        return "list", [len(x) for x in items.values()]
+    return isinstance(keeper, dict), [_named(name) for name in items]
+
+
+def _param(x):
+    """Something whose repr says all of it."""
+    kind = type(x)
+    if kind in _PLAIN:
+        return x
+    if kind in (tuple, list):
+        return kind.__name__, [_param(v) for v in x]
+    if kind is dict:
+        return "dict", [(_param(k), _param(v)) for k, v in x.items()]
+    if kind is slice:
+        return "slice", _param(x.start), _param(x.stop), _param(x.step)
+    if isinstance(x, np.dtype):
+        return "dtype", _dtype(x)
+    if isinstance(x, (np.ndarray, np.generic)):
+        return "array", x.shape, _dtype(x.dtype), x.tobytes()
+    if isinstance(x, Primitive):
+        return "record", _record(x)
+    raise _Nameless
+
+
+@functools.cache
+def surroundings() -> str:
+    """Everything else that the code depends on."""
+    return repr(
+        (
+            _sources(),
+            sys.modules[__name__.partition(".")[0]].__version__,
+            llvmlite.__version__,
+            llvm.llvm_version_info,
+            llvm.get_default_triple(),
+            llvm.get_host_cpu_name(),
+            llvm.get_host_cpu_features().flatten(),
+            vector_bits(),
+            registers(),
+            cache(2),
+            platform.python_implementation(),
+            sys.version_info,
+            np.__version__,
+            entry.usable(),
+        )
+    )
+
+
+def _sources() -> list:
+    """Size and time of each of our files: a change of the compiler makes other code."""
+    found, todo = [], [os.fspath(ROOT)] if ROOT.is_dir() else []
+    while todo:
+        with os.scandir(todo.pop()) as folder:
+            for f in folder:
+                if f.is_dir():
+                    todo.append(f.path)
+                elif f.name.endswith(".py"):
+                    status = f.stat()
+                    found.append((f.name, status.st_size, status.st_mtime_ns))
+    return sorted(found)
