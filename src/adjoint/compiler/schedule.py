@@ -16,6 +16,7 @@ import numpy as np
 from ..core.primitive import Elementwise
 from ..ir.graph import Const, Graph, Operation, Var
 from ..ops.random import Draw
+from .cost import CONVOLUTIONS, LOOPS
 from .positions import BY_VALUES, doubtful
 
 _MOVES = "expand permute slice select flip cast contiguous stop_gradient reshape real"
@@ -31,8 +32,6 @@ RUNNING = frozenset(_RUNS.split())
 _FLOATS, _WHOLE = {"f4", "f8", "f2", "V2"}, {"b1", "u1", "i1", "i2", "i4", "i8"}
 _LANES = frozenset(_FLOATS | _WHOLE)  # what registers hold
 _BOOL = np.dtype(bool)
-LOOPS = frozenset({"scan", "branch", "repeat_while"})
-CONVOLUTIONS = frozenset({"conv", "conv_data", "conv_weight"})
 DEEPEST = 60  # operations that are computed where they are read, one in the other
 LARGEST = 240  # operations of one loop nest: LLVM is slow on long ones
 REDUCTIONS = frozenset({"sum", "mean", "prod", "amax", "amin"})
@@ -123,6 +122,11 @@ class Schedule:
             values = [*self.graph.inputs, *self.graph.consts, *made]
             self._order = {v: i for i, v in enumerate(values)}
         return self._order[v]
+
+    def operations(self, kernel) -> list:
+        """Of a kernel, those computed where they are read among them, in order."""
+        found = {p for o in kernel.roots for p in self.computed(o)}
+        return sorted(found, key=lambda o: self.order(o.outputs[0]))
 
     def work(self) -> int:
         """About how many operations on numbers it takes."""

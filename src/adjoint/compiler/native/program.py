@@ -5,8 +5,10 @@ from __future__ import annotations
 import ctypes
 import functools
 import json
+import os
 import sys
 import time
+import weakref
 
 import numpy as np
 from llvmlite import ir
@@ -18,6 +20,7 @@ from .. import cache
 from ..binding import MISS, Binding, number
 from ..positions import read_name
 from . import entry, machine
+from .crew import crew
 from .digest import digest
 from .gathering import FAILED, WORDS
 from .nests import I64
@@ -236,6 +239,19 @@ class Pool:
         return x.view()
 
 
+_bound: weakref.WeakSet = weakref.WeakSet()
+
+
+def _forked() -> None:
+    """In the child of a fork nobody is in a program: threads that were are not there."""
+    for bound in _bound:
+        bound.busy.value = 0
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked)
+
+
 def _maker(spec):
     return Pool(spec) if spec.bytes >= 2**20 else functools.partial(np.empty, *spec)
 
@@ -254,9 +270,12 @@ class Bound(Binding):
         self._point("arena", base + -base % ALIGN)
         for c in native.constants:
             self._array(c, np.ascontiguousarray(c.value))
+        if "parallel" in native.slots:
+            self._point("parallel", crew().parallel)
         for i, f in enumerate(native.callbacks):
             self._point(("callback", i), ctypes.cast(f, ctypes.c_void_p).value)
         self.busy, self.zero = ctypes.c_int64(0), ctypes.c_int64(0)
+        _bound.add(self)
         self.call = None
         failed = native.library.data(FAILED)
         self.failed = (ctypes.c_int64 * WORDS).from_address(failed)
