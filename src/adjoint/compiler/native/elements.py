@@ -44,6 +44,20 @@ def _absent(dtype: np.dtype):
     return kind(int.from_bytes(np.array(math.nan, dtype).tobytes(), "little"))
 
 
+class Flat:
+    """A value as its elements in order."""
+
+    def __init__(self, v):
+        self.v = v
+        self.spec = type(v.spec)((math.prod(v.spec.shape),), v.spec.dtype)
+
+    def __hash__(self):
+        return hash(self.v)
+
+    def __eq__(self, other):
+        return self.v is other or self.v is getattr(other, "v", None)
+
+
 class Elements(Nests):
     """Values at an index, in all lanes; buffers are pointers it was given."""
 
