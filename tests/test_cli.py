@@ -70,12 +70,12 @@ def test_usage_errors_are_2_and_guess(capsys):
         "  adjoint demo --help tells what there is",
         "demo --optimiser": "adjoint demo --help tells",  # a word of another command
         "train": "example: adjoint train digits",
-        "grad": "example: adjoint grad 'x**2",
         "train digits --epochs 0": "must be a positive whole number",
         "train digits --dropout 1.5": r"must be in [0, 1)",
         "train digits --lr -1": "must be a positive number",
         "train digits --epochs many": "invalid count value",
-        "grad": "the following arguments are required: EXPR",
+        "grad": "the following arguments are required: EXPR, NAME=VALUE\n"
+        "  example: adjoint grad 'x**2",
     }
     for line, words in cases.items():
         code, out, err = spoken(capsys, *line.split())

@@ -118,6 +118,57 @@ def test_infinities_stay_where_they_are():
     same([step(x, w)], [op.conv(x, w, **params)])
 
 
+SMALL_TILES = [
+    ((32, 32), ((1, 1), (1, 1)), (16, 16), 1, 2),
+    ((9, 11), ((1, 1), (1, 1)), (17, 19), 1, 5),
+    ((30, 45), ((0, 0), (2, 2)), (16, 16), 2, 1),
+    ((7, 100), ((0, 0), (0, 0)), (16, 24), 1, 1),
+    ((40, 6), ((2, 0), (1, 2)), (40, 20), 1, 3),
+    ((3, 3), ((1, 1), (1, 1)), (70, 33), 1, 20),
+    ((14, 13), ((1, 1), (1, 1)), (130, 70), 1, 7),
+]
+
+
+def tiled(size, padding, channels, groups, n):
+    """A convolution in float32 that is done in small tiles: (x, w, params)."""
+    ones = (1, 1)
+    x, w, params = case(size, (3, 3), ones, padding, ones, channels, groups, n)
+    return x.float(), w.float(), params
+
+
+@pytest.mark.parametrize("options", SMALL_TILES)
+def test_small_tiles(options):
+    """As near to the numbers of float64 as plain sums are."""
+    x, w, params = tiled(*options)
+
+    def f(x, w):
+        return pulled(lambda x, w: op.conv(x, w, **params), (x, w))
+
+    step = compile(f)
+    step(x, w)
+    for y, want in zip(step(x, w), f(x.double(), w.double()), strict=True):
+        size = want.abs().max().item()
+        np.testing.assert_allclose(y.detach(), want.detach(), atol=2e-6 * size, rtol=0)
+
+
+@pytest.mark.parametrize("odd", [float("inf"), float("nan"), -3e38])
+def test_small_tiles_keep_what_is_not_finite_where_it_is(odd):
+    x, w, params = tiled(*SMALL_TILES[1])
+    x[3, 2, 4, 5] = odd
+    x[3, 5, 8, 10] = odd
+
+    def f(x, w):
+        return pulled(lambda x, w: op.conv(x, w, **params), (x, w))
+
+    step = compile(f)
+    step(x, w)
+    want = f(x, w)
+    assert not np.isfinite(want[0].detach()).all()
+    assert np.isfinite(want[0].detach()[[0, 1, 2, 4]]).all()
+    assert np.isfinite(want[2][:, 0]).all()
+    same(step(x, w), want, 5e-5)
+
+
 def test_transposed():
     rng = np.random.default_rng(0)
     x, w = (

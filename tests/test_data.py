@@ -755,5 +755,5 @@ def test_workers_end_when_the_parent_is_killed(tmp_path):
 
 def test_a_text_is_no_npz(tmp_path):
     (tmp_path / "a.npz").write_text("hello")
-    with pytest.raises(FileError, match="is no .npz file: it begins with b'hello'"):
+    with pytest.raises(FileError, match=r"is no \.npz file: it begins with b'hello'"):
         data.from_npz(tmp_path / "a.npz")

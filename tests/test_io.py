@@ -606,5 +606,7 @@ def test_the_parser_is_strict_about_order_of_equal_places():
 def test_folders_are_no_files(tmp_path):
     ad.io.save_file({"w": ad.ones(1)}, tmp_path / "w.safetensors")
     for read in (ad.load, ad.io.load_file, ad.io.safe_open):
-        with pytest.raises(FileError, match="is a folder, not a file\n.*\n.*it holds w"):
+        with pytest.raises(
+            FileError, match=r"is a folder, not a file\n.*\n.*it holds w"
+        ):
             read(tmp_path)

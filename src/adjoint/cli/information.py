@@ -63,7 +63,12 @@ def file(given):
     """The tensors of a safetensors file: names, dtypes, shapes, bytes; none is read."""
     header = safe_open(given.file).header
     tensors = [
-        {"name": name, "dtype": e.dtype, "shape": list(e.shape), "bytes": e.end - e.start}
+        {
+            "name": name,
+            "dtype": e.dtype,
+            "shape": list(e.shape),
+            "bytes": e.end - e.start,
+        }
         for name, e in header.entries.items()
     ]
     # a tensor that was written once for two names; the structure is that of a checkpoint

@@ -15,16 +15,25 @@ import numpy as np
 
 from ..core.primitive import Elementwise
 from ..ir.graph import Const, Graph, Operation, Var
+from ..ops.random import Draw
+from .cost import CONVOLUTIONS, LOOPS
+from .positions import BY_VALUES, doubtful
 
 _MOVES = "expand permute slice select flip cast contiguous stop_gradient reshape real"
 PLACED = frozenset({"stack", "cat", "unslice", "undiagonal", "overwrite", "roll"})
-_MAKES = "diagonal tril triu ones_like zeros_like put pick"
-INDEXED = frozenset([*_MOVES.split(), *_MAKES.split()])
+_MAKES = "diagonal tril triu ones_like zeros_like put pick frames as_strided"
+_FREE = frozenset([*_MOVES.split(), *_MAKES.split()]) - {"cast"}  # done anew by readers
+INDEXED = _FREE | {"cast", "index", "searchsorted", "bounded"}
+_TABLES = frozenset({"pick", "index", "searchsorted", "as_strided"})  # read anywhere
+SCATTERED = frozenset({"unindex", "index_put", "index_reduce"})
+GATHERED = frozenset({"overlap_add", "strided_add"})
+_RUNS = "cumsum cumprod cummax_index cummin_index recurrence logcumsumexp"
+RUNNING = frozenset(_RUNS.split())
 _LANES = frozenset({"f4", "f8", "b1", "u1", "i1", "i2", "i4", "i8"})  # in registers
 _BOOL = np.dtype(bool)
-LOOPS = frozenset({"scan", "branch", "repeat_while"})
-CONVOLUTIONS = frozenset({"conv", "conv_data", "conv_weight"})
-REDUCTIONS = frozenset({"sum", "mean", "amax", "amin"})
+DEEPEST = 60  # operations that are computed where they are read, one in the other
+LARGEST = 240  # operations of one loop nest: LLVM is slow on long ones
+REDUCTIONS = frozenset({"sum", "mean", "prod", "amax", "amin"})
 
 
 @dataclass(eq=False)
@@ -40,6 +49,7 @@ class Kernel:
     space: tuple[int, ...]
     reads: set = field(default_factory=set)
     rank: int = 0
+    cost: int = 0  # operations in it
     levels: dict = field(default_factory=dict)  # operation -> its pass
 
     @property
@@ -73,8 +83,36 @@ class Schedule:
             if any(v in self.stored for v in o.outputs if v not in self.alias):
                 self._place(o)
         self.number = {k: i for i, k in enumerate(self.kernels)}
+        self.checked: dict = {}  # (positions, size) -> the kernel that looks at them
         self.local: dict = {}  # value -> how many dims it has no memory for
         self._find_local()
+
+    def computed(self, o):
+        """An operation and all that are computed with it, where it reads them."""
+        todo = [o]
+        while todo:
+            p = todo.pop()
+            yield p
+            todo += [
+                self.maker[v]
+                for v in p.inputs
+                if v in self.maker and v not in self.stored and v not in self.alias
+            ]
+
+    def last_check(self) -> int:
+        """The number of the last kernel that may fail, or -1."""
+        last, seen = -1, set()
+        for i, k in enumerate(self.kernels):
+            pairs = {
+                c
+                for o in k.roots
+                for p in self.computed(o)
+                for c in doubtful(p, self.maker)
+            }
+            if k.kind in ("call", "loop") or pairs - seen:
+                last = i
+            seen |= pairs
+        return last
 
     def order(self, v) -> int:
         """A number for each value, in the order of the program."""
@@ -83,6 +121,11 @@ class Schedule:
             values = [*self.graph.inputs, *self.graph.consts, *made]
             self._order = {v: i for i, v in enumerate(values)}
         return self._order[v]
+
+    def operations(self, kernel) -> list:
+        """Of a kernel, those computed where they are read among them, in order."""
+        found = {p for o in kernel.roots for p in self.computed(o)}
+        return sorted(found, key=lambda o: self.order(o.outputs[0]))
 
     def work(self) -> int:
         """About how many operations on numbers it takes."""
@@ -99,14 +142,28 @@ class Schedule:
             elif outputs.intersection(o.outputs) or self._shared(o):
                 self.stored.update(o.outputs)
         for o in reversed(self.graph.operations):
-            if inline(o) and (
-                o.prim.name == "pick"
-                or (o.prim.name == "reshape" and not _only_ones(o))
-            ):
+            if inline(o) and o.prim.name == "reshape" and not _only_ones(o):
                 self.store(o.inputs[0])
+            elif inline(o) and o.prim.name in _TABLES:
+                self.stored.add(o.inputs[0])
+        self._cut_chains()
         for o in self.graph.operations:
             if o.prim.name == "reshape" and self.root(o.inputs[0]) in self.stored:
                 self.alias[o.outputs[0]] = self.root(o.inputs[0])
+
+    def _cut_chains(self):
+        """Store a value now and then of long chains: their code is written by recursion."""
+        depth: dict = {}
+        self.cost: dict = {}  # operation -> how many are computed for it where they are read
+        inside: dict = {}
+        for o in self.graph.operations:
+            n = 1 + max((depth.get(v, 0) for v in o.inputs), default=0)
+            self.cost[o] = 1 + sum(inside.get(v, 0) for v in o.inputs)
+            if n > DEEPEST and inline(o):
+                self.stored.update(o.outputs)
+            for v in o.outputs:
+                depth[v] = 0 if v in self.stored else n
+                inside[v] = 0 if v in self.stored else self.cost[o]
 
     def store(self, v):
         """Give `v` memory."""
@@ -115,7 +172,7 @@ class Schedule:
 
     def _store_inputs(self, o):
         kind = _kind(o)
-        if kind in ("reduce", "rows", "place"):
+        if kind in ("reduce", "rows", "place", "scatter", "gather", "run"):
             return
         for v in o.inputs:
             if not isinstance(v, Const) or kind != "call":  # NumPy has its constants
@@ -123,10 +180,12 @@ class Schedule:
 
     def _shared(self, o) -> bool:
         """Read in more than one place, or more often than it has elements."""
-        if o.prim.name in INDEXED and o.prim.name != "cast":
+        if o.prim.name in _FREE:
             return False
         (v,) = o.outputs
         size, readers = math.prod(v.spec.shape), self.readers[v]
+        if all(isinstance(r.prim, Draw) for r in readers):
+            return False  # the state of a stream, which a kernel reads once
         if any(math.prod(r.outputs[0].spec.shape) > size for r in readers):
             return True
         return len(readers) > 1 and size > 1 and o.prim.name != "cast"
@@ -149,6 +208,7 @@ class Schedule:
                 kernel.rank = len(space) - len(o.params["dim"])
             self.kernels.append(kernel)
         kernel.roots.append(o)
+        kernel.cost += self.cost[o]
         kernel.reads |= set(reads)
         if kernel.kind == "rows":
             kernel.levels[o] = self._level(kernel, o)
@@ -165,7 +225,9 @@ class Schedule:
         for i in range(len(self.kernels) - 1, max(after, 0) - 1, -1):
             k = self.kernels[i]
             inside = [v for v in reads if self.kernel_of.get(v) is k]
-            if self._fits(k, o, kind, reads, inside):
+            if k.cost + self.cost[o] <= LARGEST and self._fits(
+                k, o, kind, reads, inside
+            ):
                 return k
         return None
 
@@ -284,10 +346,12 @@ def inline(o: Operation) -> bool:
     p = o.prim
     if p.name == "put" and o.inputs[0].spec.shape[-1] != 1:
         return False
+    if p.name == "searchsorted" and not _searchable(o):
+        return False
     dtypes = [v.spec.dtype for v in (*o.inputs, *o.outputs)]
     if not all(d.str[1:] in _LANES for d in dtypes):
         return False
-    return p.name in INDEXED or _lowered(o)
+    return p.name in INDEXED or isinstance(p, Draw) or _lowered(o)
 
 
 def _lowered(o) -> bool:
@@ -302,12 +366,14 @@ def _lowered(o) -> bool:
 
 
 def _reducible(o) -> bool:
-    """Floats of one format, or the count of a mask."""
+    """Floats of one format, sums and products of whole numbers, the extremes of all."""
     x, y = o.inputs[0].spec.dtype, o.outputs[0].spec.dtype
     if not o.params["dim"]:
         return False
+    if o.prim.name in ("amax", "amin"):
+        return x.str[1:] in _LANES
     floats = x == y and x.str[1:] in ("f4", "f8")
-    return floats or (o.prim.name == "sum" and x.kind in "bi" and y == "int64")
+    return floats or (o.prim.name != "mean" and x.kind in "bui" and y == "int64")
 
 
 def _work(o) -> int:
@@ -326,7 +392,7 @@ def _own(o, i) -> bool:
     """Whether element n of the result needs element n of input i alone (broadcast: any)."""
     if isinstance(o.prim, Elementwise):
         return True
-    return o.prim.name in ("cast", "contiguous", "stop_gradient", "reshape", "expand")
+    return o.prim.name in _SAME or o.prim.name == "reshape"
 
 
 def _only_ones(o) -> bool:
@@ -350,6 +416,33 @@ def _addable(o) -> bool:
     """Numbers that are added at places counted by int64."""
     y, index = (v.spec.dtype for v in o.inputs)
     return y.str[1:] in _LANES and y.kind in "fiu" and index == "int64"
+
+
+def _searchable(o) -> bool:
+    """One row for all, or one for each row; of the numbers that are looked for."""
+    rows, x = (v.spec for v in o.inputs)
+    return rows.dtype == x.dtype and rows.shape[:-1] in ((), x.shape[:-1])
+
+
+def _scatters(o) -> bool:
+    """Numbers of one type at whole positions."""
+    values, indices = (
+        o.inputs[: BY_VALUES[o.prim.name]],
+        o.inputs[BY_VALUES[o.prim.name] :],
+    )
+    y = o.outputs[0].spec.dtype
+    alike = all(v.spec.dtype == y for v in values) and y.str[1:] in _LANES
+    return alike and all(v.spec.dtype.kind in "iu" for v in indices)
+
+
+def _runs(o) -> bool:
+    """Numbers that are carried on in the type of the result, or compared."""
+    kinds = {v.spec.dtype for v in o.inputs}
+    if not all(d.str[1:] in _LANES for d in kinds):
+        return False
+    if o.prim.name in ("recurrence", "logcumsumexp"):
+        return len(kinds) == 1 and next(iter(kinds)).kind == "f"
+    return True
 
 
 def _convolves(o) -> bool:
@@ -378,7 +471,7 @@ def _is_row(shape, space, rank) -> bool:
     return short and shape[:rank] == space[:rank] and all(n == 1 for n in rest)
 
 
-_SAME = frozenset({"cast", "contiguous", "stop_gradient", "real", "expand"})
+_SAME = frozenset({"cast", "contiguous", "stop_gradient", "real", "expand", "bounded"})
 
 
 def _through(p, i, index):
@@ -411,13 +504,20 @@ def _kind(o) -> str:
         whole = 0 not in o.inputs[0].spec.shape
         return "rows" if last and whole else "reduce"
     if o.prim.name == "contract":
-        return "contract"
+        empty = any(0 in v.spec.shape for v in (*o.inputs, *o.outputs))
+        return "call" if empty else "contract"
     if o.prim.name in CONVOLUTIONS and _convolves(o):
         return "conv"
     if o.prim.name == "put" and _addable(o):
         return "put"
     if o.prim.name in PLACED and _placeable(o):
         return "place"
+    if o.prim.name in SCATTERED and _scatters(o):
+        return "scatter"
+    if o.prim.name in RUNNING and _runs(o):
+        return "run"
+    if o.prim.name in GATHERED and o.inputs[0].spec.dtype.str[1:] in _LANES:
+        return "gather"
     return "loop" if o.prim.name in LOOPS else "call"
 
 

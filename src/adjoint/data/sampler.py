@@ -174,6 +174,68 @@ class WeightedRandomSampler(PlannedSampler):
         return self.num_samples
 
 
+class DistributedSampler(PlannedSampler):
+    """The part of one of `num_replicas` processes: every so manieth index, all as many.
+
+    The order follows from `seed` and the epoch, the same in all processes: call `set_epoch`
+    before each. What is over is dropped with `drop_last`, else the first indices fill up.
+
+    >>> [list(DistributedSampler(range(5), 2, rank, shuffle=False)) for rank in (0, 1)]
+    [[0, 2, 4], [1, 3, 0]]
+    """
+
+    def __init__(
+        self,
+        dataset,
+        num_replicas: int | None = None,
+        rank: int | None = None,
+        shuffle: bool = True,
+        seed: int = 0,
+        drop_last: bool = False,
+    ):
+        num_replicas, rank = num_replicas or 1, rank or 0
+        if not 0 <= rank < num_replicas:
+            raise ArgumentError(
+                f"Invalid rank {rank}, rank should be in the interval "
+                f"[0, {num_replicas - 1}]"
+            )
+        self.dataset, self.num_replicas, self.rank = dataset, num_replicas, rank
+        self.shuffle, self.seed, self.drop_last = shuffle, seed, drop_last
+        self.epoch = 0
+
+    @property
+    def num_samples(self) -> int:
+        """How many indices each process has."""
+        n = len(self.dataset)
+        return n // self.num_replicas if self.drop_last else -(-n // self.num_replicas)
+
+    @property
+    def total_size(self) -> int:
+        """How many all have."""
+        return self.num_samples * self.num_replicas
+
+    def set_epoch(self, epoch: int) -> None:
+        """Another order for another epoch."""
+        self.epoch = epoch
+
+    def plan(self):
+        """The seed of this epoch."""
+        return self.seed + self.epoch
+
+    def order(self, plan):
+        """The indices of this process."""
+        n = len(self.dataset)
+        if self.shuffle:
+            g = Generator().manual_seed(plan)
+            order = FUNCTIONS["randperm"](n, generator=g).numpy()
+        else:
+            order = np.arange(n)
+        return np.resize(order, self.total_size)[self.rank :: self.num_replicas]
+
+    def __len__(self):
+        return self.num_samples
+
+
 class BatchSampler(Sampler[list]):
     """Lists of `batch_size` indices of another sampler; the last may be shorter.
 

@@ -734,9 +734,7 @@ def _where_row(here, x, old):
 
 def _row_at(x, i):
     """Row number i, a value, of x."""
-    return FUNCTIONS["index_select"](_tensor(x), 0, i.reshape(1)).reshape(
-        tuple(x.shape[1:])
-    )
+    return op.reshape(op.index(x, i.reshape(1), dim=0), shape=tuple(x.shape[1:]))
 
 
 def _forward_while(ts, y, xs, params):

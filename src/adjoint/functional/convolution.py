@@ -4,19 +4,15 @@ from __future__ import annotations
 
 from ..core.bind import dtype_of
 from ..core.primitive import op
-from ..errors import ArgumentError, ArgumentTypeError, DtypeError, ShapeError
+from ..core.shape import whole
+from ..errors import ArgumentError, DtypeError, ShapeError
 from .face import function, need_tensor
 
 
 def per_dim(value, n: int, name: str, low: int = 0) -> tuple[int, ...]:
     """A number for each of n spatial dims, from one number or a sequence of one or n."""
     given = value if isinstance(value, (tuple, list)) else (value,)
-    try:
-        out = tuple(v.__index__() for v in given)
-    except AttributeError:
-        raise ArgumentTypeError(
-            f"{name} must be an integer or {n} of them, got {value!r}"
-        ) from None
+    out = tuple(whole(v, name) for v in given)
     if len(out) not in (1, n):
         raise ArgumentError(f"{name} must be one integer or {n}, got {value!r}")
     if min(out) < low:
@@ -303,3 +299,15 @@ def fold(input, output_size, kernel_size, dilation=1, padding=0, stride=1):
 def _places(size, p):
     dims = zip(size, p["kernel"], p["stride"], p["padding"], p["dilation"], strict=True)
     return tuple((n + 2 * q[0] - d * (k - 1) - 1) // s + 1 for n, k, s, q, d in dims)
+
+
+def conv_tbc(input, weight, bias, pad=0):
+    """`conv1d` of (time, batch, channels) with a weight (width, in, out).
+
+    >>> from adjoint.nn.functional import conv_tbc
+    >>> conv_tbc(ones(3, 1, 2), ones(2, 2, 1), zeros(1)).flatten()
+    tensor([4., 4.])
+    """
+    x = op.permute(need_tensor(input, "conv_tbc"), dims=(1, 2, 0))
+    w = op.permute(need_tensor(weight, "conv_tbc", "weight"), dims=(2, 1, 0))
+    return op.permute(conv1d(x, w, bias, padding=pad), dims=(2, 0, 1))

@@ -43,14 +43,9 @@ def _integers(index, name):
 def _checked(index, n, name, dim):
     """Positions as PyTorch takes them here: none negative."""
     value = index.__dict__.get("value")
-    if type(value) is not np.ndarray or not value.size:
-        return index
-    # One pass: as unsigned numbers, negative ones are the largest.
-    if value.view(f"u{value.itemsize}").max() >= n:
-        bad = value[(value < 0) | (value >= n)].flat[0]
-        raise DimError(
-            f"{name}: index {bad} is out of bounds for dimension {dim} with size {n}"
-        )
+    if type(value) is not np.ndarray:
+        return op.bounded(index, n=n, dim=dim, by=name)
+    op.bounded.eager(value, n=n, dim=dim, by=name)
     return index
 
 
@@ -97,7 +92,7 @@ def gather(input, dim, index, *, sparse_grad=False):
     if not math.prod(places.shape):
         return op.index(_raveled(x), places, dim=0)
     y = op.index(x, *mesh(places, dim), dim=0)
-    return y if places is index else op.reshape(y, shape=())
+    return y if tuple(places.shape) == tuple(index.shape) else op.reshape(y, shape=())
 
 
 @method

@@ -557,10 +557,12 @@ def linear_cross_entropy(
     reduction="mean",
     ignore_index=None,
     label_smoothing=0.0,
+    options=None,
 ):
     """`cross_entropy` of the logits x Wᵀ + b, W of shape (classes, ..., features).
 
-    What is between classes and features are several losses an example.
+    What is between classes and features are several losses an example. `options` chooses
+    how PyTorch cuts the work; here it makes no difference.
 
     >>> linear_cross_entropy(zeros(2, 5), ones(10, 5), tensor([1, 2]))
     tensor(2.3026)

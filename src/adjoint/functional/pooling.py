@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 
 import numpy as np
@@ -577,3 +578,31 @@ def _random_windows(shape, kernel, out, samples):
         span[n + d] = k
         places = places * m + place + np.arange(k).reshape(span)
     return places.reshape(*planes, *out, math.prod(kernel))
+
+
+# ---------------------------------------------------------------- by their second names
+
+
+def _with_indices(f):
+    """The pooling `f`, which always returns the places too."""
+    given = inspect.signature(f)
+    names = [n for n in given.parameters if n != "return_indices"]
+
+    def pool(*args, **kwargs):
+        bound = dict(zip(names, args, strict=False))
+        return f(**bound, **{**kwargs, "return_indices": True})
+
+    pool.__name__ = pool.__qualname__ = f"{f.__name__}_with_indices"
+    pool.__doc__ = f"`{f.__name__}` with `return_indices`."
+    pool.__module__, pool.__signature__ = f.__module__, given
+    return pool
+
+
+max_pool1d_with_indices = _with_indices(max_pool1d)
+max_pool2d_with_indices = _with_indices(max_pool2d)
+max_pool3d_with_indices = _with_indices(max_pool3d)
+adaptive_max_pool1d_with_indices = _with_indices(adaptive_max_pool1d)
+adaptive_max_pool2d_with_indices = _with_indices(adaptive_max_pool2d)
+adaptive_max_pool3d_with_indices = _with_indices(adaptive_max_pool3d)
+fractional_max_pool2d_with_indices = _with_indices(fractional_max_pool2d)
+fractional_max_pool3d_with_indices = _with_indices(fractional_max_pool3d)

@@ -94,7 +94,9 @@ def header_size(first: bytes, total: int) -> int:
         raise Bad(f"not a safetensors file: {len(first)} bytes, at least 8 expected")
     size = int.from_bytes(first, "little")
     if size > LARGEST:
-        raise Bad(f"not a safetensors file: the header would have {size} bytes, more than {LARGEST}")
+        raise Bad(
+            f"not a safetensors file: the header would have {size} bytes, more than {LARGEST}"
+        )
     if size + 8 > total:
         raise Bad(
             f"the file ends within its header: {total} bytes, {size + 8} expected"

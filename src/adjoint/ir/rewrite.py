@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from ..core.primitive import op
 from .graph import Graph, Operation, Var
 from .tracer import TraceLevel, Tracer
@@ -10,11 +12,18 @@ from .tracer import TraceLevel, Tracer
 class Rewriter(TraceLevel):
     """Writes a new program while an old one is read; sites are those of the old."""
 
-    site = None
+    site: Any = None
+    origin: tuple = ()
+    path = ""
+
+    def follow(self, o) -> None:
+        """What is written from now on is made of this operation."""
+        self.site, self.origin, self.path = o.site, (o,), o.path
 
     def process(self, prim, args, params):
         inputs = [self.var(x) for x in args]
-        outputs = self.graph.add(prim, inputs, params, self.site)
+        about = self.site, self.origin, self.path
+        outputs = self.graph.add(prim, inputs, params, *about)
         boxes = tuple(Tracer(self, v) for v in outputs)
         return boxes if prim.outputs != 1 else boxes[0]
 
@@ -28,7 +37,7 @@ def expanded(graph: Graph) -> Graph:
     for c in graph.consts:
         env[c] = Tracer(level, level.graph.const(c.value))
     for o in graph.operations:
-        level.site = o.site
+        level.follow(o)
         xs = [env[v] for v in o.inputs]
         write = o.prim.expand or o.prim
         ys = write(*xs, **o.params)

@@ -1,6 +1,6 @@
 """Networks: modules, their containers and layers, and the functions they are made of."""
 
-from . import functional, init, utils
+from . import attention, functional, init, modules, parameter, utils
 from .activation import (
     CELU,
     ELU,
@@ -73,8 +73,6 @@ from .lazy import (
     LazyInstanceNorm2d,
     LazyInstanceNorm3d,
     LazyLinear,
-    UninitializedBuffer,
-    UninitializedParameter,
 )
 from .linear import Bilinear, Linear
 from .loss import (
@@ -92,6 +90,7 @@ from .loss import (
     KLDivLoss,
     L1Loss,
     LinearCrossEntropyLoss,
+    LinearCrossEntropyOptions,
     LogCoshLoss,
     MAPELoss,
     MarginRankingLoss,
@@ -101,6 +100,7 @@ from .loss import (
     MultiLabelSoftMarginLoss,
     MultiMarginLoss,
     NLLLoss,
+    NLLLoss2d,
     PoissonNLLLoss,
     SmoothL1Loss,
     SoftMarginLoss,
@@ -121,6 +121,7 @@ from .normalization import (
     LayerNorm,
     LocalResponseNorm,
     RMSNorm,
+    SyncBatchNorm,
 )
 from .padding import (
     CircularPad1d,
@@ -139,7 +140,8 @@ from .padding import (
     ZeroPad2d,
     ZeroPad3d,
 )
-from .parameter import Buffer, Parameter
+from .parallel import DataParallel
+from .parameter import Buffer, Parameter, UninitializedBuffer, UninitializedParameter
 from .pooling import (
     AdaptiveAvgPool1d,
     AdaptiveAvgPool2d,
@@ -239,6 +241,7 @@ __all__ = [
     "CosineEmbeddingLoss",
     "CosineSimilarity",
     "CrossEntropyLoss",
+    "DataParallel",
     "Dropout",
     "Dropout1d",
     "Dropout2d",
@@ -286,6 +289,7 @@ __all__ = [
     "LeakyReLU",
     "Linear",
     "LinearCrossEntropyLoss",
+    "LinearCrossEntropyOptions",
     "LocalResponseNorm",
     "LogCoshLoss",
     "LogSigmoid",
@@ -309,6 +313,7 @@ __all__ = [
     "MulticlassHingeLoss",
     "MultiheadAttention",
     "NLLLoss",
+    "NLLLoss2d",
     "PReLU",
     "PairwiseDistance",
     "Parameter",
@@ -342,6 +347,7 @@ __all__ = [
     "Softshrink",
     "Softsign",
     "SquaredExpectationLoss",
+    "SyncBatchNorm",
     "Tanh",
     "Tanhshrink",
     "Threshold",

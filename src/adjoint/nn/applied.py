@@ -49,7 +49,7 @@ class Applied(Module):
     def forward(self, *inputs, **named):
         """The function with the options of this module."""
         held = vars(self)
-        names = self.options if self.passed is None else self.passed
+        names = type(self).options if self.passed is None else self.passed
         return self.call(*inputs, **named, **{k: held[k] for k in names})
 
     def extra_repr(self) -> str:
@@ -58,7 +58,7 @@ class Applied(Module):
         if shows == "":
             return ""
         if shows is None:
-            shown = [k for k in self.options if k != "inplace"]
+            shown = [k for k in type(self).options if k != "inplace"]
             shows = ", ".join(f"{k}={{{k}}}" for k in shown)
         text = shows.format(**vars(self))
         if vars(self).get("inplace") is True and "{inplace}" not in shows:

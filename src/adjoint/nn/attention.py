@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from ..errors import ArgumentError
+from contextlib import contextmanager
+from enum import IntEnum
+
+from ..errors import ArgumentError, ArgumentTypeError
 from ..functional import creation
 from ..functional.face import need_tensor
 from ..functional.shapes import transpose
@@ -11,6 +14,33 @@ from . import init
 from .linear import Linear
 from .module import Module
 from .parameter import Parameter
+
+
+class SDPBackend(IntEnum):
+    """The kernels of attention that PyTorch chooses among."""
+
+    ERROR = -1
+    MATH = 0
+    FLASH_ATTENTION = 1
+    EFFICIENT_ATTENTION = 2
+    CUDNN_ATTENTION = 3
+    OVERRIDEABLE = 4
+
+
+@contextmanager
+def sdpa_kernel(backends, set_priority: bool = False):
+    """Choose among kernels, of which there is one.
+
+    >>> from adjoint.nn.attention import SDPBackend, sdpa_kernel
+    >>> with sdpa_kernel(SDPBackend.MATH):
+    ...     y = nn.functional.scaled_dot_product_attention(*[ones(1, 2, 3)] * 3)
+    """
+    given = [backends] if isinstance(backends, SDPBackend) else list(backends)
+    if not all(isinstance(b, SDPBackend) for b in given):
+        raise ArgumentTypeError(
+            f"sdpa_kernel: backends are SDPBackend, got {backends!r}"
+        )
+    yield
 
 
 class NonDynamicallyQuantizableLinear(Linear):

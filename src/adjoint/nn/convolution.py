@@ -17,7 +17,7 @@ from .parameter import Parameter
 _MODES = ("zeros", "reflect", "replicate", "circular")
 
 
-class _Windows(Module):
+class _ConvNd(Module):
     """What convolutions and transposed ones share: sizes, weight and bias, printing."""
 
     n = 0  # spatial dims
@@ -105,7 +105,7 @@ def _check(m, name):
         )
 
 
-class _Conv(_Windows):
+class _Conv(_ConvNd):
     """Cross-correlation with a weight (out, in/groups, *kernel)."""
 
     def __init__(
@@ -188,7 +188,7 @@ class Conv3d(_Conv):
     n = 3
 
 
-class _ConvTranspose(_Windows):
+class _ConvTranspose(_ConvNd):
     """The adjoint of a convolution, with a weight (in, out/groups, *kernel)."""
 
     transposed = True

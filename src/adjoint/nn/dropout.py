@@ -7,7 +7,7 @@ from . import functional as F
 from .applied import Applied
 
 
-class _Dropout(Applied):
+class _DropoutNd(Applied):
     options = {"p": 0.5, "inplace": False}
     shows = "p={p}, inplace={inplace}"
 
@@ -24,7 +24,7 @@ class _Dropout(Applied):
         return self.call(input, self.p, self.training, self.inplace)
 
 
-class Dropout(_Dropout):
+class Dropout(_DropoutNd):
     """Zeros for a random part p of the elements; the others grow by 1 / (1 − p).
 
     >>> nn.Dropout(1.)(ones(3)), nn.Dropout().eval()(ones(2))
@@ -34,7 +34,7 @@ class Dropout(_Dropout):
     call = staticmethod(F.dropout)
 
 
-class Dropout1d(_Dropout):
+class Dropout1d(_DropoutNd):
     """Dropout of whole channels of (N,C,L).
 
     >>> nn.Dropout1d(1.)(ones(1, 2, 3)).sum()
@@ -44,7 +44,7 @@ class Dropout1d(_Dropout):
     call = staticmethod(F.dropout1d)
 
 
-class Dropout2d(_Dropout):
+class Dropout2d(_DropoutNd):
     """Dropout of whole channels of (N,C,H,W).
 
     >>> nn.Dropout2d(1.)(ones(1, 2, 3, 3)).sum()
@@ -54,7 +54,7 @@ class Dropout2d(_Dropout):
     call = staticmethod(F.dropout2d)
 
 
-class Dropout3d(_Dropout):
+class Dropout3d(_DropoutNd):
     """Dropout of whole channels of (N,C,D,H,W).
 
     >>> nn.Dropout3d(1.)(ones(1, 2, 3, 3, 3)).sum()
@@ -64,7 +64,7 @@ class Dropout3d(_Dropout):
     call = staticmethod(F.dropout3d)
 
 
-class AlphaDropout(_Dropout):
+class AlphaDropout(_DropoutNd):
     """Dropout that keeps the mean and variance of SELU's outputs.
 
     >>> nn.AlphaDropout(0.5).eval()(ones(2))
@@ -74,7 +74,7 @@ class AlphaDropout(_Dropout):
     call = staticmethod(F.alpha_dropout)
 
 
-class FeatureAlphaDropout(_Dropout):
+class FeatureAlphaDropout(_DropoutNd):
     """AlphaDropout of whole channels.
 
     >>> nn.FeatureAlphaDropout(0.5).eval()(ones(1, 2, 3)).sum()

@@ -1,7 +1,10 @@
 """All functions of `torch.nn.functional` that there are, by PyTorch's names."""
 
+import sys as _sys
+
 from .. import functional as _functional
 from ..functional.face import FUNCTIONS as _FUNCTIONS
+from ..functional.face import namespace as _namespace
 
 _NAMES = """
 adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d adaptive_max_pool1d
@@ -23,6 +26,10 @@ relu_ rms_norm rrelu rrelu_ scaled_dot_product_attention selu selu_ sigmoid silu
 smooth_l1_loss soft_margin_loss softmax softmin softplus softshrink softsign tanh
 tanhshrink threshold threshold_ triplet_margin_loss triplet_margin_with_distance_loss
 unfold upsample upsample_bilinear upsample_nearest
+adaptive_max_pool1d_with_indices adaptive_max_pool2d_with_indices
+adaptive_max_pool3d_with_indices fractional_max_pool2d_with_indices
+fractional_max_pool3d_with_indices max_pool1d_with_indices max_pool2d_with_indices
+max_pool3d_with_indices conv_tbc
 mape_loss log_cosh_loss cauchy_loss tukey_loss multiclass_hinge_loss
 squared_expectation_loss binary_crossentropy
 """
@@ -51,5 +58,5 @@ _MODULES = [
     "random",
     "shapes",
 ]
-globals().update(_find())
+_namespace(_sys.modules[__name__], dict(_find()))
 __all__ = [name for name in _NAMES.split() if name in globals()]

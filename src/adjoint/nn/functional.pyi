@@ -18,10 +18,16 @@ def adaptive_avg_pool3d(input: Tensor, output_size: Any) -> Tensor:
     """The means of even windows of (N,C,D,H,W)."""
 def adaptive_max_pool1d(input: Tensor, output_size: Any, return_indices: _bool = ...) -> Any:
     """The maxima of `output_size` even windows of (N,C,L)."""
+def adaptive_max_pool1d_with_indices(input: Tensor, output_size: Any, return_indices: _bool = ...) -> Any:
+    """`adaptive_max_pool1d` with `return_indices`."""
 def adaptive_max_pool2d(input: Tensor, output_size: Any, return_indices: _bool = ...) -> Any:
     """The maxima of even windows of (N,C,H,W)."""
+def adaptive_max_pool2d_with_indices(input: Tensor, output_size: Any, return_indices: _bool = ...) -> Any:
+    """`adaptive_max_pool2d` with `return_indices`."""
 def adaptive_max_pool3d(input: Tensor, output_size: Any, return_indices: _bool = ...) -> Any:
     """The maxima of even windows of (N,C,D,H,W)."""
+def adaptive_max_pool3d_with_indices(input: Tensor, output_size: Any, return_indices: _bool = ...) -> Any:
+    """`adaptive_max_pool3d` with `return_indices`."""
 def affine_grid(theta: Any, size: Any, align_corners: Any = ...) -> Tensor:
     """The grid for grid_sample of a batch of affine maps (N,2,3) or (N,3,4)."""
 def alpha_dropout(input: Tensor, p: Any = ..., training: _bool = ..., inplace: _bool = ...) -> Tensor:
@@ -56,6 +62,8 @@ def conv2d(input: Tensor, weight: Any, bias: Any = ..., stride: Any = ..., paddi
     """Cross-correlation of (N,C,H,W) with a weight (O,C/groups,KH,KW)."""
 def conv3d(input: Tensor, weight: Any, bias: Any = ..., stride: Any = ..., padding: Any = ..., dilation: Any = ..., groups: Any = ...) -> Tensor:
     """Cross-correlation of (N,C,D,H,W) with a weight (O,C/groups,KD,KH,KW)."""
+def conv_tbc(input: Tensor, weight: Any, bias: Any, pad: Any = ...) -> Tensor:
+    """`conv1d` of (time, batch, channels) with a weight (width, in, out)."""
 def conv_transpose1d(input: Tensor, weight: Any, bias: Any = ..., stride: Any = ..., padding: Any = ..., output_padding: Any = ..., groups: Any = ..., dilation: Any = ...) -> Tensor:
     """The adjoint of conv1d as a layer; weight (C,O/groups,K)."""
 def conv_transpose2d(input: Tensor, weight: Any, bias: Any = ..., stride: Any = ..., padding: Any = ..., output_padding: Any = ..., groups: Any = ..., dilation: Any = ...) -> Tensor:
@@ -92,8 +100,12 @@ def fold(input: Tensor, output_size: Any, kernel_size: Any, dilation: Any = ...,
     """Columns added where `unfold` took them from (col2im): (N,C·K,L) to (N,C,H,W)."""
 def fractional_max_pool2d(input: Tensor, kernel_size: Any, output_size: Any = ..., output_ratio: Any = ..., return_indices: _bool = ..., _random_samples: Any = ...) -> Any:
     """Maxima of windows at random places of (N,C,H,W), `output_size` of them (Graham, 2014)."""
+def fractional_max_pool2d_with_indices(input: Tensor, kernel_size: Any, output_size: Any = ..., output_ratio: Any = ..., return_indices: _bool = ..., _random_samples: Any = ...) -> Any:
+    """`fractional_max_pool2d` with `return_indices`."""
 def fractional_max_pool3d(input: Tensor, kernel_size: Any, output_size: Any = ..., output_ratio: Any = ..., return_indices: _bool = ..., _random_samples: Any = ...) -> Any:
     """Maxima of windows at random places of (N,C,D,H,W), `output_size` of them."""
+def fractional_max_pool3d_with_indices(input: Tensor, kernel_size: Any, output_size: Any = ..., output_ratio: Any = ..., return_indices: _bool = ..., _random_samples: Any = ...) -> Any:
+    """`fractional_max_pool3d` with `return_indices`."""
 def gaussian_nll_loss(input: Tensor, target: Any, var: Any, full: _bool = ..., eps: Any = ..., reduction: Any = ...) -> Tensor:
     """½ (ln v + (x − t)²/v) of a variance v, at least eps; `full` adds ½ ln 2π."""
 def gelu(input: Tensor, approximate: Any = ...) -> Tensor:
@@ -136,7 +148,7 @@ def leaky_relu_(input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
     """`leaky_relu` written into its input."""
 def linear(input: Tensor, weight: Any, bias: Any = ...) -> Tensor:
     """x Wᵀ + b over the last dim, W of shape (out, in) or (in,)."""
-def linear_cross_entropy(input: Tensor, linear_weight: Any, target: Any, *, linear_bias: Any = ..., weight: Any = ..., reduction: Any = ..., ignore_index: Any = ..., label_smoothing: Any = ...) -> Tensor:
+def linear_cross_entropy(input: Tensor, linear_weight: Any, target: Any, *, linear_bias: Any = ..., weight: Any = ..., reduction: Any = ..., ignore_index: Any = ..., label_smoothing: Any = ..., options: Any = ...) -> Tensor:
     """`cross_entropy` of the logits x Wᵀ + b, W of shape (classes, ..., features)."""
 def local_response_norm(input: Tensor, size: Any, alpha: Any = ..., beta: Any = ..., k: Any = ...) -> Tensor:
     """x / (k + α · mean of the squares of `size` channels around)^β."""
@@ -158,10 +170,16 @@ def margin_ranking_loss(input1: Any, input2: Any, target: Any, margin: Any = ...
     """max(0, −t (x₁ − x₂) + margin)."""
 def max_pool1d(input: Tensor, kernel_size: Any, stride: Any = ..., padding: Any = ..., dilation: Any = ..., ceil_mode: _bool = ..., return_indices: _bool = ...) -> Any:
     """The largest element of each window of (N,C,L)."""
+def max_pool1d_with_indices(input: Tensor, kernel_size: Any, stride: Any = ..., padding: Any = ..., dilation: Any = ..., ceil_mode: _bool = ..., return_indices: _bool = ...) -> Any:
+    """`max_pool1d` with `return_indices`."""
 def max_pool2d(input: Tensor, kernel_size: Any, stride: Any = ..., padding: Any = ..., dilation: Any = ..., ceil_mode: _bool = ..., return_indices: _bool = ...) -> Any:
     """The largest element of each window of (N,C,H,W)."""
+def max_pool2d_with_indices(input: Tensor, kernel_size: Any, stride: Any = ..., padding: Any = ..., dilation: Any = ..., ceil_mode: _bool = ..., return_indices: _bool = ...) -> Any:
+    """`max_pool2d` with `return_indices`."""
 def max_pool3d(input: Tensor, kernel_size: Any, stride: Any = ..., padding: Any = ..., dilation: Any = ..., ceil_mode: _bool = ..., return_indices: _bool = ...) -> Any:
     """The largest element of each window of (N,C,D,H,W)."""
+def max_pool3d_with_indices(input: Tensor, kernel_size: Any, stride: Any = ..., padding: Any = ..., dilation: Any = ..., ceil_mode: _bool = ..., return_indices: _bool = ...) -> Any:
+    """`max_pool3d` with `return_indices`."""
 def max_unpool1d(input: Tensor, indices: Any, kernel_size: Any, stride: Any = ..., padding: Any = ..., output_size: Any = ...) -> Tensor:
     """Maxima put back where max_pool1d found them, zeros elsewhere."""
 def max_unpool2d(input: Tensor, indices: Any, kernel_size: Any, stride: Any = ..., padding: Any = ..., output_size: Any = ...) -> Tensor:

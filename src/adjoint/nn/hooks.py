@@ -16,15 +16,34 @@ def hook_into(module, kind, entry, prepend=False):
     if module._hooks is None:
         module._hooks = {}
     hooks = module._hooks.setdefault(kind, OrderedDict())
-    handle = Handle(hooks, entry)
+    handle = Handle(hooks, entry, lasting=True)
     if prepend:
         hooks.move_to_end(handle.id, last=False)
     return handle
 
 
+EVERYWHERE: dict[str, OrderedDict] = {}  # hooks of all modules, by kind
+
+
+def hook_everywhere(kind, entry):
+    """Add a hook of this kind to all modules; the result removes it."""
+    return Handle(EVERYWHERE.setdefault(kind, OrderedDict()), entry, lasting=True)
+
+
 def hooks_of(module, kind) -> tuple:
     """The hooks of this kind, in the order in which they are called."""
-    return tuple((module._hooks or {}).get(kind, {}).values())
+    own = (module._hooks or {}).get(kind, {}).values()
+    if not EVERYWHERE:
+        return tuple(own)
+    return (*EVERYWHERE.get(kind, {}).values(), *own)
+
+
+def registered(module, name, x, kind):
+    """What hooks of all modules make of a parameter, buffer or module that is put in."""
+    for hook in EVERYWHERE.get(kind, {}).values():
+        got = hook(module, name, x)
+        x = x if got is None else got
+    return x
 
 
 def call_with_hooks(module, args, kwargs):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import warnings
 
@@ -287,7 +288,7 @@ def orthogonal_(tensor, gain: float = 1, generator=None):
     """Rows (or columns, of a tall matrix) at right angles and of length `gain`.
 
     >>> w = nn.init.orthogonal_(empty(2, 3))
-    >>> (w @ w.T).allclose(eye(2), atol=1e-5)
+    >>> (w @ w.T).allclose(nn.init.eye_(empty(2, 2)), atol=1e-5)
     True
     """
     x = need_tensor(tensor, "orthogonal_", "tensor")
@@ -320,3 +321,30 @@ def sparse_(tensor, sparsity: float, std: float = 0.01, generator=None):
     x.normal_(0, std, generator=generator)
     order = creation.zeros(x.shape, dtype="float64").uniform_(generator=generator)
     return x.scatter_(0, order.argsort(0)[:zeros], 0)
+
+
+# ---------------------------------------------------------------- older names
+
+
+def _older(f):
+    """`f` without its last underscore, as it was once called."""
+
+    @functools.wraps(f)
+    def older(*args, **kwargs):
+        name = f.__name__
+        words = f"`nn.init.{name[:-1]}` is now deprecated in favor of `nn.init.{name}`."
+        warnings.warn(words, FutureWarning, stacklevel=2)
+        return f(*args, **kwargs)
+
+    older.__name__, older.__doc__ = (
+        f.__name__[:-1],
+        f"`{f.__name__}`, as it was called.",
+    )
+    return older
+
+
+constant, dirac, eye = map(_older, (constant_, dirac_, eye_))
+kaiming_normal, kaiming_uniform = map(_older, (kaiming_normal_, kaiming_uniform_))
+normal, orthogonal, sparse = map(_older, (normal_, orthogonal_, sparse_))
+uniform = _older(uniform_)
+xavier_normal, xavier_uniform = map(_older, (xavier_normal_, xavier_uniform_))

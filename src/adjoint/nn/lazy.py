@@ -7,83 +7,20 @@ from __future__ import annotations
 
 import inspect
 
-import numpy as np
-
 from ..autodiff.modes import no_grad
-from ..core.bind import dtype_of
 from ..errors import ArgumentError, ShapeError
-from ..functional.face import need_tensor, np_dtype
+from ..functional.face import need_tensor
 from . import convolution, normalization
 from .applied import bound
 from .linear import Linear
 from .module import Module
-from .parameter import Buffer, Parameter
-
-
-class _Uninitialized:
-    """A tensor of a module without a shape, until it is materialized."""
-
-    becomes: type
-
-    def __init__(self, requires_grad=False, device=None, dtype=None):
-        d = np_dtype(dtype)
-        super().__init__()
-        if d is not None:
-            self.value = self.value.astype(d)
-        if requires_grad:
-            self.requires_grad_()
-
-    @property
-    def shape(self):
-        """There is none yet: an error."""
-        raise ShapeError(
-            "an uninitialized parameter or buffer has no shape yet",
-            hint="call the lazy module once, on an input of the right size, before this",
-        )
-
-    def detach(self):
-        """This: there are no numbers to share."""
-        return self
-
-    def materialize(self, shape, device=None, dtype=None) -> None:
-        """Become an ordinary parameter or buffer of this shape; its numbers are not set."""
-        d = dtype_of(self) if dtype is None else np_dtype(dtype)
-        self.value = np.zeros(tuple(shape), d)
-        self.__class__ = self.becomes
-
-    def __repr__(self, *, tensor_contents=None):
-        return f"<{type(self).__name__}>"
-
-
-class UninitializedParameter(_Uninitialized, Parameter):
-    """A parameter whose shape is found at the first call of its module.
-
-    >>> w = nn.UninitializedParameter()
-    >>> w.materialize((2, 3))
-    >>> type(w).__name__, w.shape
-    ('Parameter', adjoint.Size([2, 3]))
-    """
-
-    becomes = Parameter
-
-    def __init__(self, requires_grad: bool = True, device=None, dtype=None):
-        super().__init__(requires_grad, device, dtype)
-
-
-class UninitializedBuffer(_Uninitialized, Buffer):
-    """A buffer whose shape is found at the first call of its module.
-
-    >>> nn.UninitializedBuffer()
-    <UninitializedBuffer>
-    """
-
-    becomes = Buffer
-
-    def __init__(
-        self, requires_grad: bool = False, device=None, dtype=None, persistent=True
-    ):
-        super().__init__(requires_grad, device, dtype)
-        self.persistent = persistent
+from .parameter import (
+    Buffer,
+    Parameter,
+    UninitializedBuffer,
+    UninitializedParameter,
+    is_lazy,
+)
 
 
 def _shapeless(x):
@@ -130,7 +67,7 @@ class _Lazy(Module):
 
     def has_uninitialized_params(self) -> bool:
         """Whether a parameter or buffer has no shape yet."""
-        return any(isinstance(x, _Uninitialized) for x in vars(self).values())
+        return any(is_lazy(x) for x in vars(self).values())
 
     def initialize_parameters(self, input) -> None:
         """Take the size from an input, and first numbers from a fresh layer of that size."""
@@ -142,7 +79,7 @@ class _Lazy(Module):
         setattr(self, self.size, size)
         with no_grad():
             for name, x in list(vars(self).items()):
-                if isinstance(x, _Uninitialized):
+                if is_lazy(x):
                     new = getattr(fresh, name)
                     x.materialize(new.shape)
                     x.copy_(new)
@@ -179,9 +116,9 @@ def _make_room(module, state, prefix, *_):
     """Shapes for what is about to be loaded."""
     for name, x in vars(module).items():
         new = state.get(prefix + name)
-        if not isinstance(x, _Uninitialized) or new is None:
+        if not is_lazy(x) or new is None:
             continue
-        if isinstance(new, _Uninitialized):
+        if is_lazy(new):
             raise ArgumentError(
                 f"{prefix}{name}: the state_dict has no numbers for it: it was taken from "
                 "a lazy module before its first call"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from ..errors import ArgumentError, DimError, ShapeError
@@ -46,7 +47,7 @@ class _Loss(Applied):
                 f"{self.reduction!r}"
             )
         for name in _WEIGHTS:
-            if name in self.options:
+            if name in type(self).options:
                 self.register_buffer(name, vars(self).pop(name))
         self.check()
 
@@ -298,6 +299,10 @@ class NLLLoss(_Loss):
     }
 
 
+class NLLLoss2d(NLLLoss):
+    """`NLLLoss`, by an older name."""
+
+
 class CrossEntropyLoss(_Loss):
     """−w(t) log softmax(x)(t) of logits x (N,C,·) and classes t, or probabilities of them.
 
@@ -440,6 +445,21 @@ class CTCLoss(_Loss):
 # ---------------------------------------------------------------- with layers of their own
 
 
+@dataclass(frozen=True)
+class LinearCrossEntropyOptions:
+    """How PyTorch cuts `linear_cross_entropy` into chunks; here it makes no difference.
+
+    >>> nn.LinearCrossEntropyOptions(batch_chunk_size=64).chunking_method
+    'auto'
+    """
+
+    allow_retain_graph: bool = False
+    batch_chunk_size: int | None = None
+    chunking_method: str | None = "auto"
+    acc_policy: str = "auto"
+    acc_dtype: Any = None
+
+
 class LinearCrossEntropyLoss(_Loss):
     """Cross entropy of the logits x Wᵀ + b, W and b of this module.
 
@@ -460,6 +480,7 @@ class LinearCrossEntropyLoss(_Loss):
         "weight": None,
         "ignore_index": None,
         "label_smoothing": 0.0,
+        "options": None,
     }
     positional = 2
     shows = (

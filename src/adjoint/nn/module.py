@@ -11,12 +11,13 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from ..autodiff.modes import no_grad
-from ..core.bind import Box, changed, modes, remade
+from ..compiler.step import compile
+from ..core.bind import Box, floor, modes, note_change
 from ..errors import ArgumentError, ArgumentTypeError, DtypeError, scope
 from ..functional.face import FUNCTIONS
 from ..tensor import Tensor
 from . import loading
-from .hooks import call_with_hooks, hook_into, hooks_of
+from .hooks import EVERYWHERE, call_with_hooks, hook_into, hooks_of, registered
 from .parameter import Buffer, Parameter, as_buffer
 
 
@@ -56,7 +57,7 @@ class Module:
         name = f"{outer.split(' (')[0]}.{self._name}" if outer else type(self).__name__
         token = scope.set(f"{name} ({type(self).__name__})" if outer else name)
         try:
-            if self._hooks is None:
+            if self._hooks is None and not EVERYWHERE:
                 return self.forward(*args, **kwargs)
             return call_with_hooks(self, args, kwargs)
         finally:
@@ -65,6 +66,8 @@ class Module:
     # ------------------------------------------------------------ attributes
 
     def __setattr__(self, name: str, value):
+        if EVERYWHERE:
+            value = _announced(self, name, value)
         kind = _kind(vars(self).get(name)) or (self._places or {}).get(name)
         if kind is not None:
             value = _fitting(self, name, kind, value)
@@ -73,13 +76,15 @@ class Module:
         if name == "training":
             _count_switch(self, value)
         elif value is not vars(self).get(name):
-            _count_change()
+            note_change(lasting=True)
+            floor.get().replaces(vars(self), name)
         object.__setattr__(self, name, value)
 
     def __delattr__(self, name: str):
         if self._places is not None:
             self._places.pop(name, None)
-        _count_change()
+        note_change(lasting=True)
+        floor.get().replaces(vars(self), name)
         object.__delattr__(self, name)
 
     def __dir__(self):
@@ -275,6 +280,22 @@ class Module:
         """This module: the CPU is where it is."""
         return self._apply(lambda x: x.cpu())
 
+    def cuda(self, device=None):
+        """This module on a GPU, which there is none of: the error says so."""
+        return self.to(
+            f"cuda:{device}" if isinstance(device, int) else device or "cuda"
+        )
+
+    def compile(self, **options) -> None:
+        """Run `forward` as a native program from now on; options are those of `ad.compile`.
+
+        >>> layer = nn.Linear(2, 2)
+        >>> layer.compile()
+        >>> layer(ones(1, 2)).shape, list(layer.state_dict())
+        (adjoint.Size([1, 2]), ['weight', 'bias'])
+        """
+        object.__setattr__(self, "forward", compile(self.forward, **options))
+
     def share_memory(self):
         """This module: threads share its memory as it is."""
         return self
@@ -309,6 +330,10 @@ class Module:
     def register_full_backward_hook(self, hook, prepend: bool = False):
         """hook(module, grad_input, grad_output) -> None or new grad_input, backwards."""
         return hook_into(self, "backward", hook, prepend)
+
+    def register_backward_hook(self, hook):
+        """`register_full_backward_hook`, by its older name."""
+        return self.register_full_backward_hook(hook)
 
     def register_full_backward_pre_hook(self, hook, prepend: bool = False):
         """hook(module, grad_output) -> None or new grad_output, before the module's own."""
@@ -482,16 +507,10 @@ class Held(dict):
             self[name] = x
 
 
-def _count_change() -> None:
-    """Have compiled programs look at their modules again."""
-    changed.value += 1
-    remade.value += 1
-
-
 def _count_switch(module, training) -> None:
     """Have them find the program for these modes, which may have been made before."""
     if bool(training) != module.training:
-        changed.value += 1
+        note_change()
         modes.value ^= hash((id(module), "training"))
 
 
@@ -542,13 +561,32 @@ def _keep_place(module, name, kind) -> None:
 
 
 def _place(module, name, kind, value) -> None:
+    if EVERYWHERE:
+        value = _announced(module, name, value, kind)
     if value is None:
         _keep_place(module, name, kind)
     elif isinstance(value, Module):
         value.__dict__["_name"] = name
     elif kind is Buffer:
         value = as_buffer(value, getattr(value, "persistent", True))
+    note_change(lasting=True)
     object.__setattr__(module, name, value)
+
+
+def _announced(module, name, value, kind=None):
+    """What the hooks that see all that is put into modules leave of it."""
+    kind = _kind(value) if kind is None or isinstance(value, Buffer) else kind
+    if kind is None or value is None:
+        return value
+    kind = Buffer if kind is Passing else kind
+    return registered(module, name, value, _REGISTRATIONS[kind])
+
+
+_REGISTRATIONS = {
+    Parameter: "register_parameter",
+    Buffer: "register_buffer",
+    Module: "register_module",
+}
 
 
 def _check_name(module, name, kind) -> None:

@@ -172,6 +172,47 @@ class BatchNorm3d(_BatchNorm):
     dims = (5,)
 
 
+class SyncBatchNorm(_BatchNorm):
+    """Batch norm of (N,C,·) of any dims, with the statistics of all processes: here of one.
+
+    >>> net = nn.SyncBatchNorm.convert_sync_batchnorm(nn.Sequential(nn.BatchNorm1d(2)))
+    >>> net[0]  # doctest: +ELLIPSIS
+    SyncBatchNorm(2, eps=1e-05, momentum=0.1, ...)
+    """
+
+    dims = tuple(range(2, 8))
+
+    def __init__(
+        self,
+        num_features: int,
+        eps: float = 1e-5,
+        momentum: float | None = 0.1,
+        affine: bool = True,
+        track_running_stats: bool = True,
+        process_group=None,
+        device=None,
+        dtype=None,
+        *,
+        bias: bool = True,
+    ):
+        options = (eps, momentum, affine, track_running_stats, device, dtype)
+        super().__init__(num_features, *options, bias=bias)
+        self.process_group = process_group
+
+    @classmethod
+    def convert_sync_batchnorm(cls, module, process_group=None):
+        """The module with SyncBatchNorm in the place of every batch norm in it."""
+        for name, child in module.named_children():
+            setattr(module, name, cls.convert_sync_batchnorm(child, process_group))
+        if not isinstance(module, _BatchNorm) or isinstance(module, cls):
+            return module
+        names = ("num_features", "eps", "momentum", "affine", "track_running_stats")
+        out = cls(*(getattr(module, n) for n in names), process_group)
+        for name, x in (*module._parameters.items(), *module._buffers.items()):
+            setattr(out, name, x)
+        return out.train(module.training)
+
+
 class _InstanceNorm(_Running):
     def __init__(
         self,

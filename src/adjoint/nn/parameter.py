@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from ..core.bind import Box
-from ..errors import ArgumentTypeError
+import numpy as np
+
+from ..core.bind import Box, dtype_of
+from ..errors import ArgumentTypeError, ShapeError
+from ..functional.face import np_dtype
 from ..tensor import Tensor
 
 
@@ -64,3 +67,82 @@ def take_memory(x, data, name) -> None:
             hint="tensor(...) makes one of numbers, lists and arrays",
         )
     x.value, x.plain = data.numpy_of(), True
+
+
+# ---------------------------------------------------------------- without a shape
+
+
+class _Uninitialized:
+    """A tensor of a module without a shape, until it is materialized."""
+
+    becomes: type
+
+    def __init__(self, requires_grad=False, device=None, dtype=None):
+        d = np_dtype(dtype)
+        super().__init__()
+        if d is not None:
+            self.value = self.value.astype(d)
+        if requires_grad:
+            self.requires_grad_()
+
+    @property
+    def shape(self):
+        """There is none yet: an error."""
+        raise ShapeError(
+            "an uninitialized parameter or buffer has no shape yet",
+            hint="call the lazy module once, on an input of the right size, before this",
+        )
+
+    def detach(self):
+        """This: there are no numbers to share."""
+        return self
+
+    def materialize(self, shape, device=None, dtype=None) -> None:
+        """Become an ordinary parameter or buffer of this shape; its numbers are not set."""
+        d = dtype_of(self) if dtype is None else np_dtype(dtype)
+        self.value = np.zeros(tuple(shape), d)
+        self.__class__ = self.becomes
+
+    def __repr__(self, *, tensor_contents=None):
+        return f"<{type(self).__name__}>"
+
+
+class UninitializedParameter(_Uninitialized, Parameter):
+    """A parameter whose shape is found at the first call of its module.
+
+    >>> w = nn.UninitializedParameter()
+    >>> w.materialize((2, 3))
+    >>> type(w).__name__, w.shape
+    ('Parameter', adjoint.Size([2, 3]))
+    """
+
+    becomes = Parameter
+
+    def __init__(self, requires_grad: bool = True, device=None, dtype=None):
+        super().__init__(requires_grad, device, dtype)
+
+
+class UninitializedBuffer(_Uninitialized, Buffer):
+    """A buffer whose shape is found at the first call of its module.
+
+    >>> nn.UninitializedBuffer()
+    <UninitializedBuffer>
+    """
+
+    becomes = Buffer
+
+    def __init__(
+        self, requires_grad: bool = False, device=None, dtype=None, persistent=True
+    ):
+        super().__init__(requires_grad, device, dtype)
+        self.persistent = persistent
+
+
+def is_lazy(param) -> bool:
+    """Whether a parameter or buffer has no shape yet.
+
+    >>> from adjoint.nn.parameter import is_lazy
+    >>> is_lazy(nn.LazyLinear(2).weight), is_lazy(nn.Linear(2, 2).weight)
+    (True, False)
+    """
+    return isinstance(param, _Uninitialized)

@@ -26,9 +26,55 @@ def _check_bounds(shape, dim, indices):
         n = shape[d]
         outside = i[(i < -n) | (i >= n)]
         if outside.size:
-            raise DimError(
-                f"index {outside.flat[0]} is out of bounds for dimension {d} with size {n}"
+            raise out_of_bounds(outside.flat[0], d, n)
+
+
+def out_of_bounds(i, d, n, by=""):
+    """The error of a position outside of a dim."""
+    by = f"{by}: " if by else ""
+    return DimError(f"{by}index {i} is out of bounds for dimension {d} with size {n}")
+
+
+class Bounded(Primitive):
+    """The positions x as they are, if each is in 0 ≤ x < n; else the error of `by`.
+
+    >>> op.bounded(tensor([2, 0]), n=3, dim=0, by="take")
+    tensor([2, 0])
+    """
+
+    differentiable = False
+
+    def samples(rng):
+        return [((rng.integers(0, 3, (2, 4)),), {"n": 3, "dim": 1, "by": "take"})]
+
+    reference = staticmethod(lambda x, n, dim, by: x % n)
+
+    def errors():
+        params, text = (
+            {"n": 3, "dim": 1, "by": "take"},
+            "is out of bounds for dimension",
+        )
+        return [
+            (
+                (np.array([i]),),
+                params,
+                DimError,
+                f"take: index {i} {text} 1 with size 3",
             )
+            for i in (3, -1)
+        ]
+
+    def eager(x, *, n, dim, by):
+        # One pass: as unsigned numbers, negative ones are the largest.
+        if x.size and x.view(f"u{x.itemsize}").max() >= n:
+            raise out_of_bounds(x[(x < 0) | (x >= n)].flat[0], dim, n, by)
+        return x
+
+    def infer(self, x, **params):
+        return x
+
+    def batch(self, size, xs, dims, params):
+        return op.bounded(xs[0], **params), dims[0]
 
 
 def _flat(indices, shape, dim):

@@ -9,8 +9,18 @@ import numpy as np
 
 from ..core.bind import bind, dtype_of
 from ..core.dtype import to_real
-from ..core.primitive import Linear, Primitive, Reduction, batch_to_front, number, op
+from ..core.primitive import (
+    Linear,
+    Primitive,
+    Reduction,
+    batch_to_front,
+    number,
+    op,
+    spec_of,
+)
 from ..core.shape import Spec, reduced
+
+_FLOAT32 = np.dtype("float32")
 
 
 def _reduce(low=-2.0, high=2.0):
@@ -43,6 +53,29 @@ def accumulate(ufunc, x, dim, keepdim):
     return y if wide is None or wide.kind == "i" else y.astype(x.dtype)
 
 
+def _itself(name):
+    """An `expand` by which a reduction over no dims is x itself."""
+
+    def expand(x, *, dim, keepdim):
+        prim = getattr(op, name)
+        if dim:
+            return prim(x, dim=dim, keepdim=keepdim)
+        return op.cast(x, dtype=prim.infer(spec_of(x), dim=(), keepdim=keepdim).dtype)
+
+    return staticmethod(expand)
+
+
+def _is_not_zero(x):
+    return x if dtype_of(x).kind == "b" else op.ne(x, op.zeros_like(x))
+
+
+def _in_real(x):
+    """Whether a rule in real operations will do; two-byte floats as wider ones."""
+    if dtype_of(x).kind == "c":
+        return None
+    return op.cast(x, dtype=_FLOAT32) if dtype_of(x).itemsize == 2 else x
+
+
 class Sum(Reduction):
     """Sum over dims.
 
@@ -52,6 +85,7 @@ class Sum(Reduction):
 
     out = "sum"
     samples = _reduce()
+    expand = _itself("sum")
     reference = staticmethod(
         lambda x, dim, keepdim: np.einsum(
             x, range(x.ndim), [i for i in range(x.ndim) if i not in dim]
@@ -73,6 +107,7 @@ class Mean(Linear):
     """
 
     samples = _reduce()
+    expand = _itself("mean")
     reference = staticmethod(
         lambda x, dim, keepdim: np.average(x, axis=dim, keepdims=keepdim)
     )
@@ -107,6 +142,7 @@ class Prod(Reduction):
 
     out = "sum"
     samples = _reduce()
+    expand = _itself("prod")
     reference = staticmethod(
         lambda x, dim, keepdim: (
             np.exp(np.log(x.astype(complex)).sum(dim, keepdims=keepdim)).real
@@ -161,6 +197,18 @@ class OthersProduct(Primitive):
         y = _exclusive(flat) * _exclusive(flat[..., ::-1])[..., ::-1]
         return _unflat(y, x.shape, dim).astype(x.dtype, copy=False)
 
+    def expand(x, *, dim):
+        order, row, sizes = _flat_order(x, dim)
+        flat = op.reshape(op.permute(x, dims=order), shape=row)
+        last = len(row) - 1
+        back = op.flip(flat, dims=(last,))
+        y = _running_before(flat, last) * op.flip(
+            _running_before(back, last), dims=(last,)
+        )
+        y = op.reshape(y, shape=sizes)
+        places = sorted(range(len(order)), key=order.__getitem__)
+        return op.permute(y, dims=tuple(places))
+
     def infer(self, x, *, dim):
         return x
 
@@ -193,10 +241,8 @@ def _unflat(y, shape, dim):
 
 def _others_changed(x, t, dim):
     """The tangent of `others_product` along t."""
-    order = (*(i for i in range(x.ndim) if i not in dim), *dim)
-    last = x.ndim - len(dim)
-    sizes = tuple(x.shape[i] for i in order)
-    row = (*sizes[:last], _count(x, dim))
+    order, row, sizes = _flat_order(x, dim)
+    last = len(row) - 1
     x, t = (op.reshape(op.permute(z, dims=order), shape=row) for z in (x, t))
     before, tb = _before(x, t, last)
     after, ta = (
@@ -207,9 +253,21 @@ def _others_changed(x, t, dim):
     return op.permute(out, dims=tuple(sorted(range(len(order)), key=order.__getitem__)))
 
 
+def _flat_order(x, dim):
+    """The dims with `dim` last, and the sizes then, with `dim` as one and apart."""
+    order = (*(i for i in range(x.ndim) if i not in dim), *dim)
+    sizes = tuple(x.shape[i] for i in order)
+    return order, (*sizes[: x.ndim - len(dim)], _count(x, dim)), sizes
+
+
+def _running_before(x, dim):
+    """The products of what comes before each element."""
+    return shifted(op.cumprod(x, dim=dim), dim, 1, op.ones_like)
+
+
 def _before(x, t, dim):
-    """The products of what comes before each element, and their tangents."""
-    y = shifted(op.cumprod(x, dim=dim), dim, 1, op.ones_like)
+    """The same, and their tangents."""
+    y = _running_before(x, dim)
     ty = op.recurrence(x, y * t, dim=dim, reverse=False)
     return y, shifted(ty, dim, 1, op.zeros_like)
 
@@ -234,6 +292,7 @@ class Amax(Reduction):
     """
 
     samples = _reduce()
+    expand = _itself("amax")
     reference = staticmethod(
         lambda x, dim, keepdim: -np.min(-x, axis=dim, keepdims=keepdim)
     )
@@ -253,6 +312,7 @@ class Amin(Reduction):
     """
 
     samples = _reduce()
+    expand = _itself("amin")
     reference = staticmethod(
         lambda x, dim, keepdim: -np.max(-x, axis=dim, keepdims=keepdim)
     )
@@ -291,6 +351,14 @@ class Logsumexp(Reduction):
         total = np.log(accumulate(np.add, total, dim, True)) + top.astype(x.dtype)
         return total if keepdim else total.reshape(reduced(x.shape, dim, False))
 
+    def expand(x, *, dim, keepdim):
+        if not dim or dtype_of(x).kind == "c":
+            return op.logsumexp(x, dim=dim, keepdim=keepdim)
+        top = op.amax(x, dim=dim, keepdim=True)
+        top = op.where(op.isfinite(top), top, op.zeros_like(top))
+        y = op.sum(op.exp(x - top), dim=dim, keepdim=True)
+        return op.reshape(op.log(y) + top, shape=reduced(x.shape, dim, keepdim))
+
     def weights(y, x):
         return exp_below(x, y)
 
@@ -319,6 +387,10 @@ class All(Reduction):
     def eager(x, *, dim, keepdim):
         return np.logical_and.reduce(x, axis=dim, keepdims=keepdim)
 
+    def expand(x, *, dim, keepdim):
+        x = _is_not_zero(x)
+        return op.amin(x, dim=dim, keepdim=keepdim) if dim else x
+
 
 class Any(Reduction):
     """Some element is non-zero.
@@ -335,6 +407,10 @@ class Any(Reduction):
 
     def eager(x, *, dim, keepdim):
         return np.logical_or.reduce(x, axis=dim, keepdims=keepdim)
+
+    def expand(x, *, dim, keepdim):
+        x = _is_not_zero(x)
+        return op.amax(x, dim=dim, keepdim=keepdim) if dim else x
 
 
 # ---------------------------------------------------------------- counting, places
@@ -356,6 +432,12 @@ class CountNonzero(Reduction):
     def eager(x, *, dim, keepdim):
         return np.add.reduce(x != 0, axis=dim, keepdims=keepdim, dtype=np.int64)
 
+    def expand(x, *, dim, keepdim):
+        x = _is_not_zero(x)
+        if not dim:
+            return op.cast(x, dtype=np.dtype("int64"))
+        return op.sum(x, dim=dim, keepdim=keepdim)
+
 
 def flat_last(x, dim):
     """`x` with the dims `dim` laid out as one, the last."""
@@ -367,6 +449,32 @@ def flat_last(x, dim):
 def _first_place(x, dim, keepdim):
     shape = reduced(x.shape, dim, keepdim)
     return np.argmax(flat_last(x, dim), -1).reshape(shape)
+
+
+def _place_of(extreme):
+    """An `expand`: the first place whose element is the extreme one, or the first NaN's."""
+
+    def expand(x, *, dim, keepdim):
+        name = {"amax": "argmax", "amin": "argmin"}[extreme]
+        if not dim or 0 in x.shape or dtype_of(x).kind == "c":
+            return getattr(op, name)(x, dim=dim, keepdim=keepdim)
+        top = getattr(op, extreme)(x, dim=dim, keepdim=True)
+        hit = op.eq(x, top)
+        if dtype_of(x).kind not in "bui":
+            hit = op.logical_or(hit, op.ne(x, x))
+        count = np.array(_count(x, dim))
+        places = op.where(hit, _numbered(x.shape, dim), count)
+        return op.amin(places, dim=dim, keepdim=keepdim)
+
+    return staticmethod(expand)
+
+
+def _numbered(shape, dim):
+    """The elements over `dim` counted in its order."""
+    sizes = [shape[d] for d in dim]
+    numbers = np.arange(math.prod(sizes)).reshape(sizes)
+    numbers = numbers.transpose(np.argsort(dim))
+    return numbers.reshape([n if d in dim else 1 for d, n in enumerate(shape)])
 
 
 def comparable(x):
@@ -383,6 +491,7 @@ class Argmax(Reduction):
 
     out = "index"
     samples = _reduce()
+    expand = _place_of("amax")
     reference = _first_place
 
     def eager(x, *, dim, keepdim):
@@ -401,6 +510,7 @@ class Argmin(Reduction):
 
     out = "index"
     samples = _reduce()
+    expand = _place_of("amin")
     reference = staticmethod(lambda x, dim, keepdim: _first_place(-x, dim, keepdim))
 
     def eager(x, *, dim, keepdim):
@@ -536,6 +646,13 @@ def _count_array(x, dim, d):
     return np.array(_count(x, dim), d)
 
 
+def _spread(x, dim, keepdim, correction):
+    """The same in simpler operations, of floats of four bytes or eight."""
+    c = _centred(x, dim)
+    y = op.sum(c * c, dim=dim, keepdim=keepdim)
+    return y / number(_freedom(x, dim, correction), y)
+
+
 class Var(_Spread):
     """Σ |x − mean|² / (n − correction), in two passes.
 
@@ -552,6 +669,13 @@ class Var(_Spread):
 
     def eager(x, *, dim, keepdim, correction):
         return _variance(x, dim, keepdim, correction).astype(to_real(x.dtype))
+
+    def expand(x, *, dim, keepdim, correction):
+        wide = _in_real(x)
+        if wide is None or not dim:
+            return op.var(x, dim=dim, keepdim=keepdim, correction=correction)
+        y = _spread(wide, dim, keepdim, correction)
+        return op.cast(y, dtype=dtype_of(x)) if wide is not x else y
 
     def rule(y, x, dim, correction):
         free = number(_freedom(x, dim, correction) / 2, x)
@@ -574,6 +698,13 @@ class Std(_Spread):
     def eager(x, *, dim, keepdim, correction):
         y = np.sqrt(_variance(x, dim, keepdim, correction))
         return y.astype(to_real(x.dtype))
+
+    def expand(x, *, dim, keepdim, correction):
+        wide = _in_real(x)
+        if wide is None or not dim:
+            return op.std(x, dim=dim, keepdim=keepdim, correction=correction)
+        y = op.sqrt(_spread(wide, dim, keepdim, correction))
+        return op.cast(y, dtype=dtype_of(x)) if wide is not x else y
 
     def rule(y, x, dim, correction):
         free = number(_freedom(x, dim, correction), y)
@@ -612,6 +743,13 @@ class VectorNorm(_Weighted):
             y = _norm(np.abs(a), dim, keepdim, p)
         return y.astype(to_real(x.dtype), copy=False)
 
+    def expand(x, *, dim, keepdim, p):
+        wide = _in_real(x)
+        if wide is None or not dim or 0 in x.shape:
+            return op.vector_norm(x, dim=dim, keepdim=keepdim, p=p)
+        y = _length(wide, p, dim=dim, keepdim=keepdim)
+        return op.cast(y, dtype=dtype_of(x)) if wide is not x else y
+
     def rule(y, x, dim, p):
         none = op.eq(y, number(0, y))
         unit = op.where(none, op.ones_like(y), y)
@@ -629,6 +767,20 @@ class VectorNorm(_Weighted):
             a = op.pow_scalar(op.where(flat, op.ones_like(a), a / unit), exponent=p - 1)
             w = op.where(flat, op.zeros_like(a), a)
         return op.sgn(x) * as_kind(w, dtype_of(x))
+
+
+def _length(x, p, **over):
+    """`_norm` in simpler operations."""
+    if p == 2:
+        return op.sqrt(op.sum(x * x, **over))
+    a = op.abs(x)
+    if math.isinf(p):
+        return (op.amax if p > 0 else op.amin)(a, **over)
+    if p == 0:
+        return op.sum(op.cast(op.ne(a, number(0, a)), dtype=dtype_of(a)), **over)
+    if p == 1:
+        return op.sum(a, **over)
+    return op.pow(op.sum(op.pow(a, number(p, a)), **over), number(1 / p, a))
 
 
 def _squares(a, dim, keepdim):

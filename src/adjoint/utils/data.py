@@ -1,4 +1,4 @@
-"""`adjoint.utils.data`: `adjoint.data` where PyTorch has it."""
+"""`adjoint.utils.data`: `adjoint.data` where PyTorch has it, and its files by name."""
 
 from ..data import (
     BatchSampler,
@@ -6,6 +6,7 @@ from ..data import (
     ConcatDataset,
     DataLoader,
     Dataset,
+    DistributedSampler,
     IterableDataset,
     RandomSampler,
     Sampler,
@@ -15,11 +16,14 @@ from ..data import (
     SubsetRandomSampler,
     TensorDataset,
     WeightedRandomSampler,
+    dataset,
     default_collate,
     default_convert,
     get_worker_info,
     random_split,
+    sampler,
 )
+from ..data import loader as dataloader
 
 __all__ = [
     "BatchSampler",
@@ -27,6 +31,7 @@ __all__ = [
     "ConcatDataset",
     "DataLoader",
     "Dataset",
+    "DistributedSampler",
     "IterableDataset",
     "RandomSampler",
     "Sampler",
@@ -36,8 +41,11 @@ __all__ = [
     "SubsetRandomSampler",
     "TensorDataset",
     "WeightedRandomSampler",
+    "dataloader",
+    "dataset",
     "default_collate",
     "default_convert",
     "get_worker_info",
     "random_split",
+    "sampler",
 ]

@@ -13,6 +13,7 @@ import math
 
 from llvmlite import ir
 
+from . import winograd
 from .geometry import Shape
 from .matmul import Tiles
 from .places import Places
@@ -25,7 +26,7 @@ MANY = 32  # channels for which vectors of several runs are packed before
 
 def scratch(o) -> int:
     """Bytes of memory that a convolution needs beside its operands."""
-    return _KINDS[o.prim.name](o).bytes
+    return _kernel(o).bytes
 
 
 class _Kernel(Tiles):
@@ -387,9 +388,11 @@ def _room(elements, lanes):
     return -(-elements // lanes) * lanes + lanes
 
 
-_KINDS = {"conv": _Slide, "conv_data": _Slide, "conv_weight": _Weights}
+def _kernel(o):
+    plain = (_Weights if o.prim.name == "conv_weight" else _Slide)(o)
+    return winograd.kernel(o, plain) if winograd.fits(o) else plain
 
 
 def function(o, module, scalar, name):
     """function(first operand, second, result, scratch) of this convolution."""
-    return _KINDS[o.prim.name](o).build(module, scalar, name)
+    return _kernel(o).build(module, scalar, name)

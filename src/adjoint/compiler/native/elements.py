@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import contextmanager
 
 import numpy as np
 from llvmlite import ir
@@ -12,10 +13,13 @@ from ...core.primitive import Elementwise
 from ...ir.graph import Const
 from .affine import ZERO, Affine, broadcast, keyed, on_diagonal
 from .kinds import BIT, UINT8
+from .lanes import Lanes
 from .machine import vector_bits
 from .nests import I64, Nests
 
 BYTE = ir.IntType(8)
+LONG = 40  # instructions
+_SHORT: set = set()  # operations found to take fewer
 _SCALARS = {"f4": ir.FloatType(), "f8": ir.DoubleType(), "b1": BIT, "u1": UINT8}
 
 
@@ -38,6 +42,20 @@ def _absent(dtype: np.dtype):
     if not isinstance(kind, ir.IntType):
         return kind(math.nan)
     return kind(int.from_bytes(np.array(math.nan, dtype).tobytes(), "little"))
+
+
+class Flat:
+    """A value as its elements in order."""
+
+    def __init__(self, v):
+        self.v = v
+        self.spec = type(v.spec)((math.prod(v.spec.shape),), v.spec.dtype)
+
+    def __hash__(self):
+        return hash(self.v)
+
+    def __eq__(self, other):
+        return self.v is other or self.v is getattr(other, "v", None)
 
 
 class Elements(Nests):
@@ -68,8 +86,11 @@ class Elements(Nests):
 
     def load(self, v, index):
         """v[index] in all lanes."""
-        p, step = self.address(v, index)
-        w, kind = self.lanes.width, stored_element(v.spec.dtype)
+        return self.load_from(*self.address(v, index), v.spec.dtype)
+
+    def load_from(self, p, step, dtype):
+        """What lies from `p` on, `step` elements between lanes."""
+        w, kind = self.lanes.width, stored_element(dtype)
         if w == 1 or step == 0:
             x = self.b.load(p)
             x = self.splat(x)
@@ -84,7 +105,7 @@ class Elements(Nests):
             for k in range(w):
                 one = self.b.load(self.b.gep(p, [I64(k * step)]))
                 x = self.b.insert_element(x, one, ir.IntType(32)(k))
-        return self.lanes.compare("!=", x, 0) if v.spec.dtype.kind == "b" else x
+        return self.lanes.compare("!=", x, 0) if dtype.kind == "b" else x
 
     def _every_second(self, p, kind):
         """Elements 0, 2, 4... of two vectors that end where the last of these does."""
@@ -114,6 +135,26 @@ class Elements(Nests):
             aligned.set_metadata("nontemporal", mark)
         else:
             self.b.store(x, p, align=1)
+
+    def store_to(self, p, step, x, dtype):
+        """x from `p` on, `step` elements between lanes."""
+        x = self.b.zext(x, self.lanes.vector(BYTE)) if dtype.kind == "b" else x
+        if self.lanes.width == 1:
+            self.b.store(x, p)
+        elif step == 1:
+            self.b.store(x, self.b.bitcast(p, x.type.as_pointer()), align=1)
+        else:
+            for i in range(self.lanes.width):
+                one = self.b.extract_element(x, ir.IntType(32)(i))
+                self.b.store(one, self.b.gep(p, [I64(i * step)]))
+
+    @contextmanager
+    def single(self):
+        """Inside, one element is computed, whatever the lanes."""
+        before = self.inner, self.lanes, self.known
+        self.inner, self.lanes, self.known = None, Lanes(self.b, 1), {}
+        yield
+        self.inner, self.lanes, self.known = before
 
     def copy(self, source, target):
         """All of a stored value to the memory of another."""
@@ -168,7 +209,40 @@ class Elements(Nests):
                 self.lanes.cast(x, element(floats[0])) if d.kind in "iu" else x
                 for x, d in zip(xs, kinds, strict=True)
             ]
+        if self.lanes.width == 1:
+            return self._alone(o, xs)
         return o.prim.lower(self.lanes, *xs, **o.params)
+
+    def _alone(self, o, xs):
+        """Of one number: what takes many instructions is a function of the module.
+
+        An optimizer raises its decays to the number of steps once for each parameter.
+        """
+        kind = o.prim.name, repr(o.params), *(v.spec.dtype.str for v in o.inputs)
+        if kind in _SHORT:
+            return o.prim.lower(self.lanes, *xs, **o.params)
+        given = [x for x in xs if not isinstance(x, ir.Constant)]
+        known = [str(x) for x in xs if isinstance(x, ir.Constant)]
+        name = " ".join(["adjoint", *kind, *known])
+        f = self.b.module.globals.get(name)
+        if f is None:
+            to = element(o.outputs[0].spec.dtype)
+            kinds = ir.FunctionType(to, [x.type for x in given])
+            f = ir.Function(self.b.module, kinds, name)
+            self._write_alone(f, o, xs)
+            if sum(len(b.instructions) for b in f.blocks) < LONG:
+                del self.b.module.globals[name]
+                _SHORT.add(kind)
+                return o.prim.lower(self.lanes, *xs, **o.params)
+        return self.b.call(f, given)
+
+    def _write_alone(self, f, o, xs):
+        f.linkage = "internal"
+        f.attributes.add("nounwind")
+        args = iter(f.args)
+        xs = [x if isinstance(x, ir.Constant) else next(args) for x in xs]
+        b = ir.IRBuilder(f.append_basic_block())
+        b.ret(o.prim.lower(Lanes(b, 1), *xs, **o.params))
 
     def _cast(self, o, index):
         x = self.value(o.inputs[0], index)

@@ -16,6 +16,8 @@ import llvmlite.binding as llvm
 import numpy as np
 from llvmlite import ir
 
+from .gathering import FAILED
+
 I64, I32, I1 = ir.IntType(64), ir.IntType(32), ir.IntType(1)
 POINTER = ir.IntType(8).as_pointer()
 # Where CPython's objects and NumPy's arrays keep what is read here.
@@ -159,6 +161,32 @@ class Entry:
         self.need(self.b.icmp_unsigned("!=", y, POINTER(None)))
         return y
 
+    def kept(self, key, name, is_dict: bool):
+        """What a dict, or a cell, keeps under a name."""
+        if is_dict:
+            return self.item(key, name)
+        y = self.attribute(self.slot(key), name)
+        self.drop(y)  # the cell holds it
+        return y
+
+    def items(self, key, wanted, count: int):
+        """A list has the items that it had."""
+        x = self.slot(key)
+        self.need(self.b.icmp_unsigned("==", self.field(x, SIZE, I64), I64(count)))
+        self._same_bits(self.field(x, ITEMS), self.slot(wanted), 8 * count)
+
+    def bits(self, key, wanted, size: int):
+        """The memory of a tensor has the bits that it had."""
+        self._same_bits(self.slot(key), self.slot(wanted), size)
+
+    def _same_bits(self, x, y, size: int):
+        kind = ir.FunctionType(I32, [POINTER, POINTER, I64])
+        f = self.module.globals.get("memcmp") or ir.Function(
+            self.module, kind, "memcmp"
+        )
+        found = self.b.call(f, [x, y, I64(size)])
+        self.need(self.b.icmp_unsigned("==", found, I32(0)))
+
     def member(self, x, i):
         """Item i of a tuple."""
         self.need(self.same(self.field(x, TYPE), self.slot(("type", tuple))))
@@ -272,9 +300,11 @@ class Entry:
         place = b.alloca(POINTER, max(n, 1))
         for i, x in enumerate(arrays):
             b.store(x, b.gep(place, [I64(i)]))
-        y = self.api(
-            "PyObject_Vectorcall", self.slot(wrap), place, I64(n), POINTER(None)
-        )
+        words = self.module.globals[FAILED]
+        failed = b.load(b.gep(words, [I64(0), I64(0)]))
+        well = b.icmp_unsigned("==", failed, I64(0))
+        wrap = b.select(well, self.slot(wrap), self.slot("failure"))
+        y = self.api("PyObject_Vectorcall", wrap, place, I64(n), POINTER(None))
         self._release()
         b.ret(y)
         b.position_at_end(self.miss)

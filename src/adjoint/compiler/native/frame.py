@@ -75,12 +75,41 @@ class Frame:
             of, to = b.gep(source, [I64(first)]), b.gep(target, [I64(start + first)])
             copy(v, b, of, to, last - first)
             return
+        if self.phases == 2:
+            self._pairs(v, b, source, target, first, last)
+            return
         for i in range(first, min(first + self.phases, last)):
-            place = self.offset(*[0] * (len(self.sizes) - 1), i + start)
-            to, of = b.gep(target, [I64(place)]), b.gep(source, [I64(i)])
+            to, of = b.gep(target, [I64(self._at(i))]), b.gep(source, [I64(i)])
             with loop(b, 0, -(-(last - i) // self.phases), 1) as k:
                 x = b.load(b.gep(of, [b.mul(k, I64(self.phases))]))
                 b.store(x, b.gep(to, [k]))
+
+    def _at(self, i) -> int:
+        """Where in its row of the frame the element i of a row lies."""
+        return self.offset(*[0] * (len(self.sizes) - 1), i + self.starts[-1])
+
+    def _pairs(self, v, b, source, target, first, last):
+        """A row in two phases: of each two vectors the even and the odd elements."""
+        of = b.gep(source, [I64(first)])
+        to = [b.gep(target, [I64(self._at(first + i))]) for i in range(2)]
+        count = last - first
+        whole = count // (2 * v.w) * (2 * v.w)
+
+        def some(start, number, left):
+            at = b.gep(of, [start])
+            masks = [v.first(min(max(left - i * v.w, 0), v.w) % v.w) for i in range(2)]
+            xs = [v.load(b, at, masks[0])]
+            xs += [v.load(b, b.gep(at, [I64(v.w)]), masks[1]) if left > v.w else v.zero]
+            for i, x in enumerate(v.phases(b, *xs)):
+                n = min((left + 1 - i) // 2, v.w)
+                if n:
+                    v.store(b, x, b.gep(to[i], [number]), v.first(n % v.w))
+
+        if whole:
+            with loop(b, 0, whole, 2 * v.w) as start:
+                some(start, b.lshr(start, I64(1)), 2 * v.w)
+        if count > whole:
+            some(I64(whole), I64(whole // 2), count - whole)
 
 
 def copy(v, b, of, to, count: int) -> None:

@@ -6,22 +6,27 @@ import math
 
 from ...core.primitive import Elementwise
 from ...ir.graph import Const
+from ...ops.random import Draw
 from .affine import ZERO, broadcast
-from .elements import Elements, element
+from .drawing import Drawing
+from .elements import Flat, element
+from .sharing import Stage, pieces
 
 
-class Maps(Elements):
+class Maps(Drawing):
     """Kernels that compute each element on its own."""
 
-    def _emit_map(self, k):
-        space = k.space
-        flat = math.prod(space)
-        if flat == 0:
-            return
-        if self._collapses(k):
-            self.over((flat,), lambda index: self._store_roots(k, index))
-        else:
-            self.over(space, lambda index: self._store_roots(k, index))
+    def _map_stages(self, k, chunks):
+        space = (math.prod(k.space),) if self._collapses(k) else k.space
+        sizes = self.vectored(space)
+        cut = pieces(sizes, chunks)
+
+        def write(e, chunk):
+            spans = e.spans(sizes, cut, chunk)
+            e.over(space, lambda index: e._store_roots(k, index), spans)
+
+        if 0 not in k.space:
+            yield Stage(math.prod(cut), write)
 
     def _store_roots(self, k, index):
         for v in self.renewed.intersection(k.reads):
@@ -49,6 +54,8 @@ class Maps(Elements):
             todo = [o]
             while todo:
                 p = todo.pop()
+                if isinstance(p.prim, Draw):
+                    continue
                 if not isinstance(p.prim, Elementwise) and p.prim.name not in (
                     "cast",
                     "contiguous",
@@ -77,6 +84,8 @@ class Maps(Elements):
         if isinstance(o.prim, Elementwise):
             xs = [self._flat_value(x, i) for x in o.inputs]
             out = self._lowered(o, xs)
+        elif isinstance(o.prim, Draw):
+            out = self.drawn(o, i)
         elif o.prim.name == "cast":
             x = self._flat_value(o.inputs[0], i)
             out = self.lanes.cast(x, element(o.outputs[0].spec.dtype))
@@ -109,17 +118,3 @@ class Maps(Elements):
 
     def _store_flat(self, x, v, i):
         self.store(x, Flat(v), (i,))
-
-
-class Flat:
-    """A value as its elements in order."""
-
-    def __init__(self, v):
-        self.v = v
-        self.spec = type(v.spec)((math.prod(v.spec.shape),), v.spec.dtype)
-
-    def __hash__(self):
-        return hash(self.v)
-
-    def __eq__(self, other):
-        return self.v is other or self.v is getattr(other, "v", None)

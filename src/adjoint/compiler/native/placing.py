@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from llvmlite import ir
-
 from .affine import ZERO, Affine, broadcast, every, keyed, on_diagonal, shifted, then
-from .elements import BYTE, I64, Elements, element
+from .elements import I64, Elements, element
 
 
 class Placing(Elements):
@@ -31,11 +29,8 @@ class Placing(Elements):
         p, step = self.address(v, index)
         if self.lanes.width == 1 or step == 1:
             self.store(x, v, index)
-            return
-        x = self.b.zext(x, self.lanes.vector(BYTE)) if v.spec.dtype.kind == "b" else x
-        for i in range(self.lanes.width):
-            one = self.b.extract_element(x, ir.IntType(32)(i))
-            self.b.store(one, self.b.gep(p, [I64(i * step)]))
+        else:
+            self.store_to(p, step, x, v.spec.dtype)
 
     def _place_stack(self, o):
         d = o.params["dim"]

@@ -26,7 +26,7 @@ class Reducing(Sums):
         else:
             self._reduce_lanes(o, x, y, sorted(dims), kept)
 
-    def _index(self, shape, kept, outer, dims, inner):
+    def _at(self, shape, kept, outer, dims, inner):
         index = [ZERO] * len(shape)
         for d, i in zip(kept, outer, strict=True):
             index[d] = i
@@ -40,13 +40,16 @@ class Reducing(Sums):
         outer = iter(outer)
         return tuple(ZERO if d in dims else next(outer) for d in range(len(shape)))
 
+    def _nothing(self, how, kind):
+        return self.lanes.number(how.first(kind), kind)
+
     def _reduce_nothing(self, o, y, dims, kept):
         """Over no elements, of perhaps no results."""
         shape, how = o.inputs[0].spec.shape, HOW[o.prim.name]
         sizes, n = [shape[d] for d in kept], math.prod(shape[d] for d in dims)
 
         def row(outer):
-            total = self.lanes.number(how.start, element(y.spec.dtype))
+            total = self._nothing(how, element(y.spec.dtype))
             total = how.finish(self.lanes, total, n)
             self.store(total, y, self._out_index(o, shape, dims, outer))
 
@@ -61,7 +64,7 @@ class Reducing(Sums):
 
         def row(outer):
             def strip(_, index, accs):
-                v = self.value(x, self._index(shape, kept, outer, dims, index))
+                v = self.value(x, self._at(shape, kept, outer, dims, index))
                 return [how.join(self.lanes, accs[0], self.lanes.cast(v, kind))]
 
             starts = [[self._start(o, kind, step)] for _, _, step in spans]
@@ -79,11 +82,11 @@ class Reducing(Sums):
         *outer_sizes, n = [shape[d] for d in kept]
 
         def columns(outer):
-            start = self.lanes.number(how.start, self.lanes.vector(kind))
+            start = self._nothing(how, self.lanes.vector(kind))
 
             def nest(sizes, acc, index):
                 if not sizes:
-                    v = self.value(x, self._index(shape, kept, outer, dims, index))
+                    v = self.value(x, self._at(shape, kept, outer, dims, index))
                     return how.join(self.lanes, acc, self.lanes.cast(v, kind))
                 with self.loop(0, sizes[0]) as i:
                     (phi,) = i.carry(acc)

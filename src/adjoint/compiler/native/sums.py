@@ -7,14 +7,28 @@ import math
 from llvmlite import ir
 
 from .affine import Affine
-from .elements import Elements
+from .elements import Elements, Flat, element
+from .kinds import BIT, Unsigned, element_of
 from .lanes import Lanes
+from .nests import I64
+from .sharing import Sum
 
 
 class How:
+    """What elements are joined by, from what on, and what is done at the end."""
+
     def __init__(self, start, join, finish=None):
         self.start, self.join = start, join
         self.finish = finish or (lambda b, x, n: x)
+
+    def first(self, kind):
+        """The number from which elements of this type are joined."""
+        kind = element_of(kind)
+        if not isinstance(kind, ir.IntType) or math.isfinite(self.start):
+            return self.start
+        signed = kind != BIT and not isinstance(kind, Unsigned)
+        low = -(1 << (kind.width - 1)) if signed else 0
+        return low if self.start < 0 else low + (1 << kind.width) - 1
 
 
 HOW = {
@@ -24,6 +38,7 @@ HOW = {
         lambda b, x, y: b.add(x, y),
         lambda b, x, n: b.mul(x, 1.0 / n if n else math.nan),
     ),
+    "prod": How(1, lambda b, x, y: b.mul(x, y)),
     "amax": How(-math.inf, lambda b, x, y: b.maximum(x, y)),
     "amin": How(math.inf, lambda b, x, y: b.minimum(x, y)),
 }
@@ -31,6 +46,49 @@ HOW = {
 
 class Sums(Elements):
     """Reductions of a row's elements."""
+
+    def open(self, o, chunk):
+        """Nothing is summed up yet: of one chunk, in its own place, which is the result's now."""
+        y, how = o.outputs[0], HOW[o.prim.name]
+        if chunk is not None:
+            self.pointers[y] = self._own(o, chunk)
+
+        def go(index):
+            kind = self.lanes.vector(element(y.spec.dtype))
+            self.store(self.lanes.number(how.first(kind), kind), Flat(y), index)
+
+        self.over((math.prod(y.spec.shape),), go)
+
+    def close(self, o, chunks, n):
+        """What all chunks have summed up of n elements, in their order, becomes the result."""
+        y, how = o.outputs[0], HOW[o.prim.name]
+
+        def go(index):
+            joined = (
+                self.load(Flat(y), index)
+                if chunks == 1
+                else self._joined(o, chunks, index)
+            )
+            self.store(how.finish(self.lanes, joined, n), Flat(y), index)
+
+        if chunks > 1 or o.prim.name == "mean":
+            self.over((math.prod(y.spec.shape),), go)
+
+    def _joined(self, o, chunks, index):
+        y, how = o.outputs[0], HOW[o.prim.name]
+        kind, home = self.lanes.vector(element(y.spec.dtype)), self.pointers[y]
+        with self.loop(0, chunks) as i:
+            (total,) = i.carry(self.lanes.number(how.first(kind), kind))
+            self.pointers[y] = self._own(o, self.at[i.mark])
+            i.next(how.join(self.lanes, total, self.load(Flat(y), index)))
+        self.pointers[y] = home
+        return i.results[0]
+
+    def _own(self, o, chunk):
+        """Where a chunk has its own sums."""
+        y = o.outputs[0]
+        place = self.b.mul(chunk, I64(math.prod(y.spec.shape)))
+        return self.b.gep(self.pointers[Sum(o)], [place])
 
     def _spans(self, n):
         """(start, stop, lanes) of the full vectors of a dim and of the rest."""
@@ -63,7 +121,7 @@ class Sums(Elements):
         return list(i.results)
 
     def _start(self, o, kind, width):
-        start = HOW[o.prim.name].start
+        start = HOW[o.prim.name].first(kind)
         if width == 1:
             return ir.Constant(kind, start)
         return ir.Constant(ir.VectorType(kind, width), [start] * width)
@@ -75,7 +133,7 @@ class Sums(Elements):
         w = x.type.count
         top = 1 << (w - 1).bit_length()
         if top > w:
-            start = ir.Constant(x.type, [how.start] * w)
+            start = ir.Constant(x.type, [how.first(x.type)] * w)
             x = self._lanes_of(x, start, [*range(top)])
         while top > 1:
             top //= 2

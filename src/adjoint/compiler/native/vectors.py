@@ -92,17 +92,18 @@ class Vectors:
     def totals(self, b, xs):
         """Vectors whose lanes, in order, are the sums over the lanes of each of xs."""
         xs = [*xs, *[self.zero] * (-len(xs) % self.w)]
-        evens, odds = (
-            ir.Constant(ir.VectorType(I32, self.w), [*range(start, 2 * self.w, 2)])
-            for start in (0, 1)
-        )
         for _ in range(self.w.bit_length() - 1):
             pairs = zip(xs[::2], xs[1::2], strict=True)
-            xs = [
-                b.fadd(b.shuffle_vector(x, y, evens), b.shuffle_vector(x, y, odds))
-                for x, y in pairs
-            ]
+            xs = [b.fadd(*self.phases(b, x, y)) for x, y in pairs]
         return xs
+
+    def phases(self, b, x, y):
+        """Of two vectors, one after the other, the even and the odd elements."""
+        kind = ir.VectorType(I32, self.w)
+        return [
+            b.shuffle_vector(x, y, ir.Constant(kind, [*range(i, 2 * self.w, 2)]))
+            for i in range(2)
+        ]
 
     # ------------------------------------------------------------ tiles
 

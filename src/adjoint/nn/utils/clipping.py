@@ -80,6 +80,16 @@ def clip_grad_norm_(
     return total
 
 
+def clip_grad_norm(parameters, *args, **kwargs):
+    """`clip_grad_norm_`, as it was called."""
+    warnings.warn(
+        "clip_grad_norm is now deprecated in favor of clip_grad_norm_",
+        FutureWarning,
+        stacklevel=2,
+    )
+    return clip_grad_norm_(parameters, *args, **kwargs)
+
+
 @no_grad()
 def clip_grad_value_(parameters, clip_value: float, foreach=None) -> None:
     """Limit each element of all gradients to [−clip_value, clip_value].

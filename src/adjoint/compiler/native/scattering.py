@@ -1,0 +1,110 @@
+"""Scattering: elements that go to positions that are values, or meet others at a place."""
+
+from __future__ import annotations
+
+from .affine import Affine
+from .elements import element
+from .gathering import Gathering
+
+JOINS = {
+    "prod": lambda b, x, y: b.mul(x, y),
+    "amax": lambda b, x, y: b.maximum(x, y),
+    "amin": lambda b, x, y: b.minimum(x, y),
+}
+
+
+class Scattering(Gathering):
+    """Kernels that write or add element by element, in the order of the source."""
+
+    def _emit_scatter(self, k):
+        """What is there first, and then each element to its position, the last dims in lanes."""
+        (o,) = k.roots
+        y = o.outputs[0]
+        first, x, indices, join = _reading(o)
+        self._filled(first, y)
+        if 0 in (*x.spec.shape, *y.spec.shape):
+            return
+
+        def go(index):
+            flat, places = self.position(o, y, indices, index)
+            start = self.alone_at(places) if places else None
+            self.join_at(y, flat, start, self.value(x, index), join)
+
+        rest = len(y.spec.shape) - o.params["dim"] - len(indices)
+        self.over(x.spec.shape, go) if rest else self.nest(x.spec.shape, (), go)
+
+    def _filled(self, first, y):
+        """A value, or zeros, as what is there first."""
+
+        def go(index):
+            zero = self.lanes.number(0, self.lanes.vector(element(y.spec.dtype)))
+            self.store(zero if first is None else self.value(first, index), y, index)
+
+        self.over(y.spec.shape, go)
+
+    def join_at(self, y, flat: Affine, start, x, join):
+        """y[flat + start] = join(y[flat + start], x), in lanes side by side or apart."""
+        p = self.b.gep(self.pointers[self.schedule.root(y)], [self.number(flat)])
+        p = p if start is None else self.b.gep(p, [start])
+        step = flat.terms.get(self.inner, 0)
+        if join is not None:
+            x = join(self.lanes, self.load_from(p, step, y.spec.dtype), x)
+        self.store_to(p, step, x, y.spec.dtype)
+
+    # ------------------------------------------------------------ frames
+
+    def _emit_gather(self, k):
+        """Zeros, to which every element is added at its affine place."""
+        (o,) = k.roots
+        (x,), y = o.inputs, o.outputs[0]
+        self._filled(None, y)
+        if 0 in (*x.spec.shape, *y.spec.shape):
+            return
+        place = getattr(self, f"_places_{o.prim.name}")(o)
+        apart = Affine({0: 1}), [Affine()] * (len(x.spec.shape) - 1)
+        far = place((*apart[1], apart[0])).terms.get(0, 0) if x.spec.shape else 0
+
+        def go(index):
+            self.join_at(y, place(index), None, self.value(x, index), _add)
+
+        self.over(x.spec.shape, go) if far else self.nest(x.spec.shape, (), go)
+
+    def _places_overlap_add(self, o):
+        d, step, y = o.params["dim"], o.params["step"], o.outputs[0]
+
+        def place(index):
+            *at, k = index
+            at[d] = at[d].times(step) + k
+            return _flat(at, y.spec.shape)
+
+        return place
+
+    def _places_strided_add(self, o):
+        def place(index):
+            flat = Affine(const=o.params["offset"])
+            for i, n in zip(index, o.params["stride"], strict=True):
+                flat = flat + i.times(n)
+            return flat
+
+        return place
+
+
+def _add(b, x, y):
+    return b.add(x, y)
+
+
+def _flat(index, shape):
+    flat, stride = Affine(), 1
+    for i, n in zip(reversed(index), reversed(shape), strict=True):
+        flat = flat + i.times(stride)
+        stride *= n
+    return flat
+
+
+def _reading(o):
+    """(what is there first, what is written, the positions, how they are joined)."""
+    if o.prim.name == "unindex":
+        x, *indices = o.inputs
+        return None, x, indices, _add
+    first, x, *indices = o.inputs
+    return first, x, indices, JOINS.get(o.params.get("reduce"))

@@ -1,0 +1,50 @@
+"""Positions: what is known of the values that index, before a program runs."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..ir.graph import Const
+
+BY_VALUES = {"index": 1, "unindex": 1, "index_put": 2, "index_reduce": 2}
+
+
+def counts(v):
+    """The dim along which a constant counts 0, 1, 2..., being one in the others; or None."""
+    if not isinstance(v, Const) or v.value.dtype != np.int64:
+        return None
+    wide = [d for d, n in enumerate(v.value.shape) if n != 1]
+    if len(wide) != 1 or not np.array_equal(v.value.ravel(), np.arange(v.value.size)):
+        return None
+    return wide[0]
+
+
+def within(v, n: int, maker) -> bool:
+    """Whether all of a value are known to be positions in a dim of size n."""
+    if isinstance(v, Const):
+        return bool(v.value.size and v.value.min() >= -n and v.value.max() < n)
+    return v in maker and maker[v].prim.name == "bounded" and maker[v].params["n"] <= n
+
+
+def doubtful(o, maker) -> list:
+    """(value, size) of the positions of an operation that may lie outside."""
+    if o.prim.name == "bounded":
+        return [(o.inputs[0], o.params["n"])]
+    first = BY_VALUES.get(o.prim.name)
+    if first is None:
+        return []
+    shape = (o.inputs[0] if o.prim.name == "index" else o.outputs[0]).spec.shape
+    sizes = zip(o.inputs[first:], shape[o.params["dim"] :], strict=False)
+    return [(v, n) for v, n in sizes if not within(v, n, maker)]
+
+
+def spelled(name: str) -> list[int]:
+    """A name in four words of eight bytes."""
+    raw = name.encode()[:32].ljust(32, b"\0")
+    return [int.from_bytes(raw[i : i + 8], "little") for i in range(0, 32, 8)]
+
+
+def read_name(words) -> str:
+    """What `spelled` wrote."""
+    raw = b"".join((w % 2**64).to_bytes(8, "little") for w in words)
+    return raw.rstrip(b"\0").decode()

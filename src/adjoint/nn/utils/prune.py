@@ -1,0 +1,498 @@
+"""Pruning: a parameter w becomes w_orig · mask, masks chosen by size, by chance or by hand.
+
+A method computes masks; a hook before forward multiplies. Methods applied to one parameter
+after another each choose among what the earlier ones left.
+"""
+
+from __future__ import annotations
+
+import math
+from numbers import Integral, Real
+
+from ...autodiff.modes import no_grad
+from ...core.bind import Box
+from ...errors import ArgumentError, ArgumentTypeError, DimError
+from ...functional import creation
+from ...functional.face import FUNCTIONS
+from ..hooks import hooks_of
+from .vectors import parameters_to_vector
+
+__all__ = [
+    "BasePruningMethod",
+    "CustomFromMask",
+    "Identity",
+    "L1Unstructured",
+    "LnStructured",
+    "PruningContainer",
+    "RandomStructured",
+    "RandomUnstructured",
+    "custom_from_mask",
+    "global_unstructured",
+    "identity",
+    "is_pruned",
+    "l1_unstructured",
+    "ln_structured",
+    "random_structured",
+    "random_unstructured",
+    "remove",
+]
+
+
+class BasePruningMethod:
+    """A hook before forward that puts a parameter times its mask under the parameter's name.
+
+    A subclass writes `compute_mask(t, default_mask)`, and says in `PRUNING_TYPE` what it sees
+    of a tensor that is pruned already: "unstructured", the elements that are left;
+    "structured", the slices of `dim` of which something is left; "global", everything.
+
+    >>> from adjoint.nn.utils import prune
+    >>> class EveryOther(prune.BasePruningMethod):
+    ...     def compute_mask(self, t, default_mask):
+    ...         mask = default_mask.clone()
+    ...         mask.view(-1)[::2] = 0
+    ...         return mask
+    >>> layer = EveryOther.apply(nn.Linear(4, 1), "weight")
+    >>> layer._tensor_name
+    'weight'
+    """
+
+    PRUNING_TYPE = "unstructured"
+    _tensor_name = ""
+
+    def __call__(self, module, inputs):
+        setattr(module, self._tensor_name, self.apply_mask(module))
+
+    def compute_mask(self, t, default_mask):
+        """The mask for `t`, within `default_mask`."""
+        raise NotImplementedError(f"{type(self).__name__} has no compute_mask")
+
+    def apply_mask(self, module):
+        """The parameter times its mask."""
+        name = self._tensor_name
+        orig, mask = getattr(module, f"{name}_orig"), getattr(module, f"{name}_mask")
+        return orig * mask.to(orig.dtype)
+
+    @classmethod
+    def apply(cls, module, name, *args, importance_scores=None, **kwargs):
+        """Prune the parameter `name` of a module; returns the method that is its hook."""
+        before = _methods_of(module).get(name)
+        now = getattr(module, name, None)
+        if not isinstance(now, Box):
+            raise ArgumentError(f"{type(module).__name__} has no parameter {name!r}")
+        method = cls(*args, **kwargs)
+        method._tensor_name = name
+        scores = now if importance_scores is None else importance_scores
+        _need_shape("importance_scores", scores, now)
+        with no_grad():
+            if before is not None:
+                method = PruningContainer(*_members(before), method)
+            mask = getattr(module, f"{name}_mask", None)
+            mask = creation.ones_like(now) if mask is None else mask
+            mask = method.compute_mask(scores.detach(), mask.to(now.dtype))
+        _install(module, name, method, before, mask)
+        return method
+
+    def prune(self, t, default_mask=None, importance_scores=None):
+        """`t` times the mask that is computed of it, or of its importance."""
+        scores = t if importance_scores is None else importance_scores
+        _need_shape("importance_scores", scores, t)
+        mask = creation.ones_like(t) if default_mask is None else default_mask
+        return t * self.compute_mask(scores, default_mask=mask)
+
+    def remove(self, module) -> None:
+        """The parameter under its name again, with what was pruned as zeros."""
+        name = self._tensor_name
+        orig = getattr(module, f"{name}_orig")
+        with no_grad():
+            orig.data = self.apply_mask(module)
+        for gone in (name, f"{name}_orig", f"{name}_mask"):
+            delattr(module, gone)
+        module.register_parameter(name, orig)
+
+
+def _install(module, name, method, before, mask) -> None:
+    """Make `method` the hook of a parameter, with this mask."""
+    if before is not None:
+        setattr(module, f"{name}_mask", mask)
+        hooks = module._hooks["forward_pre"]
+        key = next(k for k, (hook, _) in hooks.items() if hook is before)
+        hooks[key] = (method, False)
+    else:
+        parameter = getattr(module, name)
+        delattr(module, name)
+        module.register_parameter(f"{name}_orig", parameter)
+        module.register_buffer(f"{name}_mask", mask)
+        module.register_forward_pre_hook(method)
+    setattr(module, name, method.apply_mask(module))
+
+
+def _methods_of(module) -> dict:
+    """The methods that prune parameters of this very module, by name."""
+    hooks = [hook for hook, _ in hooks_of(module, "forward_pre")]
+    return {h._tensor_name: h for h in hooks if isinstance(h, BasePruningMethod)}
+
+
+def _members(method) -> tuple:
+    return tuple(method) if isinstance(method, PruningContainer) else (method,)
+
+
+def _need_shape(what, x, t) -> None:
+    if tuple(x.shape) != tuple(t.shape):
+        raise ArgumentError(
+            f"{what} must have the shape of the parameter, got {tuple(x.shape)} and "
+            f"{tuple(t.shape)}"
+        )
+
+
+class PruningContainer(BasePruningMethod):
+    """Methods that were applied to one parameter after another.
+
+    >>> from adjoint.nn.utils import prune
+    >>> layer = nn.Linear(4, 4)
+    >>> layer = prune.l1_unstructured(layer, "weight", 8)
+    >>> layer = prune.random_unstructured(layer, "weight", 0.5)
+    >>> layer.weight_mask.sum()
+    tensor(4.)
+    """
+
+    def __init__(self, *methods):
+        self._pruning_methods: tuple = ()
+        if methods:
+            self._tensor_name = methods[0]._tensor_name
+        for method in methods:
+            self.add_pruning_method(method)
+
+    def add_pruning_method(self, method) -> None:
+        """Take in another method for the same parameter."""
+        if not isinstance(method, BasePruningMethod):
+            raise ArgumentTypeError(
+                f"{type(method).__name__} is not a BasePruningMethod subclass"
+            )
+        if method._tensor_name != self._tensor_name:
+            raise ArgumentError(
+                f"these methods prune {self._tensor_name!r}, the new one "
+                f"{method._tensor_name!r}"
+            )
+        self._pruning_methods += (method,)
+
+    def __len__(self):
+        return len(self._pruning_methods)
+
+    def __iter__(self):
+        return iter(self._pruning_methods)
+
+    def __getitem__(self, i):
+        return self._pruning_methods[i]
+
+    def compute_mask(self, t, default_mask):
+        """The mask so far, with what the latest method leaves of it."""
+        latest = self[-1]
+        if latest.PRUNING_TYPE == "global":
+            return latest.compute_mask(t, default_mask)
+        mask = default_mask.clone()
+        seen = _left(mask, latest)
+        mask[seen] = latest.compute_mask(t[seen], mask[seen])
+        return mask
+
+
+def _left(mask, method):
+    """The key of what a method sees behind a mask."""
+    if method.PRUNING_TYPE == "unstructured":
+        return mask == 1
+    if method.PRUNING_TYPE != "structured":
+        raise ArgumentError(f"unrecognized PRUNING_TYPE {method.PRUNING_TYPE!r}")
+    dim = method.dim % mask.ndim
+    others = tuple(d for d in range(mask.ndim) if d != dim)
+    return (*(slice(None) for _ in range(dim)), mask.sum(others) != 0)
+
+
+# ---------------------------------------------------------------- how much
+
+
+def _amount(amount):
+    """An amount as it is, if it is a share within [0, 1] or a count."""
+    if not isinstance(amount, Real) or isinstance(amount, bool):
+        raise ArgumentTypeError(
+            f"Invalid type for amount: {amount!r}. Must be int or float."
+        )
+    if amount < 0 or (not isinstance(amount, Integral) and amount > 1):
+        raise ArgumentError(
+            f"amount={amount} should either be a float in the range [0, 1] or a "
+            "non-negative integer"
+        )
+    return amount
+
+
+def _count(amount, size: int) -> int:
+    """How many of `size` an amount is."""
+    if not isinstance(amount, Integral):
+        return round(amount * size)
+    if amount > size:
+        raise ArgumentError(
+            f"amount={amount} should be smaller than the number of parameters to "
+            f"prune={size}"
+        )
+    return int(amount)
+
+
+def _slices(t, dim) -> int:
+    """How many slices of `dim` there are to choose from."""
+    if t.ndim < 2:
+        raise ArgumentError(
+            "Structured pruning can only be applied to multidimensional tensors. Found "
+            f"tensor of shape {tuple(t.shape)} with {t.ndim} dims"
+        )
+    if not -t.ndim <= dim < t.ndim:
+        raise DimError(f"Invalid index {dim} for tensor of size {tuple(t.shape)}")
+    return t.shape[dim]
+
+
+def _without(mask, scores, count: int):
+    """The mask without those `count` elements that have the smallest scores."""
+    mask = mask.clone()
+    if count:
+        smallest = FUNCTIONS["topk"](scores.reshape(-1), count, largest=False)[1]
+        mask.view(-1)[smallest] = 0
+    return mask
+
+
+def _without_slices(mask, scores, count: int, dim: int):
+    """The same for slices along a dim."""
+    keep = _without(creation.ones_like(scores), scores, count)
+    shape = [1] * mask.ndim
+    shape[dim] = -1
+    return mask * keep.reshape(shape).to(mask.dtype)
+
+
+# ---------------------------------------------------------------- methods
+
+
+class Identity(BasePruningMethod):
+    """Prunes nothing, but has a mask of ones."""
+
+    def compute_mask(self, t, default_mask):
+        """The mask as it is."""
+        return default_mask
+
+
+class RandomUnstructured(BasePruningMethod):
+    """Prunes elements by chance."""
+
+    def __init__(self, amount):
+        self.amount = _amount(amount)
+
+    def compute_mask(self, t, default_mask):
+        """The mask without some."""
+        n = _count(self.amount, t.numel())
+        return _without(default_mask, FUNCTIONS["rand_like"](t), n)
+
+
+class L1Unstructured(BasePruningMethod):
+    """Prunes the elements of smallest absolute value."""
+
+    def __init__(self, amount):
+        self.amount = _amount(amount)
+
+    def compute_mask(self, t, default_mask):
+        """The mask without the smallest."""
+        return _without(default_mask, t.abs(), _count(self.amount, t.numel()))
+
+
+class RandomStructured(BasePruningMethod):
+    """Prunes whole slices along `dim` by chance."""
+
+    PRUNING_TYPE = "structured"
+
+    def __init__(self, amount, dim=-1):
+        self.amount, self.dim = _amount(amount), dim
+
+    def compute_mask(self, t, default_mask):
+        """The mask without some slices."""
+        n = _count(self.amount, size := _slices(t, self.dim))
+        return _without_slices(default_mask, FUNCTIONS["rand"](size), n, self.dim)
+
+
+class LnStructured(BasePruningMethod):
+    """Prunes the slices along `dim` of smallest n-norm."""
+
+    PRUNING_TYPE = "structured"
+
+    def __init__(self, amount, n, dim=-1):
+        self.amount, self.n, self.dim = _amount(amount), n, dim
+
+    def compute_mask(self, t, default_mask):
+        """The mask without the smallest slices."""
+        count = _count(self.amount, _slices(t, self.dim))
+        others = tuple(d for d in range(t.ndim) if d != self.dim % t.ndim)
+        norms = FUNCTIONS["norm"](t, p=self.n, dim=others)
+        return _without_slices(default_mask, norms, count, self.dim)
+
+
+class CustomFromMask(BasePruningMethod):
+    """Prunes what a given mask leaves out."""
+
+    PRUNING_TYPE = "global"
+
+    def __init__(self, mask):
+        self.mask = mask
+
+    def compute_mask(self, t, default_mask):
+        """Both masks."""
+        _need_shape("mask", self.mask, default_mask)
+        return default_mask * self.mask.to(default_mask.dtype)
+
+
+# ---------------------------------------------------------------- functions
+
+
+def identity(module, name):
+    """A mask of ones for the parameter `name`; returns the module, as all of these do.
+
+    >>> from adjoint.nn.utils import prune
+    >>> list(prune.identity(nn.Linear(2, 1), "weight").state_dict())
+    ['bias', 'weight_orig', 'weight_mask']
+    """
+    Identity.apply(module, name)
+    return module
+
+
+def random_unstructured(module, name, amount):
+    """Prune a share or a number of the elements, by chance.
+
+    >>> from adjoint.nn.utils import prune
+    >>> layer = prune.random_unstructured(nn.Linear(4, 4), "weight", amount=0.25)
+    >>> (layer.weight == 0).sum()
+    tensor(4)
+    """
+    RandomUnstructured.apply(module, name, amount)
+    return module
+
+
+def l1_unstructured(module, name, amount, importance_scores=None):
+    """Prune the elements of smallest absolute value, or of smallest importance.
+
+    >>> from adjoint.nn.utils import prune
+    >>> layer = nn.Linear(3, 1)
+    >>> layer.weight = nn.Parameter(tensor([[1., -3., 2.]]))
+    >>> prune.l1_unstructured(layer, "weight", amount=1).weight.tolist()
+    [[0.0, -3.0, 2.0]]
+    """
+    scores = {"importance_scores": importance_scores}
+    L1Unstructured.apply(module, name, amount=amount, **scores)
+    return module
+
+
+def random_structured(module, name, amount, dim):
+    """Prune whole slices along `dim`, by chance.
+
+    >>> from adjoint.nn.utils import prune
+    >>> layer = prune.random_structured(nn.Linear(4, 3), "weight", amount=1, dim=0)
+    >>> layer.weight_mask.sum(1).sort().values
+    tensor([0., 4., 4.])
+    """
+    RandomStructured.apply(module, name, amount, dim)
+    return module
+
+
+def ln_structured(module, name, amount, n, dim, importance_scores=None):
+    """Prune the slices along `dim` of smallest n-norm.
+
+    >>> from adjoint.nn.utils import prune
+    >>> layer = nn.Linear(2, 2)
+    >>> layer.weight = nn.Parameter(tensor([[1., 1.], [2., 0.]]))
+    >>> prune.ln_structured(layer, "weight", 0.5, n=2, dim=0).weight.tolist()
+    [[0.0, 0.0], [2.0, 0.0]]
+    """
+    scores = {"importance_scores": importance_scores}
+    LnStructured.apply(module, name, amount, n, dim, **scores)
+    return module
+
+
+def custom_from_mask(module, name, mask):
+    """Prune what is 0 in a mask.
+
+    >>> from adjoint.nn.utils import prune
+    >>> layer = prune.custom_from_mask(nn.Linear(2, 1), "bias", tensor([0]))
+    >>> layer.bias.item()
+    0.0
+    """
+    CustomFromMask.apply(module, name, mask)
+    return module
+
+
+def global_unstructured(parameters, pruning_method, importance_scores=None, **kwargs):
+    """Prune elements chosen among several parameters together: [(module, name), ...].
+
+    >>> from adjoint.nn.utils import prune
+    >>> net = nn.Sequential(nn.Linear(3, 2), nn.Linear(2, 1))
+    >>> both = [(net[0], "weight"), (net[1], "weight")]
+    >>> prune.global_unstructured(both, prune.L1Unstructured, amount=6)
+    >>> (net[0].weight == 0).sum() + (net[1].weight == 0).sum()
+    tensor(6)
+    """
+    if not isinstance(parameters, (list, tuple)):
+        raise ArgumentTypeError(
+            "global_unstructured: parameters must be a list of (module, name)"
+        )
+    given = {} if importance_scores is None else importance_scores
+    if not isinstance(given, dict):
+        raise ArgumentTypeError(
+            "global_unstructured: importance_scores must be a dict of (module, name)"
+        )
+    method = pruning_method(**kwargs)
+    if method.PRUNING_TYPE != "unstructured":
+        raise ArgumentTypeError(
+            'global_unstructured takes methods of PRUNING_TYPE "unstructured", '
+            f"{pruning_method.__name__} is {method.PRUNING_TYPE!r}"
+        )
+    held = [getattr(m, name) for m, name in parameters]
+    with no_grad():
+        scores = [
+            given.get((m, n), x) for (m, n), x in zip(parameters, held, strict=True)
+        ]
+        for x, y in zip(scores, held, strict=True):
+            _need_shape("importance_scores", x, y)
+        masks = [getattr(m, f"{n}_mask", None) for m, n in parameters]
+        masks = [
+            creation.ones_like(x) if mask is None else mask
+            for mask, x in zip(masks, held, strict=True)
+        ]
+        both = parameters_to_vector(scores), parameters_to_vector(masks)
+        mask = PruningContainer(method).compute_mask(*both)
+    start = 0
+    for (module, name), x in zip(parameters, held, strict=True):
+        end = start + math.prod(x.shape)
+        custom_from_mask(module, name, mask[start:end].reshape(x.shape))
+        start = end
+
+
+def remove(module, name):
+    """Make pruning of a parameter final: zeros in the parameter, no mask, no hook.
+
+    >>> from adjoint.nn.utils import prune
+    >>> layer = prune.random_unstructured(nn.Linear(2, 2), "weight", 2)
+    >>> layer = prune.remove(layer, "weight")
+    >>> (layer.weight == 0).sum(), list(layer.state_dict())
+    (tensor(2), ['bias', 'weight'])
+    """
+    method = _methods_of(module).get(name)
+    if method is None:
+        raise ArgumentError(
+            f"Parameter '{name}' of module {module} has to be pruned before pruning can be removed"
+        )
+    method.remove(module)
+    hooks = module._hooks["forward_pre"]
+    for key in [k for k, (hook, _) in hooks.items() if hook is method]:
+        del hooks[key]
+    return module
+
+
+def is_pruned(module) -> bool:
+    """Whether a parameter of a module, or of one within it, is pruned.
+
+    >>> from adjoint.nn.utils import prune
+    >>> layer = nn.Linear(2, 2)
+    >>> prune.is_pruned(layer), prune.is_pruned(prune.identity(layer, "bias"))
+    (False, True)
+    """
+    return any(_methods_of(m) for m in module.modules())

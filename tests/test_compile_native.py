@@ -1,0 +1,316 @@
+"""Native code for what is more than maps and products: the numbers and errors of eager."""
+
+import numpy as np
+import pytest
+
+import adjoint as ad
+from adjoint import compile, nn, optim
+from adjoint.core import tree
+from adjoint.errors import DimError
+from adjoint.nn import functional as F
+
+TOLERANCE = {"float16": 2e-3, "bfloat16": 2e-2, "float32": 3e-6, "float64": 1e-12}
+
+
+def same(got, want, tolerance=None):
+    got, want = tree.flatten(got)[0], tree.flatten(want)[0]
+    assert len(got) == len(want)
+    for i, (a, b) in enumerate(zip(got, want, strict=True)):
+        a, b = a.detach().numpy(), b.detach().numpy()
+        assert a.shape == b.shape, i
+        assert a.dtype == b.dtype, i
+        near = tolerance or TOLERANCE.get(a.dtype.name, 0)
+        a, b = (x.astype(float) if x.dtype.kind == "V" else x for x in (a, b))
+        np.testing.assert_allclose(a, b, rtol=near, atol=near, err_msg=str(i))
+
+
+def callbacks(f):
+    """The operations of a compiled function's last program that NumPy does."""
+    part = next(reversed(f.programs.values())).native.part
+    return [
+        o.prim.name for k in part.schedule.kernels if k.kind == "call" for o in k.roots
+    ]
+
+
+def check(f, *xs, native=True, tolerance=None):
+    """f compiled gives what f gives, without callbacks."""
+    g = compile(f)
+    want = f(*xs)
+    g(*xs)
+    same(g(*xs), want, tolerance)
+    if native:
+        assert callbacks(g) == []
+    return g
+
+
+def grads(f, *xs):
+    """f's value and the gradients of its moving inputs, as a function of them."""
+
+    def h(*xs):
+        y = f(*xs)
+        total = sum((v * v).sum() for v in tree.flatten(y)[0] if v.is_floating_point())
+        return y, ad.autograd.grad(total, [x for x in xs if x.requires_grad])
+
+    return h
+
+
+def moving(x, dtype="float64"):
+    return ad.tensor(np.asarray(x), dtype=getattr(ad, dtype), requires_grad=True)
+
+
+# ---------------------------------------------------------------- random numbers
+
+
+@pytest.mark.parametrize(
+    "shape", [(), (0,), (1,), (3,), (16,), (33,), (5, 7), (2, 3, 8)]
+)
+def test_draws_are_the_numbers_of_eager(shape):
+    def f(x):
+        return (
+            ad.rand(shape) + x,
+            ad.randn(shape),
+            ad.rand(shape, dtype=ad.float64),
+            ad.randn(shape, dtype=ad.float64),
+            ad.randint(-3, 12, shape),
+            ad.rand((2, *shape))[1],
+        )
+
+    g, x = compile(f), ad.ones(shape)
+    ad.manual_seed(5)
+    want = [f(x) for _ in range(4)]
+    ad.manual_seed(5)
+    same([g(x) for _ in range(4)], want)
+    assert callbacks(g) == []
+
+
+def test_dropout_and_its_gradient_have_the_mask_of_eager():
+    w = np.random.default_rng(0).normal(size=(9, 9))
+
+    def f(x):
+        y = F.dropout(x @ ad.tensor(w), 0.4)
+        return F.dropout(y.relu(), 0.2, training=True).sum(1)
+
+    x = moving(np.random.default_rng(1).normal(size=(5, 9)))
+    h = grads(f)
+    g = compile(h)
+    ad.manual_seed(1)
+    want = [h(x) for _ in range(3)]
+    ad.manual_seed(1)
+    same([g(x) for _ in range(3)], want)
+    assert callbacks(g) == []
+
+
+# ---------------------------------------------------------------- positions
+
+
+def test_indexing_reads_what_eager_reads():
+    rng = np.random.default_rng(0)
+    x = moving(rng.normal(size=(6, 5, 35)))
+    i = ad.tensor(rng.integers(-6, 6, (4, 3)))
+    j = ad.tensor(rng.integers(-5, 5, (3,)))
+
+    def f(x, i, j):
+        return (
+            x[i],
+            x[:, j],
+            x[i, j],
+            x[i, :, 3],
+            x[:, j, 2:7],
+            x.index_select(1, j % 5),
+            x.take_along_dim(i[:1, :1].reshape(1, 1, 1).abs() % 5, 2),
+            ad.gather(x, 2, (i.abs() % 5)[:, :, None].expand(4, 3, 9)),
+            x[0][j % 5],
+            F.embedding(i.abs() % 6, x[:, 0]),
+        )
+
+    check(grads(f), x, i, j)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "int64", "int16", "uint8", "bool"])
+def test_positions_of_every_type(dtype):
+    x = ad.tensor(np.arange(20).reshape(5, 4) % 7, dtype=getattr(ad, dtype))
+    i = ad.tensor([3, -1, 0, 3])
+
+    def f(x, i):
+        put = x.index_put((i,), x[:4])
+        return x[i], x[i, i % 4], put, put.index_add(0, i % 2, x[:4]), x[:, i.int()]
+
+    check(f, x, i, native=dtype != "bool")
+
+
+def test_sums_at_positions_run_in_the_order_of_eager():
+    rng = np.random.default_rng(2)
+    x = moving(rng.normal(size=(40, 7)), "float32")
+    i = ad.tensor(rng.integers(0, 5, 40))
+    k = ad.tensor(rng.integers(0, 4, (40, 7)))
+
+    def f(x, i, k):
+        return (
+            ad.zeros(5, 7).index_add(0, i, x),
+            ad.zeros(4, 7).scatter_add(0, k, x),
+            ad.zeros(40, 4).scatter_add(1, k, x),
+            ad.zeros(40, 4).scatter(1, k[:, :1], x[:, :1]),
+            ad.ones(4, 7).scatter_reduce(0, k, x, "prod"),
+            ad.zeros(4, 7).scatter_reduce(0, k, x, "amax"),
+            ad.zeros(4, 7).scatter_reduce(0, k, x, "mean"),
+            ad.zeros(5, 7).index_put((i,), x, accumulate=True),
+        )
+
+    check(f, x, i, k, tolerance=1e-7)
+    check(grads(f), x, i, k, tolerance=1e-4)
+
+
+def test_one_hot_search_and_frames():
+    x = moving(np.random.default_rng(3).normal(size=(3, 21)))
+    i = ad.tensor([[0, 2, 1], [2, 2, 0]])
+
+    def f(x, i):
+        rows = ad.sort(x.detach(), 1).values
+        return (
+            F.one_hot(i, 4),
+            ad.searchsorted(rows, x.detach()),
+            ad.bucketize(x.detach(), rows[0], right=True),
+            x.unfold(1, 4, 3),
+            x.unfold(0, 2, 1).sum(-1),
+            ad.as_strided(x, (4, 5), (6, 2), 1),
+            x.diag_embed(1).sum(0),
+        )
+
+    check(grads(f), x, i, native=False)
+
+
+def test_search_puts_nan_last():
+    rows = ad.tensor([-np.inf, 0.0, 1.0, 1.0, np.inf, np.nan])
+    x = ad.tensor([np.nan, 1.0, -np.inf, np.inf, 0.5, -0.0, 2.0])
+    check(lambda r, x: [ad.searchsorted(r, x, right=b) for b in (False, True)], rows, x)
+
+
+@pytest.mark.parametrize("bad", [5, -6, 10**12])
+@pytest.mark.parametrize("kind", ["rows", "elements", "put", "add", "gather"])
+def test_positions_outside_are_the_error_of_eager_and_leave_state_alone(bad, kind):
+    w = nn.Parameter(ad.ones(5, 3))
+    count = ad.zeros(2)
+    opt = optim.SGD([w], lr=0.1)
+    read = {
+        "rows": lambda i: w[i],
+        "elements": lambda i: w[i, i % 3],
+        "put": lambda i: w.index_put((i,), ad.ones(3)),
+        "add": lambda i: ad.zeros(5, 3).index_add(0, i, w[:2]),
+        "gather": lambda i: w.gather(0, i[:, None]),
+    }[kind]
+
+    def step(i):
+        count.add_(1)
+        opt.zero_grad()
+        loss = (read(i) ** 2).sum()
+        loss.backward()
+        opt.step()
+        return loss
+
+    f = compile(step)
+    for _ in range(3):
+        f(ad.tensor([0, 4]))
+    before = w.detach().clone(), count.clone()
+    for _ in range(2):
+        with pytest.raises(DimError) as caught:
+            f(ad.tensor([1, bad]))
+        with pytest.raises(DimError) as wanted:
+            read(ad.tensor([1, bad]))
+        assert str(caught.value).splitlines()[0] == str(wanted.value).splitlines()[0]
+        same([w, count], before)
+    f(ad.tensor([0, 1]))
+    assert count[0].item() == before[1][0].item() + 1
+
+
+def test_an_error_of_numpy_leaves_state_alone():
+    count = ad.zeros(3)
+
+    @compile
+    def f(x):
+        count.add_(1)
+        return ad.linalg.cholesky(x)
+
+    for _ in range(3):
+        f(ad.eye(2))
+    for _ in range(2):
+        with pytest.raises(ad.linalg.LinAlgError):
+            f(-ad.eye(2))
+    assert count.tolist() == [3.0] * 3
+
+
+# ---------------------------------------------------------------- reductions and runs
+
+WILD = [1.0, -2.0, np.nan, 3.0, np.inf, -np.inf, 0.0, -0.0, 3.0]
+
+
+def reductions(x):
+    out = []
+    for d in (0, 1, -1, (0, 2), (0, 1, 2)):
+        out += [x.sum(d), x.amax(d), x.amin(d), ad.any(x, d), ad.all(x, d)]
+        out += [ad.count_nonzero(x, d)]
+        if x.is_floating_point():
+            out += [
+                x.mean(d),
+                ad.logsumexp(x, d),
+                x.norm(3, d),
+                x.norm(float("inf"), d),
+            ]
+            out += [x.std(d), x.var(d, correction=0), x.norm(2, d), x.norm(0, d)]
+    for d in (0, 1, 2):
+        out += [x.prod(d), x.argmax(d), x.argmin(d, keepdim=True)]
+        out += [x.cumsum(d), x.cumprod(d), *x.max(d), *x.min(d)]
+        out += [*ad.cummax(x, d), *ad.cummin(x, d)]
+    return [*out, x.argmax(), x.prod(), x.max(), x.any()]
+
+
+@pytest.mark.parametrize("shape", [(3, 4, 5), (2, 1, 33), (1, 19, 2)])
+@pytest.mark.parametrize(
+    "dtype", ["float32", "float64", "int64", "int8", "uint8", "bool"]
+)
+def test_reductions_and_runs(shape, dtype):
+    rng = np.random.default_rng(0)
+    x = rng.integers(-2, 3, shape) if dtype[0] != "f" else rng.normal(size=shape)
+    x = ad.tensor(x.astype(dtype))
+    check(reductions, x, tolerance=1e-5 if dtype == "float32" else None)
+
+
+def test_reductions_and_runs_of_wild_numbers():
+    rng = np.random.default_rng(1)
+    x = ad.tensor(rng.choice(WILD, (3, 4, 9)))
+    check(reductions, x)
+
+
+def test_gradients_of_reductions_and_runs():
+    rng = np.random.default_rng(2)
+
+    def f(x):
+        return [
+            y
+            for d in (0, 1, 2)
+            for y in (
+                x.prod(d),
+                x.std(d),
+                x.var(d),
+                ad.logsumexp(x, d),
+                x.cumsum(d),
+                x.cumprod(d),
+                ad.logcumsumexp(x, d),
+                x.norm(3, d),
+                x.amax(d),
+                x.max(d).values,
+                ad.cummax(x, d).values,
+            )
+        ]
+
+    check(grads(f), moving(rng.normal(size=(3, 4, 5))), tolerance=1e-10)
+
+
+def test_reductions_of_nothing_and_of_one():
+    def f(x, y):
+        return [
+            x.sum(0), x.sum(), x.prod(0), x.any(0), x.all(), x.mean(0), x.cumsum(0),
+            x.logsumexp(0), y.sum(), y.mean(), y.amax(), y.any(), y.all(), y.argmax(),
+            y.prod(), ad.count_nonzero(y), y.cumsum(0), y.std(correction=0),
+        ]  # fmt: skip
+
+    check(f, ad.zeros(0, 3), ad.tensor(2.0), native=False)
