@@ -75,6 +75,7 @@ class Schedule:
             c for c in graph.consts if c.value.size > 1
         }
         self._order: dict | None = None
+        self._accessed: dict = {}
         self.alias: dict = {}  # a reshaped value shows another's memory
         self._decide()
         self.constants = [c for c in graph.consts if c in self.stored]
@@ -325,6 +326,11 @@ class Schedule:
 
     def accesses(self, o) -> dict:
         """Stored values that computing `o` reads -> whether only at its own index."""
+        if o not in self._accessed:
+            self._accessed[o] = self._accesses(o)
+        return self._accessed[o]
+
+    def _accesses(self, o):
         out: dict = {}
         todo = [(v, _own(o, i)) for i, v in enumerate(o.inputs)]
         while todo:
