@@ -161,6 +161,11 @@ class Capture(TraceLevel):
                 return self.held[id(x)][1]
         return super().var(x)
 
+    def known(self, x):
+        """Arithmetic on it is written down, not done once and for all."""
+        key = id(x)
+        return Tracer(self, self.var(x)) if key in self.held or key in self.now else x
+
     def constant(self, value):
         return Tracer(self, self.graph.const(value))
 

@@ -52,6 +52,10 @@ class Level:
     def see(self, args) -> None:
         """These are about to be read."""
 
+    def known(self, x):
+        """An array of a tensor from outside as its value in the program."""
+        return x
+
     def read_grad(self, x) -> None:
         """The gradient of `x` is about to be read."""
 

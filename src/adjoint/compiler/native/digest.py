@@ -2,7 +2,7 @@
 
 It is made of the captured program, before any work is done on it, and of what else the code
 depends on: our own sources, LLVM, the processor, and how this Python keeps its objects.
-Whatever the emitter begins to look at besides has to be named in `_surroundings`.
+Whatever the emitter begins to look at besides has to be named in `surroundings`.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def digest(captured) -> str | None:
         write.captured(captured)
     except _Nameless:
         return None
-    write.text(_surroundings())
+    write.text(surroundings())
     return write.hash.hexdigest()
 
 
@@ -136,7 +136,7 @@ def _param(x):
 
 
 @functools.cache
-def _surroundings() -> str:
+def surroundings() -> str:
     """Everything else that the code depends on."""
     return repr(
         (

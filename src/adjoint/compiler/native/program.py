@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import gc
 import json
+import os
 import sys
 import time
+import weakref
+from contextlib import contextmanager
 
 import numpy as np
 from llvmlite import ir
@@ -18,6 +22,7 @@ from .. import cache
 from ..binding import MISS, Binding, number
 from ..positions import read_name
 from . import entry, machine
+from .crew import crew
 from .digest import digest
 from .gathering import FAILED, WORDS
 from .nests import I64
@@ -79,7 +84,8 @@ class Native:
     def _build(self):
         """The code, from disk if this program was compiled before."""
         key = None if self.timed else digest(self.captured)
-        about, code = self._saved(key) or self._compiled(key)
+        with _no_sweeping():
+            about, code = self._saved(key) or self._compiled(key)
         operations = list(self.part.operations())
         self.errors: list = []
         called = [operations[i] for i in about["called"]]
@@ -199,6 +205,18 @@ class Native:
         e.finish("wrap", arrays)
 
 
+@contextmanager
+def _no_sweeping():
+    """Without the search for garbage, which looks at all that is being built again and again."""
+    sweeps = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if sweeps:
+            gc.enable()
+
+
 def _spelled(x) -> str:
     """A part of a key as text."""
     if isinstance(x, type):
@@ -236,6 +254,19 @@ class Pool:
         return x.view()
 
 
+_bound: weakref.WeakSet = weakref.WeakSet()
+
+
+def _forked() -> None:
+    """In the child of a fork nobody is in a program: threads that were are not there."""
+    for bound in _bound:
+        bound.busy.value = 0
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked)
+
+
 def _maker(spec):
     return Pool(spec) if spec.bytes >= 2**20 else functools.partial(np.empty, *spec)
 
@@ -254,9 +285,12 @@ class Bound(Binding):
         self._point("arena", base + -base % ALIGN)
         for c in native.constants:
             self._array(c, np.ascontiguousarray(c.value))
+        if "parallel" in native.slots:
+            self._point("parallel", crew().parallel)
         for i, f in enumerate(native.callbacks):
             self._point(("callback", i), ctypes.cast(f, ctypes.c_void_p).value)
         self.busy, self.zero = ctypes.c_int64(0), ctypes.c_int64(0)
+        _bound.add(self)
         self.call = None
         failed = native.library.data(FAILED)
         self.failed = (ctypes.c_int64 * WORDS).from_address(failed)
