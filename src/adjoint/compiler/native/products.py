@@ -19,10 +19,7 @@ from .panels import Panels
 from .vectors import I64, loop, strides
 
 STRIP = 2**21  # bytes of packed panels of B at the most
-TASK, TASKS = (
-    2**21,
-    48,
-)  # operations of a task at least, and tasks of a product at the most
+TASK, TASKS = 2**19, 48  # operations of a task, and tasks of a product at the most
 LONG = 2**12  # numbers of a row whose products are summed at a time, over lanes
 DOTS = 4  # rows of A up to which B's columns are not turned
 FAR = 2**12  # bytes between numbers of A from which on it is packed

@@ -116,18 +116,14 @@ class Writer:
         self._write(inner, k, stage)
         e.checks = e.checks or inner.checks
         b.ret_void()
-        self.b.call(self._once(f), pointers)
+        same = self._once(f)  # perhaps of numbers with a sign, which reads alike
+        places = zip(pointers, same.args, strict=True)
+        self.b.call(same, [self.b.bitcast(p, a.type) for p, a in places])
 
     def _together(self, e, k, stage, part, base):
         """A stage as a function of a range of chunks, which threads run."""
         values, pointers = _pointers(e, k, part.schedule.local)
-        f, b = self._function(CHUNKS.args)
-        context, first, last, room = f.args
-        given = {}
-        context = b.bitcast(context, POINTER.as_pointer())
-        for i, p in enumerate(pointers):
-            found = b.load(b.gep(context, [I64(i)]))
-            given[p] = b.bitcast(found, p.type)
+        f, b, given, (first, last, room) = self._job(pointers)
         at = {v: given[e.pointers[v]] for v in values}
         for v in k.made:
             if v in part.schedule.local:
@@ -143,6 +139,16 @@ class Writer:
         b.ret_void()
         room = self.inside(base + part.offsets[k])
         self.share(self._once(f), pointers, stage.chunks, room, part.rooms[k])
+
+    def _job(self, pointers):
+        """(function of a range of chunks, its builder, the pointers in it, its other args)."""
+        f, b = self._function(CHUNKS.args)
+        context = b.bitcast(f.args[0], POINTER.as_pointer())
+        given = {}
+        for i, p in enumerate(pointers):
+            found = b.load(b.gep(context, [I64(i)]))
+            given[p] = b.bitcast(found, p.type)
+        return f, b, given, f.args[1:]
 
     def share(self, f, pointers, chunks, room, size):
         """All chunks of f, by the threads that are there; `room` is this one's."""
@@ -187,9 +193,24 @@ class Writer:
         product = Product(self.b.module, scalar, form)
         x, y = (e.pointers[part.schedule.root(v)] for v in o.inputs)
         x, y = (y, x) if swap else (x, y)
+        places = x, y, e.pointers[o.outputs[0]]
+        chunks = min(part.shares.get(k, 1), form.tasks)
+        if chunks > 1:
+            self._tasks(product, places, chunks)
+            return
         panel = self.b.bitcast(self.panel, scalar.as_pointer())
-        places = x, y, e.pointers[o.outputs[0]], panel
-        self.b.call(product.call, [*places, I64(0), I64(form.tasks)])
+        self.b.call(product.call, [*places, panel, I64(0), I64(form.tasks)])
+
+    def _tasks(self, product, places, chunks):
+        """The tasks of a product by threads; each packs what it needs in its own room."""
+        f, b, given, (first, last, room) = self._job(list(dict.fromkeys(places)))
+        tasks = product.form.tasks
+        ends = (b.udiv(b.mul(i, I64(tasks)), I64(chunks)) for i in (first, last))
+        room = b.bitcast(room, places[0].type)
+        b.call(product.call, [*(given[p] for p in places), room, *ends])
+        b.ret_void()
+        pointers = list(dict.fromkeys(places))
+        self.share(self._once(f), pointers, chunks, self.panel, product.form.bytes)
 
     def _conv(self, e, k, part, base):
         (o,) = k.roots
