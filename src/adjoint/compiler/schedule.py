@@ -16,6 +16,7 @@ import numpy as np
 from ..core.primitive import Elementwise
 from ..ir.graph import Const, Graph, Operation, Var
 from ..ops.random import Draw
+from .cost import CONVOLUTIONS, LOOPS
 from .positions import BY_VALUES, doubtful
 
 _MOVES = "expand permute slice select flip cast contiguous stop_gradient reshape real"
@@ -28,10 +29,11 @@ SCATTERED = frozenset({"unindex", "index_put", "index_reduce"})
 GATHERED = frozenset({"overlap_add", "strided_add"})
 _RUNS = "cumsum cumprod cummax_index cummin_index recurrence logcumsumexp"
 RUNNING = frozenset(_RUNS.split())
-_LANES = frozenset({"f4", "f8", "b1", "u1", "i1", "i2", "i4", "i8"})  # in registers
+_FLOATS, _WHOLE = {"f4", "f8", "f2", "V2"}, {"b1", "u1", "i1", "i2", "i4", "i8"}
+_LANES = frozenset(_FLOATS | _WHOLE)  # what registers hold
 _BOOL = np.dtype(bool)
-LOOPS = frozenset({"scan", "branch", "repeat_while"})
-CONVOLUTIONS = frozenset({"conv", "conv_data", "conv_weight"})
+DEEPEST = 60  # operations that are computed where they are read, one in the other
+LARGEST = 240  # operations of one loop nest: LLVM is slow on long ones
 REDUCTIONS = frozenset({"sum", "mean", "prod", "amax", "amin"})
 
 
@@ -48,6 +50,7 @@ class Kernel:
     space: tuple[int, ...]
     reads: set = field(default_factory=set)
     rank: int = 0
+    cost: int = 0  # operations in it
     levels: dict = field(default_factory=dict)  # operation -> its pass
 
     @property
@@ -72,6 +75,7 @@ class Schedule:
             c for c in graph.consts if c.value.size > 1
         }
         self._order: dict | None = None
+        self._accessed: dict = {}
         self.alias: dict = {}  # a reshaped value shows another's memory
         self._decide()
         self.constants = [c for c in graph.consts if c in self.stored]
@@ -120,6 +124,11 @@ class Schedule:
             self._order = {v: i for i, v in enumerate(values)}
         return self._order[v]
 
+    def operations(self, kernel) -> list:
+        """Of a kernel, those computed where they are read among them, in order."""
+        found = {p for o in kernel.roots for p in self.computed(o)}
+        return sorted(found, key=lambda o: self.order(o.outputs[0]))
+
     def work(self) -> int:
         """About how many operations on numbers it takes."""
         return sum(_work(o) for o in self.graph.operations)
@@ -135,13 +144,29 @@ class Schedule:
             elif outputs.intersection(o.outputs) or self._shared(o):
                 self.stored.update(o.outputs)
         for o in reversed(self.graph.operations):
-            if inline(o) and o.prim.name == "reshape" and not _only_ones(o):
+            if inline(o) and _shows(o):
                 self.store(o.inputs[0])
             elif inline(o) and o.prim.name in _TABLES:
                 self.stored.add(o.inputs[0])
+        self._cut_chains()
         for o in self.graph.operations:
-            if o.prim.name == "reshape" and self.root(o.inputs[0]) in self.stored:
+            known = self.root(o.inputs[0]) in self.stored if o.inputs else False
+            if known and (o.prim.name == "reshape" or _shows(o)):
                 self.alias[o.outputs[0]] = self.root(o.inputs[0])
+
+    def _cut_chains(self):
+        """Store a value now and then of long chains: their code is written by recursion."""
+        depth: dict = {}
+        self.cost: dict = {}  # operation -> how many are computed for it where they are read
+        inside: dict = {}
+        for o in self.graph.operations:
+            n = 1 + max((depth.get(v, 0) for v in o.inputs), default=0)
+            self.cost[o] = 1 + sum(inside.get(v, 0) for v in o.inputs)
+            if n > DEEPEST and inline(o):
+                self.stored.update(o.outputs)
+            for v in o.outputs:
+                depth[v] = 0 if v in self.stored else n
+                inside[v] = 0 if v in self.stored else self.cost[o]
 
     def store(self, v):
         """Give `v` memory."""
@@ -158,7 +183,7 @@ class Schedule:
 
     def _shared(self, o) -> bool:
         """Read in more than one place, or more often than it has elements."""
-        if o.prim.name in _FREE:
+        if o.prim.name in _FREE or o.prim.name in _VIEWS:
             return False
         (v,) = o.outputs
         size, readers = math.prod(v.spec.shape), self.readers[v]
@@ -186,6 +211,7 @@ class Schedule:
                 kernel.rank = len(space) - len(o.params["dim"])
             self.kernels.append(kernel)
         kernel.roots.append(o)
+        kernel.cost += self.cost[o]
         kernel.reads |= set(reads)
         if kernel.kind == "rows":
             kernel.levels[o] = self._level(kernel, o)
@@ -202,7 +228,9 @@ class Schedule:
         for i in range(len(self.kernels) - 1, max(after, 0) - 1, -1):
             k = self.kernels[i]
             inside = [v for v in reads if self.kernel_of.get(v) is k]
-            if self._fits(k, o, kind, reads, inside):
+            if k.cost + self.cost[o] <= LARGEST and self._fits(
+                k, o, kind, reads, inside
+            ):
                 return k
         return None
 
@@ -298,6 +326,11 @@ class Schedule:
 
     def accesses(self, o) -> dict:
         """Stored values that computing `o` reads -> whether only at its own index."""
+        if o not in self._accessed:
+            self._accessed[o] = self._accesses(o)
+        return self._accessed[o]
+
+    def _accesses(self, o):
         out: dict = {}
         todo = [(v, _own(o, i)) for i, v in enumerate(o.inputs)]
         while todo:
@@ -323,10 +356,21 @@ def inline(o: Operation) -> bool:
         return False
     if p.name == "searchsorted" and not _searchable(o):
         return False
+    if p.name in _VIEWS:
+        return True
     dtypes = [v.spec.dtype for v in (*o.inputs, *o.outputs)]
     if not all(d.str[1:] in _LANES for d in dtypes):
         return False
     return p.name in INDEXED or isinstance(p, Draw) or _lowered(o)
+
+
+_VIEWS = frozenset({"view_as_real", "view_as_complex"})
+
+
+def _shows(o) -> bool:
+    """Whether the result is what lies in the memory of the input."""
+    reshaped = o.prim.name == "reshape" and not _only_ones(o)
+    return reshaped or o.prim.name in _VIEWS
 
 
 def _lowered(o) -> bool:
@@ -337,7 +381,17 @@ def _lowered(o) -> bool:
     numbers = [v.spec.dtype for v in o.inputs[p.decides :]]
     whole = {d for d in numbers if d.kind != "f"}
     alone = len(whole) < 2 and (whole != {_BOOL} or all(d == _BOOL for d in numbers))
-    return alone and all(d.kind in p.lowers for d in numbers)
+    full = all(d.kind in p.lowers and d.str[1:] != "f2" for d in numbers)
+    return alone and full and not _may_fail(o)
+
+
+def _may_fail(o) -> bool:
+    """Whether whole numbers are divided by what may be zero: NumPy's way has the error."""
+    if o.prim.name not in ("floor_divide", "remainder", "fmod"):
+        return False
+    divisor = o.inputs[1]
+    sure = isinstance(divisor, Const) and divisor.value.all()
+    return divisor.spec.dtype.kind in "iu" and not sure
 
 
 def _reducible(o) -> bool:
@@ -346,7 +400,7 @@ def _reducible(o) -> bool:
     if not o.params["dim"]:
         return False
     if o.prim.name in ("amax", "amin"):
-        return x.str[1:] in _LANES
+        return x.str[1:] in _LANES - {"f2", "V2"}
     floats = x == y and x.str[1:] in ("f4", "f8")
     return floats or (o.prim.name != "mean" and x.kind in "bui" and y == "int64")
 
@@ -390,7 +444,7 @@ def _placeable(o) -> bool:
 def _addable(o) -> bool:
     """Numbers that are added at places counted by int64."""
     y, index = (v.spec.dtype for v in o.inputs)
-    return y.str[1:] in _LANES and y.kind in "fiu" and index == "int64"
+    return y.str[1:] in _LANES and y.kind in "fiuV" and index == "int64"
 
 
 def _searchable(o) -> bool:
@@ -413,10 +467,10 @@ def _scatters(o) -> bool:
 def _runs(o) -> bool:
     """Numbers that are carried on in the type of the result, or compared."""
     kinds = {v.spec.dtype for v in o.inputs}
-    if not all(d.str[1:] in _LANES for d in kinds):
+    if not all(d.str[1:] in _LANES - {"f2", "V2"} for d in kinds):
         return False
     if o.prim.name in ("recurrence", "logcumsumexp"):
-        return len(kinds) == 1 and next(iter(kinds)).kind == "f"
+        return len(kinds) == 1 and kinds <= {np.dtype("f4"), np.dtype("f8")}
     return True
 
 
@@ -479,7 +533,8 @@ def _kind(o) -> str:
         whole = 0 not in o.inputs[0].spec.shape
         return "rows" if last and whole else "reduce"
     if o.prim.name == "contract":
-        return "contract"
+        empty = any(0 in v.spec.shape for v in (*o.inputs, *o.outputs))
+        return "call" if empty else "contract"
     if o.prim.name in CONVOLUTIONS and _convolves(o):
         return "conv"
     if o.prim.name == "put" and _addable(o):

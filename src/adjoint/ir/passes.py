@@ -1,0 +1,30 @@
+"""Passes: what is done to a captured program, in order, before loops are made of it."""
+
+from __future__ import annotations
+
+from .graph import Graph
+from .invariants import hoisted
+from .pairs import paired
+from .residuals import remembered
+from .rewrite import expanded, separated, trimmed
+from .simplify import simplified
+
+PASSES = {
+    "expand": expanded,
+    "pair": paired,
+    "simplify": simplified,
+    "remember": remembered,
+    "trim": trimmed,
+    "hoist": hoisted,
+    "all": separated,
+}
+
+
+def prepared(graph: Graph) -> Graph:
+    """The program after all passes."""
+    for change in PASSES.values():
+        graph = change(graph)
+    return graph
+
+
+__all__ = ["PASSES", "prepared"]

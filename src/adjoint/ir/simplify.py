@@ -1,0 +1,366 @@
+"""Simplify: a program in fewer operations, by a table of rules.
+
+A rule looks at one operation and at what made its inputs, and gives a value that is the same
+for all numbers, NaN, infinities and signs of zeros among them. Equal operations are one, what
+is known is computed once and for all, and what no result needs is left out.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from ..core.primitive import Elementwise, op
+from ..errors import ArgumentError
+from ..ops.contract import _letters as letters_of
+from .graph import Const, Graph
+from .rewrite import Rewriter
+from .tracer import Tracer
+
+KNOWN = 2**14  # elements of a value that is computed while the program is made
+SEVERAL = frozenset({"scan", "branch", "repeat_while"})  # made of programs
+
+
+class Rule(NamedTuple):
+    """If `of` finds what it stands for in an operation of this primitive, the simpler value."""
+
+    prim: str
+    text: str
+    of: Callable
+
+    @property
+    def name(self) -> str:
+        return f"{self.prim}: {self.text}"
+
+
+class Match:
+    """One operation about to be written, and how its inputs were made."""
+
+    def __init__(self, level, xs, params):
+        self.level, self.xs, self.params = level, xs, params
+        self.x = xs[0] if xs else None
+
+    def __getattr__(self, name):
+        return self.params[name]
+
+    def inputs(self, x, name):
+        """The inputs of `x` if it is a result of this primitive, else ()."""
+        o = self.level.maker.get(x.var)
+        return o[1] if o is not None and o[0].name == name else ()
+
+    def made(self, x, name):
+        """The params of `x` if it is a result of this primitive, else None."""
+        o = self.level.maker.get(x.var)
+        return o[2] if o is not None and o[0].name == name else None
+
+    def number(self, x):
+        """The number that all elements of `x` are, if that is known; else None."""
+        return self.level.number(x.var)
+
+    def is_number(self, x, value) -> bool:
+        found = self.number(x)
+        return found is not None and found == value and not _negative_zero(found)
+
+    def shape(self):
+        """The shape of the result of broadcasting the inputs."""
+        return np.broadcast_shapes(*(x.shape for x in self.xs))
+
+    def alone(self, x):
+        """`x` as the result, where the other inputs only stretch it."""
+        shape = self.shape()
+        if any(y.dtype != x.dtype for y in self.xs):
+            return None
+        return x if x.shape == shape else op.expand(x, shape=shape)
+
+
+def _negative_zero(x) -> bool:
+    return isinstance(x, float) and x == 0 and math.copysign(1, x) < 0
+
+
+# ---------------------------------------------------------------- what rules do
+
+
+def _beside(m, value, side):
+    """The other input, if that on this side (0, 1) is this number."""
+    return m.alone(m.xs[1 - side]) if m.is_number(m.xs[side], value) else None
+
+
+def _plus_nothing(m, side):
+    """x + (-0.0) is x; of whole numbers x + 0 too. (-0.0 + 0.0 is 0.0.)"""
+    n = m.number(m.xs[side])
+    if n is None or n != 0 or (isinstance(n, float) and not _negative_zero(n)):
+        return None
+    return m.alone(m.xs[1 - side])
+
+
+def _unnegated(m, side, prim):
+    """a ± (-b) as a ∓ b."""
+    found = m.inputs(m.xs[side], "neg")
+    if not found or m.xs[0].dtype != m.xs[1].dtype or m.x.dtype.kind == "b":
+        return None
+    return prim(m.xs[1 - side], found[0])
+
+
+def _two_signs(m):
+    a, b = (m.inputs(x, "neg") for x in m.xs)
+    return op.mul(a[0], b[0]) if a and b else None
+
+
+def _of_spec(m, x, **spec):
+    """`x`, if it is already what the operation would make of it."""
+    return x if all(getattr(x, k) == v for k, v in spec.items()) else None
+
+
+def _twice(m, prim, **params):
+    """The same operation on what its input was made of."""
+    found = m.inputs(m.x, prim.name)
+    return prim(found[0], **params) if found else None
+
+
+def _permuted_twice(m):
+    inner = m.made(m.x, "permute")
+    if inner is None:
+        return None
+    dims = tuple(inner["dims"][d] for d in m.dims)
+    return op.permute(m.inputs(m.x, "permute")[0], dims=dims)
+
+
+def _all_of_it(m):
+    """A slice of everything."""
+    sizes = m.x.shape
+    whole = len(m.key) == len(sizes) and all(
+        isinstance(k, tuple) and k == (0, n, 1)
+        for k, n in zip(m.key, sizes, strict=False)
+    )
+    return m.x if whole else None
+
+
+def _back_in_place(m):
+    """The part of zeros around x that is x."""
+    inner = m.made(m.x, "unslice")
+    same = inner is not None and tuple(inner["key"]) == tuple(m.key)
+    return m.inputs(m.x, "unslice")[0] if same else None
+
+
+def _summed_copies(m):
+    """The sum over dims along which nothing changes, of floats: x n."""
+    found = m.inputs(m.x, "expand")
+    if not found or m.x.dtype.kind != "f" or m.x.dtype.itemsize < 4:
+        return None
+    (x,) = found
+    shape = (1,) * (m.x.ndim - x.ndim) + tuple(x.shape)
+    copied = [d for d in m.dim if shape[d] != m.x.shape[d]]
+    if not copied or any(m.x.shape[d] == 0 for d in m.dim):
+        return None
+    n = math.prod(m.x.shape[d] for d in copied)
+    if n & (n - 1):  # only powers of two are exact
+        return None
+    kept = tuple(1 if d in copied else m.x.shape[d] for d in range(m.x.ndim))
+    x = op.reshape(x, shape=shape)
+    x = op.expand(x, shape=kept)
+    y = op.sum(x, dim=m.dim, keepdim=m.keepdim)
+    return op.mul(y, np.asarray(n, m.x.dtype))
+
+
+def _first_of_where(m):
+    """A choice that is known, or between equals."""
+    if m.xs[1].var is m.xs[2].var:
+        chosen = m.xs[1]
+    else:
+        known = m.number(m.x)
+        if known is None:
+            return None
+        chosen = m.xs[1] if known else m.xs[2]
+    if m.xs[1].dtype != m.xs[2].dtype:
+        return None
+    shape = m.shape()
+    return chosen if chosen.shape == shape else op.expand(chosen, shape=shape)
+
+
+def _of_elements(m):
+    """A contraction whose second operand has no letter of its own: products, summed."""
+    left, right, out = letters_of(m.spec)
+    if m.x.dtype.kind != "f" or m.x.dtype.itemsize < 4:
+        return None
+    if not set(left) - set(out) and not set(right) - set(out):
+        return op.mul(
+            *(_laid(x, s, out) for x, s in zip(m.xs, (left, right), strict=True))
+        )
+    pairs = ((left, right), (right, left))
+    for x, (large, small) in enumerate(pairs):
+        summed = [c for c in large if c not in out]
+        n = len(summed)
+        ends = list(large[:n]), list(large[len(large) - n :])
+        if set(small) <= set(large) and summed in ends and _kept(large, out) == out:
+            terms = op.mul(m.xs[x], _laid(m.xs[1 - x], small, large))
+            return op.sum(terms, dim=tuple(map(large.index, summed)), keepdim=False)
+    return None
+
+
+def _kept(letters, out):
+    return "".join(c for c in letters if c in out)
+
+
+def _laid(x, letters, like):
+    """x with its dims in the order of `like`, and ones for those that it has not."""
+    order = sorted(range(len(letters)), key=lambda d: like.index(letters[d]))
+    sizes = dict(zip(letters, x.shape, strict=True))
+    x = op.permute(x, dims=tuple(order))
+    return op.reshape(x, shape=tuple(sizes.get(c, 1) for c in like))
+
+
+RULES = (
+    Rule("contract", "a matrix times a vector is a sum", _of_elements),
+    Rule("pow_scalar", "x¹ = x", lambda m: m.x if m.exponent == 1 else None),
+    Rule("pow_scalar", "x⁰ = 1", lambda m: op.ones_like(m.x) if m.exponent == 0 else None),
+    Rule("mul", "x 1 = x", lambda m: _beside(m, 1, 1)),
+    Rule("mul", "1 x = x", lambda m: _beside(m, 1, 0)),
+    Rule("mul", "(-a)(-b) = a b", _two_signs),
+    Rule("div", "x / 1 = x", lambda m: _beside(m, 1, 1)),
+    Rule("add", "x + (-0) = x", lambda m: _plus_nothing(m, 1)),
+    Rule("add", "(-0) + x = x", lambda m: _plus_nothing(m, 0)),
+    Rule("add", "a + (-b) = a - b", lambda m: _unnegated(m, 1, op.sub)),
+    Rule("add", "(-a) + b = b - a", lambda m: _unnegated(m, 0, op.sub)),
+    Rule("sub", "x - 0 = x", lambda m: _beside(m, 0, 1)),
+    Rule("sub", "a - (-b) = a + b", lambda m: _unnegated(m, 1, lambda a, b: op.add(a, b))),
+    Rule("neg", "-(-x) = x", lambda m: (m.inputs(m.x, "neg") or (None,))[0]),
+    Rule("guard", "x where x is 0 = x", lambda m: m.x if m.x.var is m.xs[1].var else None),
+    Rule("where", "a choice that is known", _first_of_where),
+    Rule("stop_gradient", "x", lambda m: m.x),
+    Rule("contiguous", "x", lambda m: m.x),
+    Rule("cast", "to its own dtype", lambda m: _of_spec(m, m.x, dtype=m.dtype)),
+    Rule("expand", "to its own shape", lambda m: _of_spec(m, m.x, shape=tuple(m.params["shape"]))),
+    Rule("expand", "twice", lambda m: _twice(m, op.expand, shape=m.params["shape"])),
+    Rule("reshape", "to its own shape", lambda m: _of_spec(m, m.x, shape=tuple(m.params["shape"]))),
+    Rule("reshape", "twice", lambda m: _twice(m, op.reshape, shape=m.params["shape"])),
+    Rule("permute", "no dim", lambda m: m.x if tuple(m.dims) == tuple(range(m.x.ndim)) else None),
+    Rule("permute", "twice", _permuted_twice),
+    Rule("slice", "all of it", _all_of_it),
+    Rule("slice", "what was put there", _back_in_place),
+    Rule("sum", "of 2ⁿ equal ones", _summed_copies),
+)  # fmt: skip
+_BY_PRIM: dict = {}
+for _rule in RULES:
+    _BY_PRIM.setdefault(_rule.prim, []).append(_rule)
+_SPREADS = frozenset(["expand", "reshape", "permute", "slice", "flip", "contiguous"])
+
+
+class Simplifier(Rewriter):
+    """Writes a program, each operation as simple as the rules make it."""
+
+    def __init__(self, name: str):
+        super().__init__(name)
+        self.maker: dict = {}  # result -> (primitive, inputs, params)
+        self.numbers: dict = {}  # result -> the number that all its elements are
+        self.used: Counter = Counter()  # names of rules
+
+    def process(self, prim, args, params):
+        xs = [x if isinstance(x, Tracer) else Tracer(self, self.var(x)) for x in args]
+        y = self._simpler(prim, xs, params)
+        if y is not None:
+            return y
+        y = super().process(prim, xs, params)
+        if prim.outputs == 1:
+            self.maker[y.var] = prim, xs, params
+        return y
+
+    def _simpler(self, prim, xs, params):
+        for rule in _BY_PRIM.get(prim.name, ()):
+            y = rule.of(Match(self, xs, params))
+            if y is not None:
+                self._check(rule, y, prim, xs, params)
+                self.used[rule.name] += 1
+                return y
+        if isinstance(prim, Elementwise):
+            y = self._plain_numbers(prim, xs, params)
+            return self._computed(prim, xs, params) if y is None else y
+        return None
+
+    def _check(self, rule, y, prim, xs, params):
+        """The verifier of rules: what they give is of the shape and dtype that was."""
+        spec = prim.infer(*(x.var.spec for x in xs), **params)
+        if y.var.spec != spec:
+            raise ArgumentError(f"rule {rule.name!r} made {y.var.spec} of {spec}")
+
+    def _computed(self, prim, xs, params):
+        """What an operation gives for numbers that are all known."""
+        if not all(isinstance(x.var, Const) and x.var.spec.size == 1 for x in xs):
+            return None
+        shape = np.broadcast_shapes(*(x.shape for x in xs))
+        with np.errstate(all="ignore"):
+            value = prim.eager(*(x.var.value.reshape(()) for x in xs), **params)
+        self.used["known numbers are computed"] += 1
+        y = Tracer(self, self.graph.const(np.asarray(value)))
+        return op.expand(y, shape=shape) if shape else y
+
+    def _plain_numbers(self, prim, xs, params):
+        """An input whose elements are all one number is that number."""
+        shape = np.broadcast_shapes(*(x.shape for x in xs))
+        numbers = [None if x.shape == () else self.number(x.var) for x in xs]
+        if all(n is None for n in numbers):
+            return None
+        plain = [
+            x if n is None else self.constant(np.array(n, x.dtype))
+            for x, n in zip(xs, numbers, strict=True)
+        ]
+        y = prim(*plain, **params)
+        self.used["numbers are not stretched"] += 1
+        return y if y.shape == shape else op.expand(y, shape=shape)
+
+    def constant(self, value):
+        return Tracer(self, self.graph.const(value))
+
+    def number(self, v):
+        """The number that all elements of a value are, or None."""
+        if v not in self.numbers:
+            self.numbers[v] = self._number(v)
+        return self.numbers[v]
+
+    def _number(self, v):
+        if isinstance(v, Const):
+            if v.spec.size == 1:
+                return v.value.reshape(()).item()
+            return None
+        made = self.maker.get(v)
+        if made is None or v.spec.size == 0:
+            return None
+        name = made[0].name
+        if name in ("ones_like", "zeros_like"):
+            one = np.array(name == "ones_like", v.spec.dtype)
+            return one.item()
+        return self.number(made[1][0].var) if name in _SPREADS else None
+
+
+def simplified(graph: Graph, used: Counter | None = None) -> Graph:
+    """The program, and the programs of its loops and branches, simplified.
+
+    `used` counts the rules that were used.
+    """
+    level = Simplifier(graph.name)
+    env: dict = {}
+    for v in graph.inputs:
+        env[v] = Tracer(level, level.graph.add_input(v.name, v.spec))
+    for c in graph.consts:
+        env[c] = Tracer(level, level.graph.const(c.value))
+    for o in graph.operations:
+        level.follow(o)
+        params = o.params
+        if o.prim.name in SEVERAL:
+            params = {
+                k: simplified(p, level.used) if isinstance(p, Graph) else p
+                for k, p in params.items()
+            }
+        ys = o.prim(*(env[v] for v in o.inputs), **params)
+        for v, y in zip(o.outputs, ys if o.prim.outputs != 1 else (ys,), strict=True):
+            env[v] = y
+    level.graph.outputs = [env[v].var for v in graph.outputs]
+    if used is not None:
+        used.update(level.used)
+    return level.graph.without_dead()
+
+
+__all__ = ["RULES", "Rule", "simplified"]
