@@ -108,7 +108,10 @@ def dtype(d) -> DType:
     found = _PYTHON.get(d) if isinstance(d, type) else None
     if found is not None:
         return get_default_dtype() if found is float32 else found
-    found = _TABLE.get(np.dtype(d))
+    try:
+        found = _TABLE.get(np.dtype(d))
+    except (TypeError, ValueError):
+        found = None
     if found is None:
         raise ArgumentTypeError(
             f"no tensor dtype for {d!r}; there are: {', '.join(BY_NAME)}"

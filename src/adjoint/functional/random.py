@@ -16,7 +16,7 @@ from ..core.bind import Box, dtype_of, floor
 from ..core.generator import Generator, default_generator
 from ..core.philox import blocks_for
 from ..core.primitive import op
-from ..core.shape import broadcast
+from ..core.shape import broadcast, whole
 from ..errors import ArgumentError, ArgumentTypeError, DtypeError, ShapeError
 from .complexes import complex
 from .creation import need_cpu
@@ -102,12 +102,12 @@ def fork_rng(devices=None, enabled=True):
     >>> (x == rand(2)).all().item()
     True
     """
-    position = default_generator.position()
+    position = floor.get().position(default_generator)
     try:
         yield
     finally:
         if enabled:
-            default_generator.go_to(position)
+            floor.get().go_to(default_generator, position)
 
 
 def _take(generator, blocks):
@@ -150,10 +150,9 @@ def _sample(prim, *xs, generator, blocks=1, **params):
     levels = _maps()
     many = [level.size for level in levels]
     start = _take(generator, blocks * math.prod(many))
-    state = np.zeros((*many, 2), np.int64)
-    state[..., 0] = start[0]
-    state[..., 1] = start[1] + blocks * np.arange(math.prod(many)).reshape(many)
-    state = BASE.wrap(state)
+    steps = np.zeros((*many, 2), np.int64)
+    steps[..., 1] = blocks * np.arange(math.prod(many)).reshape(many)
+    state = BASE.wrap(op.add(start, steps) if many else start)
     for level in levels:
         state = level.batched(state, 0)
     held = [x.detach() if isinstance(x, Box) else x for x in xs]
@@ -603,6 +602,7 @@ def multinomial(input, num_samples, replacement=False, *, generator=None, out=No
     _floating("multinomial", dtype_of(x))
     if x.ndim not in (1, 2):
         raise ShapeError(f"multinomial: prob_dist must be 1 or 2 dim, got {x.ndim}")
+    num_samples = whole(num_samples, "multinomial: num_samples")
     if num_samples <= 0:
         raise ArgumentError(f"multinomial: cannot sample n_sample <= 0: {num_samples}")
     n = x.shape[-1]
@@ -619,7 +619,7 @@ def multinomial(input, num_samples, replacement=False, *, generator=None, out=No
         x,
         generator=generator,
         blocks=blocks_for(count, 64),
-        count=int(num_samples),
+        count=num_samples,
         replace=bool(replacement),
     )
     return give(y, out)
