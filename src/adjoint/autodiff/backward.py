@@ -270,7 +270,9 @@ def _inputs(node, boxed, numbers=True):
                 _same_version(node, i, x)
             if not boxed and x.level is level:
                 x = x.value
-                if numbers and not x.ndim and type(x) is np.ndarray:
+                if not numbers:
+                    x = floor.get().known(x)
+                elif not x.ndim and type(x) is np.ndarray:
                     x = x[()]
         xs.append(x)
     return xs

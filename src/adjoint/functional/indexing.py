@@ -313,7 +313,7 @@ def _part(k):
         k = _listed(k)
     if isinstance(k, Box):
         value = k.__dict__.get("value")
-        single = type(value) is np.ndarray and k.ndim == 0 and k.level is Box.level
+        single = type(value) is np.ndarray and k.ndim == 0 and seen(k)
         return _array(value if single else k)
     if isinstance(k, (np.ndarray, np.generic)):
         return _array(k.copy())  # the user may change it before the backward pass

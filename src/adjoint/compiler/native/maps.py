@@ -31,6 +31,8 @@ class Maps(Drawing):
     def _store_roots(self, k, index):
         for v in self.renewed.intersection(k.reads):
             # Its memory is about to be written: read it first.
+            if len(v.spec.shape) > len(k.space):
+                continue  # the state of a draw, which is not read by elements
             if len(index) == len(k.space):
                 self.value(v, broadcast(v, index))
             else:
