@@ -336,9 +336,7 @@ class _Weights(_Small):
             def columns(c0, many):
                 vectors, lanes = -(-many // self.w), I64((many - 1) % self.w + 1)
                 of = b.gep(xs, [b.mul(c0, I64(self.row))])
-                b.call(
-                    self.turned(vectors), [of, panel, I64(count), I64(self.row), lanes]
-                )
+                self.turn(b, of, panel, I64(count), I64(self.row), vectors, lanes)
 
                 def tile(m0, rows):
                     a = b.gep(ys, [b.mul(m0, I64(self.row))])
