@@ -270,7 +270,9 @@ def _inputs(node, boxed, numbers=True):
                 _same_version(node, i, x)
             if not boxed and x.level is level:
                 x = x.value
-                if numbers and not x.ndim and type(x) is np.ndarray:
+                if not numbers:
+                    x = floor.get().known(x)
+                elif not x.ndim and type(x) is np.ndarray:
                     x = x[()]
         xs.append(x)
     return xs
@@ -303,7 +305,10 @@ def accumulate(tensor, g, create, alone):
     if below is not NUMPY:
         _added_in_place(tensor._grad, tensor.level.wrap(value))
         return
-    if isinstance(before, np.ndarray) and isinstance(value, (np.ndarray, np.generic)):
+    arrays = isinstance(before, np.ndarray) and isinstance(
+        value, (np.ndarray, np.generic)
+    )
+    if arrays and before.flags.writeable:
         np.add(before, value, out=before, casting="unsafe")
     else:
         tensor._grad = tensor._grad + tensor.level.wrap(value)

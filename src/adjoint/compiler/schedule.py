@@ -29,7 +29,8 @@ SCATTERED = frozenset({"unindex", "index_put", "index_reduce"})
 GATHERED = frozenset({"overlap_add", "strided_add"})
 _RUNS = "cumsum cumprod cummax_index cummin_index recurrence logcumsumexp"
 RUNNING = frozenset(_RUNS.split())
-_LANES = frozenset({"f4", "f8", "b1", "u1", "i1", "i2", "i4", "i8"})  # in registers
+_FLOATS, _WHOLE = {"f4", "f8", "f2", "V2"}, {"b1", "u1", "i1", "i2", "i4", "i8"}
+_LANES = frozenset(_FLOATS | _WHOLE)  # what registers hold
 _BOOL = np.dtype(bool)
 DEEPEST = 60  # operations that are computed where they are read, one in the other
 LARGEST = 240  # operations of one loop nest: LLVM is slow on long ones
@@ -74,6 +75,7 @@ class Schedule:
             c for c in graph.consts if c.value.size > 1
         }
         self._order: dict | None = None
+        self._accessed: dict = {}
         self.alias: dict = {}  # a reshaped value shows another's memory
         self._decide()
         self.constants = [c for c in graph.consts if c in self.stored]
@@ -142,13 +144,14 @@ class Schedule:
             elif outputs.intersection(o.outputs) or self._shared(o):
                 self.stored.update(o.outputs)
         for o in reversed(self.graph.operations):
-            if inline(o) and o.prim.name == "reshape" and not _only_ones(o):
+            if inline(o) and _shows(o):
                 self.store(o.inputs[0])
             elif inline(o) and o.prim.name in _TABLES:
                 self.stored.add(o.inputs[0])
         self._cut_chains()
         for o in self.graph.operations:
-            if o.prim.name == "reshape" and self.root(o.inputs[0]) in self.stored:
+            known = self.root(o.inputs[0]) in self.stored if o.inputs else False
+            if known and (o.prim.name == "reshape" or _shows(o)):
                 self.alias[o.outputs[0]] = self.root(o.inputs[0])
 
     def _cut_chains(self):
@@ -180,7 +183,7 @@ class Schedule:
 
     def _shared(self, o) -> bool:
         """Read in more than one place, or more often than it has elements."""
-        if o.prim.name in _FREE:
+        if o.prim.name in _FREE or o.prim.name in _VIEWS:
             return False
         (v,) = o.outputs
         size, readers = math.prod(v.spec.shape), self.readers[v]
@@ -323,6 +326,11 @@ class Schedule:
 
     def accesses(self, o) -> dict:
         """Stored values that computing `o` reads -> whether only at its own index."""
+        if o not in self._accessed:
+            self._accessed[o] = self._accesses(o)
+        return self._accessed[o]
+
+    def _accesses(self, o):
         out: dict = {}
         todo = [(v, _own(o, i)) for i, v in enumerate(o.inputs)]
         while todo:
@@ -348,10 +356,21 @@ def inline(o: Operation) -> bool:
         return False
     if p.name == "searchsorted" and not _searchable(o):
         return False
+    if p.name in _VIEWS:
+        return True
     dtypes = [v.spec.dtype for v in (*o.inputs, *o.outputs)]
     if not all(d.str[1:] in _LANES for d in dtypes):
         return False
     return p.name in INDEXED or isinstance(p, Draw) or _lowered(o)
+
+
+_VIEWS = frozenset({"view_as_real", "view_as_complex"})
+
+
+def _shows(o) -> bool:
+    """Whether the result is what lies in the memory of the input."""
+    reshaped = o.prim.name == "reshape" and not _only_ones(o)
+    return reshaped or o.prim.name in _VIEWS
 
 
 def _lowered(o) -> bool:
@@ -362,7 +381,17 @@ def _lowered(o) -> bool:
     numbers = [v.spec.dtype for v in o.inputs[p.decides :]]
     whole = {d for d in numbers if d.kind != "f"}
     alone = len(whole) < 2 and (whole != {_BOOL} or all(d == _BOOL for d in numbers))
-    return alone and all(d.kind in p.lowers for d in numbers)
+    full = all(d.kind in p.lowers and d.str[1:] != "f2" for d in numbers)
+    return alone and full and not _may_fail(o)
+
+
+def _may_fail(o) -> bool:
+    """Whether whole numbers are divided by what may be zero: NumPy's way has the error."""
+    if o.prim.name not in ("floor_divide", "remainder", "fmod"):
+        return False
+    divisor = o.inputs[1]
+    sure = isinstance(divisor, Const) and divisor.value.all()
+    return divisor.spec.dtype.kind in "iu" and not sure
 
 
 def _reducible(o) -> bool:
@@ -371,7 +400,7 @@ def _reducible(o) -> bool:
     if not o.params["dim"]:
         return False
     if o.prim.name in ("amax", "amin"):
-        return x.str[1:] in _LANES
+        return x.str[1:] in _LANES - {"f2", "V2"}
     floats = x == y and x.str[1:] in ("f4", "f8")
     return floats or (o.prim.name != "mean" and x.kind in "bui" and y == "int64")
 
@@ -415,7 +444,7 @@ def _placeable(o) -> bool:
 def _addable(o) -> bool:
     """Numbers that are added at places counted by int64."""
     y, index = (v.spec.dtype for v in o.inputs)
-    return y.str[1:] in _LANES and y.kind in "fiu" and index == "int64"
+    return y.str[1:] in _LANES and y.kind in "fiuV" and index == "int64"
 
 
 def _searchable(o) -> bool:
@@ -438,10 +467,10 @@ def _scatters(o) -> bool:
 def _runs(o) -> bool:
     """Numbers that are carried on in the type of the result, or compared."""
     kinds = {v.spec.dtype for v in o.inputs}
-    if not all(d.str[1:] in _LANES for d in kinds):
+    if not all(d.str[1:] in _LANES - {"f2", "V2"} for d in kinds):
         return False
     if o.prim.name in ("recurrence", "logcumsumexp"):
-        return len(kinds) == 1 and next(iter(kinds)).kind == "f"
+        return len(kinds) == 1 and kinds <= {np.dtype("f4"), np.dtype("f8")}
     return True
 
 

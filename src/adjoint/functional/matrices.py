@@ -138,8 +138,7 @@ def vander(x, N=None, increasing=False):
             f"vander: x must be a vector and N not negative, got shape {tuple(x.shape)} "
             f"and N={N}"
         )
-    whole = linalg.exact(x)
-    y = linalg.powers(whole, n)
+    y = linalg.powers(linalg.exact(x), n)
     return y if increasing else op.flip(y, dims=(1,))
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from .graph import Graph
 from .invariants import hoisted
+from .pairs import paired
 from .residuals import remembered
 from .rewrite import expanded, separated, trimmed
 from .simplify import simplified
 
 PASSES = {
     "expand": expanded,
+    "pair": paired,
     "simplify": simplified,
     "remember": remembered,
     "trim": trimmed,

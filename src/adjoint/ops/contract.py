@@ -8,7 +8,13 @@ from functools import lru_cache
 import numpy as np
 
 from ..core.bind import dtype_of
-from ..core.primitive import Primitive, batch_to_front, op, with_batch
+from ..core.primitive import (
+    Primitive,
+    batch_to_front,
+    op,
+    product_of_parts,
+    with_batch,
+)
 from ..core.shape import Spec
 from ..errors import ShapeError
 
@@ -93,6 +99,9 @@ class Contract(Primitive):
 
     def lower(b, x1, x2, spec):
         return b.contract(x1, x2, spec)
+
+    def parts(x1, x2, spec):
+        return product_of_parts(op.contract, x1, x2, spec=spec)
 
 
 _ALPHABET = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"

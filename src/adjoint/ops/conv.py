@@ -13,7 +13,7 @@ import math
 import numpy as np
 
 from ..core.bind import bind, dtype_of
-from ..core.primitive import Linear, Primitive, op, with_batch
+from ..core.primitive import Linear, Primitive, op, product_of_parts, with_batch
 from ..core.shape import Spec
 from ..errors import ShapeError
 
@@ -229,6 +229,9 @@ class Conv(_Trilinear):
         x, w = np.ones((1, 2, 3)), np.ones((1, 3, 2))
         return [((x, w), p, ShapeError, "2 channels")]
 
+    def parts(x1, x2, **params):
+        return product_of_parts(op.conv, x1, x2, **params)
+
     def eager(x, w, *, stride, padding, dilation, groups):
         _check(x, w, stride, padding, dilation, groups)
         kernel = w.shape[2:]
@@ -311,6 +314,9 @@ class ConvData(_Trilinear):
             x[ix] += w[iw] * y[iy]
         return x
 
+    def parts(x1, x2, **params):
+        return product_of_parts(op.conv_data, x1, x2, **params)
+
     def eager(y, w, *, size, stride, padding, dilation, groups):
         kernel, out = w.shape[2:], y.shape[2:]
         channels = w.shape[1] * groups
@@ -350,6 +356,9 @@ class ConvWeight(_Trilinear):
         for iy, iw, ix in _dense(x.shape, w.shape, **p):
             w[iw] += x[ix] * y[iy]
         return w
+
+    def parts(x1, x2, **params):
+        return product_of_parts(op.conv_weight, x1, x2, **params)
 
     def eager(x, y, *, size, stride, padding, dilation, groups):
         cg, o, out = x.shape[1] // groups, y.shape[1], y.shape[2:]

@@ -69,13 +69,6 @@ def _is_not_zero(x):
     return x if dtype_of(x).kind == "b" else op.ne(x, op.zeros_like(x))
 
 
-def _in_real(x):
-    """Whether a rule in real operations will do; two-byte floats as wider ones."""
-    if dtype_of(x).kind == "c":
-        return None
-    return op.cast(x, dtype=_FLOAT32) if dtype_of(x).itemsize == 2 else x
-
-
 class Sum(Reduction):
     """Sum over dims.
 
@@ -647,9 +640,8 @@ def _count_array(x, dim, d):
 
 
 def _spread(x, dim, keepdim, correction):
-    """The same in simpler operations, of floats of four bytes or eight."""
-    c = _centred(x, dim)
-    y = op.sum(c * c, dim=dim, keepdim=keepdim)
+    """The same in simpler operations."""
+    y = op.sum(_square(_centred(x, dim)), dim=dim, keepdim=keepdim)
     return y / number(_freedom(x, dim, correction), y)
 
 
@@ -671,11 +663,9 @@ class Var(_Spread):
         return _variance(x, dim, keepdim, correction).astype(to_real(x.dtype))
 
     def expand(x, *, dim, keepdim, correction):
-        wide = _in_real(x)
-        if wide is None or not dim:
+        if not dim:
             return op.var(x, dim=dim, keepdim=keepdim, correction=correction)
-        y = _spread(wide, dim, keepdim, correction)
-        return op.cast(y, dtype=dtype_of(x)) if wide is not x else y
+        return _spread(x, dim, keepdim, correction)
 
     def rule(y, x, dim, correction):
         free = number(_freedom(x, dim, correction) / 2, x)
@@ -700,11 +690,9 @@ class Std(_Spread):
         return y.astype(to_real(x.dtype))
 
     def expand(x, *, dim, keepdim, correction):
-        wide = _in_real(x)
-        if wide is None or not dim:
+        if not dim:
             return op.std(x, dim=dim, keepdim=keepdim, correction=correction)
-        y = op.sqrt(_spread(wide, dim, keepdim, correction))
-        return op.cast(y, dtype=dtype_of(x)) if wide is not x else y
+        return op.sqrt(_spread(x, dim, keepdim, correction))
 
     def rule(y, x, dim, correction):
         free = number(_freedom(x, dim, correction), y)
@@ -744,11 +732,9 @@ class VectorNorm(_Weighted):
         return y.astype(to_real(x.dtype), copy=False)
 
     def expand(x, *, dim, keepdim, p):
-        wide = _in_real(x)
-        if wide is None or not dim or 0 in x.shape:
+        if not dim or 0 in x.shape:
             return op.vector_norm(x, dim=dim, keepdim=keepdim, p=p)
-        y = _length(wide, p, dim=dim, keepdim=keepdim)
-        return op.cast(y, dtype=dtype_of(x)) if wide is not x else y
+        return _length(x, p, dim=dim, keepdim=keepdim)
 
     def rule(y, x, dim, p):
         none = op.eq(y, number(0, y))
@@ -772,7 +758,7 @@ class VectorNorm(_Weighted):
 def _length(x, p, **over):
     """`_norm` in simpler operations."""
     if p == 2:
-        return op.sqrt(op.sum(x * x, **over))
+        return op.sqrt(op.sum(_square(x), **over))
     a = op.abs(x)
     if math.isinf(p):
         return (op.amax if p > 0 else op.amin)(a, **over)
@@ -781,6 +767,14 @@ def _length(x, p, **over):
     if p == 1:
         return op.sum(a, **over)
     return op.pow(op.sum(op.pow(a, number(p, a)), **over), number(1 / p, a))
+
+
+def _square(x):
+    """|x|², real."""
+    if dtype_of(x).kind != "c":
+        return x * x
+    a, b = op.real(x), op.imag(x)
+    return a * a + b * b
 
 
 def _squares(a, dim, keepdim):

@@ -12,7 +12,7 @@ from ...core.dtype import is_inexact
 from ...core.primitive import Elementwise
 from ...ir.graph import Const
 from .affine import ZERO, Affine, broadcast, keyed, on_diagonal
-from .kinds import BIT, UINT8
+from .kinds import BFLOAT, BIT, DOUBLE, FLOAT, HALF, UINT8
 from .lanes import Lanes
 from .machine import vector_bits
 from .nests import I64, Nests
@@ -20,7 +20,7 @@ from .nests import I64, Nests
 BYTE = ir.IntType(8)
 LONG = 40  # instructions
 _SHORT: set = set()  # operations found to take fewer
-_SCALARS = {"f4": ir.FloatType(), "f8": ir.DoubleType(), "b1": BIT, "u1": UINT8}
+_SCALARS = {"f4": FLOAT, "f8": DOUBLE, "b1": BIT, "u1": UINT8, "f2": HALF, "V2": BFLOAT}
 
 
 def element(dtype: np.dtype):
@@ -30,7 +30,9 @@ def element(dtype: np.dtype):
 
 
 def stored_element(dtype: np.dtype):
-    """And in memory, where a bool takes a byte."""
+    """And in memory, where a bool takes a byte, and a complex number lies in two parts."""
+    if dtype.kind == "c":
+        return FLOAT if dtype.itemsize == 8 else DOUBLE
     return BYTE if dtype.kind == "b" else element(dtype)
 
 
@@ -182,10 +184,8 @@ class Elements(Nests):
 
     def _value(self, v, index):
         if isinstance(v, Const) and v not in self.schedule.stored:
-            x = v.value.reshape(()).item() if v.value.size == 1 else 0
-            return self.lanes.number(
-                _plain(x), self.lanes.vector(element(v.spec.dtype))
-            )
+            x = v.value.reshape(()) if v.value.size == 1 else 0
+            return self.constant(x, v.spec.dtype)
         fixed = self.fixed.get(self.schedule.root(v))
         if fixed is not None:
             return self.splat(fixed)
@@ -253,11 +253,17 @@ class Elements(Nests):
 
     _stop_gradient = _real = _contiguous
 
+    def constant(self, x, dtype):
+        """A number in all lanes; of two bytes that LLVM has no type for, its bits."""
+        x = np.asarray(x).astype(dtype)
+        x = x.view(np.uint16) if dtype.kind == "V" else x
+        return self.lanes.number(x.item(), self.lanes.vector(element(dtype)))
+
     def _ones_like(self, o, index):
-        return self.lanes.number(1, self.lanes.vector(element(o.outputs[0].spec.dtype)))
+        return self.constant(1, o.outputs[0].spec.dtype)
 
     def _zeros_like(self, o, index):
-        return self.lanes.number(0, self.lanes.vector(element(o.outputs[0].spec.dtype)))
+        return self.constant(0, o.outputs[0].spec.dtype)
 
     def _expand(self, o, index):
         return self.value(o.inputs[0], broadcast(o.inputs[0], index))
@@ -337,8 +343,6 @@ class Elements(Nests):
         inside = self.b.icmp_unsigned("<", place, place.type(size))
         place = self.b.select(inside, place, place.type(0))
         one = self.b.load(self.b.gep(p, [place]))
+        if spec.dtype.kind == "b":
+            one = self.b.icmp_unsigned("!=", one, one.type(0))
         return self.b.select(inside, one, _absent(spec.dtype))
-
-
-def _plain(x):
-    return int(x) if isinstance(x, bool) else x
