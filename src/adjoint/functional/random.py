@@ -202,7 +202,7 @@ def _randn(shape, d, generator):
 
 def _finish(x, out, requires_grad):
     if out is not None:
-        return out.copy_(x)
+        return give(x, out)
     return x.requires_grad_() if requires_grad else x
 
 
