@@ -30,18 +30,27 @@ from .captured import Captured, Made, inputs_of
 from .ending import Unfit, Unready, traits
 from .insight import Insight
 from .live import Live, pullback, reached
+from .probe import looked_at, need_check, probed
 from .surroundings import put
 
 log = logging.getLogger("adjoint.compiler")
 
 
 def compile(
-    func: Callable | None = None, *, backend: str = "native", cache_size: int = 32
+    func: Callable | None = None,
+    *,
+    backend: str = "native",
+    cache_size: int = 32,
+    check: str | None = None,
 ):
     """Make one native program of a function of tensors, its state found by itself.
 
     The first call runs as it is written, so that state which is made on the way exists; the
     next one is captured. Another program is made for other shapes, dtypes and static values.
+
+    With `check="nan"` it runs slowly, operation by operation, and the first that makes NaN
+    raises a NotFiniteError with its line and what it was given, in gradients too; with
+    `check="inf"` the first that makes Inf does so as well.
 
     >>> @compile
     ... def f(x):
@@ -50,9 +59,12 @@ def compile(
     (tensor(5.), tensor(25.))
     """
     if func is None:
-        return functools.partial(compile, backend=backend, cache_size=cache_size)
+        return functools.partial(
+            compile, backend=backend, cache_size=cache_size, check=check
+        )
     _need_function(func)
-    made = Compiled(func, backend, cache_size)
+    need_check(check)
+    made = Compiled(func, backend, cache_size, check)
     return as_module(func, made) if hasattr(func, "named_parameters") else made
 
 
@@ -74,16 +86,16 @@ def _need_function(func):
 class Compiled(Insight):
     """A function that runs as a program: first eagerly, to make what state it makes."""
 
-    def __init__(self, func, backend, cache_size, owner=None):
+    def __init__(self, func, backend, cache_size, check=None, owner=None):
         functools.update_wrapper(self, func)
         self.written, self.owner = func, owner  # the object whose method it is, weakly
-        self.backend, self.cache_size = backend, cache_size
+        self.backend, self.cache_size, self.check = backend, cache_size, check
         self.methods: dict = {}  # id of an object -> its own compiled method
         self.programs: OrderedDict = OrderedDict()
         self.moving: set = set()  # options that change from call to call
         self.pinned: set = set()  # those that the function branches on
         self.unfit: set = set()  # keys of calls for which there is no program
-        self.warm = False
+        self.warm = check is not None  # gradients are looked at in programs alone
         self.last = _miss
 
     @property
@@ -102,7 +114,7 @@ class Compiled(Insight):
         own = self.methods.get(key)
         if own is None:
             ref = weakref.ref(x, lambda _: self.methods.pop(key, None))
-            own = Compiled(self.written, self.backend, self.cache_size, ref)
+            own = Compiled(self.written, *self._settings(), ref)
             self.methods[key] = own
         return Method(own, x)
 
@@ -112,7 +124,10 @@ class Compiled(Insight):
         module = sys.modules.get(getattr(self.written, "__module__", None) or "")
         if module is not None and vars(module).get(name) is self:
             return name
-        return Compiled, (self.written, self.backend, self.cache_size)
+        return Compiled, (self.written, *self._settings())
+
+    def _settings(self):
+        return self.backend, self.cache_size, self.check
 
     def __call__(self, *args, **kwargs):
         y = MISS if kwargs else self.last(*args)
@@ -124,15 +139,20 @@ class Compiled(Insight):
         outside = any(isinstance(x, Box) and x.level is not BASE for x in leaves)
         if not self.warm or outside or floor.get() is not NUMPY:
             self.warm = self.warm or floor.get() is NUMPY
-            return self.func(*args, **kwargs)
+            return self._as_written(args, kwargs)
         step, leaves = self._found(leaves, shape)
         given = inputs_of(leaves)
         if step is None or not step.suits(given):
-            return self.func(*args, **kwargs)
+            return self._as_written(args, kwargs)
         flat = not kwargs and all(isinstance(x, Box) for x in args)
         usual = flat and recording.get() and not inferring.get()
         self.last = step.quick if usual else _miss
         return step(given)
+
+    def _as_written(self, args, kwargs):
+        if self.check is None or floor.get() is not NUMPY:
+            return self.func(*args, **kwargs)
+        return looked_at(self.check, self.func, args, kwargs)
 
     def _found(self, leaves, shape):
         """The program for these arguments, which is not run, and the arguments as tensors.
@@ -176,7 +196,7 @@ class Compiled(Insight):
             log.warning("%s runs as it is written: %s", name, error)
             self.unfit.add(key)
             return None
-        step = Step(captured, self.backend)
+        step = Step(captured, self.backend, self.check)
         if step.native is not None:
             word = "loaded" if step.native.cached else "compiled"
             log.info("%s %s: %s", word, name, self._why(key, before))
@@ -249,16 +269,17 @@ def _difference(old, new) -> str:
 class Step:
     """A captured program with the state it is bound to."""
 
-    def __init__(self, captured: Captured, backend: str):
-        self.captured, self.backend = captured, backend
+    def __init__(self, captured: Captured, backend: str, check: str | None = None):
+        self.captured, self.backend, self.check = captured, backend, check
         self.reverse: dict = {}
         self.reached = reached(captured) if captured.live else []
         self.wrap = _assembled(captured, BASE.wrap)
         self.assemble = _assembled(captured, lambda y: y)
         self.quick = _miss
-        code = _native() if backend == "native" else None
+        code = _native() if backend == "native" and check is None else None
         if code is None:
-            self.native, self.run = None, Interpreted(captured)
+            run = None if check is None else probed(captured.graph, check)
+            self.native, self.run = None, Interpreted(captured, run)
             return
         self.native = code.Native(captured)
         self.run = code.Bound(self.native, self.wrap)
@@ -328,7 +349,7 @@ class Step:
         """The compiled function of the reverse, for these inputs."""
         if wanted not in self.reverse:
             f = pullback(self.captured, wanted)
-            self.reverse[wanted] = Compiled(f, self.backend, 32)
+            self.reverse[wanted] = Compiled(f, self.backend, 32, self.check)
             self.reverse[wanted].warm = True
         return self.reverse[wanted]
 
@@ -363,7 +384,7 @@ def as_module(module, compiled):
         return compiled(*args, **kwargs)
 
     def again(self):
-        return compile, (module,)
+        return _compiled_again, (module, *compiled._settings())
 
     shown = {k: getattr(compiled, k) for k in dir(Insight) if not k.startswith("_")}
     programs = {k: property(lambda _, k=k: getattr(compiled, k)) for k in _SHOWN}
@@ -372,6 +393,10 @@ def as_module(module, compiled):
     out = object.__new__(type(kind.__name__, (kind,), names))
     object.__setattr__(out, "__dict__", module.__dict__)
     return out
+
+
+def _compiled_again(module, *settings):
+    return as_module(module, Compiled(module, *settings))
 
 
 _SHOWN = ("programs", "warm", "last", "cache_size", "backend")
