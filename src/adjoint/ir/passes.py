@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from .graph import Graph
 from .invariants import hoisted
+from .joins import joined
+from .layouts import unturned
 from .pairs import paired
 from .residuals import remembered
 from .rewrite import expanded, separated, trimmed
@@ -13,6 +15,8 @@ PASSES = {
     "expand": expanded,
     "pair": paired,
     "simplify": simplified,
+    "join": joined,
+    "lay": unturned,
     "remember": remembered,
     "trim": trimmed,
     "hoist": hoisted,
