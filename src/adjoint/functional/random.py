@@ -150,10 +150,9 @@ def _sample(prim, *xs, generator, blocks=1, **params):
     levels = _maps()
     many = [level.size for level in levels]
     start = _take(generator, blocks * math.prod(many))
-    state = np.zeros((*many, 2), np.int64)
-    state[..., 0] = start[0]
-    state[..., 1] = start[1] + blocks * np.arange(math.prod(many)).reshape(many)
-    state = BASE.wrap(state)
+    offsets = np.zeros((*many, 2), np.int64)
+    offsets[..., 1] = blocks * np.arange(math.prod(many)).reshape(many)
+    state = BASE.wrap(op.add(start, offsets) if many else start)
     for level in levels:
         state = level.batched(state, 0)
     held = [x.detach() if isinstance(x, Box) else x for x in xs]
