@@ -305,7 +305,10 @@ def accumulate(tensor, g, create, alone):
     if below is not NUMPY:
         _added_in_place(tensor._grad, tensor.level.wrap(value))
         return
-    if isinstance(before, np.ndarray) and isinstance(value, (np.ndarray, np.generic)):
+    arrays = isinstance(before, np.ndarray) and isinstance(
+        value, (np.ndarray, np.generic)
+    )
+    if arrays and before.flags.writeable:
         np.add(before, value, out=before, casting="unsafe")
     else:
         tensor._grad = tensor._grad + tensor.level.wrap(value)

@@ -27,7 +27,7 @@ from .capture import capture
 from .captured import Captured, Made, inputs_of
 from .ending import Unfit, Unready, traits
 from .insight import Insight
-from .live import Live, pullback
+from .live import Live, pullback, reached
 from .surroundings import put
 
 log = logging.getLogger("adjoint.compiler")
@@ -237,6 +237,7 @@ class Step:
     def __init__(self, captured: Captured, backend: str):
         self.captured, self.backend = captured, backend
         self.reverse: dict = {}
+        self.reached = reached(captured) if captured.live else []
         self.wrap = _assembled(captured, BASE.wrap)
         self.assemble = _assembled(captured, lambda y: y)
         self.quick = _miss

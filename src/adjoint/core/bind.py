@@ -78,6 +78,17 @@ class Level:
         """The state of a stream of random numbers, of which `blocks` blocks are used up."""
         return generator.take(blocks)
 
+    def position(self, generator):
+        """How far a stream is used up: what `go_to` goes back to."""
+        return generator.position()
+
+    def go_to(self, generator, position) -> None:
+        """Have a stream continue from a position."""
+        generator.go_to(position)
+
+    def seeds(self, generator) -> None:
+        """A stream is about to be another."""
+
     def options(self, group: dict) -> dict:
         """The options of a group of parameters, about to be read."""
         return group

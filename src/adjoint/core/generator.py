@@ -8,7 +8,7 @@ import threading
 import numpy as np
 
 from ..errors import ArgumentError, ArgumentTypeError
-from .bind import Box
+from .bind import Box, floor
 
 
 class Generator:
@@ -37,6 +37,7 @@ class Generator:
             )
         if not -(2**63) <= seed < 2**64:
             raise ArgumentError(f"manual_seed: {seed} is not in [-2^63, 2^64)")
+        floor.get().seeds(self)
         with self._lock:
             self._first = self._seed = int(seed) % 2**64
             self._next = 0
@@ -80,6 +81,7 @@ class Generator:
             raise ArgumentTypeError(
                 "set_state: expected the uint8 tensor of 16 bytes that get_state gives"
             )
+        floor.get().seeds(self)
         self.go_to(tuple(int(n) for n in value.copy().view(np.uint64)))
 
     def clone_state(self) -> Generator:

@@ -514,6 +514,11 @@ def arange(
             f"{start}, {end}, {step}"
         )
     count = -((start - end) // step) if whole else math.ceil((end - start) / step)
+    d = (
+        d
+        if out is None or dtype is not None
+        else dtype_of(need_tensor(out, "arange", "out"))
+    )
     return give(finish((start + step * np.arange(count)).astype(d), requires_grad), out)
 
 

@@ -14,6 +14,16 @@ from .machine import vector_bits
 I64 = ir.IntType(64)
 
 
+def vectors() -> int:
+    """Lanes that are computed together."""
+    return vector_bits() // 32
+
+
+def vectored(space) -> tuple[int, ...]:
+    """A space with its last dim in vectors."""
+    return (*space[:-1], space[-1] // vectors()) if space else ()
+
+
 class Nests:
     """Loops at a builder's place, and the values of what they count."""
 
@@ -23,7 +33,7 @@ class Nests:
         self.inner = None  # the loop whose lanes are computed together
         self.lanes = Lanes(builder, 1)
         self.known: dict = {}  # what this round of the loop has computed
-        self.vectors = vector_bits() // 32
+        self.vectors = vectors()
 
     @contextmanager
     def loop(self, start, stop, step: int = 1):
@@ -144,10 +154,6 @@ class Nests:
             ends = i, b.add(i, I64(1))
             out.append(tuple(b.udiv(b.mul(x, I64(n)), I64(count)) for x in ends))
         return tuple(reversed(out))
-
-    def vectored(self, space):
-        """The space with its last dim in vectors."""
-        return (*space[:-1], space[-1] // self.vectors) if space else ()
 
     def number(self, index: Affine):
         """The LLVM value of an index."""

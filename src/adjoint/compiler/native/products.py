@@ -19,7 +19,7 @@ from .panels import Panels
 from .vectors import I64, loop, strides
 
 # Operations of a task at least, and tasks of a product at the most.
-TASK, TASKS = 2**21, 48
+TASK, TASKS = 2**19, 48
 LONG = 2**12  # numbers of a row whose products are summed at a time, over lanes
 DOTS = 4  # rows of A up to which B's columns are not turned
 FEW, MANY = 16, 128  # rows of A up to which B may be read where it lies

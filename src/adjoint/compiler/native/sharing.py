@@ -15,11 +15,12 @@ from typing import NamedTuple
 from ..cost import nanoseconds
 
 LEAST = 12_000  # nanoseconds of work from which on a kernel is cut
-WORTH = 60_000  # and of a program's kernels that can be
+WORTH = 40_000  # and of a program's kernels that can be
 GRAIN = 3_000  # of a chunk
 MOST = 64  # chunks
+LINE = 64  # bytes
 ROOM = 2**19  # bytes of sums that chunks have of their own, together
-KINDS = frozenset({"map", "rows"})
+KINDS = frozenset({"map", "rows", "contract", "reduce"})
 
 
 class Sum(NamedTuple):

@@ -96,29 +96,51 @@ class Sums(Elements):
         full, rest = n // w * w, n % w
         return [(0, full, w)] * bool(full) + [(full, n, rest)] * bool(rest)
 
-    def _summed(self, sizes, spans, accs, index, strip):
-        """What strip(loop, index, acc) makes of each span's acc over `sizes`, the last in lanes."""
+    def _summed(self, sizes, spans, accs, index, strip, part=()):
+        """What strip(loop, index, acc) makes of each span's acc over `sizes`, the last in lanes.
+
+        `part` are the ends of dims of which only a part is summed.
+        """
+        end, *part = part or [None] * len(sizes)
         if len(sizes) == 1:
             return [
-                self._summed_span(*pair, index, strip)
+                self._summed_span(*pair, index, strip, end)
                 for pair in zip(spans, accs, strict=True)
             ]
-        with self.loop(0, sizes[0]) as i:
+        with self.loop(*(end or (0, sizes[0]))) as i:
             phis = iter(i.carry(*(x for acc in accs for x in acc)))
             accs = [[next(phis) for _ in acc] for acc in accs]
             at = (*index, Affine({i.mark: 1}))
-            after = self._summed(sizes[1:], spans, accs, at, strip)
+            after = self._summed(sizes[1:], spans, accs, at, strip, part)
             i.next(*(x for acc in after for x in acc))
         results = iter(i.results)
         return [[next(results) for _ in acc] for acc in after]
 
-    def _summed_span(self, span, acc, index, strip):
+    def _summed_span(self, span, acc, index, strip, end=None):
         start, stop, step = span
+        if end is not None and start:
+            return self._rest(span, acc, index, strip, end)
+        if end is not None:
+            start, stop = (self.b.mul(x, I64(step)) for x in end)
         with self.loop(start, stop, step) as i:
             phis = i.carry(*acc)
             with self.across(i.mark, step):
                 i.next(*strip(i, (*index, Affine({i.mark: 1})), phis))
         return list(i.results)
+
+    def _rest(self, span, acc, index, strip, end):
+        """What no full vector is of is summed with the last of them."""
+        b, before = self.b, self.b.block
+        with self.last(span[0] // self.vectors, end):
+            after = self._summed_span(span, acc, index, strip)
+            inside = b.block
+        out = []
+        for x, y in zip(acc, after, strict=True):
+            phi = b.phi(x.type)
+            phi.add_incoming(x, before)
+            phi.add_incoming(y, inside)
+            out.append(phi)
+        return out
 
     def _start(self, o, kind, width):
         start = HOW[o.prim.name].first(kind)
