@@ -237,7 +237,9 @@ class Leaf(Node):
     rare = True
 
     def __init__(self, tensor):
-        super().__init__(None, None, (), ())
+        self.prim = self.params = self.saved_y = self.site = None
+        self.parents = self.need = self.saved = ()
+        self.order = next(_orders)
         self.tensor = weakref.ref(tensor)
         if tensor.level is not BASE:
             self.level = tensor.level

@@ -275,7 +275,7 @@ class TrainStep:
 
     def check(self, params) -> None:
         """Raise for gradients that are not finite."""
-        if self.check_finite and not all(faults.finite(p.grad) for p in params):
+        if self.check_finite and not faults.finite(*[p.grad for p in params]):
             found = faults.in_gradients(self.model) or "a gradient is not finite"
             raise faults.NotFiniteError(f"the loss is finite, but {found}")
 

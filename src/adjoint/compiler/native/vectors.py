@@ -205,3 +205,15 @@ def split(b, count, size, body):
             body(i, size)
     if count > whole:
         body(I64(whole), count - whole)
+
+
+def split_between(b, first, last, count, size, body):
+    """What `split` does, from `first` to `last`: they are multiples of the size, or the end."""
+    whole = count // size * size
+    if whole:
+        end = b.select(b.icmp_signed("<", last, I64(whole)), last, I64(whole))
+        with b.if_then(b.icmp_signed("<", first, end)), loop(b, first, end, size) as i:
+            body(i, size)
+    if count > whole:
+        with b.if_then(b.icmp_signed(">", last, I64(whole))):
+            body(I64(whole), count - whole)
