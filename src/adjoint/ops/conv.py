@@ -439,7 +439,9 @@ class Windows(Linear):
         for d in dims:
             x = op.frames(x, dim=2 + d, size=sizes[d], step=stride[d])
         x = op.slice(x, key=_dilated(x.shape, sizes, dilation))
-        x = op.permute(x, dims=(0, 1, *(2 + n + d for d in dims), *(2 + d for d in dims)))
+        x = op.permute(
+            x, dims=(0, 1, *(2 + n + d for d in dims), *(2 + d for d in dims))
+        )
         return op.reshape(x, shape=(*x.shape[:2], math.prod(kernel), *x.shape[2 + n :]))
 
     def shape(x, *, kernel, stride, padding, dilation):
@@ -491,7 +493,9 @@ class Unwindows(Linear):
     def expand(x, *, size, kernel, stride, padding, dilation):
         n, dims = len(kernel), range(len(kernel))
         x = op.reshape(x, shape=(*x.shape[:2], *kernel, *x.shape[3:]))
-        x = op.permute(x, dims=(0, 1, *(2 + n + d for d in dims), *(2 + d for d in dims)))
+        x = op.permute(
+            x, dims=(0, 1, *(2 + n + d for d in dims), *(2 + d for d in dims))
+        )
         sizes = [(k - 1) * d + 1 for k, d in zip(kernel, dilation, strict=True)]
         shape = (*x.shape[: 2 + n], *sizes)
         x = op.unslice(x, shape=shape, key=_dilated(shape, sizes, dilation))

@@ -13,10 +13,10 @@ from ...core.primitive import Elementwise
 from ...ir.graph import Const
 from ..positions import divides
 from .affine import ZERO, Affine, broadcast, keyed, on_diagonal
+from .failing import BY_ZERO, Failing
 from .kinds import BFLOAT, BIT, DOUBLE, FLOAT, HALF, INT64, UINT8
 from .lanes import Lanes
 from .machine import vector_bits
-from .failing import BY_ZERO, Failing
 from .nests import I64
 
 BYTE = ir.IntType(8)

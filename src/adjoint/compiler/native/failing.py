@@ -32,7 +32,9 @@ class Failing(Nests):
             words = self.b.module.globals[FAILED]
             place = [self.b.gep(words, [I64(0), I64(k)]) for k in range(WORDS)]
             free = self.b.cmpxchg(place[0], I64(0), I64(what), "seq_cst", "seq_cst")
-            with self.b.if_then(self.b.extract_value(free, 1)):  # other threads look too
+            with self.b.if_then(
+                self.b.extract_value(free, 1)
+            ):  # other threads look too
                 words = (self._first(x, mask), *map(I64, (*more, *spelled(by))))
                 for p, word in zip(place[1:], words, strict=True):
                     self.b.store(word, p)

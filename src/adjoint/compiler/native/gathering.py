@@ -12,6 +12,7 @@ from .elements import Elements, element, stored_element
 from .failing import OUTSIDE
 from .kinds import INT64
 
+
 class Gathering(Elements):
     """Reading where values say: indexing, search, frames."""
 
