@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import ctypes
 import functools
-import gc
 import json
 import os
 import sys
 import time
 import weakref
-from contextlib import contextmanager
 
 import numpy as np
 from llvmlite import ir
@@ -85,8 +83,7 @@ class Native:
     def _build(self):
         """The code, from disk if this program was compiled before."""
         key = None if self.timed else digest(self.captured)
-        with _no_sweeping():
-            about, code = self._saved(key) or self._compiled(key)
+        about, code = self._saved(key) or self._compiled(key)
         operations = list(self.part.operations())
         self.errors: list = []
         called = [operations[i] for i in about["called"]]
@@ -204,18 +201,6 @@ class Native:
         ]
         e.go()
         e.finish("wrap", arrays)
-
-
-@contextmanager
-def _no_sweeping():
-    """Without the search for garbage, which looks at all that is being built again and again."""
-    sweeps = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if sweeps:
-            gc.enable()
 
 
 def _spelled(x) -> str:
