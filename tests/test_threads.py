@@ -63,7 +63,11 @@ def convolutions():
     """Convolution, batch norm and pooling, forward and backward."""
     ad.manual_seed(0)
     model = nn.Sequential(
-        nn.Conv2d(3, 9, 3, padding=1), nn.BatchNorm2d(9), nn.ReLU(), nn.MaxPool2d(2)
+        nn.Conv2d(3, 16, 5, padding=2),
+        nn.BatchNorm2d(16),
+        nn.ReLU(),
+        nn.Conv2d(16, 17, 3, padding=1),
+        nn.MaxPool2d(2),
     )
     opt = optim.SGD(model.parameters(), lr=1e-2)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 import importlib
 import inspect
 import logging
@@ -11,6 +12,7 @@ import types
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -145,7 +147,8 @@ class Compiled(Insight):
             return None, leaves
         step = self.programs.get(key)
         if step is None or not step.fits():
-            step = self._made(key, leaves, shape, step)
+            with _no_sweeping():
+                step = self._made(key, leaves, shape, step)
         if step is not None:
             self.programs[key] = step
             self.programs.move_to_end(key)
@@ -202,6 +205,18 @@ class Compiled(Insight):
         if not self.programs:
             return "first"
         return _difference(next(reversed(self.programs)), key)
+
+
+@contextmanager
+def _no_sweeping():
+    """Without the search for garbage, which looks at all that is being made again and again."""
+    sweeps = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if sweeps:
+            gc.enable()
 
 
 def _miss(*args):

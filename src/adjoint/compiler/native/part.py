@@ -16,7 +16,7 @@ from .products import form_of
 from .sharing import Sum, wanted, worth
 
 ALIGN = 64
-SUMS = {"rows": rows.own_sums, "reduce": reducing.own_sums}
+SUMS = {"rows": rows.own_sums, "reduce": reducing.own_sums, "conv": conv.own_sums}
 STREAM = 2**24  # bytes of a result from which on it is written past the caches
 
 
@@ -96,11 +96,11 @@ class Part:
         for i, k in enumerate(self.schedule.kernels):
             free += ends.pop(i, [])
             needed = [(v, self._size(v)) for v in k.made if v not in self.homes]
-            if k in self.shares and k.kind != "contract":
+            if k in self.shares and k.kind not in ("contract", "conv"):
                 needed = self._roomed(k, needed)
             needed += [(part, part.bytes) for part in self.inner.get(k, {}).values()]
             if k.kind == "conv":
-                needed.append((k, conv.scratch(k.roots[0])))
+                needed.append((k, conv.kernel(k.roots[0]).bytes))
             if k in self.shares and k.kind in SUMS:
                 needed += self._sums(k)
             for v, n in needed:

@@ -35,7 +35,7 @@ class Reducing(Sums):
 
         yield Stage(count, write)
         if apart:
-            yield Stage(1, lambda e, chunk: e.close(o, count, n))
+            yield from self.closing(o, count, n)
 
     def _reduce(self, o, spans=(), part=(), whole=True):
         """Over dims that are not the last, or over no elements at all."""

@@ -31,7 +31,7 @@ class Rows(Sums):
 
         yield Stage(count, write)
         for o in columns:
-            yield Stage(1, lambda e, chunk, o=o: e.close(o, count, n))
+            yield from self.closing(o, count, n)
 
     def _whole_stages(self, k, chunks):
         """One row in chunks, pass by pass; the sums of a pass are joined before the next."""

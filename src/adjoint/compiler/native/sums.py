@@ -10,8 +10,10 @@ from .affine import Affine
 from .elements import Elements, Flat, element
 from .kinds import BIT, Unsigned, element_of
 from .lanes import Lanes
-from .nests import I64
-from .sharing import Sum
+from .nests import I64, vectored
+from .sharing import Stage, Sum, pieces
+
+JOINED = 2**16  # bytes of sums that are joined in one chunk
 
 
 class How:
@@ -38,6 +40,7 @@ HOW = {
         lambda b, x, y: b.add(x, y),
         lambda b, x, n: b.mul(x, 1.0 / n if n else math.nan),
     ),
+    "conv_weight": How(0, lambda b, x, y: b.add(x, y)),
     "prod": How(1, lambda b, x, y: b.mul(x, y)),
     "amax": How(-math.inf, lambda b, x, y: b.maximum(x, y)),
     "amin": How(math.inf, lambda b, x, y: b.minimum(x, y)),
@@ -59,7 +62,20 @@ class Sums(Elements):
 
         self.over((math.prod(y.spec.shape),), go)
 
-    def close(self, o, chunks, n):
+    def closing(self, o, chunks, n):
+        """The stage in which what chunks have summed up becomes the result; not if it is."""
+        if chunks == 1 and o.prim.name != "mean":
+            return
+        y = o.outputs[0].spec
+        sizes = vectored((math.prod(y.shape),))
+        cut = pieces(sizes, chunks * y.bytes // JOINED)
+
+        def write(e, chunk):
+            e.close(o, chunks, n, e.spans(sizes, cut, chunk))
+
+        yield Stage(math.prod(cut), write)
+
+    def close(self, o, chunks, n, spans=()):
         """What all chunks have summed up of n elements, in their order, becomes the result."""
         y, how = o.outputs[0], HOW[o.prim.name]
 
@@ -71,8 +87,7 @@ class Sums(Elements):
             )
             self.store(how.finish(self.lanes, joined, n), Flat(y), index)
 
-        if chunks > 1 or o.prim.name == "mean":
-            self.over((math.prod(y.spec.shape),), go)
+        self.over((math.prod(y.spec.shape),), go, spans)
 
     def _joined(self, o, chunks, index):
         y, how = o.outputs[0], HOW[o.prim.name]

@@ -13,7 +13,7 @@ from . import conv
 from .crew import CHUNKS, PARALLEL
 from .elements import BYTE, I64, element, stored_element
 from .emit import Emitter
-from .gathering import FAILED
+from .failing import FAILED
 from .likeness import likeness
 from .products import Product, form_of
 from .sharing import Sum
@@ -96,12 +96,15 @@ class Writer:
         """A kernel of loops, stage by stage."""
         chunks = part.shares.get(k, 1)
         for i, stage in enumerate(e.stages(k, chunks)):
-            if stage.chunks > 1:
-                self._together(e, k, stage, part, base, (i, chunks))
-            elif len(part.schedule.kernels) < MANY or base:
-                self._write(e, k, stage)
-            else:
-                self._apart(e, k, stage, (i, chunks))
+            self._stage(e, k, stage, part, base, (i, chunks))
+
+    def _stage(self, e, k, stage, part, base, number):
+        if stage.chunks > 1:
+            self._together(e, k, stage, part, base, number)
+        elif len(part.schedule.kernels) < MANY or base:
+            self._write(e, k, stage)
+        else:
+            self._apart(e, k, stage, number)
 
     def _write(self, e, k, stage):
         e.begin(k)
@@ -135,7 +138,7 @@ class Writer:
             f = self._in_chunks(e, k, stage, values, pointers, own)
             f = self.alike[key, number] = self._once(f)
         room = self.inside(base + part.offsets[k])
-        self.share(f, pointers, stage.chunks, room, part.rooms[k])
+        self.share(f, pointers, stage.chunks, room, part.rooms.get(k, 0))
 
     def _in_chunks(self, e, k, stage, values, pointers, own):
         f, b, given, (first, last, room) = self._job(pointers)
@@ -226,12 +229,49 @@ class Writer:
 
     def _conv(self, e, k, part, base):
         (o,) = k.roots
-        scalar = element(o.outputs[0].spec.dtype)
-        name = f"convolution{next(_names)}"
-        f = conv.function(o, self.b.module, scalar, name)
+        scalar, made = element(o.outputs[0].spec.dtype), conv.kernel(o)
+        f = made.build(self.b.module, scalar, f"convolution{next(_names)}")
         room = self.inside(base + part.offsets[k])
         places = [e.pointers[part.schedule.root(v)] for v in (*o.inputs, *o.outputs)]
-        self.b.call(f, [*places, self.b.bitcast(room, scalar.as_pointer())])
+        n = made.shape.n
+        some = conv.images(o, made, part.shares.get(k, 1))
+        if some < n:
+            job = self._images(f, places, (some, n), o, e.pointers.get(Sum(o)))
+            self.share(*job, -(-n // some), room, made.bytes)
+            self._joined(e, k, o, -(-n // some), part, base)
+            return
+        room = self.b.bitcast(room, scalar.as_pointer())
+        self.b.call(f, [*places, room, I64(0), I64(n)])
+
+    def _images(self, f, places, sizes, o, own):
+        """(job, pointers): a convolution's images by threads, `some` a chunk.
+
+        What is summed over images each chunk sums in its own place.
+        """
+        (some, n), size = sizes, math.prod(o.outputs[0].spec.shape)
+        pointers = list(dict.fromkeys([*places[:2], own or places[2]]))
+        job, b, given, (first, last, room) = self._job(pointers)
+        room = b.bitcast(room, places[0].type)
+
+        def images(start, stop, to):
+            start, stop = b.mul(start, I64(some)), b.mul(stop, I64(some))
+            stop = b.select(b.icmp_signed("<", stop, I64(n)), stop, I64(n))
+            b.call(f, [*(given[p] for p in places[:2]), to, room, start, stop])
+
+        if own is None:
+            images(first, last, given[places[2]])
+        else:
+            with loop(b, first, last, 1) as chunk:
+                to = b.gep(given[own], [b.mul(chunk, I64(size))])
+                images(chunk, b.add(chunk, I64(1)), to)
+        b.ret_void()
+        return self._once(job), pointers
+
+    def _joined(self, e, k, o, chunks, part, base):
+        """The sums of chunks become the result."""
+        if Sum(o) in e.pointers:
+            for i, stage in enumerate(e.closing(o, chunks, chunks)):
+                self._stage(e, k, stage, part, base, (i, chunks))
 
     # ------------------------------------------------------------ operations of NumPy
 
