@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .afterwards import added_up
 from .graph import Graph
 from .invariants import hoisted
 from .pairs import paired
@@ -15,6 +16,7 @@ PASSES = {
     "simplify": simplified,
     "remember": remembered,
     "trim": trimmed,
+    "add up": added_up,
     "hoist": hoisted,
     "all": separated,
 }
