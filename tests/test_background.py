@@ -54,10 +54,10 @@ def training(**options):
 
 def test_a_step_trains_before_and_after_its_program_is_there(gate, caplog):
     x = ad.tensor(np.random.default_rng(0).normal(size=(5, 3)).astype(np.float32))
-    net, opt, eager = training()
+    net, _, eager = training()
     want = [eager(x).item() for _ in range(6)]
     want_weight = net[0].weight.detach().numpy().copy()
-    net, opt, step = training(background=True)
+    net, _, step = training(background=True)
     got = [step(x).item() for _ in range(3)]
     assert only(step).native is None
     before = net[0].weight._version
@@ -90,7 +90,7 @@ def test_calls_meanwhile_have_gradients(gate):
 
 
 def test_a_changed_world_is_captured_again(gate):
-    net, opt, step = training(background=True)
+    net, _, step = training(background=True)
     x = ad.ones(5, 3)
     step(x), step(x)
     first = only(step)
