@@ -13,7 +13,7 @@ from . import conv
 from .crew import CHUNKS, PARALLEL
 from .elements import BYTE, I64, element, stored_element
 from .emit import Emitter
-from .gathering import FAILED
+from .failing import FAILED
 from .likeness import likeness
 from .products import Product, form_of
 from .sharing import Sum
