@@ -731,7 +731,7 @@ def test_a_metric_says_its_direction(tmp_path):
                 train.EarlyStopping("odd"),
             ]
         )
-    with pytest.raises(ValueError, match="no .val_loss. to monitor without"):
+    with pytest.raises(ValueError, match="no 'val_loss' to monitor without"):
         fit(callbacks=[train.EarlyStopping()])
 
 
