@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .afterwards import added_up
 from .graph import Graph
 from .invariants import hoisted
 from .joins import joined
@@ -19,6 +20,7 @@ PASSES = {
     "lay": unturned,
     "remember": remembered,
     "trim": trimmed,
+    "add up": added_up,
     "hoist": hoisted,
     "all": separated,
 }
