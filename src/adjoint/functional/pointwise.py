@@ -313,6 +313,23 @@ def _pow(a, b, given):
 
 
 _pow_scalar = straight.unary(op.pow_scalar, "f")
+_POWERS = {
+    1: straight.unary(op.pow_scalar, "f", np.positive),
+    2: straight.unary(op.pow_scalar, "f", np.square),
+}
+
+
+def _power(self, exponent):
+    """`x ** exponent`."""
+    if type(exponent) is int or type(exponent) is float:
+        run = _POWERS.get(exponent, _pow_scalar)
+        y = run(self, {"exponent": exponent})
+        if y is not None:
+            return y
+    return pow(self, exponent) if isinstance(exponent, OPERANDS) else NotImplemented
+
+
+OPERATORS["pow"] = _power
 
 
 def _keeps_dtype(x, exponent) -> bool:
