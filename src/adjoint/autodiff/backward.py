@@ -283,7 +283,7 @@ def _inputs(node, boxed, numbers=True):
             continue
         if type(x) is Packed:
             x = x.restore()
-        if isinstance(x, Box):
+        if isinstance(x, Box.face):
             if x.version is not None:
                 _same_version(node, i, x)
             if not boxed and x.level is level:

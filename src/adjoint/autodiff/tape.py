@@ -350,7 +350,7 @@ class Tape(Level):
         for i, x in enumerate(args):
             value = inner[i]
             if keeps is not None and keeps[i]:
-                saved.append(save(node, i, x) if isinstance(x, Box) else x)
+                saved.append(save(node, i, x) if isinstance(x, Box.face) else x)
             elif pointwise and (parents[i] is None or value.shape == y.shape):
                 saved.append(None)  # of no interest, or of the result's shape
             elif type(value) is np.ndarray:

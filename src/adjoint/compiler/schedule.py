@@ -382,16 +382,7 @@ def _lowered(o) -> bool:
     whole = {d for d in numbers if d.kind != "f"}
     alone = len(whole) < 2 and (whole != {_BOOL} or all(d == _BOOL for d in numbers))
     full = all(d.kind in p.lowers and d.str[1:] != "f2" for d in numbers)
-    return alone and full and not _may_fail(o)
-
-
-def _may_fail(o) -> bool:
-    """Whether whole numbers are divided by what may be zero: NumPy's way has the error."""
-    if o.prim.name not in ("floor_divide", "remainder", "fmod"):
-        return False
-    divisor = o.inputs[1]
-    sure = isinstance(divisor, Const) and divisor.value.all()
-    return divisor.spec.dtype.kind in "iu" and not sure
+    return alone and full
 
 
 def _reducible(o) -> bool:

@@ -220,6 +220,16 @@ class RandomCategories(Primitive):
         choose = _by_sums if replace else _by_races
         return choose(rows, u, count).reshape(*p.shape[:-1], count)
 
+    def expand(state, p, *, count, replace):
+        n, rows = p.shape[-1], math.prod(p.shape[:-1])
+        if not rows * n * count or (not replace and n > 256):
+            return op.random_categories(state, p, count=count, replace=replace)
+        x = op.reshape(op.cast(p, dtype=_FLOAT), shape=(rows, n))
+        shape = (rows, count if replace else n)
+        u = op.random_uniform(state, shape=shape, dtype=_FLOAT)
+        y = _in_sums(x, u) if replace else _in_races(x, u, count)
+        return op.reshape(y, shape=(*p.shape[:-1], count))
+
     def infer(self, state, p, *, count, replace):
         if not replace and count > p.shape[-1]:
             raise ArgumentError(
@@ -257,6 +267,28 @@ def _by_sums(rows, u, count):
     # Rounding may carry u to the sum itself: then the last weight that is not zero.
     last = rows.shape[1] - 1 - np.argmax(rows[:, ::-1] > 0, axis=1)
     return np.minimum(out, last[:, None])
+
+
+def _in_sums(x, u):
+    """`_by_sums` in operations."""
+    n, zero = x.shape[1], np.array(0.0)
+    marks = op.cumsum(x, dim=1)
+    top = op.slice(marks, key=((0, x.shape[0], 1), (n - 1, n, 1)))
+    found = op.searchsorted(marks, u * top, right=True)
+    places = op.where(op.gt(x, zero), np.arange(n), np.array(-1))
+    last = op.amax(places, dim=(1,), keepdim=True)
+    last = op.where(op.lt(last, np.array(0)), np.array(n - 1), last)
+    return op.minimum(found, last)
+
+
+def _in_races(x, u, count):
+    """`_by_races` in operations."""
+    zero = np.array(0.0)
+    runs = op.gt(x, zero)
+    times = -op.log1p(-u) / op.where(runs, x, np.array(1.0))
+    times = op.where(runs, times, np.array(np.inf))
+    places = op.argsort.expand(times, dim=1, descending=False)
+    return op.slice(places, key=((0, x.shape[0], 1), (0, count, 1)))
 
 
 def _by_races(rows, u, count):

@@ -15,6 +15,7 @@ from llvmlite import ir
 
 from ...autodiff.modes import inferring, recording
 from ...core.bind import NUMPY, Box, changed, floor, moved
+from ...ops.elementwise import by_zero
 from ...ops.index import out_of_bounds
 from .. import cache
 from ..binding import MISS, Binding, number
@@ -22,7 +23,7 @@ from ..positions import read_name
 from . import entry, machine
 from .crew import crew
 from .digest import digest
-from .gathering import FAILED, WORDS
+from .failing import BY_ZERO, FAILED, OUTSIDE, WORDS
 from .nests import I64
 from .part import ALIGN, Part
 from .writer import POINTER, Writer, callback
@@ -414,9 +415,11 @@ class Bound(Binding):
         words = self.failed
         if not words[0]:
             return
-        words[0], errors = 0, self.native.errors
-        if not errors:
+        what, words[0], errors = words[0], 0, self.native.errors
+        if what == OUTSIDE:
             raise out_of_bounds(*words[1:4], read_name(words[4:]))
+        if what == BY_ZERO:
+            raise by_zero(read_name(words[4:]))
         error = errors.pop()
         errors.clear()
         raise error
