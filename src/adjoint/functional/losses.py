@@ -1040,7 +1040,7 @@ def tukey_loss(input, target, c=4.685, reduction="mean"):
 def _scaled(name, input, target, c):
     if need_number(c, name, "c") <= 0:
         raise ArgumentError(f"{name}: c must be positive, got {c}")
-    x, t = _floats(name, input, target)
+    x, t = _differences(name, input, target)
     return (x - t) / c
 
 
