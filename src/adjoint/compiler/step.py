@@ -382,7 +382,9 @@ def _native():
     """The module that makes machine code, imported when it is first needed; None without LLVM."""
     try:
         return importlib.import_module(".native.program", __package__)
-    except ImportError:
+    except ImportError as error:
+        if (error.name or "").partition(".")[0] != "llvmlite":
+            raise
         log.warning("llvmlite is not installed: compiled functions run on NumPy")
         return None
 

@@ -15,7 +15,6 @@ import numpy as np
 from .. import metrics as known_metrics
 from ..autodiff.modes import no_grad
 from ..core.bind import Box
-from ..core.dtype import get_default_dtype
 from ..data import DataLoader, Dataset, TensorDataset
 from ..errors import ArgumentError, ArgumentTypeError, ShapeError
 from ..functional.face import FUNCTIONS
