@@ -19,7 +19,9 @@ from ..ops.random import Draw
 from .cost import CONVOLUTIONS, LOOPS
 from .positions import BY_VALUES, doubtful
 
-_MOVES = "bits expand permute slice select flip cast contiguous stop_gradient reshape real"
+_MOVES = (
+    "bits expand permute slice select flip cast contiguous stop_gradient reshape real"
+)
 PLACED = frozenset({"stack", "cat", "unslice", "undiagonal", "overwrite", "roll"})
 _MAKES = "diagonal tril triu ones_like zeros_like put pick frames as_strided"
 _FREE = frozenset([*_MOVES.split(), *_MAKES.split()]) - {"cast"}  # done anew by readers
@@ -499,7 +501,9 @@ def _is_row(shape, space, rank) -> bool:
     return short and shape[:rank] == space[:rank] and all(n == 1 for n in rest)
 
 
-_SAME = frozenset({"cast", "bits", "contiguous", "stop_gradient", "real", "expand", "bounded"})
+_SAME = frozenset(
+    {"cast", "bits", "contiguous", "stop_gradient", "real", "expand", "bounded"}
+)
 
 
 def _through(p, i, index):

@@ -16,8 +16,8 @@ from ..core import philox
 from ..core.bind import dtype_of
 from ..core.primitive import Primitive, op
 from ..core.shape import Spec
-from .reduce import PAIRS
 from ..errors import ArgumentError
+from .reduce import PAIRS
 
 _FLOAT, _INT = np.dtype("float64"), np.dtype("int64")
 
