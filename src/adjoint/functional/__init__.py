@@ -37,6 +37,7 @@ from . import (
     resampling,
     shapes,
     special,
+    spectrograms,
     statistics,
 )
 
@@ -79,6 +80,7 @@ __all__ = [
     "resampling",
     "shapes",
     "special",
+    "spectrograms",
     "statistics",
 ]
 
