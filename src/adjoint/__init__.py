@@ -70,7 +70,7 @@ from .func import (
 from .functional import FUNCTIONS, fft, linalg, random, special
 from .ir.program import Program
 from .ir.text import parse
-from .legacy import TYPES
+from .legacy import TYPES as _TYPES
 from .printing import set_printoptions
 from .tensor import Size, Tensor, device, get_default_device
 
@@ -78,7 +78,7 @@ __version__ = "0.1.0"
 globals().update(
     {k: f for k, f in FUNCTIONS.items() if not k.startswith("_") and k != "trace"}
 )
-globals().update(TYPES)
+globals().update(_TYPES)
 newaxis = None
 strided = "strided"
 contiguous_format, preserve_format = "contiguous_format", "preserve_format"

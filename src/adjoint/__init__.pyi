@@ -94,7 +94,6 @@ HalfTensor: Any
 IntTensor: Any
 LongTensor: Any
 ShortTensor: Any
-TYPES: Any
 bfloat16: DType
 bool: DType
 cdouble: DType
