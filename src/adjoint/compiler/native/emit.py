@@ -8,9 +8,10 @@ from .reducing import Reducing
 from .rows import Rows
 from .running import Running
 from .scattering import Scattering
+from .spaced import Spaced
 
 
-class Emitter(Maps, Placing, Scattering, Running, Rows, Reducing):
+class Emitter(Spaced, Maps, Placing, Scattering, Running, Rows, Reducing):
     """The body of one function; buffers are pointers it was given."""
 
     def kernel(self, k) -> None:
