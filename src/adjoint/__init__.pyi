@@ -569,6 +569,10 @@ def geqrf(input: Tensor, *, out: Tensor | None = ...) -> _Geqrf:
     """QR as LAPACK keeps it, for orgqr and ormqr; it has no derivative."""
 def ger(input: Tensor, vec2: Tensor, *, out: Tensor | None = ...) -> Tensor:
     """All products of the elements of two vectors."""
+def get_num_interop_threads() -> _int:
+    """What was set for operations side by side."""
+def get_num_threads() -> _int:
+    """How many threads a compiled program may use."""
 def get_rng_state() -> Tensor:
     """Where the default stream is, as a tensor of bytes."""
 def gradient(input: Tensor, *, spacing: Any = ..., dim: Dims | None = ..., edge_order: Any = ...) -> tuple[Tensor, ...]:
@@ -1009,6 +1013,10 @@ def selu_(input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
     """`selu` written into its input."""
 def set_default_device(device: Any) -> None:
     """The device that new tensors are on: the CPU, which it is already."""
+def set_num_interop_threads(n: _int) -> None:
+    """Accepted as in PyTorch; operations run one after the other all the same."""
+def set_num_threads(n: _int) -> None:
+    """How many threads a compiled program may use, from its next call on."""
 def set_rng_state(new_state: Any) -> None:
     """Continue the default stream from what `get_rng_state` gave."""
 def sgn(input: Tensor, *, out: Tensor | None = ...) -> Tensor:

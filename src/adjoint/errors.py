@@ -9,6 +9,8 @@ import linecache
 import os
 import sys
 from contextvars import ContextVar
+from functools import cache, wraps
+from itertools import chain
 
 # Where in a network the program is, such as "Sequential.2 (Linear)".
 scope: ContextVar[str] = ContextVar("scope", default="")
@@ -110,3 +112,84 @@ class TraceError(AdjointError, RuntimeError, TypeError):
 
 class LinAlgError(AdjointError, RuntimeError, ValueError):
     """A matrix for which the decomposition or solve does not exist."""
+
+
+# ---------------------------------------------------------------- what others raise
+
+_WORDS = {
+    IndexError: DimError,
+    TypeError: ArgumentTypeError,
+    AttributeError: ArgumentTypeError,
+    ValueError: ArgumentError,
+    KeyError: ArgumentError,
+    ArithmeticError: ArgumentError,
+    AssertionError: ArgumentError,
+    RecursionError: ArgumentError,
+}
+_LIBRARIES = sys.stdlib_module_names | {"adjoint", "ml_dtypes", "numpy", "scipy"}
+
+
+def need_callable(f, name: str) -> None:
+    """The error for what cannot be called where a function is wanted."""
+    if not callable(f):
+        raise ArgumentTypeError(f"{name}: expected a function, got {_shown(f)}")
+
+
+def sound(f):
+    """Mark `f`, of which every wrong argument has our error: no frame is put around it."""
+    f.sound = True
+    return f
+
+
+@cache
+def in_our_words(f, home: str = "adjoint"):
+    """The function `f` of the module `home`, as users call it.
+
+    An argument that its checks have missed makes Python or NumPy raise somewhere below: that
+    comes out as our error, which names the call. What a user's own code raises, called from
+    `f`, and a call that does not fit the signature stay what they are.
+    """
+    if getattr(f, "sound", False):
+        return f
+
+    @wraps(f)
+    def call(*args, **kwargs):
+        try:
+            return f(*args, **kwargs)
+        except AdjointError:
+            raise
+        except tuple(_WORDS) as error:
+            if not _from_below(error.__traceback__.tb_next):
+                raise
+            raise _reworded(error, f, args, kwargs) from error
+
+    call.__module__ = home
+    return call
+
+
+def _from_below(trace) -> bool:
+    """Whether only this package and the libraries it stands on ran in `trace`."""
+    inside = trace is not None
+    while trace is not None:
+        module = trace.tb_frame.f_globals.get("__name__") or "adjoint"
+        inside = inside and module.partition(".")[0] in _LIBRARIES
+        trace = trace.tb_next
+    return inside
+
+
+def _reworded(error, f, args, kwargs) -> AdjointError:
+    kind = next(ours for theirs, ours in _WORDS.items() if isinstance(error, theirs))
+    if type(error).__name__ == "LinAlgError":
+        kind = LinAlgError
+    named = (f"{name}={_shown(x)}" for name, x in kwargs.items())
+    shown = ", ".join(chain(map(_shown, args), named))
+    return kind(f"{f.__name__}({shown}): {error}")
+
+
+def _shown(x) -> str:
+    """A tensor's dtype and shape; of all else how it prints, if that is short."""
+    if hasattr(x, "shape") and hasattr(x, "dtype"):
+        dtype = getattr(x.dtype, "name", x.dtype)
+        return f"{dtype}[{', '.join(map(str, x.shape))}]"
+    text = repr(x)
+    return text if len(text) <= 40 else f"{text[:37]}..."

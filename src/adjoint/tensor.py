@@ -14,12 +14,27 @@ from .autodiff.modes import inferring
 from .autodiff.straight import viewed
 from .autodiff.tape import BASE, Handle, Leaf, edge_of, refresh, versioned
 from .core import dtype as dt
-from .core.bind import Box, dtype_of, floor, moved
+from .core.bind import Box, dtype_of, floor, moved, note_change
 from .core.dtype import DType
 from .core.primitive import op
 from .core.shape import norm_dim, row_by_row
-from .errors import ArgumentError, ArgumentTypeError, DtypeError, GradError, TraceError
-from .functional.face import FUNCTIONS, METHODS, SCALARS, np_dtype
+from .errors import (
+    ArgumentError,
+    ArgumentTypeError,
+    DimError,
+    DtypeError,
+    GradError,
+    TraceError,
+    in_our_words,
+)
+from .functional.face import (
+    FUNCTIONS,
+    METHODS,
+    OPERANDS,
+    need_operands,
+    need_tensor,
+    np_dtype,
+)
 from .functional.in_place import in_place
 from .printing import OPTIONS, show_array, with_suffixes
 
@@ -115,7 +130,7 @@ class Tensor(Box):
 
     def size(self, dim=None):
         """The shape, or the size of one dim."""
-        return self.shape if dim is None else self.shape[norm_dim(dim, self.ndim)]
+        return self.shape if dim is None else self.shape[self._one_of_dims(dim)]
 
     def dim(self) -> int:
         """How many dims."""
@@ -140,7 +155,12 @@ class Tensor(Box):
     def stride(self, dim=None):
         """Steps in memory, in elements."""
         steps = self._strides()
-        return steps if dim is None else steps[norm_dim(dim, self.ndim)]
+        return steps if dim is None else steps[self._one_of_dims(dim)]
+
+    def _one_of_dims(self, dim) -> int:
+        if not self.ndim:
+            raise DimError(f"dim {dim} of a 0-d tensor, which has none")
+        return norm_dim(dim, self.ndim)
 
     def _strides(self) -> tuple[int, ...]:
         value, d = self.value, self.__dict__.get("batch_dim")
@@ -198,6 +218,8 @@ class Tensor(Box):
                     "this value is traced: it has a shape and a dtype but no numbers yet",
                     hint="where, cond, scan and while_loop decide on values inside a program",
                 )
+            if type(x.value) is np.ndarray:
+                floor.get().numbers(x)
             x = x.value
         return x
 
@@ -217,6 +239,7 @@ class Tensor(Box):
         """np.sin(x) is x.sin(); what has no name here is NumPy's work on the numbers."""
         f = FUNCTIONS.get(_UFUNCS.get(ufunc.__name__, ufunc.__name__))
         if f is not None and method == "__call__" and not kwargs:
+            need_operands(f.__name__, inputs)
             return f(
                 *(BASE.wrap(x) if isinstance(x, np.ndarray) else x for x in inputs)
             )
@@ -360,6 +383,11 @@ class Tensor(Box):
 
     def requires_grad_(self, requires_grad: bool = True):
         """Make this leaf one that gradients arrive at (or no longer)."""
+        if not isinstance(requires_grad, (bool, np.bool_)):
+            raise ArgumentTypeError(
+                "requires_grad_(): argument must be bool, not "
+                f"{type(requires_grad).__name__}"
+            )
         if not self.is_leaf:
             if not requires_grad:
                 raise GradError(
@@ -384,8 +412,10 @@ class Tensor(Box):
             )
         if requires_grad and self.node is None:
             self.node = Leaf(self)
-        elif not requires_grad:
+            note_change()
+        elif not requires_grad and self.node is not None:
             self.node = None
+            note_change()
         return self
 
     @property
@@ -419,7 +449,8 @@ class Tensor(Box):
             )
         if self.requires_grad and dtype_of(new).kind not in "fVc":
             raise DtypeError(f"data: a tensor that requires grad cannot be {new.dtype}")
-        self.value = new.value
+        floor.get().moves(self)
+        self.value, self.plain = new.value, new.plain and self.base is None
         moved.value += 1
 
     _version = property(lambda self: 0 if self.version is None else self.version.n)
@@ -550,7 +581,7 @@ class Tensor(Box):
 
     def type_as(self, other):
         """This tensor in the dtype of `other`."""
-        return self.to(other.dtype)
+        return self.to(need_tensor(other, "type_as", "other").dtype)
 
     # ------------------------------------------------------------ writing
 
@@ -573,8 +604,7 @@ class Tensor(Box):
         """Write zeros."""
         return self.fill_(0)
 
-    def __setitem__(self, key, new):
-        functional.indexing.set_item(self, key, new)
+    __setitem__ = in_our_words(functional.indexing.set_item)
 
 
 # NumPy's functions that have another name here.
@@ -710,8 +740,30 @@ for _name, _f in METHODS.items():
         setattr(Tensor, _name, _f)
 
 
+def _operator(name):
+    """The function behind an operator: what is no number, Python asks next."""
+    f = METHODS[name]
+
+    def operate(self, other):
+        return f(self, other) if isinstance(other, OPERANDS) else NotImplemented
+
+    return functional.pointwise.OPERATORS.get(name, operate)
+
+
 def _swapped(f):
-    return lambda self, other: f(other, self)
+    def operate(self, other):
+        return f(other, self) if isinstance(other, OPERANDS) else NotImplemented
+
+    return operate
+
+
+def _assigning(name, f):
+    write = in_place(f"{name}_", f)
+
+    def operate(self, other):
+        return write(self, other) if isinstance(other, OPERANDS) else NotImplemented
+
+    return operate
 
 
 for _dunder, _name in {
@@ -731,35 +783,37 @@ for _dunder, _name in {
 }.items():
     if _name not in METHODS:
         continue
-    _f = functional.pointwise.OPERATORS.get(_name, METHODS[_name])
+    _f = _operator(_name)
     setattr(Tensor, f"__{_dunder}__", _f)
     setattr(Tensor, f"__r{_dunder}__", _swapped(_f))
-    setattr(Tensor, f"__i{_dunder}__", in_place(f"{_name}_", _f))
+    setattr(Tensor, f"__i{_dunder}__", _assigning(_name, _f))
+
+
+_product = METHODS["matmul"]
+
+
+def _product_of_arrays(a, b):
+    """Beside a tensor, `@` takes NumPy's arrays too."""
+    return _product(*(BASE.wrap(x) if isinstance(x, np.ndarray) else x for x in (a, b)))
 
 
 def _matmul(self, other):
-    return METHODS["matmul"](
-        self, BASE.wrap(other) if isinstance(other, np.ndarray) else other
+    if isinstance(other, Box):
+        return _product(self, other)
+    return (
+        _product_of_arrays(self, other)
+        if isinstance(other, OPERANDS)
+        else NotImplemented
     )
 
 
 Tensor.__matmul__ = _matmul
+Tensor.__rmatmul__ = _swapped(_product_of_arrays)
 
 
-def _compared(f):
-    """`==` or `!=`: with what is no number Python decides, so `x == None` is False."""
-
-    def compare(self, other):
-        if isinstance(other, (Box, np.ndarray, *SCALARS)):
-            return f(self, other)
-        return NotImplemented
-
-    return compare
-
-
-for _dunder in ("eq", "ne"):
-    setattr(Tensor, f"__{_dunder}__", _compared(METHODS[_dunder]))
-for _dunder in ("lt", "le", "gt", "ge", "neg", "abs"):
+for _dunder in ("eq", "ne", "lt", "le", "gt", "ge"):
+    setattr(Tensor, f"__{_dunder}__", _operator(_dunder))
+for _dunder in ("neg", "abs"):
     setattr(Tensor, f"__{_dunder}__", METHODS[_dunder])
 Tensor.__pos__ = METHODS["positive"]
 if "bitwise_not" in METHODS:

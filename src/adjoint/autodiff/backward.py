@@ -13,6 +13,7 @@ from ..core.primitive import op
 from ..errors import ArgumentError, ArgumentTypeError, GradError, show_site
 from .arrivals import Arrival
 from .batch import Batch
+from .inplace import assign
 from .modes import anomalies, recording
 from .tape import (
     BASE,
@@ -288,21 +289,35 @@ def accumulate(tensor, g, create, alone):
         return
     value = g.value if isinstance(g, Box) and g.level is tensor.level else g
     value = _in_dtype_of(tensor, value)
-    if floor.get() is not NUMPY:
-        floor.get().read_grad(tensor)
-        floor.get().rebind(tensor)
+    below = floor.get()
+    if below is not NUMPY:
+        below.read_grad(tensor)
+        if tensor._grad is None:
+            below.rebind(tensor)
     if tensor._grad is None:
         if isinstance(value, np.ndarray):
             value = _own_memory(value, tensor.value, alone)
         tensor._grad = tensor.level.wrap(value)
         return
     before = tensor._grad.value
+    if below is not NUMPY:
+        _added_in_place(tensor._grad, tensor.level.wrap(value))
+        return
     if isinstance(before, np.ndarray) and isinstance(value, (np.ndarray, np.generic)):
         np.add(before, value, out=before, casting="unsafe")
     else:
         tensor._grad = tensor._grad + tensor.level.wrap(value)
     if tensor._grad.version is not None:
         tensor._grad.version.n += 1
+
+
+def _added_in_place(x, g) -> None:
+    """x += g where a program is written down: the memory of `x` will hold the sum."""
+    token = recording.set(False)
+    try:
+        assign(x, op.add(x, g), "backward")
+    finally:
+        recording.reset(token)
 
 
 def _own_memory(g, x, alone):

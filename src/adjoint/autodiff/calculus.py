@@ -18,6 +18,7 @@ def cvec(A):
     >>> cvec(tensor([[1, 2], [3, 4]])).T
     tensor([[1, 3, 2, 4]])
     """
+    _need_tensor(A)
     flat = op.permute(A, dims=tuple(reversed(range(A.ndim))))
     return op.reshape(flat, shape=(math.prod(A.shape), 1))
 
@@ -37,7 +38,13 @@ def rvec(A):
     >>> rvec(tensor([[1, 2], [3, 4]]))
     tensor([[1, 2, 3, 4]])
     """
+    _need_tensor(A)
     return op.reshape(A, shape=(1, math.prod(A.shape)))
+
+
+def _need_tensor(A) -> None:
+    if not isinstance(A, Box):
+        raise ArgumentTypeError(f"vec: expected a Tensor, got {A!r}")
 
 
 def _flat(x):

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from ..core.bind import Box, dtype_of
-from ..errors import ArgumentError, GradError, show_site
+from ..errors import ArgumentError, GradError, need_callable, show_site
 from .backward import grad as autograd_grad
 from .backward import reachable
 from .tape import BASE, Leaf
@@ -50,6 +50,7 @@ def gradcheck(
     >>> gradcheck(lambda x: (x ** 3).sum(), (x,))
     True
     """
+    need_callable(func, "gradcheck")
     inputs = tuple(inputs) if isinstance(inputs, (tuple, list)) else (inputs,)
     try:
         check = _Check(func, inputs, eps, atol, rtol)
@@ -88,6 +89,7 @@ def gradgradcheck(
     >>> gradgradcheck(lambda x: (x ** 3).sum(), (x,))
     True
     """
+    need_callable(func, "gradgradcheck")
     inputs = tuple(inputs) if isinstance(inputs, (tuple, list)) else (inputs,)
     ys = _outputs(func(*inputs))
     given = map(_random_like, ys) if grad_outputs is None else _outputs(grad_outputs)

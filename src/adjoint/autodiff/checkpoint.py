@@ -6,6 +6,7 @@ hooks. The first that backward asks for makes the part run again, keeping what i
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import contextmanager, nullcontext
 
 import numpy as np
@@ -14,7 +15,13 @@ from ..core import tree
 from ..core.bind import Box, at_bottom
 from ..core.generator import default_generator
 from ..core.primitive import spec_of
-from ..errors import ArgumentError, GradError, show_site
+from ..errors import (
+    ArgumentError,
+    ArgumentTypeError,
+    GradError,
+    need_callable,
+    show_site,
+)
 from .hooks import saved_tensors_hooks
 from .modes import enable_grad, packing, recording
 from .tape import Packed, versioned
@@ -193,6 +200,8 @@ def checkpoint(
         raise ArgumentError(
             f"checkpoint: determinism_check must be default or none, got {determinism_check!r}"
         )
+    for f in (function, context_fn or function):
+        need_callable(f, "checkpoint")
     first, again = context_fn() if context_fn else (nullcontext(), nullcontext())
     if not recording.get():
         with first:
@@ -214,10 +223,14 @@ def checkpoint_sequential(functions, segments, input, use_reentrant=None, **kwar
     preserve = kwargs.pop("preserve_rng_state", True)
     if kwargs:
         raise ArgumentError(f"checkpoint_sequential: unexpected {sorted(kwargs)}")
-    functions = list(
-        functions.children() if hasattr(functions, "children") else functions
-    )
-    if not 1 <= segments <= max(len(functions), 1):
+    if hasattr(functions, "children"):
+        functions = functions.children()
+    elif not isinstance(functions, Iterable):
+        raise ArgumentTypeError("checkpoint_sequential: expected a list of functions")
+    functions = list(functions)
+    for f in functions:
+        need_callable(f, "checkpoint_sequential")
+    if not isinstance(segments, int) or not 1 <= segments <= max(len(functions), 1):
         raise ArgumentError(
             f"checkpoint_sequential: {segments} segments of {len(functions)} functions"
         )

@@ -9,7 +9,17 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..core.bind import NUMPY, Box, Level, bind, dtype_of, floor, moved, quiet
+from ..core.bind import (
+    NUMPY,
+    Box,
+    Level,
+    bind,
+    dtype_of,
+    floor,
+    moved,
+    note_change,
+    quiet,
+)
 from ..core.dtype import is_inexact
 from ..core.primitive import spec_of
 from ..core.shape import Spec
@@ -246,13 +256,15 @@ class Handle:
 
     _ids = count()
 
-    def __init__(self, hooks: dict, hook):
-        self.hooks, self.id = hooks, next(self._ids)
+    def __init__(self, hooks: dict, hook, lasting: bool = False):
+        self.hooks, self.id, self.lasting = hooks, next(self._ids), lasting
         hooks[self.id] = hook
+        note_change(lasting)
 
     def remove(self) -> None:
         """Forget the hook; doing it twice is harmless."""
         self.hooks.pop(self.id, None)
+        note_change(self.lasting)
 
     def move(self, node) -> None:
         """Take the hook of a tensor to the node that is its place from now on."""

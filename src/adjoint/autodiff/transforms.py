@@ -18,7 +18,7 @@ from ..core.bind import Box, dtype_of, floor, new_level
 from ..core.dtype import is_inexact
 from ..core.primitive import op
 from ..core.shape import norm_dim
-from ..errors import ArgumentError, ArgumentTypeError, GradError
+from ..errors import ArgumentError, ArgumentTypeError, GradError, need_callable
 from .backward import Sweep
 from .batch import Batch, mapping
 from .forward import Forward
@@ -90,6 +90,7 @@ def vjp(func: Callable, *primals, has_aux: bool = False) -> tuple[Any, ...]:
     >>> pull(tensor([1., 1.]))
     (tensor([2., 4.]),)
     """
+    need_callable(func, "vjp")
     flat, shape = tree.flatten(primals)
     with new_level(Tape()) as level, enable_grad():
         leaves = [_leaf(x, level, "vjp") for x in flat]
@@ -217,6 +218,7 @@ def jvp(
     >>> jvp(lambda x: x ** 2, (tensor(3.),), (tensor(1.),))
     (tensor(9.), tensor(6.))
     """
+    need_callable(func, "jvp")
     if not isinstance(primals, tuple) or not isinstance(tangents, tuple):
         raise ArgumentError("jvp: primals and tangents must be tuples of arguments")
     with new_level(Forward()) as level:
@@ -230,6 +232,11 @@ def jvp(
 
 
 def _dual(x, t, level):
+    for v in (x, t):
+        if not isinstance(v, Box):
+            raise ArgumentTypeError(
+                f"jvp: primals and tangents must be Tensors, got {v!r}"
+            )
     if tuple(x.shape) != tuple(t.shape):
         raise GradError(
             f"jvp: a primal has shape {tuple(x.shape)}, its tangent {tuple(t.shape)}"
@@ -271,6 +278,7 @@ def linearize(func: Callable, *primals):
     >>> push(tensor(1.))
     tensor(6.)
     """
+    need_callable(func, "linearize")
     y, pull = vjp(func, *primals)
     zeros = tree.map_leaves(op.zeros_like, y)
     # The pullback is linear in the cotangent, so its own pullback is the derivative.
@@ -548,6 +556,11 @@ def hvp(func: Callable, primals, tangents):
     >>> hvp(lambda x: (x ** 3).sum(), (tensor([1., 2.]),), (tensor([1., 0.]),))
     tensor([6., 0.])
     """
+    need_callable(func, "hvp")
+    if not isinstance(primals, (tuple, list)) or not isinstance(
+        tangents, (tuple, list)
+    ):
+        raise ArgumentError("hvp: primals and tangents must be tuples of arguments")
     nums = tuple(range(len(primals)))
     gradient = grad(func, nums if len(nums) > 1 else 0)
     return jvp(gradient, tuple(primals), tuple(tangents))[1]

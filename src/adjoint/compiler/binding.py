@@ -6,8 +6,10 @@ import ctypes
 
 import numpy as np
 
-from ..autodiff.modes import no_grad
+from ..autodiff.modes import no_grad, recording
 from ..core.bind import Box, changed, moved, remade
+from .ending import traits
+from .surroundings import equal, look
 
 MISS = object()  # the answer of a quick call that has to be looked at
 
@@ -25,7 +27,7 @@ class Binding:
     def point_to_states(self) -> None:
         """Find the memory that the states have now."""
         states = self.captured.states
-        self.arrays = [None if s.tensor is None else s.tensor.value for s in states]
+        self.arrays = [s.tensor.value if s.place is None else None for s in states]
         self.moved.value = moved.value
 
     def fits(self) -> bool:
@@ -37,17 +39,33 @@ class Binding:
         if any(x._grad is not None for x in c.absent):
             return False
         if moved.value != self.moved.value:
-            held = [s for s in c.states if s.tensor is not None]
+            held = [s for s in c.states if s.place is None]
             if not all(_is(s.tensor, s.var.spec) for s in held):
                 return False
             self.point_to_states()
         self.stirred = {
-            (id(group), k) for group, seen in c.options for k in _changes(group, seen)
+            (id(kept), k) for kept, items in c.seen for k in _changes(kept, items)
         }
-        if self.stirred:
+        if self.stirred or any(traits(x) != t for x, t in c.traits):
             return False
-        owned = [s for s in c.states if s.owner is not None]
-        return all(_is(s.owner._grad, s.var.spec) for s in owned)
+        if not all(_same_numbers(r.tensor.value, r.numbers) for r in c.read):
+            return False
+        placed = [s for s in c.states if s.place is not None]
+        return all(_is(s.source(), s.var.spec) for s in placed)
+
+    def apart(self, given) -> bool:
+        """Whether the program may write what it writes: no argument has a part of it."""
+        c, args = self.captured, {id(x): x for x in given}
+        if not args.keys().isdisjoint(map(id, c.touched())):
+            return False
+        if not all(_writable(given[i]) for i in c.rewritten):
+            return False
+        written = [s.source().value for s in c.states if s.written is not None]
+        pairs = [(x.value, y) for x in args.values() for y in written]
+        for i in c.rewritten:
+            others = [x.value for x in args.values() if x is not given[i]]
+            pairs += [(given[i].value, y) for y in (*others, *self.memory())]
+        return not any(np.may_share_memory(x, y) for x, y in pairs)
 
     def memory(self) -> list:
         """The arrays of all states, gradients that owners have among them."""
@@ -69,13 +87,22 @@ def number(group, name, place) -> float:
     return float(x if place is None else x[place])
 
 
-def _changes(group, seen) -> list:
-    """The names of options that are not what they were."""
-    return [k for k, v in seen.items() if k not in group or not _equal(group[k], v)]
+def _changes(keeper, items) -> list:
+    """The keys under which something else is kept now."""
+    return [k for k, v in items.items() if not equal(look(keeper, k), v)]
 
 
-def _equal(x, y) -> bool:
-    return x is y or (not (isinstance(x, Box) or isinstance(y, Box)) and x == y)
+def _same_numbers(x, y) -> bool:
+    """Whether two arrays have the same bits."""
+    same = x.shape == y.shape and x.dtype == y.dtype
+    return same and np.ascontiguousarray(x).tobytes() == y.tobytes()
+
+
+def _writable(x) -> bool:
+    """Whether a program may write an argument: no graph has to know of it."""
+    base = x if x.base is None else x.base
+    recorded = recording.get() and (x.node is not None or base.node is not None)
+    return x.value.flags.writeable and not recorded
 
 
 def _is(x, spec) -> bool:
@@ -88,12 +115,13 @@ class Interpreted(Binding):
     """The program run by NumPy, operation by operation: the oracle, and the way without LLVM."""
 
     def __call__(self, arrays, extras):
-        """(arrays of the results, of the gradients) from those of arguments and other inputs."""
+        """The arrays of all outputs that are new memory, by number; the others are written."""
         c, states = self.captured, self.memory()
         with no_grad():
             ys = [np.array(y) for y in c.graph.run([*arrays, *states, *extras])]
         for s, x in zip(c.states, states, strict=True):
             if s.written is not None:
                 np.copyto(x, ys[s.written])
-        made = [ys[g.output] for g in c.gradients if g.output is not None]
-        return ys[: c.count], made
+        for i, n in c.rewritten.items():
+            np.copyto(arrays[i], ys[n])
+        return {i: ys[i] for i in c.fresh()}

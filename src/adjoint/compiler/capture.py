@@ -6,40 +6,28 @@ gradients that are set, become outputs. Nothing outside changes while the functi
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections.abc import Callable
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from ..autodiff.backward import reachable
-from ..autodiff.function import FunctionNode
 from ..autodiff.modes import recording
-from ..autodiff.tape import BASE, RELEASED, Leaf
+from ..autodiff.tape import BASE
 from ..core import tree
 from ..core.bind import Box, floor
 from ..core.dtype import is_inexact
 from ..core.primitive import op, spec_of
 from ..core.shape import Spec
-from ..errors import TraceError
-from ..ir.graph import Const, Graph, Var
+from ..errors import TraceError, user_site
+from ..ir.graph import Const
 from ..ir.section import Stateful
 from ..ir.tracer import TraceLevel, Tracer
-
-
-@dataclass(eq=False)
-class State:
-    """Memory from outside that the program reads: a tensor's, or that of an owner's gradient."""
-
-    var: Var
-    tensor: Box | None  # None: whatever gradient the owner has when the program runs
-    owner: Box | None
-    written: int | None = None  # the number of the output that is its new value
-
-    def source(self) -> Any:
-        """The tensor that has the memory now."""
-        return self.tensor if self.owner is None else self.owner._grad
+from .captured import Captured, Read
+from .ending import Ending, Unfit, own_of
+from .surroundings import Surroundings, look, put
 
 
 class Options:
@@ -70,36 +58,6 @@ class Options:
         return {k: v for k, v in self.group.items() if k not in skip}
 
 
-@dataclass(eq=False)
-class Gradient:
-    """A tensor whose `.grad` the program sets: to an output, or to None.
-
-    A number stands for an argument, to whose gradient the output is added.
-    """
-
-    tensor: Box | int
-    output: int | None
-
-
-@dataclass(eq=False)
-class Captured:
-    """A program with what it reads and writes besides its arguments."""
-
-    graph: Graph
-    arguments: int  # how many of the inputs are arguments
-    states: list[State]
-    draws: list  # (generator, blocks used up)
-    numbers: list  # (group, name, place in a tuple or None) of options that are inputs
-    options: list  # (group, all its other options)
-    gradients: list[Gradient]
-    absent: list[Box]  # tensors whose .grad was read and was None
-    results: tree.TreeDef
-    fixed: dict[int, Any] = field(default_factory=dict)  # leaves that are no tensors
-    live: frozenset = frozenset()  # results in a graph that was not walked back
-    bespoke: bool = False  # whose way back has hooks, or rules that a user wrote
-    count: int = 0  # how many outputs are results
-
-
 class Capture(TraceLevel):
     """The floor while a function is captured."""
 
@@ -108,15 +66,24 @@ class Capture(TraceLevel):
         self.moving = moving  # (id of a group, name): options that are inputs
         self.held: dict[int, tuple] = {}  # id of an array -> (its tensor, variable)
         self.now: dict[int, object] = {}  # and its value so far, once written
+        self.shown: dict[int, object] = {}  # what views show at first
         self.places: dict[int, tuple] = {}  # tensors whose place in the graph changed
-        self.grads: dict[
-            int, tuple
-        ] = {}  # tensors whose .grad was set, with the old one
+        self.grads: dict = {}  # tensors whose .grad was set, with the old one
         self.owners: dict[int, Box] = {}  # id of a gradient's array -> whose it is
         self.absent: dict[int, Box] = {}  # tensors whose missing .grad was read
+        self.moved: dict[
+            int, tuple
+        ] = {}  # tensors given other memory, with the old one
+        self.slots: dict = {}  # places that were set, with what was there
+        self.sights: dict = {}  # places that were read, with what was there
+        self.read: dict[int, Read] = {}  # tensors whose numbers Python has read
+        self.made: list = []  # all values, weakly
         self.draws: dict[int, list] = {}  # generators: [generator, variable, blocks]
-        self.given: dict[int, int] = {}  # id of an argument -> its number
+        self.given: dict[
+            int, int
+        ] = {}  # id of what stands for an argument -> its number
         self.groups: dict[int, Options] = {}  # of parameters, whose options were read
+        self.asks = False  # whether the gradient of an argument was read
         self.fixed: set = set()  # variables that depend on nothing with a derivative
         self.cut: tuple = ()  # which inputs of the next operation are cut off
         self.sections = 0  # that are written down, in which no state may change
@@ -131,8 +98,10 @@ class Capture(TraceLevel):
                 self._cut_off(x) if c else x for x, c in zip(args, cut, strict=True)
             ]
         y: Any = super().process(prim, args, params)
+        ys = y if prim.outputs != 1 else (y,)
+        self.made += map(weakref.ref, ys)
         if all(self._is_fixed(x) for x in args):
-            self.fixed.update(v.var for v in (y if prim.outputs != 1 else (y,)))
+            self.fixed.update(v.var for v in ys)
         return y
 
     def _is_fixed(self, x) -> bool:
@@ -172,7 +141,7 @@ class Capture(TraceLevel):
             value = Tracer(self, self.var(base.value))
             for prim, params, _ in x.chain:
                 value = prim(value, **params)
-            self.now[key] = value.var
+            self.now[key] = self.shown[key] = value.var
             self._remember(x)
             return
         var = self.graph.add_input(f"s{len(self.held) + 1}", spec_of(x))
@@ -194,6 +163,22 @@ class Capture(TraceLevel):
 
     def constant(self, value):
         return Tracer(self, self.graph.const(value))
+
+    def numbers(self, x) -> None:
+        """Numbers that Python reads are part of the program, which holds while they do."""
+        if x.level is not BASE:
+            return
+        x.sync()
+        key = id(x.value)
+        before = self.shown.get(key) or self.held.get(key, (None, None))[1]
+        if self.now.get(key, before) is not before or key in self.owners:
+            raise TraceError(
+                "Python reads numbers that are only there when the program runs: "
+                "the function has written them, or they are a gradient",
+                hint="where(condition, a, b) computes both and selects; "
+                "cond, scan and while_loop decide on values inside a program",
+            )
+        self.read.setdefault(key, Read(x, x.value.copy(order="C"), user_site()))
 
     def take(self, generator, blocks: int):
         """The state of a generator, of which `blocks` blocks are used up."""
@@ -226,6 +211,7 @@ class Capture(TraceLevel):
 
     def read_grad(self, x) -> None:
         """The .grad of `x` is about to be read."""
+        self.asks = self.asks or id(x) in self.given
         if id(x) in self.grads or not self.holds(x):
             return
         g = x.__dict__.get("_grad")
@@ -280,10 +266,62 @@ class Capture(TraceLevel):
             self._need_whole(f"the gradient of a {tuple(x.shape)} tensor is set")
             self.grads.setdefault(id(x), (x, x.__dict__.get("_grad")))
 
+    def moves(self, x) -> None:
+        if id(x) in self.given or self.holds(x):
+            self.moved.setdefault(id(x), (x, x.value, x.plain))
+
+    def reads(self, mapping, key) -> None:
+        x = look(mapping, key)
+        self.sights.setdefault((id(mapping), key), (mapping, key, x))
+
+    def replaces(self, mapping, key) -> None:
+        self.slots.setdefault((id(mapping), key), (mapping, key, look(mapping, key)))
+
+    # ------------------------------------------------------------ arguments
+
+    def stand_ins(self, leaves) -> list:
+        """The leaves with tensors of this program in the place of the tensors.
+
+        One that is given twice is one; gradients that arguments have are inputs too.
+        """
+        self.boxes: list = []
+        self.strange: set = set()  # ids of those that are results of other programs
+        known: dict = {}
+        out = [self._stand_in(x, known) if isinstance(x, Box) else x for x in leaves]
+        tensors = [x for x in leaves if isinstance(x, Box)]
+        for x, box in [(x, known[id(x)]) for x in tensors if x._grad is not None]:
+            g = self._stand_in(x._grad, {})
+            box.__dict__.setdefault("_grad", g)
+        return out
+
+    def _stand_in(self, x, known):
+        """A tensor without numbers for an argument."""
+        var = self.graph.add_input(f"x{len(self.boxes) + 1}", spec_of(x))
+        box = known.get(id(x))
+        if box is None:
+            box = known[id(x)] = object.__new__(type(x))
+            box.value = Tracer(self, var)
+            box.__dict__.update(own_of(x))
+            if x.requires_grad:
+                box.requires_grad_()
+            else:
+                self.fixed.add(var)
+            if not x.is_leaf:
+                self.strange.add(id(box))
+            self.given[id(box)] = len(self.boxes)
+        self.boxes.append((box, var))
+        return box
+
     # ------------------------------------------------------------ the end
 
+    def forget(self) -> None:
+        """Let go of all tensors."""
+        self.boxes, self.slots = [], {}
+        for kept in (self.grads, self.moved, self.places):
+            kept.clear()
+
     def undo(self) -> None:
-        """Give all tensors from outside back what they had."""
+        """Give all tensors and places from outside back what they had."""
         for x, place in self.places.values():
             x.node, x.seen, x.writes = place
         for x, old in self.grads.values():
@@ -291,106 +329,74 @@ class Capture(TraceLevel):
                 x.__dict__.pop("_grad", None)
             else:
                 x.__dict__["_grad"] = old
+        for x, value, plain in self.moved.values():
+            x.value, x.plain = value, plain
+        for slot in self.slots.values():
+            put(*slot)
 
 
 def capture(func, leaves, shape, name: str, moving=frozenset()) -> Captured:
     """Trace func(*args, **kwargs) on containers of these leaves: tensors and static values."""
     level = Capture(name, moving)
-    boxed, given = [], 0
-    for x in leaves:
-        if isinstance(x, Box):
-            given += 1
-            var = level.graph.add_input(f"x{given}", spec_of(x))
-            box = BASE.wrap(Tracer(level, var))
-            if not x.requires_grad:
-                level.fixed.add(var)
-            x = box.requires_grad_() if x.requires_grad else box
-            level.given[id(x)] = given - 1
-        boxed.append(x)
+    given = level.stand_ins(leaves)
+    args, kwargs = tree.unflatten(shape, given)
+    around = Surroundings(func, args)
     token = floor.set(level)
     try:
-        args, kwargs = tree.unflatten(shape, boxed)
-        results, out_shape = tree.flatten(func(*args, **kwargs))
-        made = Captured(level.graph, given, [], [], [], [], [], [], out_shape)
-        tensors = [y for y in results if isinstance(y, Box)]
-        made.live = frozenset(i for i, y in enumerate(tensors) if _in_graph(y))
-        made.bespoke = _bespoke([tensors[i].node for i in made.live])
-        level.graph.outputs = _results(level, results, made)
-        set_to = {i: x.__dict__.get("_grad") for i, (x, _) in level.grads.items()}
-        grads = {i: None if g is None else _end(level, g) for i, g in set_to.items()}
+        results = func(*args, **kwargs)
+        _note(level, around)
+        _need_same(given, args, kwargs)
+        made = Ending(level, results, around.places).captured
+        del results
     finally:
+        _note(level, around)
         floor.reset(token)
         level.undo()
-    level.closed = True
-    return _finished(level, made, grads)
-
-
-def _in_graph(y) -> bool:
-    """Whether the gradient of a result may still be asked for: no part was walked back."""
-    if y.node is None:
-        return False
-    return all(n.saved is not RELEASED for n in reachable([y.node]))
-
-
-def _bespoke(nodes) -> bool:
-    """Whether on the way back something happens that the program does not show."""
-    return any(
-        isinstance(n, FunctionNode)
-        or (not isinstance(n, Leaf) and (n.hooks or n.prehooks or n.before))
-        for n in reachable(nodes)
-    )
-
-
-def _results(level, results, made) -> list:
-    """Variables of the results that are tensors; the others stay as they are."""
-    out = []
-    for i, y in enumerate(results):
-        if isinstance(y, Box):
-            out.append(_end(level, y))
-        else:
-            made.fixed[i] = y
-    made.count = len(out)
-    return out
-
-
-def _end(level, y):
-    """The variable of a result."""
-    if y.base is not None:
-        y.sync()
-    level.see((y,))
-    while isinstance(y, Box) and not isinstance(y, Tracer):
-        y = y.value
-    return level.var(y)
-
-
-def _finished(level, made, grads) -> Captured:
-    g = level.graph
-    for key, (x, var) in level.held.items():
-        owner = level.owners.get(key)
-        state = State(var, x if owner is None else None, owner)
-        new = level.now.get(key)
-        if owner is not None and grads.get(id(owner)) is not None:
-            new = grads.pop(id(owner))  # added to: its memory holds the sum
-        if new is not None and new is not var:
-            state.written = len(g.outputs)
-            g.outputs.append(new)
-        made.states.append(state)
-    for key, var in grads.items():
-        x = level.grads[key][0]
-        made.gradients.append(Gradient(level.given.get(id(x), x), None))
-        if var is not None:
-            made.gradients[-1].output = len(g.outputs)
-            g.outputs.append(var)
-    groups = level.groups.values()
-    made.numbers = [(o.group, *n[:2]) for o in groups for n in o.numbers]
-    made.options = [(o.group, o.others()) for o in groups]
-    made.draws = [(generator, n) for generator, _, n in level.draws.values()]
-    made.absent = list(level.absent.values())
-    order = [*g.inputs[: made.arguments], *(s.var for s in made.states)]
-    draws = [var for _, var, _ in level.draws.values()]
-    g.inputs = [*order, *draws, *(n[2] for o in groups for n in o.numbers)]
-    made.graph = g.without_dead()
+        level.closed = True
+    del given, args, kwargs
+    _need_no_leak(level)
     return made
 
 
-__all__ = ["Capture", "Captured", "Gradient", "State", "TraceError", "capture"]
+def _note(level, around) -> None:
+    """What the function has put elsewhere without a word."""
+    for keeper, key, before in around.changed():
+        level.slots.setdefault((id(keeper), key), (keeper, key, before))
+
+
+def _need_same(given, args, kwargs) -> None:
+    """Containers among the arguments must not be changed: what was given were copies."""
+    leaves, _ = tree.flatten((args, kwargs))
+    if list(map(id, leaves)) != list(map(id, given)):
+        raise Unfit(
+            "it changes a list or dict among its arguments; return the new one, or "
+            "write into its tensors with copy_"
+        )
+
+
+def _need_no_leak(level) -> None:
+    """No value of the program may be kept where the program does not put it."""
+    level.forget()
+    if any(r() is not None for r in level.made):
+        gc.collect()
+    for r in level.made:
+        x = r()
+        if x is not None:
+            raise TraceError(
+                f"a value of shape {list(x.shape)} was kept {_where(x)}: it has no numbers "
+                "yet, and the program does not put them there",
+                hint="return it; or write it into a tensor that is there before the call, "
+                "with copy_",
+            )
+
+
+def _where(x) -> str:
+    """Who keeps a value, as far as that can be told."""
+    boxes = [b for b in gc.get_referrers(x) if isinstance(b, Box)]
+    for box in boxes:
+        for keeper in gc.get_referrers(box):
+            if isinstance(keeper, (list, dict, tuple, set)) and keeper is not boxes:
+                return f"in a {type(keeper).__name__} of {len(keeper)}"
+            if isinstance(getattr(keeper, "__dict__", None), dict):
+                return f"by a {type(keeper).__name__}"
+    return "outside"

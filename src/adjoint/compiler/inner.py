@@ -22,7 +22,8 @@ from ..core.primitive import op, spec_of
 from ..errors import TraceError
 from ..ir.graph import Graph, Var
 from ..ir.tracer import Tracer
-from .capture import Capture, _bespoke, _end, _in_graph
+from .capture import Capture
+from .ending import bespoke, end, in_graph
 
 
 @dataclass(eq=False)
@@ -116,10 +117,10 @@ class Inner(Capture):
             owner = self.owners.get(key)
             new, finish = self.now.get(key, var), lambda y, x=x: _write(x, y)
             if owner is not None and id(owner) in self.ends:
-                end = self.ends.pop(id(owner))
-                if end is None:
+                last = self.ends.pop(id(owner))
+                if last is None:
                     raise _uneven(owner)
-                new = _end(self, end)
+                new = end(self, last)
                 finish = lambda y, x=owner: _set_gradient(x, y)  # noqa: E731
             if new is not var:
                 out.append(Round(lambda x=x: self._as_it_is(x), var, new, finish))
@@ -145,7 +146,7 @@ class Inner(Capture):
             yield Round(
                 lambda x=x: op.zeros_like(x.detach()),
                 var,
-                _end(self, g),
+                end(self, g),
                 lambda y, x=x: _set_gradient(x, y),
             )
 
@@ -211,12 +212,12 @@ def _traced(level, func, specs, moving, shape, carries):
         results, out_shape = level.step(func, specs, moving, shape)
         if any(y.level is not BASE for y in results):
             raise TraceError("scan: a step that changes state met a value under vmap")
-        live = any(y.node is not None and _in_graph(y) for y in results)
+        live = any(y.node is not None and in_graph(y) for y in results)
         nodes = [y.node for y in results if y.node is not None]
         ends = [y.requires_grad and is_inexact(y.dtype) for y in results]
-        outputs = [_end(level, y) for y in results]
+        outputs = [end(level, y) for y in results]
         rounds = level.rounds()
-        live = live and not _bespoke(nodes)
+        live = live and not bespoke(nodes)
     finally:
         floor.reset(token)
         level.undo()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import importlib
-import math
 import os
 import time
 from collections import OrderedDict
@@ -15,11 +14,11 @@ from typing import NamedTuple
 import numpy as np
 
 from ..core import tree
-from ..core.bind import Box
 from ..errors import ArgumentError
 from ..ir.passes import PASSES
 from ..ir.text import pretty
-from .schedule import CONVOLUTIONS
+from .captured import inputs_of
+from .cost import flop
 
 
 class Region(NamedTuple):
@@ -99,7 +98,9 @@ class Insight:
     def _step(self, *args, **kwargs):
         """The program of these arguments, or the one that was used last."""
         if (args or kwargs) and self.warm:
-            return self._found(*tree.flatten((args, kwargs)))[0]
+            step, _ = self._found(*tree.flatten((args, kwargs)))
+            if step is not None:
+                return step
         if not self.programs:
             raise ArgumentError(
                 "there is no program yet: the first call runs eagerly, the second is compiled",
@@ -196,9 +197,8 @@ class Insight:
     def _measured(self, args, kwargs) -> list[float]:
         """Seconds of each region, the median of several runs on copies of the states."""
         step = self._step(*args, **kwargs)
-        leaves = tree.flatten((args, kwargs))[0]
-        arrays = [x.value if isinstance(x, Box) else x for x in leaves]
-        arrays = [x for x in arrays if isinstance(x, np.ndarray)]
+        leaves = self._found(*tree.flatten((args, kwargs)))[1]
+        arrays = [x.value.copy() for x in inputs_of(leaves)]
         run = importlib.import_module(".native.program", __package__).Clocked(
             step.captured
         )
@@ -213,34 +213,15 @@ def _shortened(names, most=4) -> str:
 
 
 def _region(k, part) -> Region:
-    operations = _computed(k, part.schedule)
+    operations = part.schedule.operations(k)
     lines = dict.fromkeys(_line(o) for o in operations)
     lines.pop("", None)
-    flop = sum(_flop(o) for o in operations)
+    work = sum(map(flop, operations))
     stored = [v for v in (*k.reads, *k.made) if v not in part.schedule.local]
     names = tuple(o.prim.name for o in operations)
     return Region(
-        k.kind, k.space, names, tuple(lines), flop, sum(v.spec.bytes for v in stored)
+        k.kind, k.space, names, tuple(lines), work, sum(v.spec.bytes for v in stored)
     )
-
-
-def _computed(k, schedule) -> list:
-    """Operations of a kernel, those computed where they are read among them, in order."""
-    found, todo = set(), list(k.roots)
-    while todo:
-        o = todo.pop()
-        if o in found:
-            continue
-        found.add(o)
-        for v in o.inputs:
-            maker = schedule.maker.get(v)
-            if (
-                maker is not None
-                and v not in schedule.stored
-                and v not in schedule.alias
-            ):
-                todo.append(maker)
-    return [o for o in schedule.graph.operations if o in found]
 
 
 def _line(o) -> str:
@@ -248,29 +229,6 @@ def _line(o) -> str:
     if not file:
         return ""
     return f"{os.path.basename(file)}:{line}: {text.strip()}"
-
-
-def _flop(o) -> int:
-    if o.prim.name == "contract":
-        return 2 * math.isqrt(
-            math.prod(math.prod(v.spec.shape) for v in (*o.inputs, *o.outputs))
-        )
-    if o.prim.name in CONVOLUTIONS:
-        return _products(o)
-    if o.prim.name in ("reshape", "expand", "permute", "slice", "select", "contiguous"):
-        return 0
-    return max(math.prod(v.spec.shape) for v in (*o.inputs, *o.outputs))
-
-
-def _products(o) -> int:
-    """Of a convolution: each element of a result's plane takes a kernel for each channel."""
-    first, second, third = (v.spec.shape for v in (*o.inputs, *o.outputs))
-    w, y = {
-        "conv": (second, third),
-        "conv_data": (second, first),
-        "conv_weight": (third, second),
-    }[o.prim.name]
-    return 2 * math.prod(y) * math.prod(w[1:])
 
 
 def _timed(r, seconds) -> Region:

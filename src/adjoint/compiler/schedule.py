@@ -16,6 +16,7 @@ import numpy as np
 from ..core.primitive import Elementwise
 from ..ir.graph import Const, Graph, Operation, Var
 from ..ops.random import Draw
+from .cost import CONVOLUTIONS, LOOPS
 from .positions import BY_VALUES, doubtful
 
 _MOVES = "expand permute slice select flip cast contiguous stop_gradient reshape real"
@@ -37,8 +38,8 @@ _RUNS = "cumsum cumprod cummax_index cummin_index recurrence logcumsumexp"
 RUNNING = frozenset(_RUNS.split())
 _LANES = frozenset({"f4", "f8", "b1", "u1", "i1", "i2", "i4", "i8"})  # in registers
 _BOOL = np.dtype(bool)
-LOOPS = frozenset({"scan", "branch", "repeat_while"})
-CONVOLUTIONS = frozenset({"conv", "conv_data", "conv_weight"})
+DEEPEST = 60  # operations that are computed where they are read, one in the other
+LARGEST = 240  # operations of one loop nest: LLVM is slow on long ones
 REDUCTIONS = frozenset({"sum", "mean", "prod", "amax", "amin"})
 
 
@@ -55,6 +56,7 @@ class Kernel:
     space: tuple[int, ...]
     reads: set = field(default_factory=set)
     rank: int = 0
+    cost: int = 0  # operations in it
     levels: dict = field(default_factory=dict)  # operation -> its pass
 
     @property
@@ -127,6 +129,11 @@ class Schedule:
             self._order = {v: i for i, v in enumerate(values)}
         return self._order[v]
 
+    def operations(self, kernel) -> list:
+        """Of a kernel, those computed where they are read among them, in order."""
+        found = {p for o in kernel.roots for p in self.computed(o)}
+        return sorted(found, key=lambda o: self.order(o.outputs[0]))
+
     def work(self) -> int:
         """About how many operations on numbers it takes."""
         return sum(_work(o) for o in self.graph.operations)
@@ -148,9 +155,24 @@ class Schedule:
                 self.store(o.inputs[0])
             elif inline(o) and o.prim.name in _TABLES:
                 self.stored.add(o.inputs[0])
+        self._cut_chains()
         for o in self.graph.operations:
             if o.prim.name == "reshape" and self.root(o.inputs[0]) in self.stored:
                 self.alias[o.outputs[0]] = self.root(o.inputs[0])
+
+    def _cut_chains(self):
+        """Store a value now and then of long chains: their code is written by recursion."""
+        depth: dict = {}
+        self.cost: dict = {}  # operation -> how many are computed for it where they are read
+        inside: dict = {}
+        for o in self.graph.operations:
+            n = 1 + max((depth.get(v, 0) for v in o.inputs), default=0)
+            self.cost[o] = 1 + sum(inside.get(v, 0) for v in o.inputs)
+            if n > DEEPEST and inline(o):
+                self.stored.update(o.outputs)
+            for v in o.outputs:
+                depth[v] = 0 if v in self.stored else n
+                inside[v] = 0 if v in self.stored else self.cost[o]
 
     def store(self, v):
         """Give `v` memory."""
@@ -223,6 +245,7 @@ class Schedule:
                 kernel.rank = len(space) - len(o.params["dim"])
             self.kernels.append(kernel)
         kernel.roots.append(o)
+        kernel.cost += self.cost[o]
         kernel.reads |= set(reads)
         if kernel.kind == "rows":
             kernel.levels[o] = self._level(kernel, o)
@@ -239,7 +262,9 @@ class Schedule:
         for i in range(len(self.kernels) - 1, max(after, 0) - 1, -1):
             k = self.kernels[i]
             inside = [v for v in reads if self.kernel_of.get(v) is k]
-            if self._fits(k, o, kind, reads, inside):
+            if k.cost + self.cost[o] <= LARGEST and self._fits(
+                k, o, kind, reads, inside
+            ):
                 return k
         return None
 
@@ -529,7 +554,8 @@ def _kind(o) -> str:
         whole = 0 not in o.inputs[0].spec.shape
         return "rows" if last and whole else "reduce"
     if o.prim.name == "contract":
-        return "contract"
+        empty = any(0 in v.spec.shape for v in (*o.inputs, *o.outputs))
+        return "call" if empty else "contract"
     if o.prim.name in CONVOLUTIONS and _convolves(o):
         return "conv"
     if o.prim.name == "put" and _addable(o):

@@ -4,23 +4,31 @@ from __future__ import annotations
 
 import functools
 import importlib
+import inspect
 import logging
+import sys
+import types
+import weakref
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from ..autodiff.backward import accumulate
 from ..autodiff.modes import inferring, recording
 from ..autodiff.tape import BASE, Counted, versioned
 from ..core import tree
-from ..core.bind import NUMPY, Box, floor, modes
-from ..errors import TraceError
+from ..core.bind import NUMPY, Box, floor, modes, moved
+from ..core.dtype import get_default_dtype
+from ..core.primitive import spec_of
+from ..errors import ArgumentTypeError, TraceError
 from .binding import MISS, Interpreted
-from .capture import Captured, capture
+from .capture import capture
+from .captured import Captured, Made, inputs_of
+from .ending import Unfit, Unready, traits
 from .insight import Insight
 from .live import Live, pullback
+from .surroundings import put
 
 log = logging.getLogger("adjoint.compiler")
 
@@ -41,24 +49,68 @@ def compile(
     """
     if func is None:
         return functools.partial(compile, backend=backend, cache_size=cache_size)
-    return Compiled(func, backend, cache_size)
+    _need_function(func)
+    made = Compiled(func, backend, cache_size)
+    return as_module(func, made) if hasattr(func, "named_parameters") else made
+
+
+def _need_function(func):
+    """What is compiled must be called once for a result."""
+    if not callable(func):
+        raise ArgumentTypeError(
+            f"compile: expected a function or a module, got {type(func).__name__}"
+        )
+    for kind in ("generator", "coroutine", "asyncgen"):
+        if getattr(inspect, f"is{kind}function", inspect.isasyncgenfunction)(func):
+            raise ArgumentTypeError(
+                f"compile: {func.__name__} is a generator or async function, which stops "
+                "and goes on between its values",
+                hint="compile the function that it calls for each of them",
+            )
 
 
 class Compiled(Insight):
     """A function that runs as a program: first eagerly, to make what state it makes."""
 
-    def __init__(self, func, backend, cache_size):
+    def __init__(self, func, backend, cache_size, owner=None):
         functools.update_wrapper(self, func)
-        self.func, self.backend, self.cache_size = func, backend, cache_size
+        self.written, self.owner = func, owner  # the object whose method it is, weakly
+        self.backend, self.cache_size = backend, cache_size
+        self.methods: dict = {}  # id of an object -> its own compiled method
         self.programs: OrderedDict = OrderedDict()
         self.moving: set = set()  # options that change from call to call
         self.pinned: set = set()  # those that the function branches on
+        self.unfit: set = set()  # keys of calls for which there is no program
         self.warm = False
         self.last = _miss
 
+    @property
+    def func(self):
+        """The function as it was written."""
+        return self.written if self.owner is None else self._method(self.owner())
+
+    def _method(self, x):
+        return types.MethodType(self.written, x)
+
+    def __get__(self, x, kind=None):
+        """As a method: each object has programs of its own, for as long as it is there."""
+        if x is None:
+            return self
+        key = id(x)
+        own = self.methods.get(key)
+        if own is None:
+            ref = weakref.ref(x, lambda _: self.methods.pop(key, None))
+            own = Compiled(self.written, self.backend, self.cache_size, ref)
+            self.methods[key] = own
+        return Method(own, x)
+
     def __reduce__(self):
         """A copy of it, or what another process gets, makes programs of its own."""
-        return Compiled, (self.func, self.backend, self.cache_size)
+        name = getattr(self.written, "__qualname__", "")
+        module = sys.modules.get(getattr(self.written, "__module__", None) or "")
+        if module is not None and vars(module).get(name) is self:
+            return name
+        return Compiled, (self.written, self.backend, self.cache_size)
 
     def __call__(self, *args, **kwargs):
         y = MISS if kwargs else self.last(*args)
@@ -72,33 +124,61 @@ class Compiled(Insight):
             self.warm = self.warm or floor.get() is NUMPY
             return self.func(*args, **kwargs)
         step, leaves = self._found(leaves, shape)
-        if step.captured.bespoke and recording.get():
-            return self.func(*args, **kwargs)  # its graph is the one to walk back
+        given = inputs_of(leaves)
+        if step is None or not step.suits(given):
+            return self.func(*args, **kwargs)
         flat = not kwargs and all(isinstance(x, Box) for x in args)
         usual = flat and recording.get() and not inferring.get()
         self.last = step.quick if usual else _miss
-        return step(leaves)
+        return step(given)
 
     def _found(self, leaves, shape):
-        """The program for these arguments, which is not run, and the arguments as tensors."""
+        """The program for these arguments, which is not run, and the arguments as tensors.
+
+        There is none where the function has to run as it is written.
+        """
         leaves = [BASE.wrap(x) if isinstance(x, np.ndarray) else x for x in leaves]
         kinds = tuple(map(_kind, leaves))
-        key = shape, kinds, recording.get(), inferring.get(), modes.value
+        state = recording.get(), inferring.get(), modes.value, get_default_dtype()
+        key = shape, kinds, _twice(leaves), *state
+        if self._is_unfit(key):
+            return None, leaves
         step = self.programs.get(key)
         if step is None or not step.fits():
-            step = self._make(key, leaves, shape, step)
-        self.programs.move_to_end(key)
+            step = self._made(key, leaves, shape, step)
+        if step is not None:
+            self.programs[key] = step
+            self.programs.move_to_end(key)
         return step, leaves
 
-    def _make(self, key, leaves, shape, before):
+    def _is_unfit(self, key) -> bool:
+        """Whether a call runs as it is written: no program was, or could be, found by it."""
+        try:
+            return key in self.unfit
+        except TypeError as error:
+            if not self.unfit:
+                self.unfit.add(None)
+                hint = "pass tuples and frozensets for lists and sets"
+                log.warning("%s runs as it is written: %s; %s", self, error, hint)
+            return True
+
+    def _made(self, key, leaves, shape, before):
+        """A new program; None where this call, or every such call, runs as it is written."""
         name = getattr(self.func, "__name__", "f")
-        captured = self._captured(leaves, shape, name, before)
+        try:
+            captured = self._captured(leaves, shape, name, before)
+        except Unready:
+            return None
+        except Unfit as error:
+            log.warning("%s runs as it is written: %s", name, error)
+            self.unfit.add(key)
+            return None
         step = Step(captured, self.backend)
         if step.native is not None:
             word = "loaded" if step.native.cached else "compiled"
             log.info("%s %s: %s", word, name, self._why(key, before))
-        self.programs[key] = step
-        while len(self.programs) > self.cache_size:
+        self.programs.pop(key, None)
+        while len(self.programs) >= max(self.cache_size, 1):
             self.programs.popitem(last=False)
         return step
 
@@ -131,8 +211,15 @@ def _miss(*args):
 def _kind(x):
     """What of an argument makes another program."""
     if isinstance(x, Box):
-        return x.shape, x.value.dtype, x.requires_grad
-    return type(x), x
+        g = None if x._grad is None else spec_of(x._grad)
+        return x.shape, x.value.dtype, x.requires_grad, x.is_leaf, g
+    return type(x), repr(x) if type(x) in (float, complex) else x
+
+
+def _twice(leaves):
+    """Which of the arguments are the same tensor: for each its first place; None if none are."""
+    ids = [id(x) for x in leaves if isinstance(x, Box)]
+    return None if len(set(ids)) == len(ids) else tuple(map(ids.index, ids))
 
 
 def _difference(old, new) -> str:
@@ -150,14 +237,6 @@ class Step:
     def __init__(self, captured: Captured, backend: str):
         self.captured, self.backend = captured, backend
         self.reverse: dict = {}
-        outputs = [g for g in captured.gradients if g.output is not None]
-        self.placed = [g.tensor for g in outputs]
-        self.cleared = [g.tensor for g in captured.gradients if g.output is None]
-        self.written = [
-            s.tensor
-            for s in captured.states
-            if s.written is not None and s.tensor is not None
-        ]
         self.wrap = _assembled(captured, BASE.wrap)
         self.assemble = _assembled(captured, lambda y: y)
         self.quick = _miss
@@ -167,56 +246,67 @@ class Step:
             return
         self.native = code.Native(captured)
         self.run = code.Bound(self.native, self.wrap)
-        for x in self.written:
-            Counted.by(versioned(x), self.run.calls)
-        rare = self.cleared or captured.absent or captured.live
-        rare = rare or any(isinstance(x, int) for x in self.placed)
-        if self.run.call is not None and not rare:
+        for s in captured.states:
+            if s.written is not None and s.tensor is not None:
+                Counted.by(versioned(s.tensor), self.run.calls)
+        if self.run.call is not None:
             self.quick = self.run.call
 
     def fits(self) -> bool:
         """Whether the world is still what was captured."""
         return self.run.fits()
 
-    def __call__(self, leaves):
+    def suits(self, given) -> bool:
+        """Whether the program does for these arguments what the function does."""
+        if self.captured.bespoke and recording.get():
+            return False  # the function's own graph is the one to walk back
+        asked = any(isinstance(g.tensor, int) for g in self.captured.gradients)
+        if asked and any(any(traits(x)[1:]) for x in given):
+            return False  # what arrives at an argument meets its hooks
+        return not self.captured.writes or self.run.apart(given)
+
+    def __call__(self, given):
         if self.captured.live and recording.get():
-            inputs = [x for x in leaves if isinstance(x, Box)]
-            inputs += [s.source() for s in self.captured.states]
+            inputs = [*given, *(s.source() for s in self.captured.states)]
             if any(x.requires_grad for x in inputs):
                 extras = self.run.extras()
                 results: Any = Live.apply(self, extras, *inputs)
                 return self.assemble(*results)
-        given = [x for x in leaves if isinstance(x, Box)]
         return self.wrap(*self._run(given, self.run.extras()))
 
     def _run(self, given, extras):
-        """The arrays of the results, after states and gradients have taken their new values."""
-        results, gradients = self.run([x.value for x in given], extras)
+        """The arrays of the results, after all that the program sets has its new value."""
+        c = self.captured
+        made = self.run([x.value for x in given], extras)
         self.run.calls.value += 1
-        for x, g in zip(self.placed, gradients, strict=True):
-            if isinstance(x, int):
-                accumulate(given[x], g, False, True)
-            else:
-                x._grad = BASE.wrap(g)
-        for x in self.cleared:
-            (given[x] if isinstance(x, int) else x)._grad = None
+        for i in c.rewritten:
+            versioned(given[i]).n += 1
+        for g in c.gradients:
+            x = given[g.tensor] if isinstance(g.tensor, int) else g.tensor
+            x._grad = None if g.output is None else BASE.wrap(made[g.output])
+        for m in c.moved:
+            x = given[m.tensor] if isinstance(m.tensor, int) else m.tensor
+            x.value, x.plain = made[m.output], True
+            moved.value += 1
+        for s in c.slots:
+            leaves = [_kept(leaf, made) for leaf in s.leaves]
+            put(s.mapping, s.key, tree.unflatten(s.shape, leaves))
         if self.quick is not _miss:
-            self.run.give([x._grad for x in self.placed])
-        return results
+            self.run.give([g.tensor._grad for g in c.gradients])
+        return [made[i] for i in range(c.count)]
 
     # ------------------------------------------------------------ as one operation
 
     def outputs(self, inputs, extras):
         """The results as tensors; the first inputs are the arguments."""
-        given = inputs[: self.captured.arguments]
+        given = list(inputs[: self.captured.arguments])
         return [BASE.wrap(y) for y in self._run(given, extras)]
 
     def overwritten(self) -> set:
         """Numbers of the inputs whose memory the program writes."""
         c = self.captured
-        return {
-            c.arguments + i for i, s in enumerate(c.states) if s.written is not None
-        }
+        states = enumerate(c.states, c.arguments)
+        return {*c.rewritten, *(i for i, s in states if s.written is not None)}
 
     def pullback(self, wanted) -> Compiled:
         """The compiled function of the reverse, for these inputs."""
@@ -225,6 +315,50 @@ class Step:
             self.reverse[wanted] = Compiled(f, self.backend, 32)
             self.reverse[wanted].warm = True
         return self.reverse[wanted]
+
+
+def _kept(leaf, made):
+    """What the program keeps in a place: what was there, or a new tensor."""
+    if not isinstance(leaf, Made):
+        return leaf[0]
+    x = BASE.wrap(made[leaf.output])
+    x.__class__ = leaf.kind
+    x.__dict__.update(leaf.own)
+    return x
+
+
+class Method:
+    """A compiled method of an object, which it keeps."""
+
+    def __init__(self, compiled, owner):
+        self.compiled, self.__self__ = compiled, owner
+
+    def __call__(self, *args, **kwargs):
+        return self.compiled(*args, **kwargs)
+
+    def __getattr__(self, name):
+        return getattr(self.compiled, name)
+
+
+def as_module(module, compiled):
+    """A module on the same parts whose call is compiled."""
+
+    def call(self, *args, **kwargs):
+        return compiled(*args, **kwargs)
+
+    def again(self):
+        return compile, (module,)
+
+    shown = {k: getattr(compiled, k) for k in dir(Insight) if not k.startswith("_")}
+    programs = {k: property(lambda _, k=k: getattr(compiled, k)) for k in _SHOWN}
+    kind = type(module)
+    names = {**shown, **programs, "__call__": call, "__reduce__": again}
+    out = object.__new__(type(kind.__name__, (kind,), names))
+    object.__setattr__(out, "__dict__", module.__dict__)
+    return out
+
+
+_SHOWN = ("programs", "warm", "last", "cache_size", "backend")
 
 
 @functools.cache

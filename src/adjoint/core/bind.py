@@ -58,6 +58,18 @@ class Level:
     def rebind(self, x) -> None:
         """The gradient of `x` is about to be set."""
 
+    def numbers(self, x) -> None:
+        """Python is about to read the numbers of `x`, an array of the base tape."""
+
+    def reads(self, mapping: dict, key) -> None:
+        """mapping[key] decides what is done next, unseen in the function's own code."""
+
+    def replaces(self, mapping: dict, key) -> None:
+        """mapping[key], in which something from outside is kept, is about to be set."""
+
+    def moves(self, x) -> None:
+        """`x` is about to be given other memory."""
+
     def take(self, generator, blocks: int):
         """The state of a stream of random numbers, of which `blocks` blocks are used up."""
         return generator.take(blocks)
@@ -106,6 +118,13 @@ class NumpyLevel(Level):
 NUMPY = NumpyLevel()
 floor: ContextVar[Level] = ContextVar("floor", default=NUMPY)
 _depth: ContextVar[int] = ContextVar("depth", default=1)
+
+
+def note_change(lasting: bool = False) -> None:
+    """Have compiled programs look again at what they work on; `lasting`: be made anew."""
+    if floor.get() is NUMPY:
+        changed.value += 1
+        remade.value += lasting
 
 
 def bind(prim, *args, **params):

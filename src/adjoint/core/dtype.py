@@ -10,6 +10,7 @@ from functools import cache
 import numpy as np
 
 from ..errors import ArgumentTypeError, DtypeError
+from .bind import note_change
 
 try:
     import ml_dtypes
@@ -97,6 +98,7 @@ def set_default_dtype(d: DType) -> None:
     if not dtype(d).is_floating_point:
         raise DtypeError(f"only floating dtypes can be the default, got {d}")
     _default[0] = dtype(d)
+    note_change()
 
 
 def dtype(d) -> DType:
@@ -106,7 +108,10 @@ def dtype(d) -> DType:
     found = _PYTHON.get(d) if isinstance(d, type) else None
     if found is not None:
         return get_default_dtype() if found is float32 else found
-    found = _TABLE.get(np.dtype(d))
+    try:
+        found = _TABLE.get(np.dtype(d))
+    except (TypeError, ValueError):
+        found = None
     if found is None:
         raise ArgumentTypeError(
             f"no tensor dtype for {d!r}; there are: {', '.join(BY_NAME)}"

@@ -54,7 +54,7 @@ class Generator:
     def take(self, blocks: int) -> np.ndarray:
         """int64 [seed, number of the first block] of the next `blocks` blocks, now used up."""
         with self._lock:
-            start, self._next = self._next, (self._next + blocks) % 2**63
+            start, self._next = self._next, (self._next + int(blocks)) % 2**63
             return np.array([self._seed, start], np.uint64).view(np.int64)
 
     def position(self) -> tuple[int, int]:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..errors import ArgumentTypeError, DimError, ShapeError
+from ..errors import ArgumentError, ArgumentTypeError, DimError, ShapeError
 
 
 class Spec(NamedTuple):
@@ -44,17 +44,28 @@ def broadcast(*shapes: Sequence[int], name: str = "operation") -> tuple[int, ...
     return tuple(out)
 
 
+def whole(n, name: str) -> int:
+    """`n` as a Python integer, of at most 64 bits as PyTorch's are.
+
+    >>> whole(3, "n")
+    3
+    """
+    try:
+        n = n.__index__()
+    except (AttributeError, TypeError):
+        raise ArgumentTypeError(f"{name} must be an integer, got {n!r}") from None
+    if not -(2**63) <= n < 2**63:
+        raise ArgumentError(f"{name} must fit 64 bits, got {n}")
+    return n
+
+
 def norm_dim(dim: int, ndim: int, name: str = "dim") -> int:
     """A dim counted from the front; PyTorch lets a 0-d value take 0 and -1.
 
     >>> norm_dim(-1, 3)
     2
     """
-    try:
-        dim = dim.__index__()
-    except (AttributeError, TypeError):
-        raise ArgumentTypeError(f"{name} must be an integer, got {dim!r}") from None
-    n = max(ndim, 1)
+    dim, n = whole(dim, name), max(ndim, 1)
     if not -n <= dim < n:
         raise DimError(f"{name} {dim} is out of range: it must lie in [{-n}, {n - 1}]")
     return dim % n

@@ -41,7 +41,7 @@ from . import (
 )
 
 from . import in_place  # isort: skip  (of the methods that the others define)
-from .face import FUNCTIONS, METHODS
+from .face import FUNCTIONS, METHODS, namespace
 
 __all__ = [
     "FUNCTIONS",
@@ -81,3 +81,6 @@ __all__ = [
     "special",
     "statistics",
 ]
+
+for _module in (fft, linalg, special):
+    namespace(_module, {name: getattr(_module, name) for name in _module.__all__})

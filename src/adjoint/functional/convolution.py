@@ -4,19 +4,15 @@ from __future__ import annotations
 
 from ..core.bind import dtype_of
 from ..core.primitive import op
-from ..errors import ArgumentError, ArgumentTypeError, DtypeError, ShapeError
+from ..core.shape import whole
+from ..errors import ArgumentError, DtypeError, ShapeError
 from .face import function, need_tensor
 
 
 def per_dim(value, n: int, name: str, low: int = 0) -> tuple[int, ...]:
     """A number for each of n spatial dims, from one number or a sequence of one or n."""
     given = value if isinstance(value, (tuple, list)) else (value,)
-    try:
-        out = tuple(v.__index__() for v in given)
-    except AttributeError:
-        raise ArgumentTypeError(
-            f"{name} must be an integer or {n} of them, got {value!r}"
-        ) from None
+    out = tuple(whole(v, name) for v in given)
     if len(out) not in (1, n):
         raise ArgumentError(f"{name} must be one integer or {n}, got {value!r}")
     if min(out) < low:

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..autodiff.tape import Leaf
 from ..core import dtype as dt
-from ..core.bind import Box, dtype_of
+from ..core.bind import Box, dtype_of, quiet
 from ..core.primitive import op
 from ..errors import ArgumentError, ArgumentTypeError, DtypeError, ShapeError
 from .face import (
@@ -55,7 +55,8 @@ def need_cpu(device) -> None:
 def array_of(data, dtype=None) -> np.ndarray:
     """A new array of nested lists, numbers, arrays or tensors, in PyTorch's dtype for them."""
     if type(data) is float:
-        return np.array(data, dt.get_default_dtype().np if dtype is None else dtype)
+        d = dt.get_default_dtype().np if dtype is None else dtype
+        return quiet.run(_array, data, d)
     if isinstance(data, Box):
         data = data.numpy_of()
     given = isinstance(data, (np.ndarray, np.generic))
@@ -65,20 +66,35 @@ def array_of(data, dtype=None) -> np.ndarray:
         if dtype is None and isinstance(leaf, Box) and dt.is_inexact(dtype_of(leaf)):
             dtype = dtype_of(leaf)
         data = _unboxed(data)
-    try:
-        value = np.array(data, dtype=dtype)
-    except (ValueError, TypeError, OverflowError) as error:
-        raise ArgumentError(
-            f"tensor(): {error}", hint="rows must have equal lengths and hold numbers"
-        ) from None
+    value = quiet.run(_array, data, dtype)
     if dtype is None and not given:
-        value = value.astype(_inferred(value), copy=False)
+        value = quiet.run(value.astype, _inferred(value), copy=False)
+    if value.dtype == object and all(isinstance(v, int) for v in value.flat):
+        raise _too_large(None, f"{max(value.flat, key=abs)} needs more than 64 bits")
     if value.dtype.kind in "OUSmM" or value.dtype.newbyteorder("=") not in dt._TABLE:
         raise ArgumentTypeError(
             f"tensor(): cannot hold {value.dtype} values",
             hint=f"given was a {type(data).__name__}",
         )
     return value
+
+
+def _array(data, dtype) -> np.ndarray:
+    try:
+        return np.array(data, dtype=dtype)
+    except OverflowError as error:
+        raise _too_large(dtype, error) from None
+    except (ValueError, TypeError) as error:
+        uneven = "sequence" in str(error)
+        hint = "rows must have equal lengths and hold numbers" if uneven else ""
+        raise ArgumentError(f"tensor(): {error}", hint=hint) from None
+
+
+def _too_large(dtype, why) -> ArgumentError:
+    held = "int64" if dtype is None else dtype.name
+    return ArgumentError(
+        f"tensor(): value cannot be converted to type {held} without overflow: {why}"
+    )
 
 
 def _inferred(value) -> np.dtype:

@@ -10,7 +10,7 @@ from ..autodiff import straight
 from ..core.bind import dtype_of
 from ..core.primitive import number, op
 from ..core.shape import broadcast, norm_dim, norm_dims
-from ..errors import ArgumentError, DtypeError, ShapeError
+from ..errors import ArgumentError, DtypeError, ShapeError, sound
 from .face import cast, function, give, inexact, need_number, need_tensor, promote
 
 _LEAD = "abcdefghABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -29,6 +29,7 @@ def _given(**xs):
     return {k: x for k, x in xs.items() if x is not None}
 
 
+@sound
 def linear(input, weight, bias=None):
     """x Wᵀ + b over the last dim, W of shape (out, in) or (in,).
 

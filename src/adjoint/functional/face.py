@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 from functools import reduce
+from types import FunctionType
 
 import numpy as np
 
@@ -10,29 +12,39 @@ from ..autodiff.tape import BASE
 from ..core import dtype as dt
 from ..core.bind import Box, dtype_of, floor
 from ..core.primitive import op
-from ..errors import ArgumentTypeError, DtypeError
+from ..errors import ArgumentTypeError, DtypeError, in_our_words
 
 FUNCTIONS: dict = {}
 METHODS: dict = {}
 SCALARS = (bool, int, float, complex, np.generic)
+OPERANDS = (Box, np.ndarray, *SCALARS)
 
 
 def function(f):
     """Make `f` a function of the package: `ad.f(x)`."""
-    FUNCTIONS[f.__name__] = f
+    FUNCTIONS[f.__name__] = in_our_words(f)
     return f
 
 
 def method(f):
     """Make `f` a function and a Tensor method: `ad.f(x)` and `x.f()`."""
-    FUNCTIONS[f.__name__] = METHODS[f.__name__] = f
+    FUNCTIONS[f.__name__] = METHODS[f.__name__] = in_our_words(f)
     return f
 
 
 def only_method(f):
     """Make `f` a Tensor method alone."""
-    METHODS[f.__name__] = f
+    METHODS[f.__name__] = in_our_words(f)
     return f
+
+
+def namespace(module, functions: dict) -> None:
+    """Put `functions` by their names into a module that users call them in, such as `fft`."""
+    for name, f in functions.items():
+        if isinstance(f, FunctionType):
+            known = FUNCTIONS.get(f.__name__)
+            same = f in (known, inspect.unwrap(known)) if known else False
+            setattr(module, name, known if same else in_our_words(f, module.__name__))
 
 
 def alias(new: str, name: str) -> None:
@@ -63,13 +75,24 @@ def need_number(x, name: str, position: str) -> float:
     )
 
 
+def need_bool(flag, name: str, position: str) -> bool:
+    """`flag`, which must be True or False."""
+    if isinstance(flag, (bool, np.bool_)):
+        return bool(flag)
+    raise ArgumentTypeError(
+        f"{name}(): argument '{position}' must be bool, not {type(flag).__name__}"
+    )
+
+
 def give(y, out):
     """`y`, one tensor or a named tuple of them, written into `out` if one is given."""
     if out is None:
         return y
-    if isinstance(y, tuple):
-        return type(y)(*(o.copy_(v) for o, v in zip(out, y, strict=True)))
-    return out.copy_(y)
+    if not isinstance(y, tuple):
+        return need_tensor(out, "operation", "out").copy_(y)
+    if not isinstance(out, (tuple, list)) or len(out) != len(y):
+        raise ArgumentTypeError(f"argument 'out' must be a tuple of {len(y)} Tensors")
+    return type(y)(*map(give, y, out))
 
 
 def wrap(value):
@@ -160,16 +183,24 @@ def lift(x, d: np.dtype, name: str):
             if d.kind in "iu" and -(2**63) <= x < 2**63:
                 return np.array(x, np.int64).astype(d)  # wraps, as PyTorch's numbers do
             raise DtypeError(f"{name}: the number {x} does not fit {d.name}") from None
-    raise ArgumentTypeError(
-        f"{name}(): arguments must be Tensors or numbers, not {type(x).__name__}",
-        hint="tensor(...) makes a tensor of lists and arrays",
-    )
+    (x,) = need_operands(name, (x,))
+    return x
+
+
+def need_operands(name: str, xs):
+    """`xs`, which must be tensors, arrays or numbers."""
+    for x in xs:
+        if isinstance(x, (np.ndarray, np.generic)):
+            dt.dtype(x.dtype)
+        elif not isinstance(x, OPERANDS):
+            raise ArgumentTypeError(
+                f"{name}(): arguments must be Tensors or numbers, not {type(x).__name__}",
+                hint="tensor(...) makes a tensor of lists and arrays",
+            )
+    return xs
 
 
 def promote(name: str, *xs):
     """All arguments in the common dtype."""
-    for x in xs:
-        if not isinstance(x, (Box, np.ndarray, *SCALARS)):
-            lift(x, np.dtype(bool), name)
-    d = result_dtype(*xs)
+    d = result_dtype(*need_operands(name, xs))
     return tuple(lift(x, d, name) for x in xs)

@@ -16,7 +16,7 @@ import numpy as np
 from ..core.bind import Box, at_bottom, dtype_of
 from ..core.dtype import to_real
 from ..core.primitive import number, op
-from ..core.shape import broadcast, norm_dim, norm_dims
+from ..core.shape import broadcast, norm_dim, norm_dims, whole
 from ..errors import (
     ArgumentError,
     ArgumentTypeError,
@@ -112,13 +112,6 @@ def _spread(x, lead):
     """`x` with its batch dims broadcast to `lead`."""
     shape = (*lead, *x.shape[-2:])
     return x if tuple(x.shape) == shape else op.expand(x, shape=shape)
-
-
-def integer(n, what) -> int:
-    """`n` as a Python integer."""
-    if not hasattr(n, "__index__"):
-        raise ArgumentTypeError(f"{what} must be an integer, got {n!r}")
-    return n.__index__()
 
 
 def _together(a, b, name):
@@ -507,7 +500,7 @@ def matrix_power(input, n, *, out=None):
             [0., 1.]])
     """
     x = need_tensor(input, "linalg.matrix_power")
-    n = integer(n, "linalg.matrix_power: n")
+    n = whole(n, "linalg.matrix_power: n")
     if x.ndim < 2 or x.shape[-1] != x.shape[-2]:
         raise ShapeError(
             f"linalg.matrix_power: matrices must be square, got shape {tuple(x.shape)}"
@@ -547,7 +540,7 @@ def vander(x, N=None):
     x = need_tensor(x, "linalg.vander", "x")
     if x.ndim == 0:
         raise ShapeError("linalg.vander: expects at least one dim, got a 0-d tensor")
-    n = x.shape[-1] if N is None else integer(N, "linalg.vander: N")
+    n = x.shape[-1] if N is None else whole(N, "linalg.vander: N")
     if n < 0 or (N is not None and n <= 1):
         raise ArgumentError(f"linalg.vander: N must be greater than 1, got {N}")
     return powers(exact(x), n)
@@ -725,7 +718,7 @@ def tensorinv(input, ind=2, *, out=None):
     adjoint.Size([2, 2, 4])
     """
     x = need_tensor(input, "linalg.tensorinv")
-    ind = integer(ind, "linalg.tensorinv: ind")
+    ind = whole(ind, "linalg.tensorinv: ind")
     if ind <= 0:
         raise ArgumentError(f"linalg.tensorinv: ind must be positive, got {ind}")
     first, last = tuple(x.shape[:ind]), tuple(x.shape[ind:])

@@ -1,9 +1,15 @@
-"""What programs set up before they compute: the device, and whether results are repeatable."""
+"""What programs set up before they compute: device, threads, whether results are repeatable."""
 
 from __future__ import annotations
 
+import operator
+
+from ..core.threads import threads
+from ..errors import ArgumentError, ArgumentTypeError
 from .creation import need_cpu
 from .face import function
+
+_between = {"operations": 0}  # what PyTorch calls interop threads; nothing runs on them
 
 
 @function
@@ -13,6 +19,67 @@ def set_default_device(device) -> None:
     >>> set_default_device("cpu")
     """
     need_cpu(device)
+
+
+@function
+def set_num_threads(n: int) -> None:
+    """How many threads a compiled program may use, from its next call on.
+
+    At first as many as `ADJOINT_NUM_THREADS` or `OMP_NUM_THREADS` says, else as there are
+    cores that this process may use. Results are the same bits for any number.
+
+    >>> before = get_num_threads()
+    >>> set_num_threads(2)
+    >>> get_num_threads()
+    2
+    >>> set_num_threads(before)
+    """
+    threads.count = _positive("set_num_threads", n)
+
+
+@function
+def get_num_threads() -> int:
+    """How many threads a compiled program may use.
+
+    >>> get_num_threads() >= 1
+    True
+    """
+    return threads.count
+
+
+@function
+def set_num_interop_threads(n: int) -> None:
+    """Accepted as in PyTorch; operations run one after the other all the same.
+
+    >>> set_num_interop_threads(2)
+    >>> get_num_interop_threads()
+    2
+    """
+    _between["operations"] = _positive("set_num_interop_threads", n)
+
+
+@function
+def get_num_interop_threads() -> int:
+    """What was set for operations side by side.
+
+    >>> get_num_interop_threads() >= 1
+    True
+    """
+    return _between["operations"] or threads.count
+
+
+def _positive(name, n) -> int:
+    try:
+        count = operator.index(n)
+    except TypeError:
+        count = None
+    if count is None or isinstance(n, bool):
+        raise ArgumentTypeError(
+            f"{name}: the number of threads must be an int, got {type(n).__name__}"
+        )
+    if count < 1:
+        raise ArgumentError(f"{name}: the number of threads must be positive, got {n}")
+    return count
 
 
 @function

@@ -8,6 +8,7 @@ import numpy as np
 
 from ..core.bind import dtype_of
 from ..core.primitive import op
+from ..core.shape import whole
 from ..errors import ArgumentError, ShapeError
 from ..ops.matrix import matrix, mH, mm, mT, square
 from . import linalg
@@ -131,14 +132,13 @@ def vander(x, N=None, increasing=False):
             [9, 3, 1]])
     """
     x = need_tensor(x, "vander", "x")
-    n = x.shape[-1] if N is None and x.ndim else linalg.integer(N, "vander: N")
+    n = x.shape[-1] if N is None and x.ndim else whole(N, "vander: N")
     if x.ndim != 1 or n < 0:
         raise ArgumentError(
             f"vander: x must be a vector and N not negative, got shape {tuple(x.shape)} "
             f"and N={N}"
         )
-    whole = linalg.exact(x)
-    y = linalg.powers(whole, n)
+    y = linalg.powers(linalg.exact(x), n)
     return y if increasing else op.flip(y, dims=(1,))
 
 

@@ -8,16 +8,19 @@ from ..autodiff import straight
 from ..core.bind import Box, bind, dtype_of
 from ..core.dtype import to_inexact, to_real
 from ..core.primitive import Elementwise, number, op
-from ..errors import ArgumentError, DtypeError
+from ..errors import ArgumentError, ArgumentTypeError, DtypeError, sound
 from .face import (
     FUNCTIONS,
     METHODS,
+    OPERANDS,
+    SCALARS,
     alias,
     cast,
     function,
     give,
     lift,
     method,
+    need_operands,
     need_tensor,
     only_method,
     promote,
@@ -49,6 +52,7 @@ def unary(prim: Elementwise):
     """The user's function for a record with one input."""
     run = straight.unary(prim, _kinds(prim))
 
+    @sound
     def f(input, *, out=None):
         y = run(input)
         if y is None:
@@ -62,6 +66,7 @@ def binary(prim: Elementwise, refuses=None):
     """The user's function for a record with two inputs; `refuses` raises for some."""
     run = straight.binary(prim, _kinds(prim))
 
+    @sound
     def f(input, other, *, out=None):
         y = run(input, other)
         if y is None:
@@ -75,11 +80,27 @@ def binary(prim: Elementwise, refuses=None):
     return f
 
 
+def operator(prim: Elementwise, f):
+    """What `+` and its like call: `f` without keyword arguments.
+
+    For what is neither tensor nor number Python asks the other operand next.
+    """
+    run = straight.binary(prim, _kinds(prim))
+
+    def operate(self, other):
+        y = run(self, other)
+        if y is not None:
+            return y
+        return f(self, other) if isinstance(other, OPERANDS) else NotImplemented
+
+    return operate
+
+
 def _promoted(prim, *xs):
     """All in the common dtype; numbers go straight to the floating one if that is next."""
     if prim.inexact and not all(isinstance(x, Box) for x in xs):
-        d = to_inexact(result_dtype(*xs))
-        return tuple(lift(x, d, prim.name) for x in xs)
+        d = result_dtype(*need_operands(prim.name, xs))
+        return tuple(lift(x, to_inexact(d), prim.name) for x in xs)
     return promote(prim.name, *xs)
 
 
@@ -125,31 +146,47 @@ for _new, _name in {
 
 
 @method
+@sound
 def add(input, other, *, alpha=1, out=None):
     """input + alpha · other.
 
     >>> add(tensor([1.]), tensor([2.]), alpha=10)
     tensor([21.])
     """
-    y = _add(input, other if alpha == 1 else _scaled("add", input, other, alpha))
+    y = _add(
+        input,
+        other
+        if type(alpha) is int and alpha == 1
+        else _scaled("add", input, other, alpha),
+    )
     return give(y, out)
 
 
 @method
+@sound
 def sub(input, other, *, alpha=1, out=None):
     """input − alpha · other.
 
     >>> sub(tensor([1.]), tensor([2.]), alpha=10)
     tensor([-19.])
     """
-    y = _sub(input, other if alpha == 1 else _scaled("sub", input, other, alpha))
+    y = _sub(
+        input,
+        other
+        if type(alpha) is int and alpha == 1
+        else _scaled("sub", input, other, alpha),
+    )
     return give(y, out)
 
 
 def _scaled(name, input, other, alpha):
     """alpha · other in the dtype of the result, which alpha has to fit."""
     alpha = alpha.item() if isinstance(alpha, Box) else alpha
-    d = result_dtype(input, other)
+    if not isinstance(alpha, SCALARS):
+        raise ArgumentTypeError(
+            f"{name}(): argument 'alpha' must be Number, not {type(alpha).__name__}"
+        )
+    d = result_dtype(*need_operands(name, (input, other)))
     if d.kind in "biu" and isinstance(alpha, (float, complex)):
         raise DtypeError(
             f"{name}: For integral input tensors, argument alpha must not be a floating point "
@@ -177,12 +214,17 @@ def _no_bool(*xs):
 
 _add, _mul, _div = binary(op.add), binary(op.mul), binary(op.div)
 _sub = binary(op.sub, _no_bool)
-# What `+ - * /` call: without the keyword arguments of the named functions.
-OPERATORS = {"add": _add, "sub": _sub, "mul": _mul, "div": _div}
+OPERATORS = {
+    "add": operator(op.add, _add),
+    "sub": operator(op.sub, _sub),
+    "mul": operator(op.mul, _mul),
+    "div": operator(op.div, _div),
+}
 alias("subtract", "sub")
 
 
 @method
+@sound
 def div(input, other, *, rounding_mode=None, out=None):
     """input / other; `rounding_mode` "trunc" or "floor" rounds the quotient.
 
@@ -191,6 +233,11 @@ def div(input, other, *, rounding_mode=None, out=None):
     """
     if rounding_mode is None:
         y = _div(input, other)
+    elif not isinstance(rounding_mode, str):
+        raise ArgumentTypeError(
+            "div(): argument 'rounding_mode' must be str, not "
+            f"{type(rounding_mode).__name__}"
+        )
     elif rounding_mode == "floor":
         y = FUNCTIONS["floor_divide"](input, other)
     elif rounding_mode == "trunc":
@@ -216,6 +263,7 @@ alias("true_divide", "div")
 
 
 @method
+@sound
 def pow(input, exponent, *, out=None):
     """input to the power `exponent`, either of them a number or a tensor.
 

@@ -8,7 +8,7 @@ from ..autodiff import straight
 from ..core.bind import Box, dtype_of
 from ..core.primitive import op
 from ..core.shape import broadcast, norm_dims
-from ..errors import ArgumentError, DtypeError, ShapeError
+from ..errors import ArgumentError, DtypeError, ShapeError, sound
 from .face import alias, function, give, method, need_tensor, promote
 
 
@@ -29,6 +29,7 @@ def pair(a, b, name):
 
 
 @method
+@sound
 def matmul(input, other, *, out=None):
     """Matrix product, over vectors, matrices and batches of them.
 
@@ -105,6 +106,7 @@ def _aligned(x, lead, letters):
 
 
 @method
+@sound
 def mm(input, mat2, *, out=None):
     """Product of two matrices.
 

@@ -16,7 +16,7 @@ from ..core.bind import Box, dtype_of, floor
 from ..core.generator import Generator, default_generator
 from ..core.philox import blocks_for
 from ..core.primitive import op
-from ..core.shape import broadcast
+from ..core.shape import broadcast, whole
 from ..errors import ArgumentError, ArgumentTypeError, DtypeError, ShapeError
 from .complexes import complex
 from .creation import need_cpu
@@ -603,6 +603,7 @@ def multinomial(input, num_samples, replacement=False, *, generator=None, out=No
     _floating("multinomial", dtype_of(x))
     if x.ndim not in (1, 2):
         raise ShapeError(f"multinomial: prob_dist must be 1 or 2 dim, got {x.ndim}")
+    num_samples = whole(num_samples, "multinomial: num_samples")
     if num_samples <= 0:
         raise ArgumentError(f"multinomial: cannot sample n_sample <= 0: {num_samples}")
     n = x.shape[-1]
@@ -619,7 +620,7 @@ def multinomial(input, num_samples, replacement=False, *, generator=None, out=No
         x,
         generator=generator,
         blocks=blocks_for(count, 64),
-        count=int(num_samples),
+        count=num_samples,
         replace=bool(replacement),
     )
     return give(y, out)

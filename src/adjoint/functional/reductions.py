@@ -16,9 +16,19 @@ from ..autodiff import straight
 from ..core.bind import dtype_of
 from ..core.primitive import number, op
 from ..core.shape import norm_dim, norm_dims
-from ..errors import ArgumentError, ArgumentTypeError, DtypeError, ShapeError
+from ..errors import ArgumentError, ArgumentTypeError, DtypeError, ShapeError, sound
 from . import linalg
-from .face import cast, function, give, inexact, method, need_tensor, np_dtype, promote
+from .face import (
+    cast,
+    function,
+    give,
+    inexact,
+    method,
+    need_bool,
+    need_tensor,
+    np_dtype,
+    promote,
+)
 
 
 class ValuesIndices(NamedTuple):
@@ -85,6 +95,7 @@ def count_over(x, dims) -> int:
 
 
 @method
+@sound
 @numpy_names
 def sum(input, dim=None, keepdim=False, *, dtype=None, out=None):
     """Sum of all elements, or over `dim`.
@@ -93,6 +104,7 @@ def sum(input, dim=None, keepdim=False, *, dtype=None, out=None):
     tensor([3., 7.])
     """
     x = start(input, "sum", dtype)
+    keepdim = need_bool(keepdim, "sum", "keepdim")
     params = {"dim": dims_of(x, dim), "keepdim": keepdim}
     y = _sum(x, params)
     if y is None:
@@ -128,6 +140,7 @@ def nansum(input, dim=None, keepdim=False, *, dtype=None, out=None):
 
 
 @method
+@sound
 @numpy_names
 def mean(input, dim=None, keepdim=False, *, dtype=None, out=None):
     """Mean of all elements, or over `dim`.
@@ -137,6 +150,7 @@ def mean(input, dim=None, keepdim=False, *, dtype=None, out=None):
     """
     x = start(input, "mean", dtype)
     need_inexact(x, "mean")
+    keepdim = need_bool(keepdim, "mean", "keepdim")
     y = mean_of(x, dims_of(x, dim), keepdim)
     return give(y, out)
 

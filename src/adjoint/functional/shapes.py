@@ -13,7 +13,7 @@ from ..autodiff.tape import BASE, Leaf, adopt
 from ..core.bind import Box, bind, dtype_of
 from ..core.dtype import DType
 from ..core.primitive import op, sum_to
-from ..core.shape import broadcast, norm_dim, norm_dims
+from ..core.shape import broadcast, norm_dim, norm_dims, whole
 from ..errors import (
     ArgumentError,
     ArgumentTypeError,
@@ -21,6 +21,7 @@ from ..errors import (
     DtypeError,
     GradError,
     ShapeError,
+    sound,
 )
 from .face import (
     METHODS,
@@ -40,10 +41,7 @@ def sizes(shape) -> tuple[int, ...]:
     """A shape given as numbers or as one sequence."""
     if len(shape) == 1 and isinstance(shape[0], (tuple, list)):
         shape = shape[0]
-    try:
-        return tuple(n.__index__() for n in shape)
-    except AttributeError:
-        raise ArgumentTypeError(f"a shape must be integers, got {shape}") from None
+    return tuple(n if type(n) is int else whole(n, "a size") for n in shape)
 
 
 def _infer_size(shape, count, name):
@@ -67,6 +65,7 @@ def _infer_size(shape, count, name):
 
 
 @function
+@sound
 def reshape(input, shape):
     """The same elements in another shape; one size may be -1.
 
@@ -82,6 +81,7 @@ def reshape(input, shape):
 
 
 @only_method
+@sound
 def view(self, *shape):
     """The same memory in another shape, or, for a dtype, the same bits read in that dtype.
 
@@ -144,6 +144,7 @@ alias("reshape_as", "view_as")
 
 
 @method
+@sound
 def permute(input, *dims):
     """Dims in another order.
 
@@ -159,6 +160,7 @@ def permute(input, *dims):
 
 
 @method
+@sound
 def transpose(input, dim0, dim1):
     """Two dims swapped.
 
@@ -179,6 +181,7 @@ alias("swapdims", "transpose")
 
 
 @method
+@sound
 def t(input):
     """A matrix transposed; vectors and numbers as they are.
 
@@ -889,6 +892,8 @@ def tensor_split(input, indices_or_sections, dim=0):
                 f"tensor_split: number of sections must be larger than 0, got {cuts}"
             )
         small, more = divmod(n, cuts)
+        if cuts > 2**20:
+            raise ArgumentError(f"tensor_split: {cuts} sections are too many")
         return split(x, [small + (i < more) for i in range(cuts)], dim)
     stops = [slice(0, c).indices(n)[1] for c in cuts]
     pairs = zip([0, *stops], [*stops, n], strict=True)
@@ -1335,6 +1340,7 @@ def is_nonzero(input) -> bool:
 
 
 @method
+@sound
 def clone(input, *, memory_format=None):
     """A copy that differentiates as the identity.
 

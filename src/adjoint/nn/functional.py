@@ -1,7 +1,10 @@
 """All functions of `torch.nn.functional` that there are, by PyTorch's names."""
 
+import sys as _sys
+
 from .. import functional as _functional
 from ..functional.face import FUNCTIONS as _FUNCTIONS
+from ..functional.face import namespace as _namespace
 
 _NAMES = """
 adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d adaptive_max_pool1d
@@ -55,5 +58,5 @@ _MODULES = [
     "random",
     "shapes",
 ]
-globals().update(_find())
+_namespace(_sys.modules[__name__], dict(_find()))
 __all__ = [name for name in _NAMES.split() if name in globals()]

@@ -16,7 +16,7 @@ def hook_into(module, kind, entry, prepend=False):
     if module._hooks is None:
         module._hooks = {}
     hooks = module._hooks.setdefault(kind, OrderedDict())
-    handle = Handle(hooks, entry)
+    handle = Handle(hooks, entry, lasting=True)
     if prepend:
         hooks.move_to_end(handle.id, last=False)
     return handle
@@ -27,7 +27,7 @@ EVERYWHERE: dict[str, OrderedDict] = {}  # hooks of all modules, by kind
 
 def hook_everywhere(kind, entry):
     """Add a hook of this kind to all modules; the result removes it."""
-    return Handle(EVERYWHERE.setdefault(kind, OrderedDict()), entry)
+    return Handle(EVERYWHERE.setdefault(kind, OrderedDict()), entry, lasting=True)
 
 
 def hooks_of(module, kind) -> tuple:

@@ -12,7 +12,7 @@ from typing import Any
 
 from ..autodiff.modes import no_grad
 from ..compiler.step import compile
-from ..core.bind import Box, changed, modes, remade
+from ..core.bind import Box, floor, modes, note_change
 from ..errors import ArgumentError, ArgumentTypeError, DtypeError, scope
 from ..functional.face import FUNCTIONS
 from ..tensor import Tensor
@@ -76,13 +76,15 @@ class Module:
         if name == "training":
             _count_switch(self, value)
         elif value is not vars(self).get(name):
-            _count_change()
+            note_change(lasting=True)
+            floor.get().replaces(vars(self), name)
         object.__setattr__(self, name, value)
 
     def __delattr__(self, name: str):
         if self._places is not None:
             self._places.pop(name, None)
-        _count_change()
+        note_change(lasting=True)
+        floor.get().replaces(vars(self), name)
         object.__delattr__(self, name)
 
     def __dir__(self):
@@ -505,16 +507,10 @@ class Held(dict):
             self[name] = x
 
 
-def _count_change() -> None:
-    """Have compiled programs look at their modules again."""
-    changed.value += 1
-    remade.value += 1
-
-
 def _count_switch(module, training) -> None:
     """Have them find the program for these modes, which may have been made before."""
     if bool(training) != module.training:
-        changed.value += 1
+        note_change()
         modes.value ^= hash((id(module), "training"))
 
 
@@ -573,6 +569,7 @@ def _place(module, name, kind, value) -> None:
         value.__dict__["_name"] = name
     elif kind is Buffer:
         value = as_buffer(value, getattr(value, "persistent", True))
+    note_change(lasting=True)
     object.__setattr__(module, name, value)
 
 

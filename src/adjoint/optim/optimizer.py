@@ -153,7 +153,7 @@ class Optimizer:
     )  # of its own from the first on
 
     def __init__(self, params, defaults: dict):
-        self.defaults, self.param_groups = defaults, []
+        self.defaults, self.param_groups, self._remade = defaults, [], 0
         self.state: dict = defaultdict(dict)
         for group in as_groups(params, type(self).__name__):
             self.add_param_group(group)
@@ -184,6 +184,7 @@ class Optimizer:
             need_leaves(group["params"])
         self.check(group)
         self.param_groups.append(group)
+        self._remade += 1
         if self.state_at_once:
             for p in group["params"]:
                 self.state[p] = self.state_of(p, group)
@@ -201,6 +202,8 @@ class Optimizer:
         if closure is not None:
             with enable_grad():
                 loss = closure()
+        for name in ("param_groups", "state", "_remade"):
+            floor.get().reads(vars(self), name)
         for group in self.param_groups:
             o = floor.get().options(group)
             params = [p for p in o["params"] if p.grad is not None]
@@ -226,7 +229,8 @@ class Optimizer:
         for k, v in zip(new, values, strict=True):
             if v is not old.get(k):
                 saving.put(s, k, old.get(k), v, p)
-        if s:
+        if s and self.state.get(p) is not s:
+            floor.get().replaces(self.state, p)
             self.state[p] = s
         x.copy_(y)
 
@@ -351,6 +355,7 @@ class Optimizer:
         for mine, theirs in zip(self.param_groups, groups, strict=True):
             mine.update(theirs)
         self.state = defaultdict(dict, state)
+        self._remade += 1
         for hook in self._hooks_of("load_state_dict_post"):
             hook(self)
 
@@ -358,7 +363,7 @@ class Optimizer:
         return {k: getattr(self, k) for k in ("defaults", "state", "param_groups")}
 
     def __setstate__(self, state):
-        self.__dict__.update(state)
+        self.__dict__.update(state, _remade=0)
 
     def __repr__(self):
         lines = [f"{type(self).__name__} ("]
@@ -375,7 +380,7 @@ def _as_real(v):
 
 
 def _registered(hooks, hook, prepend=False):
-    handle = Handle(hooks, hook)
+    handle = Handle(hooks, hook, lasting=True)
     if prepend:
         hooks.move_to_end(handle.id, last=False)
     return handle

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..core.bind import Box
+from ..core.bind import Box, floor
 from ..errors import ArgumentError
 from ..functional import complexes, creation
 
@@ -13,7 +13,9 @@ def put(s: dict, name: str, old, new, p) -> None:
     """s[name] ← new, in the memory of `old` where that is a tensor."""
     if isinstance(old, Box) and isinstance(new, Box):
         old.copy_(new)
-    elif isinstance(new, Box):
+        return
+    floor.get().replaces(s, name)
+    if isinstance(new, Box):
         apart = p.is_complex() and not new.is_complex() and new.ndim == p.ndim + 1
         s[name] = complexes.view_as_complex(new.clone()) if apart else new.clone()
     else:

@@ -389,9 +389,8 @@ def _room(elements, lanes):
 
 
 def _kernel(o):
-    if o.prim.name == "conv_weight":
-        return _Weights(o)
-    return winograd.Winograd(o, _Slide(o)) if winograd.fits(o) else _Slide(o)
+    plain = (_Weights if o.prim.name == "conv_weight" else _Slide)(o)
+    return winograd.kernel(o, plain) if winograd.fits(o) else plain
 
 
 def function(o, module, scalar, name):

@@ -2,7 +2,7 @@
 
 It is made of the captured program, before any work is done on it, and of what else the code
 depends on: our own sources, LLVM, the processor, and how this Python keeps its objects.
-Whatever the emitter begins to look at besides has to be named in `_surroundings`.
+Whatever the emitter begins to look at besides has to be named in `surroundings`.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def digest(captured) -> str | None:
         write.captured(captured)
     except _Nameless:
         return None
-    write.text(_surroundings())
+    write.text(surroundings())
     return write.hash.hexdigest()
 
 
@@ -55,10 +55,12 @@ class _Writer:
     def captured(self, c) -> None:
         """The program, and what the way in from Python looks at."""
         self.graph(c.graph)
-        self.text("states", [(s.owner is None, s.written) for s in c.states])
+        self.text("states", [(s.place is None, s.written) for s in c.states])
+        self.text("arguments", c.rewritten, c.fresh(), c.rare)
         self.text("draws", len(c.draws), "results", c.arguments, c.count)
         self.text("numbers", [(_named(n), place) for _, n, place in c.numbers])
-        self.text("options", [[_named(n) for n in seen] for _, seen in c.options])
+        self.text("seen", [_seen(*s) for s in c.seen])
+        self.text("read", [r.numbers.nbytes for r in c.read])
         self.text("gradients", [g.output for g in c.gradients])
 
     def graph(self, g) -> None:
@@ -106,6 +108,13 @@ def _named(name):
     return name
 
 
+def _seen(keeper, items):
+    """What the code compares: items of a list, or what is under some keys."""
+    if isinstance(keeper, list):
+        return "list", [len(x) for x in items.values()]
+    return isinstance(keeper, dict), [_named(name) for name in items]
+
+
 def _param(x):
     """Something whose repr says all of it."""
     kind = type(x)
@@ -127,7 +136,7 @@ def _param(x):
 
 
 @functools.cache
-def _surroundings() -> str:
+def surroundings() -> str:
     """Everything else that the code depends on."""
     return repr(
         (

@@ -18,6 +18,8 @@ from .machine import vector_bits
 from .nests import I64, Nests
 
 BYTE = ir.IntType(8)
+LONG = 40  # instructions
+_SHORT: set = set()  # operations found to take fewer
 _SCALARS = {"f4": ir.FloatType(), "f8": ir.DoubleType(), "b1": BIT, "u1": UINT8}
 
 
@@ -40,6 +42,20 @@ def _absent(dtype: np.dtype):
     if not isinstance(kind, ir.IntType):
         return kind(math.nan)
     return kind(int.from_bytes(np.array(math.nan, dtype).tobytes(), "little"))
+
+
+class Flat:
+    """A value as its elements in order."""
+
+    def __init__(self, v):
+        self.v = v
+        self.spec = type(v.spec)((math.prod(v.spec.shape),), v.spec.dtype)
+
+    def __hash__(self):
+        return hash(self.v)
+
+    def __eq__(self, other):
+        return self.v is other or self.v is getattr(other, "v", None)
 
 
 class Elements(Nests):
@@ -193,7 +209,40 @@ class Elements(Nests):
                 self.lanes.cast(x, element(floats[0])) if d.kind in "iu" else x
                 for x, d in zip(xs, kinds, strict=True)
             ]
+        if self.lanes.width == 1:
+            return self._alone(o, xs)
         return o.prim.lower(self.lanes, *xs, **o.params)
+
+    def _alone(self, o, xs):
+        """Of one number: what takes many instructions is a function of the module.
+
+        An optimizer raises its decays to the number of steps once for each parameter.
+        """
+        kind = o.prim.name, repr(o.params), *(v.spec.dtype.str for v in o.inputs)
+        if kind in _SHORT:
+            return o.prim.lower(self.lanes, *xs, **o.params)
+        given = [x for x in xs if not isinstance(x, ir.Constant)]
+        known = [str(x) for x in xs if isinstance(x, ir.Constant)]
+        name = " ".join(["adjoint", *kind, *known])
+        f = self.b.module.globals.get(name)
+        if f is None:
+            to = element(o.outputs[0].spec.dtype)
+            kinds = ir.FunctionType(to, [x.type for x in given])
+            f = ir.Function(self.b.module, kinds, name)
+            self._write_alone(f, o, xs)
+            if sum(len(b.instructions) for b in f.blocks) < LONG:
+                del self.b.module.globals[name]
+                _SHORT.add(kind)
+                return o.prim.lower(self.lanes, *xs, **o.params)
+        return self.b.call(f, given)
+
+    def _write_alone(self, f, o, xs):
+        f.linkage = "internal"
+        f.attributes.add("nounwind")
+        args = iter(f.args)
+        xs = [x if isinstance(x, ir.Constant) else next(args) for x in xs]
+        b = ir.IRBuilder(f.append_basic_block())
+        b.ret(o.prim.lower(Lanes(b, 1), *xs, **o.params))
 
     def _cast(self, o, index):
         x = self.value(o.inputs[0], index)

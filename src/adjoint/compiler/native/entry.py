@@ -161,6 +161,32 @@ class Entry:
         self.need(self.b.icmp_unsigned("!=", y, POINTER(None)))
         return y
 
+    def kept(self, key, name, is_dict: bool):
+        """What a dict, or a cell, keeps under a name."""
+        if is_dict:
+            return self.item(key, name)
+        y = self.attribute(self.slot(key), name)
+        self.drop(y)  # the cell holds it
+        return y
+
+    def items(self, key, wanted, count: int):
+        """A list has the items that it had."""
+        x = self.slot(key)
+        self.need(self.b.icmp_unsigned("==", self.field(x, SIZE, I64), I64(count)))
+        self._same_bits(self.field(x, ITEMS), self.slot(wanted), 8 * count)
+
+    def bits(self, key, wanted, size: int):
+        """The memory of a tensor has the bits that it had."""
+        self._same_bits(self.slot(key), self.slot(wanted), size)
+
+    def _same_bits(self, x, y, size: int):
+        kind = ir.FunctionType(I32, [POINTER, POINTER, I64])
+        f = self.module.globals.get("memcmp") or ir.Function(
+            self.module, kind, "memcmp"
+        )
+        found = self.b.call(f, [x, y, I64(size)])
+        self.need(self.b.icmp_unsigned("==", found, I32(0)))
+
     def member(self, x, i):
         """Item i of a tuple."""
         self.need(self.same(self.field(x, TYPE), self.slot(("type", tuple))))

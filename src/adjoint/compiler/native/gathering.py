@@ -102,7 +102,8 @@ class Gathering(Elements):
         """The first lane outside, unless there was one before."""
         words = self.b.module.globals[FAILED]
         place = [self.b.gep(words, [I64(0), I64(k)]) for k in range(WORDS)]
-        with self.b.if_then(self.b.icmp_unsigned("==", self.b.load(place[0]), I64(0))):
+        free = self.b.cmpxchg(place[0], I64(0), I64(1), "seq_cst", "seq_cst")
+        with self.b.if_then(self.b.extract_value(free, 1)):  # other threads look too
             found = i
             if self.lanes.width > 1:
                 found = self.b.extract_element(i, ir.IntType(32)(0))
@@ -111,8 +112,8 @@ class Gathering(Elements):
                     here = self.b.extract_element(outside, lane)
                     one = self.b.extract_element(i, lane)
                     found = self.b.select(here, one, found)
-            words = (I64(1), found, *map(I64, more))
-            for p, word in zip(place, words, strict=True):
+            words = (found, *map(I64, more))
+            for p, word in zip(place[1:], words, strict=True):
                 self.b.store(word, p)
 
     def load_flat(self, x, flat: Affine, start=None):

@@ -9,21 +9,24 @@ from ...ir.graph import Const
 from ...ops.random import Draw
 from .affine import ZERO, broadcast
 from .drawing import Drawing
-from .elements import element
+from .elements import Flat, element
+from .sharing import Stage, pieces
 
 
 class Maps(Drawing):
     """Kernels that compute each element on its own."""
 
-    def _emit_map(self, k):
-        space = k.space
-        flat = math.prod(space)
-        if flat == 0:
-            return
-        if self._collapses(k):
-            self.over((flat,), lambda index: self._store_roots(k, index))
-        else:
-            self.over(space, lambda index: self._store_roots(k, index))
+    def _map_stages(self, k, chunks):
+        space = (math.prod(k.space),) if self._collapses(k) else k.space
+        sizes = self.vectored(space)
+        cut = pieces(sizes, chunks)
+
+        def write(e, chunk):
+            spans = e.spans(sizes, cut, chunk)
+            e.over(space, lambda index: e._store_roots(k, index), spans)
+
+        if 0 not in k.space:
+            yield Stage(math.prod(cut), write)
 
     def _store_roots(self, k, index):
         for v in self.renewed.intersection(k.reads):
@@ -115,17 +118,3 @@ class Maps(Drawing):
 
     def _store_flat(self, x, v, i):
         self.store(x, Flat(v), (i,))
-
-
-class Flat:
-    """A value as its elements in order."""
-
-    def __init__(self, v):
-        self.v = v
-        self.spec = type(v.spec)((math.prod(v.spec.shape),), v.spec.dtype)
-
-    def __hash__(self):
-        return hash(self.v)
-
-    def __eq__(self, other):
-        return self.v is other or self.v is getattr(other, "v", None)

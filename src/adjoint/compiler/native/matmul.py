@@ -9,7 +9,7 @@ from __future__ import annotations
 from .machine import registers
 from .vectors import BIT, I64, Vectors, repeat, strides
 
-VECTORS, DEPTH, UNROLL = 3, 512, 4
+VECTORS, DEPTH = 3, 384
 _PARTS = {1: 8, 2: 4, 3: 2, 4: 2}
 
 
@@ -59,10 +59,9 @@ class Tiles(Vectors):
             for i in range(rows)
             for j, mask in enumerate(masks)
         ]
-        whole = b.and_(count, I64(-UNROLL))
-        acc = [self.zero] * len(spots)
-        acc = repeat(b, I64(0), whole, UNROLL, acc, step)
-        acc = repeat(b, whole, count, 1, acc, step)
+        for to, _ in spots:
+            self.prefetch(b, to)
+        acc = repeat(b, I64(0), count, 1, [self.zero] * len(spots), step)
         self.add_to(b, acc, spots, first)
         b.ret_void()
         return f

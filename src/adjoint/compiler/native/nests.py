@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 from llvmlite import ir
 
@@ -26,18 +26,19 @@ class Nests:
         self.vectors = vector_bits() // 32
 
     @contextmanager
-    def loop(self, start: int, stop: int, step: int = 1):
+    def loop(self, start, stop, step: int = 1):
         """for i in range(start, stop, step), which runs at least once."""
         b, mark = self.b, object()
-        if start + step >= stop:
+        if isinstance(stop, int) and start + step >= stop:
             yield from self._once(mark, start)
             return
+        start, stop = (I64(x) if isinstance(x, int) else x for x in (start, stop))
         before = b.block
         head, done = b.append_basic_block("loop"), b.append_basic_block("done")
         b.branch(head)
         b.position_at_end(head)
         i = b.phi(I64)
-        i.add_incoming(I64(start), before)
+        i.add_incoming(start, before)
         self.at[mark] = i
         carried: list = []
 
@@ -56,7 +57,7 @@ class Nests:
         for phi, after in carried:
             phi.add_incoming(after, b.block)
         mark_state.results = [after for _, after in carried]
-        b.cbranch(b.icmp_signed("<", j, I64(stop)), head, done)
+        b.cbranch(b.icmp_signed("<", j, stop), head, done)
         b.position_at_end(done)
         self.known = {}
 
@@ -82,8 +83,8 @@ class Nests:
         self.inner, self.lanes = before
         self.known = {}
 
-    def over(self, space, body):
-        """Run body(index) for all of the space, the last dim in lanes."""
+    def over(self, space, body, spans=()):
+        """Run body(index) for all of the space, the last dim in lanes; of `spans` a part."""
         if not space:
             with self.loop(0, 1):
                 body(())
@@ -91,26 +92,62 @@ class Nests:
         *outer, n = space
 
         def inner(index):
-            for i in self.strips(n):
+            for i in self.strips(n, *spans[len(outer) :]):
                 body((*index, i))
 
-        self.nest(outer, (), inner)
+        self.nest(outer, (), inner, spans)
 
-    def strips(self, n: int):
-        """Indices of a dim in lanes: a loop over full vectors, then one vector of the rest."""
-        full = n // self.vectors * self.vectors
-        for start, stop, w in ((0, full, self.vectors), (full, n, n - full)):
-            if start < stop:
-                with self.loop(start, stop, w) as i, self.across(i.mark, w):
-                    yield Affine({i.mark: 1})
+    def strips(self, n: int, span=None):
+        """Indices of a dim in lanes: a loop over full vectors, then one vector of the rest.
 
-    def nest(self, sizes, index, body):
+        A span counts vectors; the rest belongs to the last.
+        """
+        w = self.vectors
+        full, rest = n // w * w, n % w
+        if full:
+            start, stop = (self.b.mul(x, I64(w)) for x in span) if span else (0, full)
+            with self.loop(start, stop, w) as i, self.across(i.mark, w):
+                yield Affine({i.mark: 1})
+        if rest:
+            with (
+                self.last(n // w, span),
+                self.loop(full, n, rest) as i,
+                self.across(i.mark, rest),
+            ):
+                yield Affine({i.mark: 1})
+
+    def last(self, n: int, span):
+        """What is inside runs if the span is the last one of n."""
+        if span is None or n < 1:
+            return nullcontext()
+        return self.b.if_then(self.b.icmp_unsigned("==", span[1], I64(n)))
+
+    def nest(self, sizes, index, body, spans=()):
         """Run body(index) in loops over `sizes`, inside of those that `index` counts."""
         if not sizes:
             body(index)
             return
-        with self.loop(0, sizes[0]) as i:
-            self.nest(sizes[1:], (*index, Affine({i.mark: 1})), body)
+        start, stop = spans[0] if spans and spans[0] else (0, sizes[0])
+        with self.loop(start, stop) as i:
+            self.nest(sizes[1:], (*index, Affine({i.mark: 1})), body, spans[1:])
+
+    def spans(self, sizes, pieces, chunk):
+        """(start, stop) of each dim for one chunk, None where it is not cut."""
+        if chunk is None:
+            return ()
+        b, out = self.b, []
+        for n, count in zip(reversed(sizes), reversed(pieces), strict=True):
+            if count == 1:
+                out.append(None)
+                continue
+            i, chunk = b.urem(chunk, I64(count)), b.udiv(chunk, I64(count))
+            ends = i, b.add(i, I64(1))
+            out.append(tuple(b.udiv(b.mul(x, I64(n)), I64(count)) for x in ends))
+        return tuple(reversed(out))
+
+    def vectored(self, space):
+        """The space with its last dim in vectors."""
+        return (*space[:-1], space[-1] // self.vectors) if space else ()
 
     def number(self, index: Affine):
         """The LLVM value of an index."""

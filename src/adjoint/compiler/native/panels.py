@@ -34,29 +34,25 @@ class Panels(Tiles):
         b.ret_void()
         return f
 
-    def turned(self, vectors):
-        """From columns whose numbers lie side by side, a vector of columns at a time."""
-        f, b = self._begun("turned", vectors)
+    def turned(self):
+        """A vector of them from columns whose numbers lie side by side.
+
+        (source, place in the panel, how many rows, step of columns, lanes, columns of a panel).
+        """
+        p = self.scalar.as_pointer()
+        f, b = self.tile("turned", (1, 1), p, p, *[I64] * 4)
         if b is None:
             return f
-        source, panel, count, step, lanes = f.args
-        for j in range(vectors):
-            last = b.sub(lanes, I64(1)) if j == vectors - 1 else None
-            of = b.gep(source, [b.mul(step, I64(j * self.w))])
-            columns = [
-                b.gep(of, [b.mul(self._number(b, i, last), step)])
-                for i in range(self.w)
-            ]
-            to = b.gep(panel, [I64(j * self.w)])
-            self._turn(b, columns, to, count, vectors * self.w)
+        source, to, count, step, lanes, width = f.args
+        last = b.sub(lanes, I64(1))
+        numbers = (
+            b.select(b.icmp_signed("<", I64(i), last), I64(i), last)
+            for i in range(self.w)
+        )
+        columns = [b.gep(source, [b.mul(i, step)]) for i in numbers]
+        self._turn(b, columns, to, count, width)
         b.ret_void()
         return f
-
-    def _number(self, b, i, last):
-        """Column i, or the last that there is."""
-        if last is None:
-            return I64(i)
-        return b.select(b.icmp_signed("<", I64(i), last), I64(i), last)
 
     def _turn(self, b, columns, to, count, width):
         side = 128 // self.bits
@@ -64,12 +60,12 @@ class Panels(Tiles):
 
         def square(k, _):
             for i, x in enumerate(self._square(b, columns, k)):
-                row = b.mul(b.add(k, I64(i)), I64(width))
+                row = b.mul(b.add(k, I64(i)), width)
                 self.store(b, x, b.gep(to, [row]), align=64)
             return ()
 
         def one(k, _):
-            row = b.gep(to, [b.mul(k, I64(width))])
+            row = b.gep(to, [b.mul(k, width)])
             for i, column in enumerate(columns):
                 b.store(b.load(b.gep(column, [k])), b.gep(row, [I64(i)]))
             return ()

@@ -6,12 +6,15 @@ lies in one arena, in which values whose lives do not overlap share a place.
 
 from __future__ import annotations
 
+import functools
 import math
 
 from ...ir.passes import prepared
 from ..schedule import Schedule
 from . import conv
 from .products import form_of
+from .rows import columns_of, rows_cut
+from .sharing import Sum, wanted, worth
 
 ALIGN = 64
 STREAM = 2**24  # bytes of a result from which on it is written past the caches
@@ -22,9 +25,10 @@ class Part:
 
     An output that is the new value of an input is computed in its memory where that is safe;
     otherwise it is copied there at the end. All other outputs lie where the caller says.
+    Kernels are cut in chunks if the program, of which this may be a loop's body, is `long`.
     """
 
-    def __init__(self, graph, renewed: dict[int, int], kept: tuple[int, ...] = ()):
+    def __init__(self, graph, renewed: dict[int, int], kept=(), long=None):
         self.graph = g = prepared(graph)
         self.schedule = s = Schedule(g)
         self.outputs = [s.root(v) for v in g.outputs]
@@ -40,7 +44,11 @@ class Part:
                 self.homes[r] = v
             else:
                 self.copies.append((r, v))
-        self.inner = {k: _bodies(k.roots[0]) for k in s.kernels if k.kind == "loop"}
+        long = worth(s) if long is None else long
+        loops = [k for k in s.kernels if k.kind == "loop"]
+        self.inner = {k: _bodies(k.roots[0], long) for k in loops}
+        self.shares = wanted(s) if long else {}  # kernel -> about how many chunks
+        self.rooms: dict = {}  # shared kernel -> bytes that each thread needs
         self.streamed: set = set()
         self.offsets: dict = {}
         self.bytes = self._place()
@@ -79,19 +87,24 @@ class Part:
         """What code for this part takes for granted of its memory."""
         kinds = [(k.kind, len(k.roots)) for k in self.schedule.kernels]
         inner = [p.layout() for ps in self.inner.values() for p in ps.values()]
-        return [self.bytes, self.scratch(), kinds, list(self.offsets.values()), inner]
+        places = list(self.offsets.values()), list(self.rooms.values())
+        return [self.bytes, self.scratch(), kinds, *places, inner]
 
     def _place(self) -> int:
         """Offsets of what lives inside, first come first placed; the bytes that it takes."""
         last, free, ends, top = self._last_reads(), [], {}, 0
         for i, k in enumerate(self.schedule.kernels):
             free += ends.pop(i, [])
-            wanted = [(v, self._size(v)) for v in k.made if v not in self.homes]
-            wanted += [(part, part.bytes) for part in self.inner.get(k, {}).values()]
+            needed = [(v, self._size(v)) for v in k.made if v not in self.homes]
+            if k in self.shares:
+                needed = self._roomed(k, needed)
+            needed += [(part, part.bytes) for part in self.inner.get(k, {}).values()]
             if k.kind == "conv":
-                wanted.append((k, conv.scratch(k.roots[0])))
-            for v, n in wanted:
-                n = max(ALIGN, -(-n // ALIGN) * ALIGN)
+                needed.append((k, conv.scratch(k.roots[0])))
+            if k in self.shares and k.kind == "rows":
+                needed += self._sums(k)
+            for v, n in needed:
+                n = _whole(n)
                 place = min((f for f in free if f[0] >= n), default=None)
                 if place:
                     free.remove(place)
@@ -100,6 +113,30 @@ class Part:
                 self.offsets[v] = place[1]
                 ends.setdefault(last.get(v, i) + 1, []).append(place)
         return top
+
+    def _roomed(self, k, needed):
+        """What only one row of needs memory lies in the room that each thread has."""
+        top, rest = 0, []
+        for v, n in needed:
+            if v in self.schedule.local:
+                self.offsets[v], top = top, top + _whole(n)
+            else:
+                rest.append((v, n))
+        self.rooms[k] = top
+        return [*rest, (k, top)]
+
+    def place(self, v) -> int:
+        """Where in the arena a value lies; one of a room, in the room of the caller."""
+        kernel = self.schedule.kernel_of.get(v)
+        inside = v in self.schedule.local and kernel in self.rooms
+        return self.offsets[v] + (self.offsets[kernel] if inside else 0)
+
+    def _sums(self, k):
+        """(sums, bytes) of what the chunks of rows have of their own."""
+        count = math.prod(rows_cut(k, self.shares[k]))
+        if count > 1:
+            for o in columns_of(k):
+                yield Sum(o), count * o.outputs[0].spec.bytes
 
     def _size(self, v) -> int:
         """Bytes of a value, or of one row of it."""
@@ -116,15 +153,21 @@ class Part:
         return last
 
 
-def _bodies(o) -> dict[str, Part]:
+def _whole(n) -> int:
+    """Bytes in whole lines."""
+    return max(ALIGN, -(-n // ALIGN) * ALIGN)
+
+
+def _bodies(o, long) -> dict[str, Part]:
     """The parts inside of a loop or branch."""
     p, k = o.params, o.params.get("carries", 0)
     around = {i: i for i in range(k)}
+    make = functools.partial(Part, long=long)
     if o.prim.name == "scan":
-        return {"body": Part(p["body"], around)}
+        return {"body": make(p["body"], around)}
     if o.prim.name == "branch":
-        return {"yes": Part(p["yes"], {}), "no": Part(p["no"], {})}
-    return {"test": Part(p["test"], {}, kept=(0,)), "body": Part(p["body"], around)}
+        return {"yes": make(p["yes"], {}), "no": make(p["no"], {})}
+    return {"test": make(p["test"], {}, kept=(0,)), "body": make(p["body"], around)}
 
 
 def _renewable(s, r, state, safe) -> bool:

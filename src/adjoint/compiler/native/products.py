@@ -14,18 +14,19 @@ from llvmlite import ir
 
 from ...ops.contract import _letters as letters_of
 from .machine import cache, vector_bits
-from .matmul import DEPTH, UNROLL, VECTORS, tile_rows
+from .matmul import DEPTH, VECTORS, tile_rows
 from .panels import Panels
 from .vectors import I64, loop, strides
 
-STRIP = 2**21  # bytes of packed panels of B at the most
-TASK, TASKS = (
-    2**21,
-    48,
-)  # operations of a task at least, and tasks of a product at the most
+# Operations of a task at least, and tasks of a product at the most.
+TASK, TASKS = 2**21, 48
 LONG = 2**12  # numbers of a row whose products are summed at a time, over lanes
 DOTS = 4  # rows of A up to which B's columns are not turned
-FAR = 2**12  # bytes between numbers of A from which on it is packed
+FEW, MANY = 16, 128  # rows of A up to which B may be read where it lies
+FAR, APART = (
+    2**12,
+    2**9,
+)  # bytes between rows of B, columns of A from which on both are packed
 
 
 @dataclass(frozen=True)
@@ -63,9 +64,13 @@ class Form:
         """dots: sums over lanes; beside: B is read where it lies; panels: it is packed."""
         if self.m <= DOTS and self.a[1] == 1 == self.b[0] and self.k >= self.lanes:
             return "dots"
-        if self.k == 0 or (self.b[1] == 1 and self.m <= tile_rows()):
+        if self.k == 0 or (self.b[1] == 1 and self._near()):
             return "beside"
         return "panels"
+
+    def _near(self) -> bool:
+        """Whether B's rows are as good as a panel: few read them, or they lie close together."""
+        return self.m <= FEW or (self.m <= MANY and self.b[0] * self.item < FAR)
 
     @functools.cached_property
     def tile(self) -> tuple[int, int]:
@@ -88,25 +93,44 @@ class Form:
         """How much of k goes into a tile at a time."""
         most = LONG if self.kind == "dots" else DEPTH
         parts = max(1, -(-self.k // most))
-        return max(UNROLL, -(-self.k // parts // UNROLL) * UNROLL)
+        return max(4, -(-self.k // parts // 4) * 4)
 
     @property
     def slivers(self) -> bool:
         """Whether A is packed: its rows' numbers lie far apart, and are read often."""
-        far = self.a[0] == 1 and self.a[1] * self.item >= FAR
+        far = self.a[0] == 1 and self.a[1] * self.item >= APART
         return far and self.kind == "panels" and self.n > self.width and self.m > 1
 
     @property
     def rows(self) -> int:
-        """Rows of A that stay in the second cache level."""
+        """Rows of A that stay in a quarter of the second cache level."""
         rows = cache(2) // 4 // (self.depth * self.item)
         return max(self.tile[0], rows // self.tile[0] * self.tile[0])
 
     @property
+    def block(self) -> int:
+        """Rows that are gone through together: those that are packed, or all."""
+        return self.rows if self.slivers else self.m
+
+    @property
+    def narrow(self) -> bool:
+        """Whether all rows stay in the cache: then a panel is used at once."""
+        return self.m <= self.rows
+
+    @property
     def strip(self) -> int:
-        """Columns whose panels are packed together."""
-        fitting = STRIP // (self.depth * self.item) // self.width * self.width
-        return max(self.width, min(fitting, -(-self.n // self.width) * self.width))
+        """Columns that are gone through together, their panels packed before."""
+        panels = -(-self.n // self.width)
+        if self.narrow or self.kind != "panels":
+            return panels * self.width
+        fitting = cache(2) // 2 // (self.depth * self.item * self.width)
+        parts = -(-panels // max(1, fitting))
+        return -(-panels // parts) * self.width
+
+    @property
+    def packed(self) -> int:
+        """Columns in packed panels at a time."""
+        return self.width if self.narrow else self.strip
 
     @property
     def room(self) -> int:
@@ -116,9 +140,9 @@ class Form:
     @property
     def bytes(self) -> int:
         """What a worker needs beside the operands."""
-        if self.kind != "panels" or not self.k:
+        if self.kind != "panels" or 0 in (self.m, self.n, self.k):
             return 0
-        return self.item * (self.strip * self.depth + self._a_room())
+        return self.item * (self.packed * self.depth + self._a_room())
 
     def _a_room(self) -> int:
         blocks = -(-min(self.rows, self.m) // self.tile[0])
@@ -330,48 +354,83 @@ class _Part:
         self._columns(panel)
 
     def _panels(self):
+        """Few rows: a panel is packed and used by all of them, then the next.
+
+        Many: panels for half of the second cache level, then a tile's rows meet all of them.
+        """
         form, b = self.form, self.b
-        self._columns(self._pack)
-        with loop(b, self.m0, self.m1, form.rows) as i0:
-            i1 = _least(b, b.add(i0, I64(form.rows)), self.m1)
-            packed = self._slivers(i0, i1) if form.slivers else None
+        if form.narrow:
+            slivers = self._slivers(self.m0, self.m1) if form.slivers else None
+            self._columns(lambda *panel: self._down(slivers, *panel))
+            return
+        self._columns(lambda j, *size: self._pack(j, j, *size))
+        with loop(b, self.m0, self.m1, form.block) as i0:
+            i1 = _least(b, b.add(i0, I64(form.block)), self.m1)
+            slivers = self._slivers(i0, i1) if form.slivers else None
+            self._rows(i0, i1, lambda *tile: self._across(i0, slivers, *tile))
 
-            def panel(j, vectors, lanes):
-                right = self.p._offset(b, self.scratch, (j, form.depth))
+    def _down(self, slivers, j, vectors, lanes):
+        """A panel and all rows."""
+        self._pack(j, I64(0), vectors, lanes)
 
-                def tile(i, rows):
-                    if packed is None:
-                        a, steps = self.p._offset(b, self.ak, (i, form.a[0])), form.a
-                    else:
-                        number = b.udiv(b.sub(i, i0), I64(form.tile[0]))
-                        a = self.p._offset(b, packed, (number, form.room))
-                        steps = 1, form.tile[0]
-                    args = [a, right, self._to(i, j), self.count, self.first]
-                    steps = [I64(x) for x in (*steps, form.c, lanes)]
-                    b.call(self.p.kernel(rows, vectors), [*args, *steps])
+        def tile(i, rows):
+            left = self._left(self.m0, i, slivers)
+            self._tile(left, self.scratch, (i, rows), (j, vectors, lanes))
 
-                self._rows(i0, i1, tile)
+        self._rows(self.m0, self.m1, tile)
 
-            self._columns(panel)
+    def _across(self, i0, slivers, i, rows):
+        """A tile's rows and all panels."""
+        left = self._left(i0, i, slivers)
 
-    def _pack(self, j, vectors, lanes):
-        """A panel of B."""
+        def panel(j, vectors, lanes):
+            right = self.p._offset(self.b, self.scratch, (j, self.form.depth))
+            self._tile(left, right, (i, rows), (j, vectors, lanes))
+
+        self._columns(panel)
+
+    def _tile(self, left, right, across, down):
+        (a, steps), (i, rows), (j, vectors, lanes) = left, across, down
+        args = [a, right, self._to(i, j), self.count, self.first]
+        steps = [I64(x) for x in (*steps, self.form.c, lanes)]
+        self.b.call(self.p.kernel(rows, vectors), [*args, *steps])
+
+    def _left(self, i0, i, slivers):
+        """Where row i of A starts, and its steps."""
+        form, b = self.form, self.b
+        if slivers is None:
+            return self.p._offset(b, self.ak, (i, form.a[0])), form.a
+        number = b.udiv(b.sub(i, i0), I64(form.tile[0]))
+        return self.p._offset(b, slivers, (number, form.room)), (1, form.tile[0])
+
+    def _pack(self, j, at, vectors, lanes):
+        """The columns from j on to the panel at a place."""
         form, b = self.form, self.b
         of = self.p._offset(b, self.bk, (b.add(self.j0, j), form.b[1]))
-        to = self.p._offset(b, self.scratch, (j, form.depth))
+        to = self.p._offset(b, self.scratch, (at, form.depth))
+        if form.b[0] == 1 != form.b[1]:
+            self._turned(of, to, vectors, lanes)
+            return
         if form.b[1] == 1:
-            f, steps = self.p.copied(vectors), [form.b[0]]
-        elif form.b[0] == 1:
-            f, steps = self.p.turned(vectors), [form.b[1]]
+            f, steps = self.p.copied(vectors), form.b[:1]
         else:
-            f, steps = self.p.picked(vectors), [*form.b]
+            f, steps = self.p.picked(vectors), form.b
         b.call(f, [of, to, self.count, *map(I64, steps), I64(lanes)])
+
+    def _turned(self, of, to, vectors, lanes):
+        """The same from columns whose numbers lie side by side, vector by vector."""
+        form, b, w = self.form, self.b, self.form.lanes
+        for j in range(vectors):
+            here, there = b.gep(of, [I64(j * w * form.b[1])]), b.gep(to, [I64(j * w)])
+            inside = w if j < vectors - 1 else lanes
+            sizes = form.b[1], inside, vectors * w
+            b.call(self.p.turned(), [here, there, self.count, *map(I64, sizes)])
 
     def _slivers(self, i0, i1):
         """Rows of A."""
         form, b = self.form, self.b
         rows = form.tile[0]
-        packed = self.p._offset(b, self.scratch, (I64(form.strip), form.depth))
+        packed = self.p._offset(b, self.scratch, (I64(form.packed), form.depth))
         size = b.sub(i1, i0)
         whole = b.udiv(size, I64(rows))
         source = self.p._offset(b, self.ak, (i0, 1))
@@ -450,7 +509,7 @@ def form_of(o) -> tuple[Form, bool] | None:
     swap = bool(wide) and wide[-1] in left and wide[-1] not in right
     form = _form(*(names[i] for i in ((1, 0, 2) if swap else (0, 1, 2))), size, dtype)
     if form.n == 1 and form.c == 1 and form.m > 1:
-        return _swapped(form), not swap
+        return swapped(form), not swap
     return form, swap
 
 
@@ -521,7 +580,7 @@ def _joined(dims):
     return out
 
 
-def _swapped(f: Form) -> Form:
+def swapped(f: Form) -> Form:
     """A column as a row."""
     batch = tuple((n, sb, sa, sc) for n, sa, sb, sc in f.batch)
     sums = tuple((n, sb, sa) for n, sa, sb in f.sums)

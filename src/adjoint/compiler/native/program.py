@@ -5,8 +5,10 @@ from __future__ import annotations
 import ctypes
 import functools
 import json
+import os
 import sys
 import time
+import weakref
 
 import numpy as np
 from llvmlite import ir
@@ -18,6 +20,7 @@ from .. import cache
 from ..binding import MISS, Binding, number
 from ..positions import read_name
 from . import entry, machine
+from .crew import crew
 from .digest import digest
 from .gathering import FAILED, WORDS
 from .nests import I64
@@ -43,13 +46,14 @@ class Native:
         renewed = {
             s.written: n + i for i, s in enumerate(c.states) if s.written is not None
         }
+        renewed |= {output: i for i, output in c.rewritten.items()}
         self.part = part = Part(c.graph, renewed)
         inputs = part.graph.inputs
         self.arguments, self.states = inputs[:n], inputs[n : n + len(c.states)]
         self.extras = inputs[n + len(c.states) :]
         self.drawn = self.extras[: len(c.draws)]
         self.numbers = self.extras[len(c.draws) :]
-        placed = [x.output for x in c.gradients if x.output is not None]
+        placed = c.fresh()[c.count :]
         self.results = part.outputs[: c.count]
         self.gradients = [part.outputs[i] for i in placed]
         self.specs = [part.graph.outputs[i].spec for i in (*range(c.count), *placed)]
@@ -118,7 +122,7 @@ class Native:
         failed = ir.GlobalVariable(m, ir.ArrayType(I64, WORDS), FAILED)
         failed.initializer = ir.Constant(failed.type.pointee, None)
         run = self._run(m)
-        if entry.usable() and len(self.results) < entry.MOST:
+        if entry.usable() and len(self.results) < entry.MOST and not self.captured.rare:
             self._call_in(m, run, table)
         return str(m)
 
@@ -165,9 +169,8 @@ class Native:
         for x, v in zip(places, self.arguments, strict=True):
             e.memory_of(x, v.spec, self.slot(v), ("type", Box.face))
         for i, (state, v) in enumerate(zip(c.states, self.states, strict=True)):
-            if state.owner is not None:
-                g = e.attribute(e.slot(("owner", i)), "_grad")
-                e.drop(g)
+            if state.place is not None:
+                g = e.item(("place", i), "_grad")
                 e.memory_of(g, v.spec, self.slot(v), ("type", Box.face))
         for i in range(len(self.gradients)):
             g = e.attribute(e.slot(("leaf", i)), "_grad")
@@ -175,10 +178,15 @@ class Native:
             e.need(e.same(g, e.slot(("gradient", i))))
             e.unshared(g, 2)
             e.unshared(e.slot(("memory", i)), 1)
-        for i, (_, seen) in enumerate(c.options):
-            for name in seen:
-                found = e.item(("group", i), name)
-                e.need(e.same(found, e.slot(("option", i, name))))
+        for i, (keeper, items) in enumerate(c.seen):
+            for name in items:
+                if isinstance(keeper, list):
+                    e.items(("keeper", i), ("items", i), len(items[name]))
+                    continue
+                found = e.kept(("keeper", i), name, isinstance(keeper, dict))
+                e.need(e.same(found, e.slot(("item", i, name))))
+        for i, r in enumerate(c.read):
+            e.bits(("read", i), ("numbers", i), r.numbers.nbytes)
         for i, (v, (_, name, place)) in enumerate(
             zip(self.numbers, c.numbers, strict=True)
         ):
@@ -231,6 +239,19 @@ class Pool:
         return x.view()
 
 
+_bound: weakref.WeakSet = weakref.WeakSet()
+
+
+def _forked() -> None:
+    """In the child of a fork nobody is in a program: threads that were are not there."""
+    for bound in _bound:
+        bound.busy.value = 0
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked)
+
+
 def _maker(spec):
     return Pool(spec) if spec.bytes >= 2**20 else functools.partial(np.empty, *spec)
 
@@ -249,9 +270,12 @@ class Bound(Binding):
         self._point("arena", base + -base % ALIGN)
         for c in native.constants:
             self._array(c, np.ascontiguousarray(c.value))
+        if "parallel" in native.slots:
+            self._point("parallel", crew().parallel)
         for i, f in enumerate(native.callbacks):
             self._point(("callback", i), ctypes.cast(f, ctypes.c_void_p).value)
         self.busy, self.zero = ctypes.c_int64(0), ctypes.c_int64(0)
+        _bound.add(self)
         self.call = None
         failed = native.library.data(FAILED)
         self.failed = (ctypes.c_int64 * WORDS).from_address(failed)
@@ -295,13 +319,18 @@ class Bound(Binding):
         for i, (generator, blocks) in enumerate(c.draws):
             self._object(("draw", i), functools.partial(generator.take, blocks))
         for i, s in enumerate(c.states):
-            if s.owner is not None:
-                self._object(("owner", i), s.owner)
-        for i, (group, seen) in enumerate(c.options):
-            self._object(("group", i), group)
-            for name, x in seen.items():
-                self._object(("option", i, name), x)
+            if s.place is not None:
+                self._object(("place", i), s.place.mapping)
+        for i, (keeper, items) in enumerate(c.seen):
+            self._object(("keeper", i), keeper)
+            for name, x in items.items():
+                if isinstance(keeper, list):
+                    self.kept.append(x)
+                    self._array(("items", i), np.array([id(y) for y in x], np.int64))
+                self._object(("item", i, name), x)
                 self._object(("name", name), name)
+        for i, r in enumerate(c.read):
+            self._array(("numbers", i), r.numbers)
         self.reals = np.zeros(len(c.numbers))
         for i, (group, name, _) in enumerate(c.numbers):
             self._object(("numbered", i), group)
@@ -335,11 +364,13 @@ class Bound(Binding):
         for v, x in zip(self.native.states, self.arrays, strict=True):
             if x is not None:
                 self._point(v, x.ctypes.data)
+        for i, r in enumerate(self.captured.read):
+            self._point(("read", i), r.tensor.value.ctypes.data)
 
     # ------------------------------------------------------------ the slow way
 
     def __call__(self, arrays, extras):
-        """(arrays of the results, of the gradients) from those of arguments and other inputs."""
+        """The arrays of all outputs that are new memory, by number; the others are written."""
         while self.busy.value:  # another thread is in the program
             time.sleep(1e-4)
         self.busy.value = 1
@@ -348,8 +379,7 @@ class Bound(Binding):
         finally:
             self.busy.value = 0
         self._raise()
-        count = self.captured.count
-        return made[:count], made[count:]
+        return dict(zip(self.captured.fresh(), made, strict=True))
 
     def _run(self, arrays, extras):
         n, c = self.native, self.captured
@@ -370,6 +400,7 @@ class Bound(Binding):
         n.function(self.table)
         states = zip(c.states, n.states, strict=True)
         written = {v for s, v in states if s.written is not None}
+        written.update(n.arguments[i] for i in c.rewritten)
         for x, y, v in back:
             if v in written:
                 np.copyto(x, y)

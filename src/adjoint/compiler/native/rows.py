@@ -7,24 +7,33 @@ import math
 
 from .affine import ZERO
 from .elements import element
+from .sharing import Stage, few, pieces
 from .sums import HOW, Sums
 
 
 class Rows(Sums):
     """Kernels in which what one pass over a row sums up is there for the next."""
 
-    def _emit_rows(self, k):
+    def _rows_stages(self, k, chunks):
+        """Rows in chunks; sums of columns are each chunk's own and joined at the end."""
+        sizes, columns = k.space[: k.rank], columns_of(k)
+        cut = rows_cut(k, chunks)
+        count, n = math.prod(cut), math.prod(sizes)
+
+        def write(e, chunk):
+            for o in columns:
+                e.open(o, chunk)
+            e._rows(k, e.spans(sizes, cut, chunk))
+
+        yield Stage(count, write)
+        for o in columns:
+            yield Stage(1, lambda e, chunk, o=o: e.close(o, count, n))
+
+    def _rows(self, k, spans):
         """Row by row, each in passes; what a pass sums up is there for the next."""
         top = max(k.levels.values())
         passes = [[o for o in k.roots if k.levels[o] == p] for p in range(top + 1)]
-        names = {o: self._role(k, o) for o in k.roots}
-
-        columns = [o for o in k.roots if names[o] == "column"]
-        for o in columns:
-            how = HOW[o.prim.name]
-            self._each_column(
-                k, o, lambda x, how=how: self.lanes.number(how.first(x.type), x)
-            )
+        names = {o: role(k, o) for o in k.roots}
 
         def row(outer):
             self.fixed = {}
@@ -35,32 +44,11 @@ class Rows(Sums):
                         self._single(k, o, outer)
             self.fixed = {}
 
-        self.nest(k.space[: k.rank], (), row)
-        n = math.prod(k.space[: k.rank])
-        for o in columns:
-            if o.prim.name == "mean":
-                self._each_column(k, o, lambda x: HOW["mean"].finish(self.lanes, x, n))
-
-    def _each_column(self, k, o, f):
-        """Change every element of the sums of columns."""
-        y = o.outputs[0]
-
-        def go(index):
-            at = self._column(y, index)
-            self.store(f(self.load(y, at)), y, at)
-
-        self.over(k.space[k.rank :], go)
+        self.nest(k.space[: k.rank], (), row, spans)
 
     def _column(self, y, inner):
         """The index of a column's sum."""
         return (*(ZERO,) * (len(y.spec.shape) - len(inner)), *inner)
-
-    def _role(self, k, o) -> str:
-        """sum: of each row; column: of each column; row: one element a row; all: every one."""
-        if o.prim.name in HOW:
-            return "column" if 0 in o.params["dim"] and k.rank else "sum"
-        shape = tuple(o.outputs[0].spec.shape)
-        return "all" if shape == k.space else "row"
 
     def _single(self, k, o, outer):
         """A value that each row has one of."""
@@ -116,3 +104,22 @@ class Rows(Sums):
         x = self.lanes.cast(self.value(o.inputs[0], index), element(y.spec.dtype))
         at = self._column(y, index[k.rank :])
         self.store(how.join(self.lanes, self.load(y, at), x), y, at)
+
+
+def role(k, o) -> str:
+    """sum: of each row; column: of each column; row: one element a row; all: every one."""
+    if o.prim.name in HOW:
+        return "column" if 0 in o.params["dim"] and k.rank else "sum"
+    shape = tuple(o.outputs[0].spec.shape)
+    return "all" if shape == k.space else "row"
+
+
+def columns_of(k) -> list:
+    """The sums of columns of a kernel of rows."""
+    return [o for o in k.roots if role(k, o) == "column"]
+
+
+def rows_cut(k, chunks) -> tuple[int, ...]:
+    """In how many pieces each dim of a kernel of rows is cut."""
+    sums = [o.outputs[0].spec.bytes for o in columns_of(k)]
+    return pieces(k.space[: k.rank], few(chunks, sum(sums)) if sums else chunks)

@@ -7,9 +7,11 @@ import math
 from llvmlite import ir
 
 from .affine import Affine
-from .elements import Elements
+from .elements import Elements, Flat, element
 from .kinds import BIT, Unsigned, element_of
 from .lanes import Lanes
+from .nests import I64
+from .sharing import Sum
 
 
 class How:
@@ -44,6 +46,49 @@ HOW = {
 
 class Sums(Elements):
     """Reductions of a row's elements."""
+
+    def open(self, o, chunk):
+        """Nothing is summed up yet: of one chunk, in its own place, which is the result's now."""
+        y, how = o.outputs[0], HOW[o.prim.name]
+        if chunk is not None:
+            self.pointers[y] = self._own(o, chunk)
+
+        def go(index):
+            kind = self.lanes.vector(element(y.spec.dtype))
+            self.store(self.lanes.number(how.first(kind), kind), Flat(y), index)
+
+        self.over((math.prod(y.spec.shape),), go)
+
+    def close(self, o, chunks, n):
+        """What all chunks have summed up of n elements, in their order, becomes the result."""
+        y, how = o.outputs[0], HOW[o.prim.name]
+
+        def go(index):
+            joined = (
+                self.load(Flat(y), index)
+                if chunks == 1
+                else self._joined(o, chunks, index)
+            )
+            self.store(how.finish(self.lanes, joined, n), Flat(y), index)
+
+        if chunks > 1 or o.prim.name == "mean":
+            self.over((math.prod(y.spec.shape),), go)
+
+    def _joined(self, o, chunks, index):
+        y, how = o.outputs[0], HOW[o.prim.name]
+        kind, home = self.lanes.vector(element(y.spec.dtype)), self.pointers[y]
+        with self.loop(0, chunks) as i:
+            (total,) = i.carry(self.lanes.number(how.first(kind), kind))
+            self.pointers[y] = self._own(o, self.at[i.mark])
+            i.next(how.join(self.lanes, total, self.load(Flat(y), index)))
+        self.pointers[y] = home
+        return i.results[0]
+
+    def _own(self, o, chunk):
+        """Where a chunk has its own sums."""
+        y = o.outputs[0]
+        place = self.b.mul(chunk, I64(math.prod(y.spec.shape)))
+        return self.b.gep(self.pointers[Sum(o)], [place])
 
     def _spans(self, n):
         """(start, stop, lanes) of the full vectors of a dim and of the rest."""

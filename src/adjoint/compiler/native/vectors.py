@@ -74,6 +74,12 @@ class Vectors:
         f = self.intrinsic(name, ir.VoidType(), self.vector, p.type, I32, mask.type)
         b.call(f, [x, p, I32(align), mask])
 
+    def prefetch(self, b, p):
+        """Have a line of memory near, for it is written soon."""
+        byte = ir.IntType(8).as_pointer()
+        f = self.intrinsic("llvm.prefetch.p0", ir.VoidType(), byte, I32, I32, I32)
+        b.call(f, [b.bitcast(p, byte), I32(1), I32(3), I32(1)])
+
     def fma(self, b, x, y, z):
         """x y + z."""
         name = f"llvm.fma.{self.suffix}"

@@ -10,10 +10,13 @@ import numpy as np
 from llvmlite import ir
 
 from . import conv
+from .crew import CHUNKS, PARALLEL
 from .elements import BYTE, I64, element, stored_element
 from .emit import Emitter
 from .gathering import FAILED
 from .products import Product, form_of
+from .sharing import Sum
+from .vectors import loop
 
 POINTER = BYTE.as_pointer()
 _names = itertools.count()
@@ -37,9 +40,10 @@ class Writer:
         for v, home in part.homes.items():
             if home is not None:
                 at[v] = at[home]
-        for v, offset in part.offsets.items():
-            if hasattr(v, "spec"):
-                at[v] = self.typed(self.inside(base + offset), v)
+        for v in part.offsets:
+            known = v.o.outputs[0] if isinstance(v, Sum) else v
+            if hasattr(known, "spec"):
+                at[v] = self.typed(self.inside(base + part.place(v)), known)
         e = Emitter(self.b, part.schedule, at)
         e.streamed = part.streamed
         e.renewed = {home for home in part.homes.values() if home is not None}
@@ -87,38 +91,86 @@ class Writer:
         return self.b.bitcast(pointer, stored_element(v.spec.dtype).as_pointer())
 
     def _plain(self, e, k, part, base):
-        """A kernel of loops: in place, or, of a large program, a function of its own."""
-        if len(part.schedule.kernels) < MANY or base:
-            e.kernel(k)
-        else:
-            self._apart(e, k)
+        """A kernel of loops, stage by stage."""
+        for stage in e.stages(k, part.shares.get(k, 1)):
+            if stage.chunks > 1:
+                self._together(e, k, stage, part, base)
+            elif len(part.schedule.kernels) < MANY or base:
+                self._write(e, k, stage)
+            else:
+                self._apart(e, k, stage)
 
-    def _apart(self, e, k):
-        """The kernel as a function of its pointers; kernels that read alike are one.
+    def _write(self, e, k, stage):
+        e.begin(k)
+        stage.write(e, None)
+
+    def _apart(self, e, k, stage):
+        """A stage as a function of its pointers.
 
         LLVM is slow on one long function, and the layers of a network are the same code.
         """
-        schedule = e.schedule
-        roots = dict.fromkeys(schedule.root(v) for v in (*k.reads, *k.made))
-        pointers = [e.pointers[v] for v in sorted(roots, key=schedule.order)]
-        pointers = list(dict.fromkeys(pointers))
-        kind = ir.FunctionType(ir.VoidType(), [p.type for p in pointers])
+        values, pointers = _pointers(e, k)
+        f, b = self._function([p.type for p in pointers])
+        given = dict(zip(pointers, f.args, strict=True))
+        inner = e.elsewhere(b, {v: given[e.pointers[v]] for v in values})
+        self._write(inner, k, stage)
+        e.checks = e.checks or inner.checks
+        b.ret_void()
+        self.b.call(self._once(f), pointers)
+
+    def _together(self, e, k, stage, part, base):
+        """A stage as a function of a range of chunks, which threads run."""
+        values, pointers = _pointers(e, k, part.schedule.local)
+        f, b = self._function(CHUNKS.args)
+        context, first, last, room = f.args
+        given = {}
+        context = b.bitcast(context, POINTER.as_pointer())
+        for i, p in enumerate(pointers):
+            found = b.load(b.gep(context, [I64(i)]))
+            given[p] = b.bitcast(found, p.type)
+        at = {v: given[e.pointers[v]] for v in values}
+        for v in k.made:
+            if v in part.schedule.local:
+                place = b.gep(room, [I64(part.offsets[v])])
+                at[v] = b.bitcast(place, e.pointers[v].type)
+        inner = e.elsewhere(b, at)
+        inner.begin(k)
+        with loop(b, first, last, 1) as chunk:
+            stage.write(inner, chunk)
+        e.checks = e.checks or inner.checks
+        if e.streamed.intersection(k.made):
+            b.fence("seq_cst")
+        b.ret_void()
+        room = self.inside(base + part.offsets[k])
+        self.share(self._once(f), pointers, stage.chunks, room, part.rooms[k])
+
+    def share(self, f, pointers, chunks, room, size):
+        """All chunks of f, by the threads that are there; `room` is this one's."""
+        b = self.b
+        with b.goto_entry_block():
+            context = b.alloca(POINTER, max(1, len(pointers)))
+        for i, p in enumerate(pointers):
+            b.store(b.bitcast(p, POINTER), b.gep(context, [I64(i)]))
+        parallel = b.load(b.gep(self.table, [I64(self.slot("parallel"))]))
+        parallel = b.bitcast(parallel, PARALLEL.as_pointer())
+        context = b.bitcast(context, POINTER)
+        b.call(parallel, [f, context, I64(chunks), room, I64(size)])
+
+    def _function(self, kinds):
+        kind = ir.FunctionType(ir.VoidType(), kinds)
         f = ir.Function(self.b.module, kind, f"kernel{next(_names)}")
         f.linkage = "internal"
         for attribute in ("nounwind", "noinline"):
             f.attributes.add(attribute)
-        given = dict(zip(pointers, f.args, strict=True))
-        b = ir.IRBuilder(f.append_basic_block())
-        inner = Emitter(b, schedule, {v: given[e.pointers[v]] for v in roots})
-        inner.streamed, inner.renewed = e.streamed, e.renewed
-        inner.kernel(k)
-        e.checks = e.checks or inner.checks
-        b.ret_void()
+        return f, ir.IRBuilder(f.append_basic_block())
+
+    def _once(self, f):
+        """The function; or, of those that read alike, the first."""
         text = str(f).replace(f.name, "kernel", 1)
         same = self.apart.setdefault(text, f)
         if same is not f:
             del self.b.module.globals[f.name]
-        self.b.call(same, pointers)
+        return same
 
     # ------------------------------------------------------------ products
 
@@ -241,6 +293,15 @@ class Writer:
         self.part(body, constants | given, bases["body"])
         b.branch(head)
         b.position_at_end(done)
+
+
+def _pointers(e, k, without=()):
+    """(values that a kernel reads and makes, their pointers)."""
+    s = e.schedule
+    roots = dict.fromkeys(s.root(v) for v in (*k.reads, *k.made))
+    values = sorted((v for v in roots if v not in without), key=s.order)
+    values += [Sum(o) for o in k.roots if Sum(o) in e.pointers]
+    return values, list(dict.fromkeys(e.pointers[v] for v in values))
 
 
 def callback(o, errors):

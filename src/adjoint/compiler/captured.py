@@ -1,0 +1,165 @@
+"""Captured: a program with the state it works on, as plain data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..core import tree
+from ..core.bind import Box
+from ..ir.graph import Graph, Var
+from .surroundings import look
+
+
+class Place(NamedTuple):
+    """Leaf number `i` of the container that a dict has under a key."""
+
+    mapping: dict
+    key: Any
+    i: int = 0
+
+    def get(self):
+        """What is there now; None if there is nothing."""
+        leaves = tree.flatten(look(self.mapping, self.key))[0]
+        return leaves[self.i] if self.i < len(leaves) else None
+
+
+@dataclass(eq=False)
+class State:
+    """Memory from outside that the program reads: a tensor's, or of whatever is in a place.
+
+    Gradients are in a place: that of their owner, `vars(owner)["_grad"]`.
+    """
+
+    var: Var
+    tensor: Box | None
+    place: Place | None
+    written: int | None = None  # the number of the output that is its new value
+
+    def source(self) -> Any:
+        """The tensor that has the memory now."""
+        return self.tensor if self.place is None else self.place.get()
+
+
+@dataclass(eq=False)
+class Gradient:
+    """A tensor, or the argument of a number, whose `.grad` is set: to an output, or to None."""
+
+    tensor: Box | int
+    output: int | None
+
+
+class Made(NamedTuple):
+    """A tensor that the program makes anew: an output, and its class and what it keeps."""
+
+    output: int
+    kind: type
+    own: dict
+
+
+class Slot(NamedTuple):
+    """A place that the program sets, to a container of `Made` or (what was there,)."""
+
+    mapping: dict
+    key: Any
+    shape: tree.TreeDef
+    leaves: list
+
+
+class Moved(NamedTuple):
+    """A tensor, or the argument of a number, that is given other memory: an output."""
+
+    tensor: Box | int
+    output: int
+
+
+class Seen(NamedTuple):
+    """What a dict had under some keys when the function read them."""
+
+    mapping: dict
+    items: dict
+
+
+class Read(NamedTuple):
+    """Numbers of a tensor from outside that the function read, and where it did."""
+
+    tensor: Box
+    numbers: np.ndarray
+    site: Any
+
+
+class Traits(NamedTuple):
+    """What makes a tensor from outside pass gradients as it did."""
+
+    tensor: Box
+    traits: tuple
+
+
+@dataclass(eq=False)
+class Captured:
+    """A program with what it reads and writes besides its arguments."""
+
+    graph: Graph
+    arguments: int  # how many of the inputs are arguments, or their gradients
+    results: tree.TreeDef
+    fixed: dict[int, Any] = field(default_factory=dict)  # leaves that are no tensors
+    count: int = 0  # how many outputs are results
+    states: list[State] = field(default_factory=list)
+    draws: list = field(default_factory=list)  # (generator, blocks used up)
+    numbers: list = field(default_factory=list)  # (group, name, place in a tuple)
+    seen: list[Seen] = field(default_factory=list)
+    read: list[Read] = field(default_factory=list)
+    traits: list[Traits] = field(default_factory=list)
+    gradients: list[Gradient] = field(default_factory=list)
+    rewritten: dict[int, int] = field(default_factory=dict)  # argument -> output
+    moved: list[Moved] = field(default_factory=list)
+    slots: list[Slot] = field(default_factory=list)
+    absent: list[Box] = field(default_factory=list)  # whose .grad was read and was None
+    live: frozenset = frozenset()  # results in a graph that was not walked back
+    owners: list[Box] = field(default_factory=list)  # whose .grad was read
+    asks: bool = False  # whether it reads the .grad of arguments
+    bespoke: bool = False  # it must run as it is written where gradients are recorded
+
+    def fresh(self) -> list[int]:
+        """Numbers of the outputs that are new memory: results, gradients and all that is set."""
+        set_to = [g.output for g in self.gradients if g.output is not None]
+        made = [m.output for s in self.slots for m in s.leaves if isinstance(m, Made)]
+        return [*range(self.count), *set_to, *(m.output for m in self.moved), *made]
+
+    @property
+    def rare(self) -> bool:
+        """Whether a call does more than a program that Python calls can."""
+        grads = {id(g.tensor) for g in self.gradients}
+        return bool(
+            self.live
+            or self.absent
+            or self.rewritten
+            or self.moved
+            or self.slots
+            or any(
+                g.output is None or isinstance(g.tensor, int) for g in self.gradients
+            )
+            or any(s.place is not None and s.place.key != "_grad" for s in self.states)
+            or any(id(x) in grads for x in self.owners)
+            or any(not r.tensor.value.flags.c_contiguous for r in self.read)
+            or self.asks
+        )
+
+    @property
+    def writes(self) -> bool:
+        """Whether arguments may be, or be part of, what the program sets."""
+        written = any(s.written is not None for s in self.states)
+        return bool(written or self.rewritten or self.touched())
+
+    def touched(self) -> list[Box]:
+        """Tensors from outside whose gradient, or whose very memory, the program sets."""
+        owners = [g.tensor for g in self.gradients] + [m.tensor for m in self.moved]
+        return [x for x in (*owners, *self.absent) if isinstance(x, Box)]
+
+
+def inputs_of(leaves) -> list:
+    """The tensors that a program takes: arguments, then what gradients they have."""
+    given = [x for x in leaves if isinstance(x, Box)]
+    return given + [x._grad for x in given if x._grad is not None]

@@ -1,0 +1,80 @@
+"""Cost: about how long the kernels of a program take on one thread.
+
+Rough on purpose: it decides whether a kernel is worth the hand-over to other threads, which
+costs microseconds, so an error of a half is none.
+"""
+
+from __future__ import annotations
+
+import math
+
+from ..core.primitive import Elementwise
+from ..ir.graph import Graph, Operation
+from ..ops.contract import _letters
+
+LOOPS = frozenset({"scan", "branch", "repeat_while"})
+CONVOLUTIONS = frozenset({"conv", "conv_data", "conv_weight"})
+# Nanoseconds for an element of four bytes, by what an operation needs.
+BYTE, STEP, SERIES, LOOKUP, PRODUCT = 0.04, 0.05, 0.4, 1.5, 0.01
+_ONE = """add sub mul div neg abs sign maximum minimum relu where guard sqrt reciprocal floor
+ceil trunc round sum mean amax amin heaviside threshold leaky_relu hardtanh"""
+_NONE = "reshape expand slice select contiguous stop_gradient real permute"
+_STEPS, _FREE = (frozenset(names.split()) for names in (_ONE, _NONE))
+ROUNDS = 100  # of a loop whose length is not known
+
+
+def nanoseconds(k, schedule) -> float:
+    """Of one kernel."""
+    stored = [v for v in (*k.reads, *k.made) if v not in schedule.local]
+    moved = sum(v.spec.bytes for v in stored) * BYTE
+    return max(moved, sum(map(_alone, schedule.operations(k))))
+
+
+def _alone(o: Operation) -> float:
+    """Of one operation whose operands are near."""
+    name = o.prim.name
+    if name in LOOPS:
+        bodies = [g for g in o.params.values() if isinstance(g, Graph)]
+        rounds = o.params.get("length", ROUNDS)
+        return rounds * sum(_alone(p) for g in bodies for p in g.operations)
+    if name == "contract" or name in CONVOLUTIONS:
+        return flop(o) * PRODUCT * _size(o)
+    count = max(math.prod(v.spec.shape) for v in (*o.inputs, *o.outputs))
+    return count * _weight(o) * _size(o)
+
+
+def _size(o) -> float:
+    """How many times as wide as four bytes."""
+    return max(1.0, o.outputs[0].spec.dtype.itemsize / 4)
+
+
+def _weight(o) -> float:
+    if o.prim.name in _FREE:
+        return 0.0
+    if o.prim.name in _STEPS:
+        return STEP
+    return SERIES if isinstance(o.prim, Elementwise) else LOOKUP
+
+
+def flop(o: Operation) -> int:
+    """Operations on numbers."""
+    if o.prim.name == "contract":
+        left, right, _ = _letters(o.params["spec"])
+        shapes = [n for v in o.inputs for n in v.spec.shape]
+        return 2 * math.prod(dict(zip(left + right, shapes, strict=True)).values())
+    if o.prim.name in CONVOLUTIONS:
+        return _products(o)
+    if o.prim.name in _FREE:
+        return 0
+    return max(math.prod(v.spec.shape) for v in (*o.inputs, *o.outputs))
+
+
+def _products(o) -> int:
+    """Of a convolution: each element of a result's plane takes a kernel for each channel."""
+    first, second, third = (v.spec.shape for v in (*o.inputs, *o.outputs))
+    w, y = {
+        "conv": (second, third),
+        "conv_data": (second, first),
+        "conv_weight": (third, second),
+    }[o.prim.name]
+    return 2 * math.prod(y) * math.prod(w[1:])

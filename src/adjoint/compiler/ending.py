@@ -1,0 +1,270 @@
+"""Ending: what a function that was captured has read, written and left behind."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.lib.array_utils import byte_bounds
+
+from ..autodiff.backward import reachable
+from ..autodiff.function import FunctionNode
+from ..autodiff.tape import RELEASED, Leaf
+from ..core import tree
+from ..core.bind import Box
+from ..errors import TraceError, show_site
+from ..ir.tracer import Tracer
+from .captured import Captured, Gradient, Made, Moved, Place, Seen, Slot, State, Traits
+from .surroundings import ABSENT, equal, look
+
+
+class Unready(Exception):
+    """State that the program would work on was made by this call: it runs as written."""
+
+
+class Unfit(Exception):
+    """The function does what no program can: it always runs as written."""
+
+
+class Ending:
+    """Collects into `captured` what a capture has found, while nothing is undone yet."""
+
+    def __init__(self, level, results, places):
+        self.level, self.graph = level, level.graph
+        leaves, shape = tree.flatten(results)
+        self.captured = c = Captured(self.graph, len(level.boxes), shape)
+        self.graph.outputs = []
+        self._results(leaves)
+        self.at: dict = {}  # id of an array that a slot had -> its place
+        self.kept: list = []  # what slots have now
+        self._slots()
+        self._arguments()
+        self._memory()
+        self._gradients()
+        self._states()
+        self._guards(places)
+        c.bespoke = c.bespoke or any(map(in_graph, self._changed()))
+        self._inputs()
+        c.graph = self.graph.without_dead()
+
+    def _output(self, y) -> int:
+        """A new output, and its number."""
+        self.graph.outputs.append(end(self.level, y))
+        return len(self.graph.outputs) - 1
+
+    def _results(self, leaves):
+        """Results that are tensors are outputs; the others stay as they are."""
+        c = self.captured
+        c.fixed = {i: y for i, y in enumerate(leaves) if not isinstance(y, Box)}
+        tensors = [y for y in leaves if isinstance(y, Box)]
+        c.live = frozenset(i for i, y in enumerate(tensors) if in_graph(y))
+        c.bespoke = bespoke([tensors[i].node for i in c.live])
+        c.count = len([self._output(y) for y in tensors])
+
+    # ------------------------------------------------------------ what is written
+
+    def _slots(self):
+        for keeper, key, before in self.level.slots.values():
+            now = look(keeper, key)
+            if not equal(now, before):
+                self.captured.slots.append(self._slot(keeper, key, before, now))
+
+    def _slot(self, keeper, key, before, now):
+        old, shape = tree.flatten(before)
+        leaves, new_shape = tree.flatten(now)
+        if before is ABSENT:
+            raise Unready
+        if now is ABSENT or type(keeper) is list or not any(map(_traced, leaves)):
+            raise Unfit(_CHANGES.format(_named(keeper, key)))
+        if shape != new_shape:
+            raise Unready
+        made: list = []
+        for i, (x, y) in enumerate(zip(old, leaves, strict=True)):
+            if not _traced(y):
+                if not equal(x, y):
+                    raise Unfit(_CHANGES.format(_named(keeper, key)))
+                made.append((y,))
+                continue
+            if not isinstance(x, Box) or x.shape != y.shape or x.dtype != y.dtype:
+                raise Unready
+            if y.requires_grad and type(y.node) is Leaf:
+                raise Unfit(f"it makes a new leaf {key!r} with every call")
+            self.at[id(x.value)] = Place(keeper, key, i)
+            self.kept.append(y)
+            made.append(Made(self._output(y), type(y), own_of(y)))
+        return Slot(keeper, key, shape, made)
+
+    def _arguments(self):
+        """New values of the arguments."""
+        for i, (box, var) in enumerate(self.level.boxes):
+            if self.level.given.get(id(box)) != i or id(box) in self.level.moved:
+                continue
+            if end(self.level, box) is not var:
+                self.captured.rewritten[i] = self._output(box)
+
+    def _memory(self):
+        for x, old, _ in self.level.moved.values():
+            if x.value is old:
+                continue
+            if not _traced(x):
+                raise Unfit("it gives a tensor the memory of another")
+            self.captured.moved.append(Moved(self._target(x), self._output(x)))
+
+    def _target(self, x):
+        return self.level.given.get(id(x), x)
+
+    def _gradients(self):
+        """Gradients that are others now; those in the same memory are states."""
+        for x, old in self.level.grads.values():
+            g = x.__dict__.get("_grad")
+            if g is old or (g is not None and old is not None and g.value is old.value):
+                continue
+            if id(x) in self.level.strange:
+                self.captured.bespoke = True
+            y = None if g is None else self._output(g)
+            self.captured.gradients.append(Gradient(self._target(x), y))
+
+    def _states(self):
+        level = self.level
+        for key, (x, var) in level.held.items():
+            owner = level.owners.get(key)
+            place = self.at.get(key) if owner is None else Place(vars(owner), "_grad")
+            state = State(var, x if place is None else None, place)
+            new = level.now.get(key)
+            if new is not None and new is not var:
+                state.written = len(self.graph.outputs)
+                self.graph.outputs.append(new)
+            self.captured.states.append(state)
+
+        self._need_apart()
+
+    def _need_apart(self):
+        """Memory that is written must not be part of another state's."""
+        pairs = zip(self.captured.states, self.level.held.values(), strict=True)
+        moved = self.level.moved
+        arrays = [(moved.get(id(x), (x, x.value))[1], s) for s, (x, _) in pairs]
+        spans = [(*byte_bounds(x), s) for x, s in arrays if x.size]
+        spans.sort(key=lambda span: span[0])
+        for (_, end, a), (start, _, b) in pairwise(spans):
+            if start < end and not (a.written is b.written is None):
+                raise Unfit("it writes memory that several tensors have a part of")
+
+    def _changed(self):
+        """Tensors that have another place in the graph than before."""
+        level = self.level
+        yield from (x for x, (node, *_) in level.places.values() if x.node is not node)
+        yield from (x for i, (x, _) in enumerate(level.boxes) if self._is_new(i, x))
+        yield from (x for x, *_ in level.moved.values())
+        yield from self.kept
+        for x, _ in level.grads.values():
+            if x.__dict__.get("_grad") is not None:
+                yield x._grad
+
+    def _is_new(self, i, x):
+        return i in self.captured.rewritten and type(x.node) is not Leaf
+
+    # ------------------------------------------------------------ what must stay
+
+    def _guards(self, places):
+        c, level = self.captured, self.level
+        c.absent, c.owners = list(level.absent.values()), list(level.owners.values())
+        c.asks = level.asks
+        kept: dict = {}
+        for place, (keeper, key, x) in {**places, **level.sights}.items():
+            if x is not ABSENT and place not in level.slots:
+                kept.setdefault(id(keeper), Seen(keeper, {})).items[key] = x
+        groups = level.groups.values()
+        c.seen = [*kept.values(), *(Seen(o.group, o.others()) for o in groups)]
+        tensors = [x for x, _ in level.held.values()]
+        tensors += [*level.owners.values(), *level.absent.values()]
+        c.traits = [Traits(x, traits(x)) for x in {id(x): x for x in tensors}.values()]
+        c.read = list(level.read.values())
+        for r in c.read:
+            self._need_still(r)
+
+    def _need_still(self, read):
+        """Numbers that Python has read must not be the program's to change."""
+        for s, (x, _) in zip(
+            self.captured.states, self.level.held.values(), strict=True
+        ):
+            mine = s.written is not None or s.place is not None
+            if mine and np.may_share_memory(x.value, read.tensor.value):
+                raise TraceError(
+                    "Python has read numbers that the program changes, in "
+                    f"{show_site(read.site)}",
+                    hint="where(condition, a, b) computes both and selects; cond, scan "
+                    "and while_loop decide on values inside a program",
+                )
+
+    def _inputs(self):
+        """The inputs in order: arguments, states, random streams, numbers."""
+        c, g, level = self.captured, self.graph, self.level
+        groups = level.groups.values()
+        c.numbers = [(o.group, *n[:2]) for o in groups for n in o.numbers]
+        c.draws = [(generator, n) for generator, _, n in level.draws.values()]
+        order = [*g.inputs[: c.arguments], *(s.var for s in c.states)]
+        draws = [var for _, var, _ in level.draws.values()]
+        g.inputs = [*order, *draws, *(n[2] for o in groups for n in o.numbers)]
+
+
+_CHANGES = (
+    "it changes {}, which is no tensor; a tensor that is written with copy_ or add_ can be "
+    "part of a program"
+)
+
+
+def _named(keeper, key) -> str:
+    if type(keeper) is list:
+        return "a list"
+    return "a variable" if key == "cell_contents" else repr(key)
+
+
+_OWN = frozenset({"name", "persistent", "lasting"})
+
+
+def own_of(x) -> dict:
+    """What a tensor has besides its numbers and its place in the graph."""
+    return {k: v for k, v in vars(x).items() if k in _OWN}
+
+
+def end(level, y):
+    """The variable of a result."""
+    if y.base is not None:
+        y.sync()
+    level.see((y,))
+    while isinstance(y, Box) and not isinstance(y, Tracer):
+        y = y.value
+    return level.var(y)
+
+
+def traits(x) -> tuple:
+    """What of a tensor decides whether and how gradients arrive at it."""
+    node = x.node
+    if node is None:
+        return (False,)
+    hooks = [tuple(h or ()) for h in (node.prehooks, node.hooks, x.post_hooks)]
+    return type(node) is Leaf, *hooks
+
+
+def in_graph(y: Any) -> bool:
+    """Whether the gradient of a result may still be asked for: no part was walked back."""
+    if y.node is None:
+        return False
+    return all(n.saved is not RELEASED for n in reachable([y.node]))
+
+
+def bespoke(nodes) -> bool:
+    """Whether on the way back something happens that the program does not show."""
+    return any(
+        isinstance(n, FunctionNode)
+        or (not isinstance(n, Leaf) and (n.hooks or n.prehooks or n.before))
+        for n in reachable(nodes)
+    )
+
+
+def _traced(y) -> bool:
+    """Whether a value is one of the program."""
+    while isinstance(y, Box) and not isinstance(y, Tracer):
+        y = y.value
+    return isinstance(y, Tracer)

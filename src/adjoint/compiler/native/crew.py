@@ -1,0 +1,443 @@
+"""Crew: threads that help a program, as machine code that knows no Python.
+
+`parallel` publishes a job, a function and how many chunks it has, takes chunks itself, and
+returns when all are done. Each thread begins with its own range of chunks and goes on with
+those of others, so a thread that has no core costs nothing; one that lost its core within a
+chunk makes the caller work alone for a time. Whoever waits spins shortly, then sleeps.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import os
+import platform
+import signal
+import threading
+import time
+from contextlib import contextmanager
+
+from llvmlite import ir
+
+from ...core.threads import MOST, threads
+from .. import cache
+from .digest import surroundings
+from .machine import Library, machine_code
+
+I64, I32, BIT, BYTE = (ir.IntType(n) for n in (64, 32, 1, 8))
+POINTER, VOID = BYTE.as_pointer(), ir.VoidType()
+# (context, first chunk, the one after the last, room)
+CHUNKS = ir.FunctionType(VOID, [POINTER, I64, I64, POINTER])
+PARALLEL = ir.FunctionType(VOID, [CHUNKS.as_pointer(), POINTER, I64, POINTER, I64])
+LINE = 16  # words of two cache lines: what different threads write lies apart
+SPIN = 30_000  # nanoseconds that a thread waits awake
+PATIENCE = 20_000  # nanoseconds, beside two chunks, that a late chunk may take
+PENANCE = 16  # times as long as was lost, the caller works alone
+PAUSES = 32  # between two looks at the clock
+FULL = 2**32  # a ticket holds a job's number above, the next chunk below
+_PLACES = "lock number done waiting sleeping limit alone mutex bell answered finished"
+PLACES = {name: LINE * i for i, name in enumerate(_PLACES.split())}
+PLACES |= {"job": 1, "context": 2, "chunks": 3, "threads": 4, "bytes": 5}
+for _name in ("job", "context", "chunks", "threads", "bytes"):
+    PLACES[_name] += PLACES["number"]
+PLACES["started"] = PLACES["limit"] + 1
+TICKETS = LINE * len(_PLACES.split())
+ALIVE = TICKETS + LINE * MOST
+WORDS = ALIVE + MOST
+_X86, _ARM = ("llvm.x86.sse2.pause", ()), ("llvm.aarch64.isb", (15,))
+_REST = {"x86_64": _X86, "amd64": _X86, "aarch64": _ARM, "arm64": _ARM}
+
+
+class Code:
+    """Writes the module: `parallel`, `resize`, and what the threads do."""
+
+    def __init__(self):
+        self.module = ir.Module("adjoint.crew")
+        kind = ir.ArrayType(I64, WORDS)
+        self.words = ir.GlobalVariable(self.module, kind, "crew")
+        self.words.initializer = ir.Constant(kind, None)
+        self.words.align = 128
+        self._now()
+        self._work()
+        self._worker()
+        self._start()
+        self._parallel()
+        self._resize()
+
+    # ------------------------------------------------------------ words
+
+    def place(self, name, offset=None):
+        """Where a word lies."""
+        i = I64(PLACES[name]) if isinstance(name, str) else name
+        p = self.b.gep(self.words, [I64(0), i])
+        return p if offset is None else self.b.gep(p, [offset])
+
+    def get(self, name):
+        return self.b.load_atomic(self.place(name), "seq_cst", 8)
+
+    def put(self, name, x):
+        x = I64(x) if isinstance(x, int) else x
+        self.b.store_atomic(x, self.place(name), "seq_cst", 8)
+
+    def add(self, name, n):
+        """Add to a word; what it was before."""
+        return self.b.atomic_rmw("add", self.place(name), I64(n), "seq_cst")
+
+    def swap(self, place, old, new):
+        """Whether the word was `old`, and is `new` now."""
+        found = self.b.cmpxchg(place, old, new, "seq_cst", "seq_cst")
+        return self.b.extract_value(found, 1)
+
+    # ------------------------------------------------------------ calls and loops
+
+    def call(self, name, result, *args):
+        """A function of the C library."""
+        f = self.module.globals.get(name)
+        kind = ir.FunctionType(result, [x.type for x in args])
+        f = f or ir.Function(self.module, kind, name)
+        return self.b.call(f, args)
+
+    def pthread(self, what, *names):
+        """A function of POSIX's threads on some of our words."""
+        places = [self.b.bitcast(self.place(n), POINTER) for n in names]
+        return self.call(f"pthread_{what}", I32, *places)
+
+    def ring(self, bell, mutex):
+        """Wake those that wait for a change made before."""
+        self.pthread("mutex_lock", mutex)
+        self.pthread("mutex_unlock", mutex)
+        self.pthread("cond_broadcast", bell)
+
+    def function(self, name, result, *args, linkage="internal"):
+        f = ir.Function(self.module, ir.FunctionType(result, args), name)
+        f.linkage = linkage
+        f.attributes.add("nounwind")
+        self.b = ir.IRBuilder(f.append_basic_block())
+        return f
+
+    @contextmanager
+    def count(self, start, stop):
+        """for i in range(start, stop)"""
+        b = self.b
+        head, body, done = (b.append_basic_block(n) for n in ("for", "do", "done"))
+        before = b.block
+        b.branch(head)
+        b.position_at_end(head)
+        i = b.phi(I64)
+        i.add_incoming(start, before)
+        b.cbranch(b.icmp_unsigned("<", i, stop), body, done)
+        b.position_at_end(body)
+        yield i
+        i.add_incoming(b.add(i, I64(1)), b.block)
+        b.branch(head)
+        b.position_at_end(done)
+
+    @contextmanager
+    def forever(self):
+        """A loop, and the block after it."""
+        b = self.b
+        head, after = b.append_basic_block("again"), b.append_basic_block("after")
+        b.branch(head)
+        b.position_at_end(head)
+        yield after
+        if not b.block.is_terminated:
+            b.branch(head)
+        b.position_at_end(after)
+
+    def leave(self, condition, block):
+        """Go there if it holds."""
+        go = self.b.append_basic_block("go")
+        self.b.cbranch(condition, block, go)
+        self.b.position_at_end(go)
+
+    def unless(self, condition):
+        return self.b.if_then(self.b.not_(condition))
+
+    def spin(self, ready):
+        """Wait awake, but not for long, until ready()."""
+        b, start = self.b, self.now()
+        with b.goto_entry_block():
+            n = b.alloca(I64)
+        b.store(I64(0), n)
+        with self.forever() as after:
+            self.leave(ready(), after)
+            rest, args = _REST.get(platform.machine().lower(), ("", ()))
+            if rest:
+                self.call(rest, VOID, *map(I32, args))
+            i = b.add(b.load(n), I64(1))
+            b.store(i, n)
+            with b.if_then(b.icmp_unsigned("==", b.urem(i, I64(PAUSES)), I64(0))):
+                spent = b.sub(self.now(), start)
+                self.leave(b.icmp_signed(">", spent, I64(SPIN)), after)
+
+    def sleep(self, mutex, bell, asleep, ready):
+        """Wait asleep until ready(); `asleep` counts those that do."""
+        self.pthread("mutex_lock", mutex)
+        self.add(asleep, 1)
+        with self.forever() as after:
+            self.leave(ready(), after)
+            self.pthread("cond_wait", bell, mutex)
+        self.add(asleep, -1)
+        self.pthread("mutex_unlock", mutex)
+
+    # ------------------------------------------------------------ functions
+
+    def _now(self):
+        """Nanoseconds of the clock."""
+        f = self.function("now", I64)
+        time_, b = self.b.alloca(I64, 2), self.b
+        self.call("clock_gettime", I32, I32(time.CLOCK_MONOTONIC), time_)
+        seconds = b.mul(b.load(time_), I64(10**9))
+        b.ret(b.add(seconds, b.load(b.gep(time_, [I64(1)]))))
+        self.now = lambda: self.b.call(f, [])
+
+    def _work(self):
+        """Chunks of a job, one's own first, until none is left; how many were done."""
+        kinds = [I64, I64, CHUNKS.as_pointer(), POINTER, I64, I64, POINTER]
+        f = self.work = self.function("work", I64, *kinds)
+        own, number, job, context, chunks, count, room = f.args
+        b = self.b
+        made = b.alloca(I64)
+        b.store(I64(0), made)
+        wanted = b.mul(number, I64(FULL))
+        with self.count(I64(0), count) as v:
+            q = b.urem(b.add(own, v), count)
+            ticket = self.place(b.add(I64(TICKETS), b.mul(q, I64(LINE))))
+            end = b.udiv(b.mul(b.add(q, I64(1)), chunks), count)
+            end = b.or_(wanted, end)
+            with self.forever() as after:
+                t = b.load_atomic(ticket, "seq_cst", 8)
+                other = b.icmp_unsigned("<", t, wanted)
+                over = b.icmp_unsigned(">=", t, end)
+                self.leave(b.or_(other, over), after)
+                with b.if_then(self.swap(ticket, t, b.add(t, I64(1)))):
+                    i = b.and_(t, I64(FULL - 1))
+                    b.call(job, [context, i, b.add(i, I64(1)), room])
+                    b.store(b.add(b.load(made), I64(1)), made)
+                    last = b.add(self.add("done", 1), I64(1))
+                    ready = b.icmp_unsigned("==", last, chunks)
+                    waits = b.icmp_unsigned("!=", self.get("waiting"), I64(0))
+                    with b.if_then(b.and_(ready, waits)):
+                        self.ring("finished", "answered")
+        b.ret(b.load(made))
+
+    def _worker(self):
+        """What a thread of the crew does, its number as a pointer, until there are fewer."""
+        f = self.worker = self.function("worker", POINTER, POINTER)
+        b = self.b
+        own = b.ptrtoint(f.args[0], I64)
+        seen, room, size = b.alloca(I64), b.alloca(POINTER), b.alloca(I64)
+        b.store(I64(0), seen)
+        b.store(POINTER(None), room)
+        b.store(I64(0), size)
+        with self.forever() as after:
+            b = self.b
+
+            def news():
+                return b.icmp_unsigned("!=", self.get("number"), b.load(seen))
+
+            def extra():
+                return b.icmp_unsigned(">=", own, self.get("limit"))
+
+            self.spin(news)
+            with self.unless(news()):
+                self.sleep("mutex", "bell", "sleeping", lambda: b.or_(news(), extra()))
+            with b.if_then(extra()):
+                self._end(own, after)
+            b.store(self.get("number"), seen)
+            with b.if_then(b.icmp_unsigned("<", own, self.get("threads"))):
+                self._join(own, b.load(seen), room, size)
+        self.call("free", VOID, b.load(room))
+        b.ret(POINTER(None))
+
+    def _end(self, own, after):
+        """Stop, if there are too many still."""
+        b = self.b
+        self.pthread("mutex_lock", "mutex")
+        extra = b.icmp_unsigned(">=", own, self.get("limit"))
+        with b.if_then(extra):
+            self.put(b.add(I64(ALIVE), own), 0)
+            self.add("started", -1)
+        self.pthread("mutex_unlock", "mutex")
+        self.leave(extra, after)
+
+    def _join(self, own, number, room, size):
+        """Take part in the job of this number, in a room of one's own."""
+        b = self.b
+        job, context, chunks, count, need = (
+            self.get(n) for n in ("job", "context", "chunks", "threads", "bytes")
+        )
+        with b.if_then(b.icmp_unsigned(">", need, b.load(size))):
+            self.call("free", VOID, b.load(room))
+            found = self.call("aligned_alloc", POINTER, I64(128), need)
+            b.store(found, room)
+            missing = b.icmp_unsigned("==", found, POINTER(None))
+            b.store(b.select(missing, I64(0), need), size)
+        with b.if_then(b.icmp_unsigned("<=", need, b.load(size))):
+            job = b.inttoptr(job, CHUNKS.as_pointer())
+            context = b.inttoptr(context, POINTER)
+            args = [own, number, job, context, chunks, count, b.load(room)]
+            b.call(self.work, args)
+
+    def _start(self):
+        """Start the threads that are not there; signals are for those of Python."""
+        self.start = self.function("start", VOID)
+        b = self.b
+        masks = [b.bitcast(b.alloca(I64, 16), POINTER) for _ in range(2)]
+        thread = b.alloca(I64)
+        self.call("sigfillset", I32, masks[0])
+        self._mask(*masks)
+        self.pthread("mutex_lock", "mutex")
+        with self.count(I64(1), self.get("limit")) as i:
+            alive = b.add(I64(ALIVE), i)
+            with b.if_then(b.icmp_unsigned("==", self.get(alive), I64(0))):
+                args = thread, POINTER(None), self.worker, b.inttoptr(i, POINTER)
+                failed = self.call("pthread_create", I32, *args)
+                good = b.icmp_unsigned("==", failed, I32(0))
+                with b.if_else(good) as (yes, no):
+                    with yes:
+                        self.put(alive, 1)
+                        self.add("started", 1)
+                        self.call("pthread_detach", I32, b.load(thread))
+                    with no:
+                        self.put("limit", i)
+        self.pthread("mutex_unlock", "mutex")
+        self._mask(masks[1], masks[0])
+        b.ret_void()
+
+    def _mask(self, new, old):
+        how = I32(signal.SIG_SETMASK)
+        self.call("pthread_sigmask", I32, how, new, old)
+
+    def _parallel(self):
+        """Do all chunks of a job, in threads if they are there; `room` is the caller's."""
+        f = self.function("parallel", VOID, *PARALLEL.args, linkage="external")
+        job, context, chunks, room, need = f.args
+        b = self.b
+        limit = self.get("limit")
+        few = b.icmp_unsigned("<", chunks, limit)
+        count = b.select(few, chunks, limit)
+        together, taken, alone = (b.append_basic_block(n) for n in "cta")
+        b.cbranch(b.icmp_unsigned("<=", count, I64(1)), alone, together)
+        b.position_at_end(together)
+        start = self.now()
+        self.leave(b.icmp_signed("<", start, self.get("alone")), alone)
+        b.cbranch(self.swap(self.place("lock"), I64(0), I64(1)), taken, alone)
+        b.position_at_end(alone)
+        b.call(job, [context, I64(0), chunks, room])
+        b.ret_void()
+        b.position_at_end(taken)
+        with b.if_then(b.icmp_unsigned("<", self.get("started"), b.sub(limit, I64(1)))):
+            b.call(self.start, [])
+        number = self._publish(job, context, chunks, count, need)
+        args = [I64(0), number, job, context, chunks, count, room]
+        made = b.call(self.work, args)
+        self._wait(chunks, made, start)
+        self.put("lock", 0)
+        b.ret_void()
+
+    def _publish(self, job, context, chunks, count, need):
+        """Make it known, the number last; its number."""
+        b = self.b
+        number = b.and_(b.add(self.get("number"), I64(1)), I64(FULL // 2 - 1))
+        self.put("done", 0)
+        values = b.ptrtoint(job, I64), b.ptrtoint(context, I64), chunks, count, need
+        names = "job", "context", "chunks", "threads", "bytes"
+        for name, x in zip(names, values, strict=True):
+            self.put(name, x)
+        with self.count(I64(0), count) as q:
+            first = b.udiv(b.mul(q, chunks), count)
+            ticket = b.or_(b.mul(number, I64(FULL)), first)
+            self.put(b.add(I64(TICKETS), b.mul(q, I64(LINE))), ticket)
+        self.put("number", number)
+        with b.if_then(b.icmp_unsigned("!=", self.get("sleeping"), I64(0))):
+            self.ring("bell", "mutex")
+        return number
+
+    def _wait(self, chunks, made, start):
+        """Until all is done; if that is long, work alone for many times as long."""
+        b = self.b
+
+        def ready():
+            return b.icmp_unsigned("==", self.get("done"), chunks)
+
+        with self.unless(ready()):
+            before = self.now()
+            self.spin(ready)
+            with self.unless(ready()):
+                self.sleep("answered", "finished", "waiting", ready)
+            after = self.now()
+            made = b.select(b.icmp_unsigned("==", made, I64(0)), I64(1), made)
+            usual = b.mul(b.udiv(b.sub(before, start), made), I64(2))
+            lost = b.sub(b.sub(after, before), b.add(usual, I64(PATIENCE)))
+            with b.if_then(b.icmp_signed(">", lost, I64(0))):
+                self.put("alone", b.add(after, b.mul(lost, I64(PENANCE))))
+
+    def _resize(self):
+        """From now on there are at most so many threads."""
+        f = self.function("resize", VOID, I64, linkage="external")
+        self.pthread("mutex_lock", "mutex")
+        self.put("limit", f.args[0])
+        self.pthread("mutex_unlock", "mutex")
+        self.pthread("cond_broadcast", "bell")
+        self.b.ret_void()
+
+
+class Crew:
+    """The threads of this process, which are started when the first job wants them."""
+
+    def __init__(self):
+        self.library = Library(_code())
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(self))  # the threads never end
+        self.words = (ctypes.c_int64 * WORDS).from_address(self.library.data("crew"))
+        self.parallel = self.library.address("parallel")
+        self._resize = ctypes.CFUNCTYPE(None, ctypes.c_int64)(
+            self.library.address("resize")
+        )
+        self._begin()
+        os.register_at_fork(after_in_child=self._begin)
+        threads.told.append(self._resize)
+
+    def _begin(self):
+        """No thread is there: at first, and in the child of a fork."""
+        number = self.words[PLACES["number"]]
+        ctypes.memset(self.words, 0, ctypes.sizeof(self.words))
+        self.words[PLACES["number"]] = number
+        libc = ctypes.CDLL(None)
+        for kind, names in (
+            ("mutex", ("mutex", "answered")),
+            ("cond", ("bell", "finished")),
+        ):
+            for name in names:
+                place = ctypes.addressof(self.words) + 8 * PLACES[name]
+                getattr(libc, f"pthread_{kind}_init")(ctypes.c_void_p(place), None)
+        self._resize(min(threads.count, MOST))
+
+
+def _code() -> bytes:
+    """The machine code, from disk if it was compiled before."""
+    key = hashlib.sha256(b"crew" + surroundings().encode()).hexdigest()
+    found = cache.load(key)
+    if found is not None:
+        return found[1]
+    code = machine_code(str(Code().module))
+    cache.save(key, {"name": "crew"}, code)
+    return code
+
+
+_lock = threading.Lock()
+_crews: list = []
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=_lock.acquire,
+        after_in_parent=_lock.release,
+        after_in_child=_lock.release,
+    )
+
+
+def crew() -> Crew:
+    """The crew of this process."""
+    with _lock:
+        if not _crews:
+            _crews.append(Crew())
+        return _crews[0]

@@ -1,0 +1,65 @@
+"""Sharing: kernels in chunks that threads take, each a part of the kernel's index space.
+
+Where a space is cut depends on the program alone, never on how many threads there are: so
+results are the same bits for any number of them. What chunks sum up on the way, they sum in
+places of their own, which are joined in order when all are done.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable
+from typing import NamedTuple
+
+from ..cost import nanoseconds
+
+LEAST = 12_000  # nanoseconds of work from which on a kernel is cut
+WORTH = 60_000  # and of a program's kernels that can be
+GRAIN = 3_000  # of a chunk
+MOST = 64  # chunks
+ROOM = 2**19  # bytes of sums that chunks have of their own, together
+KINDS = frozenset({"map", "rows"})
+
+
+class Sum(NamedTuple):
+    """What an operation sums up in the chunks of its kernel: a place for each."""
+
+    o: object
+
+
+class Stage(NamedTuple):
+    """A part of a kernel: write(emitter, chunk) for each of its chunks, in any order."""
+
+    chunks: int
+    write: Callable
+
+
+def worth(schedule) -> bool:
+    """Whether a program takes so long that waking threads for it pays, if it can have any."""
+    if not hasattr(os, "register_at_fork"):  # nor POSIX's threads
+        return False
+    kernels = [k for k in schedule.kernels if k.kind in (*KINDS, "loop")]
+    return sum(nanoseconds(k, schedule) for k in kernels) > WORTH
+
+
+def wanted(schedule) -> dict:
+    """How many chunks kernels should have, those that are worth it."""
+    spent = {k: nanoseconds(k, schedule) for k in schedule.kernels if k.kind in KINDS}
+    chunks = {k: math.ceil(n / GRAIN) for k, n in spent.items() if n > LEAST}
+    return {k: max(1, min(MOST, n)) for k, n in chunks.items()}
+
+
+def pieces(sizes, count) -> tuple[int, ...]:
+    """In how many pieces to cut each dim, so that there are about `count`, outer dims first."""
+    out = []
+    for n in sizes:
+        n = max(n, 1)
+        out.append(n if count > 1 and n <= 2 * count else count)
+        count = max(1, -(-count // out[-1]))
+    return tuple(out)
+
+
+def few(count, bytes_) -> int:
+    """Of so many chunks, as many as can have sums of that many bytes each."""
+    return max(1, min(count, max(4, ROOM // max(bytes_, 1))))

@@ -1,0 +1,185 @@
+"""Surroundings: where a function keeps what it reads besides its arguments.
+
+Its instructions name them: globals, cells of closures, attributes and items with a constant
+key. What they held when the program was made is compared before the program is run again.
+"""
+
+from __future__ import annotations
+
+import dis
+import sys
+import types
+from collections.abc import Iterator
+from typing import Any
+
+from ..core import tree
+from ..core.bind import Box
+
+ABSENT: Any = object()  # nothing is known of a value, or nothing is there
+_SIMPLE = (int, float, complex, bool, str, bytes)
+_QUIET = ("CACHE", "PRECALL", "NOP", "PUSH_NULL", "COPY", "EXTENDED_ARG", "RESUME")
+_OURS = __name__.partition(".")[0]
+_KNOWN = {_OURS, "numpy", "scipy", *sys.stdlib_module_names} - {"__main__"}
+MOST = 200  # places that are looked at
+
+
+def look(keeper, key):
+    """What a dict has under a key, a cell, or a list as a whole; ABSENT if there is nothing."""
+    if type(keeper) is list:
+        return tuple(keeper)
+    if type(keeper) is types.CellType:
+        try:
+            return keeper.cell_contents
+        except ValueError:
+            return ABSENT
+    return keeper.get(key, ABSENT)
+
+
+def put(keeper, key, x) -> None:
+    """Keep x there; ABSENT takes away what is there."""
+    if type(keeper) is list:
+        keeper[:] = x
+        return
+    if type(keeper) is types.CellType:
+        keeper.cell_contents = x
+    elif x is ABSENT:
+        keeper.pop(key, None)
+    else:
+        keeper[key] = x
+
+
+def equal(x, y) -> bool:
+    """Whether two values make the same program: simple ones by value, others if they are one."""
+    if x is y:
+        return True
+    if type(x) is not type(y):
+        return False
+    if type(x) is tuple:
+        return len(x) == len(y) and all(map(equal, x, y))
+    return type(x) in _SIMPLE and repr(x) == repr(y)
+
+
+class Surroundings:
+    """Goes through the instructions of a function and of those that it names.
+
+    `places` are (id of a dict, list or cell, key) -> (itself, key, what is there). Of dicts
+    whose keys are not constants all items are places; keys that are new later are `added`.
+    """
+
+    def __init__(self, func, args=()):
+        self.places: dict = {}
+        self.dicts: dict = {}  # id of a dict -> (itself, its keys)
+        self.done: set = set()
+        self.function(func, args)
+
+    def changed(self) -> Iterator[tuple]:
+        """(keeper, key, what was there) of places that hold something else now."""
+        for keeper, key, before in self.places.values():
+            if not equal(look(keeper, key), before):
+                yield keeper, key, before
+        for keeper, keys in self.dicts.values():
+            yield from ((keeper, key, ABSENT) for key in keeper if key not in keys)
+
+    def function(self, f, args=()) -> None:
+        """What it reads, if a user wrote it."""
+        if isinstance(f, types.MethodType):
+            f, args = f.__func__, (f.__self__, *args)
+        f = getattr(f, "__wrapped__", f)
+        if type(f) is not types.FunctionType or _is_library(f.__module__):
+            return
+        key = id(f.__code__), *map(id, args)
+        if key in self.done or len(self.places) > MOST:
+            return
+        self.done.add(key)
+        cells = dict(zip(f.__code__.co_freevars, f.__closure__ or (), strict=True))
+        names = zip(f.__code__.co_varnames, args, strict=False)
+        names = {k: x for k, x in names if type(x) not in (dict, list)}  # copies
+        self._code(f.__code__, f.__globals__, cells, names)
+
+    def _code(self, code, names, cells, local) -> None:
+        top = below = ABSENT  # the value on the stack, and that under a constant
+        key: Any = ABSENT
+        for i in dis.get_instructions(code):
+            name, arg = i.opname, i.argval
+            if name in _QUIET:
+                continue
+            if name == "LOAD_CONST":
+                below, top, key = top, ABSENT, arg
+                if isinstance(arg, types.CodeType):
+                    self._code(arg, names, cells, {})
+                continue
+            if name in ("LOAD_GLOBAL", "STORE_GLOBAL", "LOAD_NAME"):
+                top = self._kept(names, arg)
+            elif name in ("LOAD_DEREF", "STORE_DEREF"):
+                cell = cells.get(arg)
+                top = ABSENT if cell is None else self._kept(cell, "cell_contents")
+            elif name.startswith("LOAD_FAST"):
+                top = local.get(arg, ABSENT) if type(arg) is str else ABSENT
+            elif name == "STORE_FAST":
+                local[arg], top = top, ABSENT
+            elif name in ("LOAD_ATTR", "LOAD_METHOD", "STORE_ATTR"):
+                top = self._attribute(top, arg)
+            elif name in ("BINARY_SUBSCR", "STORE_SUBSCR") and type(below) is dict:
+                top = self._kept(below, key)
+            elif type(top) is dict and name != "POP_TOP":
+                top = self._whole(top)
+            else:
+                top = ABSENT
+            below = key = ABSENT
+
+    def _kept(self, keeper, key):
+        """What is kept there, noted, and looked into if it is a function or a module."""
+        x = look(keeper, key)
+        if x is ABSENT or isinstance(x, types.ModuleType):
+            return x
+        if len(self.places) < MOST:
+            self.places.setdefault((id(keeper), key), (keeper, key, x))
+        self._entered(x)
+        return x
+
+    def _entered(self, x):
+        if type(x) is list and (id(x), None) not in self.places:
+            self._kept(x, None)
+            for y in x[:MOST]:
+                self._entered(y)
+        elif type(x) is dict and id(x) not in self.dicts:
+            self.dicts[id(x)] = x, frozenset(x)
+        elif isinstance(x, (types.FunctionType, types.MethodType)):
+            self.function(x)
+        elif callable(getattr(x, "modules", None)) and not isinstance(x, type):
+            for m in x.modules():
+                self.function(type(m).forward, (m,))
+
+    def _whole(self, x):
+        """Any item of a dict may be read."""
+        for key in list(x)[:MOST]:
+            self._kept(x, key)
+        return ABSENT
+
+    def _attribute(self, x, name):
+        """x.name as far as it is kept in x itself, or is a method."""
+        if x is ABSENT or isinstance(x, (Box, type)):
+            return ABSENT
+        if type(x) is dict:
+            return self._whole(x)
+        if isinstance(x, types.ModuleType) and _is_library(x.__name__):
+            return ABSENT
+        own = getattr(x, "__dict__", None)
+        if type(own) is dict and name in own:
+            if callable(getattr(x, "modules", None)) and not _loose(own[name]):
+                self._entered(own[name])  # a module counts its own changes
+                return own[name]
+            return self._kept(own, name)
+        f = getattr(type(x), name, None)
+        if isinstance(f, types.FunctionType):
+            self.function(f, (x,))
+        return ABSENT
+
+
+def _loose(x) -> bool:
+    """Tensors that a module has without owning them."""
+    return any(type(y) is Box.face for y in tree.flatten(x)[0])
+
+
+def _is_library(name) -> bool:
+    return str(name).partition(".")[0] in _KNOWN

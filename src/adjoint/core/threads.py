@@ -1,0 +1,101 @@
+"""Threads: how many a compiled program may use; who keeps them is told of a change."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+VARIABLES = "ADJOINT_NUM_THREADS", "OMP_NUM_THREADS"
+MOST = 256
+_GROUPS = Path("/sys/fs/cgroup")
+
+
+class Threads:
+    """The number in use: what the machine grants until a program asks for another."""
+
+    def __init__(self):
+        self._count = 0
+        self.told: list[Callable[[int], object]] = []
+
+    @property
+    def count(self) -> int:
+        """At least 1."""
+        self._count = self._count or granted()
+        return self._count
+
+    @count.setter
+    def count(self, n: int) -> None:
+        self._count = n
+        for tell in self.told:
+            tell(min(n, MOST))
+
+
+def granted() -> int:
+    """What the environment names, else the cores that this process may keep busy."""
+    for name in VARIABLES:
+        first = os.environ.get(name, "").split(",")[0].strip()
+        if first.isdecimal() and int(first) > 0:
+            return int(first)
+    cores = (
+        len(os.sched_getaffinity(0))
+        if hasattr(os, "sched_getaffinity")
+        else os.cpu_count() or 1
+    )
+    return max(1, math.ceil(min(cores, quota())))
+
+
+def quota(groups: Path = _GROUPS, own: Path = Path("/proc/self/cgroup")) -> float:
+    """How many cores' time the control groups around this process may use."""
+    try:
+        lines = own.read_text().splitlines()
+    except OSError:
+        return math.inf
+    limits = [math.inf]
+    for line in lines:
+        _, names, path = line.split(":", 2)
+        for folder in _around(groups, names, path):
+            limits += _second(folder) if not names else _first(folder)
+    return min(limits)
+
+
+def _around(groups: Path, names: str, path: str):
+    """The folders of a group and of those it is in; inside a container its own is the root."""
+    if names and "cpu" not in names.split(","):
+        return
+    root = groups / names if names else groups
+    yield root
+    for part in Path(path.lstrip("/")).parts:
+        root = root / part
+        yield root
+
+
+def _second(folder: Path) -> list[float]:
+    """Of version 2: `cpu.max` holds time and period."""
+    return _share(_words(folder / "cpu.max"))
+
+
+def _first(folder: Path) -> list[float]:
+    """Of version 1: time and period have a file each."""
+    return _share(
+        _words(folder / "cpu.cfs_quota_us") + _words(folder / "cpu.cfs_period_us")
+    )
+
+
+def _words(file: Path) -> list[str]:
+    try:
+        return file.read_text().split()
+    except OSError:
+        return []
+
+
+def _share(words: list[str]) -> list[float]:
+    try:
+        time, period = map(int, words)
+    except ValueError:  # "max", or no such file
+        return []
+    return [time / period] if time > 0 and period > 0 else []
+
+
+threads = Threads()

@@ -1,0 +1,553 @@
+"""Compiled functions write what they write eagerly: arguments, gradients, attributes."""
+
+import numpy as np
+import pytest
+
+import adjoint as ad
+from adjoint import nn, optim
+from agreement import agreeing
+
+CASES, agrees = agreeing()
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_it_is_as_without_compile(case):
+    case()
+
+
+@agrees
+def an_argument_is_added_to(wrap):
+    def f(x):
+        x.add_(1)
+        return x.sum()
+
+    f = wrap(f)
+    x = ad.zeros(3)
+    out = []
+    for _ in range(4):
+        out += [f(x), x.clone()]
+    return out
+
+
+@agrees
+def an_argument_that_is_a_view(wrap):
+    def f(x):
+        x.add_(1)
+        return x.sum()
+
+    f = wrap(f)
+    b = ad.zeros(3, 4)
+    x = b.t()[1:3]
+    out = []
+    for _ in range(4):
+        out += [f(x), x.clone(), b.clone()]
+    return out
+
+
+@agrees
+def one_tensor_for_two_arguments(wrap):
+    def f(x, y):
+        x.add_(1)
+        return x * y
+
+    f = wrap(f)
+    x = ad.zeros(3)
+    y = ad.ones(3)
+    out = []
+    for _ in range(3):
+        out += [f(x, y), x.clone()]
+    for _ in range(3):
+        out += [f(x, x), x.clone()]
+    for _ in range(3):
+        out += [f(y, x), x.clone()]
+    return out
+
+
+@agrees
+def arguments_that_overlap(wrap):
+    def f(x, y):
+        x.add_(1)
+        return x * y
+
+    f = wrap(f)
+    x = ad.zeros(4)
+    out = []
+    for _ in range(3):
+        out += [f(x[:3], x[1:]), x.clone()]
+    for _ in range(3):
+        out += [f(x, x.data), x.clone()]
+    return out
+
+
+@agrees
+def an_argument_that_is_captured_too(wrap):
+    w = ad.ones(3)
+
+    def f(x):
+        x.add_(1)
+        return x * w
+
+    f = wrap(f)
+    x = ad.zeros(3)
+    out = []
+    for _ in range(3):
+        out += [f(x), x.clone()]
+    for _ in range(3):
+        out += [f(w), w.clone()]
+    return out
+
+
+@agrees
+def an_argument_that_is_part_of_what_is_written(wrap):
+    w = ad.ones(4)
+
+    def f(x):
+        w.add_(1)
+        return x * w[:2].sum()
+
+    f = wrap(f)
+    x = ad.zeros(4)
+    out = []
+    for _ in range(3):
+        out += [f(x), x.clone(), w.clone()]
+    for _ in range(3):
+        out += [f(w), w.clone()]
+    v = w[1:3]
+    for _ in range(3):
+        out += [f(v), w.clone()]
+    for _ in range(3):
+        out += [f(w.data), w.clone()]
+    return out
+
+
+@agrees
+def items_of_an_argument_are_set(wrap):
+    def f(x, i):
+        x[0] = 5
+        x[1:] += 2
+        x[i] = -1
+        return x.sum()
+
+    f = wrap(f)
+    x = ad.zeros(4)
+    out = []
+    for k in range(4):
+        out += [f(x, ad.tensor([k])), x.clone()]
+    return out
+
+
+@agrees
+def tensors_in_a_dict(wrap):
+    def f(c, x):
+        c["k"].copy_(x)
+        c["n"] += 1
+        return c["k"] * 1
+
+    f = wrap(f)
+    c = {"k": ad.zeros(2), "n": ad.zeros(())}
+    out = []
+    for k in range(4):
+        out += [f(c, ad.full((2,), float(k))), c["k"].clone(), c["n"].clone()]
+    return out
+
+
+@agrees
+def an_item_of_a_dict_among_the_arguments(wrap):
+    def f(c, x):
+        c["k"] = c["k"] + x
+        return c["k"] * 1
+
+    f = wrap(f)
+    c = {"k": ad.zeros(2)}
+    out = []
+    for k in range(4):
+        out += [f(c, ad.full((2,), float(k))), c["k"].clone()]
+    return out
+
+
+@agrees
+def gradients_of_an_argument_add_up(wrap):
+    def f(w, x):
+        ((w * x) ** 2).sum().backward()
+
+    f = wrap(f)
+    w = ad.ones(2, requires_grad=True)
+    out = []
+    for k in range(5):
+        f(w, ad.full((2,), 1.0 + k))
+        out.append(w.grad.clone())
+        if k == 3:
+            w.grad = None
+    return out
+
+
+@agrees
+def the_gradient_of_an_argument_is_dropped(wrap):
+    def f(w, x):
+        w.grad = None
+        ((w * x) ** 2).sum().backward()
+        return w.grad * 2
+
+    f = wrap(f)
+    w = ad.ones(2, requires_grad=True)
+    out = []
+    for k in range(5):
+        out.append(f(w, ad.full((2,), 1.0 + k)))
+        out.append(w.grad.clone())
+    return out
+
+
+@agrees
+def the_gradient_of_an_argument_is_read(wrap):
+    def f(w):
+        return w.grad * 2 if w.grad is not None else w * 1
+
+    f = wrap(f)
+    w = ad.ones(2, requires_grad=True)
+    out = [f(w), f(w)]
+    for k in range(5):
+        w.grad = ad.full((2,), 1.0 + k)
+        out.append(f(w))
+    w.grad = None
+    out.append(f(w))
+    return out
+
+
+@agrees
+def an_argument_that_is_a_result(wrap):
+    def f(h, x):
+        (h * x).sum().backward()
+
+    f = wrap(f)
+    w = ad.ones(2, requires_grad=True)
+    out = []
+    for k in range(4):
+        f(w * 2, ad.full((2,), 1.0 + k))
+        out.append(w.grad.clone())
+    return out
+
+
+@agrees
+def a_step_written_by_hand(wrap):
+    def f(ws, x):
+        for w in ws:
+            w.grad = None
+        y = ((x @ ws[0]).tanh() @ ws[1]).square().mean()
+        y.backward()
+        with ad.no_grad():
+            for w in ws:
+                w -= 0.1 * w.grad
+        return y
+
+    f = wrap(f)
+    rng = np.random.default_rng(0)
+    ws = [
+        ad.tensor(rng.normal(size=(3, 4)), requires_grad=True),
+        ad.tensor(rng.normal(size=(4, 2)), requires_grad=True),
+    ]
+    x = ad.tensor(rng.normal(size=(5, 3)))
+    out = []
+    for _ in range(5):
+        out.append(f(ws, x))
+        out.append([w.clone() for w in ws])
+        out.append([w.grad.clone() for w in ws])
+    return out
+
+
+@agrees
+def a_kept_gradient_of_an_argument(wrap):
+    def f(w):
+        (w * w).sum().backward()
+
+    f = wrap(f)
+    w = ad.ones(2, requires_grad=True)
+    f(w)
+    g = w.grad
+    out = []
+    for _ in range(3):
+        f(w)
+        out += [g.clone(), w.grad.clone(), g is w.grad]
+    return out
+
+
+@agrees
+def a_kept_gradient_of_state(wrap):
+    w = ad.ones(2, requires_grad=True)
+
+    def f():
+        (w * w).sum().backward()
+
+    f = wrap(f)
+    f()
+    g = w.grad
+    out = []
+    for _ in range(3):
+        f()
+        out += [g.clone(), w.grad.clone(), g is w.grad]
+    return out
+
+
+@agrees
+def gradients_set_to_zero(wrap):
+    w = ad.ones(2, requires_grad=True)
+    opt = optim.SGD([w], lr=0.1)
+
+    def f():
+        opt.zero_grad(set_to_none=False)
+        (w * w).sum().backward()
+        opt.step()
+
+    f = wrap(f)
+    out = []
+    for _ in range(5):
+        f()
+        out += [w.clone(), w.grad.clone()]
+    return out
+
+
+@agrees
+def state_for_each_shape(wrap):
+    state = {}
+
+    def f(x):
+        n = x.shape[0]
+        if n not in state:
+            state[n] = ad.zeros(n)
+        state[n].add_(x)
+        return state[n] * 1
+
+    f = wrap(f)
+    out = []
+    for n in (2, 2, 2, 3, 3, 3, 2, 4, 3, 4, 4):
+        out.append(f(ad.ones(n)))
+    return out
+
+
+@agrees
+def optimizer_state_made_later(wrap):
+    ws = [ad.ones(2, requires_grad=True), ad.ones(3, requires_grad=True)]
+    opt = optim.Adam(ws, lr=0.1)
+
+    def f(x):
+        opt.zero_grad()
+        w = ws[0] if x.shape[0] == 2 else ws[1]
+        l = (w * x).square().sum()
+        l.backward()
+        opt.step()
+        return l
+
+    f = wrap(f)
+    out = []
+    for n in (2, 2, 2, 3, 3, 3, 2, 3, 2, 3):
+        out.append(f(ad.ones(n)))
+        out.append([w.clone() for w in ws])
+    return out
+
+
+@agrees
+def another_group_of_parameters(wrap):
+    ws = [ad.ones(2, requires_grad=True), ad.ones(2, requires_grad=True)]
+    opt = optim.Adam(ws[:1], lr=0.1)
+
+    def f(x):
+        opt.zero_grad()
+        l = (ws[0] * ws[1] * x).square().sum()
+        l.backward()
+        opt.step()
+        return l
+
+    f = wrap(f)
+    out = []
+    for n in range(8):
+        if n == 3:
+            opt.add_param_group({"params": ws[1:]})
+        if n == 5:
+            opt.load_state_dict(opt.state_dict())
+        out.append(f(ad.ones(2)))
+        out.append([w.clone() for w in ws])
+    return out
+
+
+class Thing:
+    """Anything that has attributes."""
+
+
+@agrees
+def an_attribute(wrap):
+    o = Thing()
+    o.h = ad.zeros(2)
+
+    def f(x):
+        o.h = (o.h + x).tanh()
+        return o.h * 2
+
+    f = wrap(f)
+    out = []
+    for _ in range(5):
+        out.append(f(ad.ones(2)))
+        out.append(o.h.clone())
+    o.h = ad.full((2,), 5.0)
+    out.append(f(ad.ones(2)))
+    return out
+
+
+@agrees
+def attributes_and_buffers_of_a_module(wrap):
+    class M(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.h = ad.zeros(2)
+            self.register_buffer("b", ad.zeros(2))
+
+        def forward(self, x):
+            self.h = (self.h + x).tanh()
+            self.b = self.b + 1
+            return self.h * 2 + self.b
+
+    m = M()
+    f = wrap(m)
+    out = []
+    for _ in range(5):
+        out.append(f(ad.ones(2)))
+        out.append(m.h.clone())
+        out.append(m.b.clone())
+    out.append(sorted(m.state_dict()))
+    return out
+
+
+@agrees
+def an_attribute_that_is_a_tuple(wrap):
+    o = Thing()
+    o.h = None
+
+    def f(x):
+        if o.h is None:
+            o.h = (ad.zeros(2), ad.zeros(2))
+        a, b = o.h
+        o.h = ((a + x).tanh().detach(), b + a.detach())
+        return o.h[1] * 2
+
+    f = wrap(f)
+    out = []
+    for _ in range(5):
+        out.append(f(ad.ones(2)))
+        out.append([h.clone() for h in o.h])
+    o.h = None
+    out.append(f(ad.ones(2)))
+    out.append(f(ad.ones(2)))
+    return out
+
+
+@agrees
+def data(wrap):
+    w = ad.ones(2, requires_grad=True)
+    alias = w.data
+
+    def f(x):
+        w.grad = None
+        (w * x).square().sum().backward()
+        w.data = w.data - 0.1 * w.grad
+        return w * 1
+
+    f = wrap(f)
+    out = []
+    for _ in range(5):
+        out.append(f(ad.ones(2)))
+        out.append(w.clone())
+        out.append(alias.clone())
+    return out
+
+
+@agrees
+def a_global(wrap):
+    global H
+    H = ad.zeros(2)
+
+    def f(x):
+        global H
+        H = H + x
+        return H * 1
+
+    f = wrap(f)
+    out = []
+    for _ in range(4):
+        out.append(f(ad.ones(2)))
+        out.append(H.clone())
+    return out
+
+
+@agrees
+def a_nonlocal(wrap):
+    h = ad.zeros(2)
+
+    def f(x):
+        nonlocal h
+        h = h + x
+        return h * 1
+
+    f = wrap(f)
+    out = []
+    for _ in range(4):
+        out.append(f(ad.ones(2)))
+        out.append(h.clone())
+    return out
+
+
+@agrees
+def a_counter(wrap):
+    o = Thing()
+    o.n = 0
+
+    def f(x):
+        o.n += 1
+        return x * o.n
+
+    f = wrap(f)
+    out = []
+    for _ in range(5):
+        out.append(f(ad.ones(2)))
+        out.append(o.n)
+    return out
+
+
+@agrees
+def a_counter_of_a_module(wrap):
+    class M(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.n = 0
+
+        def forward(self, x):
+            self.n += 1
+            return x * self.n
+
+    m = M()
+    f = wrap(m)
+    out = []
+    for _ in range(5):
+        out.append(f(ad.ones(2)))
+        out.append(m.n)
+    return out
+
+
+@agrees
+def a_list(wrap):
+    kept = []
+
+    def f(x):
+        y = x * 2
+        kept.append(y)
+        return y
+
+    f = wrap(f)
+    out = []
+    for _ in range(4):
+        out.append(f(ad.ones(2)))
+    return out + kept
+
+
+SCALE = 2.0
+
+
+def helper(x):
+    return x * SCALE

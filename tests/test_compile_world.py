@@ -1,0 +1,544 @@
+"""Compiled functions notice what they read: numbers, variables, hooks, modes; and what they are."""
+
+import copy
+import gc
+import pickle
+
+import pytest
+
+import adjoint as ad
+from adjoint import compile, nn, optim
+from adjoint.errors import ArgumentTypeError, TraceError
+from agreement import agreeing
+
+CASES, agrees = agreeing()
+SCALE = 2.0
+
+
+class Thing:
+    """Anything that has attributes."""
+
+
+def helper(x):
+    return x * SCALE
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_it_is_as_without_compile(case):
+    case()
+
+
+@agrees
+def item(wrap):
+    s = ad.tensor(2.0)
+    f = wrap(lambda x: x * s.item())
+    out = []
+    for k in (2.0, 2.0, 2.0, 3.0, 3.0, 4.0):
+        s.fill_(k)
+        out.append(f(ad.ones(2)))
+    return out
+
+
+@agrees
+def truth(wrap):
+    s = ad.tensor(True)
+    f = wrap(lambda x: x * 2 if s else x)
+    out = []
+    for k in (True, True, True, False, False, True):
+        s.fill_(k)
+        out.append(f(ad.ones(2)))
+    return out
+
+
+@agrees
+def an_array(wrap):
+    s = ad.tensor([1.0, 2.0])
+    f = wrap(lambda x: x * ad.tensor(s.numpy() * 2))
+    out = []
+    for k in (1.0, 1.0, 1.0, 3.0):
+        s.fill_(k)
+        out.append(f(ad.ones(2)))
+    s.numpy()[0] = 9
+    out.append(f(ad.ones(2)))
+    return out
+
+
+@agrees
+def a_tensor_of_a_tensor(wrap):
+    s = ad.tensor([1.0, 2.0])
+    f = wrap(lambda x: x * ad.tensor(s))
+    out = []
+    for k in (1.0, 1.0, 1.0, 3.0):
+        s.fill_(k)
+        out.append(f(ad.ones(2)))
+    return out
+
+
+@agrees
+def a_deep_copy(wrap):
+    s = ad.tensor([1.0, 2.0])
+    f = wrap(lambda x: x * copy.deepcopy(s))
+    out = []
+    for k in (1.0, 1.0, 1.0, 3.0):
+        s.fill_(k)
+        out.append(f(ad.ones(2)))
+    return out
+
+
+@agrees
+def the_end_of_a_slice(wrap):
+    i = ad.tensor(1)
+    f = wrap(lambda x: x[:i] * 2)
+    out = []
+    for k in (1, 1, 1, 0, 2):
+        i.fill_(k)
+        out.append(f(ad.arange(3.0)))
+    return out
+
+
+@agrees
+def a_list(wrap):
+    s = ad.tensor([1.0, 2.0])
+    f = wrap(lambda x: x * sum(s.tolist()))
+    out = []
+    for k in (1.0, 1.0, 1.0, 3.0):
+        s.fill_(k)
+        out.append(f(ad.ones(2)))
+    return out
+
+
+@agrees
+def the_choice_of_cond(wrap):
+    s = ad.tensor(True)
+    f = wrap(lambda x: ad.cond(s, lambda x: x * 2, lambda x: x, x))
+    out = []
+    for k in (True, True, True, False, False, True):
+        s.fill_(k)
+        out.append(f(ad.ones(2)))
+    return out
+
+
+@agrees
+def a_global_of_a_helper(wrap):
+    global SCALE
+
+    f = wrap(lambda x: helper(x))
+    out = []
+    for k in (2.0, 2.0, 2.0, 3.0, 3.0, 2.0):
+        SCALE = k
+        out.append(f(ad.ones(2)))
+    return out
+
+
+@agrees
+def a_variable_around_it(wrap):
+    k = 2.0
+    f = wrap(lambda x: x * k)
+    out = []
+    for _ in (2.0, 2.0, 2.0, 3.0, 3.0, 2.0):
+        out.append(f(ad.ones(2)))
+    return out
+
+
+@agrees
+def an_item(wrap):
+    cfg = {"k": 2.0}
+    f = wrap(lambda x: x * cfg["k"])
+    out = []
+    for k in (2.0, 2.0, 2.0, 3.0, 3.0, 2.0):
+        cfg["k"] = k
+        out.append(f(ad.ones(2)))
+    return out
+
+
+@agrees
+def an_attribute_of_an_attribute(wrap):
+    o = Thing()
+    o.p = Thing()
+    o.p.k = 1.0
+    f = wrap(lambda x: x * o.p.k)
+    out = []
+    for k in (2.0, 2.0, 2.0, 3.0, 3.0, 2.0):
+        o.p.k = k
+        out.append(f(ad.ones(2)))
+    return out
+
+
+@agrees
+def an_item_of_a_list(wrap):
+    l = [2.0, 1.0]
+    f = wrap(lambda x: x * l[0] * len(l))
+    out = []
+    for k in (2.0, 2.0, 2.0, 3.0, 3.0, 2.0):
+        l[0] = k
+        out.append(f(ad.ones(2)))
+    l.append(1)
+    out.append(f(ad.ones(2)))
+    return out
+
+
+@agrees
+def requires_grad_(wrap):
+    w = ad.ones(2, requires_grad=True)
+    v = ad.ones(2, requires_grad=True)
+
+    def f(x):
+        w.grad = None
+        v.grad = None
+        (w * v * x).sum().backward()
+
+    f = wrap(f)
+    out = []
+    for k in range(7):
+        if k == 3:
+            v.requires_grad_(False)
+        if k == 5:
+            v.requires_grad_(True)
+        f(ad.ones(2))
+        out.append([w.grad is None, v.grad is None])
+    return out
+
+
+@agrees
+def hooks_of_a_tensor(wrap):
+    w = ad.ones(2, requires_grad=True)
+
+    def f(x):
+        w.grad = None
+        (w * x).sum().backward()
+
+    f = wrap(f)
+    out = []
+    for k in range(8):
+        if k == 3:
+            h = w.register_hook(lambda g: g * 10)
+        if k == 6:
+            h.remove()
+        f(ad.ones(2))
+        out.append(w.grad.clone())
+    return out
+
+
+@agrees
+def hooks_of_a_module(wrap):
+    m = nn.Linear(2, 2)
+    with ad.no_grad():
+        m.weight.fill_(1.0)
+        m.bias.fill_(0.0)
+    f = wrap(lambda x: m(x))
+    out = []
+    for k in range(8):
+        if k == 3:
+            h = m.register_forward_hook(lambda m, a, y: y * 10)
+        if k == 6:
+            h.remove()
+        out.append(f(ad.ones(2)))
+    return out
+
+
+@agrees
+def the_default_dtype(wrap):
+    f = wrap(lambda x: ad.ones(2) * x.sum())
+    out = []
+    for k in range(6):
+        if k == 3:
+            ad.set_default_dtype(ad.float64)
+        out.append(str(f(ad.ones(2, dtype=ad.float32)).dtype))
+    ad.set_default_dtype(ad.float32)
+    out.append(str(f(ad.ones(2, dtype=ad.float32)).dtype))
+    return out
+
+
+@agrees
+def training_mode(wrap):
+    m = nn.Dropout(0.5)
+    f = wrap(lambda x: x * 2 if m.training else x)
+    out = []
+    for k in range(8):
+        m.train(k % 4 < 2)
+        out.append(f(ad.ones(2)))
+    return out
+
+
+@agrees
+def modules_in_a_list(wrap):
+    ms = [nn.Linear(2, 2) for _ in range(2)]
+    for m in ms:
+        with ad.no_grad():
+            m.weight.fill_(1.0)
+            m.bias.fill_(0.0)
+    f = wrap(lambda x: [x := m(x) for m in ms][-1])
+    out = []
+    for k in range(5):
+        if k == 3:
+            ms[0] = ms[0].__class__(2, 2)
+            ms[0].weight.data.fill_(3.0)
+            ms[0].bias.data.fill_(0.0)
+        out.append(f(ad.ones(2)))
+    return out
+
+
+@agrees
+def methods(wrap):
+    class T:
+        def __init__(self, k):
+            self.k = k
+            self.w = ad.full((2,), k)
+
+        def step(self, x):
+            self.w.add_(1)
+            return x * self.w * self.k
+
+    T.step = wrap(T.step)
+    a, b = T(1.0), T(2.0)
+    out = []
+    for _ in range(4):
+        out += [a.step(ad.ones(2)), b.step(ad.ones(2))]
+    a.k = 7.0
+    out += [a.step(ad.ones(2)), b.step(ad.ones(2))]
+    return out
+
+
+@agrees
+def forward(wrap):
+    class M(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.l = nn.Linear(2, 2)
+            self.l.weight.data.fill_(1.0)
+            self.l.bias.data.fill_(0.0)
+
+        def forward(self, x):
+            return self.l(x)
+
+    M.forward = wrap(M.forward)
+    m = M()
+    out = []
+    for _ in range(4):
+        out.append(m(ad.ones(2)))
+    return out
+
+
+@agrees
+def arguments_that_have_no_hash(wrap):
+    f = wrap(lambda x, s: x * sum(s))
+    out = []
+    for s in ({1, 2}, {1, 2}, {1, 2}, {1, 5}):
+        out.append(f(ad.ones(2), s))
+    f = wrap(lambda x, o: x * o[0])
+    for s in (bytearray(b"a"),) * 3 + (bytearray(b"b"),):
+        out.append(f(ad.ones(2), s))
+    return out
+
+
+@agrees
+def numbers_that_are_equal(wrap):
+    f = wrap(lambda x, k: x / ad.full((2,), k))
+    out = []
+    for k in (0.0, 0.0, 0.0, -0.0, -0.0):
+        out.append(f(ad.ones(2), k))
+    g = wrap(lambda x, k: x * k)
+    for k in (1, 1, 1, True, 1.0, True, 1.0):
+        out.append(g(ad.tensor([1, 2]), k))
+        out.append(str(out[-1].dtype))
+    h = wrap(lambda x, k: ad.full((2,), k[0]) * x)
+    for k in (1, 1, 1, True, 1.0):
+        out.append(str(h(ad.tensor([1, 2]), (k,)).dtype))
+    return out
+
+
+@agrees
+def no_room_for_programs(wrap):
+    f = compile(lambda x: x * 2, cache_size=0) if wrap is compile else (lambda x: x * 2)
+    return [f(ad.ones(n)) for n in (1, 2, 1, 1, 2)]
+
+
+@agrees
+def copies(wrap):
+    f = wrap(helper)
+    f(ad.ones(2))
+    f(ad.ones(2))
+    g = copy.deepcopy(f)
+
+    h = pickle.loads(pickle.dumps(f))
+    return [g(ad.ones(2)), g(ad.ones(2)), h(ad.ones(2))]
+
+
+@agrees
+def a_module(wrap):
+    m = nn.Linear(2, 2)
+    m.weight.data.fill_(1.0)
+    m.bias.data.fill_(0.0)
+    f = wrap(m)
+    out = [len(list(f.parameters())), sorted(f.state_dict()), f.training, f.in_features]
+    f.eval()
+    out.append(m.training)
+    f.train()
+    out.append(m.training)
+    for _ in range(3):
+        out.append(f(ad.ones(2)))
+    opt = optim.SGD(f.parameters(), lr=0.1)
+    for _ in range(3):
+        loss = f(ad.ones(2)).sum()
+        opt.zero_grad()
+        loss.backward()
+        opt.step()
+        out.append(f(ad.ones(2)))
+    f.bias.data.fill_(1.0)
+    out.append(f(ad.ones(2)))
+    out.append(isinstance(f, nn.Module))
+    out.append(len(list(nn.Sequential(f, nn.ReLU()).parameters())))
+    return out
+
+
+@agrees
+def a_long_chain(wrap):
+    def f(x):
+        for _ in range(400):
+            x = (x * 0.99 + 0.01).relu()
+        return x
+
+    f = wrap(f)
+    return [f(ad.ones(3)) for _ in range(3)]
+
+
+@agrees
+def a_sum_of_many(wrap):
+    ws = [ad.full((3,), float(i), requires_grad=True) for i in range(600)]
+
+    def f():
+        for w in ws:
+            w.grad = None
+        s = sum((w * w).sum() for w in ws)
+        s.backward()
+        return s
+
+    f = wrap(f)
+    return [f() for _ in range(3)] + [ws[5].grad]
+
+
+NOTHING = (
+    ((2, 0), (0, 3)),
+    ((0, 2), (2, 3)),
+    ((2, 3), (3, 0)),
+    ((0, 0), (0, 0)),
+    ((2, 2, 0), (2, 0, 2)),
+)
+
+
+@agrees
+def products_of_nothing(wrap):
+    out = []
+
+    def step(x, w):
+        w.grad = None
+        y = x @ w
+        y.sum().backward()
+        return y.detach()
+
+    f = wrap(step)
+    for a, b in NOTHING:
+        w = ad.ones(b, requires_grad=True)
+        for _ in range(3):
+            out.append((f(ad.ones(a), w), w.grad.clone()))
+    return out
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_numbers_that_the_program_changes_cannot_be_read(before):
+    s = ad.tensor(0.0)
+
+    @compile
+    def f(x):
+        y = x * s.item() if before else x
+        s.add_(1)
+        return y if before else y * s.item()
+
+    f(ad.ones(2))
+    with pytest.raises(TraceError, match="where"):
+        f(ad.ones(2))
+    assert s.item() == 1
+
+
+def test_a_value_that_is_kept_elsewhere_is_told():
+    class Keeper:
+        def add(self, x):
+            vars(self).setdefault("all", []).append(x)
+
+    keepers = [Keeper()]
+
+    @compile
+    def f(x):
+        keepers[0].add(x * 2)
+        return x
+
+    f(ad.ones(2))
+    with pytest.raises(TraceError, match="in a list"):
+        f(ad.ones(2))
+
+
+def test_what_runs_as_it_is_written_says_so(caplog):
+    kept = []
+
+    @compile
+    def f(x):
+        kept.append(x * 2)
+        return x
+
+    for _ in range(4):
+        f(ad.ones(2))
+    assert [y.tolist() for y in kept] == [[2.0, 2.0]] * 4
+    assert ["changes a list" in r.message for r in caplog.records] == [True]
+
+
+def test_only_functions_that_are_called_once_can_be_compiled():
+    def steps(x):
+        yield x
+
+    async def later(x):
+        return x
+
+    for f in (steps, later, 3):
+        with pytest.raises(ArgumentTypeError, match="compile"):
+            compile(f)
+
+
+def test_programs_of_methods_go_with_their_object():
+    class Scale:
+        def __init__(self):
+            self.w = ad.ones(2)
+
+        @compile
+        def __call__(self, x):
+            return x * self.w
+
+        @compile
+        def twice(self, x):
+            return self(self(x))
+
+    scale = Scale()
+    for _ in range(3):
+        assert scale.twice(ad.ones(2)).tolist() == [1.0, 1.0]
+    assert len(Scale.twice.methods) == 1
+    assert len(scale.twice.programs) == 1
+    del scale
+    gc.collect()
+    assert not Scale.twice.methods
+
+
+def test_the_quick_way_looks_at_what_was_read():
+    cfg, parts, s = {"k": 2.0}, [ad.ones(2)], ad.tensor(3.0)
+
+    @compile
+    def f(x):
+        return x * cfg["k"] + sum(parts) * s.item()
+
+    for _ in range(3):
+        assert f(ad.ones(2)).tolist() == [5.0, 5.0]
+    (program,) = f.programs.values()
+    assert f.last is program.quick
+    s.fill_(4.0)
+    assert f(ad.ones(2)).tolist() == [6.0, 6.0]
+    f(ad.ones(2))
+    parts.append(ad.ones(2))
+    assert f(ad.ones(2)).tolist() == [10.0, 10.0]

@@ -1,0 +1,355 @@
+"""Threads: the same bits for any number of them, and they are nobody's trouble."""
+
+import os
+import subprocess
+import sys
+import textwrap
+import threading
+
+import numpy as np
+import pytest
+
+import adjoint as ad
+from adjoint import nn, optim
+from adjoint.core import threads as counting
+from adjoint.errors import ArgumentError, ArgumentTypeError
+
+pytest.importorskip("llvmlite")
+from adjoint.compiler.native import sharing
+
+POSIX = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs POSIX")
+LINUX = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+
+
+@pytest.fixture(autouse=True)
+def restored():
+    before = ad.get_num_threads()
+    yield
+    ad.set_num_threads(before)
+
+
+@pytest.fixture
+def cut(monkeypatch):
+    """However small a kernel is, it is cut."""
+    monkeypatch.setattr(sharing, "LEAST", -1.0)
+    monkeypatch.setattr(sharing, "WORTH", -1.0)
+    monkeypatch.setattr(sharing, "GRAIN", 1.0)
+
+
+def rand(*shape):
+    return ad.tensor(
+        np.random.default_rng(sum(shape)).normal(size=shape), dtype=ad.float32
+    )
+
+
+def mlp():
+    """A training step of a network with two layers."""
+    ad.manual_seed(0)
+    model = nn.Sequential(nn.Linear(40, 70), nn.Tanh(), nn.Linear(70, 10))
+    opt = optim.Adam(model.parameters(), lr=1e-2)
+    x, t = rand(37, 40), ad.tensor(np.arange(37) % 10)
+
+    def step(x, t):
+        opt.zero_grad()
+        loss = nn.functional.cross_entropy(model(x), t)
+        loss.backward()
+        opt.step()
+        return loss, *(p.detach() for p in model.parameters())
+
+    return step, (x, t)
+
+
+def convolutions():
+    """Convolution, batch norm and pooling, forward and backward."""
+    ad.manual_seed(0)
+    model = nn.Sequential(
+        nn.Conv2d(3, 9, 3, padding=1), nn.BatchNorm2d(9), nn.ReLU(), nn.MaxPool2d(2)
+    )
+    opt = optim.SGD(model.parameters(), lr=1e-2)
+
+    def step(x):
+        opt.zero_grad()
+        loss = (model(x) ** 2).mean()
+        loss.backward()
+        opt.step()
+        return loss, *(p.detach() for p in model.parameters())
+
+    return step, (rand(5, 3, 12, 12),)
+
+
+def rows():
+    """Softmax and layer norm with their gradients: sums of rows and of columns."""
+    g, b = rand(53).requires_grad_(), rand(53).requires_grad_()
+
+    def f(x):
+        x = x.detach().requires_grad_()
+        h = nn.functional.layer_norm(x, (53,), g, b)
+        y = (h * h.softmax(-1)).sum(0).sin().sum()
+        return y, *ad.autograd.grad(y, (x, g, b))
+
+    return f, (rand(129, 53),)
+
+
+def lstm():
+    """A recurrent network with its gradients, a loop in the program."""
+    ad.manual_seed(0)
+    model = nn.LSTM(11, 20)
+
+    def f(x):
+        y = model(x)[0].square().sum()
+        return y, *ad.autograd.grad(y, tuple(model.parameters()))
+
+    return f, (rand(6, 9, 11),)
+
+
+def attention():
+    """Scaled products with a causal mask."""
+
+    def f(q, k, v):
+        q, k, v = (x.detach().requires_grad_() for x in (q, k, v))
+        y = nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True)
+        loss = y.square().sum()
+        return y, *ad.autograd.grad(loss, (q, k, v))
+
+    return f, tuple(rand(2, 3, 19, 8) + i for i in range(3))
+
+
+def embedding():
+    """Rows looked up, and gradients added where they came from."""
+    table = rand(31, 17).requires_grad_()
+
+    def f(i):
+        y = nn.functional.embedding(i, table).sin().sum()
+        return y, *ad.autograd.grad(y, (table,))
+
+    return f, (ad.tensor(np.arange(600).reshape(20, 30) % 13),)
+
+
+def whole():
+    """Sums of everything, in one pass and in two."""
+
+    def f(x):
+        return x.mean(), x.amax(), x.std(), (x.exp() * 2).sum((0, 2)), x.flatten().sum()
+
+    return f, (rand(7, 50, 21),)
+
+
+def odd():
+    """Spaces that no vector divides, or that have one dim that can be cut."""
+
+    def f(x, y):
+        return x.T.exp() + y, (x[:, 1:] * 2).cumsum(1), ad.cat([x, x * 2]), x.flip(0)
+
+    return f, (rand(3, 1001), rand(1001, 3))
+
+
+WORK = [mlp, convolutions, rows, lstm, attention, embedding, whole, odd]
+
+
+def bits(make, count):
+    """What three calls give with so many threads, all from the same start."""
+    ad.set_num_threads(count)
+    f, args = make()
+    f = ad.compile(f)
+    for _ in range(3):
+        out = f(*args)
+    assert f.programs
+    return [x.detach().numpy().copy() for x in out]
+
+
+@pytest.mark.parametrize("make", WORK, ids=lambda f: f.__name__)
+def test_the_same_bits_for_any_number_of_threads(make, cut):
+    """One thread and four; and nearly what eager gives."""
+    f, args = make()
+    for _ in range(3):
+        eager = f(*args)
+    one = bits(make, 1)
+    for count in (2, 3, 4):
+        for x, y in zip(bits(make, count), one, strict=True):
+            assert x.tobytes() == y.tobytes()
+    for x, y in zip(one, eager, strict=True):
+        assert np.allclose(x, y.detach().numpy(), rtol=2e-4, atol=2e-4)
+
+
+@pytest.mark.parametrize("n", [0, -1, 1.5, "2", True, None])
+def test_numbers_of_threads_that_make_no_sense(n):
+    """PyTorch's rule: a positive int."""
+    for f in (ad.set_num_threads, ad.set_num_interop_threads):
+        with pytest.raises((ArgumentError, ArgumentTypeError), match=f.__name__):
+            f(n)
+
+
+def test_another_number_needs_no_other_program(cut):
+    """It counts from the next call on."""
+    f = ad.compile(lambda x: (x * 2).tanh())
+    x = rand(64, 64)
+    for n in (1, 4, 2, 1, 3):
+        ad.set_num_threads(n)
+        assert ad.get_num_threads() == n
+        assert np.allclose(f(x).numpy(), np.tanh(2 * x.numpy()), rtol=1e-6)
+    assert len(f.programs) == 1
+
+
+def test_several_threads_of_python_call_at_once(cut):
+    """One of them has the crew; the others work alone; all are right."""
+    ad.set_num_threads(3)
+    failed = []
+
+    def work(seed):
+        f = ad.compile(lambda x: (x.exp() * seed).softmax(-1).sum(0))
+        x = rand(90 + seed, 70)
+        first = f(x).numpy()
+        for _ in range(150):
+            if not np.allclose(f(x).numpy(), first, rtol=1e-5):
+                failed.append(seed)
+
+    working = [threading.Thread(target=work, args=(i,)) for i in range(1, 6)]
+    for t in working:
+        t.start()
+    for t in working:
+        t.join(60)
+    assert not failed and not any(t.is_alive() for t in working)
+
+
+def test_the_environment_and_the_quota_limit_the_number(monkeypatch, tmp_path):
+    """ADJOINT_NUM_THREADS first, then OMP_NUM_THREADS, then cores and control groups."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "7,3")
+    monkeypatch.delenv("ADJOINT_NUM_THREADS", raising=False)
+    assert counting.granted() == 7
+    monkeypatch.setenv("ADJOINT_NUM_THREADS", "5")
+    assert counting.granted() == 5
+    own = tmp_path / "cgroup"
+    own.write_text("0::/a/b\n1:cpu,cpuacct:/c\n")
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    assert counting.quota(tmp_path, own) == np.inf
+    (tmp_path / "a" / "cpu.max").write_text("250000 100000\n")
+    (tmp_path / "a" / "b" / "cpu.max").write_text("max 100000\n")
+    assert counting.quota(tmp_path, own) == 2.5
+    first = tmp_path / "cpu,cpuacct" / "c"
+    first.mkdir(parents=True)
+    (first / "cpu.cfs_quota_us").write_text("150000\n")
+    (first / "cpu.cfs_period_us").write_text("100000\n")
+    assert counting.quota(tmp_path, own) == 1.5
+    (first / "cpu.cfs_quota_us").write_text("-1\n")
+    assert counting.quota(tmp_path, own) == 2.5
+    assert counting.quota(tmp_path, tmp_path / "none") == np.inf
+
+
+# ---------------------------------------------------------------- processes
+
+START = """
+import os, signal, sys, threading, time
+import numpy as np
+import adjoint as ad
+from adjoint.compiler.native import sharing
+sharing.LEAST = sharing.WORTH = -1.0
+sharing.GRAIN = 1.0
+f = ad.compile(lambda x: (x * 2).exp())
+x = ad.tensor(np.full((300, 300), 0.5, np.float32))
+def right():
+    return np.allclose(f(x).numpy(), np.e, rtol=1e-5)
+"""
+
+
+def program(text, timeout=60, **kwargs):
+    """Run a script that ends with the exit code it should have."""
+    env = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "ADJOINT_NUM_THREADS": "3"}
+    env["PYTHONPATH"] = os.pathsep.join(p for p in sys.path if p)
+    code = START + textwrap.dedent(text)
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=env,
+        timeout=timeout,
+        capture_output=True,
+        text=True,
+        **kwargs,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@LINUX
+def test_no_more_threads_than_asked_for():
+    """Started when they are needed, gone when they are too many."""
+    program("""
+    def count():
+        return len(os.listdir("/proc/self/task"))
+    def soon(n):
+        for _ in range(2000):
+            assert right()
+            if count() == n:
+                return True
+        return False
+    assert count() == 1
+    right(), right()
+    assert count() == 3, count()
+    ad.set_num_threads(2)
+    assert soon(2), count()
+    ad.set_num_threads(1)
+    assert soon(1), count()
+    ad.set_num_threads(4)
+    assert soon(4), count()
+    """)
+
+
+@POSIX
+def test_children_of_a_fork_have_a_crew_of_their_own():
+    """Also when another thread was in the program; and theirs end with them."""
+    program(
+        """
+    right(), right()
+    busy = threading.Thread(target=lambda: [right() for _ in range(400)])
+    busy.start()
+    for _ in range(8):
+        child = os.fork()
+        if not child:
+            signal.alarm(20)
+            os._exit(0 if right() and right() else 1)
+        assert right()
+        assert os.waitpid(child, 0)[1] == 0
+    busy.join()
+    import multiprocessing
+    with multiprocessing.get_context("fork").Pool(2) as pool:
+        assert all(pool.map(lambda_free, range(4)))
+    """.replace("lambda_free", "check").replace(
+            "right(), right()\n",
+            "right(), right()\n    def check(i):\n        return right()\n",
+            1,
+        )
+    )
+
+
+def test_the_interpreter_ends_while_threads_wait():
+    """At once, without a crash."""
+    for end in ("", "sys.exit(0)", "os._exit(0)"):
+        program(f"right(), right()\n{end}")
+
+
+def test_the_interpreter_ends_while_another_thread_computes():
+    """A daemon thread is in the program."""
+    program("""
+    right(), right()
+    def on():
+        while True:
+            right()
+    threading.Thread(target=on, daemon=True).start()
+    time.sleep(0.05)
+    """)
+
+
+@POSIX
+def test_an_interrupt_comes_through():
+    """Ctrl-C reaches Python's own thread, and programs work after it."""
+    program("""
+    right(), right()
+    for _ in range(5):
+        timer = threading.Timer(0.02, os.kill, (os.getpid(), signal.SIGINT))
+        timer.start()
+        try:
+            while True:
+                right()
+        except KeyboardInterrupt:
+            pass
+        timer.join()
+        assert right()
+    """)
