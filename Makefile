@@ -11,16 +11,29 @@ JOBS ?= auto
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-# A stamp says which extras are installed; a change of pyproject.toml renews it.
-$(BIN)/python:
-	$(PYTHON) -m venv $(VENV)
+# pip is the outer Python's where that can install elsewhere: an environment with a pip of its
+# own takes seconds to make.
+OUTER := $(PYTHON) -m pip --python $(BIN)/python
+INSTALL = $$($(OUTER) --version >/dev/null 2>&1 && echo $(OUTER) || echo $(BIN)/python -m pip) \
+  install --quiet --disable-pip-version-check
 
+$(BIN)/python:
+	$(PYTHON) -m venv --without-pip $(VENV)
+	@$(OUTER) --version >/dev/null 2>&1 || $(PYTHON) -m venv $(VENV)
+
+# A stamp says which extras are installed; a change of pyproject.toml renews it. The demo needs
+# what the package needs and nothing that builds packages: src is put on the path.
 $(VENV)/base.stamp: pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	@$(BIN)/python -c "import tomllib; \
+	  print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['dependencies'], sep='\n')" \
+	  > $(VENV)/base.txt
+	$(INSTALL) --no-compile --requirement $(VENV)/base.txt
+	@$(BIN)/python -c "import pathlib, sysconfig; \
+	  pathlib.Path(sysconfig.get_path('purelib'), 'src.pth').write_text('$(CURDIR)/src')"
 	@touch $@
 
 $(VENV)/%.stamp: pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[$*]"
+	$(INSTALL) --editable ".[$*]"
 	@touch $@
 
 demo: $(VENV)/base.stamp ## explain and differentiate a function, read digits, write digits.html

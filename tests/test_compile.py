@@ -314,6 +314,27 @@ def test_numbers_that_the_reverse_reads_are_state():
         assert w.grad.item() == 2 * k_now
 
 
+@pytest.mark.parametrize(
+    "power", [lambda w: w**2, lambda w: w * w * w, lambda w: w / w.exp()]
+)
+def test_arithmetic_of_rules_on_states_alone_is_part_of_the_program(power):
+    w = nn.Parameter(ad.tensor([1.0, 2.0]).double())
+    opt = optim.SGD([w], lr=0.1)
+
+    def step(x):
+        opt.zero_grad()
+        loss = power(w).sum()
+        loss.backward()
+        opt.step()
+        return loss
+
+    want = [step(ad.ones(1)).item() for _ in range(5)]
+    with ad.no_grad():
+        w.copy_(ad.tensor([1.0, 2.0]).double())
+    f = compile(step)
+    np.testing.assert_allclose([f(ad.ones(1)).item() for _ in range(5)], want)
+
+
 def test_states_that_trade_places():
     a, b = ad.zeros(5), ad.ones(5)
 

@@ -6,7 +6,7 @@ import pytest
 import adjoint as ad
 from adjoint import compile, nn, optim
 from adjoint.core import tree
-from adjoint.errors import DimError
+from adjoint.errors import ArgumentError, DimError
 from adjoint.nn import functional as F
 
 TOLERANCE = {"float16": 2e-3, "bfloat16": 2e-2, "float32": 3e-6, "float64": 1e-12}
@@ -73,6 +73,8 @@ def test_draws_are_the_numbers_of_eager(shape):
             ad.randn(shape, dtype=ad.float64),
             ad.randint(-3, 12, shape),
             ad.rand((2, *shape))[1],
+            ad.rand(shape, dtype=ad.float16),
+            ad.randn(shape, dtype=ad.bfloat16),
         )
 
     g, x = compile(f), ad.ones(shape)
@@ -314,3 +316,264 @@ def test_reductions_of_nothing_and_of_one():
         ]  # fmt: skip
 
     check(f, ad.zeros(0, 3), ad.tensor(2.0), native=False)
+
+
+# ---------------------------------------------------------------- order, windows, sizes
+
+
+def ordered(x):
+    out = []
+    for d in (0, 1, 2):
+        out += [*x.sort(d), *x.sort(d, descending=True, stable=True), x.argsort(d)]
+        out += [*x.topk(2, d), *x.topk(1, d, largest=False), *x.kthvalue(2, d)]
+        out += [*x.median(d), x.msort()]
+        if x.is_floating_point():
+            out += [*ad.nanmedian(x, d), ad.quantile(x.double(), 0.3, d)]
+    return [*out, x.median(), ad.isin(x, x[0, 0])]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "int64", "uint8", "bool"])
+def test_order(dtype):
+    rng = np.random.default_rng(0)
+    for shape in ((3, 4, 5), (2, 2, 29)):
+        x = (
+            rng.integers(0, 6, shape)
+            if dtype[0] not in "fb"
+            else rng.normal(size=shape)
+        )
+        x = x > 0 if dtype == "bool" else x
+        check(ordered, ad.tensor(x, dtype=getattr(ad, dtype)))
+
+
+def test_order_of_wild_numbers_and_of_ties():
+    rng = np.random.default_rng(1)
+    check(ordered, ad.tensor(rng.choice(WILD, (3, 4, 9))))
+    check(ordered, ad.tensor(rng.choice([0.0, 1.0], (3, 4, 9))))
+    ends = np.iinfo(np.int64)
+    check(ordered, ad.tensor(rng.choice([ends.max, ends.min, 0, 7], (3, 4, 9))))
+
+
+@pytest.mark.parametrize("n", [9, 40, 3000])
+def test_ties_in_the_best_are_the_first(n):
+    x = np.random.default_rng(n).integers(0, 4, (5, n)).astype(float)
+    for largest in (True, False):
+        ranked = np.argsort(-x if largest else x, 1, kind="stable")[:, :3]
+        assert (ad.tensor(x).topk(3, 1, largest).indices.numpy() == ranked).all()
+    third = np.argsort(x, 1, kind="stable")[:, 2]
+    assert (ad.tensor(x).kthvalue(3, 1).indices.numpy() == third).all()
+
+
+def resized(x):
+    out = [F.unfold(x, (3, 2), padding=(1, 0), stride=(2, 1), dilation=(1, 2))]
+    out += [
+        F.fold(
+            out[0], x.shape[2:], (3, 2), padding=(1, 0), stride=(2, 1), dilation=(1, 2)
+        )
+    ]
+    for size in ((4, 13), (12, 3)):
+        out += [
+            F.interpolate(x, size=size, mode=mode)
+            for mode in ("nearest", "nearest-exact", "bilinear", "bicubic", "area")
+        ]
+    out += [F.interpolate(x, scale_factor=1.7, mode="bilinear", align_corners=True)]
+    for mode in ("reflect", "replicate", "circular", "constant"):
+        out += [F.pad(x, (2, 1, 0, 2), mode=mode)]
+    out += [F.adaptive_avg_pool2d(x, (3, 4)), F.adaptive_max_pool2d(x, (3, 4))]
+    best, places = F.max_pool2d(x, 2, return_indices=True)
+    out += [
+        best,
+        F.max_unpool2d(best, places, 2, output_size=x.shape[2:]),
+        F.avg_pool2d(x, 3, 2, 1),
+    ]
+    return [*out, F.lp_pool2d(x.abs() + 1, 3, 2), F.pixel_shuffle(x[:, :, :4, :4], 2)]
+
+
+def test_windows_and_sizes():
+    x = moving(np.random.default_rng(3).normal(size=(2, 4, 7, 9)))
+    check(grads(resized), x, tolerance=1e-10)
+
+
+def test_draws_of_categories():
+    p = ad.tensor(np.random.default_rng(0).uniform(size=(3, 7)) * [1, 0, 1, 1, 0, 2, 1])
+
+    def f(p):
+        return (
+            ad.multinomial(p, 9, replacement=True),
+            ad.multinomial(p, 4),
+            ad.multinomial(p[0], 2),
+            ad.bernoulli(p / 2),
+            ad.normal(p, 0.1),
+            ad.randperm(100),
+        )
+
+    g = compile(f)
+    ad.manual_seed(5)
+    want = [f(p) for _ in range(4)]
+    ad.manual_seed(5)
+    same([g(p) for _ in range(4)], want)
+    assert callbacks(g) == []
+
+
+def test_distances():
+    rng = np.random.default_rng(0)
+    x, y = moving(rng.normal(size=(3, 5))), moving(rng.normal(size=(4, 5)))
+    check(grads(lambda x, y: [ad.cdist(x, y), ad.cdist(x, y, p=1.0)]), x, y)
+
+
+def test_products_of_whole_numbers_wrap_around():
+    rng = np.random.default_rng(0)
+    for dtype in ("int64", "int8", "uint8", "int32"):
+        x, y = (
+            ad.tensor(rng.integers(0, 99, s), dtype=getattr(ad, dtype))
+            for s in ((3, 7), (7, 4))
+        )
+        check(lambda x, y: [x @ y, ad.einsum("ij,jk->ki", x, y), x[0] @ x[1]], x, y)
+
+
+# ---------------------------------------------------------------- two-byte floats
+
+
+def arithmetic(x, w):
+    y = (x * 3 + 1).tanh() / (x.abs() + 0.5)
+    return [
+        y, y.sum(1), y.mean(0), y.amax(0), y.std(1), y.softmax(1), y.log_softmax(0),
+        y @ w, y.exp().cumsum(1), y[:, 1:].float(), (y > 0.25), y.where(x > 0, x),
+        y.argmax(1), y.t().contiguous(), ad.cat([x, y]), y[[0, -1]], y.norm(),
+        ad.zeros(5, 21, dtype=x.dtype).index_add(0, ad.tensor([1, 1, 4]), y), y.prod(1),
+        F.layer_norm(x, (21,)), F.gelu(x), y.double(), y.int(), y.logsumexp(1),
+        *y.sort(1)[:1], y.flip(1), y.roll(2, 1), ad.cummax(y, 1).values, ad.tril(y),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_two_byte_floats_are_rounded_where_eager_rounds(dtype):
+    rng = np.random.default_rng(0)
+    x, w = (
+        ad.tensor(rng.normal(size=s), dtype=getattr(ad, dtype))
+        for s in ((3, 21), (21, 4))
+    )
+    check(arithmetic, x, w, native=False)
+    exact = compile(
+        lambda x: [(x * 3 + 1) * x - x / 7, (x + 1000) - 1000, x.abs().sqrt()]
+    )
+    for _ in range(2):
+        got = exact(x)
+    same(got, exact.func(x), tolerance=1e-30)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_gradients_of_two_byte_floats(dtype):
+    rng = np.random.default_rng(0)
+    x, w = (moving(rng.normal(size=s), dtype) for s in ((5, 18), (18, 7)))
+    f = grads(lambda x, w: [F.gelu(x) @ w, (x.softmax(1) * x).sum(0), x.var(1)])
+    check(f, x, w, tolerance=0.06)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_casts_round_to_the_nearest_and_keep_nan(dtype):
+    rng = np.random.default_rng(0)
+    bits = rng.integers(0, 2**32, 4096, dtype=np.uint32)
+    wild = [
+        *WILD,
+        65504.0,
+        65519.99,
+        65520.0,
+        1e-8,
+        6e-8,
+        5.9e-8,
+        1 + 2**-8,
+        1 + 3 * 2**-8,
+    ]
+    for x in (bits.view(np.float32), np.array(wild), rng.integers(-999, 999, 77)):
+        f = compile(lambda x: x.to(getattr(ad, dtype)))
+        with np.errstate(all="ignore"):
+            x = ad.tensor(x)
+            want = f(x)
+            f(x)
+            got, want = f(x).numpy(), want.numpy()
+        equal = got.view(np.uint16) == want.view(np.uint16)
+        both = np.isnan(got.astype(float)) & np.isnan(want.astype(float))
+        assert (equal | both).all()
+
+
+# ---------------------------------------------------------------- complex numbers
+
+
+def of_complex(z, w):
+    return [
+        z + w[0], z - 2j, z * w[:3], z / (w[:3] + 3), -z, z.abs(), z.angle(), z.conj(),
+        z.exp(), z.log(), z.sqrt(), z.sin(), z.cos(), z.tan(), z.sinh(), z.cosh(),
+        z.tanh(), z.sigmoid(), z.rsqrt(), z.reciprocal(), z**2, z**-3, z**0, z.sgn(),
+        z**0.5, z.sum(1), z.mean(), z.t() @ z, z @ w.t().conj(), z.cumsum(1), z.real,
+        z.imag * 2, z[:, 3:5], z[[1, -1]], z.flip(0), ad.view_as_real(z), z.tril(),
+        ad.view_as_complex(ad.stack([z.real, z.imag], -1)), ad.cat([z, w]), z == w[:3],
+        z.isfinite(), z.norm(), z.std(), z.var(0), ad.where(z.real > 0, z, w[:3]), z != z,
+        z.log2(), z.log10(), z.exp2(), z.pow(w[:3] / 4), z.diagonal(), z.roll(1, 1),
+        ad.zeros_like(z), ad.ones_like(z), z.expand(2, 3, 19).sum(0), z.unfold(1, 4, 3),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", ["complex64", "complex128"])
+def test_complex_numbers(dtype):
+    rng = np.random.default_rng(0)
+    z, w = (
+        ad.tensor((rng.normal(size=s) + 1j * rng.normal(size=s)).astype(dtype))
+        for s in ((3, 19), (5, 19))
+    )
+    tolerance = 2e-5 if dtype == "complex64" else 1e-12
+    check(of_complex, z, w, tolerance=tolerance)
+
+
+def test_gradients_of_complex_numbers():
+    rng = np.random.default_rng(1)
+    z = ad.tensor(rng.normal(size=(3, 5)) + 1j * rng.normal(size=(3, 5)))
+    w = ad.tensor(rng.normal(size=(5, 2)) + 1j * rng.normal(size=(5, 2)))
+    z, w = z.requires_grad_(), w.requires_grad_()
+
+    def f(z, w):
+        y = (z.exp() @ w).tanh() * (z.abs().sum() + z.conj()[0, 1])
+        y = y + (z**3).sum() / (w.sqrt() + z[0, 0].log()).sum()
+        return ad.autograd.grad(y.abs().sum(), [z, w])
+
+    check(f, z, w, tolerance=1e-10)
+
+
+def test_complex_state_and_fourier_transforms_at_the_edges():
+    w = nn.Parameter(ad.tensor(np.exp(1j * np.arange(8.0))))
+    opt = optim.SGD([w], lr=0.1)
+
+    def step(x):
+        opt.zero_grad()
+        loss = (ad.fft.fft(x) * w - w**2).abs().sum()
+        loss.backward()
+        opt.step()
+        return loss
+
+    x = ad.tensor(np.random.default_rng(2).normal(size=8))
+    start = w.detach().clone()
+    want = [step(x).item() for _ in range(4)]
+    with ad.no_grad():
+        w.copy_(start)
+    f = compile(step)
+    np.testing.assert_allclose([f(x).item() for _ in range(4)], want, rtol=1e-12)
+
+
+@pytest.mark.parametrize("divide", [ad.floor_divide, ad.remainder, ad.fmod])
+@pytest.mark.parametrize("dtype", ["int64", "int8", "uint8"])
+def test_whole_numbers_divided_by_zero_are_the_error_of_eager(divide, dtype):
+    count = ad.zeros(2)
+
+    def f(x, y):
+        count.add_(1)
+        return divide(x, y)
+
+    x, y = (ad.tensor(a, dtype=getattr(ad, dtype)) for a in ([7, 100, 3], [2, 9, 3]))
+    g = check(f, x, y)
+    before = count.tolist()
+    for _ in range(2):
+        with pytest.raises(ArgumentError) as caught:
+            g(x, ad.zeros_like(y))
+        with pytest.raises(ArgumentError) as wanted:
+            divide(x, ad.zeros_like(y))
+        assert str(caught.value).splitlines()[0] == str(wanted.value).splitlines()[0]
+        assert count.tolist() == before

@@ -551,3 +551,58 @@ SCALE = 2.0
 
 def helper(x):
     return x * SCALE
+
+
+@agrees
+def the_data_of_an_argument(wrap):
+    def f(x):
+        x.data.mul_(2)
+        x.detach().add_(1)
+        return x * 1
+
+    f = wrap(f)
+    x = ad.ones(2)
+    out = []
+    for _ in range(4):
+        out += [f(x), x.clone()]
+    return out
+
+
+@agrees
+def tensors_that_share_memory(wrap):
+    def f(x):
+        h = x[:1]
+        d = x[1:].detach()
+        d.mul_(3)
+        x.data[0] = 7
+        x.detach()[1:].data.add_(h * 1)
+        return h * 1, d * 1, x * 1
+
+    f = wrap(f)
+    x = ad.ones(3)
+    out = []
+    for _ in range(4):
+        out += [f(x), x.clone()]
+    return out
+
+
+@agrees
+def the_data_of_a_parameter(wrap):
+    w = ad.ones(3, requires_grad=True)
+
+    def f(x):
+        y = w * x
+        h = w[:1]
+        w.data.mul_(2)
+        z = h * 1
+        y.data.add_(1)
+        w.grad = None
+        (y * y).sum().backward()
+        w[1:].data.fill_(3.0)
+        return z.detach(), y.detach(), w.grad * 1
+
+    f = wrap(f)
+    out = []
+    for _ in range(4):
+        out += [f(ad.full((3,), 2.0)), w.clone()]
+    return out

@@ -8,7 +8,7 @@ import pytest
 
 import adjoint as ad
 from adjoint import compile, nn, optim
-from adjoint.errors import ArgumentTypeError, TraceError
+from adjoint.errors import ArgumentTypeError, DimError, TraceError
 from agreement import agreeing
 
 CASES, agrees = agreeing()
@@ -542,3 +542,53 @@ def test_the_quick_way_looks_at_what_was_read():
     f(ad.ones(2))
     parts.append(ad.ones(2))
     assert f(ad.ones(2)).tolist() == [10.0, 10.0]
+
+
+@agrees
+def an_index(wrap):
+    i = ad.tensor(1)
+    f = wrap(lambda x: x[i] * 2)
+    out = []
+    for k in (1, 1, 1, 0, 2):
+        i.fill_(k)
+        out.append(f(ad.arange(3.0)))
+    return out
+
+
+@agrees
+def division_by_zero(wrap):
+    out = []
+    for op in (lambda a, b: a // b, lambda a, b: a % b, lambda a, b: ad.fmod(a, b)):
+        f = wrap(op)
+        for k in (2, 2, 2, 0, 2):
+            try:
+                out.append(f(ad.tensor([5, 6]), ad.tensor([k, 1])))
+            except Exception as e:
+                out.append(type(e).__name__)
+    return out
+
+
+@agrees
+def inputs_that_are_not_used(wrap):
+    w = ad.ones(2, requires_grad=True)
+    v = ad.ones(2, requires_grad=True)
+
+    def f(a, b):
+        v * 1
+        return (w * a).sum()
+
+    f = wrap(f)
+    out = []
+    b = ad.ones(2, requires_grad=True)
+    for _ in range(4):
+        g = ad.autograd.grad(f(ad.ones(2), b), (w, v, b), allow_unused=True)
+        out.append([x if x is None else x.clone() for x in g])
+    return out
+
+
+def test_classes_out_of_range_are_errors():
+    f = compile(lambda i: nn.functional.one_hot(i, 3))
+    for _ in range(3):
+        assert f(ad.tensor([2])).tolist() == [[0, 0, 1]]
+    with pytest.raises(DimError, match="one_hot: index 3"):
+        f(ad.tensor([3]))

@@ -258,3 +258,14 @@ def test_what_every_step_would_compute_alike_is_computed_once():
     ((body,),) = [parts.values() for parts in part.inner.values()]
     assert "exp" not in [o.prim.name for o in body.graph.operations]
     assert "exp" in [o.prim.name for o in part.graph.operations]
+
+
+def test_loops_over_nothing_have_results_of_the_right_shape():
+    def f(c, x):
+        return c + x.sum(), {"twice": x * 2, "sign": x > 0}
+
+    carry, ys = ad.scan(f, ad.tensor(1.0), ad.zeros(0, 3))
+    assert carry.item() == 1.0
+    assert ys["twice"].shape == ys["sign"].shape == (0, 3)
+    assert ys["sign"].dtype == ad.bool
+    assert ad.map(lambda x: x[0], ad.zeros(0, 3)).shape == (0,)

@@ -363,7 +363,7 @@ def test_in_place_forms_are_those_of_pytorch():
     assert ours <= theirs
     missing = {n for n in theirs - ours if n.endswith("_") and not n.startswith("_")}
     assert missing == {
-        *("resize_", "resize_as_", "set_", "share_memory_"),
+        "share_memory_",
         *("resize_as_sparse_", "sparse_resize_", "sparse_resize_and_clear_"),
     }
 
@@ -428,3 +428,111 @@ def test_small_errors():
         ad.set_default_device("cuda")
     assert not ad.cuda.is_available()
     assert ad.cuda.device_count() == 0
+
+
+class Meters:
+    """An object that knows what to do with a tensor."""
+
+    def __radd__(self, other):
+        return "radd"
+
+    def __rmatmul__(self, other):
+        return "rmatmul"
+
+    def __rpow__(self, other):
+        return "rpow"
+
+    def __gt__(self, other):
+        return "gt"
+
+
+def test_operators_ask_objects_that_they_do_not_know():
+    x, m = ad.ones(2), Meters()
+    assert (x + m, x @ m, x**m, x < m) == ("radd", "rmatmul", "rpow", "gt")
+    with pytest.raises(TypeError, match="unsupported operand"):
+        x + "abc"
+    x += m
+    assert x == "radd"
+
+
+def gradient(T, f, values):
+    x = T.tensor(values, dtype=T.float64, requires_grad=True)
+    f(T, x).sum().backward()
+    return x.grad
+
+
+NAN = float("nan")
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda T, x: x.clamp_min(0.0),
+        lambda T, x: x.clamp_max(0.0),
+        lambda T, x: x.clamp(0.0, 1.0),
+        lambda T, x: x.clamp(NAN, 1.0),
+        lambda T, x: x.clamp(min=T.tensor([0.0, NAN, NAN, 0.0])),
+    ],
+)
+def test_clamp_at_nan(f):
+    values = [NAN, 1.0, -1.0, 0.0]
+    for of in (lambda T: f(T, T.tensor(values)), lambda T: gradient(T, f, values)):
+        np.testing.assert_array_equal(of(ad).numpy(), of(torch).numpy())
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda T: T.zeros(3).index_put((T.tensor(1),), T.tensor(5.0)),
+        lambda T: T.zeros(3, 3).index_put(
+            (T.tensor(1), T.tensor([0, 2])), T.tensor(5.0)
+        ),
+        lambda T: T.zeros(3, 2).index_put_((T.tensor(1),), T.ones(2), accumulate=True),
+        lambda T: T.cov(T.tensor([[1.0, 2.0, 4.0]])),
+        lambda T: T.corrcoef(T.tensor([[1.0, 2.0, 4.0]])),
+        lambda T: T.all(T.tensor([[2, 0]]), dim=()),
+        lambda T: T.any(T.tensor([[True, False]]), dim=(), keepdim=True),
+        lambda T: T.adaptive_max_pool1d(T.arange(6.0).reshape(1, 1, 6), 2)[1],
+        lambda T: T.arange(3.0, out=T.zeros(3, dtype=T.int64)),
+        lambda T: T.exp(T.ones(2), out=T.zeros(2, dtype=T.float16)),
+        lambda T: T.exp(T.ones(2), out=T.empty(0)),
+        lambda T: T.sinc(T.tensor([1 + 2j, 0.0, -0.5j])),
+        lambda T: T.logaddexp(T.tensor([1 + 2j, 0.3]), T.tensor([2 - 1j, 0.7])),
+        lambda T: T.ones(2, 3).resize_(2).resize_(1, 3)[:, :2],
+        lambda T: T.ones(2).set_(T.zeros(3)),
+    ],
+)
+def test_like_pytorch(f):
+    got, want = f(ad), f(torch)
+    assert got.shape == want.shape and got.dtype.name == str(want.dtype)[6:]
+    np.testing.assert_allclose(got.numpy(), want.numpy(), rtol=1e-3)
+
+
+@pytest.mark.parametrize("name", ["sinc", "exp"])
+def test_complex_gradients(name):
+    def f(T, x):
+        return getattr(T, name)(T.complex(x, x.flip(0))).abs()
+
+    for T in (ad, torch):
+        assert T.isfinite(gradient(T, f, [1.0, 0.3])).all()
+    got, want = (gradient(T, f, [1.0, 0.3]).numpy() for T in (ad, torch))
+    np.testing.assert_allclose(got, want)
+
+
+@pytest.mark.parametrize("T", [ad, torch], ids=["adjoint", "torch"])
+def test_what_out_refuses(T):
+    x = T.ones(2)
+    with pytest.raises(RuntimeError, match="can't be cast to the desired output type"):
+        T.exp(x, out=T.zeros(2, dtype=T.int64))
+    for leaf, out in ((True, False), (False, True)):
+        with pytest.raises(
+            RuntimeError, match="don't support automatic differentiation"
+        ):
+            T.exp(x.clone().requires_grad_(leaf), out=T.zeros(2, requires_grad=out))
+
+
+def test_an_expanded_gradient_is_added_to():
+    p = ad.ones(3, requires_grad=True)
+    p.grad = ad.tensor(2.0).expand(3)
+    (p * 2).sum().backward()
+    assert p.grad.tolist() == [4.0, 4.0, 4.0]

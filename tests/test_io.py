@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 import adjoint as ad
 from adjoint import nn, optim
 from adjoint.errors import FileError
+from adjoint.files import write_text
 from adjoint.io import SafetensorError, header, safetensors, write_atomically
 
 ROOT = Path(__file__).parents[1]
@@ -610,3 +611,23 @@ def test_folders_are_no_files(tmp_path):
             FileError, match=r"is a folder, not a file\n.*\n.*it holds w"
         ):
             read(tmp_path)
+
+
+def test_texts_are_written_whole_or_not_at_all(tmp_path, monkeypatch):
+    path = tmp_path / "report.html"
+    assert write_text(path, "old").read_text() == "old"
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    page = ad.plot.Page("new")
+    for save in (page.save, ad.train.History().to_csv):
+        with pytest.raises(OSError, match=r"No space left on device: '.*report\.html'"):
+            save(path)
+    assert os.listdir(tmp_path) == ["report.html"]
+    assert path.read_text() == "old"
+    monkeypatch.undo()
+    assert write_text("/dev/null", "gone") == Path("/dev/null")
+    with pytest.raises(RuntimeError, match="is not a regular file"):
+        write_text(tmp_path, "x")

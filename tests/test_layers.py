@@ -8,7 +8,7 @@ import pytest
 ROOT = Path(__file__).parents[1] / "src" / "adjoint"
 ROWS = (
     ("errors", "printing", "config"),
-    ("core",),
+    ("core", "files"),
     ("ops",),
     ("autodiff", "ir"),
     ("functional",),

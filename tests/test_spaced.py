@@ -38,7 +38,9 @@ CASES = {
     ),
     "looked up": lambda x: (
         op.unslice(
-            ad.gather(x, 1, (x * 0).long() + 5), shape=(9, 8), key=((1, 8, 1), (0, 8, 1))
+            ad.gather(x, 1, (x * 0).long() + 5),
+            shape=(9, 8),
+            key=((1, 8, 1), (0, 8, 1)),
         )
         + 1
     ),

@@ -63,7 +63,11 @@ def convolutions():
     """Convolution, batch norm and pooling, forward and backward."""
     ad.manual_seed(0)
     model = nn.Sequential(
-        nn.Conv2d(3, 9, 3, padding=1), nn.BatchNorm2d(9), nn.ReLU(), nn.MaxPool2d(2)
+        nn.Conv2d(3, 16, 5, padding=2),
+        nn.BatchNorm2d(16),
+        nn.ReLU(),
+        nn.Conv2d(16, 17, 3, padding=1),
+        nn.MaxPool2d(2),
     )
     opt = optim.SGD(model.parameters(), lr=1e-2)
 
@@ -209,6 +213,25 @@ def test_several_threads_of_python_call_at_once(cut):
     for t in working:
         t.join(60)
     assert not failed and not any(t.is_alive() for t in working)
+
+
+def test_many_short_jobs_of_different_sizes(cut):
+    """Who comes late to a job takes no chunk of the next one by mistake."""
+
+    def f(x, w):
+        def body(x, _):
+            h = (x @ w).tanh()
+            return (h + h.mean(0) + h.amax(1, keepdim=True)).softmax(-1), h[:, :3]
+
+        return ad.scan(body, x, length=60)
+
+    f, args = ad.compile(f), (rand(40, 33), rand(33, 33))
+    ad.set_num_threads(1)
+    f(*args)
+    want = [y.numpy().tobytes() for y in f(*args)]
+    ad.set_num_threads(4)
+    for _ in range(150):
+        assert [y.numpy().tobytes() for y in f(*args)] == want
 
 
 def test_the_environment_and_the_quota_limit_the_number(monkeypatch, tmp_path):

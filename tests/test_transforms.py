@@ -283,3 +283,22 @@ def test_a_level_of_forward_mode_entered_by_hand():
         fw.exit_dual_level()
     with pytest.raises(RuntimeError, match="no level"):
         fw.exit_dual_level()
+
+
+@pytest.mark.parametrize("name", ["adjoint", "torch"])
+def test_vmap_shows_what_was_written_into_its_inputs(name):
+    T = pytest.importorskip(name)
+
+    def add(a, b):
+        b.copy_(a + 1)
+        a[0] = 5.0
+        return a * 2
+
+    x, w = T.zeros(3, 2), T.zeros(2, 3)
+    y = T.func.vmap(add, in_dims=(1, 0))(x, w)
+    assert x.tolist() == [[5, 5], [0, 0], [0, 0]] and y.tolist() == [[10, 0, 0]] * 2
+    assert w.tolist() == [[1, 1, 1]] * 2
+    one = T.zeros(3)
+    with pytest.raises(RuntimeError):
+        T.func.vmap(lambda a, b: b.add_(a), in_dims=(0, None))(T.ones(2, 3), one)
+    assert one.tolist() == [0, 0, 0]

@@ -8,7 +8,7 @@ from sys import getrefcount
 
 import numpy as np
 
-from ..core.bind import NUMPY, Box, dtype_of, floor, new_level
+from ..core.bind import NUMPY, Box, dtype_of, floor, hushed, new_level
 from ..core.primitive import op
 from ..errors import ArgumentError, ArgumentTypeError, GradError, show_site
 from .arrivals import Arrival
@@ -80,7 +80,7 @@ class Sweep:
             if floor.get() is not NUMPY:
                 self._walk()
             else:
-                with np.errstate(all="ignore"):
+                with hushed():
                     self._walk()
         finally:
             if token is not None:
@@ -97,6 +97,9 @@ class Sweep:
             if g is None or (useful is not None and node not in useful):
                 continue
             if node.rare:
+                if type(node) is Leaf and targets is not None and not node.prehooks:
+                    self.captured[node] = g
+                    continue
                 alone = getrefcount(g) == _ALONE
                 g = self._rare(node, g, alone)
                 if g is None:
@@ -125,7 +128,11 @@ class Sweep:
                 before = take(parent, None)
                 if before is None:
                     grads[parent] = gp
-                elif create or getrefcount(before) != _ALONE:
+                elif (
+                    type(before) is not np.ndarray
+                    or create
+                    or getrefcount(before) != _ALONE
+                ):
                     grads[parent] = before + gp
                 else:
                     grads[parent] = _added(before, gp)
@@ -263,14 +270,19 @@ def _inputs(node, boxed, numbers=True):
         )
     xs, level = [], node.level
     for i, x in enumerate(node.saved):
+        if x is None:
+            xs.append(None)
+            continue
         if type(x) is Packed:
             x = x.restore()
-        if isinstance(x, Box):
+        if isinstance(x, Box.face):
             if x.version is not None:
                 _same_version(node, i, x)
             if not boxed and x.level is level:
                 x = x.value
-                if numbers and not x.ndim and type(x) is np.ndarray:
+                if not numbers:
+                    x = floor.get().known(x)
+                elif not x.ndim and type(x) is np.ndarray:
                     x = x[()]
         xs.append(x)
     return xs
@@ -303,7 +315,10 @@ def accumulate(tensor, g, create, alone):
     if below is not NUMPY:
         _added_in_place(tensor._grad, tensor.level.wrap(value))
         return
-    if isinstance(before, np.ndarray) and isinstance(value, (np.ndarray, np.generic)):
+    arrays = isinstance(before, np.ndarray) and isinstance(
+        value, (np.ndarray, np.generic)
+    )
+    if arrays and before.flags.writeable:
         np.add(before, value, out=before, casting="unsafe")
     else:
         tensor._grad = tensor._grad + tensor.level.wrap(value)
@@ -331,8 +346,9 @@ def _own_memory(g, x, alone):
 
 def _in_dtype_of(x, g):
     """`g` in the dtype of `x`: bfloat16 times a Python number is float32 to NumPy."""
-    if isinstance(g, (np.ndarray, np.generic)) and g.dtype != dtype_of(x):
-        return g.astype(dtype_of(x))
+    d = x.value.dtype if x.plain else dtype_of(x)
+    if isinstance(g, (np.ndarray, np.generic)) and g.dtype is not d and g.dtype != d:
+        return g.astype(d)
     return g
 
 

@@ -12,7 +12,7 @@ from contextlib import contextmanager, nullcontext
 import numpy as np
 
 from ..core import tree
-from ..core.bind import Box, at_bottom
+from ..core.bind import Box, at_bottom, floor
 from ..core.generator import default_generator
 from ..core.primitive import spec_of
 from ..errors import (
@@ -87,7 +87,7 @@ class _Part:
         leaves, self.shape = tree.flatten((args, kwargs))
         self.function, self.context, self.early_stop = function, context, early_stop
         self.leaves = [_Held(x) if isinstance(x, Box) else x for x in leaves]
-        self.position = default_generator.position() if rng else None
+        self.position = floor.get().position(default_generator) if rng else None
         self.saved: list = []  # what the first run tells of the tensors it would save
         self.values, self.digest = {}, digest
 
@@ -161,12 +161,13 @@ class _Part:
         if self.position is None:
             yield
             return
-        now = default_generator.position()
-        default_generator.go_to(self.position)
+        streams = floor.get()
+        now = streams.position(default_generator)
+        streams.go_to(default_generator, self.position)
         try:
             yield
         finally:
-            default_generator.go_to(now)
+            streams.go_to(default_generator, now)
 
 
 def _as_it_is(x):

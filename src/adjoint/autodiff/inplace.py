@@ -6,6 +6,8 @@ and other views of it take their places anew when next used.
 
 from __future__ import annotations
 
+import weakref
+
 import numpy as np
 
 from ..core.bind import NUMPY, Box, bind, dtype_of, floor, quiet
@@ -25,6 +27,7 @@ from .tape import (
     alias,
     next_order,
     refresh,
+    replay,
     settle,
     versioned,
 )
@@ -128,6 +131,29 @@ def _become(x, new):
     else:
         _need_place(x, new)
         adopt(x, new)
+        for y in x.__dict__.get("sharers", ()):
+            if y() is not None and y() is not x:
+                y().value = x.value
+                y().writes += 1
+
+
+def shared(x):
+    """Another tensor on the memory of `x`, outside the graph.
+
+    A traced value has no memory: those that share it are given what one of them is given.
+    """
+    if isinstance(x.value, np.ndarray) or x.level is not BASE:
+        return x.level.wrap(x.value)
+    base = x if x.base is None else x.base
+    out = BASE.wrap(base.value)
+    if not isinstance(base.value, np.ndarray):
+        out.sharers = base.__dict__.setdefault("sharers", [weakref.ref(base)])
+        out.sharers.append(weakref.ref(out))
+    token = recording.set(False)
+    try:
+        return replay(x.chain, out)
+    finally:
+        recording.reset(token)
 
 
 def _need_place(x, new) -> None:

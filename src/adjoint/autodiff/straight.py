@@ -32,9 +32,13 @@ _NONE: dict = {}
 _new, _ndarray, _frame = object.__new__, np.ndarray, sys._getframe
 
 
-def unary(prim, kinds):
-    """run(x, params) -> y or None, for a record of one input; `kinds` go in as they are."""
-    eager, tracks, saves_y = prim.eager, prim.differentiable, prim.saves_y
+def unary(prim, kinds, ufunc=None):
+    """run(x, params) -> y or None, for a record of one input; `kinds` go in as they are.
+
+    `ufunc` is what `eager` calls in the end, where the parameters say so beforehand.
+    """
+    eager, reads = ufunc or prim.eager, ufunc is None
+    tracks, saves_y = prim.differentiable, prim.saves_y
     need, keeps = prim.plan((True,))
     pointwise = prim.family == "elementwise"
 
@@ -48,7 +52,10 @@ def unary(prim, kinds):
         if not straight or floor.get() is not NUMPY:
             return None
         try:
-            y = quiet.run(eager, value, **params) if params else quiet.run(eager, value)
+            if reads and params:
+                y = quiet.run(eager, value, **params)
+            else:
+                y = quiet.run(eager, value)
         except (TypeError, ValueError):
             return None
         result = _new(Box.face)

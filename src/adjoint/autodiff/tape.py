@@ -237,7 +237,9 @@ class Leaf(Node):
     rare = True
 
     def __init__(self, tensor):
-        super().__init__(None, None, (), ())
+        self.prim = self.params = self.saved_y = self.site = None
+        self.parents = self.need = self.saved = ()
+        self.order = next(_orders)
         self.tensor = weakref.ref(tensor)
         if tensor.level is not BASE:
             self.level = tensor.level
@@ -347,7 +349,7 @@ class Tape(Level):
         for i, x in enumerate(args):
             value = inner[i]
             if keeps is not None and keeps[i]:
-                saved.append(save(node, i, x) if isinstance(x, Box) else x)
+                saved.append(save(node, i, x) if isinstance(x, Box.face) else x)
             elif pointwise and (parents[i] is None or value.shape == y.shape):
                 saved.append(None)  # of no interest, or of the result's shape
             elif type(value) is np.ndarray:

@@ -22,6 +22,7 @@ from ..errors import ArgumentError, ArgumentTypeError, GradError, need_callable
 from .backward import Sweep
 from .batch import Batch, mapping
 from .forward import Forward
+from .inplace import assign
 from .modes import enable_grad
 from .tape import BASE, Leaf, Tape
 
@@ -400,6 +401,7 @@ def _vmapped(func, shape, dims, out_dims, randomness, kwargs, size, leaves):
             x if d is None else level.batched(x, norm_dim(d, x.ndim))
             for x, d in zip(leaves, dims, strict=True)
         ]
+        before = [dict(vars(x)) if isinstance(x, Box) else None for x in leaves]
         token = mapping.set((*mapping.get(), level))
         try:
             result = func(*tree.unflatten(shape, boxed), **kwargs)
@@ -412,7 +414,24 @@ def _vmapped(func, shape, dims, out_dims, randomness, kwargs, size, leaves):
         for y, d in zip(outputs, ds, strict=True):
             _check_mapped(y, d, level)
         done = [level.unwrap(y, d) for y, d in zip(outputs, ds, strict=True)]
+        _write_back(leaves, boxed, dims, before, level)
     return tree.unflatten(out_shape, [_lower(y, level) for y in done])
+
+
+def _write_back(leaves, boxed, dims, before, level):
+    """What the function wrote into its inputs in place, the caller sees in them."""
+    for x, box, d, old in zip(leaves, boxed, dims, before, strict=True):
+        if d is not None:
+            box.sync()
+            if box.value is not x:
+                assign(x, _lower(level.unwrap(box, norm_dim(d, x.ndim)), level), "vmap")
+        elif isinstance(x, Box) and x.level is level:
+            x.__dict__ = old
+            raise GradError(
+                "vmap: a value that has a batch dim cannot be written in place into an input "
+                "that has none (in_dims=None)",
+                hint="write a copy: input = input.clone()",
+            )
 
 
 def _check_mapped(y, out_dim, level):

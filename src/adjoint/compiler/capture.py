@@ -161,6 +161,11 @@ class Capture(TraceLevel):
                 return self.held[id(x)][1]
         return super().var(x)
 
+    def known(self, x):
+        """Arithmetic on it is written down, not done once and for all."""
+        key = id(x)
+        return Tracer(self, self.var(x)) if key in self.held or key in self.now else x
+
     def constant(self, value):
         return Tracer(self, self.graph.const(value))
 
@@ -183,15 +188,28 @@ class Capture(TraceLevel):
     def take(self, generator, blocks: int):
         """The state of a generator, of which `blocks` blocks are used up."""
         self._need_whole("random numbers are drawn")
+        entry = self._stream(generator)
+        start = Tracer(self, entry[1])
+        state = op.add(start, np.array([0, entry[2]])) if entry[2] else start
+        entry[2] += blocks
+        return state
+
+    def _stream(self, generator) -> list:
         entry = self.draws.get(id(generator))
         if entry is None:
             spec = spec_of(np.zeros(2, np.int64))
             var = self.graph.add_input(f"r{len(self.draws) + 1}", spec)
             entry = self.draws[id(generator)] = [generator, var, 0]
-        start = Tracer(self, entry[1])
-        state = op.add(start, np.array([0, entry[2]])) if entry[2] else start
-        entry[2] += blocks
-        return state
+        return entry
+
+    def position(self, generator) -> int:
+        return self._stream(generator)[2]
+
+    def go_to(self, generator, position) -> None:
+        self._stream(generator)[2] = position
+
+    def seeds(self, generator) -> None:
+        raise Unfit("it seeds a stream of random numbers; do that before the call")
 
     def options(self, group):
         """Its learning rate is an input, and what else was seen to change between calls."""
@@ -254,6 +272,10 @@ class Capture(TraceLevel):
         self.hold(x)
         self._remember(x)
         self.see((new,))
+        first, _ = self.held.get(id(x.value), (x, None))
+        if first is not x:
+            self._remember(first)
+            first.writes += 1
         value = new.value if isinstance(new, Box) and new.level is BASE else new
         self.now[id(x.value)] = self.var(value)
 

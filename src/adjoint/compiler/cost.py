@@ -15,7 +15,7 @@ from ..ops.contract import _letters
 LOOPS = frozenset({"scan", "branch", "repeat_while"})
 CONVOLUTIONS = frozenset({"conv", "conv_data", "conv_weight"})
 # Nanoseconds for an element of four bytes, by what an operation needs.
-BYTE, STEP, SERIES, LOOKUP, PRODUCT = 0.04, 0.05, 0.4, 1.5, 0.01
+BYTE, STEP, SERIES, LOOKUP, PRODUCT = 0.04, 0.05, 0.6, 1.5, 0.01
 _ONE = """add sub mul div neg abs sign maximum minimum relu where guard sqrt reciprocal floor
 ceil trunc round sum mean amax amin heaviside threshold leaky_relu hardtanh"""
 _NONE = "reshape expand slice select contiguous stop_gradient real permute"

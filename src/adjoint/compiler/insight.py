@@ -110,6 +110,8 @@ class Insight:
 
     def _native(self, *args, **kwargs):
         step = self._step(*args, **kwargs)
+        if step.building is not None:
+            return step.building.result()
         if step.native is None:
             raise ArgumentError(
                 "this program runs on NumPy: there is no native code to show"

@@ -24,8 +24,9 @@ class Live(Function):
 
     @staticmethod
     def backward(ctx, *gs):
-        """The gradients of the inputs, computed anew from them."""
-        wanted = tuple(ctx.needs_input_grad[2:])
+        """The gradients of the inputs, computed anew from them; None where there are none."""
+        reached = zip(ctx.needs_input_grad[2:], ctx.step.reached, strict=True)
+        wanted = tuple(n and r for n, r in reached)
         grads = iter(ctx.step.pullback(wanted)(ctx.saved_tensors, gs, ctx.extras))
         return (None, None, *(next(grads) if w else None for w in wanted))
 
@@ -34,6 +35,21 @@ def _smooth(captured) -> list:
     """Numbers of the results that have a derivative: their graph was there at the end."""
     outputs = captured.graph.outputs
     return [i for i in sorted(captured.live) if is_inexact(outputs[i].spec.dtype)]
+
+
+def reached(captured) -> list[bool]:
+    """Which inputs the differentiable results depend on: the others have no gradient."""
+    graph = captured.graph
+    alive = {graph.outputs[i] for i in _smooth(captured)}
+    for o in reversed(graph.operations):
+        if alive.intersection(o.outputs) and _passes(o):
+            alive.update(v for v in o.inputs if is_inexact(v.spec.dtype))
+    count = captured.arguments + len(captured.states)
+    return [v in alive for v in graph.inputs[:count]]
+
+
+def _passes(o) -> bool:
+    return o.prim.differentiable and o.prim.name != "stop_gradient"
 
 
 def pullback(captured, wanted):

@@ -19,7 +19,9 @@ from ..ops.random import Draw
 from .cost import CONVOLUTIONS, LOOPS
 from .positions import BY_VALUES, doubtful
 
-_MOVES = "expand permute slice select flip cast contiguous stop_gradient reshape real"
+_MOVES = (
+    "bits expand permute slice select flip cast contiguous stop_gradient reshape real"
+)
 PLACED = frozenset({"stack", "cat", "unslice", "undiagonal", "overwrite", "roll"})
 _MAKES = "diagonal tril triu ones_like zeros_like put pick frames as_strided"
 _FREE = frozenset([*_MOVES.split(), *_MAKES.split()]) - {"cast"}  # done anew by readers
@@ -36,7 +38,8 @@ SCATTERED = frozenset({"unindex", "index_put", "index_reduce"})
 GATHERED = frozenset({"overlap_add", "strided_add"})
 _RUNS = "cumsum cumprod cummax_index cummin_index recurrence logcumsumexp"
 RUNNING = frozenset(_RUNS.split())
-_LANES = frozenset({"f4", "f8", "b1", "u1", "i1", "i2", "i4", "i8"})  # in registers
+_FLOATS, _WHOLE = {"f4", "f8", "f2", "V2"}, {"b1", "u1", "i1", "i2", "i4", "i8"}
+_LANES = frozenset(_FLOATS | _WHOLE)  # what registers hold
 _BOOL = np.dtype(bool)
 DEEPEST = 60  # operations that are computed where they are read, one in the other
 LARGEST = 240  # operations of one loop nest: LLVM is slow on long ones
@@ -81,6 +84,7 @@ class Schedule:
             c for c in graph.consts if c.value.size > 1
         }
         self._order: dict | None = None
+        self._accessed: dict = {}
         self.alias: dict = {}  # a reshaped value shows another's memory
         self._decide()
         self.constants = [c for c in graph.consts if c in self.stored]
@@ -151,13 +155,14 @@ class Schedule:
             if _spaced(o):
                 self._store_lookups(o)
         for o in reversed(self.graph.operations):
-            if inline(o) and o.prim.name == "reshape" and not _only_ones(o):
+            if inline(o) and _shows(o):
                 self.store(o.inputs[0])
             elif inline(o) and o.prim.name in _TABLES:
                 self.stored.add(o.inputs[0])
         self._cut_chains()
         for o in self.graph.operations:
-            if o.prim.name == "reshape" and self.root(o.inputs[0]) in self.stored:
+            known = self.root(o.inputs[0]) in self.stored if o.inputs else False
+            if known and (o.prim.name == "reshape" or _shows(o)):
                 self.alias[o.outputs[0]] = self.root(o.inputs[0])
 
     def _cut_chains(self):
@@ -189,7 +194,7 @@ class Schedule:
 
     def _shared(self, o) -> bool:
         """Read in more than one place, or more often than it has elements."""
-        if o.prim.name in _FREE or o.prim.name == "undiagonal":
+        if o.prim.name in _FREE | _VIEWS or o.prim.name == "undiagonal":
             return False
         (v,) = o.outputs
         size, readers = math.prod(v.spec.shape), self.readers[v]
@@ -360,6 +365,11 @@ class Schedule:
 
     def accesses(self, o) -> dict:
         """Stored values that computing `o` reads -> whether only at its own index."""
+        if o not in self._accessed:
+            self._accessed[o] = self._accesses(o)
+        return self._accessed[o]
+
+    def _accesses(self, o):
         out: dict = {}
         todo = [(v, _own(o, i)) for i, v in enumerate(o.inputs)]
         while todo:
@@ -385,6 +395,10 @@ def inline(o: Operation) -> bool:
         return False
     if p.name == "searchsorted" and not _searchable(o):
         return False
+    if p.name == "bits" and not _same_bits(o):
+        return False
+    if p.name in _VIEWS:
+        return True
     dtypes = [v.spec.dtype for v in (*o.inputs, *o.outputs)]
     if not all(d.str[1:] in _LANES for d in dtypes):
         return False
@@ -393,15 +407,26 @@ def inline(o: Operation) -> bool:
     return p.name in INDEXED or isinstance(p, Draw) or _lowered(o)
 
 
+_VIEWS = frozenset({"view_as_real", "view_as_complex"})
+
+
+def _shows(o) -> bool:
+    """Whether the result is what lies in the memory of the input."""
+    reshaped = o.prim.name == "reshape" and not _only_ones(o)
+    return reshaped or o.prim.name in _VIEWS
+
+
 def _spaced(o) -> bool:
     """Whether zeros are put around an input where it is read: half of it is there."""
-    x, y = o.inputs[0].spec, o.outputs[0].spec
-    if o.prim.name == "undiagonal":
-        return x.size > 0 and y.dtype.str[1:] in _LANES
-    if o.prim.name != "unslice" or y.dtype.str[1:] not in _LANES:
+    if o.prim.name not in _SPACES:
         return False
+    x, y = o.inputs[0].spec, o.outputs[0].spec
+    if not x.size or y.dtype.str[1:] not in _LANES:
+        return False
+    if o.prim.name == "undiagonal":
+        return True
     steps = [k[2] for k in o.params["key"] if isinstance(k, tuple)]
-    return x.size > 0 and 2 * x.size >= y.size and set(steps) <= {1}
+    return 2 * x.size >= y.size and set(steps) <= {1}
 
 
 def _lowered(o) -> bool:
@@ -412,7 +437,8 @@ def _lowered(o) -> bool:
     numbers = [v.spec.dtype for v in o.inputs[p.decides :]]
     whole = {d for d in numbers if d.kind != "f"}
     alone = len(whole) < 2 and (whole != {_BOOL} or all(d == _BOOL for d in numbers))
-    return alone and all(d.kind in p.lowers for d in numbers)
+    full = all(d.kind in p.lowers and d.str[1:] != "f2" for d in numbers)
+    return alone and full
 
 
 def _reducible(o) -> bool:
@@ -421,7 +447,7 @@ def _reducible(o) -> bool:
     if not o.params["dim"]:
         return False
     if o.prim.name in ("amax", "amin"):
-        return x.str[1:] in _LANES
+        return x.str[1:] in _LANES - {"f2", "V2"}
     floats = x == y and x.str[1:] in ("f4", "f8")
     return floats or (o.prim.name != "mean" and x.kind in "bui" and y == "int64")
 
@@ -465,7 +491,13 @@ def _placeable(o) -> bool:
 def _addable(o) -> bool:
     """Numbers that are added at places counted by int64."""
     y, index = (v.spec.dtype for v in o.inputs)
-    return y.str[1:] in _LANES and y.kind in "fiu" and index == "int64"
+    return y.str[1:] in _LANES and y.kind in "fiuV" and index == "int64"
+
+
+def _same_bits(o) -> bool:
+    """Numbers of one size, of which one is read for each."""
+    x, y = o.inputs[0].spec.dtype, o.outputs[0].spec.dtype
+    return x.itemsize == y.itemsize and "b" not in (x.kind, y.kind)
 
 
 def _searchable(o) -> bool:
@@ -488,10 +520,10 @@ def _scatters(o) -> bool:
 def _runs(o) -> bool:
     """Numbers that are carried on in the type of the result, or compared."""
     kinds = {v.spec.dtype for v in o.inputs}
-    if not all(d.str[1:] in _LANES for d in kinds):
+    if not all(d.str[1:] in _LANES - {"f2", "V2"} for d in kinds):
         return False
     if o.prim.name in ("recurrence", "logcumsumexp"):
-        return len(kinds) == 1 and next(iter(kinds)).kind == "f"
+        return len(kinds) == 1 and kinds <= {np.dtype("f4"), np.dtype("f8")}
     return True
 
 
@@ -521,7 +553,9 @@ def _is_row(shape, space, rank) -> bool:
     return short and shape[:rank] == space[:rank] and all(n == 1 for n in rest)
 
 
-_SAME = frozenset({"cast", "contiguous", "stop_gradient", "real", "expand", "bounded"})
+_SAME = frozenset(
+    {"cast", "bits", "contiguous", "stop_gradient", "real", "expand", "bounded"}
+)
 
 
 def _through(p, i, index):

@@ -31,6 +31,26 @@ class _Quiet(threading.local):
 quiet = _Quiet()
 
 
+def _switched_off():
+    """NumPy's switch of its warnings, a context variable, and what it holds when off."""
+    context = Context()
+    context.run(np.seterr, all="ignore")
+    return next(iter(context.items()))
+
+
+_switch, _off = _switched_off()
+
+
+@contextmanager
+def hushed() -> Iterator[None]:
+    """NumPy's warnings off in a block that may call anything: a tenth of `np.errstate`."""
+    token = _switch.set(_off)
+    try:
+        yield
+    finally:
+        _switch.reset(token)
+
+
 # Counters of what a compiled program cannot see: tensors that were given other memory, and
 # modules that were changed. While they stand still it need not look for itself. A module that
 # is switched between training and evaluation counts as changed, but not as remade; `modes`
@@ -51,6 +71,10 @@ class Level:
 
     def see(self, args) -> None:
         """These are about to be read."""
+
+    def known(self, x):
+        """An array of a tensor from outside as its value in the program."""
+        return x
 
     def read_grad(self, x) -> None:
         """The gradient of `x` is about to be read."""
@@ -73,6 +97,17 @@ class Level:
     def take(self, generator, blocks: int):
         """The state of a stream of random numbers, of which `blocks` blocks are used up."""
         return generator.take(blocks)
+
+    def position(self, generator):
+        """How far a stream is used up: what `go_to` goes back to."""
+        return generator.position()
+
+    def go_to(self, generator, position) -> None:
+        """Have a stream continue from a position."""
+        generator.go_to(position)
+
+    def seeds(self, generator) -> None:
+        """A stream is about to be another."""
 
     def options(self, group: dict) -> dict:
         """The options of a group of parameters, about to be read."""

@@ -57,6 +57,9 @@ class Primitive:
     errors: ClassVar[Callable | None] = None  # -> [(args, params, error, text), ...]
     lower: ClassVar[Callable | None] = None  # (builder, *xs, **params): native code
     expand: ClassVar[Callable | None] = None  # (*xs, **params): in simpler operations
+    parts: ClassVar[Callable | None] = (
+        None  # the same of (real, imaginary) for complex xs
+    )
 
     def __init_subclass__(cls, abstract: bool = False, **kwargs):
         super().__init_subclass__(**kwargs)
@@ -71,7 +74,9 @@ class Primitive:
         instance.prepare()
         setattr(op, cls.name, instance)
 
-    _static = frozenset({"eager", "samples", "reference", "errors", "lower", "expand"})
+    _static = frozenset(
+        {"eager", "samples", "reference", "errors", "lower", "expand", "parts"}
+    )
 
     def prepare(self) -> None:
         """Compile what the record wrote into what the interpreters call; once, at import."""
@@ -161,6 +166,13 @@ def spec_of(x) -> Spec:
 def number(value, x) -> np.ndarray:
     """`value` in the dtype of `x`: beside `x` in a `where` it costs no memory."""
     return np.array(value, dtype_of(x))
+
+
+def product_of_parts(f, x, y, **params):
+    """A product f of complex numbers as products of their parts."""
+    (a, b), (c, d) = x, y
+    real = f(a, c, **params) - f(b, d, **params)
+    return real, f(a, d, **params) + f(b, c, **params)
 
 
 def sum_to(g, shape: Sequence[int]):

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..autodiff import transforms
-from ..autodiff.modes import recording
+from ..autodiff.modes import no_grad, recording
 from ..autodiff.tape import BASE, Tape
 from ..core import tree
 from ..core.bind import NUMPY, Box, at_bottom, bind, dtype_of, floor
@@ -127,9 +127,19 @@ def _python_loop(f, carry, xs, n, reverse):
     if reverse:
         rows.reverse()
     if not rows:
-        return carry, None
+        return carry, _no_rows(f, carry, leaves, shape)
     columns = zip(*(r[0] for r in rows), strict=True)
     return carry, tree.unflatten(rows[0][1], [FUNCTIONS["stack"](c) for c in columns])
+
+
+def _no_rows(f, carry, leaves, shape):
+    """The ys of a loop over nothing: what `f` makes of zeros says of which shape none are."""
+    zeros = FUNCTIONS["zeros"]
+    with no_grad():
+        rows = [zeros(x.shape[1:], dtype=x.dtype) for x in leaves]
+        ys, out_shape = tree.flatten(f(carry, tree.unflatten(shape, rows))[1])
+    none = [zeros((0, *y.shape), dtype=y.dtype) for y in _tensors(ys)]
+    return tree.unflatten(out_shape, none)
 
 
 def _length(xs, length):

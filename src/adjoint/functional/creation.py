@@ -10,7 +10,7 @@ from ..autodiff.tape import Leaf
 from ..core import dtype as dt
 from ..core.bind import Box, dtype_of, quiet
 from ..core.primitive import op
-from ..errors import ArgumentError, ArgumentTypeError, DtypeError, ShapeError
+from ..errors import ArgumentError, ArgumentTypeError, DtypeError, ShapeError, sound
 from .face import (
     SCALARS,
     cast,
@@ -56,7 +56,7 @@ def array_of(data, dtype=None) -> np.ndarray:
     """A new array of nested lists, numbers, arrays or tensors, in PyTorch's dtype for them."""
     if type(data) is float:
         d = dt.get_default_dtype().np if dtype is None else dtype
-        return quiet.run(_array, data, d)
+        return np.array(data, d) if -1e4 < data < 1e4 else quiet.run(_array, data, d)
     if isinstance(data, Box):
         data = data.numpy_of()
     given = isinstance(data, (np.ndarray, np.generic))
@@ -153,6 +153,7 @@ def _number(x):
 
 
 @function
+@sound
 def tensor(data, *, dtype=None, device=None, requires_grad=False, pin_memory=False):
     """A new tensor that copies numbers, nested lists, arrays or tensors.
 
@@ -514,6 +515,11 @@ def arange(
             f"{start}, {end}, {step}"
         )
     count = -((start - end) // step) if whole else math.ceil((end - start) / step)
+    d = (
+        d
+        if out is None or dtype is not None
+        else dtype_of(need_tensor(out, "arange", "out"))
+    )
     return give(finish((start + step * np.arange(count)).astype(d), requires_grad), out)
 
 

@@ -8,11 +8,12 @@ from types import FunctionType
 
 import numpy as np
 
+from ..autodiff.modes import recording
 from ..autodiff.tape import BASE
 from ..core import dtype as dt
 from ..core.bind import Box, dtype_of, floor
 from ..core.primitive import op
-from ..errors import ArgumentTypeError, DtypeError, in_our_words
+from ..errors import ArgumentTypeError, DtypeError, GradError, in_our_words
 
 FUNCTIONS: dict = {}
 METHODS: dict = {}
@@ -89,10 +90,28 @@ def give(y, out):
     if out is None:
         return y
     if not isinstance(y, tuple):
-        return need_tensor(out, "operation", "out").copy_(y)
+        return _given(y, need_tensor(out, "operation", "out"))
     if not isinstance(out, (tuple, list)) or len(out) != len(y):
         raise ArgumentTypeError(f"argument 'out' must be a tuple of {len(y)} Tensors")
     return type(y)(*map(give, y, out))
+
+
+def _given(y, out):
+    """`y` in the memory of `out`, which takes its shape, and its numbers if they fit."""
+    if recording.get() and (y.requires_grad or out.requires_grad):
+        raise GradError(
+            "functions with out=... arguments don't support automatic differentiation, but "
+            "one of the arguments requires grad",
+            hint="no_grad(), or x.copy_(y)",
+        )
+    if dt.rank(dtype_of(y)) > dt.rank(dtype_of(out)):
+        raise DtypeError(
+            f"result type {dtype_of(y).name} can't be cast to the desired output type "
+            f"{dtype_of(out).name}"
+        )
+    if tuple(out.shape) != tuple(y.shape):
+        out.resize_(y.shape)
+    return out.copy_(y)
 
 
 def wrap(value):

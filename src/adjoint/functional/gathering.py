@@ -12,7 +12,7 @@ from operator import le
 import numpy as np
 
 from ..autodiff.inplace import assign, store
-from ..core.bind import Box, dtype_of
+from ..core.bind import NUMPY, Box, dtype_of, floor
 from ..core.dtype import is_inexact
 from ..core.primitive import number, op
 from ..core.shape import broadcast, norm_dim
@@ -43,7 +43,7 @@ def _integers(index, name):
 def _checked(index, n, name, dim):
     """Positions as PyTorch takes them here: none negative."""
     value = index.__dict__.get("value")
-    if type(value) is not np.ndarray:
+    if type(value) is not np.ndarray or floor.get() is not NUMPY:
         return op.bounded(index, n=n, dim=dim, by=name)
     op.bounded.eager(value, n=n, dim=dim, by=name)
     return index
@@ -810,6 +810,8 @@ def one_hot(tensor, num_classes=-1):
             f"one_hot: classes must lie in [0, {num_classes}), got {value.min()} to "
             f"{value.max()}"
         )
+    if type(value) is not np.ndarray or floor.get() is not NUMPY:
+        x = op.bounded(x, n=num_classes, dim=0, by="one_hot")
     hit = op.eq(
         op.reshape(x, shape=(*x.shape, 1)), np.arange(num_classes, dtype=dtype_of(x))
     )

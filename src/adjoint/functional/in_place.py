@@ -12,10 +12,12 @@ from functools import wraps
 import numpy as np
 
 from ..autodiff.inplace import assign, updated
-from ..core.bind import dtype_of
-from ..errors import GradError, ShapeError
+from ..autodiff.tape import versioned
+from ..core.bind import dtype_of, moved
+from ..errors import DtypeError, GradError, ShapeError
 from .face import FUNCTIONS, METHODS, method, need_tensor, only_method
 from .face import wrap as wrapped
+from .shapes import sizes
 
 _METHODS = """
     addbmm addcdiv addcmul addmm addr atan2 arctan2 baddbmm bitwise_and bitwise_left_shift
@@ -115,6 +117,67 @@ def map2_(self, x, y, callable):
     tensor([13.])
     """
     return _each(self, callable, (x, y), "map2_")
+
+
+def _owned(x, name: str):
+    """`x`, whose memory may be another's from now on."""
+    if need_tensor(x, name).requires_grad:
+        raise GradError(f"{name}: cannot resize variables that require grad")
+    if x.base is not None or not isinstance(x.value, np.ndarray):
+        raise GradError(
+            f"{name}: a view's memory belongs to its base", hint="clone() it"
+        )
+    return x
+
+
+@only_method
+def resize_(self, *size, memory_format=None):
+    """Give this tensor another shape: its elements one after another, what is new unset.
+
+    >>> tensor([1., 2., 3.]).resize_(2)
+    tensor([1., 2.])
+    """
+    x, shape = _owned(self, "resize_"), sizes(size)
+    n = math.prod(shape)
+    if min(shape, default=0) < 0:
+        raise ShapeError(f"resize_: sizes cannot be negative, got {shape}")
+    value = x.value.reshape(-1)[:n]
+    if n > value.size:
+        value = np.zeros(n, value.dtype)
+        value[: x.value.size] = x.value.reshape(-1)
+    x.value = value.reshape(shape)
+    moved.value += 1
+    return x
+
+
+@only_method
+def resize_as_(self, the_template, memory_format=None):
+    """`resize_` to the shape of another tensor.
+
+    >>> tensor([1., 2., 3.]).resize_as_(ones(1, 2))
+    tensor([[1., 2.]])
+    """
+    return resize_(self, need_tensor(the_template, "resize_as_", "the_template").shape)
+
+
+@only_method
+def set_(self, source=None):
+    """Show the memory of `source` from now on; nothing without one.
+
+    >>> tensor([1., 2.]).set_(tensor([3.]))
+    tensor([3.])
+    """
+    x = _owned(self, "set_")
+    if source is None:
+        return resize_(x, 0)
+    if dtype_of(need_tensor(source, "set_", "source")) != dtype_of(x):
+        raise DtypeError(
+            f"set_: the source has dtype {dtype_of(source).name}, this tensor "
+            f"{dtype_of(x).name}"
+        )
+    x.value, x.version = _owned(source.detach(), "set_").value, versioned(source)
+    moved.value += 1
+    return x
 
 
 @method

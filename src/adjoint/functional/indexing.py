@@ -313,7 +313,7 @@ def _part(k):
         k = _listed(k)
     if isinstance(k, Box):
         value = k.__dict__.get("value")
-        single = type(value) is np.ndarray and k.ndim == 0 and k.level is Box.level
+        single = type(value) is np.ndarray and k.ndim == 0 and seen(k)
         return _array(value if single else k)
     if isinstance(k, (np.ndarray, np.generic)):
         return _array(k.copy())  # the user may change it before the backward pass
@@ -465,11 +465,17 @@ def _put_view(name, input, indices):
     x = need_tensor(input, name)
     if not isinstance(indices, (tuple, list)):
         raise ArgumentTypeError(f"{name}: indices must be a tuple of tensors")
-    key = tuple(_WHOLE if k is None else k for k in indices)
+    key = tuple(_WHOLE if k is None else _at_least_1d(k) for k in indices)
     _, picks = _split(tuple(x.shape), key)
     if not picks:
         raise ArgumentError(f"{name}: at least one index is needed")
     return x, _placed(x.ndim, picks)
+
+
+def _at_least_1d(index):
+    """A 0-d index as a list of one position, which values of the rest's shape fit as well."""
+    alone = isinstance(index, Box) and not index.ndim and dtype_of(index).kind in "iu"
+    return op.reshape(index, shape=(1,)) if alone else index
 
 
 def _values(name, values, x):

@@ -28,7 +28,9 @@ from .face import (
     wrap,
 )
 
-_HIDDEN = frozenset({"guard", "pow_scalar", "pow", "where", "round", "div"})
+_HIDDEN = frozenset(
+    {"guard", "logaddexp", "pow_scalar", "pow", "where", "round", "div"}
+)
 _KINDS = {"f": "fV"}
 
 
@@ -223,6 +225,25 @@ OPERATORS = {
 alias("subtract", "sub")
 
 
+_logaddexp = binary(op.logaddexp)
+
+
+@method
+@sound
+def logaddexp(input, other, *, out=None):
+    """ln(e^input + e^other).
+
+    >>> logaddexp(tensor([0.]), tensor([0.]))
+    tensor([0.6931])
+    """
+    if any(isinstance(x, Box) and dtype_of(x).kind == "c" for x in (input, other)):
+        a, b = promote("logaddexp", input, other)
+        first = op.ge(op.real(a), op.real(b))
+        high, low = op.where(first, a, b), op.where(first, b, a)
+        return give(high + op.log(op.exp(low - high) + number(1, high)), out)
+    return _logaddexp(input, other, out=out)
+
+
 @method
 @sound
 def div(input, other, *, rounding_mode=None, out=None):
@@ -292,6 +313,23 @@ def _pow(a, b, given):
 
 
 _pow_scalar = straight.unary(op.pow_scalar, "f")
+_POWERS = {
+    1: straight.unary(op.pow_scalar, "f", np.positive),
+    2: straight.unary(op.pow_scalar, "f", np.square),
+}
+
+
+def _power(self, exponent):
+    """`x ** exponent`."""
+    if type(exponent) is int or type(exponent) is float:
+        run = _POWERS.get(exponent, _pow_scalar)
+        y = run(self, {"exponent": exponent})
+        if y is not None:
+            return y
+    return pow(self, exponent) if isinstance(exponent, OPERANDS) else NotImplemented
+
+
+OPERATORS["pow"] = _power
 
 
 def _keeps_dtype(x, exponent) -> bool:
@@ -375,21 +413,17 @@ def clamp(input, min=None, max=None, *, out=None):
     if dtype_of(x).kind == "c":
         raise DtypeError("clamp is not supported for complex types")
     if min is not None:
-        low = next(bounds)
-        x = op.where(_beyond(op.lt, x, low), low, x)
+        x = _limited(op.ge, x, next(bounds))
     if max is not None:
-        high = next(bounds)
-        x = op.where(_beyond(op.gt, x, high), high, x)
-    return x if out is None else out.copy_(x)
+        x = _limited(op.le, x, next(bounds))
+    return give(x, out)
 
 
-def _beyond(compare, x, bound):
-    """Where the bound takes the place of x: beyond it, and where it is NaN."""
-    outside = compare(x, bound)
-    number = isinstance(bound, np.ndarray)
-    if dtype_of(bound).kind in "biu" or (number and not np.isnan(bound).any()):
-        return outside
-    return op.logical_or(outside, op.isnan(bound))
+def _limited(compare, x, bound):
+    """x where it compares, else the bound; a NaN of either stays, with no gradient to x."""
+    if dtype_of(x).kind not in "biu":
+        bound = op.where(op.isnan(x), number(np.nan, x), bound)
+    return op.where(compare(x, bound), x, bound)
 
 
 alias("clip", "clamp")

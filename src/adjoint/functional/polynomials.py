@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..core.bind import Box, at_bottom, dtype_of
+from ..core.bind import Box, dtype_of
 from ..core.primitive import op
 from ..core.shape import broadcast
 from ..errors import ArgumentError, ArgumentTypeError, DtypeError
@@ -36,7 +36,7 @@ _MOST = 10_000
 def _degrees(n, name):
     """The degree, a number or an array of them."""
     if isinstance(n, Box):
-        n = at_bottom(n)
+        n = n.numpy_of()
     if not isinstance(n, (int, float, np.ndarray, np.generic)):
         raise ArgumentTypeError(f"{name}: n must be a number or a tensor of numbers")
     n = np.asarray(n)

@@ -10,7 +10,7 @@ import numpy as np
 from ..autodiff.straight import viewed
 from ..core.bind import at_bottom, dtype_of
 from ..core.primitive import number, op
-from ..errors import ArgumentError, ShapeError
+from ..errors import ArgumentError, ShapeError, in_our_words
 from .convolution import batched, per_dim, unbatched
 from .face import FUNCTIONS, cast, function, need_tensor
 
@@ -441,7 +441,6 @@ def _adaptive_max(n, x, output_size, return_indices):
     return (y, unbatched(index, alone)) if return_indices else y
 
 
-@function
 def adaptive_max_pool1d(input, output_size, return_indices=False):
     """The maxima of `output_size` even windows of (N,C,L).
 
@@ -602,6 +601,7 @@ max_pool1d_with_indices = _with_indices(max_pool1d)
 max_pool2d_with_indices = _with_indices(max_pool2d)
 max_pool3d_with_indices = _with_indices(max_pool3d)
 adaptive_max_pool1d_with_indices = _with_indices(adaptive_max_pool1d)
+FUNCTIONS["adaptive_max_pool1d"] = in_our_words(adaptive_max_pool1d_with_indices)
 adaptive_max_pool2d_with_indices = _with_indices(adaptive_max_pool2d)
 adaptive_max_pool3d_with_indices = _with_indices(adaptive_max_pool3d)
 fractional_max_pool2d_with_indices = _with_indices(fractional_max_pool2d)

@@ -102,12 +102,12 @@ def fork_rng(devices=None, enabled=True):
     >>> (x == rand(2)).all().item()
     True
     """
-    position = default_generator.position()
+    position = floor.get().position(default_generator)
     try:
         yield
     finally:
         if enabled:
-            default_generator.go_to(position)
+            floor.get().go_to(default_generator, position)
 
 
 def _take(generator, blocks):
@@ -150,10 +150,9 @@ def _sample(prim, *xs, generator, blocks=1, **params):
     levels = _maps()
     many = [level.size for level in levels]
     start = _take(generator, blocks * math.prod(many))
-    state = np.zeros((*many, 2), np.int64)
-    state[..., 0] = start[0]
-    state[..., 1] = start[1] + blocks * np.arange(math.prod(many)).reshape(many)
-    state = BASE.wrap(state)
+    steps = np.zeros((*many, 2), np.int64)
+    steps[..., 1] = blocks * np.arange(math.prod(many)).reshape(many)
+    state = BASE.wrap(op.add(start, steps) if many else start)
     for level in levels:
         state = level.batched(state, 0)
     held = [x.detach() if isinstance(x, Box) else x for x in xs]
@@ -203,7 +202,7 @@ def _randn(shape, d, generator):
 
 def _finish(x, out, requires_grad):
     if out is not None:
-        return out.copy_(x)
+        return give(x, out)
     return x.requires_grad_() if requires_grad else x
 
 

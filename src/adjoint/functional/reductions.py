@@ -391,7 +391,10 @@ def logsumexp(input, dim, keepdim=False, *, out=None):
 
 def _decide(prim, input, dim, keepdim, out=None):
     x = start(input, prim.name)
-    y = prim(x, dim=dims_of(x, dim), keepdim=keepdim)
+    if isinstance(dim, (tuple, list)) and not dim:  # of no dims: each element by itself
+        y = op.ne(x, number(0, x))
+    else:
+        y = prim(x, dim=dims_of(x, dim), keepdim=keepdim)
     if dtype_of(x) == np.uint8:  # PyTorch's old booleans
         y = op.cast(y, dtype=np.dtype("uint8"))
     return give(y, out)

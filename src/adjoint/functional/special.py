@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from ..core.bind import dtype_of
+from ..core.bind import Box, dtype_of
 from ..core.primitive import number, op
 from ..errors import ArgumentError, DtypeError
 from .activation import log_softmax as _log_softmax
@@ -118,7 +118,15 @@ def sinc(input, *, out=None):
     >>> sinc(tensor([0., 0.5]))
     tensor([1.0000, 0.6366])
     """
+    if isinstance(input, Box) and dtype_of(input).kind == "c":
+        return give(_complex_sinc(input * math.pi), out)
     return give(spherical_bessel_j0(_real(input, "sinc") * math.pi), out)
+
+
+def _complex_sinc(x):
+    zero = x == 0
+    x = op.where(zero, number(1, x), x)
+    return op.where(zero, number(1, x), op.sin(x) / x)
 
 
 def spherical_bessel_j0(input, *, out=None):

@@ -163,7 +163,7 @@ def cov(input, *, correction=1, fweights=None, aweights=None):
     x = need_tensor(input, "cov")
     if x.ndim > 2:
         raise ShapeError(f"cov: needs at most 2 dims, got shape {tuple(x.shape)}")
-    scalar = x.ndim < 2
+    scalar = x.ndim < 2 or x.shape[0] == 1
     x = op.reshape(x, shape=(1, math.prod(x.shape))) if scalar else x
     if dtype_of(x).kind in "bui":
         x = cast(x, np.dtype("float32"))

@@ -1,6 +1,6 @@
 """Files: safetensors for weights, and whole checkpoints in the same format; nothing unpickles."""
 
-from .atomic import write_atomically
+from ..files import write_atomically
 from .checkpoint import load, save
 from .safetensors import (
     SafetensorError,

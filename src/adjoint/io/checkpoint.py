@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from ..errors import ArgumentError
-from .atomic import path_of, write_atomically
+from ..files import path_of, write_atomically
 from .header import Bad, SafetensorError
 from .safetensors import (
     array_from,

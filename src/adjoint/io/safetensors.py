@@ -15,8 +15,8 @@ import numpy as np
 from ..core import dtype as dt
 from ..core.bind import Box
 from ..errors import ArgumentError, ArgumentTypeError, DimError
+from ..files import to_read, write_atomically
 from ..functional.face import wrap
-from .atomic import to_read, write_atomically
 from .header import (
     METADATA,
     NAME,

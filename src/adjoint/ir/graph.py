@@ -69,13 +69,13 @@ class Operation:
         return f"{left} = {self.prim.name}({', '.join(v.name for v in self.inputs)})"
 
 
-def _frozen(x):
+def frozen(x):
     """A hashable stand-in for a parameter."""
     if isinstance(x, dict):
-        return tuple((k, _frozen(v)) for k, v in x.items())
+        return tuple((k, frozen(v)) for k, v in x.items())
     if isinstance(x, (list, tuple)):
-        return tuple(map(_frozen, x))
-    return (type(x), x)
+        return tuple(map(frozen, x))
+    return (type(x), repr(x) if isinstance(x, float) else x)  # -0.0 is not 0.0
 
 
 class Graph:
@@ -127,7 +127,7 @@ class Graph:
         self, prim: Primitive, inputs, params, site=None, origin=(), path=""
     ) -> tuple:
         """Results of one operation: new, or those of an equal one already here."""
-        key = (prim, tuple(map(id, inputs)), _frozen(params))
+        key = (prim, tuple(map(id, inputs)), frozen(params))
         found = self._known.get(key)
         if found is not None:
             return found

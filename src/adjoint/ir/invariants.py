@@ -6,6 +6,7 @@ from ..core.primitive import op
 from ..core.shape import Spec
 from ..ops.contract import _letters as letters_of
 from .graph import Const, Graph, Operation, Var
+from .pairs import paired
 from .rewrite import expanded
 
 
@@ -26,7 +27,7 @@ def hoisted(graph: Graph) -> Graph:
 def _without_invariants(o):
     """(operations to run first, the scan without them)."""
     first = o.params["carries"] + o.params["mapped"]
-    body = _turned(expanded(o.params["body"]), first)
+    body = _turned(paired(expanded(o.params["body"])), first)
     outer = dict(zip(body.inputs[first:], o.inputs[first:], strict=True))
     moved, kept = [], []
     for p in body.operations:

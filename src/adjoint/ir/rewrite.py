@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..core.primitive import op
-from .graph import Graph, Operation, Var
+import numpy as np
+
+from ..core.primitive import Elementwise, op
+from .graph import Const, Graph, Operation, Var
 from .tracer import TraceLevel, Tracer
+
+_FLOAT32 = np.dtype("float32")
+_SHOWS = frozenset({"reshape", "contiguous", "view_as_real", "view_as_complex"})
 
 
 class Rewriter(TraceLevel):
@@ -38,13 +43,51 @@ def expanded(graph: Graph) -> Graph:
         env[c] = Tracer(level, level.graph.const(c.value))
     for o in graph.operations:
         level.follow(o)
-        xs = [env[v] for v in o.inputs]
-        write = o.prim.expand or o.prim
-        ys = write(*xs, **o.params)
-        for v, y in zip(o.outputs, ys if o.prim.outputs != 1 else (ys,), strict=True):
-            env[v] = y
+        ys = _written(level, o, [env[v] for v in o.inputs])
+        env.update(zip(o.outputs, ys, strict=True))
     level.graph.outputs = [env[v].var for v in graph.outputs]
     return level.graph.without_dead()
+
+
+def _written(level, o, xs):
+    """The results of an operation; floats of two bytes are rounded when it is done."""
+    if _widens(o):
+        xs = [_wider(level, x) for x in xs]
+    write = o.prim.expand or o.prim
+    ys = write(*xs, **o.params)
+    ys = ys if o.prim.outputs != 1 else (ys,)
+    return [_as(y, v.spec.dtype) for y, v in zip(ys, o.outputs, strict=True)]
+
+
+_SUMS = "sum mean prod amax amin cumsum cumprod recurrence logcumsumexp searchsorted"
+_PLACES = "cummax_index cummin_index argmax argmin topk_index kth_index"
+_PRODUCTS = "contract conv conv_data conv_weight"
+_IN_FLOAT32 = frozenset([*_SUMS.split(), *_PLACES.split(), *_PRODUCTS.split()])
+
+
+def _widens(o) -> bool:
+    """Whether it is arithmetic on floats of two bytes: in float32, as eager computes it."""
+    if not any(_is_short(v.spec.dtype) for v in (*o.inputs, *o.outputs)):
+        return False
+    p = o.prim
+    lowers = isinstance(p, Elementwise) and p.lower is not None and "f" in p.lowers
+    return lowers or p.expand is not None or p.name in _IN_FLOAT32
+
+
+def _is_short(dtype) -> bool:
+    return dtype.itemsize == 2 and dtype.kind in "fV"
+
+
+def _wider(level, x):
+    if not _is_short(x.dtype):
+        return x
+    if isinstance(x.var, Const):
+        return Tracer(level, level.graph.const(x.var.value.astype(_FLOAT32)))
+    return op.cast(x, dtype=_FLOAT32)
+
+
+def _as(y, dtype):
+    return y if y.dtype == dtype else op.cast(y, dtype=dtype)
 
 
 def separated(graph: Graph) -> Graph:
@@ -54,17 +97,28 @@ def separated(graph: Graph) -> Graph:
     copies = []
     for i, v in enumerate(graph.outputs):
         root = v
-        while root in maker and maker[root].prim.name in ("reshape", "contiguous"):
+        while root in maker and maker[root].prim.name in _SHOWS:
             root = maker[root].inputs[0]
         if root in taken or v in taken:
-            copy = Operation(op.contiguous, (v,), {}, (Var("", v.spec),))
-            copies.append(copy)
-            graph.outputs[i] = copy.outputs[0]
+            copies.append(_copy(v))
+            graph.outputs[i] = copies[-1][-1].outputs[0]
         taken |= {root, v}
-    early = [c for c in copies if c.inputs[0] not in maker]
-    late = [c for c in copies if c.inputs[0] in maker]
+    early = [o for c in copies if c[0].inputs[0] not in maker for o in c]
+    late = [o for c in copies if c[0].inputs[0] in maker for o in c]
     graph.operations = [*early, *graph.operations, *late]
     return graph.without_dead()
+
+
+def _copy(v) -> list:
+    """The operations of a copy; of complex numbers, of their parts as they lie."""
+    if v.spec.dtype.kind != "c":
+        return [Operation(op.contiguous, (v,), {}, (Var("", v.spec),))]
+    out = []
+    for prim in (op.view_as_real, op.contiguous, op.view_as_complex):
+        y = Var("", prim.infer(v.spec))
+        out.append(Operation(prim, (v,), {}, (y,)))
+        v = y
+    return out
 
 
 def trimmed(graph: Graph) -> Graph:

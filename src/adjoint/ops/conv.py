@@ -13,7 +13,7 @@ import math
 import numpy as np
 
 from ..core.bind import bind, dtype_of
-from ..core.primitive import Linear, Primitive, op, with_batch
+from ..core.primitive import Linear, Primitive, op, product_of_parts, with_batch
 from ..core.shape import Spec
 from ..errors import ShapeError
 
@@ -229,6 +229,9 @@ class Conv(_Trilinear):
         x, w = np.ones((1, 2, 3)), np.ones((1, 3, 2))
         return [((x, w), p, ShapeError, "2 channels")]
 
+    def parts(x1, x2, **params):
+        return product_of_parts(op.conv, x1, x2, **params)
+
     def eager(x, w, *, stride, padding, dilation, groups):
         _check(x, w, stride, padding, dilation, groups)
         kernel = w.shape[2:]
@@ -311,6 +314,9 @@ class ConvData(_Trilinear):
             x[ix] += w[iw] * y[iy]
         return x
 
+    def parts(x1, x2, **params):
+        return product_of_parts(op.conv_data, x1, x2, **params)
+
     def eager(y, w, *, size, stride, padding, dilation, groups):
         kernel, out = w.shape[2:], y.shape[2:]
         channels = w.shape[1] * groups
@@ -351,6 +357,9 @@ class ConvWeight(_Trilinear):
             w[iw] += x[ix] * y[iy]
         return w
 
+    def parts(x1, x2, **params):
+        return product_of_parts(op.conv_weight, x1, x2, **params)
+
     def eager(x, y, *, size, stride, padding, dilation, groups):
         cg, o, out = x.shape[1] // groups, y.shape[1], y.shape[2:]
         total = np.zeros(
@@ -373,6 +382,23 @@ class ConvWeight(_Trilinear):
 
 
 # ---------------------------------------------------------------- im2col
+
+
+def _surrounded(x, padding):
+    """x with zeros around."""
+    if not any(map(any, padding)):
+        return x
+    spans = ((lo, lo + n, 1) for n, (lo, _) in zip(x.shape[2:], padding, strict=True))
+    shape = (n + sum(p) for n, p in zip(x.shape[2:], padding, strict=True))
+    lead = x.shape[:2]
+    key = (*((0, n, 1) for n in lead), *spans)
+    return op.unslice(x, shape=(*lead, *shape), key=key)
+
+
+def _dilated(shape, sizes, dilation):
+    """Of the last dims, of these sizes, the elements that a kernel meets."""
+    whole = ((0, n, 1) for n in shape[: len(shape) - len(sizes)])
+    return (*whole, *((0, n, d) for n, d in zip(sizes, dilation, strict=True)))
 
 
 class Windows(Linear):
@@ -405,6 +431,18 @@ class Windows(Linear):
         view = window_view(padded(x, padding), kernel, stride, dilation)
         n = len(kernel)
         return view.reshape(*x.shape[:2], math.prod(kernel), *view.shape[2 + n :])
+
+    def expand(x, *, kernel, stride, padding, dilation):
+        n, dims = len(kernel), range(len(kernel))
+        x = _surrounded(x, padding)
+        sizes = [(k - 1) * d + 1 for k, d in zip(kernel, dilation, strict=True)]
+        for d in dims:
+            x = op.frames(x, dim=2 + d, size=sizes[d], step=stride[d])
+        x = op.slice(x, key=_dilated(x.shape, sizes, dilation))
+        x = op.permute(
+            x, dims=(0, 1, *(2 + n + d for d in dims), *(2 + d for d in dims))
+        )
+        return op.reshape(x, shape=(*x.shape[:2], math.prod(kernel), *x.shape[2 + n :]))
 
     def shape(x, *, kernel, stride, padding, dilation):
         out = out_size(x.shape[2:], kernel, stride, padding, dilation)
@@ -451,6 +489,21 @@ class Unwindows(Linear):
         x = np.zeros((*y.shape[:2], *full), y.dtype)
         add_windows(x, y, kernel, stride, dilation, y.shape[3:])
         return x[(..., *_inside(size, padding))]
+
+    def expand(x, *, size, kernel, stride, padding, dilation):
+        n, dims = len(kernel), range(len(kernel))
+        x = op.reshape(x, shape=(*x.shape[:2], *kernel, *x.shape[3:]))
+        x = op.permute(
+            x, dims=(0, 1, *(2 + n + d for d in dims), *(2 + d for d in dims))
+        )
+        sizes = [(k - 1) * d + 1 for k, d in zip(kernel, dilation, strict=True)]
+        shape = (*x.shape[: 2 + n], *sizes)
+        x = op.unslice(x, shape=shape, key=_dilated(shape, sizes, dilation))
+        for d in reversed(dims):
+            around = size[d] + sum(padding[d])
+            x = op.overlap_add(x, n=around, dim=2 + d, size=sizes[d], step=stride[d])
+        spans = ((lo, lo + m, 1) for m, (lo, _) in zip(size, padding, strict=True))
+        return op.slice(x, key=(*((0, m, 1) for m in x.shape[:2]), *spans))
 
     def shape(y, *, size, **params):
         return Spec((*y.shape[:2], *size), y.dtype)

@@ -25,15 +25,20 @@ any2 = _real((3, 2), (2,))
 positive2 = _real((3, 2), (3, 1), low=0.3, high=2.5)
 
 
+def by_zero(name):
+    """The error of a division of integers by zero."""
+    return ArgumentError(
+        f"{name}: integer division by zero",
+        hint="where(b == 0, 1, b) beforehand, or floating tensors",
+    )
+
+
 def _whole(ufunc):
     """`ufunc`, a division; for integers by zero, which have no result, the error."""
 
     def eager(x1, x2):
         if x1.dtype.kind in "iu" and x2.dtype.kind in "iu" and not x2.all():
-            raise ArgumentError(
-                f"{ufunc.__name__}: integer division by zero",
-                hint="where(b == 0, 1, b) beforehand, or floating tensors",
-            )
+            raise by_zero(ufunc.__name__)
         return ufunc(x1, x2)
 
     return staticmethod(eager)
@@ -63,6 +68,10 @@ class Add(Elementwise):
     def lower(b, x1, x2):
         return b.add(x1, x2)
 
+    def parts(x1, x2):
+        (a, b), (c, d) = x1, x2
+        return a + c, b + d
+
 
 class Sub(Elementwise):
     """Difference, y = x₁ − x₂.
@@ -84,6 +93,10 @@ class Sub(Elementwise):
 
     def lower(b, x1, x2):
         return b.sub(x1, x2)
+
+    def parts(x1, x2):
+        (a, b), (c, d) = x1, x2
+        return a - c, b - d
 
 
 class Mul(Elementwise):
@@ -107,6 +120,9 @@ class Mul(Elementwise):
     def lower(b, x1, x2):
         return b.mul(x1, x2)
 
+    def parts(x1, x2):
+        return _product(x1, x2)
+
 
 class Div(Elementwise):
     """Quotient, y = x₁ / x₂; integers give floating results.
@@ -129,6 +145,9 @@ class Div(Elementwise):
     def lower(b, x1, x2):
         return b.div(x1, x2)
 
+    def parts(x1, x2):
+        return _quotient(x1, x2)
+
 
 class Neg(Elementwise):
     """Negation, y = −x.
@@ -148,6 +167,9 @@ class Neg(Elementwise):
 
     def lower(b, x):
         return b.neg(x)
+
+    def parts(x):
+        return -x[0], -x[1]
 
 
 class Pow(Elementwise):
@@ -182,6 +204,12 @@ class Pow(Elementwise):
 
     def lower(b, x1, x2):
         return b.pow(x1, x2)
+
+    def parts(x1, x2):
+        log, none = op.log.parts(x1), op.logical_not(_is_nonzero(x1))
+        y = op.exp.parts(_product(x2, log))
+        zero = op.where(_is_nonzero(x2), op.zeros_like(y[0]), op.ones_like(y[0]))
+        return op.where(none, zero, y[0]), op.where(none, op.zeros_like(y[1]), y[1])
 
 
 def _int_power(x1, x2):
@@ -230,6 +258,19 @@ class PowScalar(Elementwise):
 
     def lower(b, x, exponent):
         return b.power(x, exponent)
+
+    def parts(x, exponent):
+        n = exponent
+        if isinstance(n, complex) or n != int(n) or abs(n) > 100:
+            n = np.asarray(n, np.complex128)
+            d = dtype_of(x[0])
+            return op.pow.parts(x, (n.real.astype(d), n.imag.astype(d)))
+        y, n = (op.ones_like(x[0]), op.zeros_like(x[0])), int(n)
+        square = x
+        for bit in reversed(f"{abs(n):b}"):
+            y = _product(y, square) if bit == "1" else y
+            square = _product(square, square)
+        return _quotient((op.ones_like(x[0]), op.zeros_like(x[0])), y) if n < 0 else y
 
 
 class Remainder(Elementwise):
@@ -323,6 +364,10 @@ class Exp(Elementwise):
     def lower(b, x):
         return b.exp(x)
 
+    def parts(x):
+        size = op.exp(x[0])
+        return size * op.cos(x[1]), size * op.sin(x[1])
+
 
 class Exp2(Elementwise):
     """Power of two, y = 2ˣ.
@@ -340,6 +385,10 @@ class Exp2(Elementwise):
 
     def lower(b, x):
         return b.exp2(x)
+
+    def parts(x):
+        two = number(np.log(2), x[0])
+        return op.exp.parts((x[0] * two, x[1] * two))
 
 
 class Expm1(Elementwise):
@@ -377,6 +426,9 @@ class Log(Elementwise):
     def lower(b, x):
         return b.log(x)
 
+    def parts(x):
+        return _log_size(*x), op.atan2(x[1], x[0])
+
 
 class Log2(Elementwise):
     """Logarithm to base 2.
@@ -395,6 +447,10 @@ class Log2(Elementwise):
     def lower(b, x):
         return b.log2(x)
 
+    def parts(x):
+        a, b = op.log.parts(x)
+        return a / number(np.log(2), a), b / number(np.log(2), b)
+
 
 class Log10(Elementwise):
     """Logarithm to base 10.
@@ -412,6 +468,10 @@ class Log10(Elementwise):
 
     def lower(b, x):
         return b.log10(x)
+
+    def parts(x):
+        a, b = op.log.parts(x)
+        return a / number(np.log(10), a), b / number(np.log(10), b)
 
 
 class Log1p(Elementwise):
@@ -449,6 +509,9 @@ class Sqrt(Elementwise):
     def lower(b, x):
         return b.sqrt(x)
 
+    def parts(x):
+        return _root(*x)
+
 
 class Rsqrt(Elementwise):
     """y = 1/√x.
@@ -470,6 +533,10 @@ class Rsqrt(Elementwise):
     def lower(b, x):
         return b.div(1.0, b.sqrt(x))
 
+    def parts(x):
+        a, b = _root(*x)
+        return _quotient((op.ones_like(a), op.zeros_like(a)), (a, b))
+
 
 class Reciprocal(Elementwise):
     """y = 1/x.
@@ -487,6 +554,9 @@ class Reciprocal(Elementwise):
 
     def lower(b, x):
         return b.div(1.0, x)
+
+    def parts(x):
+        return _quotient((op.ones_like(x[0]), op.zeros_like(x[0])), x)
 
 
 class Sigmoid(Elementwise):
@@ -508,6 +578,11 @@ class Sigmoid(Elementwise):
 
     def lower(b, x):
         return b.sigmoid(x)
+
+    def parts(x):
+        a, b = op.exp.parts((-x[0], -x[1]))
+        one = op.ones_like(a)
+        return _quotient((one, op.zeros_like(a)), (one + a, b))
 
 
 class LogSigmoid(Elementwise):
@@ -597,6 +672,10 @@ class Sin(Elementwise):
     def lower(b, x):
         return b.sin(x)
 
+    def parts(x):
+        a, b = x
+        return op.sin(a) * op.cosh(b), op.cos(a) * op.sinh(b)
+
 
 class Cos(Elementwise):
     """Cosine.
@@ -615,6 +694,10 @@ class Cos(Elementwise):
     def lower(b, x):
         return b.cos(x)
 
+    def parts(x):
+        a, b = x
+        return op.cos(a) * op.cosh(b), -op.sin(a) * op.sinh(b)
+
 
 class Tan(Elementwise):
     """Tangent.
@@ -632,6 +715,10 @@ class Tan(Elementwise):
 
     def lower(b, x):
         return b.tan(x)
+
+    def parts(x):
+        a, b = _tanh(-x[1], x[0])  # tan z = -i tanh iz
+        return b, -a
 
 
 class Asin(Elementwise):
@@ -734,6 +821,10 @@ class Sinh(Elementwise):
     def lower(b, x):
         return b.sinh(x)
 
+    def parts(x):
+        a, b = x
+        return op.sinh(a) * op.cos(b), op.cosh(a) * op.sin(b)
+
 
 class Cosh(Elementwise):
     """Hyperbolic cosine.
@@ -752,6 +843,10 @@ class Cosh(Elementwise):
     def lower(b, x):
         return b.cosh(x)
 
+    def parts(x):
+        a, b = x
+        return op.cosh(a) * op.cos(b), op.sinh(a) * op.sin(b)
+
 
 class Tanh(Elementwise):
     """Hyperbolic tangent, y = (eˣ − e⁻ˣ)/(eˣ + e⁻ˣ).
@@ -769,6 +864,9 @@ class Tanh(Elementwise):
 
     def lower(b, x):
         return b.tanh(x)
+
+    def parts(x):
+        return _tanh(*x)
 
 
 class Asinh(Elementwise):
@@ -873,6 +971,9 @@ class Abs(Elementwise):
     def lower(b, x):
         return b.abs(x)
 
+    def parts(x):
+        return op.hypot(*x)
+
 
 class Sign(Elementwise):
     """−1, 0 or 1 by the sign; 0 for NaN, as in PyTorch.
@@ -931,6 +1032,12 @@ class Sgn(Elementwise):
 
     def lower(b, x):
         return b.sign(x)
+
+    def parts(x):
+        size = op.hypot(*x)
+        none = op.eq(size, op.zeros_like(size))
+        size = op.where(none, op.ones_like(size), size)
+        return x[0] / size, x[1] / size
 
 
 class Floor(Elementwise):
@@ -1115,6 +1222,9 @@ class Where(Elementwise):
     def lower(b, x1, x2, x3):
         return b.select(b.truth(x1), x2, x3)
 
+    def parts(x1, x2, x3):
+        return tuple(op.where(x1, a, b) for a, b in zip(x2, x3, strict=True))
+
 
 class Guard(Elementwise):
     """The derivative x₂ of something along the tangent x₁: 0, not NaN or ∞, where x₁ is 0.
@@ -1145,6 +1255,12 @@ class Guard(Elementwise):
         still = b.logical_and(b.compare("==", x1, 0), b.logical_not(b.isfinite(x2)))
         return b.select(still, 0, x2)
 
+    def parts(x1, x2):
+        still = op.logical_not(_is_nonzero(x1))
+        finite = op.logical_and(op.isfinite(x2[0]), op.isfinite(x2[1]))
+        none = op.logical_and(still, op.logical_not(finite))
+        return tuple(op.where(none, op.zeros_like(a), a) for a in x2)
+
 
 # ---------------------------------------------------------------- complex
 
@@ -1169,6 +1285,9 @@ class Conj(Elementwise):
     def lower(b, x):
         return x
 
+    def parts(x):
+        return x[0], -x[1]
+
 
 # ---------------------------------------------------------------- comparison, logic, bits
 
@@ -1192,6 +1311,9 @@ class Eq(_Comparison):
     def lower(b, x1, x2):
         return b.compare("==", x1, x2)
 
+    def parts(x1, x2):
+        return op.logical_and(op.eq(x1[0], x2[0]), op.eq(x1[1], x2[1]))
+
 
 class Ne(_Comparison):
     """x₁ ≠ x₂.
@@ -1206,6 +1328,9 @@ class Ne(_Comparison):
 
     def lower(b, x1, x2):
         return b.compare("!=", x1, x2)
+
+    def parts(x1, x2):
+        return op.logical_or(op.ne(x1[0], x2[0]), op.ne(x1[1], x2[1]))
 
 
 class Lt(_Comparison):
@@ -1285,6 +1410,9 @@ class LogicalAnd(_Comparison):
     def lower(b, x1, x2):
         return b.logical_and(x1, x2)
 
+    def parts(x1, x2):
+        return op.logical_and(_is_nonzero(x1), _is_nonzero(x2))
+
 
 class LogicalOr(_Comparison):
     """One at least is non-zero.
@@ -1298,6 +1426,9 @@ class LogicalOr(_Comparison):
 
     def lower(b, x1, x2):
         return b.logical_or(x1, x2)
+
+    def parts(x1, x2):
+        return op.logical_or(_is_nonzero(x1), _is_nonzero(x2))
 
 
 class LogicalXor(_Comparison):
@@ -1313,6 +1444,9 @@ class LogicalXor(_Comparison):
     def lower(b, x1, x2):
         return b.logical_xor(x1, x2)
 
+    def parts(x1, x2):
+        return op.logical_xor(_is_nonzero(x1), _is_nonzero(x2))
+
 
 class LogicalNot(_Comparison):
     """Is zero.
@@ -1326,6 +1460,9 @@ class LogicalNot(_Comparison):
 
     def lower(b, x):
         return b.logical_not(x)
+
+    def parts(x):
+        return op.logical_not(_is_nonzero(x))
 
 
 class Isnan(_Comparison):
@@ -1341,6 +1478,9 @@ class Isnan(_Comparison):
     def lower(b, x):
         return b.isnan(x)
 
+    def parts(x):
+        return op.logical_or(op.isnan(x[0]), op.isnan(x[1]))
+
 
 class Isinf(_Comparison):
     """Is infinite.
@@ -1354,6 +1494,9 @@ class Isinf(_Comparison):
 
     def lower(b, x):
         return b.isinf(x)
+
+    def parts(x):
+        return op.logical_or(op.isinf(x[0]), op.isinf(x[1]))
 
 
 class Isfinite(_Comparison):
@@ -1369,6 +1512,9 @@ class Isfinite(_Comparison):
     def lower(b, x):
         return b.isfinite(x)
 
+    def parts(x):
+        return op.logical_and(op.isfinite(x[0]), op.isfinite(x[1]))
+
 
 class Signbit(_Comparison):
     """Has its sign bit set.
@@ -1383,3 +1529,62 @@ class Signbit(_Comparison):
 
     def lower(b, x):
         return b.signbit(x)
+
+
+# ---------------------------------------------------------------- of parts
+
+
+def _is_nonzero(x):
+    a, b = x
+    return op.logical_or(op.ne(a, op.zeros_like(a)), op.ne(b, op.zeros_like(b)))
+
+
+def _product(x, y):
+    (a, b), (c, d) = x, y
+    return a * c - b * d, a * d + b * c
+
+
+def _quotient(x, y):
+    """By Smith's method: the smaller part of the divisor over the larger first."""
+    (a, b), (c, d) = x, y
+    turned = op.lt(op.abs(c), op.abs(d))
+    low, high = op.where(turned, c, d), op.where(turned, d, c)
+    none = op.eq(high, op.zeros_like(high))
+    ratio = op.where(none, op.zeros_like(low), low / high)
+    size = high + low * ratio
+    real = op.where(turned, a, b) * ratio + op.where(turned, b, a)
+    cross = op.where(turned, b * ratio - a, b - a * ratio)
+    return real / size, cross / size
+
+
+def _log_size(a, b):
+    """ln |z|, also near |z| = 1, where the logarithm of a rounded size is nothing."""
+    a, b = op.abs(a), op.abs(b)
+    size, most, least = op.hypot(a, b), op.maximum(a, b), op.minimum(a, b)
+    one = op.ones_like(a)
+    near = op.log1p((most - one) * (most + one) + least * least) / number(2, a)
+    close = op.logical_and(op.gt(size, number(0.5, a)), op.lt(size, number(3, a)))
+    return op.where(close, near, op.log(size))
+
+
+def _root(a, b):
+    """√z with a part that is not negative; no sum cancels."""
+    half, zero = number(0.5, a), op.zeros_like(a)
+    t = op.sqrt((op.abs(a) + op.hypot(a, b)) * half)
+    other = op.where(op.eq(t, zero), zero, b / (t + t))
+    left = op.lt(a, zero)
+    real = op.where(left, op.abs(other), t)
+    return real, op.where(left, op.copysign(t, b), op.where(op.eq(t, zero), b, other))
+
+
+def _tanh(a, b):
+    """Kahan's: no product overflows before the quotient is near ±1."""
+    t, s = op.tan(b), op.sinh(a)
+    beta, rho = op.ones_like(a) + t * t, op.sqrt(op.ones_like(a) + s * s)
+    size = op.ones_like(a) + beta * s * s
+    far = op.gt(op.abs(a), number(20, a))
+    tail = number(4, a) * op.sin(b) * op.cos(b) * op.exp(-op.abs(a) - op.abs(a))
+    return (
+        op.where(far, op.copysign(op.ones_like(a), a), beta * rho * s / size),
+        op.where(far, tail, t / size),
+    )

@@ -21,6 +21,7 @@ from ..core.primitive import (
 from ..core.shape import Spec, reduced
 
 _FLOAT32 = np.dtype("float32")
+PAIRS = 128  # elements of a row up to which all are compared with all
 
 
 def _reduce(low=-2.0, high=2.0):
@@ -67,13 +68,6 @@ def _itself(name):
 
 def _is_not_zero(x):
     return x if dtype_of(x).kind == "b" else op.ne(x, op.zeros_like(x))
-
-
-def _in_real(x):
-    """Whether a rule in real operations will do; two-byte floats as wider ones."""
-    if dtype_of(x).kind == "c":
-        return None
-    return op.cast(x, dtype=_FLOAT32) if dtype_of(x).itemsize == 2 else x
 
 
 class Sum(Reduction):
@@ -462,9 +456,11 @@ def _place_of(extreme):
         hit = op.eq(x, top)
         if dtype_of(x).kind not in "bui":
             hit = op.logical_or(hit, op.ne(x, x))
-        count = np.array(_count(x, dim))
-        places = op.where(hit, _numbered(x.shape, dim), count)
-        return op.amin(places, dim=dim, keepdim=keepdim)
+        short = np.dtype("int32" if _count(x, dim) < 2**31 else "int64")
+        count = np.array(_count(x, dim), short)
+        places = op.where(hit, _numbered(x.shape, dim).astype(short), count)
+        y = op.amin(places, dim=dim, keepdim=keepdim)
+        return op.cast(y, dtype=np.dtype("int64"))
 
     return staticmethod(expand)
 
@@ -542,8 +538,24 @@ class Median(Reduction):
         y = np.where(top != top, top, middle)
         return y.reshape(reduced(x.shape, dim, keepdim)).astype(x.dtype, copy=False)
 
+    def expand(x, *, dim, keepdim):
+        return _middle(x, dim, keepdim, skip=False)
+
     def weights(y, x, dim):
         return _share_ties(y, x, dim)
+
+
+def _middle(x, dim, keepdim, skip):
+    """The middle element by its place, in rows of which all pairs are compared."""
+    order, row, _ = _flat_order(x, dim)
+    n, rows = row[-1], math.prod(row[:-1])
+    if not dim or not rows or not 0 < n <= PAIRS or dtype_of(x).kind == "c":
+        prim = op.nanmedian if skip else op.median
+        return prim(x, dim=dim, keepdim=keepdim)
+    flat = op.reshape(op.permute(x, dims=order), shape=(rows, n))
+    place = op.median_index.expand(flat, dim=1, skip=skip)
+    y = op.index(flat, np.arange(rows).reshape(rows, 1), place, dim=0)
+    return op.reshape(y, shape=reduced(x.shape, dim, keepdim))
 
 
 class Nanmedian(Reduction):
@@ -561,6 +573,9 @@ class Nanmedian(Reduction):
         count = np.add.reduce(ranked == ranked, axis=-1, keepdims=True, dtype=np.int64)
         y = np.take_along_axis(ranked, np.maximum(count - 1, 0) // 2, -1)
         return y.reshape(reduced(x.shape, dim, keepdim)).astype(x.dtype, copy=False)
+
+    def expand(x, *, dim, keepdim):
+        return _middle(x, dim, keepdim, skip=True)
 
     def weights(y, x, dim):
         return _share_ties(y, x, dim)
@@ -647,9 +662,8 @@ def _count_array(x, dim, d):
 
 
 def _spread(x, dim, keepdim, correction):
-    """The same in simpler operations, of floats of four bytes or eight."""
-    c = _centred(x, dim)
-    y = op.sum(c * c, dim=dim, keepdim=keepdim)
+    """The same in simpler operations."""
+    y = op.sum(_square(_centred(x, dim)), dim=dim, keepdim=keepdim)
     return y / number(_freedom(x, dim, correction), y)
 
 
@@ -671,11 +685,9 @@ class Var(_Spread):
         return _variance(x, dim, keepdim, correction).astype(to_real(x.dtype))
 
     def expand(x, *, dim, keepdim, correction):
-        wide = _in_real(x)
-        if wide is None or not dim:
+        if not dim:
             return op.var(x, dim=dim, keepdim=keepdim, correction=correction)
-        y = _spread(wide, dim, keepdim, correction)
-        return op.cast(y, dtype=dtype_of(x)) if wide is not x else y
+        return _spread(x, dim, keepdim, correction)
 
     def rule(y, x, dim, correction):
         free = number(_freedom(x, dim, correction) / 2, x)
@@ -700,11 +712,9 @@ class Std(_Spread):
         return y.astype(to_real(x.dtype))
 
     def expand(x, *, dim, keepdim, correction):
-        wide = _in_real(x)
-        if wide is None or not dim:
+        if not dim:
             return op.std(x, dim=dim, keepdim=keepdim, correction=correction)
-        y = op.sqrt(_spread(wide, dim, keepdim, correction))
-        return op.cast(y, dtype=dtype_of(x)) if wide is not x else y
+        return op.sqrt(_spread(x, dim, keepdim, correction))
 
     def rule(y, x, dim, correction):
         free = number(_freedom(x, dim, correction), y)
@@ -744,11 +754,9 @@ class VectorNorm(_Weighted):
         return y.astype(to_real(x.dtype), copy=False)
 
     def expand(x, *, dim, keepdim, p):
-        wide = _in_real(x)
-        if wide is None or not dim or 0 in x.shape:
+        if not dim or 0 in x.shape:
             return op.vector_norm(x, dim=dim, keepdim=keepdim, p=p)
-        y = _length(wide, p, dim=dim, keepdim=keepdim)
-        return op.cast(y, dtype=dtype_of(x)) if wide is not x else y
+        return _length(x, p, dim=dim, keepdim=keepdim)
 
     def rule(y, x, dim, p):
         none = op.eq(y, number(0, y))
@@ -772,7 +780,7 @@ class VectorNorm(_Weighted):
 def _length(x, p, **over):
     """`_norm` in simpler operations."""
     if p == 2:
-        return op.sqrt(op.sum(x * x, **over))
+        return op.sqrt(op.sum(_square(x), **over))
     a = op.abs(x)
     if math.isinf(p):
         return (op.amax if p > 0 else op.amin)(a, **over)
@@ -781,6 +789,14 @@ def _length(x, p, **over):
     if p == 1:
         return op.sum(a, **over)
     return op.pow(op.sum(op.pow(a, number(p, a)), **over), number(1 / p, a))
+
+
+def _square(x):
+    """|x|², real."""
+    if dtype_of(x).kind != "c":
+        return x * x
+    a, b = op.real(x), op.imag(x)
+    return a * a + b * b
 
 
 def _squares(a, dim, keepdim):

@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from ..core.bind import Box, Level, bind
+from ..core.dtype import to_real
 from ..core.primitive import (
     Linear,
     Primitive,
@@ -446,6 +447,9 @@ class OnesLike(_Filled):
     def eager(x):
         return np.ones(x.shape, x.dtype)
 
+    def parts(x):
+        return op.ones_like(x[0]), op.zeros_like(x[1])
+
 
 class Cast(Linear):
     """The same numbers in another dtype; of complex numbers the real parts.
@@ -475,6 +479,16 @@ class Cast(Linear):
 
     def lower(b, x, dtype):
         return b.cast(x, dtype)
+
+    def parts(x, dtype):
+        if not isinstance(x, tuple):
+            x = op.cast(x, dtype=to_real(dtype))
+            return x, op.zeros_like(x)
+        if dtype.kind == "c":
+            return tuple(op.cast(a, dtype=to_real(dtype)) for a in x)
+        if dtype.kind == "b":
+            return op.logical_or(*(op.ne(a, op.zeros_like(a)) for a in x))
+        return op.cast(x[0], dtype=dtype)
 
 
 class Contiguous(Linear):
@@ -523,6 +537,9 @@ class Real(Linear):
     def batched(x):
         return op.real(x)
 
+    def parts(x):
+        return x[0]
+
 
 class Imag(Linear):
     """Imaginary part.
@@ -549,6 +566,9 @@ class Imag(Linear):
 
     def batched(x):
         return op.imag(x)
+
+    def parts(x):
+        return x[1]
 
 
 class Roll(Linear):
@@ -913,6 +933,9 @@ class ViewAsReal(Linear):
     def batched(x):
         return op.view_as_real(x)
 
+    def parts(x):
+        return op.stack(*x, dim=x[0].ndim)
+
 
 class ViewAsComplex(Linear):
     """Pairs (real, imaginary) in the last dim as complex numbers: a view where they adjoin.
@@ -938,6 +961,10 @@ class ViewAsComplex(Linear):
 
     def batched(x):
         return op.view_as_complex(x)
+
+    def parts(x):
+        d = x.ndim - 1
+        return op.select(x, dim=d, index=0), op.select(x, dim=d, index=1)
 
 
 class Bits(Primitive):

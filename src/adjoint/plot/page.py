@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
 
+from ..files import write_text
+
 STYLE = """
 body { font: 16px/1.55 system-ui, -apple-system, "Segoe UI", Helvetica, Arial, sans-serif;
   max-width: 52rem; margin: 2.5rem auto; padding: 0 1.2rem; color: #222; background: #fff }
@@ -70,9 +72,7 @@ class Page:
 
     def save(self, path) -> Path:
         """Write the HTML file."""
-        path = Path(path)
-        path.write_text(str(self), encoding="utf-8")
-        return path
+        return write_text(path, str(self))
 
 
 def table(rows, columns: Sequence[str] | None = None) -> str:

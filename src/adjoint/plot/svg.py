@@ -5,6 +5,8 @@ from __future__ import annotations
 from html import escape
 from pathlib import Path
 
+from ..files import write_text
+
 FONT = "system-ui, -apple-system, 'Segoe UI', Helvetica, Arial, sans-serif"
 INK, FAINT, PAPER = "#222222", "#dddddd", "#ffffff"
 # Okabe and Ito, 2008: told apart with any kind of colour vision.
@@ -83,6 +85,4 @@ class Figure:
 
     def save(self, path) -> Path:
         """Write the SVG file."""
-        path = Path(path)
-        path.write_text(str(self) + "\n", encoding="utf-8")
-        return path
+        return write_text(path, f"{self}\n")

@@ -7,6 +7,7 @@ zero, so the loss is scaled up and the gradients down again (Micikevicius et al.
 
 from __future__ import annotations
 
+import cmath
 from collections.abc import Iterable
 
 import numpy as np
@@ -196,14 +197,20 @@ def trained(optimizer) -> list:
     return [p for group in optimizer.param_groups for p in group["params"]]
 
 
-def finite(x) -> bool:
-    """Whether a tensor has neither Inf nor NaN."""
-    x = x.detach().numpy_of().reshape(-1)
-    if x.dtype.itemsize >= 4:  # one pass that BLAS makes, and hardly ever the second
-        with np.errstate(all="ignore"):
-            if np.isfinite(np.dot(x, x)):
-                return True
-    return bool(np.isfinite(x).all())
+def finite(*tensors) -> bool:
+    """Whether none of the tensors has Inf or NaN."""
+    total = 0.0
+    with np.errstate(all="ignore"):
+        for x in tensors:
+            x = x.detach().numpy_of().ravel()
+            if x.dtype.itemsize >= 4:  # one pass that BLAS makes
+                total += np.dot(x, x).item()
+            elif not np.isfinite(x).all():
+                return False
+        if cmath.isfinite(total):
+            return True
+        # squares may overflow where the numbers do not
+        return all(bool(np.isfinite(x.detach().numpy_of()).all()) for x in tensors)
 
 
 HALVES = ("float16", "bfloat16")

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import ArgumentError
+from ..files import write_text
 from ..plot import Figure, lines
 from ..plot.page import table
 
@@ -95,7 +96,7 @@ class History:
         writer.writeheader()
         writer.writerows(self.rows)
         if path is not None:
-            Path(path).write_text(out.getvalue(), encoding="utf-8")
+            write_text(path, out.getvalue())
         return out.getvalue()
 
     def plot(self, *names: str, log: bool = False, backend: str = "svg"):

@@ -13,8 +13,7 @@ from ..core.bind import Box
 from ..functional.face import FUNCTIONS
 from ..optim import LBFGS
 from . import faults
-from .amp import trained
-from .step import Outcome, TrainStep, number
+from .step import Outcome, TrainStep, as_tensors, number, with_gradient
 
 
 def warmed(program, steps: int) -> None:
@@ -82,7 +81,7 @@ class CompiledStep(Builds):
         return self.plain.pending
 
     def __call__(self, batch) -> Outcome:
-        plain = self.plain
+        plain, batch = self.plain, as_tensors(batch)
         self.steps += 1
         if self.searching or self.steps - 1 == plain.pending:  # no update so far
             return plain(batch)
@@ -121,7 +120,7 @@ class CompiledStep(Builds):
         """The program found gradients that are not finite, and made no update."""
         plain = self.plain
         if self.scaler is None or not self.scaler.is_enabled():
-            plain.check(_with_gradient(plain.optimizer))
+            plain.check(with_gradient(plain.optimizer))
             return
         self.scaler.stepped(plain.optimizer, overflow=True)
         plain.rescale()
@@ -145,7 +144,7 @@ class CompiledStep(Builds):
         """All of it; parameters and state stay as they are if a gradient is not finite."""
         plain = self.plain
         loss, y = self._add(batch, first, scale)
-        params = _with_gradient(plain.optimizer)
+        params = with_gradient(plain.optimizer)
         fine = _all_finite(loss, params) if self.guarded else None
         with no_grad():
             for p in params if scale is not None else ():
@@ -173,10 +172,6 @@ class CompiledStep(Builds):
         self.plain.take_up(steps, pending, grads)
         if self.searching:
             warmed(self.adding, steps)
-
-
-def _with_gradient(optimizer) -> list:
-    return [p for p in trained(optimizer) if p.grad is not None]
 
 
 def _state(optimizer) -> list:

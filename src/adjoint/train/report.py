@@ -71,7 +71,7 @@ def _curves(page, history):
             for k in (name, f"val_{name}")
             if k in other
         }
-        page.heading(name).figure(lines(both, x_label="epoch"))
+        page.heading(name.capitalize()).figure(lines(both, x_label="epoch"))
 
 
 def program_text(model, sample) -> str:

@@ -13,34 +13,36 @@ import math
 
 from llvmlite import ir
 
-from . import winograd
+from . import sharing, winograd
 from .geometry import Shape
 from .matmul import Tiles
 from .places import Places
+from .sharing import few
 from .vectors import BIT, I64, loop, repeat, split
 
 ROWS, TILES, DEPTH = 8, 24, 1024
+MOST = 16  # chunks of images that have sums of weights of their own
 WORTH = 32  # vectors at least whose sum is worth adding its lanes
 MANY = 32  # channels for which vectors of several runs are packed before
-
-
-def scratch(o) -> int:
-    """Bytes of memory that a convolution needs beside its operands."""
-    return _kernel(o).bytes
 
 
 class _Kernel(Tiles):
     """What the maps share: a function over (frames, operands, result)."""
 
+    many = 1  # images that are gone through together
+
     def __init__(self, o):
         self.o, self.shape = o, Shape(o)
 
     def build(self, module, scalar, name):
-        """function(first operand, second, result, scratch), which computes it."""
+        """function(first operand, second, result, scratch, first image, the one after the last).
+
+        Images are all, or some that begin and end at multiples of `many`.
+        """
         Tiles.__init__(self, module, scalar)
         self.name = name
         p = scalar.as_pointer()
-        f, b = self.function(name, p, p, p, p)
+        f, b = self.function(name, p, p, p, p, I64, I64)
         self.write(b, *f.args)
         b.ret_void()
         return f
@@ -90,14 +92,14 @@ class _Slide(_Kernel):
         """Whether a grid's results do not lie side by side."""
         return self.grids[0].size != tuple(self.size)
 
-    def write(self, b, source, w, y, room):
+    def write(self, b, source, w, y, room, start, stop):
         s, frame = self.shape, self.frame
         spare = b.gep(room, [I64(self.images)])
         panel = b.gep(spare, [I64(self.spare)])
         parts = self._parts(b, w, panel)
         self.clear(b, room, self.images)
         size = frame.channels * math.prod(frame.sizes)
-        with loop(b, 0, s.n, 1) as n:
+        with loop(b, start, stop, 1) as n:
             frame.fill(self, b, b.gep(source, [b.mul(n, I64(size))]), room)
             with loop(b, 0, s.groups, 1) as g:
                 image = b.add(b.mul(n, I64(s.groups)), g)
@@ -272,7 +274,7 @@ class _Weights(_Kernel):
         self.panel = self.many * rows * self.places.count * s.lanes
         self.bytes = (self.images + self.panel) * s.item
 
-    def write(self, b, x, y, w, room):
+    def write(self, b, x, y, w, room, start, stop):
         s, frame = self.shape, self.frame
         offsets = [c * frame.plane + t for c in range(s.c) for t in self.grid.offsets]
         self.offsets = self.table("offsets", offsets)
@@ -294,11 +296,14 @@ class _Weights(_Kernel):
                     b.gep(room, [b.mul(g, I64(s.c * frame.plane))]),
                     b.gep(w, [b.mul(g, I64(s.o * self.k))]),
                     panel,
-                    I64(many),
-                    b.icmp_signed("==", n0, I64(0)),
+                    many,
+                    b.icmp_signed("==", n0, start),
                 )
 
-        split(b, s.n, self.many, some)
+        with loop(b, start, stop, self.many) as n0:
+            left = b.sub(stop, n0)
+            less = b.icmp_signed("<", left, I64(self.many))
+            some(n0, b.select(less, left, I64(self.many)))
 
     def _group(self, b, y, frame, w, panel, images, first):
         """All weights of one group, from some images."""
@@ -388,11 +393,23 @@ def _room(elements, lanes):
     return -(-elements // lanes) * lanes + lanes
 
 
-def _kernel(o):
+def kernel(o):
+    """What computes a convolution or one of its gradients."""
     plain = (_Weights if o.prim.name == "conv_weight" else _Slide)(o)
     return winograd.kernel(o, plain) if winograd.fits(o) else plain
 
 
-def function(o, module, scalar, name):
-    """function(first operand, second, result, scratch) of this convolution."""
-    return _kernel(o).build(module, scalar, name)
+def images(o, made, chunks) -> int:
+    """Images of a chunk; of a weight's gradient chunks are few, for each has its own sums."""
+    if o.prim.name == "conv_weight":
+        chunks = few(min(chunks, MOST), o.outputs[0].spec.bytes)
+    return sharing.images(made.shape.n, made.many, chunks)
+
+
+def own_sums(k, chunks):
+    """(operation, places) of what chunks sum up on their own."""
+    (o,) = k.roots
+    if o.prim.name != "conv_weight":
+        return []
+    made = kernel(o)
+    return [(o, -(-made.shape.n // images(o, made, chunks)))]

@@ -33,8 +33,12 @@ LINE = 16  # words of two cache lines: what different threads write lies apart
 SPIN = 30_000  # nanoseconds that a thread waits awake
 PATIENCE = 20_000  # nanoseconds, beside two chunks, that a late chunk may take
 PENANCE = 16  # times as long as was lost, the caller works alone
+MOMENT = 5_000_000  # nanoseconds between two looks of a caller that sleeps
 PAUSES = 32  # between two looks at the clock
-FULL = 2**32  # a ticket holds a job's number above, the next chunk below
+# A ticket is a job's number, the end of a range of its chunks, and the next one, in 32, 16 and
+# 16 bits: who takes the next chunk knows thereby that the job is not over, and that what was
+# read of it before belongs to it.
+JOB, HALF = 2**32, 2**16
 _PLACES = "lock number done waiting sleeping limit alone mutex bell answered finished"
 PLACES = {name: LINE * i for i, name in enumerate(_PLACES.split())}
 PLACES |= {"job": 1, "context": 2, "chunks": 3, "threads": 4, "bytes": 5}
@@ -170,13 +174,21 @@ class Code:
                 spent = b.sub(self.now(), start)
                 self.leave(b.icmp_signed(">", spent, I64(SPIN)), after)
 
-    def sleep(self, mutex, bell, asleep, ready):
-        """Wait asleep until ready(); `asleep` counts those that do."""
+    def sleep(self, mutex, bell, asleep, ready, until=None):
+        """Wait asleep until ready(); `asleep` counts those that do.
+
+        With `until`, a time, look again now and then: a wake-up may have been lost, as in
+        glibc before 2.41.
+        """
         self.pthread("mutex_lock", mutex)
         self.add(asleep, 1)
         with self.forever() as after:
             self.leave(ready(), after)
-            self.pthread("cond_wait", bell, mutex)
+            if until is None:
+                self.pthread("cond_wait", bell, mutex)
+            else:
+                places = [self.b.bitcast(self.place(n), POINTER) for n in (bell, mutex)]
+                self.call("pthread_cond_timedwait", I32, *places, until())
         self.add(asleep, -1)
         self.pthread("mutex_unlock", mutex)
 
@@ -199,19 +211,17 @@ class Code:
         b = self.b
         made = b.alloca(I64)
         b.store(I64(0), made)
-        wanted = b.mul(number, I64(FULL))
         with self.count(I64(0), count) as v:
             q = b.urem(b.add(own, v), count)
             ticket = self.place(b.add(I64(TICKETS), b.mul(q, I64(LINE))))
-            end = b.udiv(b.mul(b.add(q, I64(1)), chunks), count)
-            end = b.or_(wanted, end)
             with self.forever() as after:
                 t = b.load_atomic(ticket, "seq_cst", 8)
-                other = b.icmp_unsigned("<", t, wanted)
-                over = b.icmp_unsigned(">=", t, end)
+                i = b.and_(t, I64(HALF - 1))
+                end = b.and_(b.udiv(t, I64(HALF)), I64(HALF - 1))
+                other = b.icmp_unsigned("!=", b.udiv(t, I64(JOB)), number)
+                over = b.icmp_unsigned(">=", i, end)
                 self.leave(b.or_(other, over), after)
                 with b.if_then(self.swap(ticket, t, b.add(t, I64(1)))):
-                    i = b.and_(t, I64(FULL - 1))
                     b.call(job, [context, i, b.add(i, I64(1)), room])
                     b.store(b.add(b.load(made), I64(1)), made)
                     last = b.add(self.add("done", 1), I64(1))
@@ -339,15 +349,17 @@ class Code:
     def _publish(self, job, context, chunks, count, need):
         """Make it known, the number last; its number."""
         b = self.b
-        number = b.and_(b.add(self.get("number"), I64(1)), I64(FULL // 2 - 1))
+        number = b.and_(b.add(self.get("number"), I64(1)), I64(JOB // 2 - 1))
         self.put("done", 0)
         values = b.ptrtoint(job, I64), b.ptrtoint(context, I64), chunks, count, need
         names = "job", "context", "chunks", "threads", "bytes"
         for name, x in zip(names, values, strict=True):
             self.put(name, x)
         with self.count(I64(0), count) as q:
-            first = b.udiv(b.mul(q, chunks), count)
-            ticket = b.or_(b.mul(number, I64(FULL)), first)
+            ends = q, b.add(q, I64(1))
+            first, end = (b.udiv(b.mul(x, chunks), count) for x in ends)
+            ticket = b.or_(b.mul(number, I64(JOB)), b.mul(end, I64(HALF)))
+            ticket = b.or_(ticket, first)
             self.put(b.add(I64(TICKETS), b.mul(q, I64(LINE))), ticket)
         self.put("number", number)
         with b.if_then(b.icmp_unsigned("!=", self.get("sleeping"), I64(0))):
@@ -365,13 +377,27 @@ class Code:
             before = self.now()
             self.spin(ready)
             with self.unless(ready()):
-                self.sleep("answered", "finished", "waiting", ready)
+                self.sleep("answered", "finished", "waiting", ready, self._soon)
             after = self.now()
             made = b.select(b.icmp_unsigned("==", made, I64(0)), I64(1), made)
             usual = b.mul(b.udiv(b.sub(before, start), made), I64(2))
             lost = b.sub(b.sub(after, before), b.add(usual, I64(PATIENCE)))
             with b.if_then(b.icmp_signed(">", lost, I64(0))):
                 self.put("alone", b.add(after, b.mul(lost, I64(PENANCE))))
+
+    def _soon(self):
+        """The time of day in a moment."""
+        b = self.b
+        with b.goto_entry_block():
+            time_ = b.alloca(I64, 2)
+        self.call("clock_gettime", I32, I32(time.CLOCK_REALTIME), time_)
+        part = b.gep(time_, [I64(1)])
+        later = b.add(b.load(part), I64(MOMENT))
+        over = b.icmp_unsigned(">=", later, I64(10**9))
+        with b.if_then(over):
+            b.store(b.add(b.load(time_), I64(1)), time_)
+        b.store(b.select(over, b.sub(later, I64(10**9)), later), part)
+        return time_
 
     def _resize(self):
         """From now on there are at most so many threads."""

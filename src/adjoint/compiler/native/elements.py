@@ -11,16 +11,18 @@ from llvmlite import ir
 from ...core.dtype import is_inexact
 from ...core.primitive import Elementwise
 from ...ir.graph import Const
+from ..positions import divides
 from .affine import ZERO, Affine, broadcast, keyed, on_diagonal
-from .kinds import BIT, UINT8
+from .failing import BY_ZERO, Failing
+from .kinds import BFLOAT, BIT, DOUBLE, FLOAT, HALF, INT64, UINT8
 from .lanes import Lanes
 from .machine import vector_bits
-from .nests import I64, Nests
+from .nests import I64
 
 BYTE = ir.IntType(8)
 LONG = 40  # instructions
 _SHORT: set = set()  # operations found to take fewer
-_SCALARS = {"f4": ir.FloatType(), "f8": ir.DoubleType(), "b1": BIT, "u1": UINT8}
+_SCALARS = {"f4": FLOAT, "f8": DOUBLE, "b1": BIT, "u1": UINT8, "f2": HALF, "V2": BFLOAT}
 
 
 def element(dtype: np.dtype):
@@ -30,7 +32,9 @@ def element(dtype: np.dtype):
 
 
 def stored_element(dtype: np.dtype):
-    """And in memory, where a bool takes a byte."""
+    """And in memory, where a bool takes a byte, and a complex number lies in two parts."""
+    if dtype.kind == "c":
+        return FLOAT if dtype.itemsize == 8 else DOUBLE
     return BYTE if dtype.kind == "b" else element(dtype)
 
 
@@ -58,7 +62,7 @@ class Flat:
         return self.v is other or self.v is getattr(other, "v", None)
 
 
-class Elements(Nests):
+class Elements(Failing):
     """Values at an index, in all lanes; buffers are pointers it was given."""
 
     def __init__(self, builder: ir.IRBuilder, schedule, pointers: dict):
@@ -182,10 +186,8 @@ class Elements(Nests):
 
     def _value(self, v, index):
         if isinstance(v, Const) and v not in self.schedule.stored:
-            x = v.value.reshape(()).item() if v.value.size == 1 else 0
-            return self.lanes.number(
-                _plain(x), self.lanes.vector(element(v.spec.dtype))
-            )
+            x = v.value.reshape(()) if v.value.size == 1 else 0
+            return self.constant(x, v.spec.dtype)
         fixed = self.fixed.get(self.schedule.root(v))
         if fixed is not None:
             return self.splat(fixed)
@@ -209,9 +211,17 @@ class Elements(Nests):
                 self.lanes.cast(x, element(floats[0])) if d.kind in "iu" else x
                 for x, d in zip(xs, kinds, strict=True)
             ]
+        if divides(o):
+            self._watch_zero(o, xs[1])
         if self.lanes.width == 1:
             return self._alone(o, xs)
         return o.prim.lower(self.lanes, *xs, **o.params)
+
+    def _watch_zero(self, o, x):
+        """Whole numbers divided by zero are told."""
+        if self.looks((o.inputs[1], "zero")):
+            none = self.lanes.compare("==", x, 0)
+            self.tell(BY_ZERO, none, self.lanes.cast(x, INT64), (0, 0), o.prim.name)
 
     def _alone(self, o, xs):
         """Of one number: what takes many instructions is a function of the module.
@@ -248,16 +258,26 @@ class Elements(Nests):
         x = self.value(o.inputs[0], index)
         return self.lanes.cast(x, element(o.outputs[0].spec.dtype))
 
+    def _bits(self, o, index):
+        x, kind = self.value(o.inputs[0], index), element(o.outputs[0].spec.dtype)
+        return self.b.bitcast(x, self.lanes.vector(kind))
+
     def _contiguous(self, o, index):
         return self.value(o.inputs[0], index)
 
     _stop_gradient = _real = _contiguous
 
+    def constant(self, x, dtype):
+        """A number in all lanes; of two bytes that LLVM has no type for, its bits."""
+        x = np.asarray(x).astype(dtype)
+        x = x.view(np.uint16) if dtype.kind == "V" else x
+        return self.lanes.number(x.item(), self.lanes.vector(element(dtype)))
+
     def _ones_like(self, o, index):
-        return self.lanes.number(1, self.lanes.vector(element(o.outputs[0].spec.dtype)))
+        return self.constant(1, o.outputs[0].spec.dtype)
 
     def _zeros_like(self, o, index):
-        return self.lanes.number(0, self.lanes.vector(element(o.outputs[0].spec.dtype)))
+        return self.constant(0, o.outputs[0].spec.dtype)
 
     def _expand(self, o, index):
         return self.value(o.inputs[0], broadcast(o.inputs[0], index))
@@ -337,8 +357,6 @@ class Elements(Nests):
         inside = self.b.icmp_unsigned("<", place, place.type(size))
         place = self.b.select(inside, place, place.type(0))
         one = self.b.load(self.b.gep(p, [place]))
+        if spec.dtype.kind == "b":
+            one = self.b.icmp_unsigned("!=", one, one.type(0))
         return self.b.select(inside, one, _absent(spec.dtype))
-
-
-def _plain(x):
-    return int(x) if isinstance(x, bool) else x

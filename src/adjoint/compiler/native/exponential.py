@@ -36,10 +36,15 @@ class Exponential(Conversion):
         return self._expm1_near(r, c if tail is None else self.sub(c, tail)), n
 
     def exp(self, x, tail=None):
-        """eˣ, or e^(x + tail) for a small tail."""
-        m, n = self._exp_parts(x, tail)
+        """eˣ, or e^(x + tail) for a small tail.
+
+        Where that is 0 it is not computed: processors are slow at what is below the smallest
+        number, and masked scores are -inf.
+        """
+        some = self.compare(">=", x, table.EXP_RANGE[self.format(x).bits][0])
+        m, n = self._exp_parts(self.select(some, x, 0.0), tail)
         y = self.scaled(self.add(m, 1.0), n)
-        return self.select(self.isnan(x), x, y)
+        return self.select(some, y, self.select(self.isnan(x), x, 0.0))
 
     def exp2(self, x):
         """2ˣ = 2ⁿ e^(r ln 2) with |r| ≤ ½."""

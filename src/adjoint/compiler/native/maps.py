@@ -10,6 +10,7 @@ from ...ops.random import Draw
 from .affine import ZERO, broadcast
 from .drawing import Drawing
 from .elements import Flat, element
+from .nests import vectored
 from .sharing import Stage, pieces
 
 
@@ -18,7 +19,7 @@ class Maps(Drawing):
 
     def _map_stages(self, k, chunks):
         space = (math.prod(k.space),) if self._collapses(k) else k.space
-        sizes = self.vectored(space)
+        sizes = vectored(space)
         cut = pieces(sizes, chunks)
 
         def write(e, chunk):
@@ -29,8 +30,10 @@ class Maps(Drawing):
             yield Stage(math.prod(cut), write)
 
     def _store_roots(self, k, index):
-        for v in self.renewed.intersection(k.reads):
+        for v in sorted(self.renewed.intersection(k.reads), key=self.schedule.order):
             # Its memory is about to be written: read it first.
+            if len(v.spec.shape) > len(k.space):
+                continue  # the state of a draw, which is not read by elements
             if len(index) == len(k.space):
                 self.value(v, broadcast(v, index))
             else:

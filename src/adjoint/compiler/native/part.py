@@ -11,12 +11,12 @@ import math
 
 from ...ir.passes import prepared
 from ..schedule import Schedule
-from . import conv
+from . import conv, reducing, rows
 from .products import form_of
-from .rows import columns_of, rows_cut
 from .sharing import Sum, wanted, worth
 
 ALIGN = 64
+SUMS = {"rows": rows.own_sums, "reduce": reducing.own_sums, "conv": conv.own_sums}
 STREAM = 2**24  # bytes of a result from which on it is written past the caches
 
 
@@ -96,12 +96,12 @@ class Part:
         for i, k in enumerate(self.schedule.kernels):
             free += ends.pop(i, [])
             needed = [(v, self._size(v)) for v in k.made if v not in self.homes]
-            if k in self.shares:
+            if k in self.shares and k.kind not in ("contract", "conv"):
                 needed = self._roomed(k, needed)
             needed += [(part, part.bytes) for part in self.inner.get(k, {}).values()]
             if k.kind == "conv":
-                needed.append((k, conv.scratch(k.roots[0])))
-            if k in self.shares and k.kind == "rows":
+                needed.append((k, conv.kernel(k.roots[0]).bytes))
+            if k in self.shares and k.kind in SUMS:
                 needed += self._sums(k)
             for v, n in needed:
                 n = _whole(n)
@@ -132,10 +132,9 @@ class Part:
         return self.offsets[v] + (self.offsets[kernel] if inside else 0)
 
     def _sums(self, k):
-        """(sums, bytes) of what the chunks of rows have of their own."""
-        count = math.prod(rows_cut(k, self.shares[k]))
-        if count > 1:
-            for o in columns_of(k):
+        """(sums, bytes) of what chunks have of their own."""
+        for o, count in SUMS[k.kind](k, self.shares[k]):
+            if count > 1:
                 yield Sum(o), count * o.outputs[0].spec.bytes
 
     def _size(self, v) -> int:

@@ -4,6 +4,16 @@ from __future__ import annotations
 
 from .affine import ZERO, Affine, broadcast, every, keyed, on_diagonal, shifted, then
 from .elements import I64, Elements, element
+from .scattering import ADD
+
+
+def _alternates(o) -> bool:
+    """Two arrays of numbers, stacked along a new last dim."""
+    x = o.inputs[0].spec
+    pair = o.prim.name == "stack" and len(o.inputs) == 2
+    return (
+        pair and o.params["dim"] == len(x.shape) and x.dtype.kind != "b" and x.size > 0
+    )
 
 
 class Placing(Elements):
@@ -12,6 +22,9 @@ class Placing(Elements):
     def _emit_place(self, k):
         """Every input goes to its place in the result."""
         (o,) = k.roots
+        if _alternates(o):
+            self._interleave(o)
+            return
         y, write = o.outputs[0], getattr(self, f"_place_{o.prim.name}")
         for x, shape, of, to in write(o):
             if 0 in shape:
@@ -31,6 +44,23 @@ class Placing(Elements):
             self.store(x, v, index)
         else:
             self.store_to(p, step, x, v.spec.dtype)
+
+    def _interleave(self, o):
+        """Two values side by side, element by element."""
+        y = o.outputs[0]
+
+        def go(index):
+            a, b = (self.value(x, index) for x in o.inputs)
+            p, _ = self.address(y, (*index, ZERO))
+            if self.lanes.width == 1:
+                self.store_to(p, 1, a, y.spec.dtype)
+                self.store_to(self.b.gep(p, [I64(1)]), 1, b, y.spec.dtype)
+                return
+            w = self.lanes.width
+            both = self._lanes_of(a, b, [i // 2 + w * (i % 2) for i in range(2 * w)])
+            self.b.store(both, self.b.bitcast(p, both.type.as_pointer()), align=1)
+
+        self.over(o.inputs[0].spec.shape, go)
 
     def _place_stack(self, o):
         d = o.params["dim"]
@@ -114,7 +144,7 @@ class Placing(Elements):
             with self.b.if_then(self.b.icmp_unsigned("<", place, I64(size))):
                 p, _ = self.address(y, (*index[:-1], ZERO))
                 p = self.b.gep(p, [place])
-                self.b.store(self.lanes.add(self.b.load(p), self.load(x, index)), p)
+                self.b.store(ADD(self.lanes, self.b.load(p), self.load(x, index)), p)
 
         if 0 not in (*x.spec.shape, size):
             self.nest(x.spec.shape, (), go)

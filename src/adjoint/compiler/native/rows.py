@@ -7,7 +7,8 @@ import math
 
 from .affine import ZERO
 from .elements import element
-from .sharing import Stage, few, pieces
+from .nests import vectored
+from .sharing import LINE, Stage, few, pieces
 from .sums import HOW, Sums
 
 
@@ -16,6 +17,9 @@ class Rows(Sums):
 
     def _rows_stages(self, k, chunks):
         """Rows in chunks; sums of columns are each chunk's own and joined at the end."""
+        if not k.rank and math.prod(whole_cut(k, chunks)) > 1:
+            yield from self._whole_stages(k, chunks)
+            return
         sizes, columns = k.space[: k.rank], columns_of(k)
         cut = rows_cut(k, chunks)
         count, n = math.prod(cut), math.prod(sizes)
@@ -27,13 +31,33 @@ class Rows(Sums):
 
         yield Stage(count, write)
         for o in columns:
-            yield Stage(1, lambda e, chunk, o=o: e.close(o, count, n))
+            yield from self.closing(o, count, n)
+
+    def _whole_stages(self, k, chunks):
+        """One row in chunks, pass by pass; the sums of a pass are joined before the next."""
+        sizes, cut = vectored(k.space), whole_cut(k, chunks)
+        count, names = math.prod(cut), {o: role(k, o) for o in k.roots}
+        for items in passes_of(k):
+            looped = [o for o in items if names[o] != "row"]
+
+            def write(e, chunk, looped=looped):
+                e._pass(k, (), looped, names, e.spans(sizes, cut, chunk), chunk)
+
+            def finish(e, chunk, items=items):
+                for o in items:
+                    if names[o] == "sum":
+                        e.close(o, count, math.prod(k.space))
+                    elif names[o] == "row":
+                        e._single(k, o, ())
+                e.fixed = {}
+
+            if looped:
+                yield Stage(count, write)
+            yield Stage(1, finish)
 
     def _rows(self, k, spans):
         """Row by row, each in passes; what a pass sums up is there for the next."""
-        top = max(k.levels.values())
-        passes = [[o for o in k.roots if k.levels[o] == p] for p in range(top + 1)]
-        names = {o: role(k, o) for o in k.roots}
+        passes, names = passes_of(k), {o: role(k, o) for o in k.roots}
 
         def row(outer):
             self.fixed = {}
@@ -58,8 +82,11 @@ class Rows(Sums):
         self.fixed[v] = x
         self.store(x, v, at)
 
-    def _pass(self, k, outer, items, names):
-        """One loop over a row: elements are computed and stored, sums are summed."""
+    def _pass(self, k, outer, items, names, part=(), chunk=None):
+        """One loop over a row: elements are computed and stored, sums are summed.
+
+        Of a chunk, a part of the only row, what is summed is the chunk's own.
+        """
         if not items:
             return
         sums = [o for o in items if names[o] == "sum"]
@@ -90,13 +117,16 @@ class Rows(Sums):
                     self.store(x, v, index)
             return after
 
-        totals = self._summed(sizes, spans, starts, outer, strip)
+        totals = self._summed(sizes, spans, starts, outer, strip, part)
         for j, o in enumerate(sums):
             how, v = HOW[o.prim.name], o.outputs[0]
             parts = [self._fold(acc[j], how) for acc in totals]
             total = functools.reduce(lambda a, b: how.join(self.lanes, a, b), parts)
-            total = how.finish(self.lanes, total, math.prod(k.space[k.rank :]))
-            self.fixed[v] = total
+            if chunk is None:
+                total = how.finish(self.lanes, total, math.prod(k.space[k.rank :]))
+                self.fixed[v] = total
+            else:
+                self.pointers[v] = self._own(o, chunk)
             self.store(total, v, (*outer, *(ZERO,) * (len(v.spec.shape) - k.rank)))
 
     def _add_to_column(self, k, o, index):
@@ -114,6 +144,20 @@ def role(k, o) -> str:
     return "all" if shape == k.space else "row"
 
 
+def passes_of(k) -> list:
+    """The operations of each pass over a row."""
+    top = max(k.levels.values())
+    return [[o for o in k.roots if k.levels[o] == p] for p in range(top + 1)]
+
+
+def own_sums(k, chunks):
+    """(operation, places) of what chunks sum up on their own."""
+    if not k.rank:
+        sums = [o for o in k.roots if role(k, o) == "sum"]
+        return [(o, math.prod(whole_cut(k, chunks))) for o in sums]
+    return [(o, math.prod(rows_cut(k, chunks))) for o in columns_of(k)]
+
+
 def columns_of(k) -> list:
     """The sums of columns of a kernel of rows."""
     return [o for o in k.roots if role(k, o) == "column"]
@@ -123,3 +167,8 @@ def rows_cut(k, chunks) -> tuple[int, ...]:
     """In how many pieces each dim of a kernel of rows is cut."""
     sums = [o.outputs[0].spec.bytes for o in columns_of(k)]
     return pieces(k.space[: k.rank], few(chunks, sum(sums)) if sums else chunks)
+
+
+def whole_cut(k, chunks) -> tuple[int, ...]:
+    """In how many pieces each dim of a single row is cut, the last in vectors."""
+    return pieces(vectored(k.space), few(chunks, LINE))

@@ -5,11 +5,26 @@ from __future__ import annotations
 from .affine import Affine
 from .elements import element
 from .gathering import Gathering
+from .kinds import BFLOAT, FLOAT, HALF
 
+
+def _join(join):
+    """Two numbers as one; those of two bytes by way of float32, rounded."""
+
+    def both(b, x, y):
+        kind = b.element(x)
+        if kind not in (HALF, BFLOAT):
+            return join(b, x, y)
+        return b.cast(join(b, b.cast(x, FLOAT), b.cast(y, FLOAT)), kind)
+
+    return both
+
+
+ADD = _join(lambda b, x, y: b.add(x, y))
 JOINS = {
-    "prod": lambda b, x, y: b.mul(x, y),
-    "amax": lambda b, x, y: b.maximum(x, y),
-    "amin": lambda b, x, y: b.minimum(x, y),
+    "prod": _join(lambda b, x, y: b.mul(x, y)),
+    "amax": _join(lambda b, x, y: b.maximum(x, y)),
+    "amin": _join(lambda b, x, y: b.minimum(x, y)),
 }
 
 
@@ -65,7 +80,7 @@ class Scattering(Gathering):
         far = place((*apart[1], apart[0])).terms.get(0, 0) if x.spec.shape else 0
 
         def go(index):
-            self.join_at(y, place(index), None, self.value(x, index), _add)
+            self.join_at(y, place(index), None, self.value(x, index), ADD)
 
         self.over(x.spec.shape, go) if far else self.nest(x.spec.shape, (), go)
 
@@ -89,10 +104,6 @@ class Scattering(Gathering):
         return place
 
 
-def _add(b, x, y):
-    return b.add(x, y)
-
-
 def _flat(index, shape):
     flat, stride = Affine(), 1
     for i, n in zip(reversed(index), reversed(shape), strict=True):
@@ -105,6 +116,6 @@ def _reading(o):
     """(what is there first, what is written, the positions, how they are joined)."""
     if o.prim.name == "unindex":
         x, *indices = o.inputs
-        return None, x, indices, _add
+        return None, x, indices, ADD
     first, x, *indices = o.inputs
     return first, x, indices, JOINS.get(o.params.get("reduce"))

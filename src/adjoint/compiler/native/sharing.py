@@ -15,11 +15,12 @@ from typing import NamedTuple
 from ..cost import nanoseconds
 
 LEAST = 12_000  # nanoseconds of work from which on a kernel is cut
-WORTH = 60_000  # and of a program's kernels that can be
+WORTH = 40_000  # and of a program's kernels that can be
 GRAIN = 3_000  # of a chunk
 MOST = 64  # chunks
-ROOM = 2**19  # bytes of sums that chunks have of their own, together
-KINDS = frozenset({"map", "rows"})
+LINE = 64  # bytes
+ROOM = 2**21  # bytes of sums that chunks have of their own, together
+KINDS = frozenset({"map", "rows", "contract", "reduce", "conv"})
 
 
 class Sum(NamedTuple):
@@ -55,9 +56,16 @@ def pieces(sizes, count) -> tuple[int, ...]:
     out = []
     for n in sizes:
         n = max(n, 1)
+        count = max(1, count)
         out.append(n if count > 1 and n <= 2 * count else count)
-        count = max(1, -(-count // out[-1]))
+        count = -(-count // out[-1])
     return tuple(out)
+
+
+def images(n, many, count) -> int:
+    """Images of a chunk, in multiples of `many`, for about `count` chunks."""
+    groups = -(-n // many)
+    return -(-groups // max(1, count)) * many
 
 
 def few(count, bytes_) -> int:

@@ -10,8 +10,10 @@ from .affine import Affine
 from .elements import Elements, Flat, element
 from .kinds import BIT, Unsigned, element_of
 from .lanes import Lanes
-from .nests import I64
-from .sharing import Sum
+from .nests import I64, vectored
+from .sharing import Stage, Sum, pieces
+
+JOINED = 2**16  # bytes of sums that are joined in one chunk
 
 
 class How:
@@ -38,6 +40,7 @@ HOW = {
         lambda b, x, y: b.add(x, y),
         lambda b, x, n: b.mul(x, 1.0 / n if n else math.nan),
     ),
+    "conv_weight": How(0, lambda b, x, y: b.add(x, y)),
     "prod": How(1, lambda b, x, y: b.mul(x, y)),
     "amax": How(-math.inf, lambda b, x, y: b.maximum(x, y)),
     "amin": How(math.inf, lambda b, x, y: b.minimum(x, y)),
@@ -59,7 +62,20 @@ class Sums(Elements):
 
         self.over((math.prod(y.spec.shape),), go)
 
-    def close(self, o, chunks, n):
+    def closing(self, o, chunks, n):
+        """The stage in which what chunks have summed up becomes the result; not if it is."""
+        if chunks == 1 and o.prim.name != "mean":
+            return
+        y = o.outputs[0].spec
+        sizes = vectored((math.prod(y.shape),))
+        cut = pieces(sizes, chunks * y.bytes // JOINED)
+
+        def write(e, chunk):
+            e.close(o, chunks, n, e.spans(sizes, cut, chunk))
+
+        yield Stage(math.prod(cut), write)
+
+    def close(self, o, chunks, n, spans=()):
         """What all chunks have summed up of n elements, in their order, becomes the result."""
         y, how = o.outputs[0], HOW[o.prim.name]
 
@@ -71,8 +87,7 @@ class Sums(Elements):
             )
             self.store(how.finish(self.lanes, joined, n), Flat(y), index)
 
-        if chunks > 1 or o.prim.name == "mean":
-            self.over((math.prod(y.spec.shape),), go)
+        self.over((math.prod(y.spec.shape),), go, spans)
 
     def _joined(self, o, chunks, index):
         y, how = o.outputs[0], HOW[o.prim.name]
@@ -96,29 +111,51 @@ class Sums(Elements):
         full, rest = n // w * w, n % w
         return [(0, full, w)] * bool(full) + [(full, n, rest)] * bool(rest)
 
-    def _summed(self, sizes, spans, accs, index, strip):
-        """What strip(loop, index, acc) makes of each span's acc over `sizes`, the last in lanes."""
+    def _summed(self, sizes, spans, accs, index, strip, part=()):
+        """What strip(loop, index, acc) makes of each span's acc over `sizes`, the last in lanes.
+
+        `part` are the ends of dims of which only a part is summed.
+        """
+        end, *part = part or [None] * len(sizes)
         if len(sizes) == 1:
             return [
-                self._summed_span(*pair, index, strip)
+                self._summed_span(*pair, index, strip, end)
                 for pair in zip(spans, accs, strict=True)
             ]
-        with self.loop(0, sizes[0]) as i:
+        with self.loop(*(end or (0, sizes[0]))) as i:
             phis = iter(i.carry(*(x for acc in accs for x in acc)))
             accs = [[next(phis) for _ in acc] for acc in accs]
             at = (*index, Affine({i.mark: 1}))
-            after = self._summed(sizes[1:], spans, accs, at, strip)
+            after = self._summed(sizes[1:], spans, accs, at, strip, part)
             i.next(*(x for acc in after for x in acc))
         results = iter(i.results)
         return [[next(results) for _ in acc] for acc in after]
 
-    def _summed_span(self, span, acc, index, strip):
+    def _summed_span(self, span, acc, index, strip, end=None):
         start, stop, step = span
+        if end is not None and start:
+            return self._rest(span, acc, index, strip, end)
+        if end is not None:
+            start, stop = (self.b.mul(x, I64(step)) for x in end)
         with self.loop(start, stop, step) as i:
             phis = i.carry(*acc)
             with self.across(i.mark, step):
                 i.next(*strip(i, (*index, Affine({i.mark: 1})), phis))
         return list(i.results)
+
+    def _rest(self, span, acc, index, strip, end):
+        """What no full vector is of is summed with the last of them."""
+        b, before = self.b, self.b.block
+        with self.last(span[0] // self.vectors, end):
+            after = self._summed_span(span, acc, index, strip)
+            inside = b.block
+        out = []
+        for x, y in zip(acc, after, strict=True):
+            phi = b.phi(x.type)
+            phi.add_incoming(x, before)
+            phi.add_incoming(y, inside)
+            out.append(phi)
+        return out
 
     def _start(self, o, kind, width):
         start = HOW[o.prim.name].first(kind)

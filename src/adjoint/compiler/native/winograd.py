@@ -18,7 +18,7 @@ from .frame import Frame
 from .geometry import Shape
 from .matmul import VECTORS, tile_rows
 from .panels import Panels
-from .vectors import BIT, I32, I64, loop, split
+from .vectors import BIT, I32, I64, loop, split, split_between
 
 SIDE, PLACES = 2, 16  # results of a tile along a side, and numbers that it becomes
 CHANNELS, TILES = 16, 64  # from which on it pays
@@ -75,11 +75,11 @@ class _Small(Panels):
         return frame.elements + 4 * self.shape.lanes
 
     def build(self, module, scalar, name):
-        """function(first operand, second, result, scratch), which computes it."""
+        """function(first operand, second, result, scratch, first image, the one after the last)."""
         super().__init__(module, scalar)
         self.name = name
         p = scalar.as_pointer()
-        f, b = self.function(name, p, p, p, p)
+        f, b = self.function(name, p, p, p, p, I64, I64)
         plain = self.plain.build(module, scalar, f"{name}.plain")
         self.odd = b.alloca(self.vector)
         self.write(b, plain, *f.args)
@@ -149,7 +149,7 @@ class _Results(_Small):
         self.starts = self.placed(self.room(self.frame), *planes, weights)
         self.bytes = self.starts[-1] * s.item + plain.bytes
 
-    def write(self, b, plain, source, w, y, room):
+    def write(self, b, plain, source, w, y, room, start, stop):
         """All images of each group, some at a time."""
         s, size = self.shape, self.frame.sizes
         tiles, sums, weights, rest = (b.gep(room, [I64(n)]) for n in self.starts[1:])
@@ -182,11 +182,11 @@ class _Results(_Small):
                 n = b.add(n0, i)
                 of = self.image(b, source, n, s.groups * self.c, size)
                 to = self.image(b, y, n, s.groups * self.m, self.size)
-                b.call(plain, [of, w, to, rest])
+                b.call(plain, [of, w, to, rest, I64(0), I64(1)])
 
         with loop(b, 0, s.groups, 1) as g:
             ws = b.gep(weights, [b.mul(g, I64(PLACES * self.m * self.c))])
-            split(b, s.n, self.many, some)
+            split_between(b, start, stop, s.n, self.many, some)
 
     def _weights(self, b, w, out):
         """Kernels as 16 numbers each: (place, tile of rows, channel, row)."""
@@ -284,7 +284,7 @@ class _Weights(_Small):
         self.starts = self.placed(*frames, *planes, panel, sums)
         self.bytes = self.starts[-1] * s.item + plain.bytes
 
-    def write(self, b, plain, x, y, w, room):
+    def write(self, b, plain, x, y, w, room, start, stop):
         """The kernels of each group, from all images."""
         s = self.shape
         of_y, xs, ys, panel, sums, rest = (
@@ -310,7 +310,7 @@ class _Weights(_Small):
                         fill(i)
                     for frame, _, of, to, how in sides:
                         self.spread(b, frame, of, to, how, (i, t0, deep))
-                first = b.icmp_signed("==", b.add(n0, t0), I64(0))
+                first = b.icmp_signed("==", b.add(n0, t0), start)
                 count = many * deep * self.across
                 self._multiply(b, (ys, xs, panel, sums), count, first)
 
@@ -319,10 +319,10 @@ class _Weights(_Small):
             split(b, self.down, self.deep, rows)
 
         with loop(b, 0, s.groups, 1) as g:
-            split(b, s.n, self.many, some)
+            split_between(b, start, stop, s.n, self.many, some)
             self._gather(b, sums, b.gep(w, [b.mul(g, I64(s.o * s.c * len(self.taps)))]))
         with self.spoilt(b):
-            b.call(plain, [x, y, w, rest])
+            b.call(plain, [x, y, w, rest, start, stop])
 
     def _multiply(self, b, places, count, first):
         """For each of the 16 places: rows by tiles times tiles by channels, added up."""
@@ -336,9 +336,7 @@ class _Weights(_Small):
             def columns(c0, many):
                 vectors, lanes = -(-many // self.w), I64((many - 1) % self.w + 1)
                 of = b.gep(xs, [b.mul(c0, I64(self.row))])
-                b.call(
-                    self.turned(vectors), [of, panel, I64(count), I64(self.row), lanes]
-                )
+                self.turn(b, of, panel, I64(count), I64(self.row), vectors, lanes)
 
                 def tile(m0, rows):
                     a = b.gep(ys, [b.mul(m0, I64(self.row))])

@@ -13,13 +13,13 @@ from . import conv
 from .crew import CHUNKS, PARALLEL
 from .elements import BYTE, I64, element, stored_element
 from .emit import Emitter
-from .gathering import FAILED
+from .failing import FAILED
+from .likeness import likeness
 from .products import Product, form_of
 from .sharing import Sum
 from .vectors import loop
 
 POINTER = BYTE.as_pointer()
-_names = itertools.count()
 MANY = 40  # kernels from which on each is a function
 
 
@@ -29,7 +29,9 @@ class Writer:
     def __init__(self, builder, table, slot, arena, panel):
         self.b, self.table, self.slot = builder, table, slot
         self.arena, self.panel = arena, panel
-        self.apart: dict[str, ir.Function] = {}
+        self.apart: dict[str, ir.Function] = {}  # by their text
+        self.alike: dict = {}  # by what they compute
+        self.names = itertools.count()
         self.clock = None  # where the time at which each kernel starts is written
         self.called: list = []  # operations that NumPy does
         self.stopped = None  # where the program ends when it has failed
@@ -92,47 +94,57 @@ class Writer:
 
     def _plain(self, e, k, part, base):
         """A kernel of loops, stage by stage."""
-        for stage in e.stages(k, part.shares.get(k, 1)):
-            if stage.chunks > 1:
-                self._together(e, k, stage, part, base)
-            elif len(part.schedule.kernels) < MANY or base:
-                self._write(e, k, stage)
-            else:
-                self._apart(e, k, stage)
+        chunks = part.shares.get(k, 1)
+        for i, stage in enumerate(e.stages(k, chunks)):
+            self._stage(e, k, stage, part, base, (i, chunks))
+
+    def _stage(self, e, k, stage, part, base, number):
+        if stage.chunks > 1:
+            self._together(e, k, stage, part, base, number)
+        elif len(part.schedule.kernels) < MANY or base:
+            self._write(e, k, stage)
+        else:
+            self._apart(e, k, stage, number)
 
     def _write(self, e, k, stage):
         e.begin(k)
         stage.write(e, None)
 
-    def _apart(self, e, k, stage):
+    def _apart(self, e, k, stage, number):
         """A stage as a function of its pointers.
 
         LLVM is slow on one long function, and the layers of a network are the same code.
         """
-        values, pointers = _pointers(e, k)
-        f, b = self._function([p.type for p in pointers])
-        given = dict(zip(pointers, f.args, strict=True))
-        inner = e.elsewhere(b, {v: given[e.pointers[v]] for v in values})
-        self._write(inner, k, stage)
-        e.checks = e.checks or inner.checks
-        b.ret_void()
-        self.b.call(self._once(f), pointers)
+        key, values, pointers = _pointers(e, k)
+        f = self.alike.get((key, number))
+        if f is None or key is None:
+            f, b = self._function([p.type for p in pointers])
+            given = dict(zip(pointers, f.args, strict=True))
+            inner = e.elsewhere(b, {v: given[e.pointers[v]] for v in values})
+            self._write(inner, k, stage)
+            e.checks = e.checks or inner.checks
+            b.ret_void()
+            f = self.alike[key, number] = self._once(f)
+        places = zip(pointers, f.args, strict=True)  # numbers without a sign read alike
+        self.b.call(f, [self.b.bitcast(p, a.type) for p, a in places])
 
-    def _together(self, e, k, stage, part, base):
+    def _together(self, e, k, stage, part, base, number):
         """A stage as a function of a range of chunks, which threads run."""
-        values, pointers = _pointers(e, k, part.schedule.local)
-        f, b = self._function(CHUNKS.args)
-        context, first, last, room = f.args
-        given = {}
-        context = b.bitcast(context, POINTER.as_pointer())
-        for i, p in enumerate(pointers):
-            found = b.load(b.gep(context, [I64(i)]))
-            given[p] = b.bitcast(found, p.type)
+        own = {v: part.offsets[v] for v in k.made if v in part.schedule.local}
+        key, values, pointers = _pointers(e, k, own)
+        number = *number, *own.values()
+        f = self.alike.get((key, number))
+        if f is None or key is None:
+            f = self._in_chunks(e, k, stage, values, pointers, own)
+            f = self.alike[key, number] = self._once(f)
+        room = self.inside(base + part.offsets[k])
+        self.share(f, pointers, stage.chunks, room, part.rooms.get(k, 0))
+
+    def _in_chunks(self, e, k, stage, values, pointers, own):
+        f, b, given, (first, last, room) = self._job(pointers)
         at = {v: given[e.pointers[v]] for v in values}
-        for v in k.made:
-            if v in part.schedule.local:
-                place = b.gep(room, [I64(part.offsets[v])])
-                at[v] = b.bitcast(place, e.pointers[v].type)
+        for v, offset in own.items():
+            at[v] = b.bitcast(b.gep(room, [I64(offset)]), e.pointers[v].type)
         inner = e.elsewhere(b, at)
         inner.begin(k)
         with loop(b, first, last, 1) as chunk:
@@ -141,8 +153,17 @@ class Writer:
         if e.streamed.intersection(k.made):
             b.fence("seq_cst")
         b.ret_void()
-        room = self.inside(base + part.offsets[k])
-        self.share(self._once(f), pointers, stage.chunks, room, part.rooms[k])
+        return f
+
+    def _job(self, pointers):
+        """(function of a range of chunks, its builder, the pointers in it, its other args)."""
+        f, b = self._function(CHUNKS.args)
+        context = b.bitcast(f.args[0], POINTER.as_pointer())
+        given = {}
+        for i, p in enumerate(pointers):
+            found = b.load(b.gep(context, [I64(i)]))
+            given[p] = b.bitcast(found, p.type)
+        return f, b, given, f.args[1:]
 
     def share(self, f, pointers, chunks, room, size):
         """All chunks of f, by the threads that are there; `room` is this one's."""
@@ -158,7 +179,7 @@ class Writer:
 
     def _function(self, kinds):
         kind = ir.FunctionType(ir.VoidType(), kinds)
-        f = ir.Function(self.b.module, kind, f"kernel{next(_names)}")
+        f = ir.Function(self.b.module, kind, f"kernel{next(self.names)}")
         f.linkage = "internal"
         for attribute in ("nounwind", "noinline"):
             f.attributes.add(attribute)
@@ -187,18 +208,70 @@ class Writer:
         product = Product(self.b.module, scalar, form)
         x, y = (e.pointers[part.schedule.root(v)] for v in o.inputs)
         x, y = (y, x) if swap else (x, y)
+        places = x, y, e.pointers[o.outputs[0]]
+        chunks = min(part.shares.get(k, 1), form.tasks)
+        if chunks > 1:
+            self._tasks(product, places, chunks)
+            return
         panel = self.b.bitcast(self.panel, scalar.as_pointer())
-        places = x, y, e.pointers[o.outputs[0]], panel
-        self.b.call(product.call, [*places, I64(0), I64(form.tasks)])
+        self.b.call(product.call, [*places, panel, I64(0), I64(form.tasks)])
+
+    def _tasks(self, product, places, chunks):
+        """The tasks of a product by threads; each packs what it needs in its own room."""
+        f, b, given, (first, last, room) = self._job(list(dict.fromkeys(places)))
+        tasks = product.form.tasks
+        ends = (b.udiv(b.mul(i, I64(tasks)), I64(chunks)) for i in (first, last))
+        room = b.bitcast(room, places[0].type)
+        b.call(product.call, [*(given[p] for p in places), room, *ends])
+        b.ret_void()
+        pointers = list(dict.fromkeys(places))
+        self.share(self._once(f), pointers, chunks, self.panel, product.form.bytes)
 
     def _conv(self, e, k, part, base):
         (o,) = k.roots
-        scalar = element(o.outputs[0].spec.dtype)
-        name = f"convolution{next(_names)}"
-        f = conv.function(o, self.b.module, scalar, name)
+        scalar, made = element(o.outputs[0].spec.dtype), conv.kernel(o)
+        f = made.build(self.b.module, scalar, f"convolution{next(self.names)}")
         room = self.inside(base + part.offsets[k])
         places = [e.pointers[part.schedule.root(v)] for v in (*o.inputs, *o.outputs)]
-        self.b.call(f, [*places, self.b.bitcast(room, scalar.as_pointer())])
+        n = made.shape.n
+        some = conv.images(o, made, part.shares.get(k, 1))
+        if some < n:
+            job = self._images(f, places, (some, n), o, e.pointers.get(Sum(o)))
+            self.share(*job, -(-n // some), room, made.bytes)
+            self._joined(e, k, o, -(-n // some), part, base)
+            return
+        room = self.b.bitcast(room, scalar.as_pointer())
+        self.b.call(f, [*places, room, I64(0), I64(n)])
+
+    def _images(self, f, places, sizes, o, own):
+        """(job, pointers): a convolution's images by threads, `some` a chunk.
+
+        What is summed over images each chunk sums in its own place.
+        """
+        (some, n), size = sizes, math.prod(o.outputs[0].spec.shape)
+        pointers = list(dict.fromkeys([*places[:2], own or places[2]]))
+        job, b, given, (first, last, room) = self._job(pointers)
+        room = b.bitcast(room, places[0].type)
+
+        def images(start, stop, to):
+            start, stop = b.mul(start, I64(some)), b.mul(stop, I64(some))
+            stop = b.select(b.icmp_signed("<", stop, I64(n)), stop, I64(n))
+            b.call(f, [*(given[p] for p in places[:2]), to, room, start, stop])
+
+        if own is None:
+            images(first, last, given[places[2]])
+        else:
+            with loop(b, first, last, 1) as chunk:
+                to = b.gep(given[own], [b.mul(chunk, I64(size))])
+                images(chunk, b.add(chunk, I64(1)), to)
+        b.ret_void()
+        return self._once(job), pointers
+
+    def _joined(self, e, k, o, chunks, part, base):
+        """The sums of chunks become the result."""
+        if Sum(o) in e.pointers:
+            for i, stage in enumerate(e.closing(o, chunks, chunks)):
+                self._stage(e, k, stage, part, base, (i, chunks))
 
     # ------------------------------------------------------------ operations of NumPy
 
@@ -296,12 +369,10 @@ class Writer:
 
 
 def _pointers(e, k, without=()):
-    """(values that a kernel reads and makes, their pointers)."""
-    s = e.schedule
-    roots = dict.fromkeys(s.root(v) for v in (*k.reads, *k.made))
-    values = sorted((v for v in roots if v not in without), key=s.order)
-    values += [Sum(o) for o in k.roots if Sum(o) in e.pointers]
-    return values, list(dict.fromkeys(e.pointers[v] for v in values))
+    """(what makes a kernel the same code, the values that it meets, their pointers)."""
+    key, values = likeness(e, k)
+    values = [v for v in values if v not in without]
+    return key, values, list(dict.fromkeys(e.pointers[v] for v in values))
 
 
 def callback(o, errors):

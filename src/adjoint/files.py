@@ -7,8 +7,9 @@ import os
 import secrets
 import stat
 from collections.abc import Iterable
+from pathlib import Path
 
-from ..errors import ArgumentError, ArgumentTypeError, FileError
+from .errors import ArgumentError, ArgumentTypeError, FileError
 
 
 def write_atomically(path, chunks: Iterable) -> None:
@@ -33,10 +34,25 @@ def write_atomically(path, chunks: Iterable) -> None:
     except BaseException as error:
         with contextlib.suppress(OSError):
             os.unlink(beside)
-        if isinstance(error, OSError) and error.filename == beside:
-            error.filename, error.filename2 = path, None
-        raise
+        if not isinstance(error, OSError) or error.errno is None:
+            raise
+        raise type(error)(error.errno, error.strerror, path) from None
     _sync_folder(folder)
+
+
+def write_text(path, text: str) -> Path:
+    """Write a text to a file, whole or not at all; a pipe or a device simply gets it.
+
+    >>> import tempfile
+    >>> write_text(tempfile.mkdtemp() + "/notes", "all").read_text()
+    'all'
+    """
+    to = Path(path)
+    if to.exists() and not to.is_file() and not to.is_dir():
+        to.write_text(text, encoding="utf-8")
+    else:
+        write_atomically(to, [text.encode()])
+    return to
 
 
 def path_of(path) -> str:
