@@ -335,7 +335,7 @@ def ordered(x):
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "int64", "uint8", "bool"])
 def test_order(dtype):
     rng = np.random.default_rng(0)
-    for shape in ((3, 4, 5), (2, 2, 33)):
+    for shape in ((3, 4, 5), (2, 2, 29)):
         x = (
             rng.integers(0, 6, shape)
             if dtype[0] not in "fb"
@@ -349,6 +349,8 @@ def test_order_of_wild_numbers_and_of_ties():
     rng = np.random.default_rng(1)
     check(ordered, ad.tensor(rng.choice(WILD, (3, 4, 9))))
     check(ordered, ad.tensor(rng.choice([0.0, 1.0], (3, 4, 9))))
+    ends = np.iinfo(np.int64)
+    check(ordered, ad.tensor(rng.choice([ends.max, ends.min, 0, 7], (3, 4, 9))))
 
 
 @pytest.mark.parametrize("n", [9, 40, 3000])
@@ -401,6 +403,7 @@ def test_draws_of_categories():
             ad.multinomial(p[0], 2),
             ad.bernoulli(p / 2),
             ad.normal(p, 0.1),
+            ad.randperm(100),
         )
 
     g = compile(f)

@@ -19,7 +19,9 @@ from ..ops.random import Draw
 from .cost import CONVOLUTIONS, LOOPS
 from .positions import BY_VALUES, doubtful
 
-_MOVES = "expand permute slice select flip cast contiguous stop_gradient reshape real"
+_MOVES = (
+    "bits expand permute slice select flip cast contiguous stop_gradient reshape real"
+)
 PLACED = frozenset({"stack", "cat", "unslice", "undiagonal", "overwrite", "roll"})
 _MAKES = "diagonal tril triu ones_like zeros_like put pick frames as_strided"
 _FREE = frozenset([*_MOVES.split(), *_MAKES.split()]) - {"cast"}  # done anew by readers
@@ -356,6 +358,8 @@ def inline(o: Operation) -> bool:
         return False
     if p.name == "searchsorted" and not _searchable(o):
         return False
+    if p.name == "bits" and not _same_bits(o):
+        return False
     if p.name in _VIEWS:
         return True
     dtypes = [v.spec.dtype for v in (*o.inputs, *o.outputs)]
@@ -438,6 +442,12 @@ def _addable(o) -> bool:
     return y.str[1:] in _LANES and y.kind in "fiuV" and index == "int64"
 
 
+def _same_bits(o) -> bool:
+    """Numbers of one size, of which one is read for each."""
+    x, y = o.inputs[0].spec.dtype, o.outputs[0].spec.dtype
+    return x.itemsize == y.itemsize and "b" not in (x.kind, y.kind)
+
+
 def _searchable(o) -> bool:
     """One row for all, or one for each row; of the numbers that are looked for."""
     rows, x = (v.spec for v in o.inputs)
@@ -491,7 +501,9 @@ def _is_row(shape, space, rank) -> bool:
     return short and shape[:rank] == space[:rank] and all(n == 1 for n in rest)
 
 
-_SAME = frozenset({"cast", "contiguous", "stop_gradient", "real", "expand", "bounded"})
+_SAME = frozenset(
+    {"cast", "bits", "contiguous", "stop_gradient", "real", "expand", "bounded"}
+)
 
 
 def _through(p, i, index):

@@ -14,7 +14,7 @@ import numpy as np
 from ..core.bind import bind, dtype_of
 from ..core.primitive import Primitive, batch_to_front, op
 from ..core.shape import Spec
-from .reduce import comparable
+from .reduce import PAIRS, comparable
 
 
 @lru_cache(1024)
@@ -104,16 +104,26 @@ def _untied(y, places):
     return np.sort(start + places, -1) - start
 
 
-PAIRS = 256  # elements of a row up to which all are compared with all
+def _key(x, descending):
+    """Whole numbers that are ordered as x, with room for one above: NaN is the largest."""
+    d = dtype_of(x)
+    if d.kind in "bui":
+        key = op.cast(x, dtype=np.dtype("int32" if d.itemsize < 4 else "int64"))
+    else:
+        whole = np.dtype(f"int{8 * d.itemsize}")
+        bits = op.bits(op.add(x, np.array(0, d)), dtype=whole)  # of 0.0 for -0.0
+        most = np.array(np.iinfo(whole).max, whole)
+        negative = op.lt(bits, np.array(0, whole))
+        key = op.where(negative, op.bitwise_xor(bits, most), bits)
+        key = op.where(op.ne(x, x), most - np.array(1, whole), key)
+    return op.bitwise_not(key) if descending else key
 
 
-def _before(x, y, descending):
-    """Whether x comes before y; NaN is the largest."""
-    x, y = (y, x) if descending else (x, y)
-    less = op.lt(x, y)
-    if dtype_of(x).kind in "bui":
-        return less
-    return op.logical_or(less, op.logical_and(op.ne(y, y), op.eq(x, x)))
+def _ahead(x, y, earlier):
+    """Whether x comes before y, which of equals the earlier one does."""
+    if dtype_of(x) == np.int64:  # which may be the largest there is
+        return op.logical_or(op.lt(x, y), op.logical_and(op.eq(x, y), earlier > 0))
+    return op.lt(x, op.add(y, earlier))
 
 
 def _placed(x, dim, k, descending):
@@ -121,14 +131,10 @@ def _placed(x, dim, k, descending):
     n, order = x.shape[dim], [d for d in range(x.ndim) if d != dim]
     rows = op.permute(x, dims=(*order, dim))
     lead = rows.shape[:-1]
-    x = op.reshape(rows, shape=(math.prod(lead), n))
+    x = _key(op.reshape(rows, shape=(math.prod(lead), n)), descending)
     one, other = (op.reshape(x, shape=(x.shape[0], *s)) for s in ((n, 1), (1, n)))
-    earlier = np.tri(n, k=-1, dtype=bool)  # other stands before one
-    after = op.logical_not(_before(one, other, descending))
-    ahead = op.logical_or(
-        _before(other, one, descending), op.logical_and(after, earlier)
-    )
-    ahead = op.cast(ahead, dtype=np.dtype("float32"))
+    earlier = np.tri(n, k=-1, dtype=dtype_of(x))  # of equals, that comes before
+    ahead = op.cast(_ahead(other, one, earlier), dtype=np.dtype("float32"))
     rank = op.cast(op.sum(ahead, dim=(2,), keepdim=False), dtype=np.dtype("int64"))
     rank = op.reshape(rank, shape=(x.shape[0], 1, n))
     numbers = op.add(op.zeros_like(rank), np.arange(n))

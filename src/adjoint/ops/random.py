@@ -17,6 +17,7 @@ from ..core.bind import dtype_of
 from ..core.primitive import Primitive, op
 from ..core.shape import Spec
 from ..errors import ArgumentError
+from .reduce import PAIRS
 
 _FLOAT, _INT = np.dtype("float64"), np.dtype("int64")
 
@@ -187,6 +188,15 @@ class RandomPermutation(Primitive):
     def eager(state, *, n):
         return np.argsort(philox.words_64(*_place(state), n), kind="stable")
 
+    def expand(state, *, n):
+        if not 0 < n <= PAIRS:
+            return op.random_permutation(state, n=n)
+        words = op.random_bits(state, shape=(n, 2))
+        high, low = (op.select(words, dim=1, index=i) for i in (0, 1))
+        high = op.bitwise_left_shift(high - np.array(2**31), np.array(32))
+        key = op.bitwise_or(high, low)  # ordered as the long words, which have no sign
+        return op.argsort.expand(key, dim=0, descending=False)
+
     def infer(self, state, *, n):
         return Spec((n,), _INT)
 
@@ -222,7 +232,7 @@ class RandomCategories(Primitive):
 
     def expand(state, p, *, count, replace):
         n, rows = p.shape[-1], math.prod(p.shape[:-1])
-        if not rows * n * count or (not replace and n > 256):
+        if not rows * n * count or (not replace and n > PAIRS):
             return op.random_categories(state, p, count=count, replace=replace)
         x = op.reshape(op.cast(p, dtype=_FLOAT), shape=(rows, n))
         shape = (rows, count if replace else n)

@@ -21,6 +21,7 @@ from ..core.primitive import (
 from ..core.shape import Spec, reduced
 
 _FLOAT32 = np.dtype("float32")
+PAIRS = 128  # elements of a row up to which all are compared with all
 
 
 def _reduce(low=-2.0, high=2.0):
@@ -455,9 +456,11 @@ def _place_of(extreme):
         hit = op.eq(x, top)
         if dtype_of(x).kind not in "bui":
             hit = op.logical_or(hit, op.ne(x, x))
-        count = np.array(_count(x, dim))
-        places = op.where(hit, _numbered(x.shape, dim), count)
-        return op.amin(places, dim=dim, keepdim=keepdim)
+        short = np.dtype("int32" if _count(x, dim) < 2**31 else "int64")
+        count = np.array(_count(x, dim), short)
+        places = op.where(hit, _numbered(x.shape, dim).astype(short), count)
+        y = op.amin(places, dim=dim, keepdim=keepdim)
+        return op.cast(y, dtype=np.dtype("int64"))
 
     return staticmethod(expand)
 
@@ -546,7 +549,7 @@ def _middle(x, dim, keepdim, skip):
     """The middle element by its place, in rows of which all pairs are compared."""
     order, row, _ = _flat_order(x, dim)
     n, rows = row[-1], math.prod(row[:-1])
-    if not dim or not rows or not 0 < n <= 256 or dtype_of(x).kind == "c":
+    if not dim or not rows or not 0 < n <= PAIRS or dtype_of(x).kind == "c":
         prim = op.nanmedian if skip else op.median
         return prim(x, dim=dim, keepdim=keepdim)
     flat = op.reshape(op.permute(x, dims=order), shape=(rows, n))

@@ -258,6 +258,10 @@ class Elements(Failing):
         x = self.value(o.inputs[0], index)
         return self.lanes.cast(x, element(o.outputs[0].spec.dtype))
 
+    def _bits(self, o, index):
+        x, kind = self.value(o.inputs[0], index), element(o.outputs[0].spec.dtype)
+        return self.b.bitcast(x, self.lanes.vector(kind))
+
     def _contiguous(self, o, index):
         return self.value(o.inputs[0], index)
 

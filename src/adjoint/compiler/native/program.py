@@ -194,8 +194,10 @@ class Native:
             x = e.item(("numbered", i), name)
             x = x if place is None else e.member(x, place)
             e.real(x, ("number", i), self.slot(v))
+        for i in range(len(self.drawn)):
+            e.idle(i)
         for i, v in enumerate(self.drawn):
-            e.fresh(("draw", i), self.slot(v))
+            e.draw(i, c.draws[i][1], self.slot(v))
         arrays = [
             e.fresh(("maker", i), self.slot(v)) for i, v in enumerate(self.results)
         ]
@@ -317,8 +319,9 @@ class Bound(Binding):
             self._object(("dtype", v.spec.dtype), v.spec.dtype)
         for i, make in enumerate(self.makers):
             self._object(("maker", i), make)
-        for i, (generator, blocks) in enumerate(c.draws):
-            self._object(("draw", i), functools.partial(generator.take, blocks))
+        for i, (generator, _) in enumerate(c.draws):
+            self._point(("stream", i), ctypes.addressof(generator.place))
+            self._array(("drawn", i), np.zeros(2, np.int64))
         for i, s in enumerate(c.states):
             if s.place is not None:
                 self._object(("place", i), s.place.mapping)
