@@ -58,7 +58,7 @@ class _Writer:
         self.graph(c.graph)
         self.text("states", [(s.place is None, s.written) for s in c.states])
         self.text("arguments", c.rewritten, c.fresh(), c.rare)
-        self.text("draws", len(c.draws), "results", c.arguments, c.count)
+        self.text("draws", [n for _, n in c.draws], "results", c.arguments, c.count)
         self.text("numbers", [(_named(n), place) for _, n, place in c.numbers])
         self.text("seen", [_seen(*s) for s in c.seen])
         self.text("read", [r.numbers.nbytes for r in c.read])
