@@ -33,7 +33,7 @@ LINE = 16  # words of two cache lines: what different threads write lies apart
 SPIN = 30_000  # nanoseconds that a thread waits awake
 # Whether help is worth its cost is seen from how much work is done in how much time. An
 # undisturbed caller alone does 1; on a busy machine threads that lost their cores, or took the
-# caller's, can make it slower than it is alone: then both ways are tried and the better one is kept.
+# caller's, can make it slower than it is alone: then both ways are tried, the better one is kept.
 WINDOW = 20_000_000  # nanoseconds of jobs that are judged together
 SHORTEST, LONGEST = 50_000_000, 2_000_000_000  # nanoseconds until both are tried again
 TRIED, KEPT = 1, 2  # working alone
