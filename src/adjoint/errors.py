@@ -110,6 +110,18 @@ class TraceError(AdjointError, RuntimeError, TypeError):
     """A traced value used where only a concrete one has an answer."""
 
 
+class NotFiniteError(AdjointError, ArithmeticError):
+    """NaN or Inf, where a run stops at them; in training, before they reach the parameters.
+
+    >>> batch = tensor([[1., nan]]), ones(1, 1)
+    >>> try:
+    ...     train.fit(nn.Linear(2, 1), [batch], nn.MSELoss(), optim.SGD, progress=None)
+    ... except train.NotFiniteError as error:
+    ...     print(str(error)[:42])
+    epoch 1, step 1: the loss is NaN: the data
+    """
+
+
 class CheckError(AdjointError, RuntimeError, AssertionError):
     """A condition that a function checks, and that does not hold."""
 

@@ -31,6 +31,7 @@ from .captured import Captured, Made, inputs_of
 from .ending import Unfit, Unready, traits
 from .insight import Insight
 from .live import Live, pullback, reached
+from .probe import CHECKS, looked_at, need_check, probed
 from .surroundings import put
 
 log = logging.getLogger("adjoint.compiler")
@@ -42,6 +43,7 @@ def compile(
     backend: str = "native",
     cache_size: int = 32,
     background: bool = False,
+    check: str | None = None,
 ):
     """Make one native program of a function of tensors, its state found by itself.
 
@@ -50,6 +52,10 @@ def compile(
     With `background`, calls are interpreted while a program that takes long is built: they do
     not wait, but two runs may differ in the last bits.
 
+    With `check="nan"` it runs slowly, operation by operation, and the first that makes NaN
+    raises a NotFiniteError with its line and what it was given, in gradients too; with
+    `check="inf"` the first that makes Inf does so as well.
+
     >>> @compile
     ... def f(x):
     ...     return (x * x).sum()
@@ -57,10 +63,11 @@ def compile(
     (tensor(5.), tensor(25.))
     """
     if func is None:
-        options = {"backend": backend, "cache_size": cache_size}
+        options = {"backend": backend, "cache_size": cache_size, "check": check}
         return functools.partial(compile, **options, background=background)
     _need_function(func)
-    made = Compiled(func, backend, cache_size, background=background)
+    need_check(check)
+    made = Compiled(func, check or backend, cache_size, background=background)
     return as_module(func, made) if hasattr(func, "named_parameters") else made
 
 
@@ -92,7 +99,7 @@ class Compiled(Insight):
         self.moving: set = set()  # options that change from call to call
         self.pinned: set = set()  # those that the function branches on
         self.unfit: set = set()  # keys of calls for which there is no program
-        self.warm = False
+        self.warm = backend in CHECKS  # gradients are looked at in programs alone
         self.last = _miss
 
     @property
@@ -135,15 +142,20 @@ class Compiled(Insight):
         outside = any(isinstance(x, Box) and x.level is not BASE for x in leaves)
         if not self.warm or outside or floor.get() is not NUMPY:
             self.warm = self.warm or floor.get() is NUMPY
-            return self.func(*args, **kwargs)
+            return self._as_written(args, kwargs)
         step, leaves = self._found(leaves, shape)
         given = inputs_of(leaves)
         if step is None or not step.suits(given):
-            return self.func(*args, **kwargs)
+            return self._as_written(args, kwargs)
         flat = not kwargs and all(isinstance(x, Box) for x in args)
         usual = flat and recording.get() and not inferring.get()
         self.last = step.quick if usual else _miss
         return step(given)
+
+    def _as_written(self, args, kwargs):
+        if self.backend not in CHECKS or floor.get() is not NUMPY:
+            return self.func(*args, **kwargs)
+        return looked_at(self.backend, self.func, args, kwargs)
 
     def _found(self, leaves, shape):
         """The program for these arguments, which is not run, and the arguments as tensors.
@@ -303,7 +315,8 @@ class Step:
         self.quick = _miss
         code = _native() if backend == "native" else None
         if code is None:
-            self.native, self.run = None, Interpreted(captured)
+            run = probed(captured.graph, backend) if backend in CHECKS else None
+            self.native, self.run = None, Interpreted(captured, run)
         else:
             self.native = native or code.Native(captured)
             self.run = code.Bound(self.native, self.wrap)
@@ -408,7 +421,7 @@ def as_module(module, compiled):
         return compiled(*args, **kwargs)
 
     def again(self):
-        return compile, (module,)
+        return _compiled_again, (module, *compiled.__reduce__()[1][1:])
 
     shown = {k: getattr(compiled, k) for k in dir(Insight) if not k.startswith("_")}
     programs = {k: property(lambda _, k=k: getattr(compiled, k)) for k in _SHOWN}
@@ -419,7 +432,11 @@ def as_module(module, compiled):
     return out
 
 
-_SHOWN = ("programs", "warm", "last", "cache_size", "backend")
+def _compiled_again(module, *settings):
+    return as_module(module, Compiled(module, *settings))
+
+
+_SHOWN = ("programs", "warm", "last", "cache_size", "backend", "background", "wait")
 
 
 @functools.cache
