@@ -6,7 +6,7 @@ BENCH := .bench
 JOBS ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-tiny test-torch lint types stubs format bench docs clean
+.PHONY: help demo test test-tiny test-torch fuzz lint types stubs format bench docs clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,7 +40,7 @@ demo: $(VENV)/base.stamp ## explain and differentiate a function, read digits, w
 	$(BIN)/python examples/demo.py
 
 # The tests run side by side: a process that asks for all cores would only wait for them.
-test test-tiny test-torch: export OPENBLAS_NUM_THREADS = 1
+test test-tiny test-torch fuzz: export OPENBLAS_NUM_THREADS = 1
 
 test: $(VENV)/test.stamp ## all tests, docstrings and lecture pages
 	$(BIN)/python -m pytest -q -n $(JOBS)
@@ -50,6 +50,9 @@ test-tiny: $(VENV)/test.stamp ## a sample of everything in under ten seconds
 
 test-torch: $(VENV)/test.stamp $(VENV)/torch.stamp ## all tests, those against PyTorch too
 	$(BIN)/python -m pytest -q -n $(JOBS)
+
+fuzz: $(VENV)/test.stamp ## thousands of random programs, eager against compiled
+	ADJOINT_FUZZ=4000 $(BIN)/python -m pytest -q -n $(JOBS) tests/test_compile_fuzz.py
 
 lint: $(VENV)/lint.stamp ## ruff: rules and formatting
 	$(BIN)/ruff check .

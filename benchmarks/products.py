@@ -1,6 +1,6 @@
 """Matrix products alone, beside what the processor and the BLAS libraries reach.
 
-    python benchmarks/products.py [names] [--rounds 15]
+    python benchmarks/products.py [names] [--rounds 15] [--cold]
 
 Each shape of the training steps: n or t for each operand (t: read by columns), then m, n and k.
 Billions of operations a second on one thread, the best of rounds in turns; in brackets the
@@ -16,6 +16,7 @@ os.environ |= {"OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
 import argparse
 import ctypes
+import itertools
 import time
 
 import numpy as np
@@ -30,6 +31,7 @@ try:
 except ImportError:
     torch = None
 
+COLD = 2**26  # bytes of operands that are gone through
 SHAPES = {
     "digits": "nt 64 128 64, nt 64 10 128, tn 128 64 64, tn 10 128 64, nn 64 128 10",
     "mnist": "nt 128 512 784, nt 128 512 512, nt 128 10 512, tn 512 784 128, "
@@ -96,35 +98,60 @@ def aligned(shape):
     return raw[start : start + raw.size - 16].reshape(shape)
 
 
-def contestants(text):
-    """Calls by name, and their operations."""
+def contestants(text, cold):
+    """Calls by name, and their operations; cold: with other operands each time."""
     layout, *sizes = text.split()
     m, n, k = map(int, sizes)
-    rng = np.random.default_rng(0)
-    first, second = aligned((k, m) if layout[0] == "t" else (m, k)), None
-    second = aligned((n, k) if layout[1] == "t" else (k, n))
-    for x in (first, second):
-        x[:] = rng.normal(size=x.shape)
-    a = first.T if layout[0] == "t" else first
-    b = second.T if layout[1] == "t" else second
     steps = (
         (1, m) if layout[0] == "t" else (k, 1),
         (1, k) if layout[1] == "t" else (n, 1),
     )
     call, size = ours(m, n, k, *steps)
-    left, right = (second, first) if n == 1 else (first, second)
-    out, other, scratch = aligned((m, n)), aligned((m, n)), aligned(size // 4 + 16)
-    places = [x.ctypes.data for x in (left, right, out, scratch)]
-    call.memory = first, second, out, scratch
-    calls = {"ours": lambda: call(*places), "NumPy": lambda: np.matmul(a, b, out=other)}
+    sets = 1 + (COLD // (4 * (m * n + m * k + n * k)) if cold else 0)
+    made = [operands(layout, m, n, k, i) for i in range(sets)]
+    scratch = aligned(size // 4 + 16)
+    call.memory = made, scratch
+    places = [
+        [x.ctypes.data for x in ((y, x) if n == 1 else (x, y))] for (x, y), *_ in made
+    ]
+    places = [
+        (*xs, s[2].ctypes.data, scratch.ctypes.data)
+        for xs, s in zip(places, made, strict=True)
+    ]
+    pick = {name: itertools.cycle(range(sets)) for name in ("ours", "NumPy", "torch")}
+    others = [s[1] for s in made]
+    calls = {
+        "ours": lambda: call(*places[next(pick["ours"])]),
+        "NumPy": lambda: _numpy(*others[next(pick["NumPy"])]),
+    }
     if torch:
         torch.set_num_threads(1)
-        ts = [torch.from_numpy(x) for x in (a, b, other)]
-        calls["torch"] = lambda: torch.mm(ts[0], ts[1], out=ts[2])
+        ts = [[torch.from_numpy(x) for x in xs] for xs in others]
+        calls["torch"] = lambda: _torch(*ts[next(pick["torch"])])
     for f in calls.values():
         f()
-    assert np.allclose(out, other, rtol=1e-3, atol=1e-3), text
+    assert np.allclose(made[0][2], others[0][2], rtol=1e-3, atol=1e-3), text
     return calls, 2.0 * m * n * k
+
+
+def operands(layout, m, n, k, seed):
+    """(as they lie, (a, b, a result for others), our result)."""
+    rng = np.random.default_rng(seed)
+    first = aligned((k, m) if layout[0] == "t" else (m, k))
+    second = aligned((n, k) if layout[1] == "t" else (k, n))
+    for x in (first, second):
+        x[:] = rng.normal(size=x.shape)
+    a = first.T if layout[0] == "t" else first
+    b = second.T if layout[1] == "t" else second
+    return (first, second), (a, b, aligned((m, n))), aligned((m, n))
+
+
+def _numpy(a, b, out):
+    np.matmul(a, b, out=out)
+
+
+def _torch(a, b, out):
+    torch.mm(a, b, out=out)
 
 
 def seconds(f, least=1e-3):
@@ -138,14 +165,14 @@ def seconds(f, least=1e-3):
             return spent / calls
 
 
-def row(text, limit, rounds):
+def row(text, limit, rounds, cold):
     """Speeds of all, and of the peak."""
-    calls, flop = contestants(text)
+    calls, flop = contestants(text, cold)
     best = dict.fromkeys(["peak", *calls], 0.0)
     for _ in range(rounds):
         best["peak"] = max(best["peak"], limit[1] / seconds(limit[0]))
         for name, f in calls.items():
-            best[name] = max(best[name], flop / seconds(f))
+            best[name] = max(best[name], flop / seconds(f, 2e-2 if cold else 1e-3))
     return best
 
 
@@ -154,12 +181,15 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", default=[*SHAPES], metavar="names")
     parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument(
+        "--cold", action="store_true", help="operands not in the caches"
+    )
     given, limit = parser.parse_args(), peak()
     for name in given.names:
         shapes = SHAPES.get(name, name).split(",")
         name = name if name in SHAPES else ""
         for text in shapes:
-            best = row(text.strip(), limit, given.rounds)
+            best = row(text.strip(), limit, given.rounds, given.cold)
             top = best.pop("peak")
             speeds = (f"{k} {x / 1e9:6.1f} ({x / top:4.0%})" for k, x in best.items())
             print(

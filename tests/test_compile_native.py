@@ -6,7 +6,7 @@ import pytest
 import adjoint as ad
 from adjoint import compile, nn, optim
 from adjoint.core import tree
-from adjoint.errors import DimError
+from adjoint.errors import ArgumentError, DimError
 from adjoint.nn import functional as F
 
 TOLERANCE = {"float16": 2e-3, "bfloat16": 2e-2, "float32": 3e-6, "float64": 1e-12}
@@ -318,6 +318,153 @@ def test_reductions_of_nothing_and_of_one():
     check(f, ad.zeros(0, 3), ad.tensor(2.0), native=False)
 
 
+# ---------------------------------------------------------------- in loops
+
+
+def test_loops_of_all_formats():
+    rng = np.random.default_rng(0)
+    z = ad.tensor(np.exp(1j * np.arange(6.0)))
+    h = ad.tensor(rng.normal(size=(7, 3)), dtype=ad.bfloat16)
+
+    def f(z, h):
+        c, ys = ad.scan(lambda c, x: (c * x, c + x), z[0], z)
+        both = ad.scan(lambda c, x: (c * x, x), z[:2], z)
+        turned = ad.cond(z.real.sum() > 0, lambda a: a * 1j, lambda a: a - 1, z)
+        return c, ys, both, turned, ad.scan(lambda c, x: (c / 2 + x.exp(), c), h[0], h)
+
+    check(f, z, h, tolerance=1e-12)
+
+
+@pytest.mark.parametrize("bad", [9, -10])
+def test_a_position_outside_ends_a_loop(bad):
+    w = moving(np.random.default_rng(0).normal(size=(9, 4)))
+
+    def f(w, i):
+        def step(c, k):
+            return c + (w[k] * c).sum() / 100, w[k] + c
+
+        c, ys = ad.scan(step, ad.ones((), dtype=ad.float64), i)
+        return c, ys, ad.autograd.grad(c + ys.sum(), [w])
+
+    i = ad.tensor([3, -1, 8, 0, 0])
+    g = check(f, w, i)
+    with pytest.raises(DimError, match=f"index {bad} is out of bounds"):
+        g(w, ad.where(i == 8, bad, i))
+    same(g(w, i), f(w, i))
+
+
+# ---------------------------------------------------------------- order, windows, sizes
+
+
+def ordered(x):
+    out = []
+    for d in (0, 1, 2):
+        out += [*x.sort(d), *x.sort(d, descending=True, stable=True), x.argsort(d)]
+        out += [*x.topk(2, d), *x.topk(1, d, largest=False), *x.kthvalue(2, d)]
+        out += [*x.median(d), x.msort()]
+        if x.is_floating_point():
+            out += [*ad.nanmedian(x, d), ad.quantile(x.double(), 0.3, d)]
+    return [*out, x.median(), ad.isin(x, x[0, 0])]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "int64", "uint8", "bool"])
+def test_order(dtype):
+    rng = np.random.default_rng(0)
+    for shape in ((3, 4, 5), (2, 2, 29)):
+        x = (
+            rng.integers(0, 6, shape)
+            if dtype[0] not in "fb"
+            else rng.normal(size=shape)
+        )
+        x = x > 0 if dtype == "bool" else x
+        check(ordered, ad.tensor(x, dtype=getattr(ad, dtype)))
+
+
+def test_order_of_wild_numbers_and_of_ties():
+    rng = np.random.default_rng(1)
+    check(ordered, ad.tensor(rng.choice(WILD, (3, 4, 9))))
+    check(ordered, ad.tensor(rng.choice([0.0, 1.0], (3, 4, 9))))
+    ends = np.iinfo(np.int64)
+    check(ordered, ad.tensor(rng.choice([ends.max, ends.min, 0, 7], (3, 4, 9))))
+
+
+@pytest.mark.parametrize("n", [9, 40, 3000])
+def test_ties_in_the_best_are_the_first(n):
+    x = np.random.default_rng(n).integers(0, 4, (5, n)).astype(float)
+    for largest in (True, False):
+        ranked = np.argsort(-x if largest else x, 1, kind="stable")[:, :3]
+        assert (ad.tensor(x).topk(3, 1, largest).indices.numpy() == ranked).all()
+    third = np.argsort(x, 1, kind="stable")[:, 2]
+    assert (ad.tensor(x).kthvalue(3, 1).indices.numpy() == third).all()
+
+
+def resized(x):
+    out = [F.unfold(x, (3, 2), padding=(1, 0), stride=(2, 1), dilation=(1, 2))]
+    out += [
+        F.fold(
+            out[0], x.shape[2:], (3, 2), padding=(1, 0), stride=(2, 1), dilation=(1, 2)
+        )
+    ]
+    for size in ((4, 13), (12, 3)):
+        out += [
+            F.interpolate(x, size=size, mode=mode)
+            for mode in ("nearest", "nearest-exact", "bilinear", "bicubic", "area")
+        ]
+    out += [F.interpolate(x, scale_factor=1.7, mode="bilinear", align_corners=True)]
+    for mode in ("reflect", "replicate", "circular", "constant"):
+        out += [F.pad(x, (2, 1, 0, 2), mode=mode)]
+    out += [F.adaptive_avg_pool2d(x, (3, 4)), F.adaptive_max_pool2d(x, (3, 4))]
+    best, places = F.max_pool2d(x, 2, return_indices=True)
+    out += [
+        best,
+        F.max_unpool2d(best, places, 2, output_size=x.shape[2:]),
+        F.avg_pool2d(x, 3, 2, 1),
+    ]
+    return [*out, F.lp_pool2d(x.abs() + 1, 3, 2), F.pixel_shuffle(x[:, :, :4, :4], 2)]
+
+
+def test_windows_and_sizes():
+    x = moving(np.random.default_rng(3).normal(size=(2, 4, 7, 9)))
+    check(grads(resized), x, tolerance=1e-10)
+
+
+def test_draws_of_categories():
+    p = ad.tensor(np.random.default_rng(0).uniform(size=(3, 7)) * [1, 0, 1, 1, 0, 2, 1])
+
+    def f(p):
+        return (
+            ad.multinomial(p, 9, replacement=True),
+            ad.multinomial(p, 4),
+            ad.multinomial(p[0], 2),
+            ad.bernoulli(p / 2),
+            ad.normal(p, 0.1),
+            ad.randperm(100),
+        )
+
+    g = compile(f)
+    ad.manual_seed(5)
+    want = [f(p) for _ in range(4)]
+    ad.manual_seed(5)
+    same([g(p) for _ in range(4)], want)
+    assert callbacks(g) == []
+
+
+def test_distances():
+    rng = np.random.default_rng(0)
+    x, y = moving(rng.normal(size=(3, 5))), moving(rng.normal(size=(4, 5)))
+    check(grads(lambda x, y: [ad.cdist(x, y), ad.cdist(x, y, p=1.0)]), x, y)
+
+
+def test_products_of_whole_numbers_wrap_around():
+    rng = np.random.default_rng(0)
+    for dtype in ("int64", "int8", "uint8", "int32"):
+        x, y = (
+            ad.tensor(rng.integers(0, 99, s), dtype=getattr(ad, dtype))
+            for s in ((3, 7), (7, 4))
+        )
+        check(lambda x, y: [x @ y, ad.einsum("ij,jk->ki", x, y), x[0] @ x[1]], x, y)
+
+
 # ---------------------------------------------------------------- two-byte floats
 
 
@@ -444,3 +591,24 @@ def test_complex_state_and_fourier_transforms_at_the_edges():
         w.copy_(start)
     f = compile(step)
     np.testing.assert_allclose([f(x).item() for _ in range(4)], want, rtol=1e-12)
+
+
+@pytest.mark.parametrize("divide", [ad.floor_divide, ad.remainder, ad.fmod])
+@pytest.mark.parametrize("dtype", ["int64", "int8", "uint8"])
+def test_whole_numbers_divided_by_zero_are_the_error_of_eager(divide, dtype):
+    count = ad.zeros(2)
+
+    def f(x, y):
+        count.add_(1)
+        return divide(x, y)
+
+    x, y = (ad.tensor(a, dtype=getattr(ad, dtype)) for a in ([7, 100, 3], [2, 9, 3]))
+    g = check(f, x, y)
+    before = count.tolist()
+    for _ in range(2):
+        with pytest.raises(ArgumentError) as caught:
+            g(x, ad.zeros_like(y))
+        with pytest.raises(ArgumentError) as wanted:
+            divide(x, ad.zeros_like(y))
+        assert str(caught.value).splitlines()[0] == str(wanted.value).splitlines()[0]
+        assert count.tolist() == before

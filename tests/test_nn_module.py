@@ -832,3 +832,15 @@ def test_what_layers_keep_is_kept_by_a_compiled_program():
     for key, value in kept.items():
         np.testing.assert_allclose(state[key], value, 1e-4, 1e-5, err_msg=key)
     assert state["1.num_batches_tracked"] == state["3.num_batches_tracked"] == 3
+
+
+def test_what_is_no_module_is_told_apart():
+    for wrong, hint in (
+        (nn.ReLU, r"ReLU\(\.\.\.\)"),
+        ([nn.ReLU()], r"Sequential\(\*layers\)"),
+        (nn.functional.relu, "has a function"),
+    ):
+        with pytest.raises(TypeError, match=f"is not a Module subclass(.|\n)*{hint}"):
+            nn.Sequential(wrong)
+    with pytest.raises(TypeError, match=r"ad\.load\(path\)"):
+        nn.Linear(1, 1).load_state_dict("model.safetensors")

@@ -486,3 +486,17 @@ def test_steps_beyond_the_end():
         restarts.step(-1)
     with pytest.raises(ValueError, match="takes no epoch"):
         S.SequentialLR(opt, [restarts], []).step(3)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda s, o: s.StepLR(o, 0),
+        lambda s, o: s.CosineAnnealingLR(o, 0),
+        lambda s, o: s.CyclicLR(o, 0.1, 0.2, 0),
+    ],
+)
+def test_no_steps_are_too_few(make):
+    opt = ad.optim.SGD([ad.ones(1, requires_grad=True)], lr=0.1)
+    with pytest.raises(ValueError, match="must"):
+        make(ad.optim.lr_scheduler, opt)

@@ -215,6 +215,25 @@ def test_several_threads_of_python_call_at_once(cut):
     assert not failed and not any(t.is_alive() for t in working)
 
 
+def test_many_short_jobs_of_different_sizes(cut):
+    """Who comes late to a job takes no chunk of the next one by mistake."""
+
+    def f(x, w):
+        def body(x, _):
+            h = (x @ w).tanh()
+            return (h + h.mean(0) + h.amax(1, keepdim=True)).softmax(-1), h[:, :3]
+
+        return ad.scan(body, x, length=60)
+
+    f, args = ad.compile(f), (rand(40, 33), rand(33, 33))
+    ad.set_num_threads(1)
+    f(*args)
+    want = [y.numpy().tobytes() for y in f(*args)]
+    ad.set_num_threads(4)
+    for _ in range(150):
+        assert [y.numpy().tobytes() for y in f(*args)] == want
+
+
 def test_the_environment_and_the_quota_limit_the_number(monkeypatch, tmp_path):
     """ADJOINT_NUM_THREADS first, then OMP_NUM_THREADS, then cores and control groups."""
     monkeypatch.setenv("OMP_NUM_THREADS", "7,3")

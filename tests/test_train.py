@@ -14,6 +14,7 @@ import pytest
 
 import adjoint as ad
 from adjoint import data, metrics, nn, optim, train
+from adjoint.compiler.binding import MISS
 from adjoint.errors import DimError
 from adjoint.train import saving
 from adjoint.train.amp import precision_of
@@ -731,7 +732,7 @@ def test_a_metric_says_its_direction(tmp_path):
                 train.EarlyStopping("odd"),
             ]
         )
-    with pytest.raises(ValueError, match="no 'val_loss' to monitor; there are loss"):
+    with pytest.raises(ValueError, match="no 'val_loss' to monitor without"):
         fit(callbacks=[train.EarlyStopping()])
 
 
@@ -868,7 +869,7 @@ def test_arguments_that_make_no_sense():
         fit(optimizer=None)
     with pytest.raises(TypeError, match="'adam' is no optimizer"):
         fit(optimizer="adam")
-    with pytest.raises(ValueError, match="clip_norm must be positive, got -1"):
+    with pytest.raises(ValueError, match="clip_norm must be a positive number, got -1"):
         fit(clip_norm=-1.0)
     with pytest.raises(ValueError, match="nothing to measure"):
         train.evaluate(network(), problem())
@@ -1184,3 +1185,82 @@ def test_where_checkpoints_go_and_come_from(tmp_path):
     for place in ("file", "file/run"):
         with pytest.raises(ValueError, match="checkpoints go into a folder"):
             fit(network(), checkpoint=tmp_path / place)
+
+
+WRONG = {
+    "a class for a model": (
+        lambda: train.fit(nn.Linear, problem(), nn.MSELoss(), optim.SGD),
+        "model is the class Linear",
+    ),
+    "a class for a loss": (
+        lambda: fit(network(), loss=nn.CrossEntropyLoss),
+        "loss is the class CrossEntropyLoss",
+    ),
+    "a name for a loss": (lambda: fit(loss="mse"), "loss must be a function, got"),
+    "another's optimizer": (
+        lambda: fit(lr=None, optimizer=optim.SGD(network().parameters())),
+        "no parameter of the optimizer got a gradient",
+    ),
+    "another's scheduler": (
+        lambda: fit(
+            scheduler=optim.lr_scheduler.StepLR(optim.SGD(network().parameters()), 1)
+        ),
+        "the scheduler is that of another optimizer",
+    ),
+    "nothing to monitor": (
+        lambda: fit(callbacks=train.EarlyStopping()),
+        "no 'val_loss' to monitor without validation",
+    ),
+    "no rows": (lambda: fit(batches=problem(0)), "the data set is empty"),
+    "a text for a bound": (lambda: fit(clip_norm="1"), "clip_norm must be a positive"),
+    "a short name": (lambda: fit(metrics=["acc"]), "did you mean 'accuracy'"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+@pytest.mark.filterwarnings("ignore:Detected call of")
+def test_what_people_get_wrong_is_named(name):
+    call, words = WRONG[name]
+    with pytest.raises((TypeError, ValueError), match=words):
+        call()
+
+
+@pytest.mark.parametrize("compile", [False, True])
+def test_batches_of_arrays_are_taken(compile):
+    x, t = problem()
+    batches = [(x.numpy().astype(np.float64), t.numpy())]
+    history = fit(network(), batches, validation=batches, compile=compile)
+    plain = fit(network(), [(x, t)])
+    np.testing.assert_allclose(history.steps, plain.steps, rtol=1e-5)
+    assert len(history["val_loss"]) == 3
+
+
+def test_predictions_leave_targets_out():
+    x, t = problem()
+    model = network().eval()
+    want = model(x).detach().numpy()
+    pairs, Loader = data.TensorDataset(x, t), data.DataLoader
+    inputs = data.TensorDataset(x)
+    for given in (x.numpy(), pairs, Loader(pairs, 7), Loader(inputs)):
+        np.testing.assert_allclose(train.predict(model, given), want, rtol=1e-5)
+
+
+def test_targets_of_another_shape_are_warned_of():
+    for name in ("mse", "l1", "smooth_l1", "huber", "log_cosh", "cauchy"):
+        loss = getattr(nn.functional, f"{name}_loss")
+        with pytest.warns(UserWarning, match=r"target size \(\(3,\)\).*\(\(3, 1\)\)"):
+            loss(ad.zeros(3, 1), ad.ones(3))
+
+
+def test_compiled_steps_take_the_quick_way():
+    """Programs are called with tensors alone, whatever a batch is made of."""
+    x, t = problem()
+    model = nn.Linear(3, 2)
+    opt = optim.SGD(model.parameters(), lr=0.1)
+    step = train.CompiledStep(model, nn.CrossEntropyLoss(), opt, accumulate=2)
+    for _ in range(6):
+        step([x, t])
+    assert len(step.programs) == 2
+    for program in step.programs.values():
+        assert len(program.programs) == 1
+        assert program.last(x, t) is not MISS

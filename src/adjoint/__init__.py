@@ -67,7 +67,7 @@ from .func import (
     vjp,
     vmap,
 )
-from .functional import FUNCTIONS, fft, linalg, random, special
+from .functional import FUNCTIONS, debug, fft, linalg, random, special
 from .ir.program import Program
 from .ir.text import parse
 from .legacy import TYPES as _TYPES

@@ -70,6 +70,7 @@ from .core.dtype import get_default_dtype as get_default_dtype
 from .core.dtype import set_default_dtype as set_default_dtype
 from .core.generator import Generator as Generator
 from .func import trace as trace
+from .functional import debug as debug
 from .functional import fft as fft
 from .functional import linalg as linalg
 from .functional import random as random

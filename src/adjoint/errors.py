@@ -68,10 +68,10 @@ class AdjointError(Exception):
         super().__init__(text + (f"\n  hint: {hint}" if hint else ""))
 
     def __reduce__(self):
-        return (_told, (type(self), *self.args))
+        return (told, (type(self), *self.args))
 
 
-def _told(kind, text):
+def told(kind, text):
     """An error with its text as it was, when it comes out of another process."""
     error = kind.__new__(kind, text)
     error.args = (text,)
@@ -108,6 +108,22 @@ class GradError(AdjointError, RuntimeError):
 
 class TraceError(AdjointError, RuntimeError, TypeError):
     """A traced value used where only a concrete one has an answer."""
+
+
+class NotFiniteError(AdjointError, ArithmeticError):
+    """NaN or Inf, where a run stops at them; in training, before they reach the parameters.
+
+    >>> batch = tensor([[1., nan]]), ones(1, 1)
+    >>> try:
+    ...     train.fit(nn.Linear(2, 1), [batch], nn.MSELoss(), optim.SGD, progress=None)
+    ... except train.NotFiniteError as error:
+    ...     print(str(error)[:42])
+    epoch 1, step 1: the loss is NaN: the data
+    """
+
+
+class CheckError(AdjointError, RuntimeError, AssertionError):
+    """A condition that a function checks, and that does not hold."""
 
 
 class LinAlgError(AdjointError, RuntimeError, ValueError):

@@ -12,9 +12,17 @@ from .autodiff import backward as reverse
 from .autodiff.inplace import assign, shared
 from .autodiff.modes import inferring
 from .autodiff.straight import viewed
-from .autodiff.tape import BASE, Handle, Leaf, edge_of, refresh, versioned
+from .autodiff.tape import (
+    BASE,
+    Handle,
+    Leaf,
+    edge_of,
+    layout,
+    refresh,
+    versioned,
+)
 from .core import dtype as dt
-from .core.bind import Box, dtype_of, floor, moved, note_change
+from .core.bind import Box, at_bottom, dtype_of, floor, moved, note_change
 from .core.dtype import DType
 from .core.primitive import op
 from .core.shape import norm_dim, row_by_row
@@ -183,6 +191,8 @@ class Tensor(Box):
     def contiguous(self, memory_format=None):
         """This tensor, copied only where its memory is not row by row."""
         value = self.value
+        if not isinstance(at_bottom(value), np.ndarray):
+            value = layout(self)
         if isinstance(value, np.ndarray) and value.flags.c_contiguous:
             return self
         return op.contiguous(self)

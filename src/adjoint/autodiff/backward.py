@@ -77,8 +77,12 @@ class Sweep:
         """Walk, and return what was captured."""
         token = recording.set(True) if self.create else None
         try:
-            if floor.get() is not NUMPY:
-                self._walk()
+            below = floor.get()
+            if below is not NUMPY:
+                try:
+                    self._walk()
+                finally:
+                    below.walks(None)
             else:
                 with hushed():
                     self._walk()
@@ -116,7 +120,11 @@ class Sweep:
                 xs = _inputs(node, create, numbers)
             if y is not None and (create or node.y_version is not None):
                 y = _output(node, create)
+            if not numbers:
+                floor.get().walks(node.site)
             gs = node.prim.vjp(g, y, xs, node.params, need)
+            if not numbers:
+                floor.get().walked(node, g, gs)
             if check:
                 _check_anomaly(node, gs, check_nan)
             if node.hooks:
@@ -275,7 +283,7 @@ def _inputs(node, boxed, numbers=True):
             continue
         if type(x) is Packed:
             x = x.restore()
-        if isinstance(x, Box):
+        if isinstance(x, Box.face):
             if x.version is not None:
                 _same_version(node, i, x)
             if not boxed and x.level is level:

@@ -13,6 +13,7 @@ from ..core.bind import (
     NUMPY,
     Box,
     Level,
+    at_bottom,
     bind,
     dtype_of,
     floor,
@@ -349,7 +350,7 @@ class Tape(Level):
         for i, x in enumerate(args):
             value = inner[i]
             if keeps is not None and keeps[i]:
-                saved.append(save(node, i, x) if isinstance(x, Box) else x)
+                saved.append(save(node, i, x) if isinstance(x, Box.face) else x)
             elif pointwise and (parents[i] is None or value.shape == y.shape):
                 saved.append(None)  # of no interest, or of the result's shape
             elif type(value) is np.ndarray:
@@ -531,7 +532,10 @@ def mark_view(out, x, prim, params, pick=None):
     if not isinstance(x, Box) or x.level is not out.level:
         return
     a, b = out.value, x.value
-    if isinstance(a, np.ndarray) and not shares(a, b):
+    if isinstance(a, np.ndarray):
+        if not shares(a, b):
+            return
+    elif prim.name == "reshape" and x.base is not None and _copies(x, params):
         return
     out.plain, out.version, out.inference = False, versioned(x), x.inference
     base = x if x.base is None else x.base
@@ -546,6 +550,24 @@ def mark_views(outs, x, prim, params):
         return
     for i, out in enumerate(outs):
         mark_view(out, x, prim, params, i)
+
+
+def layout(x) -> np.ndarray:
+    """Memory laid out as that of `x`, a traced value, will be; its numbers mean nothing."""
+    base = x if x.base is None else x.base
+    y = np.empty(tuple(base.shape), dtype_of(base))
+    for prim, params, pick in x.chain:
+        y = prim.eager(y, **params)
+        y = y if pick is None else y[pick]
+    return np.asarray(y)
+
+
+def _copies(x, params) -> bool:
+    """Whether a traced view, once it has memory, can be reshaped by a copy alone."""
+    if isinstance(at_bottom(x), np.ndarray):
+        return False
+    y = layout(x)
+    return y.size > 0 and not np.may_share_memory(y, y.reshape(params["shape"]))
 
 
 def shares(a: np.ndarray, b: np.ndarray) -> bool:

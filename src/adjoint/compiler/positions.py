@@ -26,8 +26,19 @@ def within(v, n: int, maker) -> bool:
     return v in maker and maker[v].prim.name == "bounded" and maker[v].params["n"] <= n
 
 
+def divides(o) -> bool:
+    """Whether whole numbers are divided by what may be zero."""
+    if o.prim.name not in ("floor_divide", "remainder", "fmod"):
+        return False
+    divisor = o.inputs[1]
+    known = isinstance(divisor, Const) and divisor.value.all()
+    return all(v.spec.dtype.kind in "iu" for v in o.inputs) and not known
+
+
 def doubtful(o, maker) -> list:
-    """(value, size) of the positions of an operation that may lie outside."""
+    """(value, size) of the positions that may lie outside; (divisor, 0) that may be zero."""
+    if divides(o):
+        return [(o.inputs[1], 0)]
     if o.prim.name == "bounded":
         return [(o.inputs[0], o.params["n"])]
     first = BY_VALUES.get(o.prim.name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 import importlib
 import inspect
 import logging
@@ -11,6 +12,7 @@ import types
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -23,23 +25,36 @@ from ..core.dtype import get_default_dtype
 from ..core.primitive import spec_of
 from ..errors import ArgumentTypeError, TraceError
 from .binding import MISS, Interpreted
+from .building import PATIENCE, Building
 from .capture import capture
 from .captured import Captured, Made, inputs_of
 from .ending import Unfit, Unready, traits
 from .insight import Insight
 from .live import Live, pullback, reached
+from .probe import CHECKS, looked_at, need_check, probed
 from .surroundings import put
 
 log = logging.getLogger("adjoint.compiler")
 
 
 def compile(
-    func: Callable | None = None, *, backend: str = "native", cache_size: int = 32
+    func: Callable | None = None,
+    *,
+    backend: str = "native",
+    cache_size: int = 32,
+    background: bool = False,
+    check: str | None = None,
 ):
     """Make one native program of a function of tensors, its state found by itself.
 
     The first call runs as it is written, so that state which is made on the way exists; the
     next one is captured. Another program is made for other shapes, dtypes and static values.
+    With `background`, calls are interpreted while a program that takes long is built: they do
+    not wait, but two runs may differ in the last bits.
+
+    With `check="nan"` it runs slowly, operation by operation, and the first that makes NaN
+    raises a NotFiniteError with its line and what it was given, in gradients too; with
+    `check="inf"` the first that makes Inf does so as well.
 
     >>> @compile
     ... def f(x):
@@ -48,9 +63,11 @@ def compile(
     (tensor(5.), tensor(25.))
     """
     if func is None:
-        return functools.partial(compile, backend=backend, cache_size=cache_size)
+        options = {"backend": backend, "cache_size": cache_size, "check": check}
+        return functools.partial(compile, **options, background=background)
     _need_function(func)
-    made = Compiled(func, backend, cache_size)
+    need_check(check)
+    made = Compiled(func, check or backend, cache_size, background=background)
     return as_module(func, made) if hasattr(func, "named_parameters") else made
 
 
@@ -72,16 +89,17 @@ def _need_function(func):
 class Compiled(Insight):
     """A function that runs as a program: first eagerly, to make what state it makes."""
 
-    def __init__(self, func, backend, cache_size, owner=None):
+    def __init__(self, func, backend, cache_size, owner=None, background=False):
         functools.update_wrapper(self, func)
         self.written, self.owner = func, owner  # the object whose method it is, weakly
         self.backend, self.cache_size = backend, cache_size
+        self.background = background
         self.methods: dict = {}  # id of an object -> its own compiled method
         self.programs: OrderedDict = OrderedDict()
         self.moving: set = set()  # options that change from call to call
         self.pinned: set = set()  # those that the function branches on
         self.unfit: set = set()  # keys of calls for which there is no program
-        self.warm = False
+        self.warm = backend in CHECKS  # gradients are looked at in programs alone
         self.last = _miss
 
     @property
@@ -100,7 +118,8 @@ class Compiled(Insight):
         own = self.methods.get(key)
         if own is None:
             ref = weakref.ref(x, lambda _: self.methods.pop(key, None))
-            own = Compiled(self.written, self.backend, self.cache_size, ref)
+            options = self.backend, self.cache_size, ref, self.background
+            own = Compiled(self.written, *options)
             self.methods[key] = own
         return Method(own, x)
 
@@ -110,7 +129,8 @@ class Compiled(Insight):
         module = sys.modules.get(getattr(self.written, "__module__", None) or "")
         if module is not None and vars(module).get(name) is self:
             return name
-        return Compiled, (self.written, self.backend, self.cache_size)
+        options = self.backend, self.cache_size, None, self.background
+        return Compiled, (self.written, *options)
 
     def __call__(self, *args, **kwargs):
         y = MISS if kwargs else self.last(*args)
@@ -122,15 +142,20 @@ class Compiled(Insight):
         outside = any(isinstance(x, Box) and x.level is not BASE for x in leaves)
         if not self.warm or outside or floor.get() is not NUMPY:
             self.warm = self.warm or floor.get() is NUMPY
-            return self.func(*args, **kwargs)
+            return self._as_written(args, kwargs)
         step, leaves = self._found(leaves, shape)
         given = inputs_of(leaves)
         if step is None or not step.suits(given):
-            return self.func(*args, **kwargs)
+            return self._as_written(args, kwargs)
         flat = not kwargs and all(isinstance(x, Box) for x in args)
         usual = flat and recording.get() and not inferring.get()
         self.last = step.quick if usual else _miss
         return step(given)
+
+    def _as_written(self, args, kwargs):
+        if self.backend not in CHECKS or floor.get() is not NUMPY:
+            return self.func(*args, **kwargs)
+        return looked_at(self.backend, self.func, args, kwargs)
 
     def _found(self, leaves, shape):
         """The program for these arguments, which is not run, and the arguments as tensors.
@@ -143,9 +168,10 @@ class Compiled(Insight):
         key = shape, kinds, _twice(leaves), *state
         if self._is_unfit(key):
             return None, leaves
-        step = self.programs.get(key)
+        step = _replaced(self.programs.get(key))
         if step is None or not step.fits():
-            step = self._made(key, leaves, shape, step)
+            with _no_sweeping():
+                step = self._made(key, leaves, shape, step)
         if step is not None:
             self.programs[key] = step
             self.programs.move_to_end(key)
@@ -173,7 +199,7 @@ class Compiled(Insight):
             log.warning("%s runs as it is written: %s", name, error)
             self.unfit.add(key)
             return None
-        step = Step(captured, self.backend)
+        step = self._built(captured)
         if step.native is not None:
             word = "loaded" if step.native.cached else "compiled"
             log.info("%s %s: %s", word, name, self._why(key, before))
@@ -181,6 +207,28 @@ class Compiled(Insight):
         while len(self.programs) >= max(self.cache_size, 1):
             self.programs.popitem(last=False)
         return step
+
+    def _built(self, captured):
+        """The program; with `background` one that is interpreted if it takes long to build."""
+        code = _native() if self.background and self.backend == "native" else None
+        if code is None:
+            return Step(captured, self.backend)
+        building = Building(functools.partial(code.Native, captured))
+        if building.done(PATIENCE):
+            return Step(captured, self.backend, building.result())
+        return Step(captured, "numpy", building=building)
+
+    def wait(self) -> None:
+        """Wait until the programs are there that are built in the background.
+
+        >>> f = compile(lambda x: x * 2, background=True)
+        >>> f(tensor(1.)), f(tensor(2.))
+        (tensor(2.), tensor(4.))
+        >>> f.wait()
+        """
+        for step in self.programs.values():
+            if step.building is not None:
+                step.building.result()
 
     def _captured(self, leaves, shape, name, before):
         """What the function does; numbers that changed since are inputs where that can be."""
@@ -202,6 +250,29 @@ class Compiled(Insight):
         if not self.programs:
             return "first"
         return _difference(next(reversed(self.programs)), key)
+
+
+@contextmanager
+def _no_sweeping():
+    """Without the search for garbage, which looks at all that is being made again and again."""
+    sweeps = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if sweeps:
+            gc.enable()
+
+
+def _replaced(step):
+    """The native program instead of its stand-in, once it is there."""
+    if step is None or step.building is None or not step.building.done(0):
+        return step
+    if not step.fits():
+        return step
+    native = step.building.result()
+    log.info("compiled %s in the background", step.captured.graph)
+    return Step(step.captured, "native", native)
 
 
 def _miss(*args):
@@ -234,8 +305,9 @@ def _difference(old, new) -> str:
 class Step:
     """A captured program with the state it is bound to."""
 
-    def __init__(self, captured: Captured, backend: str):
+    def __init__(self, captured: Captured, backend: str, native=None, building=None):
         self.captured, self.backend = captured, backend
+        self.building = building  # of the native program, if this only stands in for it
         self.reverse: dict = {}
         self.reached = reached(captured) if captured.live else []
         self.wrap = _assembled(captured, BASE.wrap)
@@ -243,14 +315,15 @@ class Step:
         self.quick = _miss
         code = _native() if backend == "native" else None
         if code is None:
-            self.native, self.run = None, Interpreted(captured)
-            return
-        self.native = code.Native(captured)
-        self.run = code.Bound(self.native, self.wrap)
+            run = probed(captured.graph, backend) if backend in CHECKS else None
+            self.native, self.run = None, Interpreted(captured, run)
+        else:
+            self.native = native or code.Native(captured)
+            self.run = code.Bound(self.native, self.wrap)
         for s in captured.states:
             if s.written is not None and s.tensor is not None:
                 Counted.by(versioned(s.tensor), self.run.calls)
-        if self.run.call is not None:
+        if self.native is not None and self.run.call is not None:
             self.quick = self.run.call
 
     def fits(self) -> bool:
@@ -348,7 +421,7 @@ def as_module(module, compiled):
         return compiled(*args, **kwargs)
 
     def again(self):
-        return compile, (module,)
+        return _compiled_again, (module, *compiled.__reduce__()[1][1:])
 
     shown = {k: getattr(compiled, k) for k in dir(Insight) if not k.startswith("_")}
     programs = {k: property(lambda _, k=k: getattr(compiled, k)) for k in _SHOWN}
@@ -359,7 +432,11 @@ def as_module(module, compiled):
     return out
 
 
-_SHOWN = ("programs", "warm", "last", "cache_size", "backend")
+def _compiled_again(module, *settings):
+    return as_module(module, Compiled(module, *settings))
+
+
+_SHOWN = ("programs", "warm", "last", "cache_size", "backend", "background", "wait")
 
 
 @functools.cache
@@ -367,7 +444,9 @@ def _native():
     """The module that makes machine code, imported when it is first needed; None without LLVM."""
     try:
         return importlib.import_module(".native.program", __package__)
-    except ImportError:
+    except ImportError as error:
+        if (error.name or "").partition(".")[0] != "llvmlite":
+            raise
         log.warning("llvmlite is not installed: compiled functions run on NumPy")
         return None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import threading
 
@@ -24,8 +25,10 @@ class Generator:
             raise ArgumentError(f"Generator: device {str(device)!r} is not available")
         self.device = "cpu"
         self._lock = threading.Lock()
-        self._first = self._seed = _DEFAULT
-        self._next = 0
+        # The seed, the next block, and whether Python is at them: compiled programs take from
+        # here without asking, unless it is.
+        self.place = (ctypes.c_uint64 * 3)(_DEFAULT)
+        self._first = _DEFAULT
 
     def manual_seed(self, seed: int) -> Generator:
         """Start the stream of `seed` from its beginning."""
@@ -38,9 +41,7 @@ class Generator:
         if not -(2**63) <= seed < 2**64:
             raise ArgumentError(f"manual_seed: {seed} is not in [-2^63, 2^64)")
         floor.get().seeds(self)
-        with self._lock:
-            self._first = self._seed = int(seed) % 2**64
-            self._next = 0
+        self.go_to((int(seed) % 2**64, 0))
         return self
 
     def seed(self) -> int:
@@ -54,20 +55,26 @@ class Generator:
 
     def take(self, blocks: int) -> np.ndarray:
         """int64 [seed, number of the first block] of the next `blocks` blocks, now used up."""
+        place, blocks = self.place, int(blocks)
         with self._lock:
-            start, self._next = self._next, (self._next + int(blocks)) % 2**63
-            return np.array([self._seed, start], np.uint64).view(np.int64)
+            place[2] = 1
+            seed, start = place[0], place[1]
+            place[1] = (start + blocks) % 2**63
+            place[2] = 0
+        return np.array([seed, start], np.uint64).view(np.int64)
 
     def position(self) -> tuple[int, int]:
         """(seed, next block): what `go_to` returns to."""
         with self._lock:
-            return self._seed, self._next
+            return self.place[0], self.place[1]
 
     def go_to(self, position: tuple[int, int]) -> None:
         """Continue from a position."""
+        seed, start = position
         with self._lock:
-            self._seed, self._next = position
-            self._first = self._seed
+            self.place[2] = 1
+            self.place[0], self.place[1], self._first = seed, start, seed
+            self.place[2] = 0
 
     def get_state(self):
         """The position as a tensor of bytes."""
@@ -91,7 +98,8 @@ class Generator:
         return out
 
     def __repr__(self):
-        return f"<Generator of seed {self._seed}, at block {self._next}>"
+        seed, start = self.position()
+        return f"<Generator of seed {seed}, at block {start}>"
 
     def __reduce__(self):
         return (_at, (self.position(),))

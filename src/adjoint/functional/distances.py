@@ -22,7 +22,10 @@ def _same_dtype(name, **xs):
     dtypes = {dtype_of(x) for x in xs.values()}
     if len(dtypes) > 1:
         found = ", ".join(f"{k} {dtype_of(x).name}" for k, x in xs.items())
-        raise DtypeError(f"{name}: all must have one dtype, got {found}")
+        raise DtypeError(
+            f"{name}: all must have one dtype, got {found}",
+            hint="x.float(), or x.to(layer.weight.dtype)",
+        )
 
 
 def _given(**xs):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 
 import numpy as np
 
@@ -64,6 +65,19 @@ def _floats(name, *xs, kinds="fV"):
     return xs
 
 
+def _differences(name, input, target, kinds="fV"):
+    """Predictions and targets, whose shapes should be the same."""
+    x, t = _floats(name, input, target, kinds=kinds)
+    if tuple(x.shape) != tuple(t.shape):
+        warnings.warn(
+            f"{name}: Using a target size ({tuple(t.shape)}) that is different to the input "
+            f"size ({tuple(x.shape)}): every target is compared with several predictions. "
+            "Is a dim of size 1 missing? target.unsqueeze(1), or prediction.squeeze(1)",
+            stacklevel=3,
+        )
+    return x, t
+
+
 def _positive_part(x):
     """max(x, 0), whose derivative at 0 is 1 as that of PyTorch's clamp_min."""
     zero = number(0, x)
@@ -97,7 +111,7 @@ def mse_loss(
     tensor(5.)
     """
     mode = _mode("mse_loss", reduction, size_average, reduce)
-    x, t = _floats("mse_loss", input, target)
+    x, t = _differences("mse_loss", input, target)
     d = x - t
     return _weighted(d * d, weight, mode, "mse_loss")
 
@@ -111,7 +125,7 @@ def l1_loss(
     tensor(2.)
     """
     mode = _mode("l1_loss", reduction, size_average, reduce)
-    x, t = _floats("l1_loss", input, target, kinds="fVc")
+    x, t = _differences("l1_loss", input, target, kinds="fVc")
     return _weighted(op.abs(x - t), weight, mode, "l1_loss")
 
 
@@ -127,7 +141,7 @@ def smooth_l1_loss(
     beta = need_number(beta, "smooth_l1_loss", "beta")
     if beta < 0:
         raise ArgumentError(f"smooth_l1_loss: beta must not be negative, got {beta}")
-    x, t = _floats("smooth_l1_loss", input, target)
+    x, t = _differences("smooth_l1_loss", input, target)
     loss = op.abs(x - t) if beta == 0 else op.huber(x - t, delta=beta) / beta
     return _reduced(loss, mode)
 
@@ -142,7 +156,7 @@ def huber_loss(input, target, reduction="mean", delta=1.0, weight=None):
     delta = need_number(delta, "huber_loss", "delta")
     if delta <= 0:
         raise ArgumentError(f"huber_loss: delta must be positive, got {delta}")
-    x, t = _floats("huber_loss", input, target)
+    x, t = _differences("huber_loss", input, target)
     loss = op.huber(x - t, delta=delta)
     return _weighted(loss, weight, mode, "huber_loss")
 
@@ -994,7 +1008,7 @@ def mape_loss(input, target, eps=1e-8, reduction="mean"):
     tensor(10.)
     """
     mode = _mode("mape_loss", reduction)
-    x, t = _floats("mape_loss", input, target)
+    x, t = _differences("mape_loss", input, target)
     size = op.maximum(op.abs(t), number(eps, t))
     return _reduced(100 * op.abs(x - t) / size, mode)
 
@@ -1006,7 +1020,7 @@ def log_cosh_loss(input, target, reduction="mean"):
     tensor([9.9931e+02, 4.3378e-01])
     """
     mode = _mode("log_cosh_loss", reduction)
-    x, t = _floats("log_cosh_loss", input, target)
+    x, t = _differences("log_cosh_loss", input, target)
     d = x - t
     near = op.abs(d) < number(1, d)
     s = op.sinh(0.5 * op.where(near, d, number(0, d)))
@@ -1040,7 +1054,7 @@ def tukey_loss(input, target, c=4.685, reduction="mean"):
 def _scaled(name, input, target, c):
     if need_number(c, name, "c") <= 0:
         raise ArgumentError(f"{name}: c must be positive, got {c}")
-    x, t = _floats(name, input, target)
+    x, t = _differences(name, input, target)
     return (x - t) / c
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from .afterwards import added_up
 from .graph import Graph
 from .invariants import hoisted
+from .joins import joined
+from .layouts import unturned
 from .pairs import paired
 from .residuals import remembered
 from .rewrite import expanded, separated, trimmed
@@ -13,8 +16,11 @@ PASSES = {
     "expand": expanded,
     "pair": paired,
     "simplify": simplified,
+    "join": joined,
+    "lay": unturned,
     "remember": remembered,
     "trim": trimmed,
+    "add up": added_up,
     "hoist": hoisted,
     "all": separated,
 }

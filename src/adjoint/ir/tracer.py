@@ -10,6 +10,11 @@ from ..errors import TraceError, user_site
 from .graph import Graph
 
 
+def in_backward(site):
+    """The site of an operation as that of its derivative; None for none."""
+    return site and (*site[:2], f"{site[2]}, backward" if site[2] else "backward")
+
+
 class TraceLevel(Level):
     """The interpreter that writes operations down."""
 
@@ -19,6 +24,7 @@ class TraceLevel(Level):
         self.graph = Graph(name)
 
     closed = False  # the program is finished
+    walking: tuple | None = None  # the site of what is differentiated just now
 
     def process(self, prim, args, params):
         if self.closed:
@@ -27,9 +33,12 @@ class TraceLevel(Level):
                 hint="return it from the function; what it keeps aside has no numbers",
             )
         inputs = [self.var(x) for x in args]
-        outputs = self.graph.add(prim, inputs, params, user_site())
+        outputs = self.graph.add(prim, inputs, params, self.walking or user_site())
         boxes = tuple(Tracer(self, v) for v in outputs)
         return boxes if prim.outputs != 1 else boxes[0]
+
+    def walks(self, site) -> None:
+        self.walking = in_backward(site)
 
     def var(self, x):
         """The variable of a traced value; any other value is a constant."""

@@ -43,7 +43,8 @@ def load(module, state_dict, strict, assign) -> IncompatibleKeys:
     """Match, complain or take; hooks that may change what is missing come before the last."""
     if not isinstance(state_dict, Mapping):
         raise ArgumentTypeError(
-            f"Expected state_dict to be dict-like, got {type(state_dict).__name__}"
+            f"Expected state_dict to be dict-like, got {type(state_dict).__name__}",
+            hint="ad.load(path) reads one" if isinstance(state_dict, str) else "",
         )
     loader = _Loader(getattr(state_dict, "_metadata", None), assign)
     loader.visit(module, OrderedDict(state_dict), "")

@@ -115,7 +115,10 @@ class Module:
     def add_module(self, name: str, module: Module | None) -> None:
         """Add a submodule under a name; None keeps the place."""
         if module is not None and not isinstance(module, Module):
-            raise ArgumentTypeError(f"{type(module).__name__} is not a Module subclass")
+            raise ArgumentTypeError(
+                f"{type(module).__name__} is not a Module subclass",
+                hint=_advice(module),
+            )
         _check_name(self, name, Module)
         _place(self, name, Module, module)
 
@@ -558,6 +561,15 @@ def _fitting(module, name, kind, value):
 
 def _keep_place(module, name, kind) -> None:
     module.__dict__["_places"] = {**(module._places or {}), name: kind}
+
+
+def _advice(x) -> str:
+    """What to write in the place of what is no module."""
+    if isinstance(x, type) and issubclass(x, Module):
+        return f"{x.__name__}(...)"
+    if isinstance(x, (list, tuple)):
+        return "Sequential(*layers)"
+    return "a layer, such as nn.ReLU(), has a function" if callable(x) else ""
 
 
 def _place(module, name, kind, value) -> None:

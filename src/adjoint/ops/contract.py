@@ -51,6 +51,11 @@ class Contract(Primitive):
             return y.astype(a.dtype)
         return _plan(spec)(a, b)
 
+    def expand(x1, x2, *, spec):
+        if dtype_of(x1).kind not in "bui":
+            return op.contract(x1, x2, spec=spec)
+        return _of_whole(x1, x2, spec)
+
     def infer(self, a, b, *, spec):
         left, right, out = _letters(spec)
         sizes: dict = {}
@@ -102,6 +107,26 @@ class Contract(Primitive):
 
     def parts(x1, x2, spec):
         return product_of_parts(op.contract, x1, x2, spec=spec)
+
+
+def _of_whole(a, b, spec):
+    """Products of whole numbers, summed as they wrap around; of truth values, any of all."""
+    left, right, out = _letters(spec)
+    every = [*out, *(c for c in dict.fromkeys(left + right) if c not in out)]
+    y = op.mul(_among(a, left, every), _among(b, right, every))
+    dim = tuple(range(len(out), len(every)))
+    if not dim:
+        return y
+    join = op.amax if dtype_of(a).kind == "b" else op.sum
+    return op.cast(join(y, dim=dim, keepdim=False), dtype=dtype_of(a))
+
+
+def _among(x, letters, every):
+    """x with its dims in the places of their letters."""
+    order = sorted(range(len(letters)), key=lambda d: every.index(letters[d]))
+    sizes = dict(zip(letters, x.shape, strict=True))
+    x = op.permute(x, dims=tuple(order))
+    return op.reshape(x, shape=tuple(sizes.get(c, 1) for c in every))
 
 
 _ALPHABET = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -227,6 +252,16 @@ class Distances(Primitive):
             d = b[k[0]] - a[k]
             y[k] = np.sqrt((d * d).sum(-1))
         return y
+
+    def expand(a, b, *, products):
+        if products:
+            rows, cols = (op.sum(x * x, dim=(2,), keepdim=True) for x in (a, b))
+            cross = op.contract(a, b, spec="bik,bjk->bij")
+            y = rows + op.permute(cols, dims=(0, 2, 1)) - (cross + cross)
+            return op.sqrt(op.maximum(y, op.zeros_like(y)))
+        (n, i, k), j = a.shape, b.shape[1]
+        y = op.reshape(a, shape=(n, i, 1, k)) - op.reshape(b, shape=(n, 1, j, k))
+        return op.sqrt(op.sum(y * y, dim=(3,), keepdim=False))
 
     def infer(self, a, b, *, products):
         return Spec((a.shape[0], a.shape[1], b.shape[1]), a.dtype)

@@ -384,6 +384,23 @@ class ConvWeight(_Trilinear):
 # ---------------------------------------------------------------- im2col
 
 
+def _surrounded(x, padding):
+    """x with zeros around."""
+    if not any(map(any, padding)):
+        return x
+    spans = ((lo, lo + n, 1) for n, (lo, _) in zip(x.shape[2:], padding, strict=True))
+    shape = (n + sum(p) for n, p in zip(x.shape[2:], padding, strict=True))
+    lead = x.shape[:2]
+    key = (*((0, n, 1) for n in lead), *spans)
+    return op.unslice(x, shape=(*lead, *shape), key=key)
+
+
+def _dilated(shape, sizes, dilation):
+    """Of the last dims, of these sizes, the elements that a kernel meets."""
+    whole = ((0, n, 1) for n in shape[: len(shape) - len(sizes)])
+    return (*whole, *((0, n, d) for n, d in zip(sizes, dilation, strict=True)))
+
+
 class Windows(Linear):
     """im2col: (N,C,·) to (N,C,K,*places), the K elements under the kernel at each place.
 
@@ -414,6 +431,18 @@ class Windows(Linear):
         view = window_view(padded(x, padding), kernel, stride, dilation)
         n = len(kernel)
         return view.reshape(*x.shape[:2], math.prod(kernel), *view.shape[2 + n :])
+
+    def expand(x, *, kernel, stride, padding, dilation):
+        n, dims = len(kernel), range(len(kernel))
+        x = _surrounded(x, padding)
+        sizes = [(k - 1) * d + 1 for k, d in zip(kernel, dilation, strict=True)]
+        for d in dims:
+            x = op.frames(x, dim=2 + d, size=sizes[d], step=stride[d])
+        x = op.slice(x, key=_dilated(x.shape, sizes, dilation))
+        x = op.permute(
+            x, dims=(0, 1, *(2 + n + d for d in dims), *(2 + d for d in dims))
+        )
+        return op.reshape(x, shape=(*x.shape[:2], math.prod(kernel), *x.shape[2 + n :]))
 
     def shape(x, *, kernel, stride, padding, dilation):
         out = out_size(x.shape[2:], kernel, stride, padding, dilation)
@@ -460,6 +489,21 @@ class Unwindows(Linear):
         x = np.zeros((*y.shape[:2], *full), y.dtype)
         add_windows(x, y, kernel, stride, dilation, y.shape[3:])
         return x[(..., *_inside(size, padding))]
+
+    def expand(x, *, size, kernel, stride, padding, dilation):
+        n, dims = len(kernel), range(len(kernel))
+        x = op.reshape(x, shape=(*x.shape[:2], *kernel, *x.shape[3:]))
+        x = op.permute(
+            x, dims=(0, 1, *(2 + n + d for d in dims), *(2 + d for d in dims))
+        )
+        sizes = [(k - 1) * d + 1 for k, d in zip(kernel, dilation, strict=True)]
+        shape = (*x.shape[: 2 + n], *sizes)
+        x = op.unslice(x, shape=shape, key=_dilated(shape, sizes, dilation))
+        for d in reversed(dims):
+            around = size[d] + sum(padding[d])
+            x = op.overlap_add(x, n=around, dim=2 + d, size=sizes[d], step=stride[d])
+        spans = ((lo, lo + m, 1) for m, (lo, _) in zip(size, padding, strict=True))
+        return op.slice(x, key=(*((0, m, 1) for m in x.shape[:2]), *spans))
 
     def shape(y, *, size, **params):
         return Spec((*y.shape[:2], *size), y.dtype)

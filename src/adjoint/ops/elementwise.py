@@ -25,15 +25,20 @@ any2 = _real((3, 2), (2,))
 positive2 = _real((3, 2), (3, 1), low=0.3, high=2.5)
 
 
+def by_zero(name):
+    """The error of a division of integers by zero."""
+    return ArgumentError(
+        f"{name}: integer division by zero",
+        hint="where(b == 0, 1, b) beforehand, or floating tensors",
+    )
+
+
 def _whole(ufunc):
     """`ufunc`, a division; for integers by zero, which have no result, the error."""
 
     def eager(x1, x2):
         if x1.dtype.kind in "iu" and x2.dtype.kind in "iu" and not x2.all():
-            raise ArgumentError(
-                f"{ufunc.__name__}: integer division by zero",
-                hint="where(b == 0, 1, b) beforehand, or floating tensors",
-            )
+            raise by_zero(ufunc.__name__)
         return ufunc(x1, x2)
 
     return staticmethod(eager)

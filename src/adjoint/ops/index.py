@@ -522,6 +522,14 @@ class Isin(Primitive):
     def eager(x1, x2):
         return np.isin(x1, x2)
 
+    def expand(x1, x2):
+        n = math.prod(x2.shape)
+        if not 0 < n <= 64 or dtype_of(x1) != dtype_of(x2) or dtype_of(x1).kind == "c":
+            return op.isin(x1, x2)
+        each = op.reshape(x1, shape=(*x1.shape, 1))
+        same = op.eq(each, op.reshape(x2, shape=(n,)))
+        return op.amax(same, dim=(x1.ndim,), keepdim=False)
+
     def infer(self, x1, x2):
         return Spec(x1.shape, np.dtype(bool))
 

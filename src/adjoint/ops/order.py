@@ -6,14 +6,15 @@ the derivative goes back to where they came from.
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 
 import numpy as np
 
-from ..core.bind import bind
+from ..core.bind import bind, dtype_of
 from ..core.primitive import Primitive, batch_to_front, op
 from ..core.shape import Spec
-from .reduce import comparable
+from .reduce import PAIRS, comparable
 
 
 @lru_cache(1024)
@@ -103,6 +104,50 @@ def _untied(y, places):
     return np.sort(start + places, -1) - start
 
 
+def _key(x, descending):
+    """Whole numbers that are ordered as x, with room for one above: NaN is the largest."""
+    d = dtype_of(x)
+    if d.kind in "bui":
+        key = op.cast(x, dtype=np.dtype("int32" if d.itemsize < 4 else "int64"))
+    else:
+        whole = np.dtype(f"int{8 * d.itemsize}")
+        bits = op.bits(op.add(x, np.array(0, d)), dtype=whole)  # of 0.0 for -0.0
+        most = np.array(np.iinfo(whole).max, whole)
+        negative = op.lt(bits, np.array(0, whole))
+        key = op.where(negative, op.bitwise_xor(bits, most), bits)
+        key = op.where(op.ne(x, x), most - np.array(1, whole), key)
+    return op.bitwise_not(key) if descending else key
+
+
+def _ahead(x, y, earlier):
+    """Whether x comes before y, which of equals the earlier one does."""
+    if dtype_of(x) == np.int64:  # which may be the largest there is
+        return op.logical_or(op.lt(x, y), op.logical_and(op.eq(x, y), earlier > 0))
+    return op.lt(x, op.add(y, earlier))
+
+
+def _placed(x, dim, k, descending):
+    """The first k places, by counting for each element how many come before it."""
+    n, order = x.shape[dim], [d for d in range(x.ndim) if d != dim]
+    rows = op.permute(x, dims=(*order, dim))
+    lead = rows.shape[:-1]
+    x = _key(op.reshape(rows, shape=(math.prod(lead), n)), descending)
+    one, other = (op.reshape(x, shape=(x.shape[0], *s)) for s in ((n, 1), (1, n)))
+    earlier = np.tri(n, k=-1, dtype=dtype_of(x))  # of equals, that comes before
+    ahead = op.cast(_ahead(other, one, earlier), dtype=np.dtype("float32"))
+    rank = op.cast(op.sum(ahead, dim=(2,), keepdim=False), dtype=np.dtype("int64"))
+    rank = op.reshape(rank, shape=(x.shape[0], 1, n))
+    numbers = op.add(op.zeros_like(rank), np.arange(n))
+    places = op.reshape(op.put(numbers, rank, size=k), shape=(*lead, k))
+    back = sorted(range(len(order) + 1), key=[*order, dim].__getitem__)
+    return op.permute(places, dims=tuple(back))
+
+
+def _countable(x, dim) -> bool:
+    small = 0 < x.shape[dim] <= PAIRS and math.prod(x.shape) > 0
+    return small and dtype_of(x).kind != "c"
+
+
 class Argsort(_Places):
     """Places in ascending or descending order along `dim`; NaN is largest, equals stay in order.
 
@@ -120,6 +165,11 @@ class Argsort(_Places):
 
     def eager(x, *, dim, descending):
         return _ranked(x, dim, descending)
+
+    def expand(x, *, dim, descending):
+        if not _countable(x, dim):
+            return op.argsort(x, dim=dim, descending=descending)
+        return _placed(x, dim, x.shape[dim], descending)
 
     def infer(self, x, *, dim, descending):
         return Spec(x.shape, np.dtype("int64"))
@@ -145,12 +195,33 @@ class TopkIndex(_Places):
         n, x = x.shape[dim], comparable(x)
         if 2 * k > n or k == 0:
             return _part(_ranked(x, dim, largest), dim, 0, k)
-        if largest:
-            some = _part(np.argpartition(x, n - k, dim), dim, n - k, n)
-        else:
-            some = _part(np.argpartition(x, k - 1, dim), dim, 0, k)
-        order = _ranked(np.take_along_axis(x, some, dim), dim, largest)
-        return np.take_along_axis(some, order, dim)
+        places = _first_places(np.moveaxis(x, dim, -1), k, largest)
+        return np.moveaxis(places, -1, dim)
+
+    def expand(x, *, k, dim, largest):
+        if not _countable(x, dim) or k == 0:
+            return op.topk_index(x, k=k, dim=dim, largest=largest)
+        return _placed(x, dim, k, largest)
+
+
+def _first_places(rows, k, largest):
+    """The places of the best k of each row; of equals, the first."""
+    n = rows.shape[-1]
+    parted = np.argpartition(rows, n - k if largest else k - 1, -1)
+    some = np.sort(parted[..., n - k :] if largest else parted[..., :k], -1)
+    found = np.take_along_axis(rows, some, -1)
+    order = _ranked(found, -1, largest)
+    places = np.take_along_axis(some, order, -1)
+    worst = np.take_along_axis(rows, places[..., -1:], -1)
+    left_out = _same(rows, worst).sum(-1) > _same(found, worst).sum(-1)
+    if left_out.any():
+        places[left_out] = _ranked(rows[left_out], -1, largest)[..., :k]
+    return places
+
+
+def _same(x, y):
+    same = x == y
+    return same | ((x != x) & (y != y)) if x.dtype.kind == "f" else same
 
 
 class KthIndex(_Places):
@@ -166,8 +237,20 @@ class KthIndex(_Places):
     )
 
     def eager(x, *, rank, dim):
-        places = np.argpartition(comparable(x), rank, dim)
-        return _part(places, dim, rank, rank + 1).copy()
+        rows = np.moveaxis(comparable(x), dim, -1)
+        place = np.argpartition(rows, rank, -1)[..., rank : rank + 1].copy()
+        many = _same(rows, np.take_along_axis(rows, place, -1)).sum(-1) > 1
+        if many.any():  # of equals, the one whose turn it is
+            place[many] = _ranked(rows[many], -1)[..., rank : rank + 1]
+        return np.moveaxis(place, -1, dim)
+
+    def expand(x, *, rank, dim):
+        if not _countable(x, dim):
+            return op.kth_index(x, rank=rank, dim=dim)
+        places = _placed(x, dim, rank + 1, False)
+        key = [(0, n, 1) for n in places.shape]
+        key[dim] = (rank, rank + 1, 1)
+        return op.slice(places, key=tuple(key))
 
 
 class MedianIndex(_Places):
@@ -192,6 +275,19 @@ class MedianIndex(_Places):
         if not skip:
             middle = np.where(good < n, good, middle)
         return np.take_along_axis(ranked, middle, dim)
+
+    def expand(x, *, dim, skip):
+        if not _countable(x, dim):
+            return op.median_index(x, dim=dim, skip=skip)
+        n, places = x.shape[dim], _placed(x, dim, x.shape[dim], False)
+        good = op.sum(op.eq(x, x), dim=(dim,), keepdim=True)
+        most = op.maximum(good - np.array(1), np.array(0))
+        middle = op.floor_divide(most, np.array(2))
+        if not skip:
+            middle = op.where(op.lt(good, np.array(n)), good, middle)
+        here = op.eq(_steps(n, dim, x.ndim - dim - 1), middle)
+        kept = op.where(here, places, np.array(0))
+        return op.sum(kept, dim=(dim,), keepdim=True)
 
 
 class ModeIndex(_Places):

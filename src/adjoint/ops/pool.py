@@ -91,6 +91,7 @@ class PoolArgmax(_Places):
 
 
 MANY = 32  # taps; larger windows stay loops of NumPy's
+ROW = 512  # elements of a row up to which all pairs are compared
 
 
 def _tap_by_tap(x, kernel, stride, padding, dilation, out):
@@ -246,8 +247,32 @@ class AdaptiveArgmax(_Places):
             index[(..., *p)] = places[window.argmax(-1)]
         return index
 
+    def expand(x, *, out):
+        if dtype_of(x).kind == "c" or 0 in (*x.shape, *out):
+            return op.adaptive_argmax(x, out=out)
+        size = x.shape[2:]
+        rows = [_even_table(n, m)[0] for n, m in zip(size, out, strict=True)]
+        for d in reversed(range(len(out))):
+            x = op.index(x, rows[d], dim=2 + d)
+        m = len(out)  # now (N, C, out, taps, out, taps, ...)
+        order = (0, 1, *range(2, 2 + 2 * m, 2), *range(3, 3 + 2 * m, 2))
+        taps = tuple(range(2 + m, 2 + 2 * m))
+        best = op.argmax.expand(op.permute(x, dims=order), dim=taps, keepdim=False)
+        places = _numbers_of(size, rows)
+        start = np.arange(math.prod(out)).reshape(out) * places.shape[-1]
+        return op.index(places.reshape(-1), best + start, dim=0)
+
     def infer(self, x, *, out):
         return Spec((*x.shape[:2], *out), np.dtype("int64"))
+
+
+def _numbers_of(size, rows):
+    """The number of the place of each tap of each window: (windows, taps)."""
+    places = np.zeros((1, 1), np.int64)
+    for n, row in zip(size, rows, strict=True):
+        places = places[:, None, :, None] * n + row[None, :, None, :]
+        places = places.reshape(-1, places.shape[2] * places.shape[3])
+    return places
 
 
 class LastWriter(_Places):
@@ -272,6 +297,15 @@ class LastWriter(_Places):
         writer = np.zeros(flat.max(initial=0) + 1, np.int64)
         writer[flat] = np.arange(flat.size)
         return (writer[flat] == np.arange(flat.size)).reshape(index.shape)
+
+    def expand(index):
+        *lead, n = index.shape
+        if n > ROW:
+            return op.last_writer(index)
+        pair = (*lead, n, 1), (*lead, 1, n)
+        same = op.eq(*(op.reshape(index, shape=s) for s in pair))
+        later = op.logical_and(same, np.triu(np.ones((n, n), bool), 1))
+        return op.logical_not(op.amax(later, dim=(len(lead) + 1,), keepdim=False))
 
     def infer(self, index):
         return Spec(index.shape, np.dtype(bool))
@@ -402,7 +436,7 @@ class Resize(Linear):
     def expand(x, *, dim, size, rule):
         n = x.shape[dim]
         if rule[0] != "adaptive" or n % size:
-            return op.resize(x, dim=dim, size=size, rule=rule)
+            return _by_taps(x, dim, size, rule)
         parts = (*x.shape[:dim], size, n // size, *x.shape[dim + 1 :])
         parts = op.reshape(x, shape=parts)
         return op.mean(parts, dim=(dim + 1,), keepdim=False)
@@ -412,6 +446,36 @@ class Resize(Linear):
 
     def batched(x, *, dim, size, rule):
         return op.resize(x, dim=dim + 1, size=size, rule=rule)
+
+
+def _by_taps(x, dim, size, rule):
+    """Each tap's elements at their positions, which are known, times its weights."""
+    index, weight = table(x.shape[dim], size, rule)
+    taps = [np.ascontiguousarray(column) for column in index.T]
+    if rule[0].startswith("nearest"):
+        return op.index(x, taps[0], dim=dim)
+    if dtype_of(x).kind in "bui":
+        return op.resize(x, dim=dim, size=size, rule=rule)
+    terms = [
+        op.index(x, tap, dim=dim) * w
+        for tap, w in zip(taps, _beside(weight, x, dim), strict=True)
+    ]
+    return functools.reduce(lambda a, b: a + b, terms)
+
+
+def _to_taps(y, dim, size, rule):
+    """The adjoint: every element's share to each of its positions."""
+    index, weight = table(size, y.shape[dim], rule)
+    shape = (*y.shape[:dim], size, *y.shape[dim + 1 :])
+    if rule[0].startswith("nearest"):
+        index = np.ascontiguousarray(index[:, 0])
+        return op.unindex(y, index, dim=dim, shape=shape)
+    if dtype_of(y).kind in "bui":
+        return op.resize_back(y, dim=dim, size=size, rule=rule)
+    weight = _beside(weight, y, dim)
+    weight = np.ascontiguousarray(np.moveaxis(weight, 0, 1))
+    each = op.reshape(y, shape=(*y.shape[: dim + 1], 1, *y.shape[dim + 1 :]))
+    return op.unindex(each * weight, index, dim=dim, shape=shape)
 
 
 def _beside(weight, x, dim):
@@ -453,7 +517,7 @@ class ResizeBack(Linear):
     def expand(y, *, dim, size, rule):
         n = y.shape[dim]
         if rule[0] != "adaptive" or size % n:
-            return op.resize_back(y, dim=dim, size=size, rule=rule)
+            return _to_taps(y, dim, size, rule)
         shape = (*y.shape[: dim + 1], 1, *y.shape[dim + 1 :])
         share = op.mul(op.reshape(y, shape=shape), np.array(n / size, dtype_of(y)))
         parts = (*y.shape[: dim + 1], size // n, *y.shape[dim + 1 :])

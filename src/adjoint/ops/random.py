@@ -17,6 +17,7 @@ from ..core.bind import dtype_of
 from ..core.primitive import Primitive, op
 from ..core.shape import Spec
 from ..errors import ArgumentError
+from .reduce import PAIRS
 
 _FLOAT, _INT = np.dtype("float64"), np.dtype("int64")
 
@@ -187,6 +188,15 @@ class RandomPermutation(Primitive):
     def eager(state, *, n):
         return np.argsort(philox.words_64(*_place(state), n), kind="stable")
 
+    def expand(state, *, n):
+        if not 0 < n <= PAIRS:
+            return op.random_permutation(state, n=n)
+        words = op.random_bits(state, shape=(n, 2))
+        high, low = (op.select(words, dim=1, index=i) for i in (0, 1))
+        high = op.bitwise_left_shift(high - np.array(2**31), np.array(32))
+        key = op.bitwise_or(high, low)  # ordered as the long words, which have no sign
+        return op.argsort.expand(key, dim=0, descending=False)
+
     def infer(self, state, *, n):
         return Spec((n,), _INT)
 
@@ -219,6 +229,16 @@ class RandomCategories(Primitive):
         u = philox.uniform(*_place(state), math.prod(draw), _FLOAT).reshape(draw)
         choose = _by_sums if replace else _by_races
         return choose(rows, u, count).reshape(*p.shape[:-1], count)
+
+    def expand(state, p, *, count, replace):
+        n, rows = p.shape[-1], math.prod(p.shape[:-1])
+        if not rows * n * count or (not replace and n > PAIRS):
+            return op.random_categories(state, p, count=count, replace=replace)
+        x = op.reshape(op.cast(p, dtype=_FLOAT), shape=(rows, n))
+        shape = (rows, count if replace else n)
+        u = op.random_uniform(state, shape=shape, dtype=_FLOAT)
+        y = _in_sums(x, u) if replace else _in_races(x, u, count)
+        return op.reshape(y, shape=(*p.shape[:-1], count))
 
     def infer(self, state, p, *, count, replace):
         if not replace and count > p.shape[-1]:
@@ -257,6 +277,28 @@ def _by_sums(rows, u, count):
     # Rounding may carry u to the sum itself: then the last weight that is not zero.
     last = rows.shape[1] - 1 - np.argmax(rows[:, ::-1] > 0, axis=1)
     return np.minimum(out, last[:, None])
+
+
+def _in_sums(x, u):
+    """`_by_sums` in operations."""
+    n, zero = x.shape[1], np.array(0.0)
+    marks = op.cumsum(x, dim=1)
+    top = op.slice(marks, key=((0, x.shape[0], 1), (n - 1, n, 1)))
+    found = op.searchsorted(marks, u * top, right=True)
+    places = op.where(op.gt(x, zero), np.arange(n), np.array(-1))
+    last = op.amax(places, dim=(1,), keepdim=True)
+    last = op.where(op.lt(last, np.array(0)), np.array(n - 1), last)
+    return op.minimum(found, last)
+
+
+def _in_races(x, u, count):
+    """`_by_races` in operations."""
+    zero = np.array(0.0)
+    runs = op.gt(x, zero)
+    times = -op.log1p(-u) / op.where(runs, x, np.array(1.0))
+    times = op.where(runs, times, np.array(np.inf))
+    places = op.argsort.expand(times, dim=1, descending=False)
+    return op.slice(places, key=((0, x.shape[0], 1), (0, count, 1)))
 
 
 def _by_races(rows, u, count):

@@ -21,6 +21,7 @@ from ..core.primitive import (
 from ..core.shape import Spec, reduced
 
 _FLOAT32 = np.dtype("float32")
+PAIRS = 128  # elements of a row up to which all are compared with all
 
 
 def _reduce(low=-2.0, high=2.0):
@@ -455,9 +456,11 @@ def _place_of(extreme):
         hit = op.eq(x, top)
         if dtype_of(x).kind not in "bui":
             hit = op.logical_or(hit, op.ne(x, x))
-        count = np.array(_count(x, dim))
-        places = op.where(hit, _numbered(x.shape, dim), count)
-        return op.amin(places, dim=dim, keepdim=keepdim)
+        short = np.dtype("int32" if _count(x, dim) < 2**31 else "int64")
+        count = np.array(_count(x, dim), short)
+        places = op.where(hit, _numbered(x.shape, dim).astype(short), count)
+        y = op.amin(places, dim=dim, keepdim=keepdim)
+        return op.cast(y, dtype=np.dtype("int64"))
 
     return staticmethod(expand)
 
@@ -535,8 +538,24 @@ class Median(Reduction):
         y = np.where(top != top, top, middle)
         return y.reshape(reduced(x.shape, dim, keepdim)).astype(x.dtype, copy=False)
 
+    def expand(x, *, dim, keepdim):
+        return _middle(x, dim, keepdim, skip=False)
+
     def weights(y, x, dim):
         return _share_ties(y, x, dim)
+
+
+def _middle(x, dim, keepdim, skip):
+    """The middle element by its place, in rows of which all pairs are compared."""
+    order, row, _ = _flat_order(x, dim)
+    n, rows = row[-1], math.prod(row[:-1])
+    if not dim or not rows or not 0 < n <= PAIRS or dtype_of(x).kind == "c":
+        prim = op.nanmedian if skip else op.median
+        return prim(x, dim=dim, keepdim=keepdim)
+    flat = op.reshape(op.permute(x, dims=order), shape=(rows, n))
+    place = op.median_index.expand(flat, dim=1, skip=skip)
+    y = op.index(flat, np.arange(rows).reshape(rows, 1), place, dim=0)
+    return op.reshape(y, shape=reduced(x.shape, dim, keepdim))
 
 
 class Nanmedian(Reduction):
@@ -554,6 +573,9 @@ class Nanmedian(Reduction):
         count = np.add.reduce(ranked == ranked, axis=-1, keepdims=True, dtype=np.int64)
         y = np.take_along_axis(ranked, np.maximum(count - 1, 0) // 2, -1)
         return y.reshape(reduced(x.shape, dim, keepdim)).astype(x.dtype, copy=False)
+
+    def expand(x, *, dim, keepdim):
+        return _middle(x, dim, keepdim, skip=True)
 
     def weights(y, x, dim):
         return _share_ties(y, x, dim)

@@ -72,6 +72,14 @@ class Monitor:
         self.best = value if new else self.best
         return new
 
+    def check(self, loop) -> None:
+        """The error, before any work is done, for a value that there will not be."""
+        if self.name.startswith("val_") and loop.evaluate is None:
+            raise ArgumentError(
+                f"there is no {self.name!r} to monitor without validation",
+                hint=f"fit(..., validation=(x, t)), or {self.name[4:]!r}",
+            )
+
     def value(self, row: dict) -> float:
         """The value in a row."""
         if self.name not in row:
@@ -126,6 +134,7 @@ class EarlyStopping(Callback):
 
     def on_fit_start(self, loop):
         """A resumed run whose patience was over has ended already."""
+        self.monitor.check(loop)
         self._end(loop)
 
     def _end(self, loop):
@@ -194,6 +203,8 @@ class Checkpoint(Callback):
 
     def on_fit_start(self, loop):
         """The folder is made before work is done that could not be saved."""
+        if self.monitor is not None:
+            self.monitor.check(loop)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except (FileExistsError, NotADirectoryError):

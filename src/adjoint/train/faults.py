@@ -11,20 +11,8 @@ from ..autodiff.modes import no_grad
 from ..core import tree
 from ..core.bind import Box
 from ..core.generator import default_generator
-from ..errors import AdjointError
+from ..errors import NotFiniteError as NotFiniteError
 from .amp import finite
-
-
-class NotFiniteError(AdjointError, ArithmeticError):
-    """Training met NaN or Inf and stopped before it reached the parameters.
-
-    >>> batch = tensor([[1., nan]]), ones(1, 1)
-    >>> try:
-    ...     train.fit(nn.Linear(2, 1), [batch], nn.MSELoss(), optim.SGD, progress=None)
-    ... except train.NotFiniteError as error:
-    ...     print(str(error)[:42])
-    epoch 1, step 1: the loss is NaN: the data
-    """
 
 
 def bad_places(x) -> str:

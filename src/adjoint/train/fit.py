@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import difflib
+import inspect
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,18 +15,17 @@ import numpy as np
 from .. import metrics as known_metrics
 from ..autodiff.modes import no_grad
 from ..core.bind import Box
-from ..core.dtype import get_default_dtype
 from ..data import DataLoader, Dataset, TensorDataset
 from ..errors import ArgumentError, ArgumentTypeError, ShapeError
 from ..functional.face import FUNCTIONS
 from ..metrics import Mean, Metric
 from . import saving, trial
-from .callbacks import Checkpoint, Schedule, callback_of
+from .callbacks import Callback, Checkpoint, Schedule, callback_of
 from .history import History
 from .loop import Loop, scalars
 from .programs import CallStep, CompiledStep
 from .progress import display_for
-from .step import Criterion, TrainStep, number, size_of
+from .step import Criterion, TrainStep, as_tensors, number, size_of, tensor_of
 
 
 def fit(
@@ -102,10 +102,11 @@ def fit(
          "precision": precision, "scaler": scaler, "check_finite": check_finite},
         CompiledStep if compile else TrainStep,
     )  # fmt: skip
-    watchers = [callback_of(c) for c in callbacks]
+    watchers = [callback_of(c) for c in _several(callbacks)]
     if scheduler is not None:
         given = isinstance(scheduler, Schedule)
         watchers.insert(0, scheduler if given else Schedule(scheduler))
+    _check_schedules(watchers, optimizer)
     if checkpoint is not None:
         given = isinstance(checkpoint, Checkpoint)
         watchers.append(checkpoint if given else Checkpoint(checkpoint))
@@ -154,19 +155,34 @@ def evaluate(
 def predict(model, data, *, batch_size: int = 256):
     """The outputs of a model for all of `data`, in evaluation mode, without a graph.
 
-    `data` is a tensor, an array, or an iterable of batches of inputs.
+    `data` is a tensor, an array, a Dataset, or an iterable of batches; the last part of a
+    batch is left out if the model has no argument for it, as a target is.
 
     >>> train.predict(nn.Identity(), arange(5.)).tolist()
     [0.0, 1.0, 2.0, 3.0, 4.0]
     """
     if isinstance(data, (Box, np.ndarray)):
-        x = _tensor(data)
+        x = tensor_of(data)
         data = (x[i : i + batch_size] for i in range(0, max(1, len(x)), batch_size))
+    elif isinstance(data, Dataset):
+        data = batches_of(data, batch_size)
     with _evaluating(model):
-        parts = [model(*b) if isinstance(b, (tuple, list)) else model(b) for b in data]
+        parts = [model(*_taken(model, as_tensors(b))) for b in data]
     if not parts:
         raise ArgumentError("predict: the data gave no batches")
     return FUNCTIONS["cat"](parts)
+
+
+def _taken(model, batch) -> tuple:
+    """The parts of a batch that a model takes."""
+    if not isinstance(batch, (tuple, list)):
+        return (batch,)
+    takes = inspect.signature(getattr(model, "forward", model))
+    try:
+        takes.bind(*batch)
+    except TypeError:
+        return tuple(batch[:-1])
+    return tuple(batch)
 
 
 # ---------------------------------------------------------------- arguments
@@ -180,6 +196,17 @@ def _step(step, model, loss, optimizer, lr, options, kind):
                 "fit: a step computes its loss itself; give step or loss"
             )
         return CallStep(step, options["check_finite"], model), optimizer
+    if isinstance(model, type) or isinstance(loss, type):
+        what, kind = ("model", model) if isinstance(model, type) else ("loss", loss)
+        raise ArgumentTypeError(
+            f"fit: {what} is the class {kind.__name__}, not an object of it",
+            hint=f"{kind.__name__}(...)",
+        )
+    if loss is not None and not callable(loss):
+        raise ArgumentTypeError(
+            f"fit: loss must be a function, got {loss!r}",
+            hint="nn.CrossEntropyLoss(), or any f(y, t)",
+        )
     if not callable(getattr(model, "parameters", None)):
         raise ArgumentTypeError(
             f"fit: model must be a Module, got {type(model).__name__}",
@@ -206,6 +233,23 @@ def _positive(epochs) -> int:
     if not whole or epochs < 1:
         raise ArgumentError(f"fit: epochs must be a positive integer, got {epochs!r}")
     return int(epochs)
+
+
+def _several(callbacks) -> list:
+    """The callbacks in a list, one alone too."""
+    alone = isinstance(callbacks, Callback) or callable(callbacks)
+    return [callbacks] if alone else list(callbacks)
+
+
+def _check_schedules(callbacks, optimizer) -> None:
+    """The error for a scheduler that moves the rate of another optimizer."""
+    for c in callbacks:
+        mine = getattr(getattr(c, "scheduler", None), "optimizer", optimizer)
+        if isinstance(c, Schedule) and optimizer is not None and mine is not optimizer:
+            raise ArgumentError(
+                "fit: the scheduler is that of another optimizer",
+                hint="make one optimizer, and give it to the scheduler and to fit",
+            )
 
 
 def _listed(metrics) -> list:
@@ -263,7 +307,8 @@ def metric_of(m) -> Metric:
             n.lower(): n for n in known_metrics.__all__ if n not in ("Metric", "Mean")
         }
         if m.lower() not in names:
-            near = difflib.get_close_matches(m.lower(), names, 1)
+            near = [n for n in names if n.startswith(m.lower())]
+            near = near or difflib.get_close_matches(m.lower(), names, 1)
             raise ArgumentError(
                 f"there is no metric {m!r}; there are {', '.join(names)}",
                 hint=f"did you mean {near[0]!r}?" if near else "",
@@ -279,9 +324,11 @@ def metric_of(m) -> Metric:
 def batches_of(data, batch_size: int, shuffle: bool = False) -> Any:
     """An iterable of batches, made of whatever holds data."""
     if isinstance(data, tuple):
-        data = TensorDataset(*[_tensor(x) for x in _alike(data)])
+        data = TensorDataset(*[tensor_of(x) for x in _alike(data)])
     if isinstance(data, Dataset):
         stream = not hasattr(data, "__len__")
+        if not stream and not len(data):
+            raise ArgumentError("the data set is empty")
         return DataLoader(data, batch_size, shuffle=None if stream else shuffle)
     if not isinstance(data, Iterable) or isinstance(data, (Box, np.ndarray, str)):
         raise ArgumentTypeError(
@@ -296,15 +343,6 @@ def _alike(arrays):
     if len(set(sizes)) > 1:
         raise ShapeError(f"the arrays of a data set have different lengths: {sizes}")
     return arrays
-
-
-def _tensor(x):
-    """A tensor as it is; an array's floats in the default dtype, as layers have them."""
-    if isinstance(x, Box):
-        return x
-    x = np.asarray(x)
-    x = x.astype(get_default_dtype().np) if x.dtype.kind == "f" else x
-    return FUNCTIONS["as_tensor"](x)
 
 
 # ---------------------------------------------------------------- evaluation
@@ -362,7 +400,7 @@ def _measure(criterion, data, metrics) -> dict:
     for m in metrics:
         m.reset()
     with _evaluating(criterion.model):
-        for batch in data:
+        for batch in map(as_tensors, data):
             value, y, t = criterion(batch)
             if value is not None:
                 mean.update(number(value, "the loss"), size_of(batch))

@@ -10,7 +10,9 @@ import numpy as np
 from ..autodiff.modes import no_grad
 from ..core import tree
 from ..core.bind import Box
+from ..core.dtype import get_default_dtype
 from ..errors import ArgumentError, ArgumentTypeError, ShapeError
+from ..functional.face import FUNCTIONS
 from ..nn import utils
 from ..optim import LBFGS
 from ..tensor import Tensor
@@ -24,6 +26,24 @@ class Outcome(NamedTuple):
     values: dict[str, float]
     y: Any = None
     t: Any = None
+
+
+def tensor_of(x):
+    """A tensor as it is; an array's floats in the default dtype, as layers have them."""
+    if isinstance(x, Box):
+        return x
+    x = np.asarray(x)
+    x = x.astype(get_default_dtype().np) if x.dtype.kind == "f" else x
+    return FUNCTIONS["as_tensor"](x)
+
+
+def as_tensors(batch):
+    """A batch whose arrays are tensors."""
+    if type(batch) in (tuple, list) and all(type(x) is Tensor for x in batch):
+        return batch
+    return tree.map_leaves(
+        lambda x: tensor_of(x) if isinstance(x, np.ndarray) else x, batch
+    )
 
 
 def split(batch) -> tuple[tuple, Any]:
@@ -161,8 +181,10 @@ class TrainStep:
                 f"accumulate must be a positive integer, got {accumulate!r}"
             )
         for name, bound in (("clip_norm", clip_norm), ("clip_value", clip_value)):
-            if bound is not None and not bound > 0:
-                raise ArgumentError(f"{name} must be positive, got {bound!r}")
+            if bound is None:
+                continue
+            if not isinstance(bound, (int, float, np.number)) or not bound > 0:
+                raise ArgumentError(f"{name} must be a positive number, got {bound!r}")
         self.criterion = Criterion(model, loss, precision)
         self.model, self.optimizer = model, optimizer
         self.accumulate, self.check_finite = accumulate, check_finite
@@ -177,7 +199,8 @@ class TrainStep:
 
     def __call__(self, batch) -> Outcome:
         if isinstance(self.optimizer, LBFGS):
-            return self._searched(batch)
+            return self._searched(as_tensors(batch))
+        batch = as_tensors(batch)
         self.kept.keep()
         loss, y = self.add(batch, not self.pending, self.scale())
         outcome = self.outcome(batch, loss, y)
@@ -248,7 +271,7 @@ class TrainStep:
             return
         if self.scaler is not None:
             self.scaler.unscale_(self.optimizer)
-        params = [p for p in trained(self.optimizer) if p.grad is not None]
+        params = with_gradient(self.optimizer)
         if self.pending < self.accumulate:
             _times(params, self.accumulate / self.pending)
         self.pending = 0
@@ -295,6 +318,17 @@ class TrainStep:
         self.pending = pending
         for p, g in zip(trained(self.optimizer), grads or [], strict=bool(grads)):
             p.grad = None if g is None else g.detach().clone()
+
+
+def with_gradient(optimizer) -> list:
+    """The parameters of an optimizer that got a gradient, which some must have."""
+    found = [p for p in trained(optimizer) if p.grad is not None]
+    if not found:
+        raise ArgumentError(
+            "no parameter of the optimizer got a gradient",
+            hint="is it the optimizer of another model, or of one before a copy was made?",
+        )
+    return found
 
 
 def _inputs(batch, criterion):

@@ -11,11 +11,13 @@ from llvmlite import ir
 from ...core.dtype import is_inexact
 from ...core.primitive import Elementwise
 from ...ir.graph import Const
+from ..positions import divides
 from .affine import ZERO, Affine, broadcast, keyed, on_diagonal
-from .kinds import BFLOAT, BIT, DOUBLE, FLOAT, HALF, UINT8
+from .failing import BY_ZERO, Failing
+from .kinds import BFLOAT, BIT, DOUBLE, FLOAT, HALF, INT64, UINT8
 from .lanes import Lanes
 from .machine import vector_bits
-from .nests import I64, Nests
+from .nests import I64
 
 BYTE = ir.IntType(8)
 LONG = 40  # instructions
@@ -60,7 +62,7 @@ class Flat:
         return self.v is other or self.v is getattr(other, "v", None)
 
 
-class Elements(Nests):
+class Elements(Failing):
     """Values at an index, in all lanes; buffers are pointers it was given."""
 
     def __init__(self, builder: ir.IRBuilder, schedule, pointers: dict):
@@ -209,9 +211,17 @@ class Elements(Nests):
                 self.lanes.cast(x, element(floats[0])) if d.kind in "iu" else x
                 for x, d in zip(xs, kinds, strict=True)
             ]
+        if divides(o):
+            self._watch_zero(o, xs[1])
         if self.lanes.width == 1:
             return self._alone(o, xs)
         return o.prim.lower(self.lanes, *xs, **o.params)
+
+    def _watch_zero(self, o, x):
+        """Whole numbers divided by zero are told."""
+        if self.looks((o.inputs[1], "zero")):
+            none = self.lanes.compare("==", x, 0)
+            self.tell(BY_ZERO, none, self.lanes.cast(x, INT64), (0, 0), o.prim.name)
 
     def _alone(self, o, xs):
         """Of one number: what takes many instructions is a function of the module.
@@ -247,6 +257,10 @@ class Elements(Nests):
     def _cast(self, o, index):
         x = self.value(o.inputs[0], index)
         return self.lanes.cast(x, element(o.outputs[0].spec.dtype))
+
+    def _bits(self, o, index):
+        x, kind = self.value(o.inputs[0], index), element(o.outputs[0].spec.dtype)
+        return self.b.bitcast(x, self.lanes.vector(kind))
 
     def _contiguous(self, o, index):
         return self.value(o.inputs[0], index)

@@ -16,7 +16,7 @@ import llvmlite.binding as llvm
 import numpy as np
 from llvmlite import ir
 
-from .gathering import FAILED
+from .failing import FAILED
 
 I64, I32, I1 = ir.IntType(64), ir.IntType(32), ir.IntType(1)
 POINTER = ir.IntType(8).as_pointer()
@@ -266,6 +266,23 @@ class Entry:
         x = self.keep(self.api("PyObject_CallNoArgs", self.slot(maker)))
         self.b.store(self.field(x, DATA), self.b.gep(self.table, [I64(slot)]))
         return x
+
+    def idle(self, i):
+        """Nobody is about to take from the stream of random numbers."""
+        self.need(self.b.icmp_unsigned("==", self._stream(i, 2), I64(0)))
+
+    def draw(self, i, blocks: int, slot):
+        """The seed and the next block of a stream, of which so many are used up."""
+        b, place = self.b, self._counter(("drawn", i))
+        start = self._stream(i, 1)
+        b.store(self._stream(i, 0), place)
+        b.store(start, b.gep(place, [I64(1)]))
+        after = b.and_(b.add(start, I64(blocks)), I64(2**63 - 1))
+        b.store(after, b.gep(self._counter(("stream", i)), [I64(1)]))
+        b.store(self.slot(("drawn", i)), b.gep(self.table, [I64(slot)]))
+
+    def _stream(self, i, word):
+        return self.b.load(self.b.gep(self._counter(("stream", i)), [I64(word)]))
 
     def claim(self):
         """From here on no other thread may enter, until the answer or a miss."""

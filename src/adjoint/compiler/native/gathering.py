@@ -6,19 +6,15 @@ import math
 
 from llvmlite import ir
 
-from ..positions import counts, spelled, within
+from ..positions import counts, within
 from .affine import ZERO, Affine, broadcast
-from .elements import I64, Elements, element, stored_element
+from .elements import Elements, element, stored_element
+from .failing import OUTSIDE
 from .kinds import INT64
-
-# The module's words: 1 if a position lay outside, it, the dim, its size, who looked.
-FAILED, WORDS = "failed", 8
 
 
 class Gathering(Elements):
     """Reading where values say: indexing, search, frames."""
-
-    checks = False  # whether what was written may find a position outside
 
     def _index(self, o, index):
         """x[.., i.., ..]: the dims from `dim` on are indexed by values."""
@@ -87,34 +83,10 @@ class Gathering(Elements):
 
     def _watch(self, v, i, low, size, d, by=""):
         """Positions outside are told, once for each value and size."""
-        if (
-            self.schedule.checked.setdefault((v, size, low), self.round)
-            is not self.round
-        ):
-            return
-        self.checks = True
-        below = self.lanes.compare("<", i, low)
-        outside = self.b.or_(below, self.lanes.compare(">=", i, size))
-        with self.b.if_then(self.lanes.any(outside), likely=False):
-            self._tell_outside(i, outside, (d, size, *spelled(by)))
-
-    def _tell_outside(self, i, outside, more):
-        """The first lane outside, unless there was one before."""
-        words = self.b.module.globals[FAILED]
-        place = [self.b.gep(words, [I64(0), I64(k)]) for k in range(WORDS)]
-        free = self.b.cmpxchg(place[0], I64(0), I64(1), "seq_cst", "seq_cst")
-        with self.b.if_then(self.b.extract_value(free, 1)):  # other threads look too
-            found = i
-            if self.lanes.width > 1:
-                found = self.b.extract_element(i, ir.IntType(32)(0))
-                for k in reversed(range(self.lanes.width)):
-                    lane = ir.IntType(32)(k)
-                    here = self.b.extract_element(outside, lane)
-                    one = self.b.extract_element(i, lane)
-                    found = self.b.select(here, one, found)
-            words = (found, *map(I64, more))
-            for p, word in zip(place[1:], words, strict=True):
-                self.b.store(word, p)
+        if self.looks((v, size, low)):
+            below = self.lanes.compare("<", i, low)
+            outside = self.b.or_(below, self.lanes.compare(">=", i, size))
+            self.tell(OUTSIDE, outside, i, (d, size), by)
 
     def load_flat(self, x, flat: Affine, start=None):
         """Elements of x in order: `flat` of them and `start` more, in all lanes."""

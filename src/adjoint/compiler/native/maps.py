@@ -30,7 +30,7 @@ class Maps(Drawing):
             yield Stage(math.prod(cut), write)
 
     def _store_roots(self, k, index):
-        for v in self.renewed.intersection(k.reads):
+        for v in sorted(self.renewed.intersection(k.reads), key=self.schedule.order):
             # Its memory is about to be written: read it first.
             if len(v.spec.shape) > len(k.space):
                 continue  # the state of a draw, which is not read by elements

@@ -7,9 +7,11 @@ is added to C. So every element's sum is the same, whatever tile, task or thread
 from __future__ import annotations
 
 from .machine import registers
-from .vectors import BIT, I64, Vectors, repeat, strides
+from .vectors import BIT, I64, Vectors, least, repeat, strides
 
 VECTORS, DEPTH = 3, 384
+AHEAD = 32  # rows of B in its place that are asked for before they are needed
+ASKING = 3  # rows of a tile from which on there is time for that
 _PARTS = {1: 8, 2: 4, 3: 2, 4: 2}
 
 
@@ -50,6 +52,9 @@ class Tiles(Vectors):
                 self.load(b, b.gep(row, [I64(j * self.w)]), mask, align)
                 for j, mask in enumerate(loads)
             ]
+            for j in range(0 if packed or rows < ASKING else vectors):
+                ahead = b.add(b.mul(b_step, I64(AHEAD)), I64(j * self.w))
+                self.prefetch(b, b.gep(row, [ahead]))
             ak = b.gep(a, [b.mul(k, a_step)])
             xs = [b.load(b.gep(ak, [b.mul(I64(i), a_row)])) for i in range(rows)]
             return self.products(b, [self.splat(b, x) for x in xs], bs, acc)
@@ -59,9 +64,18 @@ class Tiles(Vectors):
             for i in range(rows)
             for j, mask in enumerate(masks)
         ]
-        for to, _ in spots:
-            self.prefetch(b, to)
-        acc = repeat(b, I64(0), count, 1, [self.zero] * len(spots), step)
+
+        shift = (vectors - 1).bit_length()
+
+        def near(k, acc):
+            row, vector = b.lshr(k, I64(shift)), b.and_(k, I64(2**shift - 1))
+            at = b.add(b.mul(row, c_row), b.mul(vector, I64(self.w)))
+            self.prefetch(b, b.gep(c, [at]), write=True)
+            return step(k, acc)
+
+        start = least(b, I64(rows << shift), count)
+        acc = repeat(b, I64(0), start, 1, [self.zero] * len(spots), near)
+        acc = repeat(b, start, count, 1, acc, step)
         self.add_to(b, acc, spots, first)
         b.ret_void()
         return f

@@ -19,9 +19,9 @@ def vectors() -> int:
     return vector_bits() // 32
 
 
-def vectored(space) -> tuple[int, ...]:
-    """A space with its last dim in vectors."""
-    return (*space[:-1], space[-1] // vectors()) if space else ()
+def vectored(space, many=1) -> tuple[int, ...]:
+    """A space with its last dim in vectors, or in so many together."""
+    return (*space[:-1], space[-1] // (many * vectors())) if space else ()
 
 
 class Nests:
@@ -112,19 +112,31 @@ class Nests:
 
         A span counts vectors; the rest belongs to the last.
         """
+        for (i,) in self.groups(n, 1, span):
+            yield i
+
+    def groups(self, n: int, many: int, span=None):
+        """The same for `many` vectors at a time, of which the span is then counted.
+
+        What is left are single vectors.
+        """
         w = self.vectors
-        full, rest = n // w * w, n % w
+        unit = many * w
+        full = n // unit * unit
         if full:
-            start, stop = (self.b.mul(x, I64(w)) for x in span) if span else (0, full)
-            with self.loop(start, stop, w) as i, self.across(i.mark, w):
-                yield Affine({i.mark: 1})
-        if rest:
+            start, stop = (
+                (self.b.mul(x, I64(unit)) for x in span) if span else (0, full)
+            )
+            with self.loop(start, stop, unit) as i, self.across(i.mark, w):
+                yield [Affine({i.mark: 1}, k * w) for k in range(many)]
+        for start in range(full, n, w):
+            width = min(w, n - start)
             with (
-                self.last(n // w, span),
-                self.loop(full, n, rest) as i,
-                self.across(i.mark, rest),
+                self.last(n // unit, span),
+                self.loop(start, start + width, width) as i,
+                self.across(i.mark, width),
             ):
-                yield Affine({i.mark: 1})
+                yield [Affine({i.mark: 1})]
 
     def last(self, n: int, span):
         """What is inside runs if the span is the last one of n."""

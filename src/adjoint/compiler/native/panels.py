@@ -54,6 +54,15 @@ class Panels(Tiles):
         b.ret_void()
         return f
 
+    def turn(self, b, source, panel, count, step, vectors, lanes):
+        """Copy columns whose numbers lie side by side, `step` apart, to a panel."""
+        for j in range(vectors):
+            of = b.gep(source, [b.mul(step, I64(j * self.w))])
+            inside = I64(self.w) if j < vectors - 1 else lanes
+            to = b.gep(panel, [I64(j * self.w)])
+            width = I64(vectors * self.w)
+            b.call(self.turned(), [of, to, count, step, inside, width])
+
     def _turn(self, b, columns, to, count, width):
         side = 128 // self.bits
         whole = b.and_(count, I64(-side))

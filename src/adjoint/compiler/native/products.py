@@ -16,7 +16,7 @@ from ...ops.contract import _letters as letters_of
 from .machine import cache, vector_bits
 from .matmul import DEPTH, VECTORS, tile_rows
 from .panels import Panels
-from .vectors import I64, loop, strides
+from .vectors import I64, least, loop, strides
 
 # Operations of a task at least, and tasks of a product at the most.
 TASK, TASKS = 2**19, 48
@@ -197,7 +197,7 @@ class Product(Panels):
         with _until(b, first, last) as (t, done):
             number = b.udiv(t, tiles)
             start = b.mul(number, tiles)
-            end = _least(b, b.sub(last, start), tiles)
+            end = least(b, b.sub(last, start), tiles)
             here = self._of_batch(b, places, number)
             self._some(b, block, [*here, scratch], b.sub(t, start), end)
             done(b.add(start, end))
@@ -226,10 +226,10 @@ class Product(Panels):
                 b.icmp_signed("==", i, I64(0)), b.icmp_signed(">", strips, I64(0))
             )
             strips = b.select(whole, strips, I64(1))
-            some = _least(b, b.sub(I64(down), i), left)
+            some = least(b, b.sub(I64(down), i), left)
             n0, n1 = (b.mul(x, I64(columns)) for x in (j, b.add(j, strips)))
             m0, m1 = (b.mul(x, I64(rows)) for x in (i, b.add(i, some)))
-            m1, n1 = _least(b, m1, I64(form.m)), _least(b, n1, I64(form.n))
+            m1, n1 = least(b, m1, I64(form.m)), least(b, n1, I64(form.n))
             b.call(block, [*places, m0, m1, n0, n1])
             done(b.add(t, b.mul(some, strips)))
 
@@ -241,7 +241,7 @@ class Product(Panels):
         f, b = self.function(name, p, p, p, p, *[I64] * 4)
         a, right, c, scratch, m0, m1, n0, n1 = f.args
         with loop(b, n0, n1, form.strip) as j0:
-            j1 = _least(b, b.add(j0, I64(form.strip)), n1)
+            j1 = least(b, b.add(j0, I64(form.strip)), n1)
             part = _Part(self, b, a, right, c, scratch, (m0, m1, j0, j1))
             part.summed(form.sums, [])
         b.ret_void()
@@ -273,7 +273,7 @@ class _Part:
             a, right = self.p._offset(b, a, (i, sa)), self.p._offset(b, right, (i, sb))
             first = b.and_(first, b.icmp_signed("==", i, I64(0)))
         with loop(b, 0, max(form.k, 1), form.depth) as k0:
-            self.count = _least(b, b.sub(I64(form.k), k0), I64(form.depth))
+            self.count = least(b, b.sub(I64(form.k), k0), I64(form.depth))
             self.first = b.and_(first, b.icmp_signed("==", k0, I64(0)))
             self.ak = self.p._offset(b, a, (k0, form.a[1]))
             self.bk = self.p._offset(b, right, (k0, form.b[0]))
@@ -365,7 +365,7 @@ class _Part:
             return
         self._columns(lambda j, *size: self._pack(j, j, *size))
         with loop(b, self.m0, self.m1, form.block) as i0:
-            i1 = _least(b, b.add(i0, I64(form.block)), self.m1)
+            i1 = least(b, b.add(i0, I64(form.block)), self.m1)
             slivers = self._slivers(i0, i1) if form.slivers else None
             self._rows(i0, i1, lambda *tile: self._across(i0, slivers, *tile))
 
@@ -409,22 +409,14 @@ class _Part:
         of = self.p._offset(b, self.bk, (b.add(self.j0, j), form.b[1]))
         to = self.p._offset(b, self.scratch, (at, form.depth))
         if form.b[0] == 1 != form.b[1]:
-            self._turned(of, to, vectors, lanes)
+            column, rest = I64(form.b[1]), I64(lanes)
+            self.p.turn(b, of, to, self.count, column, vectors, rest)
             return
         if form.b[1] == 1:
             f, steps = self.p.copied(vectors), form.b[:1]
         else:
             f, steps = self.p.picked(vectors), form.b
         b.call(f, [of, to, self.count, *map(I64, steps), I64(lanes)])
-
-    def _turned(self, of, to, vectors, lanes):
-        """The same from columns whose numbers lie side by side, vector by vector."""
-        form, b, w = self.form, self.b, self.form.lanes
-        for j in range(vectors):
-            here, there = b.gep(of, [I64(j * w * form.b[1])]), b.gep(to, [I64(j * w)])
-            inside = w if j < vectors - 1 else lanes
-            sizes = form.b[1], inside, vectors * w
-            b.call(self.p.turned(), [here, there, self.count, *map(I64, sizes)])
 
     def _slivers(self, i0, i1):
         """Rows of A."""
@@ -438,7 +430,7 @@ class _Part:
         def some(s, _):
             of = self.p._offset(b, source, (s, rows))
             to = self.p._offset(b, packed, (s, form.room))
-            many = _least(b, b.sub(whole, s), I64(8))
+            many = least(b, b.sub(whole, s), I64(8))
             args = [of, to, self.count, I64(form.a[1]), many, I64(form.room)]
             b.call(self.p.slivers(rows), args)
             return ()
@@ -459,10 +451,6 @@ class _Part:
             row = self.p._offset(b, to, (k, form.tile[0]))
             for i in range(rest):
                 b.store(b.load(b.gep(column, [I64(i)])), b.gep(row, [I64(i)]))
-
-
-def _least(b, x, y):
-    return b.select(b.icmp_signed("<", x, y), x, y)
 
 
 class _until:

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import ctypes
 import functools
-import gc
 import json
 import os
 import sys
 import time
 import weakref
-from contextlib import contextmanager
 
 import numpy as np
 from llvmlite import ir
 
 from ...autodiff.modes import inferring, recording
 from ...core.bind import NUMPY, Box, changed, floor, moved
+from ...ops.elementwise import by_zero
 from ...ops.index import out_of_bounds
 from .. import cache
 from ..binding import MISS, Binding, number
@@ -24,7 +23,7 @@ from ..positions import read_name
 from . import entry, machine
 from .crew import crew
 from .digest import digest
-from .gathering import FAILED, WORDS
+from .failing import BY_ZERO, FAILED, OUTSIDE, WORDS
 from .nests import I64
 from .part import ALIGN, Part
 from .writer import POINTER, Writer, callback
@@ -84,8 +83,7 @@ class Native:
     def _build(self):
         """The code, from disk if this program was compiled before."""
         key = None if self.timed else digest(self.captured)
-        with _no_sweeping():
-            about, code = self._saved(key) or self._compiled(key)
+        about, code = self._saved(key) or self._compiled(key)
         operations = list(self.part.operations())
         self.errors: list = []
         called = [operations[i] for i in about["called"]]
@@ -99,7 +97,7 @@ class Native:
     def _saved(self, key):
         """(what is told of the code, the code) that was compiled before, or None."""
         found = None if key is None else cache.load(key)
-        if found is None or found[0]["layout"] != _plain(self.part.layout()):
+        if found is None or found[0].get("layout") != _plain(self.part.layout()):
             return None
         self.cached = True
         return found
@@ -196,25 +194,15 @@ class Native:
             x = e.item(("numbered", i), name)
             x = x if place is None else e.member(x, place)
             e.real(x, ("number", i), self.slot(v))
+        for i in range(len(self.drawn)):
+            e.idle(i)
         for i, v in enumerate(self.drawn):
-            e.fresh(("draw", i), self.slot(v))
+            e.draw(i, c.draws[i][1], self.slot(v))
         arrays = [
             e.fresh(("maker", i), self.slot(v)) for i, v in enumerate(self.results)
         ]
         e.go()
         e.finish("wrap", arrays)
-
-
-@contextmanager
-def _no_sweeping():
-    """Without the search for garbage, which looks at all that is being built again and again."""
-    sweeps = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if sweeps:
-            gc.enable()
 
 
 def _spelled(x) -> str:
@@ -331,8 +319,9 @@ class Bound(Binding):
             self._object(("dtype", v.spec.dtype), v.spec.dtype)
         for i, make in enumerate(self.makers):
             self._object(("maker", i), make)
-        for i, (generator, blocks) in enumerate(c.draws):
-            self._object(("draw", i), functools.partial(generator.take, blocks))
+        for i, (generator, _) in enumerate(c.draws):
+            self._point(("stream", i), ctypes.addressof(generator.place))
+            self._array(("drawn", i), np.zeros(2, np.int64))
         for i, s in enumerate(c.states):
             if s.place is not None:
                 self._object(("place", i), s.place.mapping)
@@ -429,9 +418,11 @@ class Bound(Binding):
         words = self.failed
         if not words[0]:
             return
-        words[0], errors = 0, self.native.errors
-        if not errors:
+        what, words[0], errors = words[0], 0, self.native.errors
+        if what == OUTSIDE:
             raise out_of_bounds(*words[1:4], read_name(words[4:]))
+        if what == BY_ZERO:
+            raise by_zero(read_name(words[4:]))
         error = errors.pop()
         errors.clear()
         raise error

@@ -7,11 +7,12 @@ import math
 
 from .affine import ZERO, Affine
 from .elements import element
-from .nests import vectored
+from .nests import vectored, vectors
 from .sharing import Stage, few, pieces
 from .sums import HOW, Sums
 
 FEW = 8  # chunks of results that are enough
+TOGETHER = 8  # vectors of columns
 
 
 class Reducing(Sums):
@@ -100,33 +101,43 @@ class Reducing(Sums):
         self.nest([shape[d] for d in kept], (), row, cut)
 
     def _reduce_columns(self, o, x, y, dims, kept, cut, part, whole):
+        """Dims before the last: several vectors of columns go down together."""
         shape, kind, how = x.spec.shape, element(y.spec.dtype), HOW[o.prim.name]
         sizes = [shape[d] for d in dims]
         *outer_sizes, n = [shape[d] for d in kept]
 
-        def columns(outer):
-            start = self._nothing(how, self.lanes.vector(kind))
-
-            def nest(sizes, acc, index, part):
+        def columns(outers):
+            def nest(sizes, accs, index, part):
                 if not sizes:
-                    v = self.value(x, self._at(shape, kept, outer, dims, index))
-                    return how.join(self.lanes, acc, self.lanes.cast(v, kind))
+                    places = [self._at(shape, kept, at, dims, index) for at in outers]
+                    values = (self.lanes.cast(self.value(x, p), kind) for p in places)
+                    return [
+                        how.join(self.lanes, *pair)
+                        for pair in zip(accs, values, strict=True)
+                    ]
                 end, *part = part or [None] * len(sizes)
                 with self.loop(*(end or (0, sizes[0]))) as i:
-                    (phi,) = i.carry(acc)
-                    i.next(nest(sizes[1:], phi, (*index, Affine({i.mark: 1})), part))
-                return i.results[0]
+                    phis = i.carry(*accs)
+                    i.next(*nest(sizes[1:], phis, (*index, Affine({i.mark: 1})), part))
+                return i.results
 
-            total = nest(sizes, start, (), part) if math.prod(sizes) else start
-            if whole:
-                total = how.finish(self.lanes, total, math.prod(sizes))
-            self.store(total, y, self._out_index(o, shape, dims, outer))
+            totals = [self._nothing(how, self.lanes.vector(kind)) for _ in outers]
+            totals = nest(sizes, totals, (), part) if math.prod(sizes) else totals
+            for total, outer in zip(totals, outers, strict=True):
+                if whole:
+                    total = how.finish(self.lanes, total, math.prod(sizes))
+                self.store(total, y, self._out_index(o, shape, dims, outer))
 
         def inner(index):
-            for i in self.strips(n, *cut[-1:]):
-                columns((*index, i))
+            for some in self.groups(n, _together(n), *cut[-1:]):
+                columns([(*index, i) for i in some])
 
         self.nest(outer_sizes, (), inner, cut)
+
+
+def _together(n) -> int:
+    """How many vectors of a row are added up at a time: whole lines of memory are near."""
+    return max(1, min(TOGETHER, n // vectors()))
 
 
 def _dims(o):
@@ -141,7 +152,7 @@ def _spaces(o):
     shape = o.inputs[0].spec.shape
     kept, dims = ([shape[d] for d in ds] for ds in _dims(o))
     if len(shape) - 1 in _dims(o)[0]:
-        return vectored(kept), tuple(dims)
+        return vectored(kept, _together(kept[-1])), tuple(dims)
     return tuple(kept), vectored(dims)
 
 

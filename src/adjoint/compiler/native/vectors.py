@@ -74,11 +74,11 @@ class Vectors:
         f = self.intrinsic(name, ir.VoidType(), self.vector, p.type, I32, mask.type)
         b.call(f, [x, p, I32(align), mask])
 
-    def prefetch(self, b, p):
-        """Have a line of memory near, for it is written soon."""
+    def prefetch(self, b, p, write=False):
+        """Ask for a line of memory that is needed soon."""
         byte = ir.IntType(8).as_pointer()
         f = self.intrinsic("llvm.prefetch.p0", ir.VoidType(), byte, I32, I32, I32)
-        b.call(f, [b.bitcast(p, byte), I32(1), I32(3), I32(1)])
+        b.call(f, [b.bitcast(p, byte), I32(int(write)), I32(3), I32(1)])
 
     def fma(self, b, x, y, z):
         """x y + z."""
@@ -178,6 +178,11 @@ def strides(b, start, stop, step, acc, body):
         phi.add_incoming(y, after)
         out.append(phi)
     return out
+
+
+def least(b, x, y):
+    """The smaller of two numbers."""
+    return b.select(b.icmp_signed("<", x, y), x, y)
 
 
 @contextmanager

@@ -336,12 +336,7 @@ class _Weights(_Small):
             def columns(c0, many):
                 vectors, lanes = -(-many // self.w), I64((many - 1) % self.w + 1)
                 of = b.gep(xs, [b.mul(c0, I64(self.row))])
-                for j in range(vectors):
-                    here = b.gep(of, [I64(j * self.w * self.row)])
-                    there = b.gep(panel, [I64(j * self.w)])
-                    inside = lanes if j == vectors - 1 else I64(self.w)
-                    sizes = I64(count), I64(self.row), inside, I64(vectors * self.w)
-                    b.call(self.turned(), [here, there, *sizes])
+                self.turn(b, of, panel, I64(count), I64(self.row), vectors, lanes)
 
                 def tile(m0, rows):
                     a = b.gep(ys, [b.mul(m0, I64(self.row))])

@@ -13,14 +13,13 @@ from . import conv
 from .crew import CHUNKS, PARALLEL
 from .elements import BYTE, I64, element, stored_element
 from .emit import Emitter
-from .gathering import FAILED
+from .failing import FAILED
 from .likeness import likeness
 from .products import Product, form_of
 from .sharing import Sum
 from .vectors import loop
 
 POINTER = BYTE.as_pointer()
-_names = itertools.count()
 MANY = 40  # kernels from which on each is a function
 
 
@@ -32,6 +31,7 @@ class Writer:
         self.arena, self.panel = arena, panel
         self.apart: dict[str, ir.Function] = {}  # by their text
         self.alike: dict = {}  # by what they compute
+        self.names = itertools.count()
         self.clock = None  # where the time at which each kernel starts is written
         self.called: list = []  # operations that NumPy does
         self.stopped = None  # where the program ends when it has failed
@@ -179,7 +179,7 @@ class Writer:
 
     def _function(self, kinds):
         kind = ir.FunctionType(ir.VoidType(), kinds)
-        f = ir.Function(self.b.module, kind, f"kernel{next(_names)}")
+        f = ir.Function(self.b.module, kind, f"kernel{next(self.names)}")
         f.linkage = "internal"
         for attribute in ("nounwind", "noinline"):
             f.attributes.add(attribute)
@@ -230,7 +230,7 @@ class Writer:
     def _conv(self, e, k, part, base):
         (o,) = k.roots
         scalar, made = element(o.outputs[0].spec.dtype), conv.kernel(o)
-        f = made.build(self.b.module, scalar, f"convolution{next(_names)}")
+        f = made.build(self.b.module, scalar, f"convolution{next(self.names)}")
         room = self.inside(base + part.offsets[k])
         places = [e.pointers[part.schedule.root(v)] for v in (*o.inputs, *o.outputs)]
         n = made.shape.n
@@ -336,7 +336,8 @@ class Writer:
             self.part(body, constants | given, bases["body"])
 
     def _row(self, pointer, v, t):
-        return self.b.gep(pointer, [self.b.mul(t, I64(math.prod(v.spec.shape)))])
+        words = math.prod(v.spec.shape) * (2 if v.spec.dtype.kind == "c" else 1)
+        return self.b.gep(pointer, [self.b.mul(t, I64(words))])
 
     def _branch(self, e, o, ins, outs, parts, bases, constants):
         n, m = o.params["operands"], o.params["split"]

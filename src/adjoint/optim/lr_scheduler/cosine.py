@@ -23,6 +23,10 @@ class CosineAnnealingLR(LRScheduler):
     """
 
     def __init__(self, optimizer, T_max: int, eta_min=0.0, last_epoch: int = -1):
+        if not T_max > 0:
+            raise ArgumentError(
+                f"CosineAnnealingLR: T_max must be positive, got {T_max}"
+            )
         self.T_max, self.eta_min = T_max, eta_min
         super().__init__(optimizer, last_epoch)
 

@@ -98,6 +98,10 @@ class CyclicLR(Cycling):
                 set_rate(o, lr)
         down = step_size_up if step_size_down is None else step_size_down
         self.total_size = float(step_size_up) + float(down)
+        if not self.total_size > 0:
+            raise ArgumentError(
+                f"CyclicLR: a cycle must have steps, got {step_size_up} up, {down} down"
+            )
         self.step_ratio = float(step_size_up) / self.total_size
         self.mode, self.gamma, self._scale_fn_custom = mode, gamma, scale_fn
         self.scale_mode = scale_mode

@@ -51,6 +51,10 @@ class StepLR(Factors):
     """
 
     def __init__(self, optimizer, step_size: int, gamma=0.1, last_epoch: int = -1):
+        if step_size < 1:
+            raise ArgumentError(
+                f"StepLR: step_size must be at least 1, got {step_size}"
+            )
         self.step_size, self.gamma = step_size, gamma
         super().__init__(optimizer, last_epoch)
 

@@ -1,0 +1,79 @@
+"""debug.print and debug.check: what happens when a function runs, eagerly and compiled."""
+
+import pytest
+
+import adjoint as ad
+from adjoint import compile, debug
+from adjoint.errors import ArgumentError, ArgumentTypeError, CheckError
+
+
+def both(f):
+    return pytest.mark.parametrize("wrap", [compile, lambda f: f], ids=["c", "e"])(f)
+
+
+@both
+def test_values_are_printed_in_order_with_every_call(wrap, capsys):
+    w = ad.ones(2, requires_grad=True)
+
+    @wrap
+    def f(x):
+        debug.print("x = {}, {:.2f} {}", x, x.sum(), "first")
+        w.grad = None
+        y = (w * x).sum()
+        debug.print(y)
+        y.backward()
+        debug.print("at the end, {}", w.grad)
+
+    for k in range(4):
+        f(ad.tensor([1.0, k]))
+        lines = [
+            f"x = tensor([1., {k}.]), {1 + k:.2f} first",
+            f"{1.0 + k}",
+            f"at the end, tensor([1., {k}.])",
+        ]
+        got = capsys.readouterr().out.splitlines()
+        assert [line.replace(", grad_fn", "") for line in got] == lines
+
+
+@both
+def test_in_loops_and_transforms(wrap, capsys):
+    def body(c, x):
+        debug.print("c = {}", c)
+        return c + x, c
+
+    f = wrap(lambda xs: ad.scan(body, ad.tensor(0.0), xs)[0])
+    for _ in range(3):
+        assert f(ad.ones(3)).item() == 3
+        assert capsys.readouterr().out == "c = 0.0\nc = 1.0\nc = 2.0\n"
+    g = wrap(ad.vmap(lambda x: (debug.print("{}", x), x * 2)[1]))
+    h = wrap(ad.grad(lambda x: (debug.print("{}", x), x * 2)[1]))
+    for _ in range(3):
+        assert g(ad.ones(2)).tolist() == [2.0, 2.0]
+        assert h(ad.tensor(3.0)).item() == 2
+        assert capsys.readouterr().out == "tensor([1., 1.])\n3.0\n"
+
+
+@both
+def test_conditions_are_checked(wrap):
+    @wrap
+    def f(x):
+        debug.check(x > 0, "{} is not positive in {}", x, "f")
+        return x.log()
+
+    for _ in range(3):
+        assert f(ad.ones(2)).tolist() == [0.0, 0.0]
+    for _ in range(2):
+        with pytest.raises(
+            CheckError, match=r"tensor.*-1.* is not positive in f\n.*x > 0"
+        ):
+            f(ad.tensor([1.0, -1.0]))
+        f(ad.ones(2))
+
+
+def test_what_does_not_fit_is_an_error():
+    with pytest.raises(ArgumentError, match="does not fit 1 values"):
+        debug.print("{} {}", ad.ones(2))
+    with pytest.raises(ArgumentTypeError, match="message must be a string"):
+        debug.check(True, 3)
+    with pytest.raises(CheckError, match="never"):
+        debug.check(False, "never")

@@ -1,0 +1,96 @@
+"""compile(check=...): the first operation that makes NaN or Inf is named."""
+
+import pytest
+
+import adjoint as ad
+from adjoint import compile, nn, optim
+from adjoint.errors import ArgumentError, NotFiniteError
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = nn.Linear(3, 4), nn.Linear(4, 2)
+
+    def forward(self, x):
+        return self.second(self.first(x).log())
+
+
+def trained(net, check):
+    opt = optim.Adam(net.parameters())
+
+    @compile(check=check)
+    def step(x):
+        opt.zero_grad()
+        loss = net(x).square().mean()
+        loss.backward()
+        opt.step()
+        return loss
+
+    return step
+
+
+def test_a_step_names_what_made_nan_and_leaves_the_parameters():
+    net = Net()
+    step = trained(net, "nan")
+    with ad.no_grad():
+        net.first.weight.fill_(1.0)
+        net.first.bias.fill_(0.5)
+    for _ in range(3):
+        assert step(ad.ones(2, 3)).isfinite()
+    before = net.first.weight.clone()
+    with pytest.raises(
+        NotFiniteError, match=r"log made NaN in 8 of 8[^!]*-2.4\d\d[^!]*Net,"
+    ) as e:
+        step(-ad.ones(2, 3))
+    assert "self.first(x).log()" in str(e.value)
+    assert (net.first.weight == before).all()
+
+
+def test_before_there_is_a_program_too():
+    net = Net()
+    net.first.weight.data.fill_(-1.0)
+    with pytest.raises(NotFiniteError, match="log made NaN"):
+        trained(net, "nan")(ad.ones(2, 3) * 9)
+
+
+def test_a_derivative_is_named_by_the_line_of_its_operation():
+    w = ad.zeros(2, requires_grad=True)
+
+    @compile(check="nan")
+    def inside(x):
+        w.grad = None
+        y = (w * x).sqrt()
+        (y * 0).sum().backward()
+
+    outside = compile(lambda x: (w * x).sqrt() * 0, check="nan")
+    with pytest.raises(
+        NotFiniteError, match=r"made NaN[^!]*backward, .*y = \(w \* x\).sqrt"
+    ):
+        inside(ad.ones(2))
+    with pytest.raises(NotFiniteError, match="made NaN"):
+        outside(ad.ones(2)).sum().backward()
+
+
+def test_loops_are_looked_into():
+    f = compile(
+        lambda xs: ad.scan(lambda c, x: (c * 1e30, c), ad.tensor(1.0), xs), check="inf"
+    )
+    f(ad.ones(1))
+    with pytest.raises(
+        NotFiniteError, match=r"mul made Inf in 1 of 1 places\n.*1e\+30"
+    ):
+        f(ad.ones(4))
+
+
+def test_inf_is_told_where_nan_came_of_it():
+    f = compile(lambda x: x.exp() - x.exp(), check="nan")
+    with pytest.raises(
+        NotFiniteError, match=r"sub made NaN[^!]*Inf came first from exp, "
+    ):
+        f(ad.tensor([1.0, 1000.0]))
+
+
+def test_checks_have_names():
+    with pytest.raises(ArgumentError, match="check must be 'nan' or 'inf'"):
+        compile(lambda x: x, check="all")
