@@ -14,6 +14,7 @@ import pytest
 
 import adjoint as ad
 from adjoint import data, metrics, nn, optim, train
+from adjoint.compiler.binding import MISS
 from adjoint.errors import DimError
 from adjoint.train import saving
 from adjoint.train.amp import precision_of
@@ -1249,3 +1250,17 @@ def test_targets_of_another_shape_are_warned_of():
         loss = getattr(nn.functional, f"{name}_loss")
         with pytest.warns(UserWarning, match=r"target size \(\(3,\)\).*\(\(3, 1\)\)"):
             loss(ad.zeros(3, 1), ad.ones(3))
+
+
+def test_compiled_steps_take_the_quick_way():
+    """Programs are called with tensors alone, whatever a batch is made of."""
+    x, t = problem()
+    model = nn.Linear(3, 2)
+    opt = optim.SGD(model.parameters(), lr=0.1)
+    step = train.CompiledStep(model, nn.CrossEntropyLoss(), opt, accumulate=2)
+    for _ in range(6):
+        step([x, t])
+    assert len(step.programs) == 2
+    for program in step.programs.values():
+        assert len(program.programs) == 1
+        assert program.last(x, t) is not MISS

@@ -32,6 +32,8 @@ class Region(NamedTuple):
     bytes: int
     seconds: float | None = None  # measured; None if it was not
     floor: float | None = None  # what this machine needs at least
+    chunks: int = 1  # about how many parts that threads take
+    alone: str = ""  # why it runs on one thread, if it does
 
     @property
     def share(self) -> float | None:
@@ -50,13 +52,16 @@ class Explanation:
 
     def __str__(self):
         head = f"{self.name}: {len(self.regions)} regions, built in {self.build_seconds:.2f} s"
-        rows = [("", "region", "space", "MFLOP", "MB", "µs", "of limit", "from")]
+        rows = [
+            ("", "region", "space", "MFLOP", "MB", "µs", "of limit", "threads", "from")
+        ]
         for i, r in enumerate(self.regions):
             spent = "" if r.seconds is None else f"{r.seconds * 1e6:.1f}"
             share = "" if r.share is None else f"{min(r.share, 1):.0%}"
             names = _shortened(r.operations)
             size = "×".join(map(str, r.space)) or "1"
-            numbers = f"{r.flop / 1e6:.2f}", f"{r.bytes / 1e6:.2f}", spent, share
+            cut = f"{r.chunks} chunks" if r.chunks > 1 else f"one: {r.alone}"
+            numbers = f"{r.flop / 1e6:.2f}", f"{r.bytes / 1e6:.2f}", spent, share, cut
             where = r.lines[0] if r.lines else ""
             rows.append((str(i + 1), f"{r.kind}: {names}", size, *numbers, where))
         widths = [max(len(row[c]) for row in rows) for c in range(len(rows[0]))]
@@ -221,8 +226,12 @@ def _region(k, part) -> Region:
     work = sum(map(flop, operations))
     stored = [v for v in (*k.reads, *k.made) if v not in part.schedule.local]
     names = tuple(o.prim.name for o in operations)
+    chunks, alone = part.threads(k)
     return Region(
-        k.kind, k.space, names, tuple(lines), work, sum(v.spec.bytes for v in stored)
+        *(k.kind, k.space, names, tuple(lines), work),
+        sum(v.spec.bytes for v in stored),
+        chunks=chunks,
+        alone=alone,
     )
 
 

@@ -25,8 +25,15 @@ _MOVES = (
 PLACED = frozenset({"stack", "cat", "unslice", "undiagonal", "overwrite", "roll"})
 _MAKES = "diagonal tril triu ones_like zeros_like put pick frames as_strided"
 _FREE = frozenset([*_MOVES.split(), *_MAKES.split()]) - {"cast"}  # done anew by readers
-INDEXED = _FREE | {"cast", "index", "searchsorted", "bounded"}
+_SPACES = frozenset({"unslice", "undiagonal"})  # zeros around or beside an input
+INDEXED = _FREE | _SPACES | {"cast", "index", "searchsorted", "bounded"}
 _TABLES = frozenset({"pick", "index", "searchsorted", "as_strided"})  # read anywhere
+_LOOKING = _TABLES | {"put", "frames", "bounded"}  # read memory in their own ways
+_ARITHMETIC = frozenset(
+    ["add", "sub", "mul", "neg", "abs", "where", "eq", "ne", "lt", "le", "gt", "ge"]
+)
+_SIMPLE = _ARITHMETIC | _FREE | {"undiagonal"}
+AGAIN = 3  # operations that are done again rather than stored for several readers
 SCATTERED = frozenset({"unindex", "index_put", "index_reduce"})
 GATHERED = frozenset({"overlap_add", "strided_add"})
 _RUNS = "cumsum cumprod cummax_index cummin_index recurrence logcumsumexp"
@@ -145,6 +152,8 @@ class Schedule:
                 self._store_inputs(o)
             elif outputs.intersection(o.outputs) or self._shared(o):
                 self.stored.update(o.outputs)
+            if _spaced(o):
+                self._store_lookups(o)
         for o in reversed(self.graph.operations):
             if inline(o) and _shows(o):
                 self.store(o.inputs[0])
@@ -185,15 +194,43 @@ class Schedule:
 
     def _shared(self, o) -> bool:
         """Read in more than one place, or more often than it has elements."""
-        if o.prim.name in _FREE or o.prim.name in _VIEWS:
+        if o.prim.name in _FREE | _VIEWS or o.prim.name == "undiagonal":
             return False
         (v,) = o.outputs
         size, readers = math.prod(v.spec.shape), self.readers[v]
         if all(isinstance(r.prim, Draw) for r in readers):
             return False  # the state of a stream, which a kernel reads once
-        if any(math.prod(r.outputs[0].spec.shape) > size for r in readers):
+        if any(r.outputs[0].spec.size > size and not _spaced(r) for r in readers):
             return True
-        return len(readers) > 1 and size > 1 and o.prim.name != "cast"
+        several = len(readers) > 1 and size > 1 and o.prim.name != "cast"
+        return several and not self._again(o)
+
+    def _again(self, o) -> bool:
+        """Whether doing it again costs less than memory: little arithmetic on one value."""
+        todo, count, large, size = [o], 0, set(), o.outputs[0].spec.size
+        while todo:
+            p = todo.pop()
+            count += p.prim.name in _ARITHMETIC
+            if p.prim.name not in _SIMPLE or p.prim.name in _LOOKING:
+                return False
+            for v in p.inputs:
+                if v not in self.stored and v in self.maker:
+                    todo.append(self.maker[v])
+                elif v in self.stored and 8 * v.spec.size > size:
+                    large.add(v)
+            if count > AGAIN or len(large) > 1:
+                return False
+        return True
+
+    def _store_lookups(self, o):
+        """Store what reads memory by itself on the way to `o`, which reads by a mask."""
+        todo = [v for v in o.inputs if v in self.maker and v not in self.stored]
+        while todo:
+            p = self.maker[todo.pop()]
+            if p.prim.name in _LOOKING or isinstance(p.prim, Draw):
+                self.stored.update(p.outputs)
+                continue
+            todo += [v for v in p.inputs if v in self.maker and v not in self.stored]
 
     def root(self, v):
         """The value whose memory `v` is."""
@@ -365,6 +402,8 @@ def inline(o: Operation) -> bool:
     dtypes = [v.spec.dtype for v in (*o.inputs, *o.outputs)]
     if not all(d.str[1:] in _LANES for d in dtypes):
         return False
+    if p.name in _SPACES:
+        return _spaced(o)
     return p.name in INDEXED or isinstance(p, Draw) or _lowered(o)
 
 
@@ -375,6 +414,19 @@ def _shows(o) -> bool:
     """Whether the result is what lies in the memory of the input."""
     reshaped = o.prim.name == "reshape" and not _only_ones(o)
     return reshaped or o.prim.name in _VIEWS
+
+
+def _spaced(o) -> bool:
+    """Whether zeros are put around an input where it is read: half of it is there."""
+    if o.prim.name not in _SPACES:
+        return False
+    x, y = o.inputs[0].spec, o.outputs[0].spec
+    if not x.size or y.dtype.str[1:] not in _LANES:
+        return False
+    if o.prim.name == "undiagonal":
+        return True
+    steps = [k[2] for k in o.params["key"] if isinstance(k, tuple)]
+    return 2 * x.size >= y.size and set(steps) <= {1}
 
 
 def _lowered(o) -> bool:

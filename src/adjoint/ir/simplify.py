@@ -335,6 +335,20 @@ class Simplifier(Rewriter):
         return self.number(made[1][0].var) if name in _SPREADS else None
 
 
+def _diagonal(level, value):
+    """A constant; of ones on a diagonal what says so, which needs no memory."""
+    x = Tracer(level, level.graph.const(value))
+    if value.ndim != 2 or not min(value.shape) > 1 or not value[0].any():
+        return x
+    offset = int(np.argmax(value[0] != 0))
+    if not np.array_equal(value, np.eye(*value.shape, k=offset, dtype=value.dtype)):
+        return x
+    count = min(value.shape[0], value.shape[1] - offset)
+    ones = op.expand(level.constant(np.ones((), value.dtype)), shape=(count,))
+    place = {"offset": offset, "dim1": 0, "dim2": 1}
+    return op.undiagonal(ones, shape=value.shape, **place)
+
+
 def simplified(graph: Graph, used: Counter | None = None) -> Graph:
     """The program, and the programs of its loops and branches, simplified.
 
@@ -345,7 +359,7 @@ def simplified(graph: Graph, used: Counter | None = None) -> Graph:
     for v in graph.inputs:
         env[v] = Tracer(level, level.graph.add_input(v.name, v.spec))
     for c in graph.consts:
-        env[c] = Tracer(level, level.graph.const(c.value))
+        env[c] = _diagonal(level, c.value)
     for o in graph.operations:
         level.follow(o)
         params = o.params

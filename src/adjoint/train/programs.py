@@ -16,7 +16,7 @@ from . import faults
 from .step import Outcome, TrainStep, as_tensors, number, with_gradient
 
 
-def warmed(program, steps: int) -> None:
+def warmed(program, steps) -> None:
     """Have a compiled function run as a program at once, where its state was made before.
 
     Its first call is otherwise made without one, and rounds differently.
@@ -70,10 +70,10 @@ class CompiledStep(Builds):
         self.guarded = plain.check_finite or plain.scaler is not None
         self.searching = isinstance(optimizer, LBFGS)
         self.eager_add = plain.add
-        self.adding, self.whole = compile(self._add), compile(self._whole)
+        self.programs: dict = {}  # (what, form of the batch, first) -> compiled function
         self.steps = 0
         if self.searching:
-            plain.add = self._timed_add
+            plain.add = self._search
 
     @property
     def pending(self) -> int:
@@ -88,25 +88,23 @@ class CompiledStep(Builds):
         last = plain.pending + 1 == plain.accumulate
         return self._last(batch) if last else self._one_more(batch)
 
-    def _timed_add(self, *args):
-        loss, y = self.timed(self.adding, *args)
+    def _search(self, batch, first, scale=None):
+        """What the closure of an optimizer that searches does."""
+        loss, y = self._run(self._add, batch)
         return loss, y
 
     def _one_more(self, batch):
         """A batch that is not the last of its update."""
-        self.adding.warm = True
         plain = self.plain
-        loss, y = self._timed_add(batch, not plain.pending, self._scale())
+        loss, y = self._run(self._add, batch)
         outcome = plain.outcome(batch, loss, y)
         plain.pending += 1
         return outcome
 
     def _last(self, batch):
         """The last batch of an update, and the update."""
-        self.whole.warm = True
         plain = self.plain
-        args = batch, not plain.pending, self._scale()
-        loss, y, fine = self.timed(self.whole, *args)
+        loss, y, fine = self._run(self._whole, batch)
         outcome = plain.outcome(batch, loss, y)
         plain.pending = 0
         if self.guarded and not fine:
@@ -125,10 +123,26 @@ class CompiledStep(Builds):
         self.scaler.stepped(plain.optimizer, overflow=True)
         plain.rescale()
 
-    def _scale(self):
-        """The scale as an input of the programs."""
+    def _run(self, what, batch):
+        """`_add` or `_whole` of a batch, as a program of its tensors alone: the quick way."""
+        leaves, form = tree.flatten(batch)
+        key = what, form, not self.plain.pending
+        if key not in self.programs:
+            self.programs[key] = self._compiled(*key)
         scale = self.plain.scale()
-        return None if scale is None else FUNCTIONS["tensor"](scale)
+        given = () if scale is None else (FUNCTIONS["tensor"](scale),)
+        return self.timed(self.programs[key], *given, *leaves)
+
+    def _compiled(self, what, form, first):
+        scaled = self.plain.scaler is not None
+
+        def step(*given):
+            scale, leaves = (given[0], given[1:]) if scaled else (None, given)
+            return what(tree.unflatten(form, leaves), first, scale)
+
+        program = compile(step)
+        warmed(program, not self.searching or self.steps > 1)
+        return program
 
     # ------------------------------------------------------------ what is compiled
 
@@ -170,8 +184,6 @@ class CompiledStep(Builds):
         """Go on after so many steps, with what `gradients` gave."""
         self.steps = steps
         self.plain.take_up(steps, pending, grads)
-        if self.searching:
-            warmed(self.adding, steps)
 
 
 def _state(optimizer) -> list:

@@ -31,8 +31,13 @@ CHUNKS = ir.FunctionType(VOID, [POINTER, I64, I64, POINTER])
 PARALLEL = ir.FunctionType(VOID, [CHUNKS.as_pointer(), POINTER, I64, POINTER, I64])
 LINE = 16  # words of two cache lines: what different threads write lies apart
 SPIN = 30_000  # nanoseconds that a thread waits awake
-PATIENCE = 20_000  # nanoseconds, beside two chunks, that a late chunk may take
-PENANCE = 16  # times as long as was lost, the caller works alone
+# Whether help is worth its cost is seen from how much work is done in how much time. An
+# undisturbed caller alone does 1; on a busy machine threads that lost their cores, or took the
+# caller's, can make it slower than it is alone: then both ways are tried, the better one is kept.
+WINDOW = 20_000_000  # nanoseconds of jobs that are judged together
+SHORTEST, LONGEST = 50_000_000, 2_000_000_000  # nanoseconds until both are tried again
+TRIED, KEPT = 1, 2  # working alone
+ONE, ENOUGH = 1024, 1100  # the rate 1, and one that is good enough
 MOMENT = 5_000_000  # nanoseconds between two looks of a caller that sleeps
 PAUSES = 32  # between two looks at the clock
 # A ticket is a job's number, the end of a range of its chunks, and the next one, in 32, 16 and
@@ -45,6 +50,8 @@ PLACES |= {"job": 1, "context": 2, "chunks": 3, "threads": 4, "bytes": 5}
 for _name in ("job", "context", "chunks", "threads", "bytes"):
     PLACES[_name] += PLACES["number"]
 PLACES["started"] = PLACES["limit"] + 1
+for _i, _name in enumerate(("work", "time", "held", "period", "together")):
+    PLACES[_name] = PLACES["alone"] + 1 + _i
 TICKETS = LINE * len(_PLACES.split())
 ALIVE = TICKETS + LINE * MOST
 WORDS = ALIVE + MOST
@@ -61,7 +68,8 @@ class Code:
         self.words = ir.GlobalVariable(self.module, kind, "crew")
         self.words.initializer = ir.Constant(kind, None)
         self.words.align = 128
-        self._now()
+        self.now = self._clock("now", time.CLOCK_MONOTONIC)
+        self.spent = self._clock("spent", time.CLOCK_THREAD_CPUTIME_ID)
         self._work()
         self._worker()
         self._start()
@@ -194,14 +202,14 @@ class Code:
 
     # ------------------------------------------------------------ functions
 
-    def _now(self):
-        """Nanoseconds of the clock."""
-        f = self.function("now", I64)
+    def _clock(self, name, number):
+        """Nanoseconds of a clock."""
+        f = self.function(name, I64)
         time_, b = self.b.alloca(I64, 2), self.b
-        self.call("clock_gettime", I32, I32(time.CLOCK_MONOTONIC), time_)
+        self.call("clock_gettime", I32, I32(number), time_)
         seconds = b.mul(b.load(time_), I64(10**9))
         b.ret(b.add(seconds, b.load(b.gep(time_, [I64(1)]))))
-        self.now = lambda: self.b.call(f, [])
+        return lambda: self.b.call(f, [])
 
     def _work(self):
         """Chunks of a job, one's own first, until none is left; how many were done."""
@@ -327,22 +335,39 @@ class Code:
         limit = self.get("limit")
         few = b.icmp_unsigned("<", chunks, limit)
         count = b.select(few, chunks, limit)
-        together, taken, alone = (b.append_basic_block(n) for n in "cta")
-        b.cbranch(b.icmp_unsigned("<=", count, I64(1)), alone, together)
-        b.position_at_end(together)
+        names = "alone", "judged", "taken", "together", "go"
+        alone, judged, taken, together, go = map(b.append_basic_block, names)
+        b.cbranch(b.icmp_unsigned("<=", count, I64(1)), alone, go)
+        b.position_at_end(go)
         start = self.now()
-        self.leave(b.icmp_signed("<", start, self.get("alone")), alone)
+        state = self.get("alone")
+        kept = b.icmp_unsigned("==", state, I64(KEPT))
+        early = b.icmp_signed("<", start, self.get("held"))
+        self.leave(b.and_(kept, early), alone)
         b.cbranch(self.swap(self.place("lock"), I64(0), I64(1)), taken, alone)
         b.position_at_end(alone)
         b.call(job, [context, I64(0), chunks, room])
         b.ret_void()
         b.position_at_end(taken)
+        spent = self.spent()
+        with b.if_then(kept):  # for long enough
+            self.put("alone", 0)
+        b.cbranch(b.icmp_unsigned("==", state, I64(TRIED)), judged, together)
+        b.position_at_end(judged)
+        b.call(job, [context, I64(0), chunks, room])
+        self._judge(b.sub(self.spent(), spent), start, True)
+        self.put("lock", 0)
+        b.ret_void()
+        b.position_at_end(together)
         with b.if_then(b.icmp_unsigned("<", self.get("started"), b.sub(limit, I64(1)))):
             b.call(self.start, [])
         number = self._publish(job, context, chunks, count, need)
         args = [I64(0), number, job, context, chunks, count, room]
         made = b.call(self.work, args)
-        self._wait(chunks, made, start)
+        spent = b.sub(self.spent(), spent)
+        self._wait(chunks)
+        own = b.select(b.icmp_unsigned("==", made, I64(0)), I64(1), made)
+        self._judge(b.udiv(b.mul(spent, chunks), own), start, False)
         self.put("lock", 0)
         b.ret_void()
 
@@ -366,24 +391,51 @@ class Code:
             self.ring("bell", "mutex")
         return number
 
-    def _wait(self, chunks, made, start):
-        """Until all is done; if that is long, work alone for many times as long."""
+    def _wait(self, chunks):
+        """Until all is done."""
         b = self.b
 
         def ready():
             return b.icmp_unsigned("==", self.get("done"), chunks)
 
+        self.spin(ready)
         with self.unless(ready()):
-            before = self.now()
-            self.spin(ready)
-            with self.unless(ready()):
-                self.sleep("answered", "finished", "waiting", ready, self._soon)
-            after = self.now()
-            made = b.select(b.icmp_unsigned("==", made, I64(0)), I64(1), made)
-            usual = b.mul(b.udiv(b.sub(before, start), made), I64(2))
-            lost = b.sub(b.sub(after, before), b.add(usual, I64(PATIENCE)))
-            with b.if_then(b.icmp_signed(">", lost, I64(0))):
-                self.put("alone", b.add(after, b.mul(lost, I64(PENANCE))))
+            self.sleep("answered", "finished", "waiting", ready, self._soon)
+
+    def _judge(self, work, start, alone: bool):
+        """Keep the account of work and time; now and then draw conclusions."""
+        b, now = self.b, self.now()
+        work = b.add(self.get("work"), work)
+        time_ = b.add(self.get("time"), b.sub(now, start))
+        self.put("work", work)
+        self.put("time", time_)
+        over = b.icmp_signed(">", time_, I64(WINDOW))
+        late = b.icmp_signed(">=", now, self.get("held"))
+        with b.if_then(b.and_(over, late), likely=False):
+            rate = b.udiv(b.mul(work, I64(ONE)), time_)
+            self.put("work", 0)
+            self.put("time", 0)
+            (self._alone if alone else self._together)(rate, now)
+
+    def _together(self, rate, now):
+        """If help brought little, see how it is without."""
+        b = self.b
+        with b.if_else(b.icmp_unsigned(">", rate, I64(ENOUGH))) as (good, bad):
+            with good:
+                self.put("period", SHORTEST)
+            with bad:
+                self.put("together", rate)
+                self.put("alone", TRIED)
+
+    def _alone(self, rate, now):
+        """Go on in the better way, longer each time; then with help again."""
+        b, period = self.b, self.get("period")
+        better = b.icmp_unsigned(">", rate, self.get("together"))
+        self.put("alone", b.select(better, I64(KEPT), I64(0)))
+        self.put("held", b.add(now, period))
+        longer = b.mul(period, I64(2))
+        short = b.icmp_unsigned("<", longer, I64(LONGEST))
+        self.put("period", b.select(short, longer, I64(LONGEST)))
 
     def _soon(self):
         """The time of day in a moment."""
@@ -429,6 +481,7 @@ class Crew:
         number = self.words[PLACES["number"]]
         ctypes.memset(self.words, 0, ctypes.sizeof(self.words))
         self.words[PLACES["number"]] = number
+        self.words[PLACES["period"]] = SHORTEST
         libc = ctypes.CDLL(None)
         for kind, names in (
             ("mutex", ("mutex", "answered")),

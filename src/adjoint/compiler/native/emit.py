@@ -9,9 +9,10 @@ from .rows import Rows
 from .running import Running
 from .scattering import Scattering
 from .sharing import Stage
+from .spaced import Spaced
 
 
-class Emitter(Maps, Placing, Scattering, Running, Rows, Reducing):
+class Emitter(Spaced, Maps, Placing, Scattering, Running, Rows, Reducing):
     """The body of one function; buffers are pointers it was given."""
 
     def elsewhere(self, builder, pointers) -> Emitter:

@@ -11,6 +11,7 @@ from .vectors import BIT, I64, Vectors, least, repeat, strides
 
 VECTORS, DEPTH = 3, 384
 AHEAD = 32  # rows of B in its place that are asked for before they are needed
+ASKING = 3  # rows of a tile from which on there is time for that
 _PARTS = {1: 8, 2: 4, 3: 2, 4: 2}
 
 
@@ -51,7 +52,7 @@ class Tiles(Vectors):
                 self.load(b, b.gep(row, [I64(j * self.w)]), mask, align)
                 for j, mask in enumerate(loads)
             ]
-            for j in range(0 if packed else vectors):
+            for j in range(0 if packed or rows < ASKING else vectors):
                 ahead = b.add(b.mul(b_step, I64(AHEAD)), I64(j * self.w))
                 self.prefetch(b, b.gep(row, [ahead]))
             ak = b.gep(a, [b.mul(k, a_step)])

@@ -13,7 +13,7 @@ from ...ir.passes import prepared
 from ..schedule import Schedule
 from . import conv, reducing, rows
 from .products import form_of
-from .sharing import Sum, wanted, worth
+from .sharing import Sum, unshared, wanted, worth
 
 ALIGN = 64
 SUMS = {"rows": rows.own_sums, "reduce": reducing.own_sums, "conv": conv.own_sums}
@@ -44,7 +44,7 @@ class Part:
                 self.homes[r] = v
             else:
                 self.copies.append((r, v))
-        long = worth(s) if long is None else long
+        self.long = long = worth(s) if long is None else long
         loops = [k for k in s.kernels if k.kind == "loop"]
         self.inner = {k: _bodies(k.roots[0], long) for k in loops}
         self.shares = wanted(s) if long else {}  # kernel -> about how many chunks
@@ -68,6 +68,11 @@ class Part:
         for parts in self.inner.values():
             for part in parts.values():
                 yield from part.constants()
+
+    def threads(self, k) -> tuple[int, str]:
+        """(about how many chunks of a kernel threads take, why it is not cut if it is not)."""
+        chunks = self.shares.get(k, 1)
+        return chunks, "" if chunks > 1 else unshared(k, self.long)
 
     def scratch(self) -> int:
         """Bytes that a worker needs for the products here and in inner parts, one at a time."""

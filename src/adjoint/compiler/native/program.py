@@ -98,7 +98,7 @@ class Native:
     def _saved(self, key):
         """(what is told of the code, the code) that was compiled before, or None."""
         found = None if key is None else cache.load(key)
-        if found is None or found[0]["layout"] != _plain(self.part.layout()):
+        if found is None or found[0].get("layout") != _plain(self.part.layout()):
             return None
         self.cached = True
         return found

@@ -51,6 +51,17 @@ def wanted(schedule) -> dict:
     return {k: max(1, min(MOST, n)) for k, n in chunks.items()}
 
 
+def unshared(k, long: bool) -> str:
+    """Why a kernel is not cut."""
+    if k.kind == "call":
+        return "NumPy does it"
+    if k.kind == "loop":
+        return "a loop: what is in it is cut on its own"
+    if k.kind not in KINDS:
+        return "each step needs the one before"
+    return "too short to hand over" if long else "the whole program is too short"
+
+
 def pieces(sizes, count) -> tuple[int, ...]:
     """In how many pieces to cut each dim, so that there are about `count`, outer dims first."""
     out = []
