@@ -592,3 +592,10 @@ def test_classes_out_of_range_are_errors():
         assert f(ad.tensor([2])).tolist() == [[0, 0, 1]]
     with pytest.raises(DimError, match="one_hot: index 3"):
         f(ad.tensor([3]))
+
+
+def test_what_changes_with_every_call_is_not_compiled_for_ever(caplog):
+    f = compile(lambda x: x * k)
+    for k in range(14):
+        assert f(ad.ones(2)).tolist() == [float(k)] * 2
+    assert ["hold it in a tensor" in r.message for r in caplog.records] == [True]

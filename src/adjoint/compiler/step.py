@@ -86,6 +86,9 @@ def _need_function(func):
             )
 
 
+VAIN = 8  # programs that ran but once, after which a call runs as it is written
+
+
 class Compiled(Insight):
     """A function that runs as a program: first eagerly, to make what state it makes."""
 
@@ -99,6 +102,7 @@ class Compiled(Insight):
         self.moving: set = set()  # options that change from call to call
         self.pinned: set = set()  # those that the function branches on
         self.unfit: set = set()  # keys of calls for which there is no program
+        self.wasted: dict = {}  # how many programs in a row have run but once
         self.warm = backend in CHECKS  # gradients are looked at in programs alone
         self.last = _miss
 
@@ -177,6 +181,13 @@ class Compiled(Insight):
             self.programs.move_to_end(key)
         return step, leaves
 
+    def _in_vain(self, key, before) -> bool:
+        """Whether programs for these arguments have run but once, time and again."""
+        if before is not None:
+            again = before.run.calls.value > 1
+            self.wasted[key] = 0 if again else self.wasted.get(key, 0) + 1
+        return self.wasted.get(key, 0) >= VAIN
+
     def _is_unfit(self, key) -> bool:
         """Whether a call runs as it is written: no program was, or could be, found by it."""
         try:
@@ -191,6 +202,14 @@ class Compiled(Insight):
     def _made(self, key, leaves, shape, before):
         """A new program; None where this call, or every such call, runs as it is written."""
         name = getattr(self.func, "__name__", "f")
+        if self._in_vain(key, before):
+            log.warning(
+                "%s runs as it is written: what it reads was changed before each of the "
+                "last calls; hold it in a tensor, or make it an argument",
+                name,
+            )
+            self.unfit.add(key)
+            return None
         try:
             captured = self._captured(leaves, shape, name, before)
         except Unready:
