@@ -65,7 +65,9 @@ def _as_one(o, maker, inside):
 
 
 def _only_dim(keys, shape):
-    """The one dim of which the slices take parts, or None."""
+    """The one dim of which the slices take parts, or None; numbers take single elements."""
+    if any(type(part) is not tuple for key in keys for part in key):
+        return None
     cut = {
         d
         for key in keys
