@@ -104,6 +104,16 @@ def test_a_changed_world_is_captured_again(gate):
     assert only(step).native is not None
 
 
+def test_a_module_is_built_in_the_background(gate):
+    net = compile(nn.Linear(2, 2), background=True)
+    net(ad.ones(1, 2)), net(ad.ones(1, 2))
+    assert only(net).native is None
+    gate.set()
+    net.wait()
+    net(ad.ones(1, 2))
+    assert only(net).native is not None
+
+
 def test_a_quick_build_is_waited_for(monkeypatch):
     monkeypatch.setattr(step_module, "PATIENCE", 60)
     f = compile(lambda x: x + 1, background=True)

@@ -16,6 +16,7 @@ import pytest
 import adjoint as ad
 from adjoint import compile, nn, optim
 from adjoint.compiler import cache
+from adjoint.compiler.native import digest as digest_module
 from adjoint.compiler.native.digest import digest
 from adjoint.core.primitive import Elementwise
 from adjoint_cli import main
@@ -388,6 +389,15 @@ def test_what_makes_another_digest():
     assert None not in keys
     assert len(set(keys)) == len(keys)
     assert key_of(lambda y: y.sum(0), x + 1) == keys[0]
+
+
+def test_sources_that_changed_since_they_were_loaded(monkeypatch):
+    sources = digest_module._sources()
+    assert sources == digest_module._sources()
+    monkeypatch.setattr(digest_module, "LOADED", 0)
+    changed = digest_module._sources()
+    assert changed[:-1] == sources[:-1]
+    assert changed != digest_module._sources() != sources
 
 
 def test_records_of_others_are_not_cached(folder):

@@ -606,3 +606,16 @@ def test_a_parameter_clipped_in_the_program_is_still_a_leaf():
         assert step(w, x) == compiled(x)
         assert w.tolist() == v.tolist()
         assert w.grad.tolist() == v.grad.tolist()
+
+
+def test_gradients_of_single_elements_are_added():
+    """Of parts that drop a dim there is nothing to put side by side."""
+    x = ad.tensor([[1.0, 2.0], [3.0, 4.0]], requires_grad=True)
+
+    def f(x):
+        y = (x[:, 0:1] * x[0] + x[1:2, 1]).sum() + (x[:, 0] * x[:, 1]).sum()
+        return ad.autograd.grad(y, x)[0]
+
+    want, g = f(x), compile(f)
+    g(x)
+    assert ad.allclose(g(x), want)

@@ -252,8 +252,8 @@ def gradients(seed):
         for k in range(3):
             try:
                 out = f(*(x * (1 + k / 4) for x in inputs))
-            except AdjointError as error:
-                out = [ad.tensor(len(type(error).__name__))]
+            except AdjointError:
+                return  # eagerly: something that is needed was written to
             rows += [
                 y if isinstance(y, ad.Tensor) else ad.tensor(float(y))
                 for y in (out if isinstance(out, (tuple, list)) else [out])

@@ -318,6 +318,41 @@ def test_reductions_of_nothing_and_of_one():
     check(f, ad.zeros(0, 3), ad.tensor(2.0), native=False)
 
 
+# ---------------------------------------------------------------- in loops
+
+
+def test_loops_of_all_formats():
+    rng = np.random.default_rng(0)
+    z = ad.tensor(np.exp(1j * np.arange(6.0)))
+    h = ad.tensor(rng.normal(size=(7, 3)), dtype=ad.bfloat16)
+
+    def f(z, h):
+        c, ys = ad.scan(lambda c, x: (c * x, c + x), z[0], z)
+        both = ad.scan(lambda c, x: (c * x, x), z[:2], z)
+        turned = ad.cond(z.real.sum() > 0, lambda a: a * 1j, lambda a: a - 1, z)
+        return c, ys, both, turned, ad.scan(lambda c, x: (c / 2 + x.exp(), c), h[0], h)
+
+    check(f, z, h, tolerance=1e-12)
+
+
+@pytest.mark.parametrize("bad", [9, -10])
+def test_a_position_outside_ends_a_loop(bad):
+    w = moving(np.random.default_rng(0).normal(size=(9, 4)))
+
+    def f(w, i):
+        def step(c, k):
+            return c + (w[k] * c).sum() / 100, w[k] + c
+
+        c, ys = ad.scan(step, ad.ones((), dtype=ad.float64), i)
+        return c, ys, ad.autograd.grad(c + ys.sum(), [w])
+
+    i = ad.tensor([3, -1, 8, 0, 0])
+    g = check(f, w, i)
+    with pytest.raises(DimError, match=f"index {bad} is out of bounds"):
+        g(w, ad.where(i == 8, bad, i))
+    same(g(w, i), f(w, i))
+
+
 # ---------------------------------------------------------------- order, windows, sizes
 
 

@@ -606,3 +606,20 @@ def the_data_of_a_parameter(wrap):
     for _ in range(4):
         out += [f(ad.full((3,), 2.0)), w.clone()]
     return out
+
+
+@agrees
+def state_that_becomes_an_argument(wrap):
+    w, v = ad.arange(4.0), ad.ones(2, requires_grad=True)
+
+    def step(x):
+        w.mul_(2)
+        (v * x[:2]).sum().backward()
+        return x + w.sum()
+
+    f, x, out = wrap(step), ad.zeros(4), []
+    for given in (x, x, x, w, x, w.data, x, w.detach(), ad.from_numpy(w.numpy()), x):
+        out += [f(given), w.clone(), v.grad.clone()]
+    for _ in range(3):
+        out += [f(v.grad), w.clone(), v.grad.clone()]
+    return out

@@ -214,3 +214,31 @@ def test_errors(call, text):
         call()
     assert type(caught.value).__module__ == "adjoint.errors", repr(caught.value)
     assert text in str(caught.value)
+
+
+# ---------------------------------------------------------------- older names
+
+
+def test_older_names_of_types():
+    x = ad.FloatTensor([1, 2])
+    assert isinstance(x, ad.FloatTensor) and not isinstance(x, ad.LongTensor)
+    assert x.dtype == ad.float32 and ad.LongTensor(2, 3).shape == (2, 3)
+    assert x.to(ad.DoubleTensor).dtype == x.type(ad.DoubleTensor).dtype == ad.float64
+    assert ad.BoolTensor([1, 0]).tolist() == [True, False]
+    assert x.new([3, 4]).tolist() == [3.0, 4.0] and x.new(2, 3).shape == (2, 3)
+
+
+def test_range_includes_its_end():
+    torch = pytest.importorskip("torch")
+    for args in ((1, 4), (0, 1, 0.5), (3, 1, -1), (2,)):
+        with pytest.warns(UserWarning, match="deprecated"):
+            want = torch.range(*args) if len(args) > 1 else torch.range(0, *args)
+        assert ad.range(*args).tolist() == want.tolist()
+
+
+def test_what_there_is_no_device_for():
+    for act in (ad.ones(2).cuda, lambda: ad.ones(2).to("cuda:0")):
+        with pytest.raises(RuntimeError, match="this build computes on 'cpu'"):
+            act()
+    assert not ad.backends.cuda.is_available() and not ad.backends.mkl.is_available()
+    ad.backends.cudnn.benchmark = True

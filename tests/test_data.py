@@ -157,7 +157,8 @@ def test_names_are_also_where_pytorch_has_them():
 
     assert ad.utils.data.DataLoader is DataLoader and checkpoint is ad.checkpoint
     td = pytest.importorskip("torch.utils.data")
-    assert set(ad.utils.data.__all__) <= {*td.__all__, "default_collate"}
+    files = {"dataset", "sampler", "dataloader"}
+    assert set(ad.utils.data.__all__) <= {*td.__all__, "default_collate", *files}
 
 
 # ---------------------------------------------------------------- samplers

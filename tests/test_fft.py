@@ -121,3 +121,45 @@ def test_errors(call, text):
         call(ad.ones(3))
     assert type(caught.value).__module__ == "adjoint.errors"
     assert text in str(caught.value)
+
+
+# ---------------------------------------------------------------- spectrograms
+
+SIGNAL = np.random.default_rng(0).normal(size=(2, 40))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"hop_length": 3, "win_length": 6},
+        {"center": False},
+        {"normalized": True, "pad_mode": "constant"},
+        {"onesided": False},
+    ],
+)
+@pytest.mark.parametrize("shape", [(40,), (2, 40)])
+def test_stft_and_back(options, shape):
+    torch = pytest.importorskip("torch")
+    found = {}
+    for T in (ad, torch):
+        window = T.hann_window(options.get("win_length", 8), dtype=T.float64) + 0.1
+        data = SIGNAL.reshape(-1)[: int(np.prod(shape))].reshape(shape)
+        x = T.tensor(data.tolist(), dtype=T.float64, requires_grad=True)
+        y = T.stft(x, 8, window=window, return_complex=True, **options)
+        back = {k: v for k, v in options.items() if k != "pad_mode"}
+        z = T.istft(y * 2, 8, window=window, length=30, **back)
+        (y.abs().sum() + (z**2).sum()).backward()
+        found[T] = [v.detach().numpy() for v in (y, z, x.grad)]
+    for got, want in zip(found[ad], found[torch], strict=True):
+        assert got.shape == want.shape
+        np.testing.assert_allclose(got, want, atol=1e-10)
+
+
+def test_spectrograms_refuse():
+    with pytest.raises(RuntimeError, match="return_complex parameter must be given"):
+        ad.stft(ad.ones(8), 4)
+    with pytest.raises(RuntimeError, match="window overlap add min"):
+        ad.istft(ad.ones(3, 2, dtype=ad.complex64), 4, window=ad.zeros(4))
+    with pytest.raises(RuntimeError, match="too few"):
+        ad.stft(ad.ones(2), 8, center=False, return_complex=True)

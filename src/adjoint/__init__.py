@@ -10,7 +10,7 @@ tensor(6.)
 from importlib import import_module as _import_module
 from math import e, inf, nan, pi
 
-from . import accelerator, autograd, cuda, func, ops
+from . import accelerator, autograd, backends, cuda, func, ops
 from .autodiff.calculus import cvec, derivative, rvec, second_derivative, vec
 from .autodiff.check import GradcheckError, gradcheck, gradgradcheck
 from .autodiff.checkpoint import checkpoint, checkpoint_sequential
@@ -70,6 +70,7 @@ from .func import (
 from .functional import FUNCTIONS, debug, fft, linalg, random, special
 from .ir.program import Program
 from .ir.text import parse
+from .legacy import TYPES as _TYPES
 from .printing import set_printoptions
 from .tensor import Size, Tensor, device, get_default_device
 
@@ -77,7 +78,10 @@ __version__ = "0.1.0"
 globals().update(
     {k: f for k, f in FUNCTIONS.items() if not k.startswith("_") and k != "trace"}
 )
+globals().update(_TYPES)
 newaxis = None
+strided = "strided"
+contiguous_format, preserve_format = "contiguous_format", "preserve_format"
 
 # What a program that only differentiates does not need is imported when first named.
 _LATER = {

@@ -14,15 +14,18 @@ from . import accelerator as accelerator
 from . import array_api as array_api
 from . import autodiff as autodiff
 from . import autograd as autograd
+from . import backends as backends
 from . import compiler as compiler
 from . import core as core
 from . import cuda as cuda
 from . import data as data
 from . import errors as errors
+from . import files as files
 from . import func as func
 from . import functional as functional
 from . import io as io
 from . import ir as ir
+from . import legacy as legacy
 from . import metrics as metrics
 from . import nn as nn
 from . import ops as ops
@@ -82,12 +85,23 @@ from .tensor import get_default_device as get_default_device
 
 __version__: _str
 FUNCTIONS: dict[_str, Any]
+BFloat16Tensor: Any
+BoolTensor: Any
+ByteTensor: Any
+CharTensor: Any
+DoubleTensor: Any
+FloatTensor: Any
+HalfTensor: Any
+IntTensor: Any
+LongTensor: Any
+ShortTensor: Any
 bfloat16: DType
 bool: DType
 cdouble: DType
 cfloat: DType
 complex128: DType
 complex64: DType
+contiguous_format: _str
 default_generator: Any
 double: DType
 e: _float
@@ -107,7 +121,9 @@ nan: _float
 newaxis: None
 op: Any
 pi: _float
+preserve_format: _str
 short: DType
+strided: _str
 uint8: DType
 
 class _Frexp(NamedTuple):
@@ -173,7 +189,7 @@ def acosh_(input: Tensor, *, out: Tensor | None = ...) -> Tensor:
 def adaptive_avg_pool1d(input: Tensor, output_size: Any) -> Tensor:
     """The means of `output_size` even windows of (N,C,L)."""
 def adaptive_max_pool1d(input: Tensor, output_size: Any, return_indices: _bool = ...) -> Any:
-    """The maxima of `output_size` even windows of (N,C,L)."""
+    """`adaptive_max_pool1d` with `return_indices`."""
 def add(input: Tensor | Number, other: Tensor | Number, *, alpha: Any = ..., out: Tensor | None = ...) -> Tensor:
     """input + alpha · other."""
 def addbmm(input: Tensor, batch1: Any, batch2: Any, *, beta: Any = ..., alpha: Any = ..., out: Tensor | None = ...) -> Tensor:
@@ -248,6 +264,8 @@ def argwhere(input: Tensor) -> Tensor:
     """Where elements are not zero, a row of positions each."""
 def as_strided(input: Tensor, size: Any, stride: Any, storage_offset: Any = ...) -> Tensor:
     """The memory of `input` read with another shape and other steps: a view."""
+def as_strided_(self: Any, *args: Any, **kwargs: Any) -> Tensor:
+    """`as_strided` of this tensor itself, on the same memory."""
 def as_tensor(data: Any, dtype: DTypeLike | None = ..., device: Any = ...) -> Tensor:
     """`data` as a tensor, sharing memory where it can."""
 def asarray(obj: Any, *, dtype: DTypeLike | None = ..., device: Any = ..., copy: Any = ..., requires_grad: Any = ...) -> Tensor:
@@ -434,6 +452,8 @@ def deg2rad_(input: Tensor, *, out: Tensor | None = ...) -> Tensor:
     """`deg2rad` written into this tensor."""
 def det(input: Tensor, *, out: Tensor | None = ...) -> Tensor:
     """Determinant; its gradient is right for singular matrices too."""
+def detach(input: Tensor) -> Tensor:
+    """The same memory, outside the graph."""
 def diag(input: Tensor, diagonal: Any = ..., *, out: Tensor | None = ...) -> Tensor:
     """The matrix with a vector on its diagonal; of a matrix, the diagonal (a copy)."""
 def diag_embed(input: Tensor, offset: Any = ..., dim1: Any = ..., dim2: Any = ...) -> Tensor:
@@ -512,6 +532,8 @@ def feature_dropout(input: Tensor, p: Any = ..., training: _bool = ..., inplace:
     """Dropout of whole channels."""
 def fill(input: Tensor, value: Any) -> Tensor:
     """A copy with every element `value`."""
+def fill_(input: Tensor, value: Any) -> Tensor:
+    """One number written into `input` everywhere."""
 def finfo(type: Any = ...) -> Any:
     """Limits of a floating dtype (the default one): bits, eps, max, min, tiny, resolution."""
 def fix(input: Tensor, *, out: Tensor | None = ...) -> Tensor:
@@ -570,6 +592,8 @@ def geqrf(input: Tensor, *, out: Tensor | None = ...) -> _Geqrf:
     """QR as LAPACK keeps it, for orgqr and ormqr; it has no derivative."""
 def ger(input: Tensor, vec2: Tensor, *, out: Tensor | None = ...) -> Tensor:
     """All products of the elements of two vectors."""
+def get_float32_matmul_precision() -> _str:
+    """What `set_float32_matmul_precision` was told."""
 def get_num_interop_threads() -> _int:
     """What was set for operations side by side."""
 def get_num_threads() -> _int:
@@ -632,6 +656,8 @@ def index_fill(input: Tensor, dim: Any, index: Any, value: Any) -> Tensor:
     """A copy with one number in the slices at `index`."""
 def index_put(input: Tensor, indices: Any, values: Any, accumulate: _bool = ...) -> Tensor:
     """A copy with `values` written, or added, at the positions `indices`."""
+def index_put_(self: Any, indices: Any, values: Any, accumulate: _bool = ...) -> Tensor:
+    """`values` written, or added, at the positions `indices` of this tensor."""
 def index_reduce(input: Tensor, dim: Any, index: Any, source: Any, reduce: Any, *, include_self: _bool = ...) -> Tensor:
     """A copy with slices of `source` combined into those at `index`: prod, mean, amax, amin."""
 def index_select(input: Tensor, dim: Any, index: Any) -> Tensor:
@@ -656,6 +682,8 @@ def is_same_size(input: Tensor | Number, other: Tensor | Number) -> _bool:
     """Whether both have the same shape."""
 def is_signed(input: Tensor) -> _bool:
     """Whether the dtype has negative numbers."""
+def is_storage(obj: Any) -> _bool:
+    """False: the memory of a tensor is no object of its own."""
 def is_tensor(obj: Any) -> _bool:
     """Whether `obj` is a tensor."""
 def isclose(input: Tensor | Number, other: Tensor | Number, rtol: Any = ..., atol: Any = ..., equal_nan: _bool = ...) -> Tensor:
@@ -674,6 +702,8 @@ def isposinf(input: Tensor, *, out: Tensor | None = ...) -> Tensor:
     """Is +∞."""
 def isreal(input: Tensor) -> Tensor:
     """Whether the imaginary part is 0."""
+def istft(input: Tensor, n_fft: Any, hop_length: Any = ..., win_length: Any = ..., window: Any = ..., center: _bool = ..., normalized: _bool = ..., onesided: Any = ..., length: Any = ..., return_complex: _bool = ...) -> Any:
+    """The signal of which these are the spectra: the inverse of `stft`, in the least squares."""
 def kaiser_window(window_length: Any, periodic: _bool = ..., beta: Any = ..., **options: Any) -> Tensor:
     """I₀(β √(1 − (2j / (n − 1) − 1)²)) / I₀(β)."""
 def kron(input: Tensor | Number, other: Tensor | Number, *, out: Tensor | None = ...) -> Tensor:
@@ -723,7 +753,7 @@ def log_sigmoid(input: Tensor, *, out: Tensor | None = ...) -> Tensor:
 def log_softmax(input: Tensor, dim: Any, dtype: DTypeLike | None = ...) -> Tensor:
     """x − ln Σ eˣ along `dim`."""
 def logaddexp(input: Tensor | Number, other: Tensor | Number, *, out: Tensor | None = ...) -> Tensor:
-    """y = ln(e^x₁ + e^x₂)."""
+    """ln(e^input + e^other)."""
 def logaddexp2(input: Tensor | Number, other: Tensor | Number, *, out: Tensor | None = ...) -> Tensor:
     """y = log₂(2^x₁ + 2^x₂)."""
 def logcumsumexp(input: Tensor, dim: Any, *, out: Tensor | None = ...) -> Tensor:
@@ -932,6 +962,8 @@ def randn_like(input: Tensor, *, generator: Any = ..., dtype: DTypeLike | None =
     """`randn` in the shape and dtype of `input`."""
 def randperm(n: Any, *, generator: Any = ..., out: Tensor | None = ..., dtype: DTypeLike | None = ..., layout: Any = ..., device: Any = ..., requires_grad: _bool = ..., pin_memory: _bool = ...) -> Tensor:
     """The numbers 0 .. n-1 in random order."""
+def range(start: Any = ..., end: Any = ..., step: Any = ..., **options: Any) -> Tensor:
+    """Numbers from start to end, which is included; `arange` leaves it out, as Python does."""
 def ravel(input: Tensor) -> Tensor:
     """One dim, row by row."""
 def real(input: Tensor) -> Tensor:
@@ -954,6 +986,8 @@ def reshape(input: Tensor, shape: Any) -> Tensor:
     """The same elements in another shape; one size may be -1."""
 def reshape_as(input: Tensor | Number, other: Tensor | Number) -> Tensor:
     """`input` in the shape of `other`."""
+def resize_as_(self: Any, the_template: Any, memory_format: Any = ...) -> Tensor:
+    """`resize_` to the shape of another tensor."""
 def resolve_conj(input: Tensor) -> Tensor:
     """The tensor itself: conjugates are computed at once, never marked."""
 def resolve_neg(input: Tensor) -> Tensor:
@@ -1014,6 +1048,10 @@ def selu_(input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
     """`selu` written into its input."""
 def set_default_device(device: Any) -> None:
     """The device that new tensors are on: the CPU, which it is already."""
+def set_float32_matmul_precision(precision: _str) -> None:
+    """How exactly float32 matrices must be multiplied; here it is always as float32 does."""
+def set_flush_denormal(mode: _bool) -> _bool:
+    """False: denormal numbers stay what IEEE 754 says they are."""
 def set_num_interop_threads(n: _int) -> None:
     """Accepted as in PyTorch; operations run one after the other all the same."""
 def set_num_threads(n: _int) -> None:
@@ -1070,6 +1108,8 @@ def std(input: Tensor, dim: Dims | None = ..., unbiased: Any = ..., keepdim: _bo
     """Standard deviation, √var."""
 def std_mean(input: Tensor, dim: Dims | None = ..., unbiased: Any = ..., keepdim: _bool = ..., *, correction: Any = ...) -> tuple[Tensor, ...]:
     """Standard deviation and mean."""
+def stft(input: Tensor, n_fft: Any, hop_length: Any = ..., win_length: Any = ..., window: Any = ..., center: _bool = ..., pad_mode: Any = ..., normalized: _bool = ..., onesided: Any = ..., return_complex: Any = ...) -> Any:
+    """The spectra (..., frequency, time) of pieces of `n_fft` numbers, one every `hop_length`."""
 def sub(input: Tensor | Number, other: Tensor | Number, *, alpha: Any = ..., out: Tensor | None = ...) -> Tensor:
     """input − alpha · other."""
 def subtract(input: Tensor | Number, other: Tensor | Number, *, alpha: Any = ..., out: Tensor | None = ...) -> Tensor:
@@ -1176,6 +1216,8 @@ def xlogy(input: Tensor | Number, other: Tensor | Number, *, out: Tensor | None 
     """x₁ ln x₂, and 0 where x₁ is 0."""
 def xlogy_(input: Tensor | Number, other: Tensor | Number, *, out: Tensor | None = ...) -> Tensor:
     """`xlogy` written into this tensor."""
+def zero_(input: Tensor) -> Tensor:
+    """Zeros written into `input`."""
 def zeros(*size: Any, out: Tensor | None = ..., dtype: DTypeLike | None = ..., layout: Any = ..., device: Any = ..., requires_grad: _bool = ..., pin_memory: _bool = ..., memory_format: Any = ..., **named: Any) -> Tensor:
     """Zeros of a shape."""
 def zeros_like(input: Tensor, *, dtype: DTypeLike | None = ..., layout: Any = ..., device: Any = ..., requires_grad: _bool = ..., memory_format: Any = ...) -> Tensor:

@@ -584,6 +584,20 @@ class Tensor(Box):
         first = base.numpy_of().__array_interface__["data"][0]
         return (value.__array_interface__["data"][0] - first) // value.itemsize
 
+    def cuda(self, device=None, non_blocking=False, memory_format=None):
+        """The error that says there is no GPU for eager tensors."""
+        return self.to(
+            f"cuda:{device}" if isinstance(device, int) else device or "cuda"
+        )
+
+    def share_memory_(self):
+        """This tensor: its memory is this process's alone, which `fork` copies."""
+        return self
+
+    def is_shared(self) -> bool:
+        """Whether its memory is shared with other processes."""
+        return False
+
     def cpu(self):
         """This tensor: the CPU is where it is."""
         return self

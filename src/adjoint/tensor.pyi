@@ -142,7 +142,7 @@ class Tensor(Box):
     def __rtruediv__(self, other: Tensor | Number) -> Tensor: ...
     def __rxor__(self, other: Tensor | Number) -> Tensor: ...
     def __setitem__(self, key: Any, new: Any) -> None:
-        ...
+        """x[key] = new, in x's memory."""
     def __sub__(self, other: Tensor | Number) -> Tensor: ...
     def __truediv__(self, other: Tensor | Number) -> Tensor: ...
     def __xor__(self, other: Tensor | Number) -> Tensor: ...
@@ -169,27 +169,27 @@ class Tensor(Box):
     def addbmm(self, batch1: Any, batch2: Any, *, beta: Any = ..., alpha: Any = ..., out: Tensor | None = ...) -> Tensor:
         """β · input + α · Σ_b batch1[b] @ batch2[b]."""
     def addbmm_(self, batch1: Any, batch2: Any, *, beta: Any = ..., alpha: Any = ..., out: Tensor | None = ...) -> Tensor:
-        """β · input + α · Σ_b batch1[b] @ batch2[b]."""
+        """`addbmm` written into this tensor."""
     def addcdiv(self, tensor1: Tensor, tensor2: Tensor, *, value: Any = ..., out: Tensor | None = ...) -> Tensor:
         """input + value · tensor1 / tensor2."""
     def addcdiv_(self, tensor1: Tensor, tensor2: Tensor, *, value: Any = ..., out: Tensor | None = ...) -> Tensor:
-        """input + value · tensor1 / tensor2."""
+        """`addcdiv` written into this tensor."""
     def addcmul(self, tensor1: Tensor, tensor2: Tensor, *, value: Any = ..., out: Tensor | None = ...) -> Tensor:
         """input + value · tensor1 · tensor2."""
     def addcmul_(self, tensor1: Tensor, tensor2: Tensor, *, value: Any = ..., out: Tensor | None = ...) -> Tensor:
-        """input + value · tensor1 · tensor2."""
+        """`addcmul` written into this tensor."""
     def addmm(self, mat1: Tensor, mat2: Tensor, *, beta: Any = ..., alpha: Any = ..., out: Tensor | None = ...) -> Tensor:
         """β · input + α · mat1 @ mat2."""
     def addmm_(self, mat1: Tensor, mat2: Tensor, *, beta: Any = ..., alpha: Any = ..., out: Tensor | None = ...) -> Tensor:
-        """β · input + α · mat1 @ mat2."""
+        """`addmm` written into this tensor."""
     def addmv(self, mat: Any, vec: Tensor, *, beta: Any = ..., alpha: Any = ..., out: Tensor | None = ...) -> Tensor:
         """β · input + α · mat @ vec."""
     def addmv_(self, mat: Any, vec: Tensor, *, beta: Any = ..., alpha: Any = ..., out: Tensor | None = ...) -> Tensor:
-        """β · input + α · mat @ vec."""
+        """`addmv` written into this tensor."""
     def addr(self, vec1: Any, vec2: Tensor, *, beta: Any = ..., alpha: Any = ..., out: Tensor | None = ...) -> Tensor:
         """β · input + α · outer(vec1, vec2)."""
     def addr_(self, vec1: Any, vec2: Tensor, *, beta: Any = ..., alpha: Any = ..., out: Tensor | None = ...) -> Tensor:
-        """β · input + α · outer(vec1, vec2)."""
+        """`addr` written into this tensor."""
     def adjoint(self) -> Tensor:
         """Conjugate transpose of the last two dims."""
     def all(self, dim: Dims | None = ..., keepdim: _bool = ..., *, out: Tensor | None = ...) -> Tensor:
@@ -273,7 +273,7 @@ class Tensor(Box):
     def baddbmm(self, batch1: Any, batch2: Any, *, beta: Any = ..., alpha: Any = ..., out: Tensor | None = ...) -> Tensor:
         """β · input + α · batch1 @ batch2."""
     def baddbmm_(self, batch1: Any, batch2: Any, *, beta: Any = ..., alpha: Any = ..., out: Tensor | None = ...) -> Tensor:
-        """β · input + α · batch1 @ batch2."""
+        """`baddbmm` written into this tensor."""
     base: Any
     def bernoulli(self, p: Any = ..., *, generator: Any = ..., out: Tensor | None = ...) -> Tensor:
         """1 with the probability that `input` says (or `p`), else 0; its gradient is zero."""
@@ -342,11 +342,11 @@ class Tensor(Box):
     def clamp_max(self, max: Any) -> Tensor:
         """Not above `max`."""
     def clamp_max_(self, max: Any) -> Tensor:
-        """Not above `max`."""
+        """`clamp_max` written into this tensor."""
     def clamp_min(self, min: Any) -> Tensor:
         """Not below `min`."""
     def clamp_min_(self, min: Any) -> Tensor:
-        """Not below `min`."""
+        """`clamp_min` written into this tensor."""
     def clip(self, min: Any = ..., max: Any = ..., *, out: Tensor | None = ...) -> Tensor:
         """Limited to [min, max], either a number, a tensor or None; gradient passes inside."""
     def clip_(self, min: Any = ..., max: Any = ..., *, out: Tensor | None = ...) -> Tensor:
@@ -360,7 +360,7 @@ class Tensor(Box):
     def conj_physical(self, *, out: Tensor | None = ...) -> Tensor:
         """Complex conjugate; a real tensor itself."""
     def conj_physical_(self, *, out: Tensor | None = ...) -> Tensor:
-        """Complex conjugate; a real tensor itself."""
+        """`conj_physical` written into this tensor."""
     def contiguous(self, memory_format: Any = ...) -> Tensor:
         """This tensor, copied only where its memory is not row by row."""
     def copy_(self, src: Any, non_blocking: _bool = ...) -> Tensor:
@@ -387,6 +387,8 @@ class Tensor(Box):
         """This tensor: the CPU is where it is."""
     def cross(self, other: Tensor | Number, dim: Dims | None = ..., *, out: Tensor | None = ...) -> Tensor:
         """The cross product along `dim`, by default the first of size 3."""
+    def cuda(self, device: Any = ..., non_blocking: _bool = ..., memory_format: Any = ...) -> Any:
+        """The error that says there is no GPU for eager tensors."""
     def cummax(self, dim: Any, *, out: Tensor | None = ...) -> _ValuesIndices:
         """The largest element so far along `dim`, and its last place."""
     def cummin(self, dim: Any, *, out: Tensor | None = ...) -> _ValuesIndices:
@@ -394,11 +396,11 @@ class Tensor(Box):
     def cumprod(self, dim: Any, *, dtype: DTypeLike | None = ..., out: Tensor | None = ...) -> Tensor:
         """Running product along `dim`."""
     def cumprod_(self, dim: Any, *, dtype: DTypeLike | None = ..., out: Tensor | None = ...) -> Tensor:
-        """Running product along `dim`."""
+        """`cumprod` written into this tensor."""
     def cumsum(self, dim: Any, *, dtype: DTypeLike | None = ..., out: Tensor | None = ...) -> Tensor:
         """Running sum along `dim`."""
     def cumsum_(self, dim: Any, *, dtype: DTypeLike | None = ..., out: Tensor | None = ...) -> Tensor:
-        """Running sum along `dim`."""
+        """`cumsum` written into this tensor."""
     @property
     def data(self) -> Tensor: ...
     @data.setter
@@ -408,7 +410,7 @@ class Tensor(Box):
     def deg2rad(self, *, out: Tensor | None = ...) -> Tensor:
         """Degrees in radians."""
     def deg2rad_(self, *, out: Tensor | None = ...) -> Tensor:
-        """Degrees in radians."""
+        """`deg2rad` written into this tensor."""
     def det(self, *, out: Tensor | None = ...) -> Tensor:
         """Determinant; its gradient is right for singular matrices too."""
     def detach(self) -> Tensor:
@@ -514,7 +516,7 @@ class Tensor(Box):
     def float_power(self, exponent: Tensor | Number) -> Tensor:
         """`pow` in double precision."""
     def float_power_(self, exponent: Tensor | Number) -> Tensor:
-        """`pow` in double precision."""
+        """`float_power` written into this tensor."""
     def floor(self, *, out: Tensor | None = ...) -> Tensor:
         """Largest integer not above x."""
     def floor_(self, *, out: Tensor | None = ...) -> Tensor:
@@ -534,7 +536,7 @@ class Tensor(Box):
     def frac(self) -> Tensor:
         """x − trunc(x)."""
     def frac_(self) -> Tensor:
-        """x − trunc(x)."""
+        """`frac` written into this tensor."""
     def frexp(self, *, out: Tensor | None = ...) -> _Frexp:
         """m and e with input = m · 2^e and ½ ≤ |m| < 1."""
     def gather(self, dim: Any, index: Any, *, sparse_grad: _bool = ...) -> Tensor:
@@ -580,7 +582,7 @@ class Tensor(Box):
     def heaviside(self, values: Any, *, out: Tensor | None = ...) -> Tensor:
         """0 where input is negative, 1 where it is positive, `values` where it is 0."""
     def heaviside_(self, values: Any, *, out: Tensor | None = ...) -> Tensor:
-        """0 where input is negative, 1 where it is positive, `values` where it is 0."""
+        """`heaviside` written into this tensor."""
     def histc(self, bins: Any = ..., min: Any = ..., max: Any = ..., *, out: Tensor | None = ...) -> Tensor:
         """How many elements lie in each of `bins` equal intervals from `min` to `max`."""
     def histogram(self, bins: Any, *, range: Any = ..., weight: Any = ..., density: _bool = ..., out: Tensor | None = ...) -> _Histogram:
@@ -598,11 +600,11 @@ class Tensor(Box):
     def igamma(self, other: Tensor | Number, *, out: Tensor | None = ...) -> Tensor:
         """`special.gammainc`."""
     def igamma_(self, other: Tensor | Number, *, out: Tensor | None = ...) -> Tensor:
-        """`special.gammainc`."""
+        """`igamma` written into this tensor."""
     def igammac(self, other: Tensor | Number, *, out: Tensor | None = ...) -> Tensor:
         """`special.gammaincc`."""
     def igammac_(self, other: Tensor | Number, *, out: Tensor | None = ...) -> Tensor:
-        """`special.gammaincc`."""
+        """`igammac` written into this tensor."""
     @property
     def imag(self) -> Tensor: ...
     @imag.setter
@@ -626,7 +628,7 @@ class Tensor(Box):
     def index_reduce(self, dim: Any, index: Any, source: Any, reduce: Any, *, include_self: _bool = ...) -> Tensor:
         """A copy with slices of `source` combined into those at `index`: prod, mean, amax, amin."""
     def index_reduce_(self, dim: Any, index: Any, source: Any, reduce: Any, *, include_self: _bool = ...) -> Tensor:
-        """A copy with slices of `source` combined into those at `index`: prod, mean, amax, amin."""
+        """`index_reduce` written into this tensor."""
     def index_select(self, dim: Any, index: Any) -> Tensor:
         """The slices along `dim` at the positions `index`."""
     def inner(self, other: Tensor | Number, *, out: Tensor | None = ...) -> Tensor:
@@ -661,6 +663,8 @@ class Tensor(Box):
     is_quantized: _bool
     def is_same_size(self, other: Tensor | Number) -> _bool:
         """Whether both have the same shape."""
+    def is_shared(self) -> _bool:
+        """Whether its memory is shared with other processes."""
     def is_signed(self) -> _bool:
         """Whether the dtype has negative numbers."""
     is_sparse: _bool
@@ -680,6 +684,8 @@ class Tensor(Box):
         """Is +∞."""
     def isreal(self) -> Tensor:
         """Whether the imaginary part is 0."""
+    def istft(self, n_fft: Any, hop_length: Any = ..., win_length: Any = ..., window: Any = ..., center: _bool = ..., normalized: _bool = ..., onesided: Any = ..., length: Any = ..., return_complex: _bool = ...) -> Any:
+        """The signal of which these are the spectra: the inverse of `stft`, in the least squares."""
     def item(self) -> Any:
         """The number of a tensor with one element."""
     @property
@@ -695,7 +701,7 @@ class Tensor(Box):
     def ldexp(self, other: Tensor | Number, *, out: Tensor | None = ...) -> Tensor:
         """input · 2^other."""
     def ldexp_(self, other: Tensor | Number, *, out: Tensor | None = ...) -> Tensor:
-        """input · 2^other."""
+        """`ldexp` written into this tensor."""
     def le(self, other: Tensor | Number, *, out: Tensor | None = ...) -> Tensor:
         """x₁ ≤ x₂."""
     def le_(self, other: Tensor | Number, *, out: Tensor | None = ...) -> Tensor:
@@ -703,7 +709,7 @@ class Tensor(Box):
     def lerp(self, end: Any, weight: Any, *, out: Tensor | None = ...) -> Tensor:
         """input + weight · (end − input), and just `end` for weight 1."""
     def lerp_(self, end: Any, weight: Any, *, out: Tensor | None = ...) -> Tensor:
-        """input + weight · (end − input), and just `end` for weight 1."""
+        """`lerp` written into this tensor."""
     def less(self, other: Tensor | Number, *, out: Tensor | None = ...) -> Tensor:
         """x₁ < x₂."""
     def less_(self, other: Tensor | Number, *, out: Tensor | None = ...) -> Tensor:
@@ -739,7 +745,7 @@ class Tensor(Box):
     def log_softmax(self, dim: Any, dtype: DTypeLike | None = ...) -> Tensor:
         """x − ln Σ eˣ along `dim`."""
     def logaddexp(self, other: Tensor | Number, *, out: Tensor | None = ...) -> Tensor:
-        """y = ln(e^x₁ + e^x₂)."""
+        """ln(e^input + e^other)."""
     def logaddexp2(self, other: Tensor | Number, *, out: Tensor | None = ...) -> Tensor:
         """y = log₂(2^x₁ + 2^x₂)."""
     def logcumsumexp(self, dim: Any, *, out: Tensor | None = ...) -> Tensor:
@@ -765,7 +771,7 @@ class Tensor(Box):
     def logit(self, eps: Any = ..., *, out: Tensor | None = ...) -> Tensor:
         """ln(x / (1 − x)), of x limited to [eps, 1 − eps] if that is given."""
     def logit_(self, eps: Any = ..., *, out: Tensor | None = ...) -> Tensor:
-        """ln(x / (1 − x)), of x limited to [eps, 1 − eps] if that is given."""
+        """`logit` written into this tensor."""
     def logsigmoid(self, *, out: Tensor | None = ...) -> Tensor:
         """y = ln σ(x) = min(x, 0) − ln(1 + e^−|x|), exact for large |x|."""
     def logsumexp(self, dim: Any, keepdim: _bool = ..., *, out: Tensor | None = ...) -> Tensor:
@@ -791,11 +797,11 @@ class Tensor(Box):
     def masked_fill(self, mask: Any, value: Any) -> Tensor:
         """`value` where the mask holds, `input` elsewhere."""
     def masked_fill_(self, mask: Any, value: Any) -> Tensor:
-        """`value` where the mask holds, `input` elsewhere."""
+        """`masked_fill` written into this tensor."""
     def masked_scatter(self, mask: Any, source: Any) -> Tensor:
         """The elements of `source`, in order, where the mask holds; `input` elsewhere."""
     def masked_scatter_(self, mask: Any, source: Any) -> Tensor:
-        """The elements of `source`, in order, where the mask holds; `input` elsewhere."""
+        """`masked_scatter` written into this tensor."""
     def masked_select(self, mask: Any) -> Tensor:
         """The elements where the mask holds, in a row."""
     def matmul(self, other: Tensor | Number, *, out: Tensor | None = ...) -> Tensor:
@@ -851,12 +857,12 @@ class Tensor(Box):
     def mvlgamma(self, p: Any) -> Tensor:
         """ln of the multivariate gamma function of dimension p."""
     def mvlgamma_(self, p: Any) -> Tensor:
-        """ln of the multivariate gamma function of dimension p."""
+        """`mvlgamma` written into this tensor."""
     name: Any
     def nan_to_num(self, nan: Any = ..., posinf: Any = ..., neginf: Any = ..., *, out: Tensor | None = ...) -> Tensor:
         """With numbers for NaN and the infinities: by default 0 and the largest there are."""
     def nan_to_num_(self, nan: Any = ..., posinf: Any = ..., neginf: Any = ..., *, out: Tensor | None = ...) -> Tensor:
-        """With numbers for NaN and the infinities: by default 0 and the largest there are."""
+        """`nan_to_num` written into this tensor."""
     def nanmean(self, dim: Dims | None = ..., keepdim: _bool = ..., *, dtype: DTypeLike | None = ..., out: Tensor | None = ...) -> Tensor:
         """Mean of the elements that are not NaN."""
     @overload
@@ -891,6 +897,8 @@ class Tensor(Box):
         """Negation, y = −x."""
     def nelement(self) -> _int:
         """How many elements."""
+    def new(self, *data: Any, device: Any = ...) -> Tensor:
+        """A tensor with this one's dtype: of these numbers, or of this shape."""
     def new_empty(self, *size: Any, dtype: DTypeLike | None = ..., device: Any = ..., requires_grad: _bool = ...) -> Tensor:
         """`empty` with this tensor's dtype."""
     def new_full(self, size: Any, fill_value: Any, *, dtype: DTypeLike | None = ..., device: Any = ..., requires_grad: _bool = ...) -> Tensor:
@@ -938,7 +946,7 @@ class Tensor(Box):
     def polygamma(self, n: Any) -> Tensor:
         """The derivative of order n of `digamma`, at this tensor."""
     def polygamma_(self, n: Any) -> Tensor:
-        """The derivative of order n of `digamma`, at this tensor."""
+        """`polygamma` written into this tensor."""
     def positive(self) -> Tensor:
         """x itself."""
     post_hooks: Any
@@ -953,7 +961,7 @@ class Tensor(Box):
     def put(self, index: Any, source: Any, accumulate: _bool = ...) -> Tensor:
         """A copy with `source` written, or added, at positions of the flattened input."""
     def put_(self, index: Any, source: Any, accumulate: _bool = ...) -> Tensor:
-        """A copy with `source` written, or added, at positions of the flattened input."""
+        """`put` written into this tensor."""
     def qr(self, some: _bool = ..., *, out: Tensor | None = ...) -> _Qr:
         """Q and R; for some=False Q is square."""
     def quantile(self, q: Any, dim: Dims | None = ..., keepdim: _bool = ..., *, interpolation: Any = ..., out: Tensor | None = ...) -> Tensor:
@@ -961,7 +969,7 @@ class Tensor(Box):
     def rad2deg(self, *, out: Tensor | None = ...) -> Tensor:
         """Radians in degrees."""
     def rad2deg_(self, *, out: Tensor | None = ...) -> Tensor:
-        """Radians in degrees."""
+        """`rad2deg` written into this tensor."""
     def random_(self, *args: Any, **kwargs: Any) -> Tensor:
         """Fill with integers low <= n < high; by default, up to what the dtype holds exactly."""
     def ravel(self) -> Tensor:
@@ -989,7 +997,7 @@ class Tensor(Box):
     def renorm(self, p: Any, dim: Any, maxnorm: Any) -> Tensor:
         """Slices along `dim` whose p-norm exceeds `maxnorm` scaled down to it."""
     def renorm_(self, p: Any, dim: Any, maxnorm: Any) -> Tensor:
-        """Slices along `dim` whose p-norm exceeds `maxnorm` scaled down to it."""
+        """`renorm` written into this tensor."""
     def repeat(self, *repeats: Any) -> Tensor:
         """Copies of the tensor side by side, `repeats` times along each dim."""
     def repeat_interleave(self, repeats: Any = ..., dim: Dims | None = ..., *, output_size: Any = ...) -> Tensor:
@@ -1004,6 +1012,10 @@ class Tensor(Box):
         ...
     def reshape_as(self, other: Tensor | Number) -> Tensor:
         """`input` in the shape of `other`."""
+    def resize_(self, *size: Any, memory_format: Any = ...) -> Tensor:
+        """Give this tensor another shape: its elements one after another, what is new unset."""
+    def resize_as_(self, the_template: Any, memory_format: Any = ...) -> Tensor:
+        """`resize_` to the shape of another tensor."""
     def resolve_conj(self) -> Tensor:
         """The tensor itself: conjugates are computed at once, never marked."""
     def resolve_neg(self) -> Tensor:
@@ -1020,7 +1032,7 @@ class Tensor(Box):
     def round(self, *, decimals: Any = ..., out: Tensor | None = ...) -> Tensor:
         """The nearest integer, halves to even; `decimals` places."""
     def round_(self, *, decimals: Any = ..., out: Tensor | None = ...) -> Tensor:
-        """The nearest integer, halves to even; `decimals` places."""
+        """`round` written into this tensor."""
     def rsqrt(self, *, out: Tensor | None = ...) -> Tensor:
         """y = 1/√x."""
     def rsqrt_(self, *, out: Tensor | None = ...) -> Tensor:
@@ -1038,17 +1050,21 @@ class Tensor(Box):
     def scatter_reduce(self, dim: Any, index: Any, src: Any, reduce: Any, *, include_self: _bool = ...) -> Tensor:
         """A copy with `src` combined where `gather` would read: sum, prod, mean, amax or amin."""
     def scatter_reduce_(self, dim: Any, index: Any, src: Any, reduce: Any, *, include_self: _bool = ...) -> Tensor:
-        """A copy with `src` combined where `gather` would read: sum, prod, mean, amax or amin."""
+        """`scatter_reduce` written into this tensor."""
     def select(self, dim: Any, index: Any) -> Tensor:
         """The slice at `index` along `dim`: a view."""
     def select_scatter(self, src: Any, dim: Any, index: Any) -> Tensor:
         """A copy with `src` at `index` of `dim`."""
+    def set_(self, source: Any = ...) -> Tensor:
+        """Show the memory of `source` from now on; nothing without one."""
     def sgn(self, *, out: Tensor | None = ...) -> Tensor:
         """x/|x|, 0 at 0; `sign` for complex numbers too."""
     def sgn_(self, *, out: Tensor | None = ...) -> Tensor:
         """x/|x|, 0 at 0; `sign` for complex numbers too."""
     @property
     def shape(self) -> Size: ...
+    def share_memory_(self) -> Tensor:
+        """This tensor: its memory is this process's alone, which `fork` copies."""
     def short(self) -> Tensor:
         """This tensor in dtype int16."""
     def sigmoid(self, *, out: Tensor | None = ...) -> Tensor:
@@ -1068,7 +1084,7 @@ class Tensor(Box):
     def sinc(self, *, out: Tensor | None = ...) -> Tensor:
         """sin(πx) / (πx), 1 at 0."""
     def sinc_(self, *, out: Tensor | None = ...) -> Tensor:
-        """sin(πx) / (πx), 1 at 0."""
+        """`sinc` written into this tensor."""
     def sinh(self, *, out: Tensor | None = ...) -> Tensor:
         """Hyperbolic sine."""
     def sinh_(self, *, out: Tensor | None = ...) -> Tensor:
@@ -1098,13 +1114,15 @@ class Tensor(Box):
     def square(self) -> Tensor:
         """x²."""
     def square_(self) -> Tensor:
-        """x²."""
+        """`square` written into this tensor."""
     def squeeze(self, dim: Dims | None = ...) -> Tensor:
         """Without the dims of size 1: all of them, or those named."""
     def squeeze_(self, *args: Any, **kwargs: Any) -> Tensor:
         """`squeeze` of this tensor itself, on the same memory."""
     def std(self, dim: Dims | None = ..., unbiased: Any = ..., keepdim: _bool = ..., *, correction: Any = ..., out: Tensor | None = ...) -> Tensor:
         """Standard deviation, √var."""
+    def stft(self, n_fft: Any, hop_length: Any = ..., win_length: Any = ..., window: Any = ..., center: _bool = ..., pad_mode: Any = ..., normalized: _bool = ..., onesided: Any = ..., return_complex: Any = ...) -> Any:
+        """The spectra (..., frequency, time) of pieces of `n_fft` numbers, one every `hop_length`."""
     def storage_offset(self) -> _int:
         """Where in its memory the first element is, in elements."""
     def stride(self, dim: Dims | None = ...) -> Any:
@@ -1172,11 +1190,11 @@ class Tensor(Box):
     def tril(self, diagonal: Any = ..., *, out: Tensor | None = ...) -> Tensor:
         """The lower triangle of each matrix, up to diagonal number `diagonal`; zeros above."""
     def tril_(self, diagonal: Any = ..., *, out: Tensor | None = ...) -> Tensor:
-        """The lower triangle of each matrix, up to diagonal number `diagonal`; zeros above."""
+        """`tril` written into this tensor."""
     def triu(self, diagonal: Any = ..., *, out: Tensor | None = ...) -> Tensor:
         """The upper triangle of each matrix, from diagonal number `diagonal` on; zeros below."""
     def triu_(self, diagonal: Any = ..., *, out: Tensor | None = ...) -> Tensor:
-        """The upper triangle of each matrix, from diagonal number `diagonal` on; zeros below."""
+        """`triu` written into this tensor."""
     def true_divide(self, other: Tensor | Number, *, rounding_mode: Any = ..., out: Tensor | None = ...) -> Tensor:
         """input / other; `rounding_mode` 'trunc' or 'floor' rounds the quotient."""
     def true_divide_(self, other: Tensor | Number, *, rounding_mode: Any = ..., out: Tensor | None = ...) -> Tensor:

@@ -54,10 +54,26 @@ def assign(x, new, name: str, fresh: bool = False):
     if _same_memory_kind(x, new):
         _write(x, new)
     else:
-        _replace(x, new)
+        _replace(x, _within(x, new))
     version.n += 1
     version.site = user_site()
     return x
+
+
+def _within(x, new):
+    """What is written to x where a program is written down.
+
+    Of a tensor from outside it, a copy that is part of it; of a constant, one in the place
+    of x, where its derivative is zero.
+    """
+    below = floor.get()
+    if below is NUMPY or x.level is not BASE or not isinstance(new, Box):
+        return new
+    if below.holds(new):
+        new = op.contiguous(new)
+    if recording.get() and x.node is not None and new.node is None:
+        new = bind(op.held, new, alias(x, x.node))
+    return new
 
 
 def _settled(new, level):
@@ -131,10 +147,10 @@ def _become(x, new):
     else:
         _need_place(x, new)
         adopt(x, new)
-        for y in x.__dict__.get("sharers", ()):
-            if y() is not None and y() is not x:
-                y().value = x.value
-                y().writes += 1
+    for y in x.__dict__.get("sharers", ()):
+        if y() is not None and y() is not x:
+            y().value = x.value
+            y().writes += 1
 
 
 def shared(x):
@@ -146,9 +162,8 @@ def shared(x):
         return x.level.wrap(x.value)
     base = x if x.base is None else x.base
     out = BASE.wrap(base.value)
-    if not isinstance(base.value, np.ndarray):
-        out.sharers = base.__dict__.setdefault("sharers", [weakref.ref(base)])
-        out.sharers.append(weakref.ref(out))
+    out.sharers = base.__dict__.setdefault("sharers", [weakref.ref(base)])
+    out.sharers.append(weakref.ref(out))
     token = recording.set(False)
     try:
         return replay(x.chain, out)

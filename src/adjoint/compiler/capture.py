@@ -345,6 +345,7 @@ class Capture(TraceLevel):
     def undo(self) -> None:
         """Give all tensors and places from outside back what they had."""
         for x, place in self.places.values():
+            x.__dict__.pop("sharers", None)
             x.node, x.seen, x.writes = place
         for x, old in self.grads.values():
             if old is None:

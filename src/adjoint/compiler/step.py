@@ -436,7 +436,7 @@ def _compiled_again(module, *settings):
     return as_module(module, Compiled(module, *settings))
 
 
-_SHOWN = ("programs", "warm", "last", "cache_size", "backend")
+_SHOWN = ("programs", "warm", "last", "cache_size", "backend", "background", "wait")
 
 
 @functools.cache

@@ -38,6 +38,7 @@ from . import (
     resampling,
     shapes,
     special,
+    spectrograms,
     statistics,
 )
 
@@ -81,6 +82,7 @@ __all__ = [
     "resampling",
     "shapes",
     "special",
+    "spectrograms",
     "statistics",
 ]
 

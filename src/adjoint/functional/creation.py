@@ -523,6 +523,26 @@ def arange(
     return give(finish((start + step * np.arange(count)).astype(d), requires_grad), out)
 
 
+def _range(start=0, end=None, step=1, **options):
+    """Numbers from start to end, which is included; `arange` leaves it out, as Python does.
+
+    >>> range(1, 3)
+    tensor([1., 2., 3.])
+    """
+    start, end = (0, start) if end is None else (start, end)
+    options.setdefault("dtype", dt.get_default_dtype())
+    count = math.floor((_number(end) - _number(start)) / _number(step)) + 1
+    if count <= 0:
+        raise ArgumentError(
+            "range: upper bound and lower bound inconsistent with step sign"
+        )
+    return arange(count, **options) * step + start
+
+
+_range.__name__ = _range.__qualname__ = "range"  # not to hide Python's in this file
+function(_range)
+
+
 def _need_range(name, start, end, step, d):
     """Finite real numbers, and a dtype that counts."""
     for v in (start, end, step):
@@ -805,6 +825,16 @@ def can_cast(from_, to) -> bool:
 
 
 @function
+def is_storage(obj) -> bool:
+    """False: the memory of a tensor is no object of its own.
+
+    >>> is_storage(tensor(1.))
+    False
+    """
+    return False
+
+
+@function
 def is_tensor(obj) -> bool:
     """Whether `obj` is a tensor.
 
@@ -861,6 +891,19 @@ def _new(name, make):
 _new("new_zeros", zeros)
 _new("new_ones", ones)
 _new("new_empty", empty)
+
+
+@only_method
+def new(self, *data, device=None):
+    """A tensor with this one's dtype: of these numbers, or of this shape.
+
+    >>> tensor([1, 2]).new([3])
+    tensor([3])
+    """
+    need_cpu(device)
+    if len(data) == 1 and isinstance(data[0], (list, np.ndarray, Box)):
+        return tensor(data[0], dtype=dtype_of(self))
+    return zeros(*(data or (0,)), dtype=dtype_of(self))
 
 
 @only_method

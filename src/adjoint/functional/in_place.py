@@ -15,7 +15,7 @@ from ..autodiff.inplace import assign, updated
 from ..autodiff.tape import versioned
 from ..core.bind import dtype_of, moved
 from ..errors import DtypeError, GradError, ShapeError
-from .face import FUNCTIONS, METHODS, method, need_tensor, only_method
+from .face import FUNCTIONS, METHODS, function, method, need_tensor, only_method
 from .face import wrap as wrapped
 from .shapes import sizes
 
@@ -178,6 +178,41 @@ def set_(self, source=None):
     x.value, x.version = _owned(source.detach(), "set_").value, versioned(source)
     moved.value += 1
     return x
+
+
+# Methods that PyTorch has as functions too.
+for _name in ("as_strided_", "index_put_", "resize_as_"):
+    FUNCTIONS[_name] = METHODS[_name]
+
+
+@function
+def detach(input):
+    """The same memory, outside the graph.
+
+    >>> detach(tensor([1.], requires_grad=True)).requires_grad
+    False
+    """
+    return need_tensor(input, "detach").detach()
+
+
+@function
+def zero_(input):
+    """Zeros written into `input`.
+
+    >>> zero_(tensor([1., 2.]))
+    tensor([0., 0.])
+    """
+    return need_tensor(input, "zero_").zero_()
+
+
+@function
+def fill_(input, value):
+    """One number written into `input` everywhere.
+
+    >>> fill_(tensor([1., 2.]), 3)
+    tensor([3., 3.])
+    """
+    return need_tensor(input, "fill_").fill_(value)
 
 
 @method

@@ -87,8 +87,6 @@ def exact(x: Tensor) -> Tensor:
     """Integers as int64, in which their powers are taken."""
 def householder_product(input: Tensor, tau: Any, *, out: Tensor | None = ...) -> Tensor:
     """The first columns of H₁ H₂ ..., Hᵢ = 1 − τᵢ vᵢ vᵢᴴ, vᵢ unit lower in column i of A."""
-def integer(n: Any, what: Any) -> _int:
-    """`n` as a Python integer."""
 def inv(A: Any, *, out: Tensor | None = ...) -> Tensor:
     """The inverse of square matrices."""
 def inv_ex(A: Any, *, check_errors: _bool = ..., out: Tensor | None = ...) -> _InvEx:

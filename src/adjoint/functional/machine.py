@@ -98,3 +98,43 @@ def are_deterministic_algorithms_enabled() -> bool:
     True
     """
     return True
+
+
+_precision = ["highest"]
+
+
+@function
+def set_float32_matmul_precision(precision: str) -> None:
+    """How exactly float32 matrices must be multiplied; here it is always as float32 does.
+
+    >>> set_float32_matmul_precision("high")
+    >>> get_float32_matmul_precision()
+    'high'
+    >>> set_float32_matmul_precision("highest")
+    """
+    if precision not in ("highest", "high", "medium"):
+        raise ArgumentError(
+            "set_float32_matmul_precision: expected highest, high or medium, got "
+            f"{precision!r}"
+        )
+    _precision[0] = precision
+
+
+@function
+def get_float32_matmul_precision() -> str:
+    """What `set_float32_matmul_precision` was told.
+
+    >>> get_float32_matmul_precision()
+    'highest'
+    """
+    return _precision[0]
+
+
+@function
+def set_flush_denormal(mode: bool) -> bool:
+    """False: denormal numbers stay what IEEE 754 says they are.
+
+    >>> set_flush_denormal(True)
+    False
+    """
+    return False

@@ -29,7 +29,7 @@ from .face import (
 )
 
 _HIDDEN = frozenset(
-    {"guard", "logaddexp", "pow_scalar", "pow", "where", "round", "div"}
+    {"clamp", "guard", "logaddexp", "pow_scalar", "pow", "where", "round", "div"}
 )
 _KINDS = {"f": "fV"}
 
@@ -397,26 +397,46 @@ def _where(self, condition, other):
 METHODS["where"] = METHODS.pop("_where")
 
 
+_clamp = straight.unary(op.clamp, "f")
+
+
 @method
+@sound
 def clamp(input, min=None, max=None, *, out=None):
     """Limited to [min, max], either a number, a tensor or None; gradient passes inside.
 
     >>> clamp(tensor([-2., 0.5, 2.]), -1, 1)
     tensor([-1.0000,  0.5000,  1.0000])
     """
+    if _is_bound(min) and _is_bound(max) and (min is not None or max is not None):
+        y = _clamp(input, {"low": min, "high": max})
+        if y is not None:
+            return y if out is None else give(y, out)
     x = need_tensor(input, "clamp")
     if min is None and max is None:
         raise ArgumentError("clamp: at least one of 'min' or 'max' must not be None")
     given = [v for v in (min, max) if v is not None]
     x, *bounds = promote("clamp", x, *given)
-    bounds = iter(bounds)
-    if dtype_of(x).kind == "c":
+    if dtype_of(x).kind not in "buifV":
         raise DtypeError("clamp is not supported for complex types")
-    if min is not None:
-        x = _limited(op.ge, x, next(bounds))
-    if max is not None:
-        x = _limited(op.le, x, next(bounds))
-    return give(x, out)
+    if all(
+        isinstance(b, np.ndarray) and not b.ndim and _is_bound(b.item()) for b in bounds
+    ):
+        low, high = ((None, *bounds) if min is None else (*bounds, None))[:2]
+        y = op.clamp(x, low=_item(low), high=_item(high))
+    else:
+        y = x if min is None else _limited(op.ge, x, bounds[0])
+        y = y if max is None else _limited(op.le, y, bounds[-1])
+    return give(y, out)
+
+
+def _item(bound):
+    return None if bound is None else bound.item()
+
+
+def _is_bound(x) -> bool:
+    """None or a number, which is not NaN."""
+    return x is None or ((type(x) is float or type(x) is int) and x == x)
 
 
 def _limited(compare, x, bound):

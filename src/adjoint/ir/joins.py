@@ -48,7 +48,10 @@ def _as_one(o, maker, inside):
     parts = [maker[v] for v in terms]
     if any(p.outputs[0].spec != spec for p in parts):
         return o
-    d = _only_dim([p.params["key"] for p in parts], spec.shape)
+    keys = [p.params["key"] for p in parts]
+    if not all(isinstance(part, tuple) for key in keys for part in key):
+        return o  # a dim is dropped or added
+    d = _only_dim(keys, spec.shape)
     if d is None:
         return o
     parts.sort(key=lambda p: p.params["key"][d][0])
@@ -62,7 +65,9 @@ def _as_one(o, maker, inside):
 
 
 def _only_dim(keys, shape):
-    """The one dim of which the slices take parts, or None."""
+    """The one dim of which the slices take parts, or None; numbers take single elements."""
+    if any(type(part) is not tuple for key in keys for part in key):
+        return None
     cut = {
         d
         for key in keys

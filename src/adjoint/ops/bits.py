@@ -221,7 +221,7 @@ class Exponent(Elementwise):
     tensor([2, 0, 0], dtype=adjoint.int32)
     """
 
-    lowers = "if"
+    lowers = "f"
     takes = "f"
     samples = uniform((3, 2), low=0.1, high=9)
     reference = staticmethod(

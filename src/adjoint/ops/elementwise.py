@@ -1186,6 +1186,41 @@ class Relu(Elementwise):
         return b.select(b.compare("<=", x, 0), 0, x)
 
 
+class Clamp(Elementwise):
+    """x limited to [low, high], numbers or None; the derivative is 1 at the limits too.
+
+    >>> clamp(tensor([-2., 0.5, 2.]), -1, 1)
+    tensor([-1.0000,  0.5000,  1.0000])
+    """
+
+    lowers = "uif"
+    takes = "uif"
+    reference = staticmethod(
+        lambda x, low, high: np.where(x < low, low, np.where(x > high, high, x))
+    )
+
+    def samples(rng):
+        x = rng.uniform(-0.9, 0.9, (3, 2)) + np.array([0.0, 2.0])
+        return [((x,), {"low": -1.0, "high": 1.0})]
+
+    def eager(x, *, low, high):
+        y = x if low is None else np.maximum(x, np.asarray(low, x.dtype))
+        return y if high is None else np.minimum(y, np.asarray(high, x.dtype))
+
+    def dx(t, x, low, high):
+        sides = []
+        if low is not None:
+            sides.append(x >= number(low, x))
+        if high is not None:
+            sides.append(x <= number(high, x))
+        inside = sides[0] if len(sides) == 1 else op.logical_and(*sides)
+        return op.where(inside, t, number(0, t))
+
+    def lower(b, x, low, high):
+        y = x if low is None else b.maximum(x, low)
+        return y if high is None else b.minimum(y, high)
+
+
 class Where(Elementwise):
     """x₂ where x₁ holds, x₃ elsewhere; a zero cotangent stays zero on the side not taken.
 

@@ -18,6 +18,7 @@ import llvmlite
 import llvmlite.binding as llvm
 import numpy as np
 
+from ...core import LOADED
 from ...core.primitive import Primitive, op
 from ...ir.graph import Graph
 from . import entry
@@ -57,7 +58,7 @@ class _Writer:
         self.graph(c.graph)
         self.text("states", [(s.place is None, s.written) for s in c.states])
         self.text("arguments", c.rewritten, c.fresh(), c.rare)
-        self.text("draws", len(c.draws), "results", c.arguments, c.count)
+        self.text("draws", [n for _, n in c.draws], "results", c.arguments, c.count)
         self.text("numbers", [(_named(n), place) for _, n, place in c.numbers])
         self.text("seen", [_seen(*s) for s in c.seen])
         self.text("read", [r.numbers.nbytes for r in c.read])
@@ -150,6 +151,7 @@ def surroundings() -> str:
             vector_bits(),
             registers(),
             cache(2),
+            _libc(),
             platform.python_implementation(),
             sys.version_info,
             np.__version__,
@@ -158,8 +160,18 @@ def surroundings() -> str:
     )
 
 
+def _libc() -> str:
+    """The C library, whose functions code may call."""
+    name = "CS_GNU_LIBC_VERSION"
+    known = name in getattr(os, "confstr_names", ())
+    return str(os.confstr(name)) if known else platform.system()
+
+
 def _sources() -> list:
-    """Size and time of each of our files: a change of the compiler makes other code."""
+    """Size and time of each of our files: a change of the compiler makes other code.
+
+    If one was changed since it was loaded, nobody else finds what this process makes.
+    """
     found, todo = [], [os.fspath(ROOT)] if ROOT.is_dir() else []
     while todo:
         with os.scandir(todo.pop()) as folder:
@@ -169,4 +181,5 @@ def _sources() -> list:
                 elif f.name.endswith(".py"):
                     status = f.stat()
                     found.append((f.name, status.st_size, status.st_mtime_ns))
-    return sorted(found)
+    changed = any(time > LOADED for _, _, time in found)
+    return [*sorted(found), os.urandom(16).hex() if changed else ""]

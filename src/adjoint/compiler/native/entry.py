@@ -226,6 +226,49 @@ class Entry:
         self.b.store(self.field(x, DATA), self.b.gep(self.table, [I64(slot)]))
         return x
 
+    def apart(self, slot: int, size: int, spans, count: int):
+        """Memory that the table points to is no part of those between pairs of addresses."""
+        start = self._address_at(slot)
+        p = self.b.bitcast(self.slot(spans), I64.as_pointer())
+        end = self.b.add(start, I64(size))
+        self.need(self.b.call(self._outside(), [start, end, p, I64(count)]))
+
+    def apart_of(self, one: int, size: int, other: int, length: int):
+        """Whether two pieces of memory that the table points to do not meet."""
+        a, c = self._address_at(one), self._address_at(other)
+        before = self.b.icmp_signed("<=", self.b.add(a, I64(size)), c)
+        after = self.b.icmp_signed("<=", self.b.add(c, I64(length)), a)
+        return self.b.or_(before, after)
+
+    def _address_at(self, slot: int):
+        return self.b.ptrtoint(self.b.load(self.b.gep(self.table, [I64(slot)])), I64)
+
+    def _outside(self):
+        """(start, end, pairs, their count) -> whether the span meets none of the pairs."""
+        f = self.module.globals.get("outside")
+        if f is not None:
+            return f
+        kind = ir.FunctionType(I1, [I64, I64, I64.as_pointer(), I64])
+        f = ir.Function(self.module, kind, "outside")
+        f.linkage = "internal"
+        start, end, pairs, count = f.args
+        first, head, body, no, yes = (f.append_basic_block() for _ in range(5))
+        b = ir.IRBuilder(first)
+        b.branch(head)
+        b.position_at_end(head)
+        i = b.phi(I64)
+        i.add_incoming(I64(0), first)
+        b.cbranch(b.icmp_signed("<", i, count), body, yes)
+        b.position_at_end(body)
+        p = b.gep(pairs, [b.mul(i, I64(2))])
+        low, high = b.load(p), b.load(b.gep(p, [I64(1)]))
+        meets = b.and_(b.icmp_signed("<", start, high), b.icmp_signed("<", low, end))
+        i.add_incoming(b.add(i, I64(1)), body)
+        b.cbranch(meets, no, head)
+        for block, answer in ((no, 0), (yes, 1)):
+            ir.IRBuilder(block).ret(I1(answer))
+        return f
+
     def array(self, x, spec):
         """An array is of this shape and dtype, row-major and aligned."""
         b = self.b

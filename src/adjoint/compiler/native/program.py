@@ -12,6 +12,7 @@ import weakref
 
 import numpy as np
 from llvmlite import ir
+from numpy.lib.array_utils import byte_bounds
 
 from ...autodiff.modes import inferring, recording
 from ...core.bind import NUMPY, Box, changed, floor, moved
@@ -97,7 +98,7 @@ class Native:
     def _saved(self, key):
         """(what is told of the code, the code) that was compiled before, or None."""
         found = None if key is None else cache.load(key)
-        if found is None or found[0]["layout"] != _plain(self.part.layout()):
+        if found is None or found[0].get("layout") != _plain(self.part.layout()):
             return None
         self.cached = True
         return found
@@ -156,6 +157,11 @@ class Native:
         self.called = write.called
         return f
 
+    def _written(self) -> list[int]:
+        """Numbers of the states whose memory is known before a call, and written."""
+        states = enumerate(self.captured.states)
+        return [i for i, s in states if s.place is None and s.written is not None]
+
     def _call_in(self, m, run, table):
         """The function that Python calls."""
         c = self.captured
@@ -169,10 +175,18 @@ class Native:
         places = e.arguments(c.arguments)
         for x, v in zip(places, self.arguments, strict=True):
             e.memory_of(x, v.spec, self.slot(v), ("type", Box.face))
+            if v.spec.bytes and self._written():
+                e.apart(self.slot(v), v.spec.bytes, "spans", len(self._written()))
         for i, (state, v) in enumerate(zip(c.states, self.states, strict=True)):
             if state.place is not None:
                 g = e.item(("place", i), "_grad")
                 e.memory_of(g, v.spec, self.slot(v), ("type", Box.face))
+                for x in self.arguments if state.written is not None else ():
+                    e.need(
+                        e.apart_of(
+                            self.slot(x), x.spec.bytes, self.slot(v), v.spec.bytes
+                        )
+                    )
         for i in range(len(self.gradients)):
             g = e.attribute(e.slot(("leaf", i)), "_grad")
             e.drop(g)
@@ -370,6 +384,9 @@ class Bound(Binding):
                 self._point(v, x.ctypes.data)
         for i, r in enumerate(self.captured.read):
             self._point(("read", i), r.tensor.value.ctypes.data)
+        written = [self.arrays[i] for i in self.native._written()]
+        self.spans = np.array([byte_bounds(x) for x in written], np.int64)
+        self._point("spans", self.spans.ctypes.data)
 
     # ------------------------------------------------------------ the slow way
 

@@ -336,7 +336,8 @@ class Writer:
             self.part(body, constants | given, bases["body"])
 
     def _row(self, pointer, v, t):
-        return self.b.gep(pointer, [self.b.mul(t, I64(math.prod(v.spec.shape)))])
+        words = math.prod(v.spec.shape) * (2 if v.spec.dtype.kind == "c" else 1)
+        return self.b.gep(pointer, [self.b.mul(t, I64(words))])
 
     def _branch(self, e, o, ins, outs, parts, bases, constants):
         n, m = o.params["operands"], o.params["split"]
