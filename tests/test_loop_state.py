@@ -206,3 +206,25 @@ def test_state_under_a_condition_is_refused():
     assert "written in place" in text
     text = refused(lambda x: ad.while_loop(lambda x: x.sum() < 9, add, x))
     assert "written in place" in text
+
+
+def cut(c, w):
+    with ad.no_grad():
+        k = c * 2
+    return c * k + w * c.detach()
+
+
+@pytest.mark.parametrize("moving", [(0,), (1,), (0, 1)])
+def test_what_a_step_cuts_off_passes_no_derivative(moving):
+    xs = [ad.tensor([0.5, 0.25]), ad.tensor([1.0, -2.0])]
+    for i in moving:
+        xs[i].requires_grad_()
+
+    def slopes(x, w):
+        y = ad.scan(lambda c, _: (cut(c, w), None), x, None, length=3)[0]
+        return ad.autograd.grad(y.sum(), [(x, w)[i] for i in moving])
+
+    fast = ad.compile(slopes)
+    fast(*xs)
+    for a, b in zip(slopes(*xs), fast(*xs), strict=True):
+        np.testing.assert_allclose(np.asarray(b), np.asarray(a), rtol=1e-6)

@@ -43,15 +43,18 @@ def scan(f, init, xs=None, length=None, reverse=False) -> tuple[Any, Any]:
     mapped, x_shape = _leaves(xs)
     specs = [spec_of(x) for x in first] + [_row(spec_of(x)) for x in mapped]
     shape = tree.TreeDef(tuple, None, (carry_shape, x_shape))
-    loop: Any = None
+    below: Any = floor.get()
+    loop, whole = None, hasattr(below, "loop")
     try:
         body, outside, out_shape = section(f, specs, shape, Tape, "scan")
+        if whole and n and not below.sections and _moves(first, mapped, outside):
+            raise Stateful("what a step cuts off must be known")
     except (Stateful, GradError):  # it needs state, or gradients of it
-        if not hasattr(floor.get(), "loop"):
+        if not whole:
             raise
         if not n:
             return _python_loop(f, init, xs, n, reverse)
-        loop = floor.get().loop(f, first, mapped, shape, n)
+        loop = below.loop(f, first, mapped, shape, n)
         body, outside, out_shape = loop.body, loop.outside, loop.results
     _need_pair(out_shape, "scan")
     k = len(first)
@@ -65,6 +68,13 @@ def scan(f, init, xs=None, length=None, reverse=False) -> tuple[Any, Any]:
     carry = tree.unflatten(carry_shape, [_tensor(y) for y in ys[:k]])
     rows = [_tensor(y) for y in ys[2 * rounds :]]
     return carry, tree.unflatten(out_shape.children[1], rows)
+
+
+def _moves(*groups) -> bool:
+    """Whether derivatives of these, ordinary tensors all, are recorded."""
+    xs = [x for group in groups for x in group]
+    plain = recording.get() and all(x.level is BASE for x in xs)
+    return plain and any(x.requires_grad for x in xs)
 
 
 def _with_rounds(body, first, rounds):

@@ -10,8 +10,7 @@ from ...ops.random import Draw
 from .affine import ZERO, broadcast
 from .drawing import Drawing
 from .elements import Flat, element
-from .nests import vectored
-from .sharing import Stage, pieces
+from .nests import looped
 
 
 class Maps(Drawing):
@@ -19,15 +18,8 @@ class Maps(Drawing):
 
     def _map_stages(self, k, chunks):
         space = (math.prod(k.space),) if self._collapses(k) else k.space
-        sizes = vectored(space)
-        cut = pieces(sizes, chunks)
-
-        def write(e, chunk):
-            spans = e.spans(sizes, cut, chunk)
-            e.over(space, lambda index: e._store_roots(k, index), spans)
-
         if 0 not in k.space:
-            yield Stage(math.prod(cut), write)
+            yield looped(space, lambda e, index: e._store_roots(k, index), chunks)
 
     def _store_roots(self, k, index):
         for v in sorted(self.renewed.intersection(k.reads), key=self.schedule.order):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from contextlib import contextmanager, nullcontext
 
 from llvmlite import ir
@@ -10,6 +11,7 @@ from llvmlite import ir
 from .affine import Affine
 from .lanes import Lanes
 from .machine import vector_bits
+from .sharing import Stage, pieces
 
 I64 = ir.IntType(64)
 
@@ -22,6 +24,25 @@ def vectors() -> int:
 def vectored(space, many=1) -> tuple[int, ...]:
     """A space with its last dim in vectors, or in so many together."""
     return (*space[:-1], space[-1] // (many * vectors())) if space else ()
+
+
+def looped(space, body, chunks, free=None, lanes=True) -> Stage:
+    """The stage of body(emitter, index) for all of a space, its last dim in lanes.
+
+    `free` says of each dim whether its places can be computed in any order.
+    """
+    sizes = vectored(space) if lanes else tuple(space)
+    free = free or [True] * len(sizes)
+    cut = pieces([n if f else 1 for n, f in zip(sizes, free, strict=True)], chunks)
+
+    def write(e, chunk):
+        spans = e.spans(sizes, cut, chunk)
+        if lanes:
+            e.over(space, lambda index: body(e, index), spans)
+        else:
+            e.nest(space, (), lambda index: body(e, index), spans)
+
+    return Stage(math.prod(cut), write)
 
 
 class Nests:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from .affine import ZERO, Affine, broadcast, every, keyed, on_diagonal, shifted, then
-from .elements import I64, Elements, element
-from .scattering import ADD
+from .elements import I64, element
+from .nests import looped
+from .scattering import ADD, Scattering
 
 
 def _alternates(o) -> bool:
@@ -16,26 +17,27 @@ def _alternates(o) -> bool:
     )
 
 
-class Placing(Elements):
+class Placing(Scattering):
     """Kernels that write where their operation says."""
 
-    def _emit_place(self, k):
-        """Every input goes to its place in the result."""
+    def _place_stages(self, k, chunks):
+        """Every input goes to its place in the result, one after the other."""
         (o,) = k.roots
         if _alternates(o):
-            self._interleave(o)
+            space = o.inputs[0].spec.shape
+            yield looped(space, lambda e, index: e._interleave(o, index), chunks)
             return
-        y, write = o.outputs[0], getattr(self, f"_place_{o.prim.name}")
-        for x, shape, of, to in write(o):
+        y = o.outputs[0]
+        for x, shape, of, to in getattr(self, f"_place_{o.prim.name}")(o):
             if 0 in shape:
                 continue
 
-            def go(index, x=x, of=of, to=to):
-                value = self.lanes.number(0, self.lanes.vector(element(y.spec.dtype)))
-                value = value if x is None else self.value(x, of(index))
-                self._scatter(value, y, to(index))
+            def go(e, index, x=x, of=of, to=to):
+                value = e.lanes.number(0, e.lanes.vector(element(y.spec.dtype)))
+                value = value if x is None else e.value(x, of(index))
+                e._scatter(value, y, to(index))
 
-            self.over(shape, go)
+            yield looped(shape, go, chunks)
 
     def _scatter(self, x, v, index):
         """v[index] = x in all lanes, wherever they lie."""
@@ -45,22 +47,18 @@ class Placing(Elements):
         else:
             self.store_to(p, step, x, v.spec.dtype)
 
-    def _interleave(self, o):
+    def _interleave(self, o, index):
         """Two values side by side, element by element."""
         y = o.outputs[0]
-
-        def go(index):
-            a, b = (self.value(x, index) for x in o.inputs)
-            p, _ = self.address(y, (*index, ZERO))
-            if self.lanes.width == 1:
-                self.store_to(p, 1, a, y.spec.dtype)
-                self.store_to(self.b.gep(p, [I64(1)]), 1, b, y.spec.dtype)
-                return
-            w = self.lanes.width
-            both = self._lanes_of(a, b, [i // 2 + w * (i % 2) for i in range(2 * w)])
-            self.b.store(both, self.b.bitcast(p, both.type.as_pointer()), align=1)
-
-        self.over(o.inputs[0].spec.shape, go)
+        a, b = (self.value(x, index) for x in o.inputs)
+        p, _ = self.address(y, (*index, ZERO))
+        if self.lanes.width == 1:
+            self.store_to(p, 1, a, y.spec.dtype)
+            self.store_to(self.b.gep(p, [I64(1)]), 1, b, y.spec.dtype)
+            return
+        w = self.lanes.width
+        both = self._lanes_of(a, b, [i // 2 + w * (i % 2) for i in range(2 * w)])
+        self.b.store(both, self.b.bitcast(p, both.type.as_pointer()), align=1)
 
     def _place_stack(self, o):
         d = o.params["dim"]
@@ -127,24 +125,20 @@ class Placing(Elements):
 
         yield new, new.spec.shape, every, to
 
-    def _emit_put(self, k):
-        """Zeros, to which each element is added at its place, one after the other."""
+    def _put_stages(self, k, chunks):
+        """Zeros, to which each element is added at its place, one row's one after the other."""
         (o,) = k.roots
+        shape, y = o.inputs[0].spec.shape, o.outputs[0]
+        yield from self._filling(None, y, chunks)
+        if 0 not in (*shape, y.spec.shape[-1]):
+            free = [True] * (len(shape) - 1) + [False]
+            yield looped(shape, lambda e, i: e._added(o, i), chunks, free, lanes=False)
+
+    def _added(self, o, index):
         (x, places), y = o.inputs, o.outputs[0]
-        kind, size = element(y.spec.dtype), y.spec.shape[-1]
-        zero = self.lanes.number
-
-        self.over(
-            y.spec.shape,
-            lambda index: self.store(zero(0, self.lanes.vector(kind)), y, index),
-        )
-
-        def go(index):
-            place = self.value(places, broadcast(places, index))
-            with self.b.if_then(self.b.icmp_unsigned("<", place, I64(size))):
-                p, _ = self.address(y, (*index[:-1], ZERO))
-                p = self.b.gep(p, [place])
-                self.b.store(ADD(self.lanes, self.b.load(p), self.load(x, index)), p)
-
-        if 0 not in (*x.spec.shape, size):
-            self.nest(x.spec.shape, (), go)
+        place = self.value(places, broadcast(places, index))
+        inside = self.b.icmp_unsigned("<", place, I64(y.spec.shape[-1]))
+        with self.b.if_then(inside):
+            p, _ = self.address(y, (*index[:-1], ZERO))
+            p = self.b.gep(p, [place])
+            self.b.store(ADD(self.lanes, self.b.load(p), self.load(x, index)), p)

@@ -7,13 +7,14 @@ import math
 from ...core.primitive import op
 from .affine import Affine
 from .elements import Elements, element
+from .nests import looped
 from .sums import HOW
 
 
 class Running(Elements):
     """Kernels of running sums, products, extremes and of linear recurrences."""
 
-    def _emit_run(self, k):
+    def _run_stages(self, k, chunks):
         """All lines along the dim, the last of the other dims in lanes if it comes after."""
         (o,) = k.roots
         d, shape = o.params["dim"], o.outputs[0].spec.shape
@@ -21,10 +22,10 @@ class Running(Elements):
             return
         before, after = shape[:d], shape[d + 1 :]
 
-        def line(index):
-            self._line(o, index[:d], index[d:])
+        def line(e, index):
+            e._line(o, index[:d], index[d:])
 
-        self.over((*before, *after), line) if after else self.nest(before, (), line)
+        yield looped((*before, *after), line, chunks, lanes=bool(after))
 
     def _line(self, o, before, after):
         y, n = o.outputs[0], o.outputs[0].spec.shape[o.params["dim"]]

@@ -6,6 +6,7 @@ from .affine import Affine
 from .elements import element
 from .gathering import Gathering
 from .kinds import BFLOAT, FLOAT, HALF
+from .nests import looped
 
 
 def _join(join):
@@ -31,31 +32,36 @@ JOINS = {
 class Scattering(Gathering):
     """Kernels that write or add element by element, in the order of the source."""
 
-    def _emit_scatter(self, k):
-        """What is there first, and then each element to its position, the last dims in lanes."""
+    def _scatter_stages(self, k, chunks):
+        """What is there first, and then each element to its position, the last dims in lanes.
+
+        Dims that are not indexed can be cut; elements that may meet come in their order.
+        """
         (o,) = k.roots
-        y = o.outputs[0]
-        first, x, indices, join = _reading(o)
-        self._filled(first, y)
-        if 0 in (*x.spec.shape, *y.spec.shape):
+        y, (first, x, indices, join) = o.outputs[0], _reading(o)
+        yield from self._filling(first, y, chunks)
+        shape, lead = x.spec.shape, o.params["dim"]
+        if 0 in (*shape, *y.spec.shape):
             return
 
-        def go(index):
-            flat, places = self.position(o, y, indices, index)
-            start = self.alone_at(places) if places else None
-            self.join_at(y, flat, start, self.value(x, index), join)
+        def go(e, index):
+            flat, places = e.position(o, y, indices, index)
+            start = e.alone_at(places) if places else None
+            e.join_at(y, flat, start, e.value(x, index), join)
 
-        rest = len(y.spec.shape) - o.params["dim"] - len(indices)
-        self.over(x.spec.shape, go) if rest else self.nest(x.spec.shape, (), go)
+        rest = len(y.spec.shape) - lead - len(indices)
+        free = [d < lead or d >= len(shape) - rest for d in range(len(shape))]
+        yield looped(shape, go, chunks, free, lanes=rest > 0)
 
-    def _filled(self, first, y):
+    def _filling(self, first, y, chunks):
         """A value, or zeros, as what is there first."""
 
-        def go(index):
-            zero = self.lanes.number(0, self.lanes.vector(element(y.spec.dtype)))
-            self.store(zero if first is None else self.value(first, index), y, index)
+        def go(e, index):
+            zero = e.lanes.number(0, e.lanes.vector(element(y.spec.dtype)))
+            e.store(zero if first is None else e.value(first, index), y, index)
 
-        self.over(y.spec.shape, go)
+        if 0 not in y.spec.shape:
+            yield looped(y.spec.shape, go, chunks)
 
     def join_at(self, y, flat: Affine, start, x, join):
         """y[flat + start] = join(y[flat + start], x), in lanes side by side or apart."""
@@ -68,21 +74,21 @@ class Scattering(Gathering):
 
     # ------------------------------------------------------------ frames
 
-    def _emit_gather(self, k):
+    def _gather_stages(self, k, chunks):
         """Zeros, to which every element is added at its affine place."""
         (o,) = k.roots
         (x,), y = o.inputs, o.outputs[0]
-        self._filled(None, y)
+        yield from self._filling(None, y, chunks)
         if 0 in (*x.spec.shape, *y.spec.shape):
             return
         place = getattr(self, f"_places_{o.prim.name}")(o)
         apart = Affine({0: 1}), [Affine()] * (len(x.spec.shape) - 1)
         far = place((*apart[1], apart[0])).terms.get(0, 0) if x.spec.shape else 0
 
-        def go(index):
-            self.join_at(y, place(index), None, self.value(x, index), ADD)
+        def go(e, index):
+            e.join_at(y, place(index), None, e.value(x, index), ADD)
 
-        self.over(x.spec.shape, go) if far else self.nest(x.spec.shape, (), go)
+        yield looped(x.spec.shape, go, 1, lanes=bool(far))
 
     def _places_overlap_add(self, o):
         d, step, y = o.params["dim"], o.params["step"], o.outputs[0]

@@ -20,7 +20,9 @@ GRAIN = 3_000  # of a chunk
 MOST = 64  # chunks
 LINE = 64  # bytes
 ROOM = 2**21  # bytes of sums that chunks have of their own, together
-KINDS = frozenset({"map", "rows", "contract", "reduce", "conv"})
+KINDS = frozenset(
+    ["map", "rows", "contract", "reduce", "conv", "place", "put", "scatter", "run"]
+)
 
 
 class Sum(NamedTuple):
