@@ -21,6 +21,7 @@ def doctest_namespace(request):
         return {}
     own = request.node.dtest.globs
     names = {k: getattr(ad, k) for k in dir(ad) if not k.startswith("_")}
+    del names["range"]  # loops count with Python's own
     names |= {"ad": ad, "np": np}
     return {k: v for k, v in names.items() if not _defined_there(own, k)}
 

@@ -526,7 +526,7 @@ def arange(
 def _range(start=0, end=None, step=1, **options):
     """Numbers from start to end, which is included; `arange` leaves it out, as Python does.
 
-    >>> range(1, 3)
+    >>> ad.range(1, 3)
     tensor([1., 2., 3.])
     """
     start, end = (0, start) if end is None else (start, end)
