@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import adjoint as ad
-from adjoint.functional.shapes import pad
+from adjoint.functional.padding import pad
 from peers import agree_in_both, numbers
 
 CASES = [

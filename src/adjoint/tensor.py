@@ -120,9 +120,9 @@ class Tensor(Box):
     T = property(
         lambda self: viewed(op.permute, self, dims=tuple(range(self.ndim)[::-1]))
     )
-    mT = property(lambda self: functional.shapes.mT(self))
-    H = property(lambda self: functional.shapes.H(self))
-    mH = property(lambda self: functional.shapes.mH(self))
+    mT = property(lambda self: functional.grids.mT(self))
+    H = property(lambda self: functional.grids.H(self))
+    mH = property(lambda self: functional.grids.mH(self))
     real = property(
         lambda self: functional.complexes.real(self),
         lambda self, new: self.real.copy_(new),

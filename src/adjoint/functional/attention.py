@@ -15,9 +15,10 @@ from ..errors import ArgumentError, DtypeError, ShapeError
 from .creation import finfo
 from .distances import linear
 from .face import cast, need_tensor
+from .joining import split
 from .products import matmul
 from .random import dropout
-from .shapes import split, transpose
+from .shapes import transpose
 
 
 def scaled_dot_product_attention(

@@ -13,7 +13,7 @@ from ..core.bind import Box, bind, dtype_of
 from ..core.primitive import number, op
 from ..errors import ArgumentError, DtypeError, ShapeError
 from .face import need_tensor
-from .shapes import narrow
+from .joining import narrow
 
 
 def embedding(

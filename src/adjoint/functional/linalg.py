@@ -28,7 +28,7 @@ from ..ops.linalg import exchange
 from ..ops.matrix import col, mH, mm, mT, numbers, row, show
 from ..ops.matrix import matrix as _matrix_of
 from ..ops.matrix import square as _square_of
-from . import products, shapes
+from . import diagonals, products
 from .face import SCALARS, cast, give, need_tensor, np_dtype, promote
 
 __all__ = [
@@ -363,7 +363,7 @@ def diagonal(A, *, offset=0, dim1=-2, dim2=-1):
     >>> linalg.diagonal(tensor([[1., 2.], [3., 4.]]))
     tensor([1., 4.])
     """
-    return shapes.diagonal(A, offset, dim1, dim2)
+    return diagonals.diagonal(A, offset, dim1, dim2)
 
 
 def matmul(input, other, *, out=None):

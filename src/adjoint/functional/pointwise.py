@@ -106,9 +106,22 @@ def _promoted(prim, *xs):
     return promote(prim.name, *xs)
 
 
+_OF_STATISTICS = [
+    "erf",
+    "entropies",
+    "inverse_erf",
+    "gamma",
+    "incomplete_gamma",
+    "bessel",
+]
+_ELSEWHERE = frozenset(
+    ["activation", "bits", *_OF_STATISTICS]
+)  # have faces of their own
+
+
 def _has_own_face(prim) -> bool:
     """Whether a module here writes the user's function of this record by hand."""
-    return type(prim).__module__.rsplit(".", 1)[-1] in ("activation", "bits", "special")
+    return type(prim).__module__.rsplit(".", 1)[-1] in _ELSEWHERE
 
 
 def _install() -> None:

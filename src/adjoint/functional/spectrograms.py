@@ -12,7 +12,9 @@ from . import fft
 from .complexes import view_as_complex, view_as_real
 from .convolution import fold
 from .face import cast, method, need_tensor, wrap
-from .shapes import pad, transpose, unfold
+from .padding import pad
+from .shapes import transpose
+from .strides import unfold
 
 
 def _steps(name, n_fft, hop_length, win_length):

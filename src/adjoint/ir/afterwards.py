@@ -7,8 +7,7 @@ become rows of the loop, and the product of all rows sums over the steps too.
 from __future__ import annotations
 
 from ..core.primitive import op
-from ..ops.contract import _ALPHABET
-from ..ops.contract import _letters as letters_of
+from ..ops.contract import ALPHABET, letters_of
 from .graph import Const, Graph, Operation, Var
 from .residuals import LIMIT
 from .rewrite import expanded
@@ -86,7 +85,7 @@ class _Loop:
     def product(self, p, start, result) -> list:
         """start + the product of all steps' factors, which is the result."""
         left, right, out = letters_of(p.params["spec"])
-        step = next(c for c in _ALPHABET if c not in left + right)
+        step = next(c for c in ALPHABET if c not in left + right)
         factors, letters = [], []
         for v, own in zip(p.inputs, (left, right), strict=True):
             inside = v not in self.outside

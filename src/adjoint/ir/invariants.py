@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..core.primitive import op
 from ..core.shape import Spec
-from ..ops.contract import _letters as letters_of
+from ..ops.contract import letters_of
 from .graph import Const, Graph, Operation, Var
 from .pairs import paired
 from .rewrite import expanded

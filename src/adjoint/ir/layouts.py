@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from ..ops.contract import _letters as letters_of
+from ..ops.contract import letters_of
 from .graph import Graph
 
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from ..core.primitive import Elementwise, op
 from ..errors import ArgumentError
-from ..ops.contract import _letters as letters_of
+from ..ops.contract import letters_of
 from .graph import Const, Graph
 from .rewrite import Rewriter
 from .tracer import Tracer

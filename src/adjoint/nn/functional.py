@@ -50,13 +50,17 @@ _MODULES = [
     "attention",
     "distances",
     "losses",
+    "binary_losses",
+    "class_losses",
+    "triplet_losses",
+    "ctc",
     "normalization",
     "convolution",
     "embeddings",
     "pooling",
     "resampling",
     "random",
-    "shapes",
+    "padding",
 ]
 _namespace(_sys.modules[__name__], dict(_find()))
 __all__ = [name for name in _NAMES.split() if name in globals()]

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from ..errors import ArgumentError, ShapeError
 from ..functional import creation
-from ..functional.shapes import triu
+from ..functional.diagonals import triu
 from . import functional as F
 from . import init
 from .attention import MultiheadAttention

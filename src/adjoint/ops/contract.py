@@ -57,7 +57,7 @@ class Contract(Primitive):
         return _of_whole(x1, x2, spec)
 
     def infer(self, a, b, *, spec):
-        left, right, out = _letters(spec)
+        left, right, out = letters_of(spec)
         sizes: dict = {}
         for letters, x in ((left, a), (right, b)):
             if len(letters) != x.ndim:
@@ -75,7 +75,7 @@ class Contract(Primitive):
         return (need[1], need[0])
 
     def vjp(self, g, y, xs, params, need):
-        left, right, out = _letters(params["spec"])
+        left, right, out = letters_of(params["spec"])
         a, b = xs
         ga = _towards(g, out, b, right, left, a.shape) if need[0] else None
         gb = _towards(g, out, a, left, right, b.shape) if need[1] else None
@@ -90,8 +90,8 @@ class Contract(Primitive):
         return second if first is None else first + second
 
     def batch(self, size, xs, dims, params):
-        left, right, out = _letters(params["spec"])
-        free = next(c for c in _ALPHABET if c not in left + right)
+        left, right, out = letters_of(params["spec"])
+        free = next(c for c in ALPHABET if c not in left + right)
         a, b = (
             x if d is None else batch_to_front(x, d)
             for x, d in zip(xs, dims, strict=True)
@@ -111,7 +111,7 @@ class Contract(Primitive):
 
 def _of_whole(a, b, spec):
     """Products of whole numbers, summed as they wrap around; of truth values, any of all."""
-    left, right, out = _letters(spec)
+    left, right, out = letters_of(spec)
     every = [*out, *(c for c in dict.fromkeys(left + right) if c not in out)]
     y = op.mul(_among(a, left, every), _among(b, right, every))
     dim = tuple(range(len(out), len(every)))
@@ -129,11 +129,11 @@ def _among(x, letters, every):
     return op.reshape(x, shape=tuple(sizes.get(c, 1) for c in every))
 
 
-_ALPHABET = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+ALPHABET = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
 @lru_cache(4096)
-def _letters(spec: str) -> tuple[str, str, str]:
+def letters_of(spec: str) -> tuple[str, str, str]:
     inputs, out = spec.split("->")
     left, right = inputs.split(",")
     return left, right, out
@@ -161,7 +161,7 @@ def _towards(g, out, other, other_letters, mine, shape):
 @lru_cache(4096)
 def _plan(spec: str):
     """How NumPy computes it: matmul over batch letters where the form allows, else einsum."""
-    left, right, out = _letters(spec)
+    left, right, out = letters_of(spec)
     shared = [c for c in left if c in right]
     batch = [c for c in shared if c in out]
     inner = [c for c in shared if c not in out]

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from llvmlite import ir
 
-from ...ops.contract import _letters as letters_of
+from ...ops.contract import letters_of
 from .machine import cache, vector_bits
 from .matmul import DEPTH, VECTORS, tile_rows
 from .panels import Panels

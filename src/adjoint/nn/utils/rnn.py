@@ -16,7 +16,7 @@ from ...core.primitive import op
 from ...errors import ArgumentError, ArgumentTypeError, ShapeError
 from ...functional.creation import tensor
 from ...functional.face import need_tensor
-from ...functional.shapes import cat
+from ...functional.joining import cat
 
 
 class _Packed(NamedTuple):

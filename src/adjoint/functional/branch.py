@@ -1,0 +1,173 @@
+"""cond: one of two functions, chosen by a value."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..autodiff import transforms
+from ..autodiff.tape import Tape
+from ..core import tree
+from ..core.bind import NUMPY, Box, bind, floor
+from ..core.primitive import Primitive, op, spec_of
+from ..errors import ShapeError
+from ..ir.section import section
+from .bodies import (
+    batch_at,
+    filled,
+    is_known,
+    leaves_of,
+    program_of,
+    selected,
+    smooth_inputs,
+    tensor_of,
+    tensors_of,
+)
+from .face import function
+
+
+@function
+def cond(pred, true_fun, false_fun, *operands):
+    """true_fun(*operands) if `pred` holds, else false_fun(*operands).
+
+    Both must return the same containers, shapes and dtypes. Under vmap, where examples may
+    differ, both are computed.
+
+    >>> cond(tensor(True), lambda x: x + 1, lambda x: -x, tensor(1.))
+    tensor(2.)
+    """
+    if isinstance(pred, Box) and tuple(pred.shape) != ():
+        raise ShapeError(f"cond: pred must have no dims, got shape {tuple(pred.shape)}")
+    if not isinstance(pred, Box) or is_known(pred):
+        return true_fun(*operands) if bool(pred) else false_fun(*operands)
+    if floor.get() is NUMPY:
+        return selected(pred, true_fun(*operands), false_fun(*operands))
+    leaves, shape = leaves_of(operands)
+    specs = [spec_of(x) for x in leaves]
+    yes, outside, out_shape = section(true_fun, specs, shape, Tape, "yes")
+    no, others, other_shape = section(false_fun, specs, shape, Tape, "no")
+    if out_shape != other_shape or [v.spec for v in yes.outputs] != [
+        v.spec for v in no.outputs
+    ]:
+        raise ShapeError(
+            "cond: both branches must return the same, got "
+            f"{[str(v.spec) for v in yes.outputs]} and {[str(v.spec) for v in no.outputs]}"
+        )
+    params = {"yes": yes, "no": no, "operands": len(leaves), "split": len(outside)}
+    ys = bind(op.branch, pred, *leaves, *outside, *others, **params)
+    return tree.unflatten(out_shape, [tensor_of(y) for y in ys])
+
+
+class Branch(Primitive):
+    """One of two programs: inputs are the truth value, operands, and values from outside.
+
+    >>> from adjoint.functional.bodies import program_of
+    >>> yes, no = (program_of(f, 1) for f in (lambda x: x * 2, lambda x: -x))
+    >>> op.branch(tensor(False), tensor(3.), yes=yes, no=no, operands=1, split=0)
+    (tensor(-3.),)
+    """
+
+    def samples(rng):
+        yes, no = (
+            program_of(f, 2) for f in (lambda x, w: x * x * w, lambda x, w: x + w)
+        )
+        args = rng.normal(), rng.normal(), rng.normal()
+        params = {"yes": yes, "no": no, "operands": 1, "split": 1}
+        args = tuple([np.asarray(x) for x in args])
+        return [((np.array(flag), *args), params) for flag in (True, False)]
+
+    def reference(flag, x, w1, w2, **params):
+        return (x * x * w1 if flag else x + w2,)
+
+    outputs = 2
+    calls_back = True
+
+    def eager(pred, *args, yes, no, operands, split):
+        xs, outside = args[:operands], args[operands:]
+        own, others = outside[:split], outside[split:]
+        ys = yes.run([*xs, *own]) if bool(pred) else no.run([*xs, *others])
+        return tuple(np.array(y) for y in ys)
+
+    def infer(self, *specs, yes, **params):
+        return tuple(v.spec for v in yes.outputs)
+
+    def vjp(self, g, y, xs, params, need):
+        args = tensors_of(xs[1:])
+        g = tensors_of(g)
+        moving = [i for i in smooth_inputs(args) if need[i + 1]]
+        given = [i for i, t in enumerate(g) if t is not None]
+
+        def pulled(run):
+            def pull(args, gs):
+                def once(*parts):
+                    out = run(filled(parts, moving, args))
+                    return tuple(out[i] for i in given)
+
+                return list(
+                    transforms.vjp(once, *(args[i] for i in moving))[1](tuple(gs))
+                )
+
+            return pull
+
+        yes, no = (_runner(params, which) for which in ("yes", "no"))
+        out = cond(
+            tensor_of(xs[0]), pulled(yes), pulled(no), args, [g[i] for i in given]
+        )
+        return [None, *filled(out, moving, [None] * len(args))]
+
+    def jvp(self, ts, y, xs, params):
+        args, ts = tensors_of(xs[1:]), list(ts[1:])
+        moving = [i for i, t in enumerate(ts) if t is not None]
+        smooth = smooth_inputs(y)
+
+        def pushed(run):
+            def push(args, along):
+                def once(*parts):
+                    out = run(filled(parts, moving, args))
+                    return tuple(out[i] for i in smooth)
+
+                at = tuple(args[i] for i in moving)
+                return list(transforms.jvp(once, at, tuple(along))[1])
+
+            return push
+
+        yes, no = (_runner(params, which) for which in ("yes", "no"))
+        out = cond(
+            tensor_of(xs[0]), pushed(yes), pushed(no), args, [ts[i] for i in moving]
+        )
+        return filled(out, smooth, [None] * len(y))
+
+    def batch(self, size, xs, dims, params):
+        def mapped(run):
+            def several(*args):
+                if all(d is None for d in dims[1:]):
+                    return [batch_at(tensor_of(y), None, 0, size) for y in run(args)]
+                return list(
+                    transforms.vmap(lambda *a: tuple(run(a)), tuple(dims[1:]))(*args)
+                )
+
+            return several
+
+        xs = tensors_of(xs)
+        yes, no = (mapped(_runner(params, which)) for which in ("yes", "no"))
+        if dims[0] is None:
+            return tuple(cond(tensor_of(xs[0]), yes, no, *xs[1:])), (0,) * len(
+                params["yes"].outputs
+            )
+        a, b = (f(*xs[1:]) for f in (yes, no))
+        pred = batch_at(xs[0], dims[0], 0, size)
+        out = []
+        for x, y in zip(a, b, strict=True):
+            p = op.reshape(pred, shape=(size, *(1,) * (x.ndim - 1)))
+            out.append(op.where(op.expand(p, shape=tuple(x.shape)), x, y))
+        return tuple(out), (0,) * len(out)
+
+
+def _runner(params, which):
+    """The program of a branch as a function of all inputs but the truth value."""
+    n, m = params["operands"], params["split"]
+
+    def run(args):
+        own = args[n : n + m] if which == "yes" else args[n + m :]
+        return params[which].run([*args[:n], *own])
+
+    return run

@@ -1,0 +1,256 @@
+"""while_loop and fori_loop: as often as a value says."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..autodiff import transforms
+from ..autodiff.tape import Tape
+from ..core import tree
+from ..core.bind import NUMPY, at_bottom, bind, dtype_of, floor
+from ..core.dtype import is_inexact
+from ..core.primitive import Primitive, op, spec_of
+from ..core.shape import Spec
+from ..errors import ArgumentError
+from ..ir.section import section
+from .bodies import (
+    batch_at,
+    cut,
+    filled,
+    is_known,
+    leaves_of,
+    program_of,
+    same_carry,
+    selected,
+    smooth_inputs,
+    tensor_of,
+    tensors_of,
+)
+from .face import FUNCTIONS, function
+from .scan import scan
+
+
+@function
+def fori_loop(lower, upper, body_fun, init_val):
+    """The value after value = body_fun(i, value) for i from `lower` up to `upper`.
+
+    >>> fori_loop(0, 4, lambda i, x: x * 2, tensor(1.))
+    tensor(16.)
+    """
+    if isinstance(lower, int) and isinstance(upper, int):
+        numbers = FUNCTIONS["arange"](lower, max(lower, upper))
+        return scan(lambda x, i: (body_fun(i, x), None), init_val, numbers)[0]
+    start = FUNCTIONS["as_tensor"](lower)
+    return while_loop(
+        lambda s: s[0] < upper, lambda s: (s[0] + 1, body_fun(*s)), (start, init_val)
+    )[1]
+
+
+SNAPSHOTS = 256  # of the carry, kept by the reverse of a loop whose length no one knows
+
+
+@function
+def while_loop(cond_fun, body_fun, init_val):
+    """The value after value = body_fun(value) for as long as cond_fun(value) holds.
+
+    Its reverse runs the loop again from a bounded number of snapshots.
+
+    >>> while_loop(lambda x: x < 100, lambda x: x * 2, tensor(3.))
+    tensor(192.)
+    """
+    if floor.get() is NUMPY:
+        return _python_while(cond_fun, body_fun, init_val)
+    first, shape = leaves_of(init_val)
+    specs = [spec_of(x) for x in first]
+    args = tree.TreeDef(tuple, None, (shape,))
+    test, outside, test_shape = section(cond_fun, specs, args, Tape, "test")
+    body, others, out_shape = section(body_fun, specs, args, Tape, "body")
+    if test_shape != tree.LEAF or test.outputs[0].spec != Spec((), np.dtype(bool)):
+        raise ArgumentError(
+            "while_loop: cond_fun must return one truth value without dims"
+        )
+    same_carry(body.outputs, specs, out_shape, shape, "while_loop")
+    params = {"test": test, "body": body, "carries": len(first), "split": len(outside)}
+    ys = bind(op.repeat_while, *first, *outside, *others, **params)
+    return tree.unflatten(shape, [tensor_of(y) for y in ys])
+
+
+def _python_while(test, body, value):
+    while True:
+        go = test(value)
+        if is_known(go):
+            if not bool(go):
+                return value
+            value = body(value)
+        else:  # examples of a batch that differ: those that are done stay as they are
+            if not np.any(at_bottom(go)):
+                return value
+            value = selected(go, body(value), value)
+
+
+class RepeatWhile(Primitive):
+    """A loop while a program says so: inputs are first carries and values from outside.
+
+    >>> from adjoint.functional.bodies import program_of
+    >>> test, body = (program_of(f, 1) for f in (lambda x: x < 10, lambda x: x * 2))
+    >>> op.repeat_while(tensor(3.), test=test, body=body, carries=1, split=0)[0].item()
+    12.0
+    """
+
+    def samples(rng):
+        test = program_of(lambda x, top: x < top, 2)
+        body = program_of(lambda x, w: x * w, 2)
+        params = {"test": test, "body": body, "carries": 1, "split": 1}
+        return [(tuple([np.array(x) for x in (1.0, 9.0, 1.7)]), params)]
+
+    def reference(x, top, w, **params):
+        while x < top:
+            x = x * w
+        return (x,)
+
+    outputs = 2
+    calls_back = True
+
+    def eager(*args, test, body, carries, split):
+        now, own = list(args[:carries]), args[carries : carries + split]
+        others = args[carries + split :]
+        while test.run([*now, *own])[0]:
+            now = body.run([*now, *others])
+        return tuple(np.array(y) for y in now)
+
+    def infer(self, *specs, body, **params):
+        return tuple(v.spec for v in body.outputs)
+
+    def vjp(self, g, y, xs, params, need):
+        return _reverse_while(g, xs, params, need)
+
+    def jvp(self, ts, y, xs, params):
+        return _forward_while(ts, y, xs, params)
+
+    def batch(self, size, xs, dims, params):
+        return _batched_while(size, xs, dims, params)
+
+
+def _parts(xs, params):
+    k, m = params["carries"], params["split"]
+    return list(xs[:k]), list(xs[k : k + m]), list(xs[k + m :])
+
+
+def _reverse_while(g, xs, params, need):
+    """Count the steps, keep snapshots, and go back from one to the one before it."""
+    g = tensors_of(g)
+    first, own, others = _parts(tensors_of(xs), params)
+    k = params["carries"]
+    test, body = params["test"], params["body"]
+    moving = smooth_inputs(first)
+    offset = k + params["split"]
+    held = [
+        i for i, x in enumerate(others) if need[offset + i] and is_inexact(dtype_of(x))
+    ]
+    whole = FUNCTIONS["as_tensor"]
+
+    def go(s):
+        return tensor_of(test.run([*s[1], *own])[0])
+
+    def onward(s):
+        return s[0] + 1, body.run([*s[1], *others])
+
+    count, _ = while_loop(go, onward, (whole(0), first))
+    every = (count + (SNAPSHOTS - 1)) // SNAPSHOTS
+    every = FUNCTIONS["maximum"](every, whole(1))
+
+    def snap(s):
+        i, now, kept = s
+        here = (FUNCTIONS["arange"](SNAPSHOTS) == i // every) & (i % every == 0)
+        kept = [_where_row(here, x, old) for x, old in zip(now, kept, strict=True)]
+        return i + 1, body.run([*now, *others]), kept
+
+    empty = [op.expand(op.zeros_like(x), shape=(SNAPSHOTS, *x.shape)) for x in first]
+    _, _, kept = while_loop(lambda s: s[0] < count, snap, (whole(0), first, empty))
+
+    def back(s):
+        i, gc, gk = s
+        start = [_row_at(x, i // every) for x in kept]
+        now = fori_loop(
+            (i // every) * every, i, lambda _, c: body.run([*c, *others]), start
+        )
+
+        def once(*parts):
+            a, c = cut(parts, len(moving))
+            out = body.run([*filled(a, moving, now), *filled(c, held, others)])
+            return tuple(out[j] for j in moving)
+
+        at = [now[j] for j in moving] + [others[j] for j in held]
+        a, c = cut(transforms.vjp(once, *at)[1](tuple(gc)), len(moving))
+        return i - 1, a, [t + u for t, u in zip(gk, c, strict=True)]
+
+    gc = [op.zeros_like(first[i]) if g[i] is None else g[i] for i in moving]
+    gk = [op.zeros_like(others[i]) for i in held]
+    _, gc, gk = while_loop(lambda s: s[0] >= 0, back, (count - 1, gc, gk))
+    out = filled(gc, moving, [None] * len(xs))
+    return filled(gk, [offset + i for i in held], out)
+
+
+def _where_row(here, x, old):
+    """`old` with the row that `here` marks replaced by x."""
+    here = op.reshape(here, shape=(SNAPSHOTS, *(1,) * x.ndim))
+    shape = tuple(old.shape)
+    return op.where(op.expand(here, shape=shape), op.expand(x, shape=shape), old)
+
+
+def _row_at(x, i):
+    """Row number i, a value, of x."""
+    return op.reshape(op.index(x, i.reshape(1), dim=0), shape=tuple(x.shape[1:]))
+
+
+def _forward_while(ts, y, xs, params):
+    first, own, others = _parts(tensors_of(xs), params)
+    t_first, _, t_others = _parts(ts, params)
+    moving = smooth_inputs(first)
+    held = [i for i, t in enumerate(t_others) if t is not None]
+
+    def push(s):
+        now, tc = s
+
+        def once(*parts):
+            a, c = cut(parts, len(moving))
+            return tuple(
+                params["body"].run([*filled(a, moving, now), *filled(c, held, others)])
+            )
+
+        at = [now[i] for i in moving] + [others[i] for i in held]
+        along = [*tc, *(t_others[i] for i in held)]
+        out, t_out = transforms.jvp(once, tuple(at), tuple(along))
+        return list(out), [t_out[i] for i in moving]
+
+    tc = [op.zeros_like(first[i]) if t_first[i] is None else t_first[i] for i in moving]
+    _, tc = while_loop(
+        lambda s: tensor_of(params["test"].run([*s[0], *own])[0]), push, (first, tc)
+    )
+    return filled(tc, moving, [None] * len(y))
+
+
+def _batched_while(size, xs, dims, params):
+    """All examples go on while any does; those that are done stay as they are."""
+    first, own, others = _parts(tensors_of(xs), params)
+    d_first, d_own, d_others = _parts(dims, params)
+    k = params["carries"]
+    first = [batch_at(x, d, 0, size) for x, d in zip(first, d_first, strict=True)]
+
+    def run(graph, ds):
+        return transforms.vmap(lambda *a: tuple(graph.run(a)), (*(0,) * k, *ds))
+
+    def going(now):
+        (go,) = run(params["test"], d_own)(*now, *own)
+        return go
+
+    def step(now):
+        go, new = going(now), run(params["body"], d_others)(*now, *others)
+        out = []
+        for x, old in zip(new, now, strict=True):
+            here = op.reshape(go, shape=(size, *(1,) * (x.ndim - 1)))
+            out.append(op.where(op.expand(here, shape=tuple(x.shape)), x, old))
+        return out
+
+    out = while_loop(lambda now: going(now).any(), step, first)
+    return tuple(out), (0,) * k

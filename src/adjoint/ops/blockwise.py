@@ -1,0 +1,64 @@
+"""Blocks: functions of float64 blocks small enough for the cache, for any shape and dtype."""
+
+from __future__ import annotations
+
+from functools import wraps
+
+import numpy as np
+
+_BLOCK = 1 << 13
+
+
+_DOUBLE, _SINGLE = np.dtype("float64"), np.dtype("float32")
+
+
+def blockwise(f, single=None):
+    """`f` of flat float64 arrays as an eager rule for every shape and floating dtype.
+
+    `single`, if there is one, computes in float32 what is not float64.
+    """
+
+    @wraps(f)
+    def eager(*xs, **params):
+        shape = np.broadcast_shapes(*(x.shape for x in xs))
+        flat = [np.broadcast_to(x, shape).reshape(-1) for x in xs]
+        d = next(x.dtype for x in xs if x.dtype.kind in "fV")
+        run, work = (single, _SINGLE) if single and d != _DOUBLE else (f, _DOUBLE)
+        out = np.empty(flat[0].shape, d)
+        for i in range(0, out.size, _BLOCK):
+            part = slice(i, i + _BLOCK)
+            out[part] = run(*(x[part].astype(work) for x in flat), **params)
+        return out.reshape(shape)
+
+    return eager
+
+
+def pieces(x, *cases):
+    """The function given by (condition, formula) pairs, first match; NaN elsewhere."""
+    out = np.full(x.shape, np.nan)
+    free = np.full(x.shape, True)
+    for condition, formula in cases:
+        here = free & condition
+        if here.any():
+            out[here] = formula(x[here])
+            free &= ~here
+    return out
+
+
+def poly(x, coefficients):
+    """Horner's rule, highest power first."""
+    y = np.full(x.shape, coefficients[0], x.dtype)
+    for c in coefficients[1:]:
+        y *= x
+        y += c
+    return y
+
+
+def uniform(*shapes, low=-2.0, high=2.0, **params):
+    """A sampler of random real inputs of these shapes."""
+    return lambda rng: [(tuple(rng.uniform(low, high, s) for s in shapes), params)]
+
+
+def numeric(f, **options):
+    """A reference by adaptive quadrature or series in plain Python, element by element."""
+    return staticmethod(np.vectorize(f, otypes=[float], **options))
