@@ -166,6 +166,8 @@ def result(f, name: str) -> str:
     """What `f` gives: by table, annotation, or the examples of its docstring."""
     if name in RESULTS:
         return RESULTS[name]
+    if name.endswith("_"):
+        return "Tensor"  # what was written to
     said = inspect.signature(f).return_annotation
     if said is not inspect.Signature.empty:
         return annotation(said)
