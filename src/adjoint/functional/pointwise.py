@@ -29,7 +29,17 @@ from .face import (
 )
 
 _HIDDEN = frozenset(
-    {"clamp", "guard", "logaddexp", "pow_scalar", "pow", "where", "round", "div"}
+    {
+        "clamp",
+        "gate",
+        "guard",
+        "logaddexp",
+        "pow_scalar",
+        "pow",
+        "where",
+        "round",
+        "div",
+    }
 )
 _KINDS = {"f": "fV"}
 

@@ -1180,10 +1180,34 @@ class Relu(Elementwise):
         return np.maximum(x, 0)
 
     def dx(t, y):
-        return op.where(y <= 0, number(0, t), t)
+        return op.gate(t, y)
 
     def lower(b, x):
         return b.select(b.compare("<=", x, 0), 0, x)
+
+
+class Gate(Elementwise):
+    """What `relu` lets through of the tangent x₁: 0 where x₂ ≤ 0. It is flat in x₂.
+
+    >>> op.gate(tensor([3., 4.]), tensor([-1., 2.]))
+    tensor([0., 4.])
+    """
+
+    samples = any2
+    takes = "f"
+    reference = staticmethod(lambda x1, x2: x1 * (x2 > 0))
+
+    def eager(x1, x2):
+        return np.where(x2 <= 0, np.zeros((), x1.dtype), x1)
+
+    def dx1(t, x2):
+        return op.gate(t, x2)
+
+    def dx2(t):
+        return op.zeros_like(t)
+
+    def lower(b, x1, x2):
+        return b.select(b.compare("<=", x2, 0), 0, x1)
 
 
 class Clamp(Elementwise):
