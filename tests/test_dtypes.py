@@ -2,6 +2,8 @@
 
 import copy
 import pickle
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -311,3 +313,29 @@ def test_half_precision_survives_pickling(name):
     x = ad.tensor([1.0, 2.0], dtype=ad.dtype(name))
     y = pickle.loads(pickle.dumps(x))
     assert y.dtype is x.dtype and y.tolist() == [1.0, 2.0]
+
+
+NUMPY_ALONE = """
+import sys
+for name in ["ml_dtypes", "scipy", *sys.argv[1:]]:
+    sys.modules[name] = None
+import adjoint as ad
+from adjoint import nn, optim, io, train, data, metrics, plot, func, linalg, fft, special
+model = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Dropout(0.1), nn.Linear(4, 1))
+opt = optim.Adam(model.parameters())
+@ad.compile
+def step(x):
+    opt.zero_grad()
+    loss = (model(x) ** 2).mean()
+    loss.backward()
+    opt.step()
+    return loss
+assert [step(ad.ones(5, 3)).item() for _ in range(3)][-1] > 0
+"""
+
+
+@pytest.mark.parametrize("absent", [[], ["llvmlite"]])
+def test_numpy_alone_is_enough(absent):
+    command = [sys.executable, "-c", NUMPY_ALONE, *absent]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr

@@ -42,4 +42,5 @@ TYPES = {
         },
     )
     for name, dtype in _NAMES.items()
+    if dtype in BY_NAME  # bfloat16 where ml_dtypes is installed
 }
