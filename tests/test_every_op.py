@@ -1,6 +1,7 @@
 """Every registered operation, by its own record: value, derivatives to order two, vmap, shape."""
 
 import doctest
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -203,3 +204,11 @@ def test_example_in_docs(name):
     out = []
     runner.run(test, out=out.append)
     assert runner.failures == 0, "".join(out)
+
+
+def test_the_compatibility_page_has_every_record():
+    page = Path(__file__).parents[1] / "docs" / "compatibility.md"
+    lines = page.read_text(encoding="utf-8").splitlines()
+    listed = {line.split("`")[1] for line in lines if line.startswith("| `")}
+    own = [p for p in PRIMS.values() if type(p).__module__.startswith("adjoint.")]
+    assert listed == {p.name for p in own if p.samples}, "run `make docs`"

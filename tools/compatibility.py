@@ -168,16 +168,14 @@ def row(prim: Primitive) -> str:
         some = prim.differentiable and any(s.moving for s in samples)
         return "✓" if some and all_work(name) else "–"
 
-    dtypes = "".join(k for k, d in LETTERS.items() if all_work("value", d))
-    complex_ = "✓" if all_work("value", "complex128") else "–"
-    if (
-        complex_ == "✓"
-        and mark("reverse") == "✓"
-        and not all_work("reverse", "complex128")
-    ):
-        complex_ = "value"
-    if not any(s.moving for s in samples):
-        dtypes = complex_ = ""
+    dtypes = complex_ = ""
+    # A program that another one calls is written for its dtypes: others may never end.
+    if any(s.moving for s in samples) and not prim.calls_back:
+        dtypes = "".join(k for k, d in LETTERS.items() if all_work("value", d))
+        complex_ = "✓" if all_work("value", "complex128") else "–"
+        derivative = mark("reverse") == "✓"
+        if complex_ == "✓" and derivative and not all_work("reverse", "complex128"):
+            complex_ = "value"
     marks = (mark(n) for n in ("reverse", "forward", "second"))
     cells = (f"`{prim.name}`", prim.family, *marks, batching(samples), complex_, dtypes)
     return f"| {' | '.join(cells)} |\n"
