@@ -10,7 +10,7 @@ import math
 
 from ..core.primitive import Elementwise
 from ..ir.graph import Graph, Operation
-from ..ops.contract import letters_of
+from ..ops.contract import multiplications
 
 LOOPS = frozenset({"scan", "branch", "repeat_while"})
 CONVOLUTIONS = frozenset({"conv", "conv_data", "conv_weight"})
@@ -59,9 +59,8 @@ def _weight(o) -> float:
 def flop(o: Operation) -> int:
     """Operations on numbers."""
     if o.prim.name == "contract":
-        left, right, _ = letters_of(o.params["spec"])
-        shapes = [n for v in o.inputs for n in v.spec.shape]
-        return 2 * math.prod(dict(zip(left + right, shapes, strict=True)).values())
+        shapes = [v.spec.shape for v in o.inputs]
+        return 2 * multiplications(o.params["spec"], shapes)
     if o.prim.name in CONVOLUTIONS:
         return _products(o)
     if o.prim.name in _FREE:

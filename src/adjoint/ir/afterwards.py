@@ -7,7 +7,7 @@ become rows of the loop, and the product of all rows sums over the steps too.
 from __future__ import annotations
 
 from ..core.primitive import op
-from ..ops.contract import ALPHABET, letters_of
+from ..ops.contract import free_letter, letters_of, multiplications
 from .graph import Const, Graph, Operation, Var
 from .residuals import LIMIT
 from .rewrite import expanded
@@ -61,13 +61,7 @@ def _sums(body, carries) -> dict:
 def _large(p) -> bool:
     if p is None or p.prim.name != "contract":
         return False
-    left, right, _ = letters_of(p.params["spec"])
-    sizes = dict(
-        zip(left + right, (n for v in p.inputs for n in v.spec.shape), strict=True)
-    )
-    count = 1
-    for n in sizes.values():
-        count *= n
+    count = multiplications(p.params["spec"], [v.spec.shape for v in p.inputs])
     return count >= LEAST and not any(isinstance(v, Const) for v in p.inputs)
 
 
@@ -85,7 +79,7 @@ class _Loop:
     def product(self, p, start, result) -> list:
         """start + the product of all steps' factors, which is the result."""
         left, right, out = letters_of(p.params["spec"])
-        step = next(c for c in ALPHABET if c not in left + right)
+        step = free_letter(left + right)
         factors, letters = [], []
         for v, own in zip(p.inputs, (left, right), strict=True):
             inside = v not in self.outside

@@ -91,7 +91,7 @@ class Contract(Primitive):
 
     def batch(self, size, xs, dims, params):
         left, right, out = letters_of(params["spec"])
-        free = next(c for c in ALPHABET if c not in left + right)
+        free = free_letter(left + right)
         a, b = (
             x if d is None else batch_to_front(x, d)
             for x, d in zip(xs, dims, strict=True)
@@ -133,6 +133,18 @@ ALPHABET = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
 @lru_cache(4096)
+def free_letter(letters) -> str:
+    """A letter that is not among these."""
+    return next(c for c in ALPHABET if c not in letters)
+
+
+def multiplications(spec: str, shapes) -> int:
+    """How many a contraction of these two shapes takes."""
+    left, right, _ = letters_of(spec)
+    sizes = zip(left + right, (n for shape in shapes for n in shape), strict=True)
+    return math.prod(dict(sizes).values())
+
+
 def letters_of(spec: str) -> tuple[str, str, str]:
     inputs, out = spec.split("->")
     left, right = inputs.split(",")

@@ -55,11 +55,6 @@ class _Kernel(Tiles):
         g.initializer = ir.Constant(kind, list(numbers))
         return g.gep([I64(0), I64(0)])
 
-    def clear(self, b, p, count):
-        """Zeros."""
-        with loop(b, 0, -(-count // self.w) * self.w, self.w) as i:
-            self.store(b, self.zero, b.gep(p, [i]))
-
 
 def _tile_sizes(m):
     """Rows of a tile, and the columns that registers are left for."""

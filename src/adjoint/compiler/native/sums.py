@@ -12,6 +12,7 @@ from .kinds import BIT, Unsigned, element_of
 from .lanes import Lanes
 from .nests import I64, vectored
 from .sharing import Stage, Sum, pieces
+from .vectors import either
 
 JOINED = 2**16  # bytes of sums that are joined in one chunk
 
@@ -149,13 +150,8 @@ class Sums(Elements):
         with self.last(span[0] // self.vectors, end):
             after = self._summed_span(span, acc, index, strip)
             inside = b.block
-        out = []
-        for x, y in zip(acc, after, strict=True):
-            phi = b.phi(x.type)
-            phi.add_incoming(x, before)
-            phi.add_incoming(y, inside)
-            out.append(phi)
-        return out
+        pairs = zip(acc, after, strict=True)
+        return [either(b, x, before, y, inside) for x, y in pairs]
 
     def _start(self, o, kind, width):
         start = HOW[o.prim.name].first(kind)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from llvmlite import ir
 
 from .kinds import FORMATS, INT32, Format, element_of, is_int_type, mangled
+from .vectors import either
 
 
 class Values:
@@ -94,9 +95,8 @@ class Values:
         b.branch(done)
         self._before[done] = head
         b.position_at_end(done)
-        return tuple(
-            self._either(x, head, y, end) for x, y in zip(fast, found, strict=True)
-        )
+        pairs = zip(fast, found, strict=True)
+        return tuple(either(b, x, head, y, end) for x, y in pairs)
 
     def once(self, write: Callable, x):
         """write(x), or what it gave before if that was on the way to this place."""
@@ -109,12 +109,6 @@ class Values:
             y = write(x)
             self._written[key] = self.b.block, y
         return y
-
-    def _either(self, x, head, y, end):
-        phi = self.b.phi(x.type)
-        phi.add_incoming(x, head)
-        phi.add_incoming(y, end)
-        return phi
 
     def shared(self, name: str, write: Callable, *xs, result=None, cold=False):
         """write(lanes, *xs) as a function that a module contains once.

@@ -105,6 +105,11 @@ class Vectors:
             for i in range(2)
         ]
 
+    def clear(self, b, p, count):
+        """Zeros, in whole vectors."""
+        with loop(b, 0, -(-count // self.w) * self.w, self.w) as i:
+            self.store(b, self.zero, b.gep(p, [i]))
+
     # ------------------------------------------------------------ tiles
 
     def tile(self, name, sizes, *args):
@@ -119,13 +124,7 @@ class Vectors:
         with b.if_then(b.not_(first)):
             before = [self.load(b, *spot) for spot in spots]
             later = b.block
-        out = []
-        for x in before:
-            phi = b.phi(self.vector)
-            phi.add_incoming(self.zero, block)
-            phi.add_incoming(x, later)
-            out.append(phi)
-        return out
+        return [either(b, self.zero, block, x, later) for x in before]
 
     def products(self, b, xs, ys, acc):
         """acc plus each x times each y."""
@@ -171,13 +170,16 @@ def strides(b, start, stop, step, acc, body):
     after = b.block
     b.cbranch(b.icmp_signed("<", j, stop), head, done)
     b.position_at_end(done)
-    out = []
-    for x, y in zip(acc, now, strict=True):
-        phi = b.phi(x.type)
-        phi.add_incoming(x, before)
-        phi.add_incoming(y, after)
-        out.append(phi)
-    return out
+    pairs = zip(acc, now, strict=True)
+    return [either(b, x, before, y, after) for x, y in pairs]
+
+
+def either(b, x, first, y, second):
+    """x for who comes from the first block, y from the second."""
+    phi = b.phi(x.type)
+    phi.add_incoming(x, first)
+    phi.add_incoming(y, second)
+    return phi
 
 
 def least(b, x, y):

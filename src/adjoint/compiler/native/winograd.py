@@ -86,11 +86,6 @@ class _Small(Panels):
         b.ret_void()
         return f
 
-    def clear(self, b, p, count):
-        """Zeros."""
-        with loop(b, 0, count, self.w) as i:
-            self.store(b, self.zero, b.gep(p, [i]))
-
     def image(self, b, p, number, channels, size):
         """Where an image of a group begins."""
         return b.gep(p, [b.mul(number, I64(channels * math.prod(size)))])
