@@ -353,6 +353,8 @@ class Step:
         """Whether the program does for these arguments what the function does."""
         if self.captured.bespoke and recording.get():
             return False  # the function's own graph is the one to walk back
+        if any(x is y for x in given for y in self.captured.alike):
+            return False  # in the program they are two, each with its own derivatives
         asked = any(isinstance(g.tensor, int) for g in self.captured.gradients)
         if asked and any(any(traits(x)[1:]) for x in given):
             return False  # what arrives at an argument meets its hooks
