@@ -307,6 +307,29 @@ def test_gradients_of_reductions_and_runs():
     check(grads(f), moving(rng.normal(size=(3, 4, 5))), tolerance=1e-10)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_what_several_loops_compute_is_the_same_in_all(dtype):
+    """The largest is found again by comparing, whether or not a product is rounded before."""
+    rng = np.random.default_rng(3)
+    w, c = (ad.tensor(rng.normal(size=n).astype(dtype)) for n in ((7, 5, 6), (1,)))
+    ways = [  # of w c and w
+        lambda z, w: z + 1,
+        lambda z, w: 1 - z,
+        lambda z, w: z - 0.3,
+        lambda z, w: (z - w).flip(0),
+        lambda z, w: (w + z.permute(2, 0, 1).permute(1, 2, 0)) * 3 - 1,
+    ]
+
+    def f(w):
+        out = []
+        for way in ways:
+            z = w * c
+            out += [way(z, w).amax(0).square(), z.square()]
+        return out
+
+    check(grads(f), w.requires_grad_(), tolerance=1e-12 if dtype == "float64" else 1e-5)
+
+
 def test_reductions_of_nothing_and_of_one():
     def f(x, y):
         return [

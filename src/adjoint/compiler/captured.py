@@ -118,6 +118,7 @@ class Captured:
     slots: list[Slot] = field(default_factory=list)
     absent: list[Box] = field(default_factory=list)  # whose .grad was read and was None
     live: frozenset = frozenset()  # results in a graph that was not walked back
+    alike: list[Box] = field(default_factory=list)  # that an argument may be one of
     owners: list[Box] = field(default_factory=list)  # whose .grad was read
     asks: bool = False  # whether it reads the .grad of arguments
     bespoke: bool = False  # it must run as it is written where gradients are recorded
@@ -135,6 +136,7 @@ class Captured:
         return bool(
             self.live
             or self.absent
+            or self.alike
             or self.rewritten
             or self.moved
             or self.slots

@@ -179,6 +179,8 @@ class Ending:
         tensors = [x for x, _ in level.held.values()]
         tensors += [*level.owners.values(), *level.absent.values()]
         c.traits = [Traits(x, traits(x)) for x in {id(x): x for x in tensors}.values()]
+        asked = [box for box, _ in level.boxes if box.requires_grad]
+        c.alike = [x for x in tensors if any(_may_be(x, box) for box in asked)]
         c.read = list(level.read.values())
         for r in c.read:
             self._need_still(r)
@@ -226,6 +228,11 @@ _OWN = frozenset({"name", "persistent", "lasting"})
 def own_of(x) -> dict:
     """What a tensor has besides its numbers and its place in the graph."""
     return {k: v for k, v in vars(x).items() if k in _OWN}
+
+
+def _may_be(x, y) -> bool:
+    """Whether a tensor from outside could be given for this argument, and has derivatives."""
+    return x.requires_grad and (x.shape, x.dtype) == (y.shape, y.dtype)
 
 
 def end(level, y):
