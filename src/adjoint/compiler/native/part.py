@@ -11,9 +11,11 @@ import math
 
 from ...ir.passes import prepared
 from ..schedule import Schedule
+from ..together import together
 from . import conv, reducing, rows
 from .products import form_of
 from .sharing import Sum, unshared, wanted, worth
+from .slices import panels
 
 ALIGN = 64
 SUMS = {"rows": rows.own_sums, "reduce": reducing.own_sums, "conv": conv.own_sums}
@@ -31,6 +33,7 @@ class Part:
     def __init__(self, graph, renewed: dict[int, int], kept=(), long=None):
         self.graph = g = prepared(graph)
         self.schedule = s = Schedule(g)
+        together(s)
         self.outputs = [s.root(v) for v in g.outputs]
         self.homes: dict = {}  # output -> the input in whose memory it is, or None
         self.copies: list = []  # (output, input): to be copied at the end
@@ -101,7 +104,9 @@ class Part:
         for i, k in enumerate(self.schedule.kernels):
             free += ends.pop(i, [])
             needed = [(v, self._size(v)) for v in k.made if v not in self.homes]
-            if k in self.shares and k.kind not in ("contract", "conv"):
+            if k.kind == "together":
+                needed = self._roomed(k, needed, panels(k))
+            elif k in self.shares and k.kind not in ("contract", "conv"):
                 needed = self._roomed(k, needed)
             needed += [(part, part.bytes) for part in self.inner.get(k, {}).values()]
             if k.kind == "conv":
@@ -119,9 +124,9 @@ class Part:
                 ends.setdefault(last.get(v, i) + 1, []).append(place)
         return top
 
-    def _roomed(self, k, needed):
-        """What only one row of needs memory lies in the room that each thread has."""
-        top, rest = 0, []
+    def _roomed(self, k, needed, top=0):
+        """What only one row of needs memory lies in each thread's room, from `top` on."""
+        top, rest = _whole(top) if top else 0, []
         for v, n in needed:
             if v in self.schedule.local:
                 self.offsets[v], top = top, top + _whole(n)
@@ -145,7 +150,11 @@ class Part:
     def _size(self, v) -> int:
         """Bytes of a value, or of one row of it."""
         rank = self.schedule.local.get(v, 0)
-        return math.prod(v.spec.shape[rank:]) * v.spec.dtype.itemsize
+        size = math.prod(v.spec.shape[rank:]) * v.spec.dtype.itemsize
+        k = self.schedule.kernel_of.get(v)
+        if k is not None and k.kind == "together" and k.band and v in k.inside:
+            return -(-size // k.band.height) * k.band.block
+        return size
 
     def _last_reads(self) -> dict:
         last: dict = {}

@@ -20,9 +20,8 @@ GRAIN = 3_000  # of a chunk
 MOST = 64  # chunks
 LINE = 64  # bytes
 ROOM = 2**21  # bytes of sums that chunks have of their own, together
-KINDS = frozenset(
-    ["map", "rows", "contract", "reduce", "conv", "place", "put", "scatter", "run"]
-)
+_CUT = "map rows contract together reduce conv place put scatter run"
+KINDS = frozenset(_CUT.split())
 
 
 class Sum(NamedTuple):
