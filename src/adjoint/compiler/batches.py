@@ -1,9 +1,9 @@
 """Batches: one program for any number of examples, the first dim of what a function is given.
 
-The first size has a program of its own. When another one comes, a program is made for up to
-so many examples as the larger has, and from then on it does for every size that fits: each
-size is traced once, to see that it is the same program and which numbers in it are others,
-and nothing is built.
+The program is made for up to so many examples and does for every size that fits: each size is
+traced once, to see that it is the same program and which numbers in it are others, and nothing
+is built. Where no limit is given, the first size has a program of its own, and a size is put
+into one that is for no more than twice as many, for places without an example take time too.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class Batches:
 
     def __init__(self, most: bool | int):
         self.most = 0 if most is True else most
-        self.families: dict = {}  # a Family; or the first size; or None if there is none
+        self.families: dict = {}  # what is known, the smallest first; None if there are none
 
     def member(self, captured, leaves, key, again, run):
         """What runs `captured`; None if it is to have a program of its own.
@@ -81,39 +81,39 @@ class Batches:
             return None
         shape, kinds, *rest = key
         home = shape, tuple(_any_size(k, n) for k in kinds), *rest
-        known = self.families.get(home, self.most)
-        if known == 0:
-            self.families[home] = n  # the first size
-        if not known:
+        first = home not in self.families
+        known = self.families.setdefault(home, [])
+        if known is None or (first and not self.most):
             return None
         try:
-            known = self.families[home] = self._family(known, leaves, n, again, run)
+            found = self._fitting(known, n) or self._made(known, leaves, n, again, run)
         except Unlike as error:
             self.families[home] = None
             log.info("%s: each size has its own program: %s", captured.graph, error)
             return None
         try:
-            member = Member(known, captured, n)
+            member = Member(found, captured, n)
         except Unlike as error:
             log.info("%s: size %d has its own program: %s", captured.graph, n, error)
             return None
-        log.info(
-            "%s: size %d by the program for up to %d", captured.graph, n, known.most
-        )
+        log.info("%s: size %d in the program for up to %d", found.graph, n, found.most)
         return member
 
-    def _family(self, known, leaves, n, again, run):
-        """That which is known, if it will do, or a new one."""
-        if not isinstance(known, Family):
-            most = max(known, n)
-        elif n > known.most:
-            most = max(n, 2 * known.most)
-        elif known.run.fits():
-            return known
-        else:
-            most = known.most
+    def _fitting(self, known, n):
+        """A family that is large enough, but not too large."""
+        known[:] = [f for f in known if f.run.fits()]
+        fitting = (f for f in known if n <= f.most and (self.most or f.most <= 2 * n))
+        return next(fitting, None)
+
+    def _made(self, known, leaves, n, again, run):
+        """A new one, of the next power of two; of the limit, or twice it if more come."""
+        most = self.most or 2
+        while most < n:
+            most *= 2
         found = Family(lambda m: again([_of_size(x, n, m) for x in leaves]), run, most)
         log.info("%s: one program for sizes up to %d", found.graph, found.most)
+        known.append(found)
+        known.sort(key=lambda f: f.most)
         return found
 
 

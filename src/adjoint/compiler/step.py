@@ -55,8 +55,8 @@ def compile(
     not wait, but two runs may differ in the last bits.
 
     With `batch`, one program works for every number of examples, which are the first dim of
-    the first tensor and of all that are as long: up to a number, or, with True, up to the
-    most that came, and twice as many where more come. Without, each has a program of its own.
+    the first tensor and of all that are as long: up to the number given, or, with True, up to
+    the next power of two. Without, each number of examples has a program of its own.
 
     With `check="nan"` it runs slowly, operation by operation, and the first that makes NaN
     raises a NotFiniteError with its line and what it was given, in gradients too; with

@@ -174,6 +174,10 @@ class Rules:
     def __init__(self, o, sizes: Sizes, tag):
         self.o, self.p, self.name = o, o.params, o.prim.name
         self.sizes, self.tag = sizes, tag
+        later = sizes.next[o]
+        self.moving = {
+            k for k, v in plain(o.params).items() if frozen(v) != frozen(later[k])
+        }
         self.tags = [(i, tag(v)) for i, v in enumerate(o.inputs) if tag(v)]
         meet = {t[1:] for i, t in self.tags if t.dim in self.joined(i) and t.groups}
         if not self._keeps() or (meet and self.name not in _NEUTRAL) or len(meet) > 1:
@@ -232,15 +236,13 @@ class Rules:
 
     def _keeps(self) -> bool:
         """Whether the first places of the result are what they are for fewer examples."""
-        p, (y, *_) = self.p, self.o.outputs
-        later = self.sizes.next[self.o]
-        moving = {k for k, v in plain(p).items() if frozen(v) != frozen(later[k])}
+        moving, y = self.moving, self.o.outputs[0]
         if isinstance(self.o.prim, Draw):
             tag = self.sizes.tag(y)
             return moving <= {"shape"} and math.prod(y.spec.shape[: tag.dim]) == 1
         if self.name == "bounded" and moving:
             return self._counts(self.o.inputs[0]) is not None
-        if self.name in ("tril", "triu"):
+        if self.name in ("tril", "triu", "slice", "select") and not moving:
             return all(t.groups < 2 for _, t in self.tags)
         if self.name == "reshape":
             return self.tags != [] and self.sizes.tag(y) is not None
@@ -253,7 +255,8 @@ class Rules:
         return [d for d, c in enumerate((left, right)[i]) if c not in out]
 
     def _slice(self, i, dims):
-        return self._cut(self.o.inputs[0].spec.shape)
+        """A part that is the same for all sizes is of the first examples."""
+        return self._cut(self.o.inputs[0].spec.shape) if "key" in self.moving else []
 
     def _unslice(self, i, dims):
         return self._cut(self.o.outputs[0].spec.shape)
@@ -310,12 +313,12 @@ _NEUTRAL = {
 }
 _ALIKE = (
     "cast contiguous real imag bits stop_gradient zeros_like ones_like view_as_real "
-    "view_as_complex expand permute stack tril triu reshape bounded undiagonal"
+    "view_as_complex expand permute stack select tril triu reshape bounded undiagonal"
 )
 _NONE = frozenset(_ALIKE.split())
 _DIM = (
     "sum mean prod amax amin cumsum cumprod logcumsumexp recurrence cummax_index "
-    "cummin_index select cat frames overlap_add argsort topk_index kth_index mode_index"
+    "cummin_index cat frames overlap_add argsort topk_index kth_index mode_index"
 )
 _DIMS = "flip roll fft rfft irfft"
 _ALONG = {**dict.fromkeys(_DIM.split(), "dim"), **dict.fromkeys(_DIMS.split(), "dims")}
