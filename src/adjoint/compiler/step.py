@@ -13,7 +13,7 @@ import weakref
 from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -62,13 +62,23 @@ def compile(
     >>> f(tensor([1., 2.])), f(tensor([3., 4.]))
     (tensor(5.), tensor(25.))
     """
-    if func is None:
-        options = {"backend": backend, "cache_size": cache_size, "check": check}
-        return functools.partial(compile, **options, background=background)
-    _need_function(func)
     need_check(check)
-    made = Compiled(func, check or backend, cache_size, background=background)
-    return as_module(func, made) if hasattr(func, "named_parameters") else made
+    settings = Settings(check or backend, cache_size, background)
+    return settings.of if func is None else settings.of(func)
+
+
+class Settings(NamedTuple):
+    """What is asked of a compiled function."""
+
+    backend: str = "native"
+    cache_size: int = 32
+    background: bool = False
+
+    def of(self, func):
+        """The function, compiled so; of a module, one on the same parts."""
+        _need_function(func)
+        made = Compiled(func, self)
+        return as_module(func, made) if hasattr(func, "named_parameters") else made
 
 
 def _need_function(func):
@@ -92,18 +102,17 @@ VAIN = 8  # programs that ran but once, after which a call runs as it is written
 class Compiled(Insight):
     """A function that runs as a program: first eagerly, to make what state it makes."""
 
-    def __init__(self, func, backend, cache_size, owner=None, background=False):
+    def __init__(self, func, settings: Settings, owner=None):
         functools.update_wrapper(self, func)
         self.written, self.owner = func, owner  # the object whose method it is, weakly
-        self.backend, self.cache_size = backend, cache_size
-        self.background = background
+        self.settings, self.backend = settings, settings.backend
         self.methods: dict = {}  # id of an object -> its own compiled method
         self.programs: OrderedDict = OrderedDict()
         self.moving: set = set()  # options that change from call to call
         self.pinned: set = set()  # those that the function branches on
         self.unfit: set = set()  # keys of calls for which there is no program
         self.wasted: dict = {}  # how many programs in a row have run but once
-        self.warm = backend in CHECKS  # gradients are looked at in programs alone
+        self.warm = self.backend in CHECKS  # gradients are looked at in programs alone
         self.last = _miss
 
     @property
@@ -122,9 +131,7 @@ class Compiled(Insight):
         own = self.methods.get(key)
         if own is None:
             ref = weakref.ref(x, lambda _: self.methods.pop(key, None))
-            options = self.backend, self.cache_size, ref, self.background
-            own = Compiled(self.written, *options)
-            self.methods[key] = own
+            own = self.methods[key] = Compiled(self.written, self.settings, ref)
         return Method(own, x)
 
     def __reduce__(self):
@@ -133,8 +140,7 @@ class Compiled(Insight):
         module = sys.modules.get(getattr(self.written, "__module__", None) or "")
         if module is not None and vars(module).get(name) is self:
             return name
-        options = self.backend, self.cache_size, None, self.background
-        return Compiled, (self.written, *options)
+        return Compiled, (self.written, self.settings)
 
     def __call__(self, *args, **kwargs):
         y = MISS if kwargs else self.last(*args)
@@ -223,13 +229,15 @@ class Compiled(Insight):
             word = "loaded" if step.native.cached else "compiled"
             log.info("%s %s: %s", word, name, self._why(key, before))
         self.programs.pop(key, None)
-        while len(self.programs) >= max(self.cache_size, 1):
+        while len(self.programs) >= max(self.settings.cache_size, 1):
             self.programs.popitem(last=False)
         return step
 
     def _built(self, captured):
         """The program; with `background` one that is interpreted if it takes long to build."""
-        code = _native() if self.background and self.backend == "native" else None
+        code = (
+            _native() if self.settings.background and self.backend == "native" else None
+        )
         if code is None:
             return Step(captured, self.backend)
         building = Building(functools.partial(code.Native, captured))
@@ -407,7 +415,7 @@ class Step:
         """The compiled function of the reverse, for these inputs."""
         if wanted not in self.reverse:
             f = pullback(self.captured, wanted)
-            self.reverse[wanted] = Compiled(f, self.backend, 32)
+            self.reverse[wanted] = Compiled(f, Settings(self.backend))
             self.reverse[wanted].warm = True
         return self.reverse[wanted]
 
@@ -442,7 +450,7 @@ def as_module(module, compiled):
         return compiled(*args, **kwargs)
 
     def again(self):
-        return _compiled_again, (module, *compiled.__reduce__()[1][1:])
+        return _compiled_again, (module, compiled.settings)
 
     shown = {k: getattr(compiled, k) for k in dir(Insight) if not k.startswith("_")}
     programs = {k: property(lambda _, k=k: getattr(compiled, k)) for k in _SHOWN}
@@ -453,11 +461,11 @@ def as_module(module, compiled):
     return out
 
 
-def _compiled_again(module, *settings):
-    return as_module(module, Compiled(module, *settings))
+def _compiled_again(module, settings):
+    return as_module(module, Compiled(module, settings))
 
 
-_SHOWN = ("programs", "warm", "last", "cache_size", "backend", "background", "wait")
+_SHOWN = ("programs", "warm", "last", "settings", "backend", "wait")
 
 
 @functools.cache
