@@ -269,6 +269,32 @@ def test_both_ways_of_running(backend):
         near(f(x, x * 3), ((2 * x) ** 2).mean(), 1e-6)
 
 
+def test_sizes_that_the_function_refuses(caplog):
+    """Nothing is traced that the user sees fail; what fails is the call that is wrong."""
+    caplog.set_level(logging.INFO, "adjoint.compiler")
+
+    def f(x, w):
+        assert x.shape[0] % 2 == 0, "an even number of examples"
+        return (x * w[:, None]).sum()
+
+    g = ad.compile(f, batch=8)
+    for n in (4, 4, 6):
+        near(g(ad.ones(n, 2), ad.ones(n)), f(ad.ones(n, 2), ad.ones(n)))
+    with pytest.raises(AssertionError, match="an even number"):
+        g(ad.ones(3, 2), ad.ones(3))
+    assert "an even number" in caplog.text
+
+
+def test_a_dim_that_is_as_long_by_chance():
+    def f(x, w):
+        return (x * w).sum(0)
+
+    g, rng = ad.compile(f, batch=9), np.random.default_rng(0)
+    for n in (4, 4, 6, 4, 9):
+        x, w = ad.tensor(rng.normal(size=(n, 4))), ad.tensor(rng.normal(size=4))
+        near(g(x, w), f(x, w))
+
+
 def test_wrong_values():
     with pytest.raises(ArgumentTypeError, match="batch must be"):
         ad.compile(len, batch="all")

@@ -123,7 +123,7 @@ class Family:
     def __init__(self, capture, run, most: int):
         for n in range(most, most + TRIES):
             try:
-                first, second = capture(n), capture(n + 1)
+                first, second = _traced(capture, n), _traced(capture, n + 1)
                 self.sizes = Sizes(simple(first.graph), n, simple(second.graph))
                 break
             except Unlike:
@@ -135,6 +135,14 @@ class Family:
         self.most, self.graph = n, graph
         self.captured = replace(first, graph=graph, sized=extra)
         self.run = run(self.captured)
+
+
+def _traced(capture, n):
+    """What the function does with n examples; it may not be made for as many."""
+    try:
+        return capture(n)
+    except Exception as error:
+        raise Unlike(f"of {n} examples: {type(error).__name__}: {error}") from error
 
 
 def simple(graph):
