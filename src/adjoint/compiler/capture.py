@@ -234,10 +234,8 @@ class Capture(TraceLevel):
         self.stepped.update(map(id, groups))
         return True
 
-    def tells(self, what) -> None:
-        raise Unfit(
-            f"it asks for {what}, which change with every call; do that outside"
-        )
+    def needs_python(self, why) -> None:
+        raise Unfit(why)
 
     def _real(self, name):
         """A number that is an input."""
