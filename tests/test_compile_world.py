@@ -586,6 +586,18 @@ def inputs_that_are_not_used(wrap):
     return out
 
 
+@agrees
+def an_argument_that_is_outside_too(wrap):
+    w, x = (ad.tensor([k, 2.0 * k], requires_grad=True) for k in (1.0, 3.0))
+
+    def f(x):
+        y = (w * x.square()).sum()
+        return y, *ad.autograd.grad(y, [x])
+
+    f = wrap(f)
+    return [f(z) for z in (x, x, x, w, w, x, w)]
+
+
 def test_classes_out_of_range_are_errors():
     f = compile(lambda i: nn.functional.one_hot(i, 3))
     for _ in range(3):

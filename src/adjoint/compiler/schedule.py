@@ -24,6 +24,7 @@ _MOVES = (
 )
 PLACED = frozenset({"stack", "cat", "unslice", "undiagonal", "overwrite", "roll"})
 _MAKES = "diagonal tril triu ones_like zeros_like put pick frames as_strided"
+_SEEN = frozenset(_MOVES.split()) - {"bits", "cast", "real"}
 _FREE = frozenset([*_MOVES.split(), *_MAKES.split()]) - {"cast"}  # done anew by readers
 _SPACES = frozenset({"unslice", "undiagonal"})  # zeros around or beside an input
 INDEXED = _FREE | _SPACES | {"cast", "index", "searchsorted", "bounded"}
@@ -231,6 +232,17 @@ class Schedule:
                 self.stored.update(p.outputs)
                 continue
             todo += [v for v in p.inputs if v in self.maker and v not in self.stored]
+
+    def is_product(self, v) -> bool:
+        """Whether v is one that is computed where it is read, perhaps seen through views."""
+        while v in self.maker and v not in self.stored and v not in self.alias:
+            o = self.maker[v]
+            if o.prim.name == "mul":
+                return True
+            if o.prim.name not in _SEEN:
+                return False
+            v = o.inputs[0]
+        return False
 
     def root(self, v):
         """The value whose memory `v` is."""

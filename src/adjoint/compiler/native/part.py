@@ -13,6 +13,7 @@ from ...ir.passes import prepared
 from ..apart import SUMMED, lots
 from ..schedule import Schedule
 from . import conv, reducing, rows
+from .arena import Tenant, settled
 from .machine import cache
 from .products import form_of
 from .sharing import KINDS, Sum, apart, unshared, wanted, worth
@@ -53,6 +54,10 @@ class Part:
         self.inner = {k: self._in_lots(k) or _bodies(k.roots[0], long) for k in loops}
         self.rooms: dict = {}  # shared kernel -> bytes that each thread needs
         self.streamed: set = set()
+        self.renewed: dict = {}  # kernel -> what it reads and puts results in place of
+        for r, v in self.homes.items():
+            if v is not None and v in s.kernel_of[r].reads:
+                self.renewed.setdefault(s.kernel_of[r], set()).add(v)
         self.offsets: dict = {}
         self.bytes = self._place()
 
@@ -124,10 +129,19 @@ class Part:
         return [self.bytes, self.scratch(), kinds, *places, inner]
 
     def _place(self) -> int:
-        """Offsets of what lives inside, first come first placed; the bytes that it takes."""
-        last, free, ends, top = self._last_reads(), [], {}, 0
+        """Places of what lives inside; the bytes that it takes."""
+        places, size = settled(self.tenants())
+        self.offsets |= places
+        for v, first in self.first.items():
+            self.offsets[v] = places[first]
+        return size
+
+    def tenants(self) -> list[Tenant]:
+        """What needs memory inside, and from which kernel to which."""
+        last, found = self._last_reads(), {}
+        self.first: dict = {}  # a value that lies where another did -> the first there
         for i, k in enumerate(self.schedule.kernels):
-            free += ends.pop(i, [])
+            after = self._successors(k, i, last, found)
             needed = [(v, self._size(v)) for v in k.made if v not in self.homes]
             if k in self.shares and k.kind not in ("contract", "conv", "loop"):
                 needed = self._roomed(k, needed)
@@ -137,15 +151,43 @@ class Part:
             if k in self.shares and k.kind in SUMS:
                 needed += self._sums(k)
             for v, n in needed:
-                n = whole(n)
-                place = min((f for f in free if f[0] >= n), default=None)
-                if place:
-                    free.remove(place)
-                else:
-                    place, top = (n, top), top + n
-                self.offsets[v] = place[1]
-                ends.setdefault(last.get(v, i) + 1, []).append(place)
-        return top
+                place, until = v, last.get(v, i)
+                if v in after:
+                    self.first[v] = place = self.first.get(after[v], after[v])
+                begin = found[place].first if place in found else i
+                found[place] = Tenant(place, whole(n), begin, until)
+        return list(found.values())
+
+    def _successors(self, k, i, last, placed) -> dict:
+        """value of a kernel -> a value that it reads for the last time, whose memory it takes."""
+        if k.kind != "map":
+            return {}
+        out: dict = {}
+        for v in k.made:
+            for u in sorted(k.reads, key=self.schedule.order):
+                mine = u in self.first or u in placed
+                if (
+                    mine
+                    and last[u] == i
+                    and u not in out.values()
+                    and self._follows(k, u, v)
+                ):
+                    out[v] = u
+                    break
+        self.renewed.setdefault(k, set()).update(out.values())
+        return out
+
+    def _follows(self, k, u, v) -> bool:
+        """Whether a kernel may write v where u is: it reads each element of u for its own."""
+        s = self.schedule
+        if v in self.homes or not u.spec.shape == v.spec.shape == k.space:
+            return False
+        if u.spec.dtype.itemsize != v.spec.dtype.itemsize or u in s.local:
+            return False
+        if not all(s.accesses(o).get(u, True) for o in k.roots):
+            return False
+        read = {x for o in s.operations(k) for x in o.inputs}
+        return all(x is u for x in read if s.root(x) is u)
 
     def _inside(self, k):
         """(what, bytes) of what a loop or branch needs for its parts."""

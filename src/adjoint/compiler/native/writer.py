@@ -60,7 +60,7 @@ class Writer(Loops):
                 at[v] = self.typed(self.inside(base + part.place(v)), known)
         e = Emitter(self.b, part.schedule, at)
         e.streamed = part.streamed
-        e.renewed = {home for home in part.homes.values() if home is not None}
+        e.renewed = part.renewed
         clock, self.clock = self.clock, None  # parts inside are not told apart
         for i, k in enumerate(part.schedule.kernels):
             self._tell(clock, i)
