@@ -519,6 +519,21 @@ def test_two_byte_floats_are_rounded_where_eager_rounds(dtype):
     same(got, exact.func(x), tolerance=1e-30)
 
 
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "int64", "uint8"])
+def test_frames_of_every_type(dtype):
+    """What lies around an image is read as zeros, or as what is there."""
+    x = ad.tensor(np.random.default_rng(0).integers(0, 9, (1, 2, 5, 21)).astype(float))
+    x = x.to(getattr(ad, dtype))
+
+    def f(x):
+        padded = [F.pad(x, (1, 2, 1, 0), value=3), F.pad(x, (2, 1, -1, 0))]
+        if x.is_floating_point():
+            padded += [F.unfold(x, 3, padding=1), F.max_pool2d(x, 3, 2, 1)]
+        return padded
+
+    check(f, x)
+
+
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 def test_gradients_of_two_byte_floats(dtype):
     rng = np.random.default_rng(0)
@@ -580,6 +595,11 @@ def test_complex_numbers(dtype):
     )
     tolerance = 2e-5 if dtype == "complex64" else 1e-12
     check(of_complex, z, w, tolerance=tolerance)
+
+
+def test_single_complex_numbers_keep_their_shape():
+    z = ad.tensor(np.array(1 + 2j))
+    check(lambda z: [z * 1j, z + 1, 2j - z, z.real * 1j, (z * z).exp() / (1 - 2j)], z)
 
 
 def test_gradients_of_complex_numbers():

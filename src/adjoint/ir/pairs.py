@@ -81,7 +81,7 @@ class _Number:
             return x, op.zeros_like(x)
         if isinstance(x.var, Const):
             value = x.var.value
-            pair = (np.ascontiguousarray(part) for part in (value.real, value.imag))
+            pair = (np.array(part, order="C") for part in (value.real, value.imag))
             return tuple(Tracer(self.level, self.level.graph.const(p)) for p in pair)
         pair = op.view_as_real(x)
         return tuple(op.select(pair, dim=x.ndim, index=i) for i in (0, 1))

@@ -71,7 +71,7 @@ class Elements(Failing):
         self.products: dict = {}  # id of a product in registers -> (it, its factors)
         self.fixed: dict = {}  # values that a row has one of, in a register
         self.streamed: set = set()  # large results that nothing reads: past the caches
-        self.renewed: set = set()  # inputs in whose memory an output is computed
+        self.renewed: dict = {}  # kernel -> what it reads and puts results in place of
 
     # ------------------------------------------------------------ memory
 
