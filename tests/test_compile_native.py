@@ -330,6 +330,19 @@ def test_what_several_loops_compute_is_the_same_in_all(dtype):
     check(grads(f), w.requires_grad_(), tolerance=1e-12 if dtype == "float64" else 1e-5)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_what_is_taken_from_itself_leaves_nothing(dtype):
+    rng = np.random.default_rng(4)
+    x, c = (ad.tensor(rng.normal(size=n).astype(dtype)) for n in ((9, 33), (33,)))
+
+    def f(x):
+        z = x * c
+        out = [z - z.detach(), z - z.amax(1, keepdim=True), z.amin(0) - z, z - x * c]
+        return [(y == 0).sum() for y in out]
+
+    check(f, x)
+
+
 def test_reductions_of_nothing_and_of_one():
     def f(x, y):
         return [
