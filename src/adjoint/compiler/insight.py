@@ -281,6 +281,8 @@ def _why(a, b) -> str:
     for k in (a, b):
         if k.kind == "contract":
             return "a product of matrices is a region of its own"
+        if k.kind == "together":
+            return "not every part of the other needs one slice of it"
         if k.kind == "conv":
             return "a convolution is a region of its own"
         if k.kind == "call":

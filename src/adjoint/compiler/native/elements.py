@@ -73,7 +73,7 @@ class Elements(Failing):
         self.products: dict = {}  # id of a product in registers -> (it, its factors)
         self.fixed: dict = {}  # values that a row has one of, in a register
         self.streamed: set = set()  # large results that nothing reads: past the caches
-        self.renewed: set = set()  # inputs in whose memory an output is computed
+        self.renewed: dict = {}  # kernel -> what it reads and puts results in place of
 
     # ------------------------------------------------------------ memory
 
@@ -247,9 +247,10 @@ class Elements(Failing):
         The program alone says which, not LLVM, which looks at one loop: readers that do the
         same again get the same bits, and a largest element is equal to itself.
         """
+        pairs = zip(o.inputs, reversed(o.inputs), xs, strict=True)
         factors = [
-            self.products[id(x)][1] if self.schedule.is_product(v) else None
-            for v, x in zip(o.inputs, xs, strict=True)
+            self.products[id(x)][1] if self.schedule.is_product(v, w) else None
+            for v, w, x in pairs
         ]
         minus = self.lanes.neg if o.prim.name == "sub" else lambda x: x
         if factors[0]:
