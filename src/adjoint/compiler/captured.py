@@ -121,6 +121,7 @@ class Captured:
     alike: list[Box] = field(default_factory=list)  # that an argument may be one of
     owners: list[Box] = field(default_factory=list)  # whose .grad was read
     asks: bool = False  # whether it reads the .grad of arguments
+    sized: int = 0  # inputs, the last, that tell how many examples there are
     bespoke: bool = False  # it must run as it is written where gradients are recorded
 
     def fresh(self) -> list[int]:
@@ -147,6 +148,7 @@ class Captured:
             or any(id(x) in grads for x in self.owners)
             or any(not r.tensor.value.flags.c_contiguous for r in self.read)
             or self.asks
+            or self.sized
         )
 
     @property

@@ -24,6 +24,7 @@ from ..core.bind import NUMPY, Box, floor, modes, moved
 from ..core.dtype import get_default_dtype
 from ..core.primitive import spec_of
 from ..errors import ArgumentTypeError, TraceError
+from .batches import Batches, need_batch
 from .binding import MISS, Interpreted
 from .building import PATIENCE, Building
 from .capture import capture
@@ -44,6 +45,7 @@ def compile(
     cache_size: int = 32,
     background: bool = False,
     check: str | None = None,
+    batch: bool | int = False,
 ):
     """Make one native program of a function of tensors, its state found by itself.
 
@@ -51,6 +53,10 @@ def compile(
     next one is captured. Another program is made for other shapes, dtypes and static values.
     With `background`, calls are interpreted while a program that takes long is built: they do
     not wait, but two runs may differ in the last bits.
+
+    With `batch`, one program works for every number of examples, which are the first dim of
+    the first tensor and of all that are as long: up to the number given, or, with True, up to
+    the next power of two. Without, each number of examples has a program of its own.
 
     With `check="nan"` it runs slowly, operation by operation, and the first that makes NaN
     raises a NotFiniteError with its line and what it was given, in gradients too; with
@@ -63,7 +69,8 @@ def compile(
     (tensor(5.), tensor(25.))
     """
     need_check(check)
-    settings = Settings(check or backend, cache_size, background)
+    need_batch(batch)
+    settings = Settings(check or backend, cache_size, background, batch)
     return settings.of if func is None else settings.of(func)
 
 
@@ -73,6 +80,7 @@ class Settings(NamedTuple):
     backend: str = "native"
     cache_size: int = 32
     background: bool = False
+    batch: bool | int = False
 
     def of(self, func):
         """The function, compiled so; of a module, one on the same parts."""
@@ -112,6 +120,7 @@ class Compiled(Insight):
         self.pinned: set = set()  # those that the function branches on
         self.unfit: set = set()  # keys of calls for which there is no program
         self.wasted: dict = {}  # how many programs in a row have run but once
+        self.batches = Batches(settings.batch) if settings.batch else None
         self.warm = self.backend in CHECKS  # gradients are looked at in programs alone
         self.last = _miss
 
@@ -224,14 +233,30 @@ class Compiled(Insight):
             log.warning("%s runs as it is written: %s", name, error)
             self.unfit.add(key)
             return None
-        step = self._built(captured)
-        if step.native is not None:
+        step = self._of_batch(captured, leaves, shape, key)
+        known, step = step is not None, step or self._built(captured)
+        if step.native is not None and not known:
             word = "loaded" if step.native.cached else "compiled"
             log.info("%s %s: %s", word, name, self._why(key, before))
         self.programs.pop(key, None)
         while len(self.programs) >= max(self.settings.cache_size, 1):
             self.programs.popitem(last=False)
         return step
+
+    def _of_batch(self, captured, leaves, shape, key):
+        """What runs it in a program for any number of examples, if there is one."""
+        if self.batches is None or self.backend in CHECKS:
+            return None
+        name = captured.graph.name
+
+        def again(leaves):
+            return self._captured(leaves, shape, name, None)
+
+        def run(captured):
+            return Step(captured, self.backend).run
+
+        member = self.batches.member(captured, leaves, key, again, run)
+        return member and Step(captured, self.backend, run=member)
 
     def _built(self, captured):
         """The program; with `background` one that is interpreted if it takes long to build."""
@@ -332,7 +357,9 @@ def _difference(old, new) -> str:
 class Step:
     """A captured program with the state it is bound to."""
 
-    def __init__(self, captured: Captured, backend: str, native=None, building=None):
+    def __init__(
+        self, captured: Captured, backend: str, native=None, building=None, run=None
+    ):
         self.captured, self.backend = captured, backend
         self.building = building  # of the native program, if this only stands in for it
         self.reverse: dict = {}
@@ -341,16 +368,18 @@ class Step:
         self.assemble = _assembled(captured, lambda y: y)
         self.quick = _miss
         code = _native() if backend == "native" else None
-        if code is None:
-            run = probed(captured.graph, backend) if backend in CHECKS else None
-            self.native, self.run = None, Interpreted(captured, run)
+        if run is not None:
+            self.native, self.run = run.native, run
+        elif code is None:
+            slow = probed(captured.graph, backend) if backend in CHECKS else None
+            self.native, self.run = None, Interpreted(captured, slow)
         else:
             self.native = native or code.Native(captured)
             self.run = code.Bound(self.native, self.wrap)
         for s in captured.states:
             if s.written is not None and s.tensor is not None:
                 Counted.by(versioned(s.tensor), self.run.calls)
-        if self.native is not None and self.run.call is not None:
+        if run is None and self.native is not None and self.run.call is not None:
             self.quick = self.run.call
 
     def fits(self) -> bool:
