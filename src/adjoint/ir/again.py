@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import heapq
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 
 from .graph import Graph, Var
 
 SMALL = 8  # times as large a value must be for another to be kept on its account
-ROUNDS = 3  # that are made through the values that did not help at first
+CLOSE = 20  # parts of the least room to which it is known
 
 
 @dataclass
@@ -98,6 +99,12 @@ class Choice:
         """Bytes that are too many, summed over time."""
         return int(np.maximum(self.alive - room, 0).sum())
 
+    def better(self, other, room) -> bool:
+        """Whether less is too much than in another, and nothing where it was not."""
+        worse = (self.alive > room) & (other.alive <= room)
+        less = not worse.any() and self.excess(room) < other.excess(room)
+        return less and self.possible()
+
     def possible(self) -> bool:
         """Whether all that is read again is still there."""
         pairs = ((self.plan.lives[v], t) for v, (t, _) in self.second.items())
@@ -106,32 +113,60 @@ class Choice:
     def also(self, more) -> Choice:
         return Choice(self.plan, {**self.dropped, **more})
 
+    def without(self, v) -> Choice:
+        """With v kept."""
+        dropped = {u: t for u, t in self.dropped.items() if u is not v}
+        return Choice(self.plan, dropped)
+
 
 def chosen(plan: Plan, room: int) -> Choice:
     """What to compute again, so that at most `room` bytes live at a time if that can be."""
-    found = _found(plan, room)
-    return _lean(found, room) if found.peak <= room else found
+    best, waiting = Choice(plan), list(plan.lives)
+    while best.peak > room:
+        tried, waiting = _dropped(best, room, waiting)
+        if tried is best:
+            tried, waiting = _kept(best, room), list(plan.lives)
+        if tried is best:
+            return best
+        best = tried
+    return _lean(best, room)
 
 
-def _found(plan, room) -> Choice:
-    best = Choice(plan)
-    waiting, aside = list(plan.lives), []
-    for _ in range(ROUNDS):
-        before = best
-        queue = _Queue(best, room, waiting)
-        while best.peak > room:
-            v, more = queue.next(best)
-            if v is None:
-                break
-            tried = best.also(more)
-            if tried.possible() and tried.excess(room) < best.excess(room):
-                best = tried
-            else:
-                aside.append(v)
-        if best.peak <= room or best is before:
+def least(plan: Plan) -> int:
+    """The fewest bytes that some choice was found for."""
+    low, high = 0, Choice(plan).peak
+    while high - low > high // CLOSE:
+        room = (low + high) // 2
+        peak = chosen(plan, room).peak
+        low, high = (low, peak) if peak <= room else (room, min(high, peak))
+    for part in range(1, CLOSE, 2):  # less may be found for less
+        high = min(high, chosen(plan, high - high * part // (2 * CLOSE)).peak)
+    return high
+
+
+def _dropped(best, room, values):
+    """(a better choice that drops more of some values, those that did not help)."""
+    queue, aside = _Queue(best, room, values), []
+    while best.peak > room:
+        v, more = queue.next(best)
+        if v is None:
             break
-        waiting, aside = aside, []
-    return best
+        tried = best.also(more)
+        if tried.better(best, room):
+            best = tried
+        else:
+            aside.append(v)
+    return best, aside
+
+
+def _kept(best, room):
+    """A better choice that keeps one more value, so that shorter stretches are run again."""
+    found = best
+    for v in best.dropped:
+        tried = best.without(v)
+        if tried.better(found, room):
+            found = tried
+    return found
 
 
 def _lean(choice, room) -> Choice:
@@ -139,8 +174,7 @@ def _lean(choice, room) -> Choice:
     lives = choice.plan.lives
     for v in sorted(choice.dropped, key=lambda v: -(lives[v].cost or 0)):
         if lives[v].kept:
-            dropped = {u: t for u, t in choice.dropped.items() if u is not v}
-            tried = Choice(choice.plan, dropped)
+            tried = choice.without(v)
             if tried.peak <= room and tried.possible():
                 choice = tried
     return choice
@@ -193,7 +227,7 @@ def _gain(choice, v, room):
 def _gaps(life, over):
     """(how long there is too little memory, between one reader and the next)."""
     times = [life.made, *sorted(life.reads)]
-    for first, last in zip(times, times[1:], strict=False):
+    for first, last in pairwise(times):
         if last - first > 1:
             yield int(over[last] - over[first + 1]), first, last
 
@@ -290,9 +324,7 @@ class _Again:
         if key not in self.copies:
             (v,) = o.outputs
             y = self.copies[key] = Var(f"{v.name}_{len(self.copies) + 1}", v.spec)
-            self.operations.append(
-                o.changed(inputs=inputs, outputs=(y,), origin=(o,))
-            )
+            self.operations.append(o.changed(inputs=inputs, outputs=(y,), origin=(o,)))
         return self.copies[key]
 
     def _second(self, v):
@@ -309,9 +341,7 @@ class _Again:
             o, when = self.maker[u], self.choice.second[u][0]
             inputs = tuple(self._own(x, when, u) for x in o.inputs)
             y = self.again[u] = Var(f"{u.name}_again", u.spec)
-            self.operations.append(
-                o.changed(inputs=inputs, outputs=(y,), origin=(o,))
-            )
+            self.operations.append(o.changed(inputs=inputs, outputs=(y,), origin=(o,)))
         return self.again[v]
 
     def _own(self, v, when, reader):

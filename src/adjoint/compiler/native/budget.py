@@ -9,45 +9,56 @@ from __future__ import annotations
 import numpy as np
 
 from ...errors import ArgumentError
-from ...ir.again import Choice, Life, Plan, chosen, computed_again
-from ..cost import LOOPS, nanoseconds_of
-from .arena import peak
+from ...ir.again import Life, Plan, chosen, computed_again, least
+from ..amounts import shown
+from ..cost import LOOPS, alone
+from ..memory import at_peak
 from .part import Part
 
 TRIES = 5
-CLOSE = 0.01  # of the difference between what is needed and what could be
+SHOWN = 5  # values that an error names
 
 
-def within(graph, renewed, room: int | None) -> Part:
-    """The program, of which at most so many bytes live inside if that can be."""
-    part = Part(graph, renewed)
-    if room is None or part.inside <= room:
-        return part
-    plan, best, aim = planned(part), part, room
+def within(graph, renewed, memory: int | None, outside: dict[str, list]) -> Part:
+    """The program with places for its values; with `outside` it takes at most `memory` bytes."""
+    whole = Part(graph, renewed)
+    if memory is None:
+        return whole
+    room = memory - sum(v.spec.bytes for vs in outside.values() for v in vs)
+    part = whole if whole.inside <= room else _smaller(whole, renewed, room)
+    if part.inside > room:
+        room = least(planned(whole)) + whole.scratch()
+        raise _too_little(_smaller(whole, renewed, room), memory, outside)
+    return part
+
+
+def _smaller(part: Part, renewed, room: int) -> Part:
+    """The same program with at most `room` bytes inside, or as near as was found."""
+    plan, best, aim = planned(part), part, room - part.scratch()
     for _ in range(TRIES):
-        tried = _part(graph, renewed, chosen(plan, aim - part.scratch()))
+        choice = chosen(plan, aim)
+        tried = Part(computed_again(part.graph, choice), renewed)
         best = min(best, tried, key=lambda p: p.inside)
-        if best.inside <= room:
+        if best.inside <= room or choice.peak > aim:
             break
         aim -= tried.inside - room
     return best
 
 
-def _part(graph, renewed, choice: Choice) -> Part:
-    return Part(computed_again(graph, choice), renewed)
-
-
-def least(graph, renewed) -> Part:
-    """The program with as little inside as computing again can bring it to."""
-    part = Part(graph, renewed)
-    plan, low, high = planned(part), 0, part.inside
-    best = part
-    while high - low > CLOSE * part.inside:
-        middle = (low + high) // 2
-        tried = within(graph, renewed, middle)
-        best = min(best, tried, key=lambda p: p.inside)
-        low, high = (low, middle) if tried.inside <= middle else (middle, high)
-    return best
+def _too_little(part: Part, memory: int, outside) -> ArgumentError:
+    """The error that tells how little can be, and what takes it."""
+    sizes = {name: sum(v.spec.bytes for v in vs) for name, vs in outside.items()}
+    sizes["inside"] = part.inside
+    total = sum(sizes.values())
+    taken = ", ".join(f"{shown(n)} {name}" for name, n in sizes.items())
+    lines = [
+        f"compile: memory is {shown(memory)}, but {part.graph} takes at least {shown(total)}"
+    ]
+    when, alive = at_peak(part)
+    lines.append(f"  {taken}; of that, in {when}")
+    lines += [f"  {x}" for x in alive[:SHOWN]]
+    hint = f"memory={total} can be kept; a smaller batch takes less"
+    return ArgumentError("\n".join(lines), hint=hint)
 
 
 def planned(part: Part) -> Plan:
@@ -59,10 +70,9 @@ def planned(part: Part) -> Plan:
     for i, k in enumerate(s.kernels):
         for v in k.reads:
             reads.setdefault(v, []).append(i)
-    for t in part.tenants(shared=False):
-        if t.key in s.kernel_of:
-            continue
-        rest[t.first : t.last + 1] += t.bytes
+    for t in part.tenants:
+        if t.key not in s.kernel_of:
+            rest[t.first : t.last + 1] += t.bytes
     for k in s.kernels:
         for v in k.made:
             if v in part.homes:
@@ -94,7 +104,7 @@ def _life(part, v, made, times, gone) -> Life:
         bytes=0 if local else part.size(v),
         made=made,
         reads=times,
-        cost=sum(map(nanoseconds_of, cone)) if known else None,
+        cost=sum(map(alone, cone)) if known else None,
         kept=not local,
         until=min((gone[u] for u in _met(s, v) if u in gone), default=float("inf")),
     )
