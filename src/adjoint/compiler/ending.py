@@ -15,7 +15,18 @@ from ..core import tree
 from ..core.bind import Box
 from ..errors import TraceError, show_site
 from ..ir.tracer import Tracer
-from .captured import Captured, Gradient, Made, Moved, Place, Seen, Slot, State, Traits
+from .captured import (
+    Captured,
+    Gradient,
+    Later,
+    Made,
+    Moved,
+    Place,
+    Seen,
+    Slot,
+    State,
+    Traits,
+)
 from .surroundings import ABSENT, equal, look
 
 
@@ -39,6 +50,7 @@ class Ending:
         self.at: dict = {}  # id of an array that a slot had -> its place
         self.kept: list = []  # what slots have now
         self._slots()
+        self._later()
         self._arguments()
         self._memory()
         self._gradients()
@@ -94,6 +106,14 @@ class Ending:
             self.kept.append(y)
             made.append(Made(self._output(y), type(y), own_of(y)))
         return Slot(keeper, key, shape, made)
+
+    def _later(self):
+        """What Python does after each call, with results of the program."""
+        for f, args in self.level.after:
+            known = [
+                Made(self._output(x), type(x), {}) if _traced(x) else x for x in args
+            ]
+            self.captured.after.append(Later(f, known))
 
     def _arguments(self):
         """New values of the arguments."""

@@ -23,7 +23,7 @@ from ..errors import TraceError
 from ..ir.graph import Graph, Var
 from ..ir.tracer import Tracer
 from .capture import Capture
-from .ending import bespoke, end, in_graph
+from .ending import Unfit, bespoke, end, in_graph
 
 
 @dataclass(eq=False)
@@ -86,6 +86,9 @@ class Inner(Capture):
 
     def options(self, group):
         return self.outer.options(group)
+
+    def later(self, f, args, groups) -> bool:
+        raise Unfit("a scheduler makes a step in a loop")
 
     def read_grad(self, x) -> None:
         if id(x) not in self.grads and self.holds(x):

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from ..errors import show_site
 from .amounts import shown
-from .cost import alone
+from .cost import nanoseconds_of
 from .native.arena import peak
 
 MOST = 12  # values that are printed
@@ -84,7 +84,7 @@ def computed_again(part) -> list[str]:
 def _second(s, v) -> str:
     o = s.maker[v]
     cone = s.computed(o) if v in s.stored else [o]
-    took = sum(map(alone, cone)) / 1e3
+    took = sum(map(nanoseconds_of, cone)) / 1e3
     readers = [p for p in s.readers[v] if p.outputs[0] not in s.graph.again]
     reader = f", for {readers[0].prim.name}" if readers else ""
     return f"{shown(v.spec.bytes):>8}  {_value(o, v)}: about {took:.3g} µs{reader}"

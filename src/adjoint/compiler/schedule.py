@@ -233,15 +233,30 @@ class Schedule:
                 continue
             todo += [v for v in p.inputs if v in self.maker and v not in self.stored]
 
-    def is_product(self, v) -> bool:
-        """Whether v is one that is computed where it is read, perhaps seen through views."""
+    def is_product(self, v, beside) -> bool:
+        """Whether v is one that is computed where it is read, perhaps seen through views.
+
+        What it is added to must not be made of it: x - max(x) is 0 at the largest x.
+        """
         while v in self.maker and v not in self.stored and v not in self.alias:
             o = self.maker[v]
             if o.prim.name == "mul":
-                return True
+                return not self._is_made_of(beside, v)
             if o.prim.name not in _SEEN:
                 return False
             v = o.inputs[0]
+        return False
+
+    def _is_made_of(self, v, part) -> bool:
+        first, todo, seen = self.order(part), [v], {v}
+        while todo:
+            v = todo.pop()
+            if v is part:
+                return True
+            inputs = self.maker[v].inputs if v in self.maker else ()
+            later = {x for x in inputs if self.order(x) >= first} - seen
+            seen |= later
+            todo += later
         return False
 
     def root(self, v):

@@ -438,6 +438,8 @@ class Step:
         for s in c.slots:
             leaves = [_kept(leaf, made) for leaf in s.leaves]
             put(s.mapping, s.key, tree.unflatten(s.shape, leaves))
+        for f, args in c.after:
+            f(*(_argument(x, made) for x in args))
         if self.quick is not _miss:
             self.run.give([g.tensor._grad for g in c.gradients])
         return [made[i] for i in range(c.count)]
@@ -464,6 +466,10 @@ class Step:
             )
             self.reverse[wanted].warm = True
         return self.reverse[wanted]
+
+
+def _argument(x, made):
+    return BASE.wrap(made[x.output]) if isinstance(x, Made) else x
 
 
 def _kept(leaf, made):

@@ -119,6 +119,14 @@ class Level:
         """The options of a group of parameters, about to be read."""
         return group
 
+    def later(self, f, args, groups) -> bool:
+        """Whether f(*args), Python's own work on options of these groups, is done at the end
+        of every call instead of now."""
+        return False
+
+    def needs_python(self, why: str) -> None:
+        """What follows is done with numbers of Python, for which no program can stand."""
+
     def constant(self, value):
         """A new array, as this floor's programs have it."""
         return value

@@ -11,7 +11,7 @@ import numpy as np
 from ...errors import ArgumentError
 from ...ir.again import Life, Plan, chosen, computed_again, least
 from ..amounts import shown
-from ..cost import LOOPS, alone
+from ..cost import LOOPS, nanoseconds_of
 from ..memory import at_peak
 from .part import Part
 
@@ -104,7 +104,7 @@ def _life(part, v, made, times, gone) -> Life:
         bytes=0 if local else part.size(v),
         made=made,
         reads=times,
-        cost=sum(map(alone, cone)) if known else None,
+        cost=sum(map(nanoseconds_of, cone)) if known else None,
         kept=not local,
         until=min((gone[u] for u in _met(s, v) if u in gone), default=float("inf")),
     )

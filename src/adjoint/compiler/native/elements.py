@@ -228,9 +228,10 @@ class Elements(Failing):
         The program alone says which, not LLVM, which looks at one loop: readers that do the
         same again get the same bits, and a largest element is equal to itself.
         """
+        pairs = zip(o.inputs, reversed(o.inputs), xs, strict=True)
         factors = [
-            self.products[id(x)][1] if self.schedule.is_product(v) else None
-            for v, x in zip(o.inputs, xs, strict=True)
+            self.products[id(x)][1] if self.schedule.is_product(v, w) else None
+            for v, w, x in pairs
         ]
         minus = self.lanes.neg if o.prim.name == "sub" else lambda x: x
         if factors[0]:

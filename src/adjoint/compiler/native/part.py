@@ -10,11 +10,13 @@ import functools
 import math
 
 from ...ir.passes import prepared
+from ..apart import SUMMED, lots
 from ..schedule import Schedule
 from . import conv, reducing, rows
 from .arena import Tenant, settled
+from .machine import cache
 from .products import form_of
-from .sharing import Sum, unshared, wanted, worth
+from .sharing import KINDS, Sum, apart, unshared, wanted, worth
 
 ALIGN = 64
 SUMS = {"rows": rows.own_sums, "reduce": reducing.own_sums, "conv": conv.own_sums}
@@ -46,9 +48,10 @@ class Part:
             else:
                 self.copies.append((r, v))
         self.long = long = worth(s) if long is None else long
-        loops = [k for k in s.kernels if k.kind == "loop"]
-        self.inner = {k: _bodies(k.roots[0], long) for k in loops}
         self.shares = wanted(s) if long else {}  # kernel -> about how many chunks
+        self.lots: dict = {}  # loop -> its rows in lots, if threads take some each
+        loops = [k for k in s.kernels if k.kind == "loop"]
+        self.inner = {k: self._in_lots(k) or _bodies(k.roots[0], long) for k in loops}
         self.rooms: dict = {}  # shared kernel -> bytes that each thread needs
         self.streamed: set = set()
         self.renewed: dict = {}  # kernel -> what it reads and puts results in place of
@@ -67,6 +70,19 @@ class Part:
             if wide and v not in read and self.homes.get(v, v) is None:
                 self.streamed.add(v)
 
+    def _in_lots(self, k) -> dict[str, Part] | None:
+        """The body for some rows, if a loop is long and its rows do not need each other."""
+        (o,) = k.roots
+        found = lots(o, cache(2) // 2) if self.long and o.prim.name == "scan" else None
+        if found is None:
+            return None
+        around = {i: i for i in range(o.params["carries"])}
+        body = Part(prepared(found.body), around, long=False)
+        if any(j.kind not in KINDS for j in body.schedule.kernels):
+            return None
+        self.lots[k], self.shares[k] = found, found.count
+        return {"body": body}
+
     def constants(self):
         """All constants that need memory, those of inner parts among them."""
         yield from self.schedule.constants
@@ -77,7 +93,15 @@ class Part:
     def threads(self, k) -> tuple[int, str]:
         """(about how many chunks of a kernel threads take, why it is not cut if it is not)."""
         chunks = self.shares.get(k, 1)
-        return chunks, "" if chunks > 1 else unshared(k, self.long)
+        parts = self.inner.get(k, {}).values()
+        inside = any(part.cut for part in parts)
+        return chunks, "" if chunks > 1 else unshared(k, self.long, inside)
+
+    @property
+    def cut(self) -> bool:
+        """Whether threads share something in it."""
+        inner = (part.cut for parts in self.inner.values() for part in parts.values())
+        return any(n > 1 for n in self.shares.values()) or any(inner)
 
     def scratch(self) -> int:
         """Bytes that a worker needs for the products here and in inner parts, one at a time."""
@@ -90,6 +114,11 @@ class Part:
     def inside(self) -> int:
         """Bytes that it takes besides what comes from outside and goes there."""
         return self.bytes + self.scratch()
+
+    @property
+    def whole(self) -> int:
+        """Its bytes, in whole lines."""
+        return whole(self.bytes)
 
     def operations(self):
         """All operations that store something, those of inner parts among them."""
@@ -121,9 +150,9 @@ class Part:
         for i, k in enumerate(self.schedule.kernels):
             after = self._successors(k, i, last, found)
             needed = [(v, self.size(v)) for v in k.made if v not in self.homes]
-            if k in self.shares and k.kind not in ("contract", "conv"):
+            if k in self.shares and k.kind not in ("contract", "conv", "loop"):
                 needed = self._roomed(k, needed)
-            needed += [(part, part.bytes) for part in self.inner.get(k, {}).values()]
+            needed += self._inside(k)
             if k.kind == "conv":
                 needed.append((k, conv.kernel(k.roots[0]).bytes))
             if k in self.shares and k.kind in SUMS:
@@ -133,7 +162,7 @@ class Part:
                 if v in after:
                     self.first[v] = place = self.first.get(after[v], after[v])
                 begin = found[place].first if place in found else i
-                found[place] = Tenant(place, _whole(n), begin, until)
+                found[place] = Tenant(place, whole(n), begin, until)
         return list(found.values())
 
     def _successors(self, k, i, last, placed) -> dict:
@@ -167,12 +196,26 @@ class Part:
         read = {x for o in s.operations(k) for x in o.inputs}
         return all(x is u for x in read if s.root(x) is u)
 
+    def _inside(self, k):
+        """(what, bytes) of what a loop or branch needs for its parts."""
+        parts = self.inner.get(k, {}).values()
+        if k not in self.lots:
+            return [(part, part.bytes) for part in parts]
+        (body,) = parts
+        self.rooms[k] = body.whole + body.scratch()
+        sums = [
+            ((k, i), self.shares[k] * apart(v.spec.bytes))
+            for i, v in enumerate(k.made)
+            if self.lots[k].outputs[i] == SUMMED
+        ]
+        return [(k, self.rooms[k]), *sums]
+
     def _roomed(self, k, needed):
         """What only one row of needs memory lies in the room that each thread has."""
         top, rest = 0, []
         for v, n in needed:
             if v in self.schedule.local:
-                self.offsets[v], top = top, top + _whole(n)
+                self.offsets[v], top = top, top + whole(n)
             else:
                 rest.append((v, n))
         self.rooms[k] = top
@@ -205,7 +248,7 @@ class Part:
         return last
 
 
-def _whole(n) -> int:
+def whole(n) -> int:
     """Bytes in whole lines."""
     return max(ALIGN, -(-n // ALIGN) * ALIGN)
 

@@ -1,4 +1,4 @@
-"""Writer: the kernels of a part, one after the other, and loops and branches around parts."""
+"""Writer: the kernels of a part, one after the other, for one thread or in chunks for many."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from .elements import BYTE, I64, element, stored_element
 from .emit import Emitter
 from .failing import FAILED
 from .likeness import likeness
+from .loops import Loops
 from .products import Product, form_of
 from .sharing import Sum
 from .vectors import loop
@@ -23,7 +24,7 @@ POINTER = BYTE.as_pointer()
 MANY = 40  # kernels from which on each is a function
 
 
-class Writer:
+class Writer(Loops):
     """Writes parts at a builder's place; `table` holds what is only known at run time."""
 
     def __init__(self, builder, table, slot, arena, panel):
@@ -35,6 +36,17 @@ class Writer:
         self.clock = None  # where the time at which each kernel starts is written
         self.called: list = []  # operations that NumPy does
         self.stopped = None  # where the program ends when it has failed
+
+    def elsewhere(self, builder, arena, panel) -> Writer:
+        """The same in another function, with memory of its own."""
+        w = Writer(builder, None, self.slot, arena, panel)
+        w.apart, w.alike, w.names, w.called = (
+            self.apart,
+            self.alike,
+            self.names,
+            self.called,
+        )
+        return w
 
     def part(self, part, given: dict, base: int) -> None:
         """All of a part; `given` are the pointers of inputs, outputs and constants."""
@@ -294,79 +306,6 @@ class Writer:
         words = b.module.globals[FAILED]
         b.store(failed, b.gep(words, [I64(0), I64(0)]))
         self._go_on(b.icmp_unsigned("==", failed, I64(0)))
-
-    # ------------------------------------------------------------ loops and branches
-
-    def _loop(self, e, k, part, base):
-        (o,) = k.roots
-        ins = [e.pointers[part.schedule.root(v)] for v in o.inputs]
-        outs = [e.pointers[v] for v in o.outputs]
-        parts = part.inner[k]
-        bases = {name: base + part.offsets[p] for name, p in parts.items()}
-        constants = {c: e.pointers[c] for p in parts.values() for c in p.constants()}
-        write = {
-            "scan": self._scan,
-            "branch": self._branch,
-            "repeat_while": self._while,
-        }
-        write[o.prim.name](e, o, ins, outs, parts, bases, constants)
-
-    def _begin(self, e, o, outs):
-        """The carries lie where the results will: there they start."""
-        for i in range(o.params["carries"]):
-            e.move(e.pointers[e.schedule.root(o.inputs[i])], outs[i], o.outputs[i])
-
-    def _scan(self, e, o, ins, outs, parts, bases, constants):
-        p, body = o.params, parts["body"]
-        k, m, n = p["carries"], p["mapped"], p["length"]
-        self._begin(e, o, outs)
-        if not n:
-            return
-        with e.loop(0, n) as i:
-            t = e.at[i.mark]
-            t = self.b.sub(I64(n - 1), t) if p["reverse"] else t
-            values = body.graph.inputs
-            rows = [
-                self._row(x, v, t)
-                for x, v in zip(ins[k : k + m], values[k:], strict=False)
-            ]
-            given = dict(zip(values, [*outs[:k], *rows, *ins[k + m :]], strict=True))
-            for v, y in zip(body.outputs[k:], outs[k:], strict=True):
-                given[v] = self._row(y, v, t)
-            self.part(body, constants | given, bases["body"])
-
-    def _row(self, pointer, v, t):
-        words = math.prod(v.spec.shape) * (2 if v.spec.dtype.kind == "c" else 1)
-        return self.b.gep(pointer, [self.b.mul(t, I64(words))])
-
-    def _branch(self, e, o, ins, outs, parts, bases, constants):
-        n, m = o.params["operands"], o.params["split"]
-        pred = self.b.icmp_unsigned("!=", self.b.load(ins[0]), BYTE(0))
-        xs, own, others = ins[1 : 1 + n], ins[1 + n : 1 + n + m], ins[1 + n + m :]
-        with self.b.if_else(pred) as (yes, no):
-            for block, name, rest in ((yes, "yes", own), (no, "no", others)):
-                with block:
-                    part = parts[name]
-                    given = dict(zip(part.graph.inputs, [*xs, *rest], strict=True))
-                    given |= dict(zip(part.outputs, outs, strict=True))
-                    self.part(part, constants | given, bases[name])
-
-    def _while(self, e, o, ins, outs, parts, bases, constants):
-        k, m, b = o.params["carries"], o.params["split"], self.b
-        self._begin(e, o, outs)
-        head, go, done = (b.append_basic_block(x) for x in ("while", "go", "done"))
-        b.branch(head)
-        b.position_at_end(head)
-        test, body = parts["test"], parts["body"]
-        given = dict(zip(test.graph.inputs, [*outs, *ins[k : k + m]], strict=True))
-        self.part(test, constants | given, bases["test"])
-        flag = self.inside(bases["test"] + test.offsets[test.outputs[0]])
-        b.cbranch(b.icmp_unsigned("!=", b.load(flag), BYTE(0)), go, done)
-        b.position_at_end(go)
-        given = dict(zip(body.graph.inputs, [*outs, *ins[k + m :]], strict=True))
-        self.part(body, constants | given, bases["body"])
-        b.branch(head)
-        b.position_at_end(done)
 
 
 def _pointers(e, k, without=()):
