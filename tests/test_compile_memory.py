@@ -362,7 +362,7 @@ def test_the_program_in_which_values_are_computed_again():
 
     for _ in range(2):
         step(ad.ones(256, 8))
-    assert step.program(after="again").endswith(AGAIN)
+    assert step.program(after="memory").endswith(AGAIN)
     assert "_again" not in step.program(after="all")
     graph = step._native().part.graph
     graph.verify()

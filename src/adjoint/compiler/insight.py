@@ -118,10 +118,10 @@ class Insight:
           return z2
         """
         graph = self._step(*args, **kwargs).captured.graph
-        if after == "again":
+        if after == "memory":
             return str(pretty(self._native(*args, **kwargs).part.graph))
         if after is not None and after not in PASSES:
-            names = ", ".join([*PASSES, "again"])
+            names = ", ".join([*PASSES, "memory"])
             raise ArgumentError(f"program: after must be one of {names}, got {after!r}")
         for name, change in PASSES.items() if after is not None else ():
             graph = change(graph)
@@ -266,6 +266,8 @@ def _why(a, b) -> str:
     for k in (a, b):
         if k.kind == "contract":
             return "a product of matrices is a region of its own"
+        if k.kind == "together":
+            return "not every part of the other needs one slice of it"
         if k.kind == "conv":
             return "a convolution is a region of its own"
         if k.kind == "call":

@@ -7,6 +7,7 @@ each reads of the others only its own element.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections import defaultdict
 from dataclasses import dataclass, field
@@ -94,10 +95,18 @@ class Schedule:
         for o in graph.operations:
             if any(v in self.stored for v in o.outputs if v not in self.alias):
                 self._place(o)
-        self.number = {k: i for i, k in enumerate(self.kernels)}
+        self.leaves = defaultdict(set)  # value -> the loop nests that read it
+        for k in self.kernels:
+            for v in k.reads:
+                self.leaves[v].add(k)
         self.checked: dict = {}  # (positions, size) -> the kernel that looks at them
         self.local: dict = {}  # value -> how many dims it has no memory for
         self._find_local()
+
+    @functools.cached_property
+    def number(self) -> dict:
+        """The place of each kernel in the order in which they run."""
+        return {k: i for i, k in enumerate(self.kernels)}
 
     def computed(self, o):
         """An operation and all that are computed with it, where it reads them."""

@@ -1,353 +1,141 @@
-"""Again: values that are computed a second time near a late reader, instead of being kept.
+"""Again: matrices of scores are computed anew where they are needed late, and never stored.
 
-The way back reads what the way forward made, last first: at the turn all of it is alive. Here
-those values are found that free the most memory while there is too little of it, for the time
-that computing them again takes. What they were made of is computed again with them where it is
-gone, so whole stretches between values that stay are run a second time, as with checkpoints.
-Random numbers are the same again: they follow from the place in their stream.
+What a wide product (its result is larger than both operands) and elementwise operations make
+is read by another product, whose result is as small as the operands were. Long after, the
+reverse reads it once more. Memory for it would grow with the square of a sequence's length;
+instead it is made again, of the operands and of what was small on the way, as sums of rows.
 """
 
 from __future__ import annotations
 
-import heapq
-from dataclasses import dataclass, field
-from itertools import pairwise
+from ..core.primitive import Elementwise
+from ..ops.contract import letters_of, multiplications
+from ..ops.random import Draw
+from .graph import Const, Graph, Var
 
-import numpy as np
-
-from .graph import Graph, Var
-
-SMALL = 8  # times as large a value must be for another to be kept on its account
-CLOSE = 20  # parts of the least room to which it is known
-
-
-@dataclass
-class Life:
-    """A value in memory: when it is made and read, what it is made of, what that takes."""
-
-    bytes: int
-    made: int
-    reads: list[int]
-    sources: tuple = ()  # values in memory that it is computed from
-    cost: float | None = None  # nanoseconds; None if it is computed once only
-    kept: bool = True  # whether it is there after the loop that makes it
-    until: float = float("inf")  # when something that it is made of is written over
+KEPT = 2**19  # bytes of a value that are kept
+SMALL = 2  # times as large are wide values, at least
+SHORT = 32  # numbers summed for an element of a value that costs less than its memory
+_MOVES = frozenset({"cast", "contiguous", "stop_gradient", "expand"})
 
 
-@dataclass
-class Plan:
-    """When each value lives, as loops are planned for a program."""
-
-    lives: dict[Var, Life]  # in the order of the program
-    rest: np.ndarray  # bytes of all else at each time
-    time: dict  # operation whose result has memory -> when it runs
-    stored: set  # values that have memory of their own
-
-
-@dataclass
-class Choice:
-    """Which values are dropped, each with the time of its last reader before that."""
-
-    plan: Plan
-    dropped: dict = field(default_factory=dict)
-
-    def __post_init__(self):
-        self.end: dict = {}  # value -> when it is read for the last time
-        self.second: dict = {}  # dropped value -> (when it is computed again, last read)
-        later: dict = {}  # value -> when others are computed again that are made of it
-        for v in reversed(self.plan.lives):
-            life = self.plan.lives[v]
-            reads = [*life.reads, *later.get(v, ())]
-            split = self.dropped.get(v, float("inf"))
-            early = [t for t in reads if t <= split]
-            late = [t for t in reads if t > split]
-            self.end[v] = max(early, default=life.made)
-            if late:
-                self.second[v] = min(late), max(late)
-                for u in life.sources:
-                    later.setdefault(u, []).append(min(late))
-        self.alive, self._over = self._alive(), None
-
-    def _alive(self):
-        """Bytes at each time."""
-        change = np.zeros(len(self.plan.rest) + 1, np.int64)
-        for v, life in self.plan.lives.items():
-            if life.kept:
-                spans = [(life.made, self.end[v])]
-                spans += [self.second[v]] if v in self.second else []
-                for first, last in spans:
-                    change[first] += life.bytes
-                    change[last + 1] -= life.bytes
-        return self.plan.rest + np.cumsum(change[:-1])
-
-    @property
-    def peak(self) -> int:
-        return int(self.alive.max(initial=0))
-
-    @property
-    def cost(self) -> float:
-        """Nanoseconds of what is computed again."""
-        return sum(self.plan.lives[v].cost or 0 for v in self.second)
-
-    def over(self, room):
-        """At how many times before each there is too little memory."""
-        if self._over is None:
-            self._over = np.concatenate([[0], np.cumsum(self.alive > room)])
-        return self._over
-
-    def excess(self, room) -> int:
-        """Bytes that are too many, summed over time."""
-        return int(np.maximum(self.alive - room, 0).sum())
-
-    def better(self, other, room) -> bool:
-        """Whether less is too much than in another, and nothing where it was not."""
-        worse = (self.alive > room) & (other.alive <= room)
-        less = not worse.any() and self.excess(room) < other.excess(room)
-        return less and self.possible()
-
-    def possible(self) -> bool:
-        """Whether all that is read again is still there."""
-        pairs = ((self.plan.lives[v], t) for v, (t, _) in self.second.items())
-        return all(t < life.until for life, t in pairs)
-
-    def also(self, more) -> Choice:
-        return Choice(self.plan, {**self.dropped, **more})
-
-    def without(self, v) -> Choice:
-        """With v kept."""
-        dropped = {u: t for u, t in self.dropped.items() if u is not v}
-        return Choice(self.plan, dropped)
-
-
-def chosen(plan: Plan, room: int) -> Choice:
-    """What to compute again, so that at most `room` bytes live at a time if that can be."""
-    best, waiting = Choice(plan), list(plan.lives)
-    while best.peak > room:
-        tried, waiting = _dropped(best, room, waiting)
-        if tried is best:
-            tried, waiting = _kept(best, room), list(plan.lives)
-        if tried is best:
-            return best
-        best = tried
-    return _lean(best, room)
-
-
-def least(plan: Plan) -> int:
-    """The fewest bytes that some choice was found for."""
-    low, high = 0, Choice(plan).peak
-    while high - low > high // CLOSE:
-        room = (low + high) // 2
-        peak = chosen(plan, room).peak
-        low, high = (low, peak) if peak <= room else (room, min(high, peak))
-    for part in range(1, CLOSE, 2):  # less may be found for less
-        high = min(high, chosen(plan, high - high * part // (2 * CLOSE)).peak)
-    return high
-
-
-def _dropped(best, room, values):
-    """(a better choice that drops more of some values, those that did not help)."""
-    queue, aside = _Queue(best, room, values), []
-    while best.peak > room:
-        v, more = queue.next(best)
-        if v is None:
-            break
-        tried = best.also(more)
-        if tried.better(best, room):
-            best = tried
-        else:
-            aside.append(v)
-    return best, aside
-
-
-def _kept(best, room):
-    """A better choice that keeps one more value, so that shorter stretches are run again."""
-    found = best
-    for v in best.dropped:
-        tried = best.without(v)
-        if tried.better(found, room):
-            found = tried
-    return found
-
-
-def _lean(choice, room) -> Choice:
-    """Without what turned out not to be needed, the dearest first."""
-    lives = choice.plan.lives
-    for v in sorted(choice.dropped, key=lambda v: -(lives[v].cost or 0)):
-        if lives[v].kept:
-            tried = choice.without(v)
-            if tried.peak <= room and tried.possible():
-                choice = tried
-    return choice
-
-
-class _Queue:
-    """Values by what they free for their cost; looked at anew when it is their turn."""
-
-    def __init__(self, choice, room, values):
-        self.room, self.number = room, {v: i for i, v in enumerate(values)}
-        self.heap = []
-        for v in values:
-            self._push(v, _gain(choice, v, room)[0])
-
-    def _push(self, v, gain):
-        if gain > 0:
-            heapq.heappush(self.heap, (-gain, self.number[v], v))
-
-    def next(self, choice):
-        """(the best value, what has to be dropped with it); (None, {}) if there is none."""
-        while self.heap:
-            _, _, v = heapq.heappop(self.heap)
-            if v in choice.dropped:
-                continue
-            gain, more = _gain(choice, v, self.room)
-            if not self.heap or gain >= -self.heap[0][0]:
-                if gain > 0:
-                    return v, more
-            else:
-                self._push(v, gain)
-        return None, {}
-
-
-def _gain(choice, v, room):
-    """(bytes freed while there are too many, summed over time, for a nanosecond; what to drop)."""
-    life = choice.plan.lives[v]
-    if life.cost is None or not life.kept or v in choice.dropped:
-        return 0.0, {}
-    over = choice.over(room)
-    count, split, again = max(_gaps(life, over), default=(0, 0, 0))
-    if not count:
-        return 0.0, {}
-    with_it = _with(choice, v, split, again, over)
-    if with_it is None:
-        return 0.0, {}
-    more, cost, lost = with_it
-    return (life.bytes * count - lost) / (cost + 1), more
-
-
-def _gaps(life, over):
-    """(how long there is too little memory, between one reader and the next)."""
-    times = [life.made, *sorted(life.reads)]
-    for first, last in pairwise(times):
-        if last - first > 1:
-            yield int(over[last] - over[first + 1]), first, last
-
-
-def _with(choice, v, split, again, over):
-    """(what is dropped so that v can be computed again then, its cost, bytes kept longer)."""
-    lives = choice.plan.lives
-    more, cost, lost, todo = {v: split}, 0.0, 0, [v]
+def redone(graph: Graph) -> Graph:
+    """The program without wide values that live long."""
+    given = set(graph.inputs)
+    todo = [o for o in graph.operations if _wide(o) and _many(o, given)]
     while todo:
-        life = lives[todo.pop()]
-        if again >= life.until:
-            return None
-        cost += life.cost
-        for u in life.sources:
-            source, end = lives[u], choice.end[u]
-            if u in more or (source.kept and end >= again):
-                continue
-            first, last = choice.second.get(u, (again, end))
-            if first <= again <= last:
-                continue
-            if source.cost is not None and (
-                not source.kept or source.bytes * SMALL > lives[v].bytes
-            ):
-                if u not in choice.second:
-                    more[u] = end
-                    todo.append(u)
-                lost += source.bytes * _between(over, again, first)
-            elif source.kept:
-                lost += source.bytes * _between(over, end, again)
-            else:
-                return None
-    return more, cost, lost
+        todo += _Wide(graph, todo.pop(0)).divide()
+    return graph.without_dead()
 
 
-def _between(over, first, last) -> int:
-    return max(0, int(over[last] - over[first]))
+def _wide(o) -> bool:
+    if o.prim.name != "contract":
+        return False
+    y = o.outputs[0].spec
+    return y.bytes > KEPT and all(SMALL * v.spec.size <= y.size for v in o.inputs)
 
 
-# ---------------------------------------------------------------- the program
+def _many(o, given) -> bool:
+    """Whether it is many products, a short one, or one of what was computed: no layer's weight."""
+    left, right, out = letters_of(o.params["spec"])
+    sizes = list(zip(out, o.outputs[0].spec.shape, strict=True))
+    if any(n > 1 and c in left and c in right for c, n in sizes):
+        return True
+    count = multiplications(o.params["spec"], [v.spec.shape for v in o.inputs])
+    short = count <= SHORT * o.outputs[0].spec.size
+    return short or not given.intersection(o.inputs)
 
 
-def computed_again(graph: Graph, choice: Choice) -> Graph:
-    """The program in which late readers of what is dropped read what is computed again."""
-    out = _Again(graph, choice).graph
-    out.verify()
-    return out
+class _Wide:
+    """A wide product, with what is made of it before other products read that."""
 
+    def __init__(self, graph, o):
+        self.graph, self.o = graph, o
+        self.size = o.outputs[0].spec.size
+        self.maker = {v: p for p in graph.operations for v in p.outputs}
+        self.derived = self._derived()
+        self.concerned = self._concerned()
 
-class _Again:
-    """Writes the operations down in order, each second computation before its first reader."""
+    def _derived(self) -> set:
+        """The wide values that depend on the result."""
+        found = set(self.o.outputs)
+        for p in self.graph.operations:
+            if found.intersection(p.inputs) and self._again(p):
+                found.update(p.outputs)
+        return found
 
-    def __init__(self, graph, choice):
-        self.old, self.choice, self.plan = graph, choice, choice.plan
-        self.maker = {v: o for o in graph.operations for v in o.outputs}
-        self.order = {o: i for i, o in enumerate(graph.operations)}
-        self.operations: list = []
-        self.again: dict = {}  # value -> its second self
-        self.copies: dict = {}
-        for o in graph.operations:
-            when = self.plan.time.get(o)
-            if when is not None:
-                inputs = tuple(self._at(v, when) for v in o.inputs)
-                o = o if inputs == o.inputs else o.changed(inputs=inputs)
-            self.operations.append(o)
-        self.graph = self._whole()
+    def _concerned(self) -> set:
+        """Those, and the wide values that they are made of, as masks are."""
+        found = set(self.derived)
+        for p in reversed(self.graph.operations):
+            if found.intersection(p.outputs):
+                found.update(v for v in p.inputs if not self._kept(v))
+        return found
 
-    def _whole(self) -> Graph:
-        """The program without what nobody reads any more."""
-        live, kept = set(self.old.outputs), []
-        for o in reversed(self.operations):
-            if not live.isdisjoint(o.outputs):
-                kept.append(o)
-                live.update(o.inputs)
-        out = Graph(self.old.name)
-        out.inputs, out.outputs = self.old.inputs, self.old.outputs
-        out.consts, out.operations = self.old.consts, kept[::-1]
-        out.again = {new: v for v, new in self.again.items() if new in live}
-        return out
+    def _again(self, p) -> bool:
+        simple = isinstance(p.prim, (Elementwise, Draw)) or p.prim.name in _MOVES
+        return simple and p.outputs[0].spec.size == self.size
 
-    def _late(self, v, when) -> bool:
-        return v in self.choice.dropped and when > self.choice.dropped[v]
+    def divide(self) -> list:
+        """Let what comes after the first product that reads them read others; new products."""
+        late = self._late()
+        self.new: dict = {}
+        self.written: list = []
+        out, products = [], []
+        for p in self.graph.operations:
+            if p in late:
+                p = p.changed(inputs=tuple(map(self._renewed, p.inputs)))
+                out += self.written
+                products += [q for q in self.written if q.prim.name == "contract"]
+                self.written.clear()
+            out.append(p)
+        self.graph.operations = out
+        return products
 
-    def _at(self, v, when):
-        """What is read for `v` at a time: itself, or its second self."""
-        o = self.maker.get(v)
-        if o is None or v in self.plan.stored:
-            return self._second(v) if self._late(v, when) else v
-        inputs = tuple(self._at(x, when) for x in o.inputs)
-        return v if inputs == o.inputs else self._copied(o, inputs, 0)
+    def _late(self) -> set:
+        """The operations that depend on a product of what is derived."""
+        late, values = set(), set()
+        for p in self.graph.operations:
+            if values.intersection(p.inputs):
+                late.add(p)
+                values.update(p.outputs)
+            elif p.prim.name == "contract" and self.derived.intersection(p.inputs):
+                values.update(p.outputs)
+        self.after = values
+        return late
 
-    def _copied(self, o, inputs, reader):
-        """The result of an operation on other inputs; each reader's copies are its own."""
-        key = o, inputs, reader
-        if key not in self.copies:
-            (v,) = o.outputs
-            y = self.copies[key] = Var(f"{v.name}_{len(self.copies) + 1}", v.spec)
-            self.operations.append(o.changed(inputs=inputs, outputs=(y,), origin=(o,)))
-        return self.copies[key]
+    def _renewed(self, v):
+        """`v`, or the same made again if it is wide and was made before."""
+        if v in self.after or v not in self.concerned or not self._possible(v):
+            return v
+        return self._made(v)
 
-    def _second(self, v):
-        """v computed again, after all that has to be computed again for it."""
-        needed, todo = set(), [v]
+    def _possible(self, v) -> bool:
+        """Whether it can be made again of what is kept."""
+        todo, seen = [v], set()
         while todo:
-            u = todo.pop()
-            if u not in needed and u not in self.again:
-                needed.add(u)
-                when = self.choice.second[u][0]
-                sources = self.plan.lives[u].sources
-                todo += [w for w in sources if self._late(w, when)]
-        for u in sorted(needed, key=lambda u: self.order[self.maker[u]]):
-            o, when = self.maker[u], self.choice.second[u][0]
-            inputs = tuple(self._own(x, when, u) for x in o.inputs)
-            y = self.again[u] = Var(f"{u.name}_again", u.spec)
-            self.operations.append(o.changed(inputs=inputs, outputs=(y,), origin=(o,)))
-        return self.again[v]
+            v = todo.pop()
+            if self._kept(v) or v in seen:
+                continue
+            seen.add(v)
+            p = self.maker[v]
+            if not (self._again(p) or _wide(p)):
+                return False
+            todo += p.inputs
+        return True
 
-    def _own(self, v, when, reader):
-        """The same of what is computed where it is read: anew for each second computation."""
-        o = self.maker.get(v)
-        if o is None or v in self.plan.stored:
-            return self._at(v, when)
-        inputs = tuple(self._own(x, when, reader) for x in o.inputs)
-        return self._copied(o, inputs, reader)
+    def _kept(self, v) -> bool:
+        small = SMALL * v.spec.size <= self.size
+        return small or v not in self.maker or isinstance(v, Const)
+
+    def _made(self, v):
+        """The result of the same operations, written anew."""
+        if self._kept(v) or v in self.after:
+            return v
+        if v not in self.new:
+            p = self.maker[v]
+            outputs = tuple(Var(f"{y.name}_again", y.spec) for y in p.outputs)
+            inputs = tuple(map(self._made, p.inputs))
+            self.written.append(p.changed(inputs=inputs, outputs=outputs))
+            self.new.update(zip(p.outputs, outputs, strict=True))
+        return self.new[v]

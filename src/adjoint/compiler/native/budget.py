@@ -1,6 +1,6 @@
 """Budget: a program that keeps within so much memory, by computing some values again.
 
-What is planned in `ir.again` on the loops of the program as it was captured is planned again
+What is planned in `ir.economy` on the loops of the program as it was captured is planned again
 on the loops that come of it; where those take more than was thought, the aim is lowered.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from ...errors import ArgumentError
-from ...ir.again import Life, Plan, chosen, computed_again, least
+from ...ir.economy import Life, Plan, chosen, computed_again, least
 from ..amounts import shown
 from ..cost import LOOPS, nanoseconds_of
 from ..memory import at_peak
@@ -93,13 +93,18 @@ def _met(s, v):
     return s.accesses(s.maker[v])
 
 
+def _repeatable(o) -> bool:
+    """Whether it may run twice: it has no effect, and is no loop."""
+    p = o.prim
+    return not p.calls_back and p.outputs == 1 and p.name not in LOOPS
+
+
 def _life(part, v, made, times, gone) -> Life:
     s = part.schedule
     local = v in s.local
     cone = list(s.computed(s.maker[v]))
-    known = not any(
-        p.prim.calls_back or p.prim.outputs != 1 or p.prim.name in LOOPS for p in cone
-    )
+    sliced = s.kernel_of[v].kind == "together" and local
+    known = not sliced and all(map(_repeatable, cone))
     return Life(
         bytes=0 if local else part.size(v),
         made=made,

@@ -12,11 +12,13 @@ import math
 from ...ir.passes import prepared
 from ..apart import SUMMED, lots
 from ..schedule import Schedule
+from ..together import together
 from . import conv, reducing, rows
 from .arena import Tenant, settled
 from .machine import cache
 from .products import form_of
 from .sharing import KINDS, Sum, apart, unshared, wanted, worth
+from .slices import panels
 
 ALIGN = 64
 SUMS = {"rows": rows.own_sums, "reduce": reducing.own_sums, "conv": conv.own_sums}
@@ -34,6 +36,7 @@ class Part:
     def __init__(self, graph, renewed: dict[int, int], kept=(), long=None):
         self.graph = g = graph
         self.schedule = s = Schedule(g)
+        together(s)
         self.outputs = [s.root(v) for v in g.outputs]
         self.homes: dict = {}  # output -> the input in whose memory it is, or None
         self.copies: list = []  # (output, input): to be copied at the end
@@ -150,7 +153,9 @@ class Part:
         for i, k in enumerate(self.schedule.kernels):
             after = self._successors(k, i, last, found)
             needed = [(v, self.size(v)) for v in k.made if v not in self.homes]
-            if k in self.shares and k.kind not in ("contract", "conv", "loop"):
+            if k.kind == "together":
+                needed = self._roomed(k, needed, panels(k))
+            elif k in self.shares and k.kind not in ("contract", "conv", "loop"):
                 needed = self._roomed(k, needed)
             needed += self._inside(k)
             if k.kind == "conv":
@@ -210,9 +215,9 @@ class Part:
         ]
         return [(k, self.rooms[k]), *sums]
 
-    def _roomed(self, k, needed):
-        """What only one row of needs memory lies in the room that each thread has."""
-        top, rest = 0, []
+    def _roomed(self, k, needed, top=0):
+        """What only one row of needs memory lies in each thread's room, from `top` on."""
+        top, rest = whole(top) if top else 0, []
         for v, n in needed:
             if v in self.schedule.local:
                 self.offsets[v], top = top, top + whole(n)
@@ -236,7 +241,11 @@ class Part:
     def size(self, v) -> int:
         """Bytes of a value, or of one row of it."""
         rank = self.schedule.local.get(v, 0)
-        return math.prod(v.spec.shape[rank:]) * v.spec.dtype.itemsize
+        size = math.prod(v.spec.shape[rank:]) * v.spec.dtype.itemsize
+        k = self.schedule.kernel_of.get(v)
+        if k is not None and k.kind == "together" and k.band and v in k.inside:
+            return -(-size // k.band.height) * k.band.block
+        return size
 
     def last_reads(self) -> dict:
         last: dict = {}
