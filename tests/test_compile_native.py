@@ -330,6 +330,19 @@ def test_what_several_loops_compute_is_the_same_in_all(dtype):
     check(grads(f), w.requires_grad_(), tolerance=1e-12 if dtype == "float64" else 1e-5)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_what_is_taken_from_itself_leaves_nothing(dtype):
+    rng = np.random.default_rng(4)
+    x, c = (ad.tensor(rng.normal(size=n).astype(dtype)) for n in ((9, 33), (33,)))
+
+    def f(x):
+        z = x * c
+        out = [z - z.detach(), z - z.amax(1, keepdim=True), z.amin(0) - z, z - x * c]
+        return [(y == 0).sum() for y in out]
+
+    check(f, x)
+
+
 def test_reductions_of_nothing_and_of_one():
     def f(x, y):
         return [
@@ -600,6 +613,30 @@ def test_complex_numbers(dtype):
 def test_single_complex_numbers_keep_their_shape():
     z = ad.tensor(np.array(1 + 2j))
     check(lambda z: [z * 1j, z + 1, 2j - z, z.real * 1j, (z * z).exp() / (1 - 2j)], z)
+
+
+def test_complex_numbers_written_through_views_of_others():
+    z = ad.tensor(np.array([1 + 2j, 3 - 1j]))
+
+    def f(z, x):
+        pairs = ad.view_as_real(z * 2)
+        ad.view_as_complex(pairs)[0] = z[1] * 1j
+        y = ad.complex(x, x * 2)
+        y.select(0, 0).fill_(0.5)
+        return pairs, y, y * x, (x.to(ad.complex128) * 1j).real.sin(), y.real + x
+
+    check(f, z, ad.tensor([0.3, 0.7], dtype=ad.float64), native=False)
+
+
+def test_a_single_mask_is_written_under():
+    def f(x, y):
+        x, y = x.clone(), y.clone()
+        x[x > 0] = 7.0
+        y[y.sum() > 0] = 1.5
+        return x, y
+
+    for k in (-1.0, 1.0):
+        check(f, ad.tensor(k), ad.tensor([k, 0.5]))
 
 
 def test_gradients_of_complex_numbers():

@@ -5,7 +5,7 @@ import logging
 import pytest
 
 import adjoint as ad
-from adjoint import nn, optim
+from adjoint import nn, optim, train
 from adjoint.optim import lr_scheduler as rates
 from adjoint.optim import swa_utils
 
@@ -194,3 +194,67 @@ def test_numbers_of_a_class_that_others_change(caplog):
         Options.scale = scale
         assert f(ad.ones(())).item() == scale
     Options.scale = 1.0
+
+
+def scaled(way):
+    ad.manual_seed(0)
+    net = nn.Linear(4, 2)
+    opt = optim.SGD(net.parameters(), lr=0.1)
+    scaler = train.GradScaler(init_scale=8.0, growth_interval=2)
+
+    def forward(x):
+        loss = (net(x) ** 2).mean()
+        opt.zero_grad()
+        scaler.scale(loss).backward()
+        return loss
+
+    def end():
+        scaler.unscale_(opt)
+        scaler.step(opt)
+        scaler.update()
+
+    return way(forward, end), scaler
+
+
+def apart(forward, end):
+    compiled = ad.compile(forward)
+    return lambda x: (compiled(x), end())[0]
+
+
+def whole(forward, end):
+    return ad.compile(lambda x: (forward(x), end())[0])
+
+
+@pytest.mark.parametrize("way", [apart, whole])
+def test_a_scale_of_the_loss_that_grows(way):
+    eager, first = scaled(lambda forward, end: lambda x: (forward(x), end())[0])
+    compiled, second = scaled(way)
+    for i in range(7):
+        x = ad.ones(3, 4) * i
+        assert compiled(x).item() == pytest.approx(eager(x).item(), rel=1e-5)
+        assert first.get_scale() == second.get_scale()
+
+
+def test_lbfgs_runs_as_it_is_written_and_its_closure_compiled(caplog):
+    found = []
+    for outer, inner in ((False, False), (True, False), (False, True)):
+        ad.manual_seed(0)
+        net = nn.Linear(4, 2).double()
+        opt = optim.LBFGS(net.parameters(), max_iter=3)
+
+        def closure(net=net, opt=opt):
+            opt.zero_grad()
+            loss = ((net(ad.ones(3, 4).double()) - 1) ** 4).mean()
+            loss.backward()
+            return loss
+
+        closure = ad.compile(closure) if inner else closure
+
+        def step(opt=opt, closure=closure):
+            return opt.step(closure)
+
+        f = ad.compile(step) if outer else step
+        found.append([f().item() for _ in range(4)])
+    assert found[1] == pytest.approx(found[0])
+    assert found[2] == pytest.approx(found[0])
+    assert "compile the closure instead" in caplog.text

@@ -234,10 +234,8 @@ class Capture(TraceLevel):
         self.stepped.update(map(id, groups))
         return True
 
-    def tells(self, what) -> None:
-        raise Unfit(
-            f"it asks for {what}, which change with every call; do that outside"
-        )
+    def needs_python(self, why) -> None:
+        raise Unfit(why)
 
     def _real(self, name):
         """A number that is an input."""
@@ -387,10 +385,15 @@ def capture(func, leaves, shape, name: str, moving=frozenset()) -> Captured:
         results = func(*args, **kwargs)
         _note(level, around)
         _need_same(given, args, kwargs)
+        if around.streams.rewind():
+            raise Unfit(
+                "it draws random numbers of NumPy or Python; adjoint's can be in a program"
+            )
         made = Ending(level, results, around.places).captured
         del results
     finally:
         _note(level, around)
+        around.streams.rewind()
         floor.reset(token)
         level.undo()
         level.closed = True

@@ -15,6 +15,7 @@ from typing import Any
 
 from ..core import tree
 from ..core.bind import Box
+from .foreign import Streams
 
 ABSENT: Any = object()  # nothing is known of a value, or nothing is there
 _SIMPLE = (int, float, complex, bool, str, bytes)
@@ -75,6 +76,7 @@ class Surroundings:
         self.places: dict = {}
         self.dicts: dict = {}  # id of a dict -> (itself, its keys)
         self.done: set = set()
+        self.streams = Streams()  # random numbers that are not ours
         self.function(func, args)
 
     def changed(self) -> Iterator[tuple]:
@@ -103,6 +105,10 @@ class Surroundings:
         cells = dict(zip(f.__code__.co_freevars, f.__closure__ or (), strict=True))
         names = zip(f.__code__.co_varnames, args, strict=False)
         names = {k: x for k, x in names if type(x) not in (dict, list)}  # copies
+        defaults = _defaults(f)
+        for x in defaults.values():
+            self._entered(x)
+        names = {**defaults, **names}
         self._code(f.__code__, f.__globals__, cells, names)
 
     def _code(self, code, names, cells, local) -> None:
@@ -147,10 +153,13 @@ class Surroundings:
         return x
 
     def _entered(self, x):
+        self.streams.see(getattr(x, "__self__", x))  # of a method its object
         if type(x) is list and (id(x), None) not in self.places:
             self._kept(x, None)
             for y in x[:MOST]:
                 self._entered(y)
+                if type(y) is dict:
+                    self._whole(y)
         elif type(x) is dict and id(x) not in self.dicts:
             self.dicts[id(x)] = x, frozenset(x)
         elif isinstance(x, (types.FunctionType, types.MethodType)):
@@ -200,6 +209,14 @@ class Surroundings:
                     else ABSENT
                 )
         return ABSENT
+
+
+def _defaults(f) -> dict:
+    """What its parameters are that are not given."""
+    given = f.__defaults__ or ()
+    code = f.__code__
+    last = code.co_varnames[code.co_argcount - len(given) : code.co_argcount]
+    return {**dict(zip(last, given, strict=True)), **(f.__kwdefaults__ or {})}
 
 
 def _loose(x) -> bool:

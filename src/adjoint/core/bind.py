@@ -124,8 +124,8 @@ class Level:
         of every call instead of now."""
         return False
 
-    def tells(self, what: str) -> None:
-        """Python is about to read `what`, a number that such work changes."""
+    def needs_python(self, why: str) -> None:
+        """What follows is done with numbers of Python, for which no program can stand."""
 
     def constant(self, value):
         """A new array, as this floor's programs have it."""

@@ -12,11 +12,13 @@ import math
 from ...ir.passes import prepared
 from ..apart import SUMMED, lots
 from ..schedule import Schedule
+from ..together import together
 from . import conv, reducing, rows
 from .arena import Tenant, settled
 from .machine import cache
 from .products import form_of
 from .sharing import KINDS, Sum, apart, unshared, wanted, worth
+from .slices import panels
 
 ALIGN = 64
 SUMS = {"rows": rows.own_sums, "reduce": reducing.own_sums, "conv": conv.own_sums}
@@ -32,8 +34,9 @@ class Part:
     """
 
     def __init__(self, graph, renewed: dict[int, int], kept=(), long=None):
-        self.graph = g = prepared(graph)
+        self.graph = g = graph
         self.schedule = s = Schedule(g)
+        together(s)
         self.outputs = [s.root(v) for v in g.outputs]
         self.homes: dict = {}  # output -> the input in whose memory it is, or None
         self.copies: list = []  # (output, input): to be copied at the end
@@ -76,7 +79,8 @@ class Part:
         found = lots(o, cache(2) // 2) if self.long and o.prim.name == "scan" else None
         if found is None:
             return None
-        body = Part(found.body, {i: i for i in range(o.params["carries"])}, long=False)
+        around = {i: i for i in range(o.params["carries"])}
+        body = Part(prepared(found.body), around, long=False)
         if any(j.kind not in KINDS for j in body.schedule.kernels):
             return None
         self.lots[k], self.shares[k] = found, found.count
@@ -110,6 +114,11 @@ class Part:
         return max([0, *inner, *(f[0].bytes for f in forms if f)])
 
     @property
+    def inside(self) -> int:
+        """Bytes that it takes besides what comes from outside and goes there."""
+        return self.bytes + self.scratch()
+
+    @property
     def whole(self) -> int:
         """Its bytes, in whole lines."""
         return whole(self.bytes)
@@ -130,20 +139,23 @@ class Part:
 
     def _place(self) -> int:
         """Places of what lives inside; the bytes that it takes."""
-        places, size = settled(self.tenants())
+        self.tenants = self._tenants()
+        places, size = settled(self.tenants)
         self.offsets |= places
         for v, first in self.first.items():
             self.offsets[v] = places[first]
         return size
 
-    def tenants(self) -> list[Tenant]:
+    def _tenants(self) -> list[Tenant]:
         """What needs memory inside, and from which kernel to which."""
-        last, found = self._last_reads(), {}
+        last, found = self.last_reads(), {}
         self.first: dict = {}  # a value that lies where another did -> the first there
         for i, k in enumerate(self.schedule.kernels):
             after = self._successors(k, i, last, found)
-            needed = [(v, self._size(v)) for v in k.made if v not in self.homes]
-            if k in self.shares and k.kind not in ("contract", "conv", "loop"):
+            needed = [(v, self.size(v)) for v in k.made if v not in self.homes]
+            if k.kind == "together":
+                needed = self._roomed(k, needed, panels(k))
+            elif k in self.shares and k.kind not in ("contract", "conv", "loop"):
                 needed = self._roomed(k, needed)
             needed += self._inside(k)
             if k.kind == "conv":
@@ -203,9 +215,9 @@ class Part:
         ]
         return [(k, self.rooms[k]), *sums]
 
-    def _roomed(self, k, needed):
-        """What only one row of needs memory lies in the room that each thread has."""
-        top, rest = 0, []
+    def _roomed(self, k, needed, top=0):
+        """What only one row of needs memory lies in each thread's room, from `top` on."""
+        top, rest = whole(top) if top else 0, []
         for v, n in needed:
             if v in self.schedule.local:
                 self.offsets[v], top = top, top + whole(n)
@@ -226,12 +238,16 @@ class Part:
             if count > 1:
                 yield Sum(o), count * o.outputs[0].spec.bytes
 
-    def _size(self, v) -> int:
+    def size(self, v) -> int:
         """Bytes of a value, or of one row of it."""
         rank = self.schedule.local.get(v, 0)
-        return math.prod(v.spec.shape[rank:]) * v.spec.dtype.itemsize
+        size = math.prod(v.spec.shape[rank:]) * v.spec.dtype.itemsize
+        k = self.schedule.kernel_of.get(v)
+        if k is not None and k.kind == "together" and k.band and v in k.inside:
+            return -(-size // k.band.height) * k.band.block
+        return size
 
-    def _last_reads(self) -> dict:
+    def last_reads(self) -> dict:
         last: dict = {}
         for i, k in enumerate(self.schedule.kernels):
             for v in (*k.reads, *k.made):
@@ -252,10 +268,11 @@ def _bodies(o, long) -> dict[str, Part]:
     around = {i: i for i in range(k)}
     make = functools.partial(Part, long=long)
     if o.prim.name == "scan":
-        return {"body": make(p["body"], around)}
+        return {"body": make(prepared(p["body"]), around)}
     if o.prim.name == "branch":
-        return {"yes": make(p["yes"], {}), "no": make(p["no"], {})}
-    return {"test": make(p["test"], {}, kept=(0,)), "body": make(p["body"], around)}
+        return {name: make(prepared(p[name]), {}) for name in ("yes", "no")}
+    body, test = (prepared(p[name]) for name in ("body", "test"))
+    return {"test": make(test, {}, kept=(0,)), "body": make(body, around)}
 
 
 def _renewable(s, r, state, safe) -> bool:

@@ -21,9 +21,8 @@ MOST = 64  # chunks
 LINE = 64  # bytes
 APART = 256  # bytes of lines that a core fetches together
 ROOM = 2**21  # bytes of sums that chunks have of their own, together
-KINDS = frozenset(
-    ["map", "rows", "contract", "reduce", "conv", "place", "put", "scatter", "run"]
-)
+_CUT = "map rows contract together reduce conv place put scatter run"
+KINDS = frozenset(_CUT.split())
 
 
 class Sum(NamedTuple):

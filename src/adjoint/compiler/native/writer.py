@@ -18,6 +18,7 @@ from .likeness import likeness
 from .loops import Loops
 from .products import Product, form_of
 from .sharing import Sum
+from .slices import Slices
 from .vectors import loop
 
 POINTER = BYTE.as_pointer()
@@ -112,7 +113,7 @@ class Writer(Loops):
 
     def _stage(self, e, k, stage, part, base, number):
         if stage.chunks > 1:
-            self._together(e, k, stage, part, base, number)
+            self._shared(e, k, stage, part, base, number)
         elif len(part.schedule.kernels) < MANY or base:
             self._write(e, k, stage)
         else:
@@ -140,7 +141,7 @@ class Writer(Loops):
         places = zip(pointers, f.args, strict=True)  # numbers without a sign read alike
         self.b.call(f, [self.b.bitcast(p, a.type) for p, a in places])
 
-    def _together(self, e, k, stage, part, base, number):
+    def _shared(self, e, k, stage, part, base, number):
         """A stage as a function of a range of chunks, which threads run."""
         own = {v: part.offsets[v] for v in k.made if v in part.schedule.local}
         key, values, pointers = _pointers(e, k, own)
@@ -179,15 +180,19 @@ class Writer(Loops):
 
     def share(self, f, pointers, chunks, room, size):
         """All chunks of f, by the threads that are there; `room` is this one's."""
+        b, context = self.b, self._context(pointers)
+        parallel = b.load(b.gep(self.table, [I64(self.slot("parallel"))]))
+        parallel = b.bitcast(parallel, PARALLEL.as_pointer())
+        b.call(parallel, [f, context, I64(chunks), room, I64(size)])
+
+    def _context(self, pointers):
+        """Where a job finds the pointers that it works on."""
         b = self.b
         with b.goto_entry_block():
             context = b.alloca(POINTER, max(1, len(pointers)))
         for i, p in enumerate(pointers):
             b.store(b.bitcast(p, POINTER), b.gep(context, [I64(i)]))
-        parallel = b.load(b.gep(self.table, [I64(self.slot("parallel"))]))
-        parallel = b.bitcast(parallel, PARALLEL.as_pointer())
-        context = b.bitcast(context, POINTER)
-        b.call(parallel, [f, context, I64(chunks), room, I64(size)])
+        return b.bitcast(context, POINTER)
 
     def _function(self, kinds):
         kind = ir.FunctionType(ir.VoidType(), kinds)
@@ -204,6 +209,36 @@ class Writer(Loops):
         if same is not f:
             del self.b.module.globals[f.name]
         return same
+
+    # ------------------------------------------------------------ kernels together
+
+    def _together(self, e, k, part, base):
+        """Kernels slice by slice, each slice by one thread."""
+        own = {v: part.offsets[v] for v in k.made if v in part.schedule.local}
+        key, values, pointers = _pointers(e, k, own)
+        chunks = min(part.shares.get(k, 1), k.tasks)
+        number = chunks, part.rooms[k], *own.values()
+        f = self.alike.get((key, number))
+        if f is None or key is None:
+            f = self._of_slices(e, k, values, pointers, own, chunks)
+            f = self.alike[key, number] = self._once(f)
+        room = self.inside(base + part.offsets[k])
+        if chunks > 1:
+            self.share(f, pointers, chunks, room, part.rooms[k])
+        else:
+            self.b.call(f, [self._context(pointers), I64(0), I64(1), room])
+
+    def _of_slices(self, e, k, values, pointers, own, chunks):
+        f, b, given, (first, last, room) = self._job(pointers)
+        at = {v: given[e.pointers[v]] for v in values}
+        for v, offset in own.items():
+            at[v] = b.bitcast(b.gep(room, [I64(offset)]), e.pointers[v].type)
+        ends = [b.udiv(b.mul(i, I64(k.tasks)), I64(chunks)) for i in (first, last)]
+        Slices(e.elsewhere(b, at), k, room).tasks(*ends)
+        if e.streamed.intersection(k.made):
+            b.fence("seq_cst")
+        b.ret_void()
+        return f
 
     # ------------------------------------------------------------ products
 

@@ -83,7 +83,7 @@ class LRScheduler:
 
     def get_last_lr(self) -> list:
         """The rates that were set last."""
-        floor.get().tells("the rates of a scheduler")
+        floor.get().needs_python("it asks a scheduler for its rates; do that outside")
         return self._last_lr
 
     @at_each_call
