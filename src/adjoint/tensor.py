@@ -82,6 +82,7 @@ class Tensor(Box):
     inference = False
     name = None
     tangent = None
+    detached = False  # a section shows that it is cut off
     __array_priority__ = 1000
 
     def __init__(self, *data, dtype=None, device=None):
@@ -423,6 +424,7 @@ class Tensor(Box):
         if requires_grad and self.node is None:
             self.node = Leaf(self)
             note_change()
+            floor.get().begins(self)
         elif not requires_grad and self.node is not None:
             self.node = None
             note_change()
@@ -459,6 +461,7 @@ class Tensor(Box):
         if self.requires_grad and dtype_of(new).kind not in "fVc":
             raise DtypeError(f"data: a tensor that requires grad cannot be {new.dtype}")
         floor.get().moves(self)
+        floor.get().leaves(self, True)
         self.value, self.plain = new.value, new.plain and self.base is None
         moved.value += 1
 

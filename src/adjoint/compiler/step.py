@@ -332,6 +332,7 @@ class Step:
         self.wrap = _assembled(captured, BASE.wrap)
         self.assemble = _assembled(captured, lambda y: y)
         self.quick = _miss
+        self.checked = _has_checks(captured.graph)  # old gradients outlast a failure
         code = _native() if backend == "native" else None
         if code is None:
             run = probed(captured.graph, backend) if backend in CHECKS else None
@@ -384,7 +385,7 @@ class Step:
         for s in c.slots:
             leaves = [_kept(leaf, made) for leaf in s.leaves]
             put(s.mapping, s.key, tree.unflatten(s.shape, leaves))
-        if self.quick is not _miss:
+        if self.quick is not _miss and not self.checked:
             self.run.give([g.tensor._grad for g in c.gradients])
         return [made[i] for i in range(c.count)]
 
@@ -408,6 +409,12 @@ class Step:
             self.reverse[wanted] = Compiled(f, self.backend, 32)
             self.reverse[wanted].warm = True
         return self.reverse[wanted]
+
+
+def _has_checks(graph) -> bool:
+    """Whether a condition is checked when the program runs."""
+    parts = map(_has_checks, graph.parts())
+    return any(o.prim.name == "checked" for o in graph.operations) or any(parts)
 
 
 def _kept(leaf, made):
