@@ -462,7 +462,8 @@ class Tensor(Box):
             raise DtypeError(f"data: a tensor that requires grad cannot be {new.dtype}")
         floor.get().moves(self)
         floor.get().leaves(self, True)
-        self.value, self.plain = new.value, new.plain and self.base is None
+        value = new.value if new.level is self.level else self.level.inside(new)
+        self.value, self.plain = value, new.plain and self.base is None
         moved.value += 1
 
     _version = property(lambda self: 0 if self.version is None else self.version.n)

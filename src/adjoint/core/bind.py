@@ -68,6 +68,10 @@ class Level:
         """Carry out `prim` on `args`, of which at least one box is ours."""
         raise NotImplementedError
 
+    def inside(self, x):
+        """What lies one level down in this level's box of a value from another."""
+        return x
+
     def stopped(self, value):
         """`value` cut off from all derivatives; asked of levels of sections alone."""
         return value

@@ -96,6 +96,9 @@ class BodyTape(Tape):
         new = self.section.passing(var, node, getattr(floor.get(), "left", {}))
         return x.value if new is var else self.section.boxed(new)
 
+    def inside(self, x):
+        return self.own(x).value
+
     def stopped(self, value):
         return self.section.wrap(self.section.stopped(value.value))
 
