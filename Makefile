@@ -52,7 +52,9 @@ test-torch: $(VENV)/test.stamp $(VENV)/torch.stamp ## all tests, those against P
 	$(BIN)/python -m pytest -q -n $(JOBS)
 
 fuzz: $(VENV)/test.stamp ## thousands of random programs, eager against compiled
-	ADJOINT_FUZZ=4000 $(BIN)/python -m pytest -q -n $(JOBS) tests/test_compile_fuzz.py
+	ADJOINT_FUZZ=4000 $(BIN)/python -m pytest -q -n $(JOBS) \
+	  tests/test_compile_fuzz.py tests/test_compile_modules.py \
+	  tests/test_compile_records.py tests/test_examples.py
 
 lint: $(VENV)/lint.stamp ## ruff: rules and formatting
 	$(BIN)/ruff check .

@@ -145,9 +145,9 @@ def test_what_tells_of_the_program_waits_for_it(gate):
 def test_the_option_is_kept(gate):
     gate.set()
     f = compile(np.add, background=True)
-    assert copy.copy(f).background
-    assert compile(background=True)(np.add).background
-    assert not compile(np.add).background
+    assert copy.copy(f).settings.background
+    assert compile(background=True)(np.add).settings.background
+    assert not compile(np.add).settings.background
 
     class Twice:
         @compile(background=True)

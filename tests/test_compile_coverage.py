@@ -11,6 +11,7 @@ from adjoint.compiler.native import products
 from adjoint.core.dtype import dtype, is_inexact
 from adjoint.core.primitive import Elementwise, spec_of
 from adjoint.ir.graph import Graph
+from adjoint.ir.passes import prepared
 
 part = pytest.importorskip("adjoint.compiler.native.part")
 
@@ -56,9 +57,9 @@ def recast(x, d):
     return None if x.dtype.kind == "c" else x
 
 
-def cases(d):
+def cases(d, records=None):
     """(record, arrays, params) of all samples that a record takes in this dtype."""
-    for prim in ad.op:
+    for prim in ad.op if records is None else records:
         for args, params in prim.samples(np.random.default_rng(0)):
             xs = [recast(x, d) for x in args]
             moved = any(is_inexact(np.asarray(x).dtype) for x in args)
@@ -94,7 +95,7 @@ def left_to_numpy(prim, xs, params):
     graph = Graph(prim.name)
     inputs = [graph.add_input(f"x{i}", spec_of(x)) for i, x in enumerate(xs)]
     graph.outputs = list(graph.add(prim, inputs, params))
-    return _called(part.Part(graph, {}))
+    return _called(part.Part(prepared(graph), {}))
 
 
 def _called(p):

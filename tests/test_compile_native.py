@@ -307,6 +307,42 @@ def test_gradients_of_reductions_and_runs():
     check(grads(f), moving(rng.normal(size=(3, 4, 5))), tolerance=1e-10)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_what_several_loops_compute_is_the_same_in_all(dtype):
+    """The largest is found again by comparing, whether or not a product is rounded before."""
+    rng = np.random.default_rng(3)
+    w, c = (ad.tensor(rng.normal(size=n).astype(dtype)) for n in ((7, 5, 6), (1,)))
+    ways = [  # of w c and w
+        lambda z, w: z + 1,
+        lambda z, w: 1 - z,
+        lambda z, w: z - 0.3,
+        lambda z, w: (z - w).flip(0),
+        lambda z, w: (w + z.permute(2, 0, 1).permute(1, 2, 0)) * 3 - 1,
+    ]
+
+    def f(w):
+        out = []
+        for way in ways:
+            z = w * c
+            out += [way(z, w).amax(0).square(), z.square()]
+        return out
+
+    check(grads(f), w.requires_grad_(), tolerance=1e-12 if dtype == "float64" else 1e-5)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_what_is_taken_from_itself_leaves_nothing(dtype):
+    rng = np.random.default_rng(4)
+    x, c = (ad.tensor(rng.normal(size=n).astype(dtype)) for n in ((9, 33), (33,)))
+
+    def f(x):
+        z = x * c
+        out = [z - z.detach(), z - z.amax(1, keepdim=True), z.amin(0) - z, z - x * c]
+        return [(y == 0).sum() for y in out]
+
+    check(f, x)
+
+
 def test_reductions_of_nothing_and_of_one():
     def f(x, y):
         return [
@@ -496,6 +532,21 @@ def test_two_byte_floats_are_rounded_where_eager_rounds(dtype):
     same(got, exact.func(x), tolerance=1e-30)
 
 
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "int64", "uint8"])
+def test_frames_of_every_type(dtype):
+    """What lies around an image is read as zeros, or as what is there."""
+    x = ad.tensor(np.random.default_rng(0).integers(0, 9, (1, 2, 5, 21)).astype(float))
+    x = x.to(getattr(ad, dtype))
+
+    def f(x):
+        padded = [F.pad(x, (1, 2, 1, 0), value=3), F.pad(x, (2, 1, -1, 0))]
+        if x.is_floating_point():
+            padded += [F.unfold(x, 3, padding=1), F.max_pool2d(x, 3, 2, 1)]
+        return padded
+
+    check(f, x)
+
+
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 def test_gradients_of_two_byte_floats(dtype):
     rng = np.random.default_rng(0)
@@ -557,6 +608,35 @@ def test_complex_numbers(dtype):
     )
     tolerance = 2e-5 if dtype == "complex64" else 1e-12
     check(of_complex, z, w, tolerance=tolerance)
+
+
+def test_single_complex_numbers_keep_their_shape():
+    z = ad.tensor(np.array(1 + 2j))
+    check(lambda z: [z * 1j, z + 1, 2j - z, z.real * 1j, (z * z).exp() / (1 - 2j)], z)
+
+
+def test_complex_numbers_written_through_views_of_others():
+    z = ad.tensor(np.array([1 + 2j, 3 - 1j]))
+
+    def f(z, x):
+        pairs = ad.view_as_real(z * 2)
+        ad.view_as_complex(pairs)[0] = z[1] * 1j
+        y = ad.complex(x, x * 2)
+        y.select(0, 0).fill_(0.5)
+        return pairs, y, y * x, (x.to(ad.complex128) * 1j).real.sin(), y.real + x
+
+    check(f, z, ad.tensor([0.3, 0.7], dtype=ad.float64), native=False)
+
+
+def test_a_single_mask_is_written_under():
+    def f(x, y):
+        x, y = x.clone(), y.clone()
+        x[x > 0] = 7.0
+        y[y.sum() > 0] = 1.5
+        return x, y
+
+    for k in (-1.0, 1.0):
+        check(f, ad.tensor(k), ad.tensor([k, 0.5]))
 
 
 def test_gradients_of_complex_numbers():

@@ -3,12 +3,14 @@
 import copy
 import gc
 import pickle
+import random
 
+import numpy as np
 import pytest
 
 import adjoint as ad
 from adjoint import compile, nn, optim
-from adjoint.errors import ArgumentError, ArgumentTypeError, TraceError
+from adjoint.errors import ArgumentError, ArgumentTypeError, GradError, TraceError
 from agreement import agreeing
 
 CASES, agrees = agreeing()
@@ -586,6 +588,18 @@ def inputs_that_are_not_used(wrap):
     return out
 
 
+@agrees
+def an_argument_that_is_outside_too(wrap):
+    w, x = (ad.tensor([k, 2.0 * k], requires_grad=True) for k in (1.0, 3.0))
+
+    def f(x):
+        y = (w * x.square()).sum()
+        return y, *ad.autograd.grad(y, [x])
+
+    f = wrap(f)
+    return [f(z) for z in (x, x, x, w, w, x, w)]
+
+
 def test_classes_out_of_range_are_errors():
     f = compile(lambda i: nn.functional.one_hot(i, 3))
     for _ in range(3):
@@ -599,3 +613,68 @@ def test_what_changes_with_every_call_is_not_compiled_for_ever(caplog):
     for k in range(14):
         assert f(ad.ones(2)).tolist() == [float(k)] * 2
     assert ["hold it in a tensor" in r.message for r in caplog.records] == [True]
+
+
+@pytest.mark.parametrize("own", [None, np.random.default_rng(3), random.Random(3)])
+def test_random_numbers_of_others_are_drawn_with_every_call(own, caplog):
+    """By a function that then runs as it is written, with the numbers that it would have."""
+    draw = own.random if own is not None else random.random
+
+    def f(x):
+        return x * draw() + np.random.rand()
+
+    def drawn(g):
+        random.seed(0), np.random.seed(0)
+        if isinstance(own, np.random.Generator):
+            own.bit_generator.state = np.random.default_rng(3).bit_generator.state
+        elif own is not None:
+            own.seed(3)
+        return [g(ad.ones(())).item() for _ in range(4)]
+
+    assert drawn(ad.compile(f)) == drawn(f)
+    assert "random numbers of NumPy or Python" in caplog.text
+
+
+def test_options_that_a_function_changes(caplog):
+    found = []
+    for way in (lambda f: f, ad.compile):
+        p = ad.ones(2, requires_grad=True)
+        opt = ad.optim.SGD([p], lr=1.0)
+
+        def f(p=p, opt=opt):
+            p.grad = ad.ones(2)
+            opt.step()
+            for group in opt.param_groups:
+                group["lr"] *= 0.5
+
+        g = way(f)
+        for _ in range(4):
+            g()
+        found.append((p.tolist(), opt.param_groups[0]["lr"]))
+    assert found[0] == found[1]
+    assert "changes 'lr'" in caplog.text
+
+
+def test_anomaly_mode_inside_looks_at_every_call():
+    w = ad.tensor([0.0], requires_grad=True)
+
+    @ad.compile
+    def f(x):
+        with ad.autograd.detect_anomaly():
+            return ad.autograd.grad((w * x).sqrt().sum(), w)[0]
+
+    for _ in range(2):
+        assert f(ad.ones(1) / 4).isinf().all()
+        with pytest.raises(GradError, match="gave NaN"):
+            f(ad.zeros(1))
+
+
+def test_a_default_that_a_function_changes(caplog):
+    @ad.compile
+    def f(x, seen=[], *, known={}):  # noqa: B006
+        seen.append(1)
+        known["n"] = known.get("n", 0) + 1
+        return x * len(seen) * known["n"]
+
+    assert [f(ad.ones(())).item() for _ in range(4)] == [1, 4, 9, 16]
+    assert "runs as it is written" in caplog.text

@@ -3,11 +3,19 @@
 The function for an example has its name and checks what its `main(small=True)` returns.
 """
 
+import functools
 import importlib.util
 import math
+import os
 from pathlib import Path
 
 import pytest
+
+import adjoint as ad
+from adjoint import nn, train
+from adjoint.compiler.capture import Capture
+from adjoint.core.bind import floor
+from adjoint.optim import Optimizer
 
 FOLDER = Path(__file__).parents[1] / "examples"
 CHECKS = {}
@@ -147,9 +155,100 @@ def dropout_depth(found):
 
 @pytest.mark.parametrize("name", list(CHECKS))
 def test_example(name, capsys):
+    CHECKS[name](loaded(name).main(small=True))
+    assert capsys.readouterr().out.count("\n") > 3
+
+
+def loaded(name):
+    """The example as a module of its own."""
     spec = importlib.util.spec_from_file_location(name, FOLDER / f"{name}.py")
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    CHECKS[name](module.main(small=True))
-    assert capsys.readouterr().out.count("\n") > 3
+    return module
+
+
+# ---------------------------------------------------------------- compiled
+
+# What examples compute besides modules, steps of optimizers and `fit`.
+FUNCTIONS = {
+    "gaussian_process": ["covariance", "log_likelihood"],
+    "gmm_by_gradient": ["log_densities"],
+    "implicit_differentiation": ["mixed"],
+    "rosenbrock_lbfgs": ["rosenbrock"],
+    "universal_approximation": ["best_outputs"],
+}
+LONG = {"char_gpt", "lstm", "neural_ode", "pinn_heat"}  # for `make fuzz`
+ALL = "ADJOINT_FUZZ" in os.environ
+# Least squares with nearly equal columns, and chaos, multiply what rounding does.
+ROUGH = {"universal_approximation": 0.2, "logistic_map": 0.02}
+
+
+@pytest.fixture
+def double():
+    """Runs of hundreds of steps stay near each other in double precision."""
+    before = ad.get_default_dtype()
+    ad.set_default_dtype(ad.float64)
+    yield
+    ad.set_default_dtype(before)
+
+
+def compiled_everywhere(monkeypatch, example, programs):
+    """Modules, closures and steps of optimizers, what is mapped and functions run as programs."""
+    ready: dict = {}
+
+    def program(key, f):
+        if key not in ready:
+            ready[key] = ad.compile(f), key
+            programs.append(ready[key][0])
+        return ready[key][0]
+
+    def call(self, *args, **kwargs):
+        if isinstance(floor.get(), Capture):
+            return plain(self, *args, **kwargs)
+        return program(self, functools.partial(plain, self))(*args, **kwargs)
+
+    def fit(*args, **kwargs):
+        with monkeypatch.context() as m:  # whose steps are programs as a whole
+            m.setattr(nn.Module, "__call__", plain)
+            m.setattr(Optimizer, "step", step)
+            return whole(*args, **kwargs, compile=True)
+
+    def stepped(self, closure=None):
+        if closure is None:
+            return program(("step", self), functools.partial(step, self))()
+        return step(self, program(closure, closure))
+
+    def mapped(f, **options):
+        return program(f, vmap(f, **options))
+
+    plain, step, whole = nn.Module.__call__, Optimizer.step, train.fit
+    vmap = ad.vmap
+    monkeypatch.setattr(ad, "vmap", mapped)
+    monkeypatch.setattr(nn.Module, "__call__", call)
+    monkeypatch.setattr(Optimizer, "step", stepped)
+    monkeypatch.setattr(train, "fit", fit)
+    for name in FUNCTIONS.get(example.__name__, ()):
+        monkeypatch.setattr(example, name, program(name, getattr(example, name)))
+
+
+def near(a, b, tol):
+    """The same figures, but for rounding."""
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(near(a[k], b[k], tol) for k in a)
+    if isinstance(a, (list, tuple)):
+        pairs = zip(a, b, strict=True)
+        return len(a) == len(b) and all(near(x, y, tol) for x, y in pairs)
+    return a == b if isinstance(a, str) else a == pytest.approx(b, rel=tol, abs=1e-9)
+
+
+@pytest.mark.parametrize("name", [n for n in CHECKS if ALL or n not in LONG])
+def test_compiled_example_is_the_eager_one(name, double, monkeypatch):
+    with monkeypatch.context() as m:
+        m.setattr(ad, "compile", lambda f: f)
+        want = loaded(name).main(small=True)
+    example, programs = loaded(name), []
+    compiled_everywhere(monkeypatch, example, programs)
+    got = example.main(small=True)
+    assert near(got, want, ROUGH.get(name, 1e-5)), f"eager {want}\ncompiled {got}"
+    assert any(p.programs for p in programs)

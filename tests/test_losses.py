@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import adjoint as ad
+from adjoint.errors import DimError
 from adjoint.nn import functional as F
 from peers import leaf, numbers
 
@@ -218,6 +219,36 @@ def test_ctc_is_a_sum_over_paths():
             total += np.prod([p[i, c] for i, c in enumerate(path)])
     loss = F.ctc_loss(x, ad.tensor([1, 2]), [4], [2], reduction="sum")
     assert loss.item() == pytest.approx(-np.log(total), rel=1e-12)
+
+
+@pytest.mark.parametrize("rows", [True, False])
+def test_ctc_of_numbers_that_a_program_gets(rows):
+    """Labels and lengths are arguments, and others with every call."""
+    rng = np.random.default_rng(0)
+
+    def f(x, labels, frames, counts):
+        given = counts if rows else [2, 1]
+        return F.ctc_loss(x.log_softmax(2), labels, frames, given)
+
+    g = ad.compile(f)
+    shape = (2, 3) if rows else (3,)
+    for k in (1, 2, 3):
+        x = ad.tensor(rng.normal(size=(6, 2, 4)), requires_grad=True)
+        labels = ad.tensor(rng.integers(1, 4, shape))
+        sizes = ad.tensor([5, 4 + k % 2]), ad.tensor([k, 3 - k])
+        seen = [h(x, labels, *sizes) for h in (f, g)]
+        slopes = [ad.autograd.grad(y, x)[0].numpy() for y in seen]
+        assert seen[0].item() == pytest.approx(seen[1].item(), rel=1e-12)
+        np.testing.assert_allclose(*slopes, 1e-9, 1e-12)
+    if rows:
+        with pytest.raises(DimError, match="target_lengths: index 4"):
+            g(x, labels, sizes[0], ad.tensor([4, 1]))
+        with pytest.raises(DimError, match="targets: index"):
+            g(x, labels + 4, *sizes)
+    each = ad.vmap(lambda t: F.ctc_loss(x[:, 0].log_softmax(1), t, [5], [2]))
+    pairs = ad.tensor([[1, 1], [2, 3]])
+    want = [F.ctc_loss(x[:, 0].log_softmax(1), t, [5], [2]).item() for t in pairs]
+    np.testing.assert_allclose(each(pairs).detach().numpy(), want, 1e-12)
 
 
 def test_ctc_edges_and_second_derivative():

@@ -15,7 +15,29 @@ A = np.array(ODD * 2, np.float32).reshape(2, 8)
 B = np.array(ODD[::-1] * 2, np.float32).reshape(2, 8)
 V = np.array(ODD, np.float32)
 M = np.arange(6, dtype=np.float32).reshape(2, 3) - 2
+EYE = np.eye(16, dtype=np.float32)
+D = np.array([*ODD[1:5], *range(1, 13)], np.float32)  # one infinity
+TAME = np.linspace(-2, 2, 16, dtype=np.float32)
+W = np.outer(
+    TAME, np.arange(1, 9, dtype=np.float32)
+)  # columns with none, with one, with two
+W[3, 2], W[5, 3], W[4, 4], W[9, 4], W[7, 5] = np.inf, -np.nan, np.inf, -np.inf, -0.0
+BOTH, WHOLE = np.stack([W, W[::-1]]), np.arange(48).reshape(16, 3)
 ONE, ZERO, MINUS = (np.array(n, np.float32) for n in (1, 0, -0.0))
+
+
+def _slope(g, x):
+    """What derivatives make of a diagonal."""
+    y = op.where(op.gt(x, ONE), op.neg(op.guard(g, op.add(g, g))), op.zeros_like(g))
+    return op.sub(op.gate(y, x), g)
+
+
+def _batch(d):
+    """Two diagonal matrices."""
+    return op.mul(
+        op.stack(op.reshape(d, shape=(1, 16)), MINUS * TAME[None], dim=0), EYE
+    )
+
 
 # A rule's name -> functions of arrays that it simplifies, with the arrays.
 CASES = {
@@ -75,6 +97,21 @@ CASES = {
         (lambda v, m: op.contract(v, m, spec="i,ij->j"), M[:, 0], M),
         (lambda v, w: op.contract(v, w, spec="i,j->ji"), M[0], M[1]),
         (lambda v, w: op.contract(v, w, spec="i,i->"), M[0], M[1]),
+    ],
+    "contract: diag(d) M = d M, row by row": [
+        (lambda w: op.contract(EYE, w, spec="ij,jk->ik"), W),
+        (lambda w: op.contract(w, EYE, spec="ij,ki->kj"), W),
+        (lambda d, w: op.contract(op.mul(EYE, d), w, spec="ij,jk->ik"), TAME, W),
+        (lambda d, w: op.contract(op.mul(EYE, d), w, spec="ij,jk->ik"), D, W),
+        (lambda d, w: op.contract(op.div(EYE, d), w, spec="ij,jk->ki"), D, W),
+        (
+            lambda d, w: op.contract(_slope(op.mul(EYE, d), d), w, spec="ij,jk->ik"),
+            TAME,
+            W,
+        ),
+        (lambda d, w: op.contract(_batch(d), w, spec="bij,jk->bik"), TAME, W),
+        (lambda d, w: op.contract(_batch(d), w, spec="bij,bjk->kib"), TAME, BOTH),
+        (lambda w: op.contract(EYE.astype(int), w, spec="ij,jk->ik"), WHOLE),
     ],
 }
 
@@ -157,3 +194,41 @@ GOLDEN = """f(xs: float32[2, 8]):
   z1 = 2 * xs
   z2 = -1 + z1
   return z2"""
+
+
+def close(a, b, dtype):
+    rtol = {ad.bfloat16: 2e-2, ad.float64: 1e-12}.get(dtype, 2e-5)
+    a, b = (np.asarray(x.to(ad.complex128).numpy()) for x in (a, b))
+    np.testing.assert_allclose(a, b, rtol=rtol, atol=rtol)
+
+
+@pytest.mark.parametrize("dtype", [ad.float32, ad.float64, ad.bfloat16, ad.complex64])
+@pytest.mark.parametrize("of", [ad.func.jacrev, ad.func.jacfwd])
+def test_compiled_derivatives_along_unit_vectors(of, dtype):
+    """Of a layer whose matrix has an infinity, too."""
+    x = ad.tensor(TAME, dtype=dtype)
+    w = ad.tensor(np.outer(TAME, TAME[:9]).T / 4, dtype=dtype)
+
+    def derivative(x, w):
+        return of(lambda x: ad.tanh(w @ ad.sin(x)))(x)
+
+    step = ad.compile(derivative)
+    for _ in range(2):
+        close(step(x, w), derivative(x, w), dtype)
+    w[3, 2] = float("inf")
+    close(step(x, w), derivative(x, w), dtype)
+
+
+def test_a_compiled_hessian_has_no_diagonal_products():
+    x, w = ad.tensor(TAME), ad.tensor(np.outer(TAME, TAME[:9]).T)
+
+    def second(x, w):
+        return ad.func.hessian(lambda x: ad.exp(w @ ad.sin(x)).sum())(x)
+
+    step = ad.compile(second)
+    for _ in range(2):
+        close(step(x, w), second(x, w), ad.float32)
+    used = Counter()
+    simple = simplified(written(second, TAME, w.numpy()), used)
+    assert used["contract: diag(d) M = d M, row by row"] >= 1
+    assert sum(o.prim.name == "contract" for o in simple.operations) <= 2

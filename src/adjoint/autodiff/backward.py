@@ -103,6 +103,10 @@ class Sweep:
         create, retain = self.create, self.retain
         take, (check, check_nan), targets = grads.pop, anomalies.get(), self.targets
         numbers = floor.get() is NUMPY  # a program written down asks for arrays
+        if check and check_nan:
+            floor.get().needs_python(
+                "detect_anomaly looks for NaN; compile(check='nan') does"
+            )
         for node in self.nodes:
             g = take(node, None)
             if g is None or (useful is not None and node not in useful):

@@ -79,6 +79,8 @@ class Capture(Follower, TraceLevel):
             int, int
         ] = {}  # id of what stands for an argument -> its number
         self.groups: dict[int, Options] = {}  # of parameters, whose options were read
+        self.after: list = []  # (function, arguments): for Python, after each call
+        self.stepped: set = set()  # ids of groups whose options these change
         self.asks = False  # whether the gradient of an argument was read
         self.fixed: set = set()  # variables that depend on nothing with a derivative
         self.nodes: tuple = ()  # places in the graph of inputs of the next operation
@@ -206,6 +208,8 @@ class Capture(Follower, TraceLevel):
 
     def options(self, group):
         """Its learning rate is an input, and what else was seen to change between calls."""
+        if id(group) in self.stepped:
+            raise Unfit("a scheduler makes its step before the optimizer makes one")
         found = self.groups.get(id(group))
         if found is None:
             found = self.groups[id(group)] = Options(group)
@@ -213,6 +217,18 @@ class Capture(Follower, TraceLevel):
                 if name == "lr" or (id(group), name) in self.moving:
                     found.lift(name, self._real)
         return found.lifted
+
+    def later(self, f, args, groups) -> bool:
+        if self.sections:
+            raise Unfit(
+                "a scheduler makes a step in a part that runs under a condition"
+            )
+        self.after.append((f, args))
+        self.stepped.update(map(id, groups))
+        return True
+
+    def needs_python(self, why) -> None:
+        raise Unfit(why)
 
     def _real(self, name):
         """A number that is an input."""
@@ -279,11 +295,6 @@ class Capture(Follower, TraceLevel):
         else:
             super().leaves(x, whole)
 
-    def bespoke(self) -> None:
-        raise Unfit(
-            "the body of a branch or loop has a Function or a hook, which its gradient needs"
-        )
-
     def moves(self, x) -> None:
         if id(x) in self.given or self.holds(x):
             self.moved.setdefault(id(x), (x, x.value, x.plain))
@@ -334,7 +345,7 @@ class Capture(Follower, TraceLevel):
 
     def forget(self) -> None:
         """Let go of all tensors."""
-        self.boxes, self.slots = [], {}
+        self.boxes, self.slots, self.after = [], {}, []
         for kept in (self.grads, self.moved, self.places, self.left):
             kept.clear()
 
@@ -365,10 +376,15 @@ def capture(func, leaves, shape, name: str, moving=frozenset()) -> Captured:
         results = func(*args, **kwargs)
         _note(level, around)
         _need_same(given, args, kwargs)
+        if around.streams.rewind():
+            raise Unfit(
+                "it draws random numbers of NumPy or Python; adjoint's can be in a program"
+            )
         made = Ending(level, results, around.places).captured
         del results
     finally:
         _note(level, around)
+        around.streams.rewind()
         floor.reset(token)
         level.undo()
         level.closed = True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -97,6 +98,13 @@ class Traits(NamedTuple):
     traits: tuple
 
 
+class Later(NamedTuple):
+    """What Python does when the program has run; arguments that are outputs are `Made`."""
+
+    function: Callable
+    args: list
+
+
 @dataclass(eq=False)
 class Captured:
     """A program with what it reads and writes besides its arguments."""
@@ -116,16 +124,22 @@ class Captured:
     rewritten: dict[int, int] = field(default_factory=dict)  # argument -> output
     moved: list[Moved] = field(default_factory=list)
     slots: list[Slot] = field(default_factory=list)
+    after: list[Later] = field(default_factory=list)
     absent: list[Box] = field(default_factory=list)  # whose .grad was read and was None
     live: frozenset = frozenset()  # results in a graph that was not walked back
+    alike: list[Box] = field(default_factory=list)  # that an argument may be one of
     owners: list[Box] = field(default_factory=list)  # whose .grad was read
     asks: bool = False  # whether it reads the .grad of arguments
+    sized: int = 0  # inputs, the last, that tell how many examples there are
     bespoke: bool = False  # it must run as it is written where gradients are recorded
+    memory: int | None = None  # bytes that the program may take
 
     def fresh(self) -> list[int]:
         """Numbers of the outputs that are new memory: results, gradients and all that is set."""
         set_to = [g.output for g in self.gradients if g.output is not None]
-        made = [m.output for s in self.slots for m in s.leaves if isinstance(m, Made)]
+        leaves = [m for s in self.slots for m in s.leaves]
+        leaves += [m for later in self.after for m in later.args]
+        made = [m.output for m in leaves if isinstance(m, Made)]
         return [*range(self.count), *set_to, *(m.output for m in self.moved), *made]
 
     @property
@@ -135,9 +149,11 @@ class Captured:
         return bool(
             self.live
             or self.absent
+            or self.alike
             or self.rewritten
             or self.moved
             or self.slots
+            or self.after
             or any(
                 g.output is None or isinstance(g.tensor, int) for g in self.gradients
             )
@@ -145,6 +161,7 @@ class Captured:
             or any(id(x) in grads for x in self.owners)
             or any(not r.tensor.value.flags.c_contiguous for r in self.read)
             or self.asks
+            or self.sized
         )
 
     @property

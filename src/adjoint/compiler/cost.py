@@ -27,16 +27,16 @@ def nanoseconds(k, schedule) -> float:
     """Of one kernel."""
     stored = [v for v in (*k.reads, *k.made) if v not in schedule.local]
     moved = sum(v.spec.bytes for v in stored) * BYTE
-    return max(moved, sum(map(_alone, schedule.operations(k))))
+    return max(moved, sum(map(nanoseconds_of, schedule.operations(k))))
 
 
-def _alone(o: Operation) -> float:
+def nanoseconds_of(o: Operation) -> float:
     """Of one operation whose operands are near."""
     name = o.prim.name
     if name in LOOPS:
         bodies = [g for g in o.params.values() if isinstance(g, Graph)]
         rounds = o.params.get("length", ROUNDS)
-        return rounds * sum(_alone(p) for g in bodies for p in g.operations)
+        return rounds * sum(nanoseconds_of(p) for g in bodies for p in g.operations)
     if name == "contract" or name in CONVOLUTIONS:
         return flop(o) * PRODUCT * _size(o)
     count = max(math.prod(v.spec.shape) for v in (*o.inputs, *o.outputs))

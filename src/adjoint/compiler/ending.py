@@ -14,7 +14,18 @@ from ..core import tree
 from ..core.bind import Box
 from ..errors import TraceError, show_site
 from ..ir.tracer import Tracer
-from .captured import Captured, Gradient, Made, Moved, Place, Seen, Slot, State, Traits
+from .captured import (
+    Captured,
+    Gradient,
+    Later,
+    Made,
+    Moved,
+    Place,
+    Seen,
+    Slot,
+    State,
+    Traits,
+)
 from .surroundings import ABSENT, equal, look
 
 
@@ -38,6 +49,7 @@ class Ending:
         self.at: dict = {}  # id of an array that a slot had -> its place
         self.kept: list = []  # what slots have now
         self._slots()
+        self._later()
         self._arguments()
         self._memory()
         self._gradients()
@@ -93,6 +105,14 @@ class Ending:
             self.kept.append(y)
             made.append(Made(self._output(y), type(y), own_of(y)))
         return Slot(keeper, key, shape, made)
+
+    def _later(self):
+        """What Python does after each call, with results of the program."""
+        for f, args in self.level.after:
+            known = [
+                Made(self._output(x), type(x), {}) if _traced(x) else x for x in args
+            ]
+            self.captured.after.append(Later(f, known))
 
     def _arguments(self):
         """New values of the arguments."""
@@ -178,6 +198,8 @@ class Ending:
         tensors = [x for x, _ in level.held.values()]
         tensors += [*level.owners.values(), *level.absent.values()]
         c.traits = [Traits(x, traits(x)) for x in {id(x): x for x in tensors}.values()]
+        asked = [box for box, _ in level.boxes if box.requires_grad]
+        c.alike = [x for x in tensors if any(_may_be(x, box) for box in asked)]
         c.read = list(level.read.values())
         for r in c.read:
             self._need_still(r)
@@ -225,6 +247,11 @@ _OWN = frozenset({"name", "persistent", "lasting"})
 def own_of(x) -> dict:
     """What a tensor has besides its numbers and its place in the graph."""
     return {k: v for k, v in vars(x).items() if k in _OWN}
+
+
+def _may_be(x, y) -> bool:
+    """Whether a tensor from outside could be given for this argument, and has derivatives."""
+    return x.requires_grad and (x.shape, x.dtype) == (y.shape, y.dtype)
 
 
 def end(level, y):

@@ -14,7 +14,6 @@ import numpy as np
 
 from ..autodiff import inplace
 from ..autodiff.backward import in_graph
-from ..autodiff.function import bespoke
 from ..autodiff.modes import recording
 from ..autodiff.tape import BASE, Leaf
 from ..core import tree
@@ -22,10 +21,11 @@ from ..core.bind import Box, at_bottom, floor
 from ..core.dtype import is_inexact
 from ..core.primitive import op, spec_of
 from ..errors import TraceError
+from ..functional.bodies import need_shown
 from ..ir.graph import Graph, Var
 from ..ir.tracer import Tracer, next_number
 from .capture import Capture
-from .ending import end
+from .ending import Unfit, end
 
 
 @dataclass(eq=False)
@@ -95,6 +95,9 @@ class Inner(Capture):
 
     def options(self, group):
         return self.outer.options(group)
+
+    def later(self, f, args, groups) -> bool:
+        raise Unfit("a scheduler makes a step in a loop")
 
     def read_grad(self, x) -> None:
         if id(x) not in self.grads and self.holds(x):
@@ -233,8 +236,7 @@ def _traced(level, func, specs, moving, shape, carries) -> Loop:
         results, out_shape = level.step(func, specs, moving, shape)
         if any(y.level is not BASE for y in results):
             raise TraceError("scan: a step that changes state met a value under vmap")
-        if bespoke([y.node for y in results if in_graph(y)]):
-            level.bespoke()
+        need_shown([y.node for y in results if in_graph(y)])
         ends = [level.result(y) for y in results]
         rounds = level.rounds()
     finally:

@@ -7,6 +7,7 @@ each reads of the others only its own element.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections import defaultdict
 from dataclasses import dataclass, field
@@ -24,6 +25,7 @@ _MOVES = (
 )
 PLACED = frozenset({"stack", "cat", "unslice", "undiagonal", "overwrite", "roll"})
 _MAKES = "diagonal tril triu ones_like zeros_like put pick frames as_strided"
+_SEEN = frozenset(_MOVES.split()) - {"bits", "cast", "real"}
 _FREE = frozenset([*_MOVES.split(), *_MAKES.split()]) - {"cast"}  # done anew by readers
 _SPACES = frozenset({"unslice", "undiagonal"})  # zeros around or beside an input
 INDEXED = _FREE | _SPACES | {"cast", "index", "searchsorted", "bounded"}
@@ -93,10 +95,18 @@ class Schedule:
         for o in graph.operations:
             if any(v in self.stored for v in o.outputs if v not in self.alias):
                 self._place(o)
-        self.number = {k: i for i, k in enumerate(self.kernels)}
+        self.leaves = defaultdict(set)  # value -> the loop nests that read it
+        for k in self.kernels:
+            for v in k.reads:
+                self.leaves[v].add(k)
         self.checked: dict = {}  # (positions, size) -> the kernel that looks at them
         self.local: dict = {}  # value -> how many dims it has no memory for
         self._find_local()
+
+    @functools.cached_property
+    def number(self) -> dict:
+        """The place of each kernel in the order in which they run."""
+        return {k: i for i, k in enumerate(self.kernels)}
 
     def computed(self, o):
         """An operation and all that are computed with it, where it reads them."""
@@ -232,6 +242,32 @@ class Schedule:
                 continue
             todo += [v for v in p.inputs if v in self.maker and v not in self.stored]
 
+    def is_product(self, v, beside) -> bool:
+        """Whether v is one that is computed where it is read, perhaps seen through views.
+
+        What it is added to must not be made of it: x - max(x) is 0 at the largest x.
+        """
+        while v in self.maker and v not in self.stored and v not in self.alias:
+            o = self.maker[v]
+            if o.prim.name == "mul":
+                return not self._is_made_of(beside, v)
+            if o.prim.name not in _SEEN:
+                return False
+            v = o.inputs[0]
+        return False
+
+    def _is_made_of(self, v, part) -> bool:
+        first, todo, seen = self.order(part), [v], {v}
+        while todo:
+            v = todo.pop()
+            if v is part:
+                return True
+            inputs = self.maker[v].inputs if v in self.maker else ()
+            later = {x for x in inputs if self.order(x) >= first} - seen
+            seen |= later
+            todo += later
+        return False
+
     def root(self, v):
         """The value whose memory `v` is."""
         while v in self.alias:
@@ -264,6 +300,8 @@ class Schedule:
             (self._index(self.kernel_of[v]) for v in reads if v in self.kernel_of),
             default=-1,
         )
+        if o.outputs[0] in self.graph.again:  # not sooner than it is needed
+            after = max(after, len(self.kernels) - 1)
         for i in range(len(self.kernels) - 1, max(after, 0) - 1, -1):
             k = self.kernels[i]
             inside = [v for v in reads if self.kernel_of.get(v) is k]

@@ -13,7 +13,7 @@ import weakref
 from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -24,6 +24,8 @@ from ..core.bind import NUMPY, Box, floor, modes, moved
 from ..core.dtype import get_default_dtype
 from ..core.primitive import spec_of
 from ..errors import ArgumentTypeError, TraceError
+from .amounts import read_bytes
+from .batches import Batches, need_batch
 from .binding import MISS, Interpreted
 from .building import PATIENCE, Building
 from .capture import capture
@@ -44,6 +46,8 @@ def compile(
     cache_size: int = 32,
     background: bool = False,
     check: str | None = None,
+    batch: bool | int = False,
+    memory: int | str | None = None,
 ):
     """Make one native program of a function of tensors, its state found by itself.
 
@@ -51,6 +55,15 @@ def compile(
     next one is captured. Another program is made for other shapes, dtypes and static values.
     With `background`, calls are interpreted while a program that takes long is built: they do
     not wait, but two runs may differ in the last bits.
+
+    With `batch`, one program works for every number of examples, which are the first dim of
+    the first tensor and of all that are as long: up to the number given, or, with True, up to
+    the next power of two. Without, each number of examples has a program of its own.
+
+    With `memory`, bytes such as "512MB", a program takes no more than that together with its
+    state, arguments and results: values of the way forward are computed a second time on the
+    way back instead of being kept, those first that cost the least time for what they free.
+    `memory()` tells which. If that is not enough, the error tells how little can be.
 
     With `check="nan"` it runs slowly, operation by operation, and the first that makes NaN
     raises a NotFiniteError with its line and what it was given, in gradients too; with
@@ -62,13 +75,27 @@ def compile(
     >>> f(tensor([1., 2.])), f(tensor([3., 4.]))
     (tensor(5.), tensor(25.))
     """
-    if func is None:
-        options = {"backend": backend, "cache_size": cache_size, "check": check}
-        return functools.partial(compile, **options, background=background)
-    _need_function(func)
     need_check(check)
-    made = Compiled(func, check or backend, cache_size, background=background)
-    return as_module(func, made) if hasattr(func, "named_parameters") else made
+    need_batch(batch)
+    most = read_bytes(memory, "memory")
+    settings = Settings(check or backend, cache_size, background, batch, most)
+    return settings.of if func is None else settings.of(func)
+
+
+class Settings(NamedTuple):
+    """What is asked of a compiled function."""
+
+    backend: str = "native"
+    cache_size: int = 32
+    background: bool = False
+    batch: bool | int = False
+    memory: int | None = None  # bytes
+
+    def of(self, func):
+        """The function, compiled so; of a module, one on the same parts."""
+        _need_function(func)
+        made = Compiled(func, self)
+        return as_module(func, made) if hasattr(func, "named_parameters") else made
 
 
 def _need_function(func):
@@ -92,18 +119,18 @@ VAIN = 8  # programs that ran but once, after which a call runs as it is written
 class Compiled(Insight):
     """A function that runs as a program: first eagerly, to make what state it makes."""
 
-    def __init__(self, func, backend, cache_size, owner=None, background=False):
+    def __init__(self, func, settings: Settings, owner=None):
         functools.update_wrapper(self, func)
         self.written, self.owner = func, owner  # the object whose method it is, weakly
-        self.backend, self.cache_size = backend, cache_size
-        self.background = background
+        self.settings, self.backend = settings, settings.backend
         self.methods: dict = {}  # id of an object -> its own compiled method
         self.programs: OrderedDict = OrderedDict()
         self.moving: set = set()  # options that change from call to call
         self.pinned: set = set()  # those that the function branches on
         self.unfit: set = set()  # keys of calls for which there is no program
         self.wasted: dict = {}  # how many programs in a row have run but once
-        self.warm = backend in CHECKS  # gradients are looked at in programs alone
+        self.batches = Batches(settings.batch) if settings.batch else None
+        self.warm = self.backend in CHECKS  # gradients are looked at in programs alone
         self.last = _miss
 
     @property
@@ -122,9 +149,7 @@ class Compiled(Insight):
         own = self.methods.get(key)
         if own is None:
             ref = weakref.ref(x, lambda _: self.methods.pop(key, None))
-            options = self.backend, self.cache_size, ref, self.background
-            own = Compiled(self.written, *options)
-            self.methods[key] = own
+            own = self.methods[key] = Compiled(self.written, self.settings, ref)
         return Method(own, x)
 
     def __reduce__(self):
@@ -133,8 +158,7 @@ class Compiled(Insight):
         module = sys.modules.get(getattr(self.written, "__module__", None) or "")
         if module is not None and vars(module).get(name) is self:
             return name
-        options = self.backend, self.cache_size, None, self.background
-        return Compiled, (self.written, *options)
+        return Compiled, (self.written, self.settings)
 
     def __call__(self, *args, **kwargs):
         y = MISS if kwargs else self.last(*args)
@@ -218,18 +242,36 @@ class Compiled(Insight):
             log.warning("%s runs as it is written: %s", name, error)
             self.unfit.add(key)
             return None
-        step = self._built(captured)
-        if step.native is not None:
+        step = self._of_batch(captured, leaves, shape, key)
+        known, step = step is not None, step or self._built(captured)
+        if step.native is not None and not known:
             word = "loaded" if step.native.cached else "compiled"
             log.info("%s %s: %s", word, name, self._why(key, before))
         self.programs.pop(key, None)
-        while len(self.programs) >= max(self.cache_size, 1):
+        while len(self.programs) >= max(self.settings.cache_size, 1):
             self.programs.popitem(last=False)
         return step
 
+    def _of_batch(self, captured, leaves, shape, key):
+        """What runs it in a program for any number of examples, if there is one."""
+        if self.batches is None or self.backend in CHECKS:
+            return None
+        name = captured.graph.name
+
+        def again(leaves):
+            return self._captured(leaves, shape, name, None)
+
+        def run(captured):
+            return Step(captured, self.backend).run
+
+        member = self.batches.member(captured, leaves, key, again, run)
+        return member and Step(captured, self.backend, run=member)
+
     def _built(self, captured):
         """The program; with `background` one that is interpreted if it takes long to build."""
-        code = _native() if self.background and self.backend == "native" else None
+        code = (
+            _native() if self.settings.background and self.backend == "native" else None
+        )
         if code is None:
             return Step(captured, self.backend)
         building = Building(functools.partial(code.Native, captured))
@@ -250,6 +292,12 @@ class Compiled(Insight):
                 step.building.result()
 
     def _captured(self, leaves, shape, name, before):
+        """What the function does, and what memory that may take."""
+        captured = self._traced(leaves, shape, name, before)
+        captured.memory = self.settings.memory
+        return captured
+
+    def _traced(self, leaves, shape, name, before):
         """What the function does; numbers that changed since are inputs where that can be."""
         if before is not None:
             self.moving |= before.run.stirred - self.pinned
@@ -324,7 +372,9 @@ def _difference(old, new) -> str:
 class Step:
     """A captured program with the state it is bound to."""
 
-    def __init__(self, captured: Captured, backend: str, native=None, building=None):
+    def __init__(
+        self, captured: Captured, backend: str, native=None, building=None, run=None
+    ):
         self.captured, self.backend = captured, backend
         self.building = building  # of the native program, if this only stands in for it
         self.reverse: dict = {}
@@ -334,16 +384,18 @@ class Step:
         self.quick = _miss
         self.checked = _has_checks(captured.graph)  # old gradients outlast a failure
         code = _native() if backend == "native" else None
-        if code is None:
-            run = probed(captured.graph, backend) if backend in CHECKS else None
-            self.native, self.run = None, Interpreted(captured, run)
+        if run is not None:
+            self.native, self.run = run.native, run
+        elif code is None:
+            slow = probed(captured.graph, backend) if backend in CHECKS else None
+            self.native, self.run = None, Interpreted(captured, slow)
         else:
             self.native = native or code.Native(captured)
             self.run = code.Bound(self.native, self.wrap)
         for s in captured.states:
             if s.written is not None and s.tensor is not None:
                 Counted.by(versioned(s.tensor), self.run.calls)
-        if self.native is not None and self.run.call is not None:
+        if run is None and self.native is not None and self.run.call is not None:
             self.quick = self.run.call
 
     def fits(self) -> bool:
@@ -354,6 +406,8 @@ class Step:
         """Whether the program does for these arguments what the function does."""
         if self.captured.bespoke and recording.get():
             return False  # the function's own graph is the one to walk back
+        if any(x is y for x in given for y in self.captured.alike):
+            return False  # in the program they are two, each with its own derivatives
         asked = any(isinstance(g.tensor, int) for g in self.captured.gradients)
         if asked and any(any(traits(x)[1:]) for x in given):
             return False  # what arrives at an argument meets its hooks
@@ -385,6 +439,8 @@ class Step:
         for s in c.slots:
             leaves = [_kept(leaf, made) for leaf in s.leaves]
             put(s.mapping, s.key, tree.unflatten(s.shape, leaves))
+        for f, args in c.after:
+            f(*(_argument(x, made) for x in args))
         if self.quick is not _miss and not self.checked:
             self.run.give([g.tensor._grad for g in c.gradients])
         return [made[i] for i in range(c.count)]
@@ -406,7 +462,9 @@ class Step:
         """The compiled function of the reverse, for these inputs."""
         if wanted not in self.reverse:
             f = pullback(self.captured, wanted)
-            self.reverse[wanted] = Compiled(f, self.backend, 32)
+            self.reverse[wanted] = Compiled(
+                f, Settings(self.backend, memory=self.captured.memory)
+            )
             self.reverse[wanted].warm = True
         return self.reverse[wanted]
 
@@ -415,6 +473,10 @@ def _has_checks(graph) -> bool:
     """Whether a condition is checked when the program runs."""
     parts = map(_has_checks, graph.parts())
     return any(o.prim.name == "checked" for o in graph.operations) or any(parts)
+
+
+def _argument(x, made):
+    return BASE.wrap(made[x.output]) if isinstance(x, Made) else x
 
 
 def _kept(leaf, made):
@@ -447,7 +509,7 @@ def as_module(module, compiled):
         return compiled(*args, **kwargs)
 
     def again(self):
-        return _compiled_again, (module, *compiled.__reduce__()[1][1:])
+        return _compiled_again, (module, compiled.settings)
 
     shown = {k: getattr(compiled, k) for k in dir(Insight) if not k.startswith("_")}
     programs = {k: property(lambda _, k=k: getattr(compiled, k)) for k in _SHOWN}
@@ -458,11 +520,11 @@ def as_module(module, compiled):
     return out
 
 
-def _compiled_again(module, *settings):
-    return as_module(module, Compiled(module, *settings))
+def _compiled_again(module, settings):
+    return as_module(module, Compiled(module, settings))
 
 
-_SHOWN = ("programs", "warm", "last", "cache_size", "backend", "background", "wait")
+_SHOWN = ("programs", "warm", "last", "settings", "backend", "wait")
 
 
 @functools.cache

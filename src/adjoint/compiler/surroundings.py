@@ -7,6 +7,7 @@ key. What they held when the program was made is compared before the program is 
 from __future__ import annotations
 
 import dis
+import functools
 import sys
 import types
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from typing import Any
 
 from ..core import tree
 from ..core.bind import Box
+from .foreign import Streams
 
 ABSENT: Any = object()  # nothing is known of a value, or nothing is there
 _SIMPLE = (int, float, complex, bool, str, bytes)
@@ -24,9 +26,11 @@ MOST = 200  # places that are looked at
 
 
 def look(keeper, key):
-    """What a dict has under a key, a cell, or a list as a whole; ABSENT if there is nothing."""
+    """What a dict or class has under a key, a cell, or a list as a whole; or ABSENT."""
     if type(keeper) is list:
         return tuple(keeper)
+    if isinstance(keeper, type):
+        return vars(keeper).get(key, ABSENT)
     if type(keeper) is types.CellType:
         try:
             return keeper.cell_contents
@@ -42,6 +46,8 @@ def put(keeper, key, x) -> None:
         return
     if type(keeper) is types.CellType:
         keeper.cell_contents = x
+    elif isinstance(keeper, type):
+        delattr(keeper, key) if x is ABSENT else setattr(keeper, key, x)
     elif x is ABSENT:
         keeper.pop(key, None)
     else:
@@ -70,6 +76,7 @@ class Surroundings:
         self.places: dict = {}
         self.dicts: dict = {}  # id of a dict -> (itself, its keys)
         self.done: set = set()
+        self.streams = Streams()  # random numbers that are not ours
         self.function(func, args)
 
     def changed(self) -> Iterator[tuple]:
@@ -82,8 +89,12 @@ class Surroundings:
 
     def function(self, f, args=()) -> None:
         """What it reads, if a user wrote it."""
+        while isinstance(f, functools.partial):
+            f, args = f.func, (*f.args, *args)
         if isinstance(f, types.MethodType):
             f, args = f.__func__, (f.__self__, *args)
+        elif isinstance(type(f).__call__, types.FunctionType):
+            f, args = type(f).__call__, (f, *args)
         f = getattr(f, "__wrapped__", f)
         if type(f) is not types.FunctionType or _is_library(f.__module__):
             return
@@ -94,6 +105,10 @@ class Surroundings:
         cells = dict(zip(f.__code__.co_freevars, f.__closure__ or (), strict=True))
         names = zip(f.__code__.co_varnames, args, strict=False)
         names = {k: x for k, x in names if type(x) not in (dict, list)}  # copies
+        defaults = _defaults(f)
+        for x in defaults.values():
+            self._entered(x)
+        names = {**defaults, **names}
         self._code(f.__code__, f.__globals__, cells, names)
 
     def _code(self, code, names, cells, local) -> None:
@@ -138,10 +153,13 @@ class Surroundings:
         return x
 
     def _entered(self, x):
+        self.streams.see(getattr(x, "__self__", x))  # of a method its object
         if type(x) is list and (id(x), None) not in self.places:
             self._kept(x, None)
             for y in x[:MOST]:
                 self._entered(y)
+                if type(y) is dict:
+                    self._whole(y)
         elif type(x) is dict and id(x) not in self.dicts:
             self.dicts[id(x)] = x, frozenset(x)
         elif isinstance(x, (types.FunctionType, types.MethodType)):
@@ -158,8 +176,10 @@ class Surroundings:
 
     def _attribute(self, x, name):
         """x.name as far as it is kept in x itself, or is a method."""
-        if x is ABSENT or isinstance(x, (Box, type)):
+        if x is ABSENT or isinstance(x, Box):
             return ABSENT
+        if isinstance(x, type):
+            return self._of_class(x, name)
         if type(x) is dict:
             return self._whole(x)
         if isinstance(x, types.ModuleType) and _is_library(x.__name__):
@@ -173,7 +193,30 @@ class Surroundings:
         f = getattr(type(x), name, None)
         if isinstance(f, types.FunctionType):
             self.function(f, (x,))
+            return ABSENT
+        if type(own) is dict:
+            self.places.setdefault((id(own), name), (own, name, ABSENT))  # it may come
+        return self._of_class(type(x), name)
+
+    def _of_class(self, kind, name):
+        """What a class that a user wrote, or one that it is made of, keeps by a name."""
+        for c in kind.__mro__:
+            if name in vars(c) and not _is_library(c.__module__):
+                x = vars(c)[name]
+                return (
+                    self._kept(c, name)
+                    if isinstance(x, (*_SIMPLE, list, dict))
+                    else ABSENT
+                )
         return ABSENT
+
+
+def _defaults(f) -> dict:
+    """What its parameters are that are not given."""
+    given = f.__defaults__ or ()
+    code = f.__code__
+    last = code.co_varnames[code.co_argcount - len(given) : code.co_argcount]
+    return {**dict(zip(last, given, strict=True)), **(f.__kwdefaults__ or {})}
 
 
 def _loose(x) -> bool:

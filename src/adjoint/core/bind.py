@@ -113,9 +113,6 @@ class Level:
     def begins(self, x) -> None:
         """`x` was made a leaf: a graph begins there."""
 
-    def bespoke(self) -> None:
-        """A body is to be differentiated by what no program shows: a `Function`, a hook."""
-
     def take(self, generator, blocks: int):
         """The state of a stream of random numbers, of which `blocks` blocks are used up."""
         return generator.take(blocks)
@@ -140,6 +137,14 @@ class Level:
     def options(self, group: dict) -> dict:
         """The options of a group of parameters, about to be read."""
         return group
+
+    def later(self, f, args, groups) -> bool:
+        """Whether f(*args), Python's own work on options of these groups, is done at the end
+        of every call instead of now."""
+        return False
+
+    def needs_python(self, why: str) -> None:
+        """What follows is done with numbers of Python, for which no program can stand."""
 
     def constant(self, value):
         """A new array, as this floor's programs have it."""

@@ -158,8 +158,15 @@ def _need_plain(results, tape) -> None:
     nodes = [
         y.node for y in results if isinstance(y, Box) and y.level is tape and y.node
     ]
+    need_shown(nodes)
+
+
+def need_shown(nodes) -> None:
+    """Have what has these nodes run as it is written, if no program shows their derivative."""
     if nodes and bespoke(nodes):
-        floor.get().bespoke()
+        floor.get().needs_python(
+            "the body of a branch or loop has a Function or a hook, which its gradient needs"
+        )
 
 
 def flowing(graph: Graph, moving) -> list:

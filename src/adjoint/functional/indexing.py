@@ -232,7 +232,7 @@ def _sole_mask(x, key):
     """The mask, if the key is one; what it fills may then be decided without its values."""
     if isinstance(key, tuple) and len(key) == 1:
         key = key[0]
-    if isinstance(key, (Box, np.ndarray)) and dtype_of(key).kind == "b" and key.shape:
+    if isinstance(key, (Box, np.ndarray)) and dtype_of(key).kind == "b":
         _check_mask(key.shape, x.shape, 0)
         return key.copy() if isinstance(key, np.ndarray) else key
     return None

@@ -10,7 +10,7 @@ import numpy as np
 from ..autodiff.straight import viewed
 from ..core.bind import at_bottom, dtype_of
 from ..core.primitive import number, op
-from ..errors import ArgumentError, ShapeError, in_our_words
+from ..errors import ArgumentError, DtypeError, ShapeError, in_our_words
 from .convolution import batched, per_dim, unbatched
 from .face import FUNCTIONS, cast, function, need_tensor
 
@@ -255,6 +255,8 @@ def _avg_pool(
     x, alone = batched(x, n, name)
     plan = _plan(n, x, kernel_size, stride, padding, 1, ceil_mode, name)
     kernel, stride, padding, _, out = plan
+    if dtype_of(x).kind == "b":
+        raise DtypeError(f"{name}: not defined for bool", hint="x.float() counts")
     if divisor == 0:
         raise ArgumentError(f"{name}: divisor_override must not be zero")
     y = _window_sums(x, kernel, stride, padding, out)
@@ -265,8 +267,10 @@ def _avg_pool(
         by = by.astype(d)
     else:
         by = np.array(divisor, d)
-    y = op.div(y, by)
-    return unbatched(cast(op.trunc(y), d) if d.kind in "iu" else y, alone)
+    if d.kind in "iu":
+        y = op.div(cast(y, np.dtype(np.float64)), by.astype(np.float64))
+        return unbatched(cast(op.trunc(y), d), alone)
+    return unbatched(op.div(y, by), alone)
 
 
 @function

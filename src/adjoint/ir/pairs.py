@@ -19,6 +19,7 @@ _MORE = "contiguous stop_gradient zeros_like diagonal undiagonal frames overlap_
 _SUMS = (
     "sum mean cumsum index unindex put pick as_strided strided_add resize resize_back"
 )
+_PARTS = {"view_as_real", "view_as_complex", "real", "imag"}
 _EACH = frozenset([*_MOVES.split(), *_MORE.split(), *_SUMS.split(), "index_put"])
 
 
@@ -59,7 +60,7 @@ class _Number:
 
     @property
     def complex(self) -> bool:
-        return self._parts is not None or self._whole.dtype.kind == "c"
+        return self._whole is None or self._whole.dtype.kind == "c"
 
     @property
     def whole(self):
@@ -81,7 +82,7 @@ class _Number:
             return x, op.zeros_like(x)
         if isinstance(x.var, Const):
             value = x.var.value
-            pair = (np.ascontiguousarray(part) for part in (value.real, value.imag))
+            pair = (np.array(part, order="C") for part in (value.real, value.imag))
             return tuple(Tracer(self.level, self.level.graph.const(p)) for p in pair)
         pair = op.view_as_real(x)
         return tuple(op.select(pair, dim=x.ndim, index=i) for i in (0, 1))
@@ -98,8 +99,10 @@ def _written(o, xs):
 
 
 def _of_numbers(o) -> bool:
-    """Whether what is written is complex as well, not a part of what is there."""
-    return o.prim.name != "overwrite" or _is_complex(o.inputs[1])
+    """Whether what is written is complex, and so is what is there: neither is a part."""
+    views = {prim.name for prim, _, _ in o.params.get("chain", ())}
+    whole = all(map(_is_complex, o.inputs)) and not views & _PARTS
+    return o.prim.name != "overwrite" or whole
 
 
 def _of_each(o, xs):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .afterwards import added_up
+from .again import redone
 from .graph import Graph
 from .invariants import hoisted
 from .joins import joined
@@ -22,6 +23,7 @@ PASSES = {
     "trim": trimmed,
     "add up": added_up,
     "hoist": hoisted,
+    "do again": redone,
     "all": separated,
 }
 

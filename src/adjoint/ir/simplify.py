@@ -16,7 +16,8 @@ import numpy as np
 
 from ..core.primitive import Elementwise, op
 from ..errors import ArgumentError
-from ..ops.contract import letters_of
+from ..ops.contract import among, letters_of
+from .diagonals import by_diagonal, diagonal
 from .graph import Const, Graph
 from .rewrite import Rewriter
 from .tracer import Tracer
@@ -188,7 +189,7 @@ def _of_elements(m):
         return None
     if not set(left) - set(out) and not set(right) - set(out):
         return op.mul(
-            *(_laid(x, s, out) for x, s in zip(m.xs, (left, right), strict=True))
+            *(among(x, s, out) for x, s in zip(m.xs, (left, right), strict=True))
         )
     pairs = ((left, right), (right, left))
     for x, (large, small) in enumerate(pairs):
@@ -196,7 +197,7 @@ def _of_elements(m):
         n = len(summed)
         ends = list(large[:n]), list(large[len(large) - n :])
         if set(small) <= set(large) and summed in ends and _kept(large, out) == out:
-            terms = op.mul(m.xs[x], _laid(m.xs[1 - x], small, large))
+            terms = op.mul(m.xs[x], among(m.xs[1 - x], small, large))
             return op.sum(terms, dim=tuple(map(large.index, summed)), keepdim=False)
     return None
 
@@ -205,16 +206,9 @@ def _kept(letters, out):
     return "".join(c for c in letters if c in out)
 
 
-def _laid(x, letters, like):
-    """x with its dims in the order of `like`, and ones for those that it has not."""
-    order = sorted(range(len(letters)), key=lambda d: like.index(letters[d]))
-    sizes = dict(zip(letters, x.shape, strict=True))
-    x = op.permute(x, dims=tuple(order))
-    return op.reshape(x, shape=tuple(sizes.get(c, 1) for c in like))
-
-
 RULES = (
     Rule("contract", "a matrix times a vector is a sum", _of_elements),
+    Rule("contract", "diag(d) M = d M, row by row", by_diagonal),
     Rule("pow_scalar", "x¹ = x", lambda m: m.x if m.exponent == 1 else None),
     Rule("pow_scalar", "x⁰ = 1", lambda m: op.ones_like(m.x) if m.exponent == 0 else None),
     Rule("mul", "x 1 = x", lambda m: _beside(m, 1, 1)),
@@ -256,6 +250,7 @@ class Simplifier(Rewriter):
         super().__init__(name)
         self.maker: dict = {}  # result -> (primitive, inputs, params)
         self.numbers: dict = {}  # result -> the number that all its elements are
+        self.diagonals: dict = {}  # result -> what stands on its diagonal
         self.used: Counter = Counter()  # names of rules
 
     def process(self, prim, args, params):
@@ -266,7 +261,16 @@ class Simplifier(Rewriter):
         y = super().process(prim, xs, params)
         if prim.outputs == 1:
             self.maker[y.var] = prim, xs, params
+            self._see_diagonal(y, prim, xs, params)
         return y
+
+    def _see_diagonal(self, y, prim, xs, params):
+        found = diagonal(prim, xs, params, self.diagonals, self._is_zero)
+        if found is not None:
+            self.diagonals[y.var] = found
+
+    def _is_zero(self, x) -> bool:
+        return self.number(x.var) == 0
 
     def _simpler(self, prim, xs, params):
         for rule in _BY_PRIM.get(prim.name, ()):

@@ -115,11 +115,6 @@ class TraceLevel(Level):
             if isinstance(y, Tracer):
                 self.left.setdefault(x.node, (y.var, whole))
 
-    def bespoke(self) -> None:
-        raise TraceError(
-            "a Function, or a hook, in the body of a branch or loop whose gradient is asked for"
-        )
-
     def begins(self, x) -> None:
         if x.level.ground:
             self.left[x.node] = None, False

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from ..errors import ArgumentError, DimError, ShapeError
+from ..errors import ArgumentError, DimError, ShapeError, TraceError
 from ..functional.face import FUNCTIONS, need_tensor
 from . import functional as F
 from .applied import REQUIRED, Applied
@@ -582,13 +582,26 @@ class AdaptiveLogSoftmaxWithLoss(Module):
                 "AdaptiveLogSoftmaxWithLoss: expects (N, features) and (N), or (features) "
                 f"and (), got {tuple(x.shape)} and {tuple(t.shape)}"
             )
-        if t.numel() and not 0 <= int(t.min()) <= int(t.max()) < self.n_classes:
+        rows, t_flat = x.reshape(-1, self.in_features), t.reshape(-1)
+        try:
+            low, high = (int(t.min()), int(t.max())) if t.numel() else (0, 0)
+        except TraceError:
+            output = self._of_any_targets(rows, t_flat)
+        else:
+            self._need_classes(low, high)
+            output = self._of_targets(rows, t_flat)
+        return AdaptiveLoss(output if t.ndim else output.reshape(()), -output.mean())
+
+    def _need_classes(self, low, high):
+        if not 0 <= low <= high < self.n_classes:
             raise DimError(
                 "AdaptiveLogSoftmaxWithLoss: target values should be in "
-                f"[0, {self.n_classes - 1}], got {int(t.min())} to {int(t.max())}"
+                f"[0, {self.n_classes - 1}], got {low} to {high}"
             )
-        output = self._of_targets(x.reshape(-1, self.in_features), t.reshape(-1))
-        return AdaptiveLoss(output if t.ndim else output.reshape(()), -output.mean())
+
+    def _of_any_targets(self, x, t):
+        """The same where the targets are not known yet: every cluster sees every row."""
+        return self.log_prob(x).gather(1, t.unsqueeze(1)).squeeze(1)
 
     def _of_targets(self, x, t):
         """The head's log-probability, of a class or a cluster, plus that within the cluster."""

@@ -113,7 +113,7 @@ def _of_whole(a, b, spec):
     """Products of whole numbers, summed as they wrap around; of truth values, any of all."""
     left, right, out = letters_of(spec)
     every = [*out, *(c for c in dict.fromkeys(left + right) if c not in out)]
-    y = op.mul(_among(a, left, every), _among(b, right, every))
+    y = op.mul(among(a, left, every), among(b, right, every))
     dim = tuple(range(len(out), len(every)))
     if not dim:
         return y
@@ -121,7 +121,7 @@ def _of_whole(a, b, spec):
     return op.cast(join(y, dim=dim, keepdim=False), dtype=dtype_of(a))
 
 
-def _among(x, letters, every):
+def among(x, letters, every):
     """x with its dims in the places of their letters."""
     order = sorted(range(len(letters)), key=lambda d: every.index(letters[d]))
     sizes = dict(zip(letters, x.shape, strict=True))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..autodiff.modes import enable_grad, no_grad
+from ..core.bind import floor
 from ..errors import ArgumentError, ArgumentTypeError
 from ..functional import complexes
 from ..functional.face import FUNCTIONS
@@ -67,6 +68,9 @@ class LBFGS(Optimizer):
                 hint="def closure(): opt.zero_grad(); loss = ...; loss.backward(); "
                 "return loss",
             )
+        floor.get().needs_python(
+            "LBFGS decides by numbers how often it evaluates; compile the closure instead"
+        )
         o = self.param_groups[0]
         s = self.state[o["params"][0]]
         s.setdefault("func_evals", 0)

@@ -11,6 +11,7 @@ from ..core import dtype as dt
 from ..core.bind import dtype_of
 from ..errors import ArgumentError
 from ..functional import creation
+from ..functional.branch import cond
 from ..nn.module import Module
 from ..nn.normalization import BatchNorm1d, BatchNorm2d, BatchNorm3d
 from .lr_scheduler.scheduler import LRScheduler, per_group
@@ -132,22 +133,26 @@ class AveragedModel(Module):
         """Take the model as it is now into the average."""
         mine, theirs = self._averaged(self.module), self._averaged(model)
         pairs = [(x.detach(), y.detach()) for x, y in zip(mine, theirs, strict=True)]
-        n = self.n_averaged
-        if n == 0:
-            for x, now in pairs:
-                x.copy_(now)
-        elif self.multi_avg_fn is None:
-            average = self.avg_fn or get_swa_avg_fn()
-            for x, now in pairs:
-                x.copy_(average(x, now, n))
-        else:
-            for some in _by_dtype(pairs):
-                self.multi_avg_fn(*map(list, zip(*some, strict=True)), n)
+        first = self.n_averaged == 0
+        new = cond(first, lambda: [now for _, now in pairs], lambda: self._next(pairs))
+        for (x, _), y in zip(pairs, new, strict=True):
+            x.copy_(y)
         if not self.use_buffers:
             buffers = zip(self.module.buffers(), model.buffers(), strict=True)
             for x, now in buffers:
                 x.copy_(now)
         self.n_averaged.add_(1)
+
+    def _next(self, pairs) -> list:
+        """The averages with another state in them."""
+        n = self.n_averaged
+        if self.multi_avg_fn is None:
+            average = self.avg_fn or get_swa_avg_fn()
+            return [average(x, now, n).to(now.dtype) for x, now in pairs]
+        pairs = [(x.clone(), now) for x, now in pairs]
+        for some in _by_dtype(pairs):
+            self.multi_avg_fn(*map(list, zip(*some, strict=True)), n)
+        return [x for x, _ in pairs]
 
     def _averaged(self, model):
         if not self.use_buffers:

@@ -14,7 +14,7 @@ import numpy as np
 
 from ..autodiff.modes import no_grad
 from ..core import tree
-from ..core.bind import Box
+from ..core.bind import Box, floor
 from ..errors import ArgumentError, ArgumentTypeError
 from ..functional.face import np_dtype
 from ..functional.stateless import functional_call
@@ -63,6 +63,7 @@ class GradScaler:
         """The loss, or a list or tuple of losses, times the scale."""
         if not self._enabled:
             return outputs
+        floor.get().reads(vars(self), "_scale")
         if isinstance(outputs, Box):
             return outputs * self._scale
         if isinstance(outputs, Iterable):
@@ -76,6 +77,7 @@ class GradScaler:
         """Divide the gradients of an optimizer by the scale, before clipping them."""
         if not self._enabled:
             return
+        floor.get().needs_python("GradScaler decides by numbers whether a step is made")
         stage, _ = self._stage(optimizer)
         if stage is UNSCALED:
             raise ArgumentError(
@@ -90,6 +92,7 @@ class GradScaler:
         """optimizer.step(), unless a gradient overflowed."""
         if not self._enabled:
             return optimizer.step(*args, **kwargs)
+        floor.get().needs_python("GradScaler decides by numbers whether a step is made")
         if self._stage(optimizer)[0] is STEPPED:
             raise ArgumentError(
                 "step() has already been called since the last update()."

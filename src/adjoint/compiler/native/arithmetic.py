@@ -35,6 +35,10 @@ class Arithmetic(Values):
             return getattr(self.b, name)(x, y)
         return getattr(self.b, f"f{name}")(x, y, flags=_CONTRACT)
 
+    def rounded(self, name, x, y):
+        """The sum or difference of floats, never fused with the product that one may be."""
+        return getattr(self.b, f"f{name}")(*self.both(x, y))
+
     def add(self, x, y):
         """x + y; of truth values, whether one holds."""
         return self.b.or_(x, y) if is_mask(x) else self._two("add", x, y)

@@ -93,7 +93,8 @@ class Code:
 
     def add(self, name, n):
         """Add to a word; what it was before."""
-        return self.b.atomic_rmw("add", self.place(name), I64(n), "seq_cst")
+        n = I64(n) if isinstance(n, int) else n
+        return self.b.atomic_rmw("add", self.place(name), n, "seq_cst")
 
     def swap(self, place, old, new):
         """Whether the word was `old`, and is `new` now."""
@@ -229,10 +230,11 @@ class Code:
                 other = b.icmp_unsigned("!=", b.udiv(t, I64(JOB)), number)
                 over = b.icmp_unsigned(">=", i, end)
                 self.leave(b.or_(other, over), after)
-                with b.if_then(self.swap(ticket, t, b.add(t, I64(1)))):
-                    b.call(job, [context, i, b.add(i, I64(1)), room])
-                    b.store(b.add(b.load(made), I64(1)), made)
-                    last = b.add(self.add("done", 1), I64(1))
+                many = b.sub(end, b.udiv(b.add(end, i), I64(2)))  # half, rounded up
+                with b.if_then(self.swap(ticket, t, b.add(t, many))):
+                    b.call(job, [context, i, b.add(i, many), room])
+                    b.store(b.add(b.load(made), many), made)
+                    last = b.add(self.add("done", many), many)
                     ready = b.icmp_unsigned("==", last, chunks)
                     waits = b.icmp_unsigned("!=", self.get("waiting"), I64(0))
                     with b.if_then(b.and_(ready, waits)):

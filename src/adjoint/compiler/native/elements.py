@@ -68,9 +68,10 @@ class Elements(Failing):
     def __init__(self, builder: ir.IRBuilder, schedule, pointers: dict):
         super().__init__(builder)
         self.schedule, self.pointers = schedule, pointers
+        self.products: dict = {}  # id of a product in registers -> (it, its factors)
         self.fixed: dict = {}  # values that a row has one of, in a register
         self.streamed: set = set()  # large results that nothing reads: past the caches
-        self.renewed: set = set()  # inputs in whose memory an output is computed
+        self.renewed: dict = {}  # kernel -> what it reads and puts results in place of
 
     # ------------------------------------------------------------ memory
 
@@ -213,9 +214,32 @@ class Elements(Failing):
             ]
         if divides(o):
             self._watch_zero(o, xs[1])
-        if self.lanes.width == 1:
-            return self._alone(o, xs)
-        return o.prim.lower(self.lanes, *xs, **o.params)
+        if o.prim.name in ("add", "sub") and o.outputs[0].spec.dtype.kind == "f":
+            return self._sum_of_two(o, xs)
+        alone = self.lanes.width == 1
+        y = self._alone(o, xs) if alone else o.prim.lower(self.lanes, *xs, **o.params)
+        if o.prim.name == "mul":
+            self.products[id(y)] = y, xs
+        return y
+
+    def _sum_of_two(self, o, xs):
+        """x + y or x - y; a product in it that has no memory is not rounded on its own.
+
+        The program alone says which, not LLVM, which looks at one loop: readers that do the
+        same again get the same bits, and a largest element is equal to itself.
+        """
+        pairs = zip(o.inputs, reversed(o.inputs), xs, strict=True)
+        factors = [
+            self.products[id(x)][1] if self.schedule.is_product(v, w) else None
+            for v, w, x in pairs
+        ]
+        minus = self.lanes.neg if o.prim.name == "sub" else lambda x: x
+        if factors[0]:
+            return self.lanes.fma(*factors[0], minus(xs[1]))
+        if factors[1]:
+            x, y = factors[1]
+            return self.lanes.fma(minus(x), y, xs[0])
+        return self.lanes.rounded(o.prim.name, *xs)
 
     def _watch_zero(self, o, x):
         """Whole numbers divided by zero are told."""

@@ -23,7 +23,7 @@ def likeness(e, k):
     operations = s.operations(k)
     if any(doubtful(o, s.maker) for o in operations):
         return None, _values(e, k, ())
-    read = _Reading(e, operations)
+    read = _Reading(e, k, operations)
     lines = [read.operation(o) for o in operations]
     roots = [(read.at[o], k.levels.get(o), Sum(o) in e.pointers) for o in k.roots]
     key = k.kind, k.space, k.rank, tuple(roots), tuple(lines)
@@ -42,8 +42,9 @@ def _values(e, k, first) -> list:
 class _Reading:
     """Numbers for operations and for the memory that they meet."""
 
-    def __init__(self, e, operations):
+    def __init__(self, e, k, operations):
         self.e, self.s = e, e.schedule
+        self.renewed = e.renewed.get(k, ())
         self.at = {o: i for i, o in enumerate(operations)}
         self.places: dict = {}  # a pointer's number
         self.values: dict = {}  # the values met so far, in order
@@ -80,5 +81,5 @@ class _Reading:
             pointer = e.pointers[root]
             place = self.places.setdefault(pointer, len(self.places))
         rows = self.s.local.get(v), self.s.local.get(root)
-        marks = v in e.streamed, root in e.streamed, root in e.renewed
+        marks = v in e.streamed, root in e.streamed, root in self.renewed
         return "memory", place, v.spec, root.spec, rows, marks, known

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import llvmlite.binding as llvm
 
+from .remains import let_go
+
 
 @functools.cache
 def _start() -> None:
@@ -108,6 +110,7 @@ class Library:
         self.engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), host())
         self.engine.add_object_file(llvm.object_file.ObjectFileRef.from_data(code))
         self.engine.finalize_object()
+        let_go()
 
     def data(self, name: str) -> int:
         """Where a global variable lies."""

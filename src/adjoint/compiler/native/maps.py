@@ -22,7 +22,7 @@ class Maps(Drawing):
             yield looped(space, lambda e, index: e._store_roots(k, index), chunks)
 
     def _store_roots(self, k, index):
-        for v in sorted(self.renewed.intersection(k.reads), key=self.schedule.order):
+        for v in sorted(self.renewed.get(k, ()), key=self.schedule.order):
             # Its memory is about to be written: read it first.
             if len(v.spec.shape) > len(k.space):
                 continue  # the state of a draw, which is not read by elements

@@ -10,10 +10,15 @@ import functools
 import math
 
 from ...ir.passes import prepared
+from ..apart import SUMMED, lots
 from ..schedule import Schedule
+from ..together import together
 from . import conv, reducing, rows
+from .arena import Tenant, settled
+from .machine import cache
 from .products import form_of
-from .sharing import Sum, unshared, wanted, worth
+from .sharing import KINDS, Sum, apart, unshared, wanted, worth
+from .slices import panels
 
 ALIGN = 64
 SUMS = {"rows": rows.own_sums, "reduce": reducing.own_sums, "conv": conv.own_sums}
@@ -29,8 +34,9 @@ class Part:
     """
 
     def __init__(self, graph, renewed: dict[int, int], kept=(), long=None):
-        self.graph = g = prepared(graph)
+        self.graph = g = graph
         self.schedule = s = Schedule(g)
+        together(s)
         self.outputs = [s.root(v) for v in g.outputs]
         self.homes: dict = {}  # output -> the input in whose memory it is, or None
         self.copies: list = []  # (output, input): to be copied at the end
@@ -45,11 +51,16 @@ class Part:
             else:
                 self.copies.append((r, v))
         self.long = long = worth(s) if long is None else long
-        loops = [k for k in s.kernels if k.kind == "loop"]
-        self.inner = {k: _bodies(k.roots[0], long) for k in loops}
         self.shares = wanted(s) if long else {}  # kernel -> about how many chunks
+        self.lots: dict = {}  # loop -> its rows in lots, if threads take some each
+        loops = [k for k in s.kernels if k.kind == "loop"]
+        self.inner = {k: self._in_lots(k) or _bodies(k.roots[0], long) for k in loops}
         self.rooms: dict = {}  # shared kernel -> bytes that each thread needs
         self.streamed: set = set()
+        self.renewed: dict = {}  # kernel -> what it reads and puts results in place of
+        for r, v in self.homes.items():
+            if v is not None and v in s.kernel_of[r].reads:
+                self.renewed.setdefault(s.kernel_of[r], set()).add(v)
         self.offsets: dict = {}
         self.bytes = self._place()
 
@@ -62,6 +73,19 @@ class Part:
             if wide and v not in read and self.homes.get(v, v) is None:
                 self.streamed.add(v)
 
+    def _in_lots(self, k) -> dict[str, Part] | None:
+        """The body for some rows, if a loop is long and its rows do not need each other."""
+        (o,) = k.roots
+        found = lots(o, cache(2) // 2) if self.long and o.prim.name == "scan" else None
+        if found is None:
+            return None
+        around = {i: i for i in range(o.params["carries"])}
+        body = Part(prepared(found.body), around, long=False)
+        if any(j.kind not in KINDS for j in body.schedule.kernels):
+            return None
+        self.lots[k], self.shares[k] = found, found.count
+        return {"body": body}
+
     def constants(self):
         """All constants that need memory, those of inner parts among them."""
         yield from self.schedule.constants
@@ -72,7 +96,15 @@ class Part:
     def threads(self, k) -> tuple[int, str]:
         """(about how many chunks of a kernel threads take, why it is not cut if it is not)."""
         chunks = self.shares.get(k, 1)
-        return chunks, "" if chunks > 1 else unshared(k, self.long)
+        parts = self.inner.get(k, {}).values()
+        inside = any(part.cut for part in parts)
+        return chunks, "" if chunks > 1 else unshared(k, self.long, inside)
+
+    @property
+    def cut(self) -> bool:
+        """Whether threads share something in it."""
+        inner = (part.cut for parts in self.inner.values() for part in parts.values())
+        return any(n > 1 for n in self.shares.values()) or any(inner)
 
     def scratch(self) -> int:
         """Bytes that a worker needs for the products here and in inner parts, one at a time."""
@@ -80,6 +112,16 @@ class Part:
         forms = [form_of(k.roots[0]) for k in contracts]
         inner = [p.scratch() for parts in self.inner.values() for p in parts.values()]
         return max([0, *inner, *(f[0].bytes for f in forms if f)])
+
+    @property
+    def inside(self) -> int:
+        """Bytes that it takes besides what comes from outside and goes there."""
+        return self.bytes + self.scratch()
+
+    @property
+    def whole(self) -> int:
+        """Its bytes, in whole lines."""
+        return whole(self.bytes)
 
     def operations(self):
         """All operations that store something, those of inner parts among them."""
@@ -96,35 +138,89 @@ class Part:
         return [self.bytes, self.scratch(), kinds, *places, inner]
 
     def _place(self) -> int:
-        """Offsets of what lives inside, first come first placed; the bytes that it takes."""
-        last, free, ends, top = self._last_reads(), [], {}, 0
+        """Places of what lives inside; the bytes that it takes."""
+        self.tenants = self._tenants()
+        places, size = settled(self.tenants)
+        self.offsets |= places
+        for v, first in self.first.items():
+            self.offsets[v] = places[first]
+        return size
+
+    def _tenants(self) -> list[Tenant]:
+        """What needs memory inside, and from which kernel to which."""
+        last, found = self.last_reads(), {}
+        self.first: dict = {}  # a value that lies where another did -> the first there
         for i, k in enumerate(self.schedule.kernels):
-            free += ends.pop(i, [])
-            needed = [(v, self._size(v)) for v in k.made if v not in self.homes]
-            if k in self.shares and k.kind not in ("contract", "conv"):
+            after = self._successors(k, i, last, found)
+            needed = [(v, self.size(v)) for v in k.made if v not in self.homes]
+            if k.kind == "together":
+                needed = self._roomed(k, needed, panels(k))
+            elif k in self.shares and k.kind not in ("contract", "conv", "loop"):
                 needed = self._roomed(k, needed)
-            needed += [(part, part.bytes) for part in self.inner.get(k, {}).values()]
+            needed += self._inside(k)
             if k.kind == "conv":
                 needed.append((k, conv.kernel(k.roots[0]).bytes))
             if k in self.shares and k.kind in SUMS:
                 needed += self._sums(k)
             for v, n in needed:
-                n = _whole(n)
-                place = min((f for f in free if f[0] >= n), default=None)
-                if place:
-                    free.remove(place)
-                else:
-                    place, top = (n, top), top + n
-                self.offsets[v] = place[1]
-                ends.setdefault(last.get(v, i) + 1, []).append(place)
-        return top
+                place, until = v, last.get(v, i)
+                if v in after:
+                    self.first[v] = place = self.first.get(after[v], after[v])
+                begin = found[place].first if place in found else i
+                found[place] = Tenant(place, whole(n), begin, until)
+        return list(found.values())
 
-    def _roomed(self, k, needed):
-        """What only one row of needs memory lies in the room that each thread has."""
-        top, rest = 0, []
+    def _successors(self, k, i, last, placed) -> dict:
+        """value of a kernel -> a value that it reads for the last time, whose memory it takes."""
+        if k.kind != "map":
+            return {}
+        out: dict = {}
+        for v in k.made:
+            for u in sorted(k.reads, key=self.schedule.order):
+                mine = u in self.first or u in placed
+                if (
+                    mine
+                    and last[u] == i
+                    and u not in out.values()
+                    and self._follows(k, u, v)
+                ):
+                    out[v] = u
+                    break
+        self.renewed.setdefault(k, set()).update(out.values())
+        return out
+
+    def _follows(self, k, u, v) -> bool:
+        """Whether a kernel may write v where u is: it reads each element of u for its own."""
+        s = self.schedule
+        if v in self.homes or not u.spec.shape == v.spec.shape == k.space:
+            return False
+        if u.spec.dtype.itemsize != v.spec.dtype.itemsize or u in s.local:
+            return False
+        if not all(s.accesses(o).get(u, True) for o in k.roots):
+            return False
+        read = {x for o in s.operations(k) for x in o.inputs}
+        return all(x is u for x in read if s.root(x) is u)
+
+    def _inside(self, k):
+        """(what, bytes) of what a loop or branch needs for its parts."""
+        parts = self.inner.get(k, {}).values()
+        if k not in self.lots:
+            return [(part, part.bytes) for part in parts]
+        (body,) = parts
+        self.rooms[k] = body.whole + body.scratch()
+        sums = [
+            ((k, i), self.shares[k] * apart(v.spec.bytes))
+            for i, v in enumerate(k.made)
+            if self.lots[k].outputs[i] == SUMMED
+        ]
+        return [(k, self.rooms[k]), *sums]
+
+    def _roomed(self, k, needed, top=0):
+        """What only one row of needs memory lies in each thread's room, from `top` on."""
+        top, rest = whole(top) if top else 0, []
         for v, n in needed:
             if v in self.schedule.local:
-                self.offsets[v], top = top, top + _whole(n)
+                self.offsets[v], top = top, top + whole(n)
             else:
                 rest.append((v, n))
         self.rooms[k] = top
@@ -142,12 +238,16 @@ class Part:
             if count > 1:
                 yield Sum(o), count * o.outputs[0].spec.bytes
 
-    def _size(self, v) -> int:
+    def size(self, v) -> int:
         """Bytes of a value, or of one row of it."""
         rank = self.schedule.local.get(v, 0)
-        return math.prod(v.spec.shape[rank:]) * v.spec.dtype.itemsize
+        size = math.prod(v.spec.shape[rank:]) * v.spec.dtype.itemsize
+        k = self.schedule.kernel_of.get(v)
+        if k is not None and k.kind == "together" and k.band and v in k.inside:
+            return -(-size // k.band.height) * k.band.block
+        return size
 
-    def _last_reads(self) -> dict:
+    def last_reads(self) -> dict:
         last: dict = {}
         for i, k in enumerate(self.schedule.kernels):
             for v in (*k.reads, *k.made):
@@ -157,7 +257,7 @@ class Part:
         return last
 
 
-def _whole(n) -> int:
+def whole(n) -> int:
     """Bytes in whole lines."""
     return max(ALIGN, -(-n // ALIGN) * ALIGN)
 
@@ -168,10 +268,11 @@ def _bodies(o, long) -> dict[str, Part]:
     around = {i: i for i in range(k)}
     make = functools.partial(Part, long=long)
     if o.prim.name == "scan":
-        return {"body": make(p["body"], around)}
+        return {"body": make(prepared(p["body"]), around)}
     if o.prim.name == "branch":
-        return {"yes": make(p["yes"], {}), "no": make(p["no"], {})}
-    return {"test": make(p["test"], {}, kept=(0,)), "body": make(p["body"], around)}
+        return {name: make(prepared(p[name]), {}) for name in ("yes", "no")}
+    body, test = (prepared(p[name]) for name in ("body", "test"))
+    return {"test": make(test, {}, kept=(0,)), "body": make(body, around)}
 
 
 def _renewable(s, r, state, safe) -> bool:

@@ -204,6 +204,26 @@ class Product(Panels):
         b.ret_void()
         return f
 
+    def band(self):
+        """The function of a part of one product: (a, b, c, scratch, m0, m1, n1, k1, at first).
+
+        c[m0:m1, :n1] is a[m0:m1, :k1] b[:k1, :n1], added to what is there if not at first.
+        Rows begin and end with tiles and columns with vectors, or with the product.
+        """
+        p, name = self.scalar.as_pointer(), f"product.{self.form.name}.band"
+        found = self.module.globals.get(name)
+        if found:
+            return found
+        f, b = self.function(name, p, p, p, p, *[I64] * 4, ir.IntType(1))
+        a, right, c, scratch, m0, m1, n1, k1, first = f.args
+        with loop(b, 0, n1, self.form.strip) as j0:
+            j1 = least(b, b.add(j0, I64(self.form.strip)), n1)
+            part = _Part(self, b, a, right, c, scratch, (m0, m1, j0, j1))
+            part.depth, part.begins = k1, first
+            part.summed((), [])
+        b.ret_void()
+        return f
+
     def _of_batch(self, b, places, number):
         for size, *steps in reversed(self.form.batch):
             i = b.urem(number, I64(size))
@@ -255,6 +275,8 @@ class _Part:
         self.p, self.form, self.b = product, product.form, b
         self.a, self.right, self.c, self.scratch = a, right, c, scratch
         self.m0, self.m1, self.j0, self.j1 = bounds
+        self.depth = None  # how much of k there is, if that is known when it runs
+        self.begins = ir.IntType(1)(1)
         form = self.form
         self.left = form.n % form.width
         full = b.sub(self.j1, self.j0)
@@ -268,12 +290,14 @@ class _Part:
             with loop(b, 0, size, 1) as i:
                 self.summed(rest, [*before, i])
             return
-        a, right, first = self.a, self.right, ir.IntType(1)(1)
+        a, right, first = self.a, self.right, self.begins
         for i, (_, sa, sb) in zip(before, form.sums, strict=True):
             a, right = self.p._offset(b, a, (i, sa)), self.p._offset(b, right, (i, sb))
             first = b.and_(first, b.icmp_signed("==", i, I64(0)))
-        with loop(b, 0, max(form.k, 1), form.depth) as k0:
-            self.count = least(b, b.sub(I64(form.k), k0), I64(form.depth))
+        depth = I64(max(form.k, 1)) if self.depth is None else self.depth
+        with loop(b, 0, depth, form.depth) as k0:
+            end = I64(form.k) if self.depth is None else self.depth
+            self.count = least(b, b.sub(end, k0), I64(form.depth))
             self.first = b.and_(first, b.icmp_signed("==", k0, I64(0)))
             self.ak = self.p._offset(b, a, (k0, form.a[1]))
             self.bk = self.p._offset(b, right, (k0, form.b[0]))
@@ -290,9 +314,21 @@ class _Part:
 
         if form.n >= form.width:
             strides(b, I64(0), self.full, form.width, (), panel)
+        if self.depth is not None:
+            self._some_vectors(body)
         if self.left:
             with b.if_then(b.icmp_signed("==", self.j1, I64(form.n))):
                 body(self.full, -(-self.left // w), (self.left - 1) % w + 1)
+
+    def _some_vectors(self, body):
+        """The last panel of a band that ends before the product does."""
+        form, b = self.form, self.b
+        inside = b.icmp_signed("<", self.j1, I64(form.n))
+        rest = b.sub(b.sub(self.j1, self.j0), self.full)
+        for vectors in range(1, form.tile[1]):
+            here = b.icmp_signed("==", rest, I64(vectors * form.lanes))
+            with b.if_then(b.and_(inside, here)):
+                body(self.full, vectors, form.lanes)
 
     def _rows(self, i0, i1, body):
         """body(first row, rows) for all tiles."""
@@ -484,15 +520,18 @@ class _until:
 # ------------------------------------------------------------ forms of contractions
 
 
-def form_of(o) -> tuple[Form, bool] | None:
-    """A contraction as matrix products, and whether its operands change places; or None."""
+def form_of(o, apart=()) -> tuple[Form, bool] | None:
+    """A contraction as matrix products, and whether its operands change places; or None.
+
+    The letters `apart` are counted outside: it is the product of one index of them.
+    """
     left, right, out = letters_of(o.params["spec"])
     dtype = o.outputs[0].spec.dtype
     if dtype.str[1:] not in ("f4", "f8"):
         return None
-    shapes = [v.spec.shape for v in o.inputs]
-    size = dict(zip(left + right, shapes[0] + shapes[1], strict=True))
-    names = [_Letters(s, size) for s in (left, right, out)]
+    size = sizes_of(o)
+    names = [Steps(s, size) for s in (left, right, out)]
+    size |= dict.fromkeys(apart, 1)
     wide = [c for c in out if size[c] != 1]
     swap = bool(wide) and wide[-1] in left and wide[-1] not in right
     form = _form(*(names[i] for i in ((1, 0, 2) if swap else (0, 1, 2))), size, dtype)
@@ -501,7 +540,14 @@ def form_of(o) -> tuple[Form, bool] | None:
     return form, swap
 
 
-class _Letters(dict):
+def sizes_of(o) -> dict:
+    """How large each letter of a contraction is."""
+    left, right, _ = letters_of(o.params["spec"])
+    shapes = [v.spec.shape for v in o.inputs]
+    return dict(zip(left + right, shapes[0] + shapes[1], strict=True))
+
+
+class Steps(dict):
     """The steps of an operand's letters; 0 for those that it lacks."""
 
     def __init__(self, letters, size):

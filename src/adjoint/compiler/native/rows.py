@@ -55,14 +55,18 @@ class Rows(Sums):
                 yield Stage(count, write)
             yield Stage(1, finish)
 
-    def _rows(self, k, spans):
-        """Row by row, each in passes; what a pass sums up is there for the next."""
+    def _rows(self, k, spans, part=()):
+        """Row by row, each in passes; what a pass sums up is there for the next.
+
+        `part` are the ends of the dims of a row, if not all of it is there.
+        """
         passes, names = passes_of(k), {o: role(k, o) for o in k.roots}
 
         def row(outer):
             self.fixed = {}
             for items in passes:
-                self._pass(k, outer, [o for o in items if names[o] != "row"], names)
+                looped = [o for o in items if names[o] != "row"]
+                self._pass(k, outer, looped, names, part)
                 for o in items:
                     if names[o] == "row":
                         self._single(k, o, outer)

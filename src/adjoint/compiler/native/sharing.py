@@ -19,10 +19,10 @@ WORTH = 40_000  # and of a program's kernels that can be
 GRAIN = 3_000  # of a chunk
 MOST = 64  # chunks
 LINE = 64  # bytes
+APART = 256  # bytes of lines that a core fetches together
 ROOM = 2**21  # bytes of sums that chunks have of their own, together
-KINDS = frozenset(
-    ["map", "rows", "contract", "reduce", "conv", "place", "put", "scatter", "run"]
-)
+_CUT = "map rows contract together reduce conv place put scatter run"
+KINDS = frozenset(_CUT.split())
 
 
 class Sum(NamedTuple):
@@ -53,12 +53,14 @@ def wanted(schedule) -> dict:
     return {k: max(1, min(MOST, n)) for k, n in chunks.items()}
 
 
-def unshared(k, long: bool) -> str:
+def unshared(k, long: bool, inside: bool) -> str:
     """Why a kernel is not cut."""
     if k.kind == "call":
         return "NumPy does it"
-    if k.kind == "loop":
+    if inside:
         return "a loop: what is in it is cut on its own"
+    if k.kind == "loop" and long:
+        return "a loop of short steps, each of which needs the one before"
     if k.kind not in KINDS:
         return "each step needs the one before"
     return "too short to hand over" if long else "the whole program is too short"
@@ -84,3 +86,8 @@ def images(n, many, count) -> int:
 def few(count, bytes_) -> int:
     """Of so many chunks, as many as can have sums of that many bytes each."""
     return max(1, min(count, max(4, ROOM // max(bytes_, 1))))
+
+
+def apart(bytes_) -> int:
+    """Bytes from one chunk's place to the next, so that cores do not take each other's lines."""
+    return -(-bytes_ // APART) * APART

@@ -13,7 +13,7 @@ from llvmlite import ir
 
 from .affine import ZERO, Affine
 from .elements import Elements, stored_element
-from .kinds import BIT
+from .kinds import BIT, HALF, mangled
 from .nests import I64
 
 I32 = ir.IntType(32)
@@ -105,10 +105,11 @@ class Spaced(Elements):
 
     def _masked(self, p, kind, mask):
         """The lanes of the mask from memory, 0 for the others."""
+        if kind.element == HALF:  # which has no masked loads everywhere
+            bits = self._masked(p, ir.VectorType(ir.IntType(16), kind.count), mask)
+            return self.b.bitcast(bits, kind)
         p = self.b.bitcast(p, kind.as_pointer())
-        letter = "f" if not isinstance(kind.element, ir.IntType) else "i"
-        bits = {ir.FloatType(): 32, ir.DoubleType(): 64}.get(kind.element)
-        name = f"llvm.masked.load.v{kind.count}{letter}{bits or kind.element.width}.p0"
+        name = f"llvm.masked.load.{mangled(kind)}.p0"
         f = self.b.module.globals.get(name)
         if f is None:
             masks = ir.VectorType(BIT, kind.count)

@@ -1,4 +1,4 @@
-"""Writer: the kernels of a part, one after the other, and loops and branches around parts."""
+"""Writer: the kernels of a part, one after the other, for one thread or in chunks for many."""
 
 from __future__ import annotations
 
@@ -15,15 +15,17 @@ from .elements import BYTE, I64, element, stored_element
 from .emit import Emitter
 from .failing import FAILED
 from .likeness import likeness
+from .loops import Loops
 from .products import Product, form_of
 from .sharing import Sum
+from .slices import Slices
 from .vectors import loop
 
 POINTER = BYTE.as_pointer()
 MANY = 40  # kernels from which on each is a function
 
 
-class Writer:
+class Writer(Loops):
     """Writes parts at a builder's place; `table` holds what is only known at run time."""
 
     def __init__(self, builder, table, slot, arena, panel):
@@ -35,6 +37,17 @@ class Writer:
         self.clock = None  # where the time at which each kernel starts is written
         self.called: list = []  # operations that NumPy does
         self.stopped = None  # where the program ends when it has failed
+
+    def elsewhere(self, builder, arena, panel) -> Writer:
+        """The same in another function, with memory of its own."""
+        w = Writer(builder, None, self.slot, arena, panel)
+        w.apart, w.alike, w.names, w.called = (
+            self.apart,
+            self.alike,
+            self.names,
+            self.called,
+        )
+        return w
 
     def part(self, part, given: dict, base: int) -> None:
         """All of a part; `given` are the pointers of inputs, outputs and constants."""
@@ -48,7 +61,7 @@ class Writer:
                 at[v] = self.typed(self.inside(base + part.place(v)), known)
         e = Emitter(self.b, part.schedule, at)
         e.streamed = part.streamed
-        e.renewed = {home for home in part.homes.values() if home is not None}
+        e.renewed = part.renewed
         clock, self.clock = self.clock, None  # parts inside are not told apart
         for i, k in enumerate(part.schedule.kernels):
             self._tell(clock, i)
@@ -100,7 +113,7 @@ class Writer:
 
     def _stage(self, e, k, stage, part, base, number):
         if stage.chunks > 1:
-            self._together(e, k, stage, part, base, number)
+            self._shared(e, k, stage, part, base, number)
         elif len(part.schedule.kernels) < MANY or base:
             self._write(e, k, stage)
         else:
@@ -128,7 +141,7 @@ class Writer:
         places = zip(pointers, f.args, strict=True)  # numbers without a sign read alike
         self.b.call(f, [self.b.bitcast(p, a.type) for p, a in places])
 
-    def _together(self, e, k, stage, part, base, number):
+    def _shared(self, e, k, stage, part, base, number):
         """A stage as a function of a range of chunks, which threads run."""
         own = {v: part.offsets[v] for v in k.made if v in part.schedule.local}
         key, values, pointers = _pointers(e, k, own)
@@ -167,15 +180,19 @@ class Writer:
 
     def share(self, f, pointers, chunks, room, size):
         """All chunks of f, by the threads that are there; `room` is this one's."""
+        b, context = self.b, self._context(pointers)
+        parallel = b.load(b.gep(self.table, [I64(self.slot("parallel"))]))
+        parallel = b.bitcast(parallel, PARALLEL.as_pointer())
+        b.call(parallel, [f, context, I64(chunks), room, I64(size)])
+
+    def _context(self, pointers):
+        """Where a job finds the pointers that it works on."""
         b = self.b
         with b.goto_entry_block():
             context = b.alloca(POINTER, max(1, len(pointers)))
         for i, p in enumerate(pointers):
             b.store(b.bitcast(p, POINTER), b.gep(context, [I64(i)]))
-        parallel = b.load(b.gep(self.table, [I64(self.slot("parallel"))]))
-        parallel = b.bitcast(parallel, PARALLEL.as_pointer())
-        context = b.bitcast(context, POINTER)
-        b.call(parallel, [f, context, I64(chunks), room, I64(size)])
+        return b.bitcast(context, POINTER)
 
     def _function(self, kinds):
         kind = ir.FunctionType(ir.VoidType(), kinds)
@@ -192,6 +209,36 @@ class Writer:
         if same is not f:
             del self.b.module.globals[f.name]
         return same
+
+    # ------------------------------------------------------------ kernels together
+
+    def _together(self, e, k, part, base):
+        """Kernels slice by slice, each slice by one thread."""
+        own = {v: part.offsets[v] for v in k.made if v in part.schedule.local}
+        key, values, pointers = _pointers(e, k, own)
+        chunks = min(part.shares.get(k, 1), k.tasks)
+        number = chunks, part.rooms[k], *own.values()
+        f = self.alike.get((key, number))
+        if f is None or key is None:
+            f = self._of_slices(e, k, values, pointers, own, chunks)
+            f = self.alike[key, number] = self._once(f)
+        room = self.inside(base + part.offsets[k])
+        if chunks > 1:
+            self.share(f, pointers, chunks, room, part.rooms[k])
+        else:
+            self.b.call(f, [self._context(pointers), I64(0), I64(1), room])
+
+    def _of_slices(self, e, k, values, pointers, own, chunks):
+        f, b, given, (first, last, room) = self._job(pointers)
+        at = {v: given[e.pointers[v]] for v in values}
+        for v, offset in own.items():
+            at[v] = b.bitcast(b.gep(room, [I64(offset)]), e.pointers[v].type)
+        ends = [b.udiv(b.mul(i, I64(k.tasks)), I64(chunks)) for i in (first, last)]
+        Slices(e.elsewhere(b, at), k, room).tasks(*ends)
+        if e.streamed.intersection(k.made):
+            b.fence("seq_cst")
+        b.ret_void()
+        return f
 
     # ------------------------------------------------------------ products
 
@@ -294,79 +341,6 @@ class Writer:
         words = b.module.globals[FAILED]
         b.store(failed, b.gep(words, [I64(0), I64(0)]))
         self._go_on(b.icmp_unsigned("==", failed, I64(0)))
-
-    # ------------------------------------------------------------ loops and branches
-
-    def _loop(self, e, k, part, base):
-        (o,) = k.roots
-        ins = [e.pointers[part.schedule.root(v)] for v in o.inputs]
-        outs = [e.pointers[v] for v in o.outputs]
-        parts = part.inner[k]
-        bases = {name: base + part.offsets[p] for name, p in parts.items()}
-        constants = {c: e.pointers[c] for p in parts.values() for c in p.constants()}
-        write = {
-            "scan": self._scan,
-            "branch": self._branch,
-            "repeat_while": self._while,
-        }
-        write[o.prim.name](e, o, ins, outs, parts, bases, constants)
-
-    def _begin(self, e, o, outs):
-        """The carries lie where the results will: there they start."""
-        for i in range(o.params["carries"]):
-            e.move(e.pointers[e.schedule.root(o.inputs[i])], outs[i], o.outputs[i])
-
-    def _scan(self, e, o, ins, outs, parts, bases, constants):
-        p, body = o.params, parts["body"]
-        k, m, n = p["carries"], p["mapped"], p["length"]
-        self._begin(e, o, outs)
-        if not n:
-            return
-        with e.loop(0, n) as i:
-            t = e.at[i.mark]
-            t = self.b.sub(I64(n - 1), t) if p["reverse"] else t
-            values = body.graph.inputs
-            rows = [
-                self._row(x, v, t)
-                for x, v in zip(ins[k : k + m], values[k:], strict=False)
-            ]
-            given = dict(zip(values, [*outs[:k], *rows, *ins[k + m :]], strict=True))
-            for v, y in zip(body.outputs[k:], outs[k:], strict=True):
-                given[v] = self._row(y, v, t)
-            self.part(body, constants | given, bases["body"])
-
-    def _row(self, pointer, v, t):
-        words = math.prod(v.spec.shape) * (2 if v.spec.dtype.kind == "c" else 1)
-        return self.b.gep(pointer, [self.b.mul(t, I64(words))])
-
-    def _branch(self, e, o, ins, outs, parts, bases, constants):
-        n, m = o.params["operands"], o.params["split"]
-        pred = self.b.icmp_unsigned("!=", self.b.load(ins[0]), BYTE(0))
-        xs, own, others = ins[1 : 1 + n], ins[1 + n : 1 + n + m], ins[1 + n + m :]
-        with self.b.if_else(pred) as (yes, no):
-            for block, name, rest in ((yes, "yes", own), (no, "no", others)):
-                with block:
-                    part = parts[name]
-                    given = dict(zip(part.graph.inputs, [*xs, *rest], strict=True))
-                    given |= dict(zip(part.outputs, outs, strict=True))
-                    self.part(part, constants | given, bases[name])
-
-    def _while(self, e, o, ins, outs, parts, bases, constants):
-        k, m, b = o.params["carries"], o.params["split"], self.b
-        self._begin(e, o, outs)
-        head, go, done = (b.append_basic_block(x) for x in ("while", "go", "done"))
-        b.branch(head)
-        b.position_at_end(head)
-        test, body = parts["test"], parts["body"]
-        given = dict(zip(test.graph.inputs, [*outs, *ins[k : k + m]], strict=True))
-        self.part(test, constants | given, bases["test"])
-        flag = self.inside(bases["test"] + test.offsets[test.outputs[0]])
-        b.cbranch(b.icmp_unsigned("!=", b.load(flag), BYTE(0)), go, done)
-        b.position_at_end(go)
-        given = dict(zip(body.graph.inputs, [*outs, *ins[k + m :]], strict=True))
-        self.part(body, constants | given, bases["body"])
-        b.branch(head)
-        b.position_at_end(done)
 
 
 def _pointers(e, k, without=()):

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import types
 import warnings
 from contextlib import contextmanager
 
-from ...core.bind import Box
+from ...core.bind import Box, floor
 from ...errors import ArgumentError, ArgumentTypeError
 from ..optimizer import Optimizer
 
@@ -15,6 +16,19 @@ class ResumeError(ArgumentError, KeyError):
     """A scheduler that goes on from an epoch of which the optimizer does not know."""
 
     __str__ = Exception.__str__
+
+
+def at_each_call(step):
+    """A step that a compiled function makes, in Python, whenever its program has run."""
+
+    @functools.wraps(step)
+    def wrapped(self, *args, **kwargs):
+        f, groups = functools.partial(step, self, **kwargs), self.optimizer.param_groups
+        if self._is_initial or not floor.get().later(f, args, groups):
+            return f(*args)
+        return None
+
+    return wrapped
 
 
 class LRScheduler:
@@ -42,6 +56,11 @@ class LRScheduler:
     _get_lr_called_within_step = False
     _is_initial = False
 
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        if "step" in vars(cls):
+            cls.step = at_each_call(cls.step)
+
     def __init__(self, optimizer, last_epoch: int = -1):
         self.optimizer = need_optimizer(optimizer)
         _know_initial(optimizer, last_epoch)
@@ -64,8 +83,10 @@ class LRScheduler:
 
     def get_last_lr(self) -> list:
         """The rates that were set last."""
+        floor.get().needs_python("it asks a scheduler for its rates; do that outside")
         return self._last_lr
 
+    @at_each_call
     def step(self, epoch: int | None = None) -> None:
         """Go to the next epoch, or (not recommended) to a given one."""
         if self._step_count == 1:

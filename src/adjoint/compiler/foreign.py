@@ -1,0 +1,60 @@
+"""Foreign: random numbers of NumPy and of Python, which a function may draw but no program can."""
+
+from __future__ import annotations
+
+import pickle
+import random
+import sys
+
+import numpy as np
+
+
+class Streams:
+    """Generators that are not ours, and the states that they were in."""
+
+    def __init__(self):
+        self.known: dict = {}  # id -> (generator, its state)
+        self.see(random._inst)  # type: ignore[attr-defined]
+        if "numpy.random" in sys.modules:  # what nobody has imported nobody draws from
+            self.see(np.random.mtrand._rand)
+
+    def see(self, x) -> None:
+        """Something that the function reads."""
+        if id(x) not in self.known and _kind(x):
+            self.known[id(x)] = x, _state(x)
+
+    def rewind(self) -> bool:
+        """Have all go on from where they were; whether any has been drawn from."""
+        moved = [
+            (x, old) for x, old in self.known.values() if not _same(_state(x), old)
+        ]
+        for x, old in moved:
+            _restore(x, old)
+        return bool(moved)
+
+
+def _kind(x) -> str:
+    """What its state is called: Python's, NumPy's of old, NumPy's; nothing if it has none."""
+    if isinstance(x, random.Random):
+        return "state"
+    if type(x).__module__.startswith("numpy.random"):
+        return "_state" if hasattr(x, "get_state") else "bit_generator"
+    return ""
+
+
+def _state(x):
+    kind = _kind(x)
+    return (
+        x.bit_generator.state if kind == "bit_generator" else getattr(x, f"get{kind}")()
+    )
+
+
+def _restore(x, state) -> None:
+    if _kind(x) == "bit_generator":
+        x.bit_generator.state = state
+    else:
+        getattr(x, f"set{_kind(x)}")(state)
+
+
+def _same(x, y) -> bool:
+    return pickle.dumps(x) == pickle.dumps(y)

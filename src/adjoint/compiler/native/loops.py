@@ -1,0 +1,181 @@
+"""Loops and branches around parts; of loops over independent rows, threads take some each."""
+
+from __future__ import annotations
+
+import math
+
+from ..apart import SUMMED
+from .elements import BYTE, I64, Flat, element
+from .sharing import apart
+from .vectors import Vectors, loop
+
+
+class Loops:
+    """What a writer does with parts inside of parts."""
+
+    def _loop(self, e, k, part, base):
+        (o,) = k.roots
+        ins = [e.pointers[part.schedule.root(v)] for v in o.inputs]
+        outs = [e.pointers[v] for v in o.outputs]
+        parts = part.inner[k]
+        if k in part.lots:
+            self._in_lots(e, k, ins, outs, part, base)
+            return
+        bases = {name: base + part.offsets[p] for name, p in parts.items()}
+        constants = {c: e.pointers[c] for p in parts.values() for c in p.constants()}
+        write = {
+            "scan": self._scan,
+            "branch": self._branch,
+            "repeat_while": self._while,
+        }
+        write[o.prim.name](e, o, ins, outs, parts, bases, constants)
+
+    def _begin(self, e, o, outs):
+        """The carries lie where the results will: there they start."""
+        for i in range(o.params["carries"]):
+            e.move(e.pointers[e.schedule.root(o.inputs[i])], outs[i], o.outputs[i])
+
+    def _scan(self, e, o, ins, outs, parts, bases, constants):
+        self._begin(e, o, outs)
+        self._steps(e, o, ins, outs, parts["body"], constants, bases["body"])
+
+    def _steps(self, e, o, ins, outs, body, constants, base):
+        """Step by step; the body may be that for some of the rows, which lie together."""
+        p, whole = o.params, o.params["body"]
+        k, m, n = p["carries"], p["mapped"], p["length"]
+        if not n:
+            return
+        with e.loop(0, n) as i:
+            t = e.at[i.mark]
+            t = self.b.sub(I64(n - 1), t) if p["reverse"] else t
+            steps = zip(ins[k : k + m], whole.inputs[k:], strict=False)
+            rows = [self._row(x, v, t) for x, v in steps]
+            rest = [*outs[:k], *rows, *ins[k + m :]]
+            given = dict(zip(body.graph.inputs, rest, strict=True))
+            results = zip(body.outputs[k:], outs[k:], whole.outputs[k:], strict=True)
+            given |= {v: self._row(y, w, t) for v, y, w in results}
+            self.part(body, constants | given, base)
+
+    def _row(self, pointer, v, t):
+        words = math.prod(v.spec.shape) * (2 if v.spec.dtype.kind == "c" else 1)
+        return self.b.gep(pointer, [self.b.mul(t, I64(words))])
+
+    def _branch(self, e, o, ins, outs, parts, bases, constants):
+        n, m = o.params["operands"], o.params["split"]
+        pred = self.b.icmp_unsigned("!=", self.b.load(ins[0]), BYTE(0))
+        xs, own, others = ins[1 : 1 + n], ins[1 + n : 1 + n + m], ins[1 + n + m :]
+        with self.b.if_else(pred) as (yes, no):
+            for block, name, rest in ((yes, "yes", own), (no, "no", others)):
+                with block:
+                    part = parts[name]
+                    given = dict(zip(part.graph.inputs, [*xs, *rest], strict=True))
+                    given |= dict(zip(part.outputs, outs, strict=True))
+                    self.part(part, constants | given, bases[name])
+
+    def _while(self, e, o, ins, outs, parts, bases, constants):
+        k, m, b = o.params["carries"], o.params["split"], self.b
+        self._begin(e, o, outs)
+        head, go, done = (b.append_basic_block(x) for x in ("while", "go", "done"))
+        b.branch(head)
+        b.position_at_end(head)
+        test, body = parts["test"], parts["body"]
+        given = dict(zip(test.graph.inputs, [*outs, *ins[k : k + m]], strict=True))
+        self.part(test, constants | given, bases["test"])
+        flag = self.inside(bases["test"] + test.offsets[test.outputs[0]])
+        b.cbranch(b.icmp_unsigned("!=", b.load(flag), BYTE(0)), go, done)
+        b.position_at_end(go)
+        given = dict(zip(body.graph.inputs, [*outs, *ins[k + m :]], strict=True))
+        self.part(body, constants | given, bases["body"])
+        b.branch(head)
+        b.position_at_end(done)
+
+    # ------------------------------------------------------------ rows in lots
+
+    def _in_lots(self, e, k, ins, outs, part, base):
+        """A loop whose rows threads share: each takes all steps for some of them."""
+        (o,), body = k.roots, part.inner[k]["body"]
+        lot = _Lot(o, part.lots[k], body)
+        own = {
+            i: self.typed(self.inside(base + part.offsets[k, i]), v)
+            for i, v in lot.sums()
+        }
+        constants = {c: e.pointers[c] for c in body.constants()}
+        places = *ins, *outs, *own.values(), *constants.values()
+        pointers = list(dict.fromkeys(places))
+        f, b, given, (first, last, room) = self._job(pointers)
+        inner = self.elsewhere(b, room, b.gep(room, [I64(body.whole)]))
+        with loop(b, first, last, 1) as number:
+            results = [given[own.get(i, p)] for i, p in enumerate(outs)]
+            here = e.elsewhere(b, {})
+            starts = lot.places([given[p] for p in ins], results, b, number)
+            inner._all_steps(
+                here, lot, *starts, {c: given[p] for c, p in constants.items()}
+            )
+        b.ret_void()
+        room = self.inside(base + part.offsets[k])
+        self.share(self._once(f), pointers, lot.count, room, part.rooms[k])
+        for i, v in lot.sums():
+            e.move(ins[i], outs[i], v)
+            self._add_up(e, v, own[i], lot)
+
+    def _all_steps(self, e, lot, ins, outs, constants):
+        """All steps for one lot."""
+        for i, v in enumerate(lot.body.graph.inputs[: lot.o.params["carries"]]):
+            if lot.outputs[i] == SUMMED:
+                Vectors(self.b.module, element(v.spec.dtype)).clear(
+                    self.b, outs[i], v.spec.size
+                )
+            else:
+                e.move(ins[i], outs[i], v)
+        self._steps(e, lot.o, ins, outs, lot.body, constants, 0)
+
+    def _add_up(self, e, v, own, lot):
+        """What lots summed up, in order, is added to what there was."""
+
+        def go(index):
+            (i,) = index
+            x = e.load(Flat(v), index)
+            for n in range(lot.count):
+                p = e.b.gep(own, [e.b.add(e.number(i), I64(n * lot.step(v)))])
+                y = e.load_from(p, i.terms.get(e.inner, 0), v.spec.dtype)
+                x = e.lanes.add(x, y)
+            e.store(x, Flat(v), index)
+
+        e.over((v.spec.size,), go)
+
+
+class _Lot:
+    """Where the rows of one lot are in what a loop is given and gives."""
+
+    def __init__(self, o, lots, body):
+        self.o, self.body, self.count = o, body, lots.count
+        self.inputs, self.outputs = lots.inputs, lots.outputs
+        self.sizes = [
+            [v.spec.size for v in vs] for vs in (lots.body.inputs, lots.body.outputs)
+        ]
+
+    def sums(self):
+        """(number, result) of what lots sum up."""
+        results = zip(self.o.outputs, self.outputs, strict=True)
+        return [(i, v) for i, (v, d) in enumerate(results) if d == SUMMED]
+
+    def step(self, v) -> int:
+        """Elements from a lot's sum to the next one's."""
+        return apart(v.spec.bytes) // v.spec.dtype.itemsize
+
+    def places(self, ins, outs, b, number):
+        """The same pointers, for the lot of this number."""
+        dims = self.inputs, self.outputs
+        sizes = [
+            [n if isinstance(d, int) else 0 for n, d in zip(*pair, strict=True)]
+            for pair in zip(self.sizes, dims, strict=True)
+        ]
+        for i, v in self.sums():
+            sizes[1][i] = self.step(v)
+        return [
+            [
+                b.gep(p, [b.mul(number, I64(n))]) if n else p
+                for p, n in zip(ps, ns, strict=True)
+            ]
+            for ps, ns in zip((ins, outs), sizes, strict=True)
+        ]

@@ -1,0 +1,162 @@
+"""Slices: kernels that run together, one after the other for each slice of their values."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+from llvmlite import ir
+
+from ...ops.contract import letters_of
+from .elements import element
+from .nests import I64
+from .products import Product, Steps, form_of, sizes_of
+from .vectors import least, loop
+
+
+def panels(k) -> int:
+    """Bytes that a worker needs for the products of a group, one at a time."""
+    products = [m for m in k.members if m.kind == "contract"]
+    return max([0, *(form_of(m.roots[0], k.axes[m])[0].bytes for m in products)])
+
+
+class Slices:
+    """The code of a group; `room` is the worker's own, in which panels come first."""
+
+    def __init__(self, e, k, room):
+        self.e, self.k, self.room = e, k, room
+        self.s, self.b = e.schedule, e.b
+        self.own = {v: e.pointers[v] for v in k.made if v in self.s.local}
+
+    def tasks(self, first, last):
+        """All slices of a range that is not empty, or blocks of them."""
+        b, band = self.b, self.k.band
+        self.e.begin(self.k)
+        if band and band.ends:
+            self.ends = self._table(band.ends)
+        with loop(b, first, last, 1) as t:
+            if band is None:
+                self._members(self._index(t))
+            elif band.sums:
+                index = self._index(t)
+                with loop(b, 0, band.blocks, 1) as i:
+                    self._block(index, b.sub(I64(band.blocks - 1), i))
+            else:
+                index = self._index(b.udiv(t, I64(band.blocks)))
+                self._block(index, b.urem(t, I64(band.blocks)))
+
+    def _table(self, numbers):
+        kind = ir.ArrayType(I64, len(numbers))
+        name = self.b.module.get_unique_name("ends")
+        table = ir.GlobalVariable(self.b.module, kind, name)
+        table.initializer = ir.Constant(kind, numbers)
+        table.linkage, table.global_constant = "internal", True
+        return table
+
+    def _index(self, t):
+        """The places along all axes of a slice with this number."""
+        b, out = self.b, []
+        for n in reversed(self.k.sizes):
+            out.append(b.urem(t, I64(n)))
+            t = b.udiv(t, I64(n))
+        return tuple(reversed(out))
+
+    def _block(self, index, i):
+        """Rows of a slice; what is inside has memory for them alone."""
+        b, band = self.b, self.k.band
+        start = b.mul(i, I64(band.block))
+        stop = least(b, b.add(start, I64(band.block)), I64(band.height))
+        end = b.load(b.gep(self.ends, [I64(0), i])) if band.ends else None
+        for v, p in self.own.items():
+            if v in self.k.inside:
+                row = math.prod(v.spec.shape[self.s.local[v] :]) // band.height
+                self.e.pointers[v] = b.gep(p, [b.mul(start, I64(-row))])
+        last = b.icmp_signed("==", i, I64(band.blocks - 1))
+        self._members(index, _Rows(start, stop, end, last))
+
+    def _members(self, index, rows=None):
+        for m in self.k.members:
+            self.e.known = {}
+            write = self._product if m.kind == "contract" else self._loops
+            write(m, index, rows)
+
+    # ------------------------------------------------------------ loops
+
+    def _loops(self, m, index, rows):
+        """A map or rows: of the dims that count slices, one place."""
+        e, b, band = self.e, self.b, self.k.band
+        spans: list = [None] * len(m.space)
+        for d, i in zip(self.k.axes[m], index, strict=True):
+            spans[d] = i, b.add(i, I64(1))
+        if rows:
+            spans[band.rows[m]] = rows.start, rows.stop
+        if rows and rows.end is not None and m in band.columns:
+            spans[-1] = I64(0), b.udiv(rows.end, I64(e.vectors))
+        if m.kind == "rows":
+            inner = tuple(spans[m.rank :])
+            e._rows(m, spans[: m.rank], inner if any(inner) else ())
+        else:
+            e.over(m.space, lambda at: e._store_roots(m, at), spans)
+
+    # ------------------------------------------------------------ products
+
+    def _product(self, m, index, rows):
+        (o,) = m.roots
+        axes = dict(zip(self.k.axes[m], index, strict=True))
+        form, swap = form_of(o, axes)
+        scalar = element(o.outputs[0].spec.dtype)
+        letters = letters_of(o.params["spec"])
+        steps = [Steps(c, sizes_of(o)) for c in letters]
+        values = zip((*o.inputs, *o.outputs), steps, strict=True)
+        places = [self._place(v, c, axes) for v, c in values]
+        scratch = self.b.bitcast(self.room, scalar.as_pointer())
+        product = Product(self.b.module, scalar, form)
+        order = (1, 0, 2) if swap else (0, 1, 2)
+        if rows is None:
+            places = [places[i] for i in order]
+            self.b.call(product.call, [*places, scratch, I64(0), I64(form.tasks)])
+            return
+        role, out = self.k.band.rows[m], letters[2]
+        if role not in out:  # only a part of the sum is here
+            for i in (0, 1):
+                places[i] = self._offset(places[i], rows.start, steps[i][role])
+        places = [places[i] for i in order]
+        bounds = self._bounds(m, form, letters[order[0]], out, rows)
+        self.b.call(product.band(), [*places, scratch, *bounds])
+
+    def _bounds(self, m, form, left, out, rows):
+        """(m0, m1, n1, k1, whether at first) of a product of a block."""
+        band, start = self.k.band, I64(0)
+        ends = {"m": I64(form.m), "n": I64(form.n), "k": I64(form.k)}
+        first = ir.IntType(1)(1)
+        if band.rows[m] in out:
+            start, ends["m"] = rows.start, rows.stop
+        else:
+            ends["k"], first = self.b.sub(rows.stop, rows.start), rows.last
+        if rows.end is not None and m in band.columns:
+            c = band.columns[m]
+            ends["k" if c not in out else "m" if c in left else "n"] = rows.end
+        return start, *ends.values(), first
+
+    def _place(self, v, steps, axes):
+        """Where the slice of an operand begins."""
+        root = self.s.root(v)
+        p = self.e.pointers[root]
+        if root in self.s.local:
+            return p
+        for c, i in axes.items():
+            p = self._offset(p, i, steps[c])
+        return p
+
+    def _offset(self, p, i, step):
+        b = self.b
+        return b.gep(p, [b.mul(i, I64(step))]) if step else p
+
+
+class _Rows(NamedTuple):
+    """Rows of a block, the end of their columns, and whether it is the last block."""
+
+    start: ir.Value
+    stop: ir.Value
+    end: ir.Value | None
+    last: ir.Value
