@@ -22,7 +22,7 @@ from llvmlite import ir
 from ...core.threads import MOST, threads
 from .. import cache
 from .digest import surroundings
-from .machine import Library, machine_code
+from .machine import Library, plain_code
 
 I64, I32, BIT, BYTE = (ir.IntType(n) for n in (64, 32, 1, 8))
 POINTER, VOID = BYTE.as_pointer(), ir.VoidType()
@@ -315,7 +315,8 @@ class Code:
         )
         with b.if_then(b.icmp_unsigned(">", need, b.load(size))):
             self.call("free", VOID, b.load(room))
-            found = self.call("aligned_alloc", POINTER, I64(128), need)
+            whole = b.and_(b.add(need, I64(127)), I64(-128))  # as macOS wants it
+            found = self.call("aligned_alloc", POINTER, I64(128), whole)
             b.store(found, room)
             missing = b.icmp_unsigned("==", found, POINTER(None))
             b.store(b.select(missing, I64(0), need), size)
@@ -528,7 +529,7 @@ def _code() -> bytes:
     found = cache.load(key)
     if found is not None:
         return found[1]
-    code = machine_code(str(Code().module))
+    code = plain_code(str(Code().module))
     cache.save(key, {"name": "crew"}, code)
     return code
 
