@@ -17,7 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from harness import machine, report, scaling
-from harness.competitors import COMPETITORS, LIMIT, OURS
+from harness.competitors import COMPETITORS, LIMIT, OURS, bytecode
 from harness.session import Plan, measure
 from harness.workload import Workload, load
 
@@ -111,6 +111,7 @@ def main() -> None:
     asked = options(workloads)
     peers = [p.strip() for p in asked.peers.split(",") if p]
     plan = replace(QUICK if asked.quick else Plan(), work=asked.work)
+    bytecode()
     missing, results, records, scaled = absentees(), [], [], []
 
     def write():

@@ -12,7 +12,7 @@ import argparse
 import os
 import tempfile
 
-from harness.competitors import absent
+from harness.competitors import absent, bytecode
 from harness.report import seconds
 from harness.session import Plan, Worker
 from harness.workload import load
@@ -48,6 +48,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", default=WORKLOADS, metavar="workload")
     workloads = load()
+    bytecode()
     for name in parser.parse_args().names:
         print(workloads[name].title)
         print(f"  {'':<15}" + "".join(f"{c:>16}" for c in COLUMNS))

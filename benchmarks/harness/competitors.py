@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import compileall
 import importlib
+import importlib.util
 import json
 import os
 import shutil
@@ -101,3 +103,10 @@ def _not_installed(module: str) -> str | None:
     if not said.exists():
         return None
     return json.loads(said.read_text()).get(module.split(".")[0])
+
+
+def bytecode() -> None:
+    """Compile adjoint's sources, as pip has compiled those of the others."""
+    found = importlib.util.find_spec("adjoint")
+    for folder in (found and found.submodule_search_locations) or ():
+        compileall.compile_dir(folder, quiet=2)
