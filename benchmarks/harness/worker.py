@@ -55,6 +55,7 @@ def serve(line, name, competitor, threads, pinned) -> None:
             "import": clock[1] - clock[0],
             "build": clock[3] - clock[2],
             **begin(run, workload),
+            "first": machine.peak() - before,
         }
     )
     machine.resident(forget=True)
