@@ -184,7 +184,8 @@ def _preamble(about: dict) -> list[str]:
         "is timed the results of all must agree with adjoint's eager ones. Cold is what "
         "the first three calls took beyond three steady ones. The peak is what a process "
         "held at the most while stepping, beyond libraries and data, compilers' remains "
-        "included; first is the same of the calls before, compiling among them. A ratio below its goal is a goal not reached.",
+        "included; first is the same of the calls before, compiling among them. A "
+        "ratio below its goal is a goal not reached.",
         "",
     ]
 
