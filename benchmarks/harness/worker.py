@@ -58,9 +58,10 @@ def serve(line, name, competitor, threads, pinned) -> None:
             "first": machine.peak() - before,
         }
     )
-    machine.resident(forget=True)
     gc.collect()
     gc.freeze()
+    machine.trim()
+    machine.resident(forget=True)
     while (calls := line.recv()) is not None:
         line.send(block(run, calls))
     line.send(machine.peak() - before)
