@@ -10,14 +10,15 @@ from llvmlite import ir
 from ...ops.contract import letters_of
 from .elements import element
 from .nests import I64
-from .products import Product, Steps, form_of, sizes_of
+from .products import Product, form_of, steps_of
 from .vectors import least, loop
 
 
-def panels(k) -> int:
+def panels(s, k) -> int:
     """Bytes that a worker needs for the products of a group, one at a time."""
     products = [m for m in k.members if m.kind == "contract"]
-    return max([0, *(form_of(m.roots[0], k.axes[m])[0].bytes for m in products)])
+    forms = [form_of(m.roots[0], k.axes[m], s.steps) for m in products]
+    return max([0, *(f[0].bytes for f in forms if f)])
 
 
 class Slices:
@@ -103,10 +104,10 @@ class Slices:
     def _product(self, m, index, rows):
         (o,) = m.roots
         axes = dict(zip(self.k.axes[m], index, strict=True))
-        form, swap = form_of(o, axes)
+        form, swap = form_of(o, axes, self.s.steps)
         scalar = element(o.outputs[0].spec.dtype)
         letters = letters_of(o.params["spec"])
-        steps = [Steps(c, sizes_of(o)) for c in letters]
+        steps = steps_of(o, self.s.steps)
         values = zip((*o.inputs, *o.outputs), steps, strict=True)
         places = [self._place(v, c, axes) for v, c in values]
         scratch = self.b.bitcast(self.room, scalar.as_pointer())
@@ -144,6 +145,8 @@ class Slices:
         p = self.e.pointers[root]
         if root in self.s.local:
             return p
+        if v in self.s.views:
+            p = self.b.gep(p, [I64(self.s.views[v].offset)])
         for c, i in axes.items():
             p = self._offset(p, i, steps[c])
         return p
