@@ -11,6 +11,7 @@ from adjoint.compiler.native import products
 from adjoint.core.dtype import dtype, is_inexact
 from adjoint.core.primitive import Elementwise, spec_of
 from adjoint.ir.graph import Graph
+from adjoint.ir.passes import prepared
 
 part = pytest.importorskip("adjoint.compiler.native.part")
 
@@ -94,7 +95,7 @@ def left_to_numpy(prim, xs, params):
     graph = Graph(prim.name)
     inputs = [graph.add_input(f"x{i}", spec_of(x)) for i, x in enumerate(xs)]
     graph.outputs = list(graph.add(prim, inputs, params))
-    return _called(part.Part(graph, {}))
+    return _called(part.Part(prepared(graph), {}))
 
 
 def _called(p):

@@ -7,6 +7,7 @@ them: `ADJOINT_FUZZ=5000 pytest tests/test_compile_fuzz.py`, or `make fuzz`.
 import itertools
 import os
 import warnings
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -16,6 +17,10 @@ from adjoint import compile, optim
 from adjoint.errors import AdjointError, GradError
 from programs import Program
 
+try:
+    from adjoint.compiler.native import sharing
+except ImportError:  # there are no threads without LLVM
+    sharing = None
 COUNT = int(os.environ.get("ADJOINT_FUZZ", "60"))  # of each kind
 CHUNK = 20
 RECORDS = [
@@ -216,7 +221,45 @@ def records(seed):
             agree(g(*xs), f(*xs), seed)
 
 
-KINDS = [in_place, all_kinds, gradients, gradients_of_all_kinds, training, records]
+@contextmanager
+def cut():
+    """However small a loop is, threads share it."""
+    threads = ad.get_num_threads()
+    with pytest.MonkeyPatch.context() as m:
+        if sharing is not None:
+            m.setattr(sharing, "LEAST", -1.0)
+            m.setattr(sharing, "WORTH", -1.0)
+            m.setattr(sharing, "GRAIN", 1.0)
+        yield
+    ad.set_num_threads(threads)
+
+
+def threads(seed):
+    """The same bits for one, two and four threads, and again."""
+    made = Program(seed, wild=seed % 2 == 1)
+    inputs = [made.tensor((int(made.pick(7, 33)), 8)), made.tensor(), made.tensor()]
+    with ad.no_grad(), cut():
+        made.drawn(inputs, int(made.pick(2, 5, 9)))
+        f = compile(lambda *xs: made(*xs))
+        f(*(x.clone() for x in inputs))
+        seen = []
+        for count in (1, 2, 4, 4):
+            ad.set_num_threads(count)
+            ad.manual_seed(seed)
+            xs = [x.clone() for x in inputs]
+            seen.append([as_array(y).tobytes() for y in (*f(*xs), *xs)])
+    assert all(bits == seen[0] for bits in seen), f"seed {seed}"
+
+
+KINDS = [
+    in_place,
+    all_kinds,
+    gradients,
+    gradients_of_all_kinds,
+    training,
+    records,
+    threads,
+]
 
 
 @pytest.mark.parametrize("chunk", range(-(-COUNT // CHUNK)))

@@ -7,10 +7,9 @@ of weights, each lot of rows sums up by itself.
 
 from __future__ import annotations
 
-import math
 from typing import NamedTuple
 
-from ..core.primitive import Elementwise
+from ..ir.dims import MET, carried, source
 from ..ir.graph import Const, Graph, Operation
 from ..ir.passes import prepared
 from ..ops.contract import letters_of
@@ -20,11 +19,9 @@ SUMMED = "summed"  # a value of which each lot has a part
 FEWEST = 8  # rows of a lot: those of a tile
 SHORTEST = 800  # nanoseconds of a step for a lot, by estimate
 MOST = 64  # lots
-_SAME = frozenset({"cast", "contiguous", "stop_gradient", "zeros_like", "ones_like"})
 _LINEAR = frozenset(
     {"add", "sub", "neg", "contiguous", "permute", "reshape", "stop_gradient"}
 )
-_REDUCED = frozenset({"sum", "mean", "amax", "amin", "prod"})
 
 
 class Lots(NamedTuple):
@@ -122,127 +119,63 @@ class _Rows:
 
     def _want(self, v, dim):
         """This value has rows, of which its readers need their own."""
-        if self.at[v] is None and dim >= 0 and v.spec.shape[dim] == self.n:
+        if self.at[v] is None and v.spec.shape[dim] == self.n:
             o = self.maker.get(v)
             if o is None:
                 self._give(v, dim)
-            for x, d in self._behind(o, dim):
-                self._want(x, d)
+            before = [(x, source(o, i, dim)) for i, x in enumerate(o.inputs)]
+            if all(d is None for _, d in before):
+                raise _Stuck
+            for x, d in before:
+                if d is not None:
+                    self._want(x, d)
         elif self.at[v] != dim:
             raise _Stuck
 
-    def _behind(self, o, dim):
-        """(input, the dim of its rows) of an operation whose result should have rows."""
-        (x, *_), name = o.inputs, o.prim.name
-        if name == "permute":
-            return [(x, o.params["dims"][dim])]
-        if name == "slice" and all(isinstance(k, tuple) for k in o.params["key"]):
-            return [(x, self._slice(o, dim))]
-        if not (isinstance(o.prim, Elementwise) or name in _SAME):
-            raise _Stuck
-        missing = [
-            dim - len(o.outputs[0].spec.shape) + len(x.spec.shape) for x in o.inputs
-        ]
-        pairs = zip(o.inputs, missing, strict=True)
-        return [(x, d) for x, d in pairs if d >= 0 and x.spec.shape[d] != 1]
-
     def _result(self, o):
         """Where the rows of a result are."""
-        states, name = [self.at[v] for v in o.inputs], o.prim.name
+        states = [self.at[v] for v in o.inputs]
         if SUMMED in states:
-            if name not in _LINEAR:
-                raise _Stuck
-            for v in o.inputs:
-                if self.at[v] is None:
-                    self._give(v, SUMMED)  # what is added to must be parts as well
-                elif self.at[v] != SUMMED:
-                    raise _Stuck
-            return SUMMED
-        if isinstance(o.prim, Elementwise):
-            return self._aligned(o)
-        rule = "same" if name in _SAME else "reduced" if name in _REDUCED else name
-        rule = getattr(self, f"_{rule}", None)
-        if rule is None:
+            return self._sum_of_parts(o)
+        ends = {carried(o, i, d) for i, d in enumerate(states) if d is not None}
+        if len(ends) > 1 or None in ends:
             raise _Stuck
-        return rule(o, *states)
-
-    def _aligned(self, o):
-        """Of what is broadcast together, counted from the last dim."""
-        rank = len(o.outputs[0].spec.shape)
-        pairs = [(v, rank - len(v.spec.shape)) for v in o.inputs]
-        dim = next(self.at[v] + k for v, k in pairs if self.at[v] is not None)
-        for v, k in pairs:
-            if dim >= k and v.spec.shape[dim - k] != 1:
-                self._want(v, dim - k)
-            elif self.at[v] is not None:
+        (end,) = ends
+        if end == MET:
+            return self._summed(o, states)
+        for i, v in enumerate(o.inputs):
+            d = source(o, i, end)
+            if d is not None:
+                self._want(v, d)
+            elif states[i] is not None:
                 raise _Stuck
-        return dim
+        return end
 
-    def _same(self, o, dim):
-        return dim
-
-    def _reduced(self, o, dim):
-        dims, keep = o.params["dim"], o.params["keepdim"]
-        if dim in dims:
-            if o.prim.name != "sum" or o.outputs[0].spec.dtype.kind != "f":
-                raise _Stuck
-            return SUMMED
-        return dim if keep else dim - sum(d < dim for d in dims)
-
-    def _contract(self, o, *states):
-        left, right, out = letters_of(o.params["spec"])
-        letters = left, right
-        found = {x[d] for x, d in zip(letters, states, strict=True) if d is not None}
-        if len(found) > 1 or o.outputs[0].spec.dtype.kind != "f":
-            raise _Stuck
-        (letter,) = found
-        for v, x in zip(o.inputs, letters, strict=True):
-            if letter in x:
-                self._want(v, x.index(letter))
-        return out.index(letter) if letter in out else SUMMED
-
-    def _permute(self, o, dim):
-        return o.params["dims"].index(dim)
-
-    def _slice(self, o, dim):
-        before = after = 0
-        for k in o.params["key"]:
-            if before == dim and k is not None:
-                if k != (0, self.n, 1):
-                    raise _Stuck
-                break
-            before += k is not None
-            after += k is None or isinstance(k, tuple)
-        return after + dim - before
-
-    def _select(self, o, dim):
-        if o.params["dim"] == dim:
-            raise _Stuck
-        return dim - (o.params["dim"] < dim)
-
-    def _cat(self, o, *dims):
-        dim = next(d for d in dims if d is not None)
-        if o.params["dim"] == dim:
+    def _sum_of_parts(self, o):
+        if o.prim.name not in _LINEAR:
             raise _Stuck
         for v in o.inputs:
-            self._want(v, dim)
-        return dim
+            if self.at[v] is None:
+                self._give(v, SUMMED)  # what is added to must be parts as well
+            elif self.at[v] != SUMMED:
+                raise _Stuck
+        return SUMMED
 
-    def _stack(self, o, *dims):
-        dim = next(d for d in dims if d is not None)
-        for v in o.inputs:
-            self._want(v, dim)
-        return dim + (o.params["dim"] <= dim)
-
-    def _expand(self, o, dim):
-        return dim + len(o.params["shape"]) - len(o.inputs[0].spec.shape)
-
-    def _reshape(self, o, dim):
-        shape, before = o.params["shape"], math.prod(o.inputs[0].spec.shape[:dim])
-        for d, n in enumerate(shape):
-            if n == self.n and math.prod(shape[:d]) == before:
-                return d
-        raise _Stuck
+    def _summed(self, o, states):
+        """Rows that meet: each lot has a part of the sum."""
+        if (
+            o.prim.name not in ("sum", "contract")
+            or o.outputs[0].spec.dtype.kind != "f"
+        ):
+            raise _Stuck
+        if o.prim.name == "contract":
+            operands = letters_of(o.params["spec"])[:2]
+            pairs = zip(operands, states, strict=True)
+            (letter,) = {x[d] for x, d in pairs if d is not None}
+            for v, x in zip(o.inputs, operands, strict=True):
+                if letter in x:
+                    self._want(v, x.index(letter))
+        return SUMMED
 
 
 def _smaller(body, at, n, size) -> Graph:
@@ -267,9 +200,11 @@ def _shape(v, at, size):
 def _params(o, at, size):
     """Of an operation on fewer rows: shapes and slices name how many there are."""
     y, params = o.outputs[0], dict(o.params)
-    if isinstance(at[y], int) and o.prim.name in ("expand", "reshape"):
+    if not isinstance(at[y], int):
+        return params
+    if "shape" in params:
         params["shape"] = _shape(y, at, size)
-    if isinstance(at[y], int) and o.prim.name == "slice":
+    if "key" in params:
         key = list(params["key"])
         places = [i for i, k in enumerate(key) if k is not None]
         key[places[at[o.inputs[0]]]] = (0, size, 1)

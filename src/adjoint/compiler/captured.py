@@ -132,6 +132,7 @@ class Captured:
     asks: bool = False  # whether it reads the .grad of arguments
     sized: int = 0  # inputs, the last, that tell how many examples there are
     bespoke: bool = False  # it must run as it is written where gradients are recorded
+    memory: int | None = None  # bytes that the program may take
 
     def fresh(self) -> list[int]:
         """Numbers of the outputs that are new memory: results, gradients and all that is set."""

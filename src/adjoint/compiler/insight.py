@@ -19,6 +19,7 @@ from ..ir.passes import PASSES
 from ..ir.text import pretty
 from .captured import inputs_of
 from .cost import flop
+from .memory import Memory, at_peak, computed_again
 
 
 class Region(NamedTuple):
@@ -73,25 +74,6 @@ class Explanation:
     __repr__ = __str__
 
 
-class Memory(NamedTuple):
-    """Bytes that a program takes, known before it runs."""
-
-    inside: int  # values that live only while it runs
-    states: int
-    results: int
-    arguments: int
-
-    @property
-    def peak(self) -> int:
-        """All together."""
-        return sum(self)
-
-    def __str__(self):
-        parts = zip(self._fields, self, strict=True)
-        text = "\n".join(f"{name:<10}{size / 1e6:12.3f} MB" for name, size in parts)
-        return f"{text}\n{'peak':<10}{self.peak / 1e6:12.3f} MB"
-
-
 class Insight:
     """What a compiled function tells about itself, once it was called."""
 
@@ -136,10 +118,11 @@ class Insight:
           return z2
         """
         graph = self._step(*args, **kwargs).captured.graph
+        if after == "memory":
+            return str(pretty(self._native(*args, **kwargs).part.graph))
         if after is not None and after not in PASSES:
-            raise ArgumentError(
-                f"program: after must be one of {', '.join(PASSES)}, got {after!r}"
-            )
+            names = ", ".join([*PASSES, "memory"])
+            raise ArgumentError(f"program: after must be one of {names}, got {after!r}")
         for name, change in PASSES.items() if after is not None else ():
             graph = change(graph)
             if name == after:
@@ -155,7 +138,7 @@ class Insight:
         return self._native(*args, **kwargs).assembly()
 
     def memory(self, *args, **kwargs) -> Memory:
-        """What memory the program takes.
+        """What memory the program takes, when the most, for which values, of which lines.
 
         >>> f = compile(lambda x: (x * 2).sum())
         >>> f(ones(1000))
@@ -167,7 +150,9 @@ class Insight:
         results = [s.bytes for s in native.specs]
         given = [native.states, native.arguments]
         states, arguments = (sum(v.spec.bytes for v in vs) for vs in given)
-        return Memory(native.part.bytes, states, sum(results), arguments)
+        part = native.part
+        sizes = part.inside, states, sum(results), arguments
+        return Memory(*sizes, *at_peak(part), computed_again(part))
 
     def explain(self, *args, **kwargs) -> Explanation:
         """Its regions with their source, their work, and, given arguments, their time.

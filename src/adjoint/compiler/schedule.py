@@ -340,6 +340,8 @@ class Schedule:
             (self._index(self.kernel_of[v]) for v in reads if v in self.kernel_of),
             default=-1,
         )
+        if o.outputs[0] in self.graph.again:  # not sooner than it is needed
+            after = max(after, len(self.kernels) - 1)
         for i in range(len(self.kernels) - 1, max(after, 0) - 1, -1):
             k = self.kernels[i]
             inside = [v for v in reads if self.kernel_of.get(v) is k]

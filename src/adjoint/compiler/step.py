@@ -24,6 +24,7 @@ from ..core.bind import NUMPY, Box, floor, modes, moved
 from ..core.dtype import get_default_dtype
 from ..core.primitive import spec_of
 from ..errors import ArgumentTypeError, TraceError
+from .amounts import read_bytes
 from .batches import Batches, need_batch
 from .binding import MISS, Interpreted
 from .building import PATIENCE, Building
@@ -46,6 +47,7 @@ def compile(
     background: bool = False,
     check: str | None = None,
     batch: bool | int = False,
+    memory: int | str | None = None,
 ):
     """Make one native program of a function of tensors, its state found by itself.
 
@@ -57,6 +59,11 @@ def compile(
     With `batch`, one program works for every number of examples, which are the first dim of
     the first tensor and of all that are as long: up to the number given, or, with True, up to
     the next power of two. Without, each number of examples has a program of its own.
+
+    With `memory`, bytes such as "512MB", a program takes no more than that together with its
+    state, arguments and results: values of the way forward are computed a second time on the
+    way back instead of being kept, those first that cost the least time for what they free.
+    `memory()` tells which. If that is not enough, the error tells how little can be.
 
     With `check="nan"` it runs slowly, operation by operation, and the first that makes NaN
     raises a NotFiniteError with its line and what it was given, in gradients too; with
@@ -70,7 +77,8 @@ def compile(
     """
     need_check(check)
     need_batch(batch)
-    settings = Settings(check or backend, cache_size, background, batch)
+    most = read_bytes(memory, "memory")
+    settings = Settings(check or backend, cache_size, background, batch, most)
     return settings.of if func is None else settings.of(func)
 
 
@@ -81,6 +89,7 @@ class Settings(NamedTuple):
     cache_size: int = 32
     background: bool = False
     batch: bool | int = False
+    memory: int | None = None  # bytes
 
     def of(self, func):
         """The function, compiled so; of a module, one on the same parts."""
@@ -283,6 +292,12 @@ class Compiled(Insight):
                 step.building.result()
 
     def _captured(self, leaves, shape, name, before):
+        """What the function does, and what memory that may take."""
+        captured = self._traced(leaves, shape, name, before)
+        captured.memory = self.settings.memory
+        return captured
+
+    def _traced(self, leaves, shape, name, before):
         """What the function does; numbers that changed since are inputs where that can be."""
         if before is not None:
             self.moving |= before.run.stirred - self.pinned
@@ -446,7 +461,9 @@ class Step:
         """The compiled function of the reverse, for these inputs."""
         if wanted not in self.reverse:
             f = pullback(self.captured, wanted)
-            self.reverse[wanted] = Compiled(f, Settings(self.backend))
+            self.reverse[wanted] = Compiled(
+                f, Settings(self.backend, memory=self.captured.memory)
+            )
             self.reverse[wanted].warm = True
         return self.reverse[wanted]
 

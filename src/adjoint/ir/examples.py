@@ -6,10 +6,8 @@ import math
 
 import numpy as np
 
-from ..core.primitive import Elementwise
-from ..ops.contract import letters_of
-from ..ops.linalg import OfMatrix
 from ..ops.random import Draw
+from .dims import carried
 from .graph import Const, frozen
 from .sizes import Sizes, Tag, Unlike, plain, where_of
 
@@ -34,14 +32,9 @@ class Rules:
         """The dims of input i along which a result depends on more than its own place."""
         count = len(self.o.inputs[i].spec.shape)
         rule = getattr(self, f"_{self.name}", None)
-        if self.name in _NONE or isinstance(self.o.prim, Elementwise):
-            return set()
-        if self.name in _ALONG:
-            dims = self.p[_ALONG[self.name]]
-            return set(dims) if isinstance(dims, tuple) else {dims}
-        if isinstance(self.o.prim, OfMatrix):
-            return {count - 2, count - 1}
-        return set(range(count) if rule is None else rule(i, range(count)))
+        if rule is not None:
+            return set(rule(i, range(count)))
+        return {d for d in range(count) if not isinstance(carried(self.o, i, d), int)}
 
     def result(self, v):
         """The Tag of a result."""
@@ -97,25 +90,20 @@ class Rules:
 
     # ------------------------------------------------------------ operations
 
-    def _contract(self, i, dims):
-        left, right, out = letters_of(self.p["spec"])
-        return [d for d, c in enumerate((left, right)[i]) if c not in out]
+    def _reshape(self, i, dims):
+        return ()  # it tears examples apart or it does not
+
+    def _expand(self, i, dims):
+        return ()
 
     def _slice(self, i, dims):
         """A part that is the same for all sizes is of the first examples."""
-        return self._cut(self.o.inputs[0].spec.shape) if "key" in self.moving else []
+        if "key" not in self.moving:
+            return ()
+        return [d for d in dims if carried(self.o, i, d) is None]
 
-    def _unslice(self, i, dims):
-        return self._cut(self.o.outputs[0].spec.shape)
-
-    def _cut(self, shape):
-        """Dims of which a key takes a part alone."""
-        keys = [k for k in self.p["key"] if k is not None]
-        return [
-            d
-            for d, (k, n) in enumerate(zip(keys, shape, strict=False))
-            if k != (0, n, 1)
-        ]
+    def _select(self, i, dims):
+        return ()
 
     def _index(self, i, dims):
         """Positions lead anywhere, unless they count along: then each meets its own."""
@@ -135,22 +123,6 @@ class Rules:
         tag = self.sizes.tag(v)
         return tag.dim if tag and isinstance(v, Const) and _counting(v.value) else None
 
-    def _searchsorted(self, i, dims):
-        return [] if i else dims
-
-    def _conv(self, i, dims):
-        return dims if i else dims[1:]
-
-    _conv_data = _conv
-
-    def _conv_weight(self, i, dims):
-        return dims[:1]
-
-    def _pick(self, i, dims):
-        return dims[2:]
-
-    _put = _pick
-
 
 _NEUTRAL = {
     **dict.fromkeys(["sum", "mean", "contract", "conv_weight", "unindex"], 0),
@@ -158,17 +130,6 @@ _NEUTRAL = {
     "amax": -math.inf,
     "amin": math.inf,
 }
-_ALIKE = (
-    "cast contiguous real imag bits stop_gradient zeros_like ones_like view_as_real "
-    "view_as_complex expand permute stack select tril triu reshape bounded undiagonal"
-)
-_NONE = frozenset(_ALIKE.split())
-_DIM = (
-    "sum mean prod amax amin cumsum cumprod logcumsumexp recurrence cummax_index "
-    "cummin_index cat frames overlap_add argsort topk_index kth_index mode_index"
-)
-_DIMS = "flip roll fft rfft irfft"
-_ALONG = {**dict.fromkeys(_DIM.split(), "dim"), **dict.fromkeys(_DIMS.split(), "dims")}
 _SHAPES = {  # params that follow the shape
     "expand": {"shape"},
     "unindex": {"shape"},

@@ -87,6 +87,7 @@ class Graph:
         self.consts: list[Const] = []
         self.operations: list[Operation] = []
         self.outputs: list = []
+        self.again: dict = {}  # a value that is computed a second time -> the first
         self._known: dict = {}
         self._const_of: dict = {}
         self._count = 0

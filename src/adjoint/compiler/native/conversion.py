@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .arithmetic import Arithmetic
+from .estimate import Estimate
 from .kinds import (
     BIT,
     DOUBLE,
@@ -18,7 +18,7 @@ from .kinds import (
 )
 
 
-class Conversion(Arithmetic):
+class Conversion(Estimate):
     """Floats of two bytes are rounded once, to nearest; whole numbers wrap around."""
 
     def cast(self, x, kind):

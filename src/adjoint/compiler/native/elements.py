@@ -21,6 +21,8 @@ from .nests import I64
 
 BYTE = ir.IntType(8)
 LONG = 40  # instructions
+LARGE = 2**22  # bytes of a value that comes from memory
+PAGE, LINE = 2**12, 64
 _SHORT: set = set()  # operations found to take fewer
 _SCALARS = {"f4": FLOAT, "f8": DOUBLE, "b1": BIT, "u1": UINT8, "f2": HALF, "V2": BFLOAT}
 
@@ -91,7 +93,24 @@ class Elements(Failing):
 
     def load(self, v, index):
         """v[index] in all lanes."""
-        return self.load_from(*self.address(v, index), v.spec.dtype)
+        p, step = self.address(v, index)
+        if step == 1 and v.spec.bytes >= LARGE and self.lanes.width == self.vectors:
+            self._ask(p, v.spec.dtype.itemsize)
+        return self.load_from(p, step, v.spec.dtype)
+
+    def _ask(self, p, size):
+        """Ask for what is read a page later: processors look ahead no further than a page."""
+        p = self.b.bitcast(p, BYTE.as_pointer())
+        for line in range(0, self.vectors * size, LINE):
+            self._prefetch(self.b.gep(p, [I64(PAGE + line)]))
+
+    def _prefetch(self, p):
+        name, i32 = "llvm.prefetch.p0", ir.IntType(32)
+        f = self.b.module.globals.get(name)
+        if f is None:
+            kind = ir.FunctionType(ir.VoidType(), [p.type, i32, i32, i32])
+            f = ir.Function(self.b.module, kind, name)
+        self.b.call(f, [p, i32(0), i32(3), i32(1)])
 
     def load_from(self, p, step, dtype):
         """What lies from `p` on, `step` elements between lanes."""

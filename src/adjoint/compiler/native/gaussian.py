@@ -23,7 +23,7 @@ class Gaussian(Exponential):
         c, c_low = (2.0, 0.0) if unit == 1.0 else table.ROOT_2[bits]
         under, under_lost = self._one_plus(x, c, c_low)
         shifted = self.add(x, table.ERFCX_MIDDLE[bits] * unit)
-        inverse = self.div(1.0, self.mul(under, shifted))
+        inverse = self.inverse(self.mul(under, shifted))
         w = self.mul(self.mul(x, under), inverse)
         v = self.horner(self.fma(w, 2.0, -1.0), table.ERFCX[bits])
         over, over_lost = self._one_plus(w, v)

@@ -7,7 +7,9 @@ import math
 from ...core.primitive import Elementwise
 from ...ir.graph import Const
 from ...ops.random import Draw
+from ..cost import SERIES, weight
 from .affine import ZERO, broadcast
+from .braid import side_by_side
 from .drawing import Drawing
 from .elements import Flat, element
 from .nests import looped
@@ -19,7 +21,8 @@ class Maps(Drawing):
     def _map_stages(self, k, chunks):
         space = (math.prod(k.space),) if self._collapses(k) else k.space
         if 0 not in k.space:
-            yield looped(space, lambda e, index: e._store_roots(k, index), chunks)
+            many = side_by_side(space) if self._dear(k) else 1
+            yield looped(space, lambda e, i: e._store_roots(k, i), chunks, many=many)
 
     def _store_roots(self, k, index):
         for v in sorted(self.renewed.get(k, ()), key=self.schedule.order):
@@ -42,6 +45,10 @@ class Maps(Drawing):
                 self.store(x, v, at)
             else:
                 self._store_flat(x, v, at[0])
+
+    def _dear(self, k) -> bool:
+        """Whether its elements take long chains of instructions."""
+        return max(map(weight, self.schedule.operations(k)), default=0) >= SERIES
 
     def _collapses(self, k) -> bool:
         """Every value has the shape of the space, or one element: a single loop does."""

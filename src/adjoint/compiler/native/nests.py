@@ -9,6 +9,7 @@ from contextlib import contextmanager, nullcontext
 from llvmlite import ir
 
 from .affine import Affine
+from .braid import braid, worth
 from .lanes import Lanes
 from .machine import vector_bits
 from .sharing import Stage, pieces
@@ -26,19 +27,20 @@ def vectored(space, many=1) -> tuple[int, ...]:
     return (*space[:-1], space[-1] // (many * vectors())) if space else ()
 
 
-def looped(space, body, chunks, free=None, lanes=True) -> Stage:
+def looped(space, body, chunks, free=None, lanes=True, many=1) -> Stage:
     """The stage of body(emitter, index) for all of a space, its last dim in lanes.
 
-    `free` says of each dim whether its places can be computed in any order.
+    `free` says of each dim whether its places can be computed in any order; `many` vectors
+    are computed side by side where it helps.
     """
-    sizes = vectored(space) if lanes else tuple(space)
+    sizes = vectored(space, many) if lanes else tuple(space)
     free = free or [True] * len(sizes)
     cut = pieces([n if f else 1 for n, f in zip(sizes, free, strict=True)], chunks)
 
     def write(e, chunk):
         spans = e.spans(sizes, cut, chunk)
         if lanes:
-            e.over(space, lambda index: body(e, index), spans)
+            e.over(space, lambda index: body(e, index), spans, many)
         else:
             e.nest(space, (), lambda index: body(e, index), spans)
 
@@ -80,10 +82,10 @@ class Nests:
                 carried.append([phi, None])
             return [c[0] for c in carried]
 
-        mark_state = _Loop(mark, carry, carried)
+        mark_state = _Loop(mark, carry, carried, step)
         self.known = {}
         yield mark_state
-        j = b.add(i, I64(step))
+        j = b.add(i, I64(mark_state.step))
         i.add_incoming(j, b.block)
         for phi, after in carried:
             phi.add_incoming(after, b.block)
@@ -100,7 +102,7 @@ class Nests:
             carried.extend([v, None] for v in values)
             return values
 
-        state = _Loop(mark, carry, carried)
+        state = _Loop(mark, carry, carried, None)
         yield state
         state.results = [after for _, after in carried]
 
@@ -114,7 +116,7 @@ class Nests:
         self.inner, self.lanes = before
         self.known = {}
 
-    def over(self, space, body, spans=()):
+    def over(self, space, body, spans=(), many=1):
         """Run body(index) for all of the space, the last dim in lanes; of `spans` a part."""
         if not space:
             with self.loop(0, 1):
@@ -123,23 +125,28 @@ class Nests:
         *outer, n = space
 
         def inner(index):
-            for i in self.strips(n, *spans[len(outer) :]):
-                body((*index, i))
+            for some in self.groups(n, many, *spans[len(outer) :]):
+                self._side_by_side(some, lambda i: body((*index, i)))
 
         self.nest(outer, (), inner, spans)
 
-    def strips(self, n: int, span=None):
-        """Indices of a dim in lanes: a loop over full vectors, then one vector of the rest.
-
-        A span counts vectors; the rest belongs to the last.
-        """
-        for (i,) in self.groups(n, 1, span):
-            yield i
+    def _side_by_side(self, indices, body):
+        """body(i) for these; only for the first, if the rest is better done on its own."""
+        block, starts = self.b.block, [len(self.b.block.instructions)]
+        body(indices[0])
+        if self.b.block is not block or not worth(block.instructions[starts[0] :]):
+            del indices[1:]
+        for i in indices[1:]:
+            starts.append(len(block.instructions))
+            body(i)
+        if len(indices) > 1:
+            braid(block, starts)
 
     def groups(self, n: int, many: int, span=None):
-        """The same for `many` vectors at a time, of which the span is then counted.
+        """Indices of a dim in lanes: `many` vectors at a time, then single ones of the rest.
 
-        What is left are single vectors.
+        A span counts these groups; the rest belongs to the last. Who takes indices off the
+        end of a group is given them in the next round.
         """
         w = self.vectors
         unit = many * w
@@ -149,7 +156,9 @@ class Nests:
                 (self.b.mul(x, I64(unit)) for x in span) if span else (0, full)
             )
             with self.loop(start, stop, unit) as i, self.across(i.mark, w):
-                yield [Affine({i.mark: 1}, k * w) for k in range(many)]
+                group = [Affine({i.mark: 1}, k * w) for k in range(many)]
+                yield group
+                i.step = w * len(group)
         for start in range(full, n, w):
             width = min(w, n - start)
             with (
@@ -221,8 +230,8 @@ class Nests:
 
 
 class _Loop:
-    def __init__(self, mark, carry, carried):
-        self.mark, self.carry, self.carried = mark, carry, carried
+    def __init__(self, mark, carry, carried, step):
+        self.mark, self.carry, self.carried, self.step = mark, carry, carried, step
         self.results: list = []
 
     def next(self, *values):

@@ -34,7 +34,7 @@ class Part:
     """
 
     def __init__(self, graph, renewed: dict[int, int], kept=(), long=None):
-        self.graph = g = prepared(graph)
+        self.graph = g = graph
         self.schedule = s = Schedule(g)
         together(s)
         self.outputs = [s.root(v) for v in g.outputs]
@@ -79,7 +79,8 @@ class Part:
         found = lots(o, cache(2) // 2) if self.long and o.prim.name == "scan" else None
         if found is None:
             return None
-        body = Part(found.body, {i: i for i in range(o.params["carries"])}, long=False)
+        around = {i: i for i in range(o.params["carries"])}
+        body = Part(prepared(found.body), around, long=False)
         if any(j.kind not in KINDS for j in body.schedule.kernels):
             return None
         self.lots[k], self.shares[k] = found, found.count
@@ -114,6 +115,11 @@ class Part:
         return max([0, *inner, *(f[0].bytes for f in forms if f)])
 
     @property
+    def inside(self) -> int:
+        """Bytes that it takes besides what comes from outside and goes there."""
+        return self.bytes + self.scratch()
+
+    @property
     def whole(self) -> int:
         """Its bytes, in whole lines."""
         return whole(self.bytes)
@@ -134,19 +140,20 @@ class Part:
 
     def _place(self) -> int:
         """Places of what lives inside; the bytes that it takes."""
-        places, size = settled(self.tenants())
+        self.tenants = self._tenants()
+        places, size = settled(self.tenants)
         self.offsets |= places
         for v, first in self.first.items():
             self.offsets[v] = places[first]
         return size
 
-    def tenants(self) -> list[Tenant]:
+    def _tenants(self) -> list[Tenant]:
         """What needs memory inside, and from which kernel to which."""
-        last, found = self._last_reads(), {}
+        last, found = self.last_reads(), {}
         self.first: dict = {}  # a value that lies where another did -> the first there
         for i, k in enumerate(self.schedule.kernels):
             after = self._successors(k, i, last, found)
-            needed = [(v, self._size(v)) for v in k.made if v not in self.homes]
+            needed = [(v, self.size(v)) for v in k.made if v not in self.homes]
             if k.kind == "together":
                 needed = self._roomed(k, needed, panels(self.schedule, k))
             elif k in self.shares and k.kind not in ("contract", "conv", "loop"):
@@ -232,7 +239,7 @@ class Part:
             if count > 1:
                 yield Sum(o), count * o.outputs[0].spec.bytes
 
-    def _size(self, v) -> int:
+    def size(self, v) -> int:
         """Bytes of a value, or of one row of it."""
         rank = self.schedule.local.get(v, 0)
         size = math.prod(v.spec.shape[rank:]) * v.spec.dtype.itemsize
@@ -241,7 +248,7 @@ class Part:
             return -(-size // k.band.height) * k.band.block
         return size
 
-    def _last_reads(self) -> dict:
+    def last_reads(self) -> dict:
         last: dict = {}
         for i, k in enumerate(self.schedule.kernels):
             for v in (*k.reads, *k.made):
@@ -262,10 +269,11 @@ def _bodies(o, long) -> dict[str, Part]:
     around = {i: i for i in range(k)}
     make = functools.partial(Part, long=long)
     if o.prim.name == "scan":
-        return {"body": make(p["body"], around)}
+        return {"body": make(prepared(p["body"]), around)}
     if o.prim.name == "branch":
-        return {"yes": make(p["yes"], {}), "no": make(p["no"], {})}
-    return {"test": make(p["test"], {}, kept=(0,)), "body": make(p["body"], around)}
+        return {name: make(prepared(p[name]), {}) for name in ("yes", "no")}
+    body, test = (prepared(p[name]) for name in ("body", "test"))
+    return {"test": make(test, {}, kept=(0,)), "body": make(body, around)}
 
 
 def _renewable(s, r, state, safe) -> bool:

@@ -16,17 +16,19 @@ from numpy.lib.array_utils import byte_bounds
 
 from ...autodiff.modes import inferring, recording
 from ...core.bind import NUMPY, Box, changed, floor, moved
+from ...ir.passes import prepared
 from ...ops.elementwise import by_zero
 from ...ops.index import out_of_bounds
 from .. import cache
 from ..binding import MISS, Binding, number
 from ..positions import read_name
 from . import entry, machine
+from .budget import within
 from .crew import crew
 from .digest import digest
 from .failing import BY_ZERO, FAILED, OUTSIDE, WORDS
 from .nests import I64
-from .part import ALIGN, Part
+from .part import ALIGN
 from .writer import POINTER, Writer, callback
 
 # The context variables that the quick way looks at, and what they must be for it.
@@ -49,7 +51,12 @@ class Native:
             s.written: n + i for i, s in enumerate(c.states) if s.written is not None
         }
         renewed |= {output: i for i, output in c.rewritten.items()}
-        self.part = part = Part(c.graph, renewed)
+        graph = prepared(c.graph)
+        outside = {"arguments": graph.inputs[:n], "state": graph.inputs[n:]}
+        fresh = [graph.outputs[i] for i in c.fresh()]
+        self.part = part = within(
+            graph, renewed, c.memory, outside | {"results": fresh}
+        )
         inputs = part.graph.inputs
         self.arguments, self.states = inputs[:n], inputs[n : n + len(c.states)]
         self.extras = inputs[n + len(c.states) :]

@@ -1,0 +1,78 @@
+"""Inverses that begin with the processor's estimate.
+
+A division keeps one of two units busy for ten cycles (float32) to sixteen; AVX-512's estimate,
+which is the same bits for any number of lanes, takes two, and each step after it doubles the
+digits for two fused products.
+"""
+
+from __future__ import annotations
+
+import functools
+
+import llvmlite.binding as llvm
+from llvmlite import ir
+
+from .arithmetic import Arithmetic
+from .kinds import INT32
+from .machine import vector_bits
+
+REGISTERS = (128, 512)  # bits of the smallest and the largest that it works on
+
+
+@functools.cache
+def _estimates() -> bool:
+    """Whether the processor estimates 1/x to 2^-14."""
+    return vector_bits() == 512 and bool(llvm.get_host_cpu_features().get("avx512vl"))
+
+
+class Estimate(Arithmetic):
+    """1/x for the denominators of functions, which are neither 0 nor near what overflows."""
+
+    def rough_inverse(self, x):
+        """1/x with half of the digits at least: for who makes good what it lacks."""
+        if not _estimates():
+            return self.div(1.0, x)
+        y = self._estimated(x)
+        return y if self.format(x).bits == 32 else self._closer(x, y)
+
+    def inverse(self, x):
+        """1/x within 0.57 ulp."""
+        if not _estimates():
+            return self.div(1.0, x)
+        return self._closer(x, self.rough_inverse(x))
+
+    def _closer(self, x, y):
+        """Newton's step: y + y (1 - x y)."""
+        return self.fma(y, self.fma(self.neg(x), y, 1.0), y)
+
+    def _estimated(self, x):
+        """For lanes of any number: in registers that may be larger."""
+        bits = self.format(x).bits
+        size = max(REGISTERS[0] // bits, 1 << (self.width - 1).bit_length())
+        if self.width == 1:
+            empty = ir.Constant(ir.VectorType(x.type, size), ir.Undefined)
+            y = self._of_register(self.b.insert_element(empty, x, INT32(0)), bits)
+            return self.b.extract_element(y, INT32(0))
+        y = self._of_register(self._lanes(x, x, 0, size), bits)
+        return self._lanes(y, y, 0, self.width)
+
+    def _of_register(self, x, bits):
+        count = x.type.count
+        if count * bits > REGISTERS[1]:
+            half = count // 2
+            halves = (self._lanes(x, x, start, half) for start in (0, half))
+            return self._lanes(*(self._of_register(h, bits) for h in halves), 0, count)
+        name = f"llvm.x86.avx512.rcp14.p{'s' if bits == 32 else 'd'}.{count * bits}"
+        mask = ir.IntType(max(8, count))
+        f = self.function(name, x.type, [x.type, x.type, mask])
+        return self.b.call(f, [x, ir.Constant(x.type, None), mask(-1)])
+
+    def _lanes(self, x, y, start, count):
+        """`count` lanes from `start` on of x with y behind it; past them, any."""
+        if start == 0 and count == x.type.count:
+            return x
+        last = 2 * x.type.count - 1
+        places = [min(start + i, last) for i in range(count)]
+        return self.b.shuffle_vector(
+            x, y, ir.Constant(ir.VectorType(INT32, count), places)
+        )
