@@ -22,6 +22,7 @@ LEAST = 2**14  # bytes between kernels from which on they are joined
 SLICE = 2**20  # bytes of a slice that stay in the second level of caches
 LEFT, MOST = 8, 64  # blocks of rows with ends at least, rows of one at most
 WIDE = 4  # times as large as its operands is a result whose rows are worth it alone
+MANY = 32  # slices that are tasks enough
 FEW = 4  # slices that are worth it if they fit into the cache anyway
 
 
@@ -70,8 +71,14 @@ class Together(Kernel):
     @property
     def tasks(self) -> int:
         """Parts that can be computed in any order, or at once."""
-        each = self.band.blocks if self.band and not self.band.sums else 1
+        each = 1 if self.undivided or self.band is None else self.band.blocks
         return math.prod(self.sizes) * each
+
+    @property
+    def undivided(self) -> bool:
+        """Whether the blocks of a slice are one task: they add up, or there are many slices."""
+        summing = self.band is not None and bool(self.band.sums)
+        return summing or math.prod(self.sizes) >= MANY
 
     __hash__ = object.__hash__
 
@@ -363,7 +370,9 @@ class _Growth:
         before = [k for k in s.kernels[: last + 1] if k not in mine and k not in later]
         after = [k for k in s.kernels[: last + 1] if k in later - mine]
         s.kernels[: last + 1] = [*before, group, *after]
-        for k in [k for k in s.kernels if k.kind == "place" and k.reads & set(group.made)]:
+        for k in [
+            k for k in s.kernels if k.kind == "place" and k.reads & set(group.made)
+        ]:
             self._join(group, k)
         return group
 

@@ -256,7 +256,10 @@ class Writer(Loops):
         product = Product(self.b.module, scalar, form)
         x, y = (e.pointers[s.root(v)] for v in o.inputs)
         offsets = [s.views[v].offset if v in s.views else 0 for v in o.inputs]
-        x, y = (self.b.gep(p, [I64(n)]) if n else p for p, n in zip((x, y), offsets, strict=True))
+        x, y = (
+            self.b.gep(p, [I64(n)]) if n else p
+            for p, n in zip((x, y), offsets, strict=True)
+        )
         x, y = (y, x) if swap else (x, y)
         places = x, y, e.pointers[o.outputs[0]]
         chunks = min(part.shares.get(k, 1), form.tasks)
