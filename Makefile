@@ -75,7 +75,7 @@ $(BENCH)/peers.stamp: pyproject.toml benchmarks/install.py
 	@touch $@
 
 bench: $(BENCH)/peers.stamp ## all benchmarks beside their peers; writes benchmarks/RESULTS.md
-	$(BENCH)/bin/python benchmarks/run.py --write benchmarks/RESULTS.md
+	$(BENCH)/bin/python benchmarks/run.py --scaling --write benchmarks/RESULTS.md
 
 docs: $(VENV)/test.stamp ## write the generated page, run the pages of docs/ and the README
 	$(BIN)/python tools/compatibility.py

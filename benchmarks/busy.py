@@ -9,13 +9,11 @@ more than a tenth slower than one.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import os
-import subprocess
-import sys
 from collections.abc import Iterator
 
 from harness.report import seconds
+from harness.scaling import noise
 from harness.session import Measured, Plan, measure, ratio
 from harness.workload import load
 
@@ -23,19 +21,6 @@ from harness.workload import load
 PLAN = Plan(block=0.01, rounds=9, pinned=False)
 WORKLOADS = ("digits", "mnist", "pinn")
 PEERS = ("adjoint", "adjoint eager", "torch", "jax")
-
-
-@contextlib.contextmanager
-def noise(cores: int) -> Iterator[None]:
-    """Processes that keep every core busy."""
-    command = [sys.executable, "-c", "while True: pass"]
-    working = [subprocess.Popen(command) for _ in range(cores)]
-    try:
-        yield
-    finally:
-        for process in working:
-            process.kill()
-            process.wait()
 
 
 def lines(found: list[Measured]) -> Iterator[str]:

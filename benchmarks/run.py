@@ -16,7 +16,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from harness import machine, report
+from harness import machine, report, scaling
 from harness.competitors import COMPETITORS, LIMIT, OURS
 from harness.session import Plan, measure
 from harness.workload import Workload, load
@@ -94,6 +94,11 @@ def options(workloads) -> argparse.Namespace:
     )
     parser.add_argument("--json", metavar="FILE", help="all times")
     parser.add_argument("--write", metavar="FILE", help="the report in Markdown")
+    parser.add_argument(
+        "--scaling",
+        action="store_true",
+        help="also one thread against all, on a quiet and on a busy machine",
+    )
     parser.add_argument("--trace", action="store_true", help="tracebacks of failures")
     chosen = parser.parse_args()
     if unknown := [n for n in chosen.names if n not in workloads]:
@@ -106,7 +111,16 @@ def main() -> None:
     asked = options(workloads)
     peers = [p.strip() for p in asked.peers.split(",") if p]
     plan = replace(QUICK if asked.quick else Plan(), work=asked.work)
-    missing, results, records = absentees(), [], []
+    missing, results, records, scaled = absentees(), [], [], []
+
+    def write():
+        if asked.json:
+            Path(asked.json).write_text(json.dumps(records, indent=1))
+        if asked.write:
+            where = {**about(), "work": asked.work}
+            more = scaling.section(scaled, thread_counts("all")[0]) if scaled else []
+            Path(asked.write).write_text(report.document(results, where, missing, more))
+
     for threads in thread_counts(asked.threads):
         for name in asked.names or workloads:
             workload = workloads[name]
@@ -118,14 +132,26 @@ def main() -> None:
             records.append(report.record(found, name, threads))
             if asked.trace:
                 print(*(m.trace for m in found if m.trace), sep="\n")
-            if asked.json:
-                Path(asked.json).write_text(json.dumps(records, indent=1))
-            if asked.write:
-                where = {**about(), "work": asked.work}
-                text = report.document(results, where, missing)
-                Path(asked.write).write_text(text)
+            write()
+    for line in scalings(asked, workloads, scaled) if asked.scaling else ():
+        print(line, flush=True)
+        write()
     for name, why in missing.items():
         print(f"absent: {name} ({why})")
+
+
+def scalings(asked, workloads, scaled: list):
+    """A line for each workload that takes long enough; its figures go to `scaled`."""
+    (cores,) = thread_counts("all")
+    for name in asked.names or workloads:
+        workload = workloads[name]
+        if scaling.OURS not in workload.forms or workload.eager:
+            continue
+        found = scaling.scaling(name, workload, cores, progress)
+        progress("")
+        if found is not None:
+            scaled.append(found)
+            yield "  ".join([*scaling.rows(scaled, cores)][-1])
 
 
 if __name__ == "__main__":

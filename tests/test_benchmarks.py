@@ -10,7 +10,7 @@ import adjoint as ad
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
 
-from harness import competitors, report, session, workload
+from harness import competitors, report, scaling, session, workload
 
 WORKLOADS = workload.load()
 SMALL = [
@@ -84,3 +84,23 @@ def test_the_report_states_ratio_goal_share_and_failure():
 )
 def test_seconds(t, said):
     assert report.seconds(t) == said
+
+
+def test_the_report_compares_one_thread_with_all():
+    """Times on a quiet and on a busy machine, and their ratios."""
+    row = workload.Workload("a step", dict, {})
+    one = session.Measured("adjoint", 1, times=[4e-3, 4e-3, 4e-3])
+    many = session.Measured("adjoint", 4, times=[1e-3, 1.25e-3, 1.25e-3])
+    died = session.Measured("adjoint", 4, failure="it died")
+    found = [
+        scaling.Scaling(row, [one, many], [one, one]),
+        scaling.Scaling(row, [one, died], [one, died]),
+    ]
+    page = report.document(
+        [],
+        {"date": "today", "machine": "one", "adjoint": "0"},
+        {},
+        [*scaling.section(found, 4)],
+    )
+    assert "| a step | 4 ms | 1.25 ms | 3.20 | 4 ms | 4 ms | 1.00 |" in page
+    assert "| a step | it died |" in page

@@ -1,9 +1,10 @@
 """debug.print and debug.check: what happens when a function runs, eagerly and compiled."""
 
+import numpy as np
 import pytest
 
 import adjoint as ad
-from adjoint import compile, debug
+from adjoint import compile, debug, optim
 from adjoint.errors import ArgumentError, ArgumentTypeError, CheckError
 
 
@@ -68,6 +69,35 @@ def test_conditions_are_checked(wrap):
         ):
             f(ad.tensor([1.0, -1.0]))
         f(ad.ones(2))
+
+
+@pytest.mark.parametrize("size", [3, 2**17])
+@pytest.mark.parametrize("where", ["early", "late"])
+def test_a_check_that_fails_leaves_all_state_as_it_was(where, size):
+    s, w = ad.zeros(size), ad.ones(size, requires_grad=True)
+    opt = optim.Adam([w], lr=0.1)
+
+    def step(x):
+        opt.zero_grad()
+        (w * x).sum().backward()
+        s.add_(x)
+        opt.step()
+        found = x if where == "early" else (ad.sort(x)[0].cumsum(0) + s + w * 0)
+        debug.check(found.sum() > 0, "negative")
+        s.mul_(2)
+
+    def state():
+        kept = [v for d in opt.state.values() for v in d.values()]
+        return [np.array(v) for v in (s, w.detach(), w.grad, *kept)]
+
+    fast = compile(step)
+    for _ in range(3):
+        fast(ad.ones(size))
+    before = state()
+    with pytest.raises(CheckError, match="negative"):
+        fast(ad.full((size,), -100.0))
+    for a, b in zip(before, state(), strict=True):
+        np.testing.assert_array_equal(a, b)
 
 
 def test_what_does_not_fit_is_an_error():

@@ -181,7 +181,7 @@ def test_no_rule_is_a_tower_that_branches(prim, i, monkeypatch):
         made.clear()
         jet(f, primals, tuple(curves_of(args, where, order, 2)))
         counts.append(len(made))
-    assert counts[1] < 7 * counts[0]
+    assert counts[1] <= 7 * counts[0]
 
 
 def slope(f):

@@ -376,3 +376,151 @@ def test_an_interrupt_comes_through():
         timer.join()
         assert right()
     """)
+
+
+def test_the_number_changes_while_others_compute():
+    """Threads of Python that set it do not disturb those that call."""
+    program("""
+    stop = []
+    def change():
+        n = 0
+        while not stop:
+            n += 1
+            ad.set_num_threads(1 + n % 5)
+    changing = threading.Thread(target=change)
+    changing.start()
+    wrong = []
+    def on():
+        for _ in range(300):
+            if not right():
+                wrong.append(1)
+    working = [threading.Thread(target=on) for _ in range(3)]
+    for t in working: t.start()
+    for t in working: t.join()
+    stop.append(1)
+    changing.join()
+    assert not wrong and right()
+    """)
+
+
+def test_a_program_within_a_program():
+    """What NumPy does in a program may call another one, on the same crew."""
+    program("""
+    from adjoint.core.primitive import op
+    inner, built, eager = [], [], type(op.fft).eager
+    def calls(*args, **params):
+        if built:
+            inner.append(right())
+        return eager(*args, **params)
+    type(op.fft).eager = staticmethod(calls)
+    right(), right()
+    g = ad.compile(lambda x: ad.fft.fft((x * 2).exp()).real.exp())
+    z = ad.tensor(np.zeros((200, 64), np.float32))
+    want = [g(z).numpy() for _ in range(3)][-1]
+    built.append(1)
+    for _ in range(6):
+        assert (g(z).numpy() == want).all()
+    assert len(inner) == 6 and all(inner)
+    """)
+
+
+@POSIX
+def test_an_interrupt_during_a_long_call_is_served_after_it():
+    """The call ends; then KeyboardInterrupt is raised, once, and state is whole."""
+    program("""
+    def body(y, _):
+        return (y @ y * 0.01).tanh(), None
+    g = ad.compile(lambda y: ad.scan(body, y, None, length=4000)[0])
+    y = ad.tensor(np.random.default_rng(0).normal(size=(96, 96)).astype(np.float32))
+    g(y)
+    want = g(y).numpy()
+    start = time.perf_counter()
+    g(y)
+    whole = time.perf_counter() - start
+    timer = threading.Timer(whole / 4, os.kill, (os.getpid(), signal.SIGINT))
+    timer.start()
+    start = time.perf_counter()
+    try:
+        for _ in range(50):
+            g(y)
+        assert False, "not interrupted"
+    except KeyboardInterrupt:
+        assert time.perf_counter() - start < 4 * whole + 1
+    timer.join()
+    assert (g(y).numpy() == want).all()
+    """)
+
+
+@LINUX
+def test_cores_that_are_taken_away_while_it_runs():
+    """On one core from then on: all is right, and not much slower than one thread."""
+    program("""
+    right(), right()
+    cores = os.sched_getaffinity(0)
+    for task in os.listdir("/proc/self/task"):
+        os.sched_setaffinity(int(task), {min(cores)})
+    start = time.perf_counter()
+    assert all(right() for _ in range(200))
+    shared = time.perf_counter() - start
+    ad.set_num_threads(1)
+    start = time.perf_counter()
+    assert all(right() for _ in range(200))
+    assert shared < 5 * (time.perf_counter() - start) + 0.5
+    """)
+
+
+@LINUX
+def test_threads_that_cannot_be_started():
+    """Without memory for their stacks the caller does all."""
+    program("""
+    import resource
+    ad.set_num_threads(1)
+    right(), right()
+    size = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (size + 2**22, -1))
+    ad.set_num_threads(4)
+    assert all(right() for _ in range(20))
+    assert len(os.listdir("/proc/self/task")) == 1
+    resource.setrlimit(resource.RLIMIT_AS, (-1, -1))
+    ad.set_num_threads(4)
+    assert all(right() for _ in range(20))
+    assert len(os.listdir("/proc/self/task")) == 4
+    """)
+
+
+@POSIX
+def test_many_programs_in_many_threads_of_python():
+    """Each of its own shape, built and run at the same time; then a child does the same."""
+    program("""
+    def work(seed, good):
+        h = ad.compile(lambda x: (x.exp() * seed).sum(0))
+        z = ad.tensor(np.full((50 + seed, 64), 0.25, np.float32))
+        want = np.exp(np.float32(0.25)) * seed * (50 + seed)
+        for _ in range(40):
+            if not np.allclose(h(z).numpy(), want, rtol=1e-4):
+                return
+        good.append(seed)
+    def all_of_them():
+        good = []
+        working = [threading.Thread(target=work, args=(i, good)) for i in range(1, 9)]
+        for t in working: t.start()
+        for t in working: t.join()
+        return len(good) == 8
+    assert all_of_them()
+    child = os.fork()
+    if not child:
+        signal.alarm(40)
+        os._exit(0 if all_of_them() else 1)
+    assert os.waitpid(child, 0)[1] == 0
+    """)
+
+
+def test_without_posix_threads_there_is_one():
+    """As on Windows: programs are not cut, and `explain` says why."""
+    program("""
+    del os.register_at_fork
+    assert right() and right() and right()
+    assert threading.active_count() == 1 and ad.get_num_threads() == 3
+    (region,) = f.explain().regions
+    assert region.chunks == 1 and region.alone == "this system has no POSIX threads"
+    """)

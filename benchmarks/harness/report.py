@@ -147,12 +147,15 @@ def _escaped(cells: list[str]) -> list[str]:
     return [c.replace("|", "\\|") for c in cells]
 
 
-def document(results: list[dict], about: dict, missing: dict[str, str]) -> str:
-    """The whole of RESULTS.md."""
+def document(
+    results: list[dict], about: dict, missing: dict[str, str], more: list[str] = ()
+) -> str:
+    """The whole of RESULTS.md; `more` are lines after the summaries."""
     counts = sorted({r["threads"] for r in results})
     parts = ["# Results", "", *_preamble(about)]
     for n in counts:
         parts += [f"## {n} thread{'s' * (n > 1)}", "", *summary(results, n), ""]
+    parts += [*more, ""] if more else []
     parts += ["## Who took part", "", *_parts(results, missing), ""]
     parts += ["## Each workload", ""]
     parts += [markdown(r["found"], r["workload"], r["threads"]) for r in results]

@@ -82,6 +82,7 @@ class Tensor(Box):
     inference = False
     name = None
     tangent = None
+    detached = False  # a section shows that it is cut off
     __array_priority__ = 1000
 
     def __init__(self, *data, dtype=None, device=None):
@@ -423,6 +424,7 @@ class Tensor(Box):
         if requires_grad and self.node is None:
             self.node = Leaf(self)
             note_change()
+            floor.get().begins(self)
         elif not requires_grad and self.node is not None:
             self.node = None
             note_change()
@@ -459,7 +461,9 @@ class Tensor(Box):
         if self.requires_grad and dtype_of(new).kind not in "fVc":
             raise DtypeError(f"data: a tensor that requires grad cannot be {new.dtype}")
         floor.get().moves(self)
-        self.value, self.plain = new.value, new.plain and self.base is None
+        floor.get().leaves(self, True)
+        value = new.value if new.level is self.level else self.level.inside(new)
+        self.value, self.plain = value, new.plain and self.base is None
         moved.value += 1
 
     _version = property(lambda self: 0 if self.version is None else self.version.n)

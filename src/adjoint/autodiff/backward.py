@@ -44,6 +44,13 @@ def reachable(roots) -> list:
 _order = attrgetter("order")
 
 
+def in_graph(y) -> bool:
+    """Whether the gradient of a result may still be asked for: no part was walked back."""
+    if y.node is None:
+        return False
+    return all(n.saved is not RELEASED for n in reachable([y.node]))
+
+
 def _leading_to(nodes, targets) -> set | None:
     """Of `nodes` (last first), those from which a target can be reached; None: all."""
     if targets.keys() == {n for n in nodes if type(n) is Leaf}:

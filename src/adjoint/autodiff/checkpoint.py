@@ -24,7 +24,7 @@ from ..errors import (
 )
 from .hooks import saved_tensors_hooks
 from .modes import enable_grad, packing, recording
-from .tape import Packed, versioned
+from .tape import Leaf, Packed, alias, versioned
 
 
 class CheckpointError(GradError):
@@ -53,8 +53,10 @@ class _Held:
                 "the checkpointed function ran",
                 hint="clone() it before",
             )
-        x = x.detach()
-        return x.requires_grad_() if self.needs else x
+        x = alias(x, None)  # derivatives of levels outside of this one pass
+        if self.needs:
+            x.node = Leaf(x)
+        return x
 
 
 def _digest(x):

@@ -17,6 +17,7 @@ from ..core.bind import Box, dtype_of, new_level
 from ..core.dtype import is_inexact
 from ..core.primitive import op, spec_of, sum_to
 from ..errors import ArgumentTypeError, GradError, user_site
+from .backward import reachable
 from .batch import Batch
 from .forward import Forward
 from .inplace import forbid_leaf, take_place
@@ -24,6 +25,7 @@ from .modes import no_grad, packing, recording
 from .tape import (
     BASE,
     RELEASED,
+    Leaf,
     Node,
     Packed,
     Tape,
@@ -182,8 +184,8 @@ def _apply(cls, args):
         if isinstance(x, Box):
             x.sync()
             level = x.level if x.level.depth > level.depth else level
-    if level is BASE:
-        return _at_the_bottom(cls, args)
+    if level.ground:
+        return _at_the_bottom(cls, args, level)
     return _AT[type(level)](cls, args, level)
 
 
@@ -191,7 +193,7 @@ def _needs(args):
     return tuple(isinstance(x, Box) and x.requires_grad for x in args)
 
 
-def _at_the_bottom(cls, args):
+def _at_the_bottom(cls, args, level):
     ctx = Context(_needs(args))
     with no_grad():
         if _has(cls, "setup_context"):
@@ -199,7 +201,7 @@ def _at_the_bottom(cls, args):
             cls.setup_context(ctx, args, out)
         else:
             out = cls.forward(ctx, *args)
-    return _recorded(cls, ctx, args, out, BASE)
+    return _recorded(cls, ctx, args, out, level)
 
 
 def _with_context(cls, args, out):
@@ -468,6 +470,15 @@ class _Pull:
                 f"got {list(g.shape)} but expected shape compatible with {list(spec.shape)}"
             )
         return sum_to(g, spec.shape)
+
+
+def bespoke(nodes) -> bool:
+    """Whether on the way back something happens that the program does not show."""
+    return any(
+        isinstance(n, FunctionNode)
+        or (not isinstance(n, Leaf) and (n.hooks or n.prehooks or n.before))
+        for n in reachable(nodes)
+    )
 
 
 # ---------------------------------------------------------------- under vmap

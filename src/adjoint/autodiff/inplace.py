@@ -86,6 +86,8 @@ def _settled(new, level):
 def _is_still(x) -> bool:
     """No derivative and no batch of its level's transform hangs on x."""
     x.sync()
+    if x.level.ground:
+        return False
     if isinstance(x.level, Tape):
         return x.node is None
     if isinstance(x.level, Forward):
@@ -140,6 +142,7 @@ def _become(x, new):
     """
     below = floor.get()
     if not recording.get() and getattr(new, "level", None) is x.level:
+        below.leaves(x, False)
         new = alias(new, x.node)
     if below is not NUMPY and below.holds(x):
         below.write(x, new)
@@ -149,8 +152,28 @@ def _become(x, new):
         adopt(x, new)
     for y in x.__dict__.get("sharers", ()):
         if y() is not None and y() is not x:
-            y().value = x.value
-            y().writes += 1
+            below.leaves(y(), True)
+            _follow(y(), x)
+
+
+def _follow(y, x):
+    """y, which shares the memory of x, has the value that x was given."""
+    if y.level is not x.level:
+        adopt(y, alias(x, None))
+    elif y.detached:
+        y.value = _cut(x.value, x.level)
+    else:
+        y.value = x.value
+    if x.__dict__.get("batch_dim") is not None:
+        y.batch_dim = x.batch_dim
+    y.writes += 1
+
+
+def _cut(value, level):
+    """The value of a tensor of this level, cut off on all levels below."""
+    if level.ground:
+        return value if level is BASE else level.stopped(value)
+    return shared(value) if isinstance(value, Box) else value
 
 
 def shared(x):
@@ -158,10 +181,16 @@ def shared(x):
 
     A traced value has no memory: those that share it are given what one of them is given.
     """
-    if isinstance(x.value, np.ndarray) or x.level is not BASE:
-        return x.level.wrap(x.value)
+    x.sync()
     base = x if x.base is None else x.base
-    out = BASE.wrap(base.value)
+    if isinstance(x.value, np.ndarray):
+        base = x
+    out = base.level.wrap(_cut(base.value, base.level))
+    out.detached = base.level is not BASE
+    if base.__dict__.get("batch_dim") is not None:
+        out.batch_dim = base.batch_dim
+    if isinstance(x.value, np.ndarray):
+        return out
     out.sharers = base.__dict__.setdefault("sharers", [weakref.ref(base)])
     out.sharers.append(weakref.ref(out))
     token = recording.set(False)
@@ -169,6 +198,12 @@ def shared(x):
         return replay(x.chain, out)
     finally:
         recording.reset(token)
+
+
+def share(x, data) -> None:
+    """Make the new tensor `x` one on the memory of `data`, which is traced."""
+    x.__dict__.update(shared(data).__dict__)
+    x.__dict__.get("sharers", []).append(weakref.ref(x))
 
 
 def _need_place(x, new) -> None:
@@ -242,6 +277,7 @@ def take_place(x, node) -> None:
 
 
 def _check(x, new, name):
+    floor.get().changes(x)
     if type(x.node) is Leaf and recording.get():
         raise GradError(
             f"{name}: a leaf Variable that requires grad is being used in an in-place operation",

@@ -394,7 +394,7 @@ class BaseTape(Tape):
     Arrays over NumPy take a shorter way to the same result.
     """
 
-    depth = 1
+    depth, ground = 1, True
 
     def process(self, prim, args, params):
         inner, parents, track = [], [], False
@@ -521,7 +521,7 @@ def alias(x, node):
     return out
 
 
-_PAYLOAD = frozenset({"tangent", "batch_dim"})
+_PAYLOAD = frozenset({"tangent", "batch_dim", "detached"})
 
 
 # ---------------------------------------------------------------- views
@@ -654,13 +654,16 @@ def settle(x, node):
     x.node = node
 
 
+_OWN = ("level", "value", "plain", "node", "tangent", "batch_dim", "detached")
+
+
 def adopt(x, new):
     """x stands for `new` from now on: its level, value and derivative."""
     if not isinstance(new, Box) or new.level.depth < x.level.depth:
         new = x.level.wrap(new)
     settle(x, new.node)
     moved.value += 1
-    for name in ("level", "value", "plain", "node", "tangent", "batch_dim"):
+    for name in _OWN:
         if name in new.__dict__:
             x.__dict__[name] = new.__dict__[name]
         else:

@@ -9,22 +9,18 @@ from __future__ import annotations
 import gc
 import weakref
 from collections.abc import Callable
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
 from ..autodiff.modes import recording
-from ..autodiff.tape import BASE
+from ..autodiff.tape import BASE, Leaf
 from ..core import tree
 from ..core.bind import Box, floor
-from ..core.dtype import is_inexact
 from ..core.primitive import op, spec_of
 from ..core.shape import Spec
 from ..errors import TraceError, user_site
-from ..ir.graph import Const
-from ..ir.section import Stateful
-from ..ir.tracer import TraceLevel, Tracer
+from ..ir.tracer import Follower, Stateful, TraceLevel, Tracer
 from .captured import Captured, Read
 from .ending import Ending, Unfit, own_of
 from .surroundings import Surroundings, look, put
@@ -58,7 +54,7 @@ class Options:
         return {k: v for k, v in self.group.items() if k not in skip}
 
 
-class Capture(TraceLevel):
+class Capture(Follower, TraceLevel):
     """The floor while a function is captured."""
 
     def __init__(self, name: str, moving=frozenset()):
@@ -87,43 +83,40 @@ class Capture(TraceLevel):
         self.stepped: set = set()  # ids of groups whose options these change
         self.asks = False  # whether the gradient of an argument was read
         self.fixed: set = set()  # variables that depend on nothing with a derivative
-        self.cut: tuple = ()  # which inputs of the next operation are cut off
-        self.sections = 0  # that are written down, in which no state may change
+        self.nodes: tuple = ()  # places in the graph of inputs of the next operation
 
     # ------------------------------------------------------------ operations
 
     def process(self, prim, args, params):
         """Write an operation down; what its node has no parent for passes no derivative."""
-        cut, self.cut = self.cut, ()
-        if True in cut:
-            args = [
-                self._cut_off(x) if c else x for x, c in zip(args, cut, strict=True)
-            ]
+        nodes, self.nodes = self.nodes, ()
+        if nodes:
+            args = [self._placed(x, n) for x, n in zip(args, nodes, strict=True)]
         y: Any = super().process(prim, args, params)
         ys = y if prim.outputs != 1 else (y,)
         self.made += map(weakref.ref, ys)
-        if all(self._is_fixed(x) for x in args):
+        if all(self.is_fixed(self.var(x)) for x in args):
             self.fixed.update(v.var for v in ys)
         return y
 
-    def _is_fixed(self, x) -> bool:
+    def _placed(self, x, node):
         var = self.var(x)
-        return var in self.fixed or isinstance(var, Const)
-
-    def _cut_off(self, x):
-        if self._is_fixed(x) or not is_inexact(spec_of(x).dtype):
-            return x
-        return Tracer(self, self.graph.add(op.stop_gradient, [self.var(x)], {})[0])
+        new = self.passing(var, node, self.left)
+        return x if new is var else Tracer(self, new)
 
     # ------------------------------------------------------------ reading
 
     def see(self, args) -> None:
+        self.keep(args)
+        nodes = [x.node if isinstance(x, Box) else None for x in args]
+        if recording.get() and any(nodes) and (self.left or None in nodes):
+            self.nodes = tuple(nodes)
+
+    def keep(self, args) -> None:
+        """Those of them that are from outside are inputs."""
         for x in args:
             if isinstance(x, Box) and self.holds(x):
                 self.hold(x)
-        inside = [isinstance(x, Box) and x.node is not None for x in args]
-        if True in inside and recording.get():
-            self.cut = tuple(not i for i in inside)
 
     def knows(self, value) -> bool:
         """Whether it is a value of this program, or memory that it holds."""
@@ -266,15 +259,6 @@ class Capture(TraceLevel):
         self._need_whole("state is changed by a loop inside")
         return self.inner(self, *about)
 
-    @contextmanager
-    def apart(self):
-        """Inside, what changes state raises `Stateful`."""
-        self.sections += 1
-        try:
-            yield
-        finally:
-            self.sections -= 1
-
     def _need_whole(self, what):
         if self.sections:
             raise Stateful(
@@ -287,7 +271,7 @@ class Capture(TraceLevel):
         self._need_whole(f"a tensor of shape {tuple(x.shape)} is written in place")
         self.hold(x)
         self._remember(x)
-        self.see((new,))
+        self.keep((new,))
         first, _ = self.held.get(id(x.value), (x, None))
         if first is not x:
             self._remember(first)
@@ -303,6 +287,13 @@ class Capture(TraceLevel):
         if id(x) in self.given or self.holds(x):
             self._need_whole(f"the gradient of a {tuple(x.shape)} tensor is set")
             self.grads.setdefault(id(x), (x, x.__dict__.get("_grad")))
+
+    def leaves(self, x, whole: bool) -> None:
+        if self.holds(x) and x.node is not None:
+            self.hold(x)
+            self.left.setdefault(x.node, (self.var(x.value), whole))
+        else:
+            super().leaves(x, whole)
 
     def moves(self, x) -> None:
         if id(x) in self.given or self.holds(x):
@@ -341,7 +332,7 @@ class Capture(TraceLevel):
             box.value = Tracer(self, var)
             box.__dict__.update(own_of(x))
             if x.requires_grad:
-                box.requires_grad_()
+                box.node = Leaf(box)
             else:
                 self.fixed.add(var)
             if not x.is_leaf:
@@ -355,7 +346,7 @@ class Capture(TraceLevel):
     def forget(self) -> None:
         """Let go of all tensors."""
         self.boxes, self.slots, self.after = [], {}, []
-        for kept in (self.grads, self.moved, self.places):
+        for kept in (self.grads, self.moved, self.places, self.left):
             kept.clear()
 
     def undo(self) -> None:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 from numpy.lib.array_utils import byte_bounds
 
-from ..autodiff.backward import reachable
-from ..autodiff.function import FunctionNode
-from ..autodiff.tape import RELEASED, Leaf
+from ..autodiff.backward import in_graph
+from ..autodiff.function import bespoke
+from ..autodiff.tape import Leaf
 from ..core import tree
 from ..core.bind import Box
 from ..errors import TraceError, show_site
@@ -259,10 +258,12 @@ def end(level, y):
     """The variable of a result."""
     if y.base is not None:
         y.sync()
-    level.see((y,))
+    level.keep((y,))
+    node = y.node
     while isinstance(y, Box) and not isinstance(y, Tracer):
         y = y.value
-    return level.var(y)
+    var = level.var(y)
+    return var if node is None else level.passing(var, node, level.left)
 
 
 def traits(x) -> tuple:
@@ -272,22 +273,6 @@ def traits(x) -> tuple:
         return (False,)
     hooks = [tuple(h or ()) for h in (node.prehooks, node.hooks, x.post_hooks)]
     return type(node) is Leaf, *hooks
-
-
-def in_graph(y: Any) -> bool:
-    """Whether the gradient of a result may still be asked for: no part was walked back."""
-    if y.node is None:
-        return False
-    return all(n.saved is not RELEASED for n in reachable([y.node]))
-
-
-def bespoke(nodes) -> bool:
-    """Whether on the way back something happens that the program does not show."""
-    return any(
-        isinstance(n, FunctionNode)
-        or (not isinstance(n, Leaf) and (n.hooks or n.prehooks or n.before))
-        for n in reachable(nodes)
-    )
 
 
 def _traced(y) -> bool:

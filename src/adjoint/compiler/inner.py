@@ -13,17 +13,19 @@ from typing import Any
 import numpy as np
 
 from ..autodiff import inplace
+from ..autodiff.backward import in_graph
 from ..autodiff.modes import recording
-from ..autodiff.tape import BASE
+from ..autodiff.tape import BASE, Leaf
 from ..core import tree
-from ..core.bind import Box, floor
+from ..core.bind import Box, at_bottom, floor
 from ..core.dtype import is_inexact
 from ..core.primitive import op, spec_of
 from ..errors import TraceError
+from ..functional.bodies import need_shown
 from ..ir.graph import Graph, Var
-from ..ir.tracer import Tracer
+from ..ir.tracer import Tracer, next_number
 from .capture import Capture
-from .ending import Unfit, bespoke, end, in_graph
+from .ending import Unfit, end
 
 
 @dataclass(eq=False)
@@ -33,6 +35,7 @@ class Round:
     first: Callable[[], Any]
     before: Var  # inside of a step
     after: Any
+    recorded: bool  # whether a step gives it a derivative
     finish: Callable  # what is done with the last value
 
 
@@ -40,11 +43,11 @@ class Round:
 class Loop:
     """The body of a loop as a program of carries, rounds, rows and values from outside."""
 
-    body: Graph
+    graph: Graph
     rounds: list[Round]
     outside: list
     results: tree.TreeDef
-    live: bool  # whether a step's results may still be differentiated
+    recorded: list  # which results of a step may be differentiated
     cleared: list  # whose gradients are gone after a step
 
     def finish(self, values) -> None:
@@ -84,6 +87,12 @@ class Inner(Capture):
             return self.now[id(x)] if id(x) in self.now else self.held[id(x)][1]
         return super().var(x)
 
+    def write(self, x, new) -> None:
+        super().write(x, new)
+        key = id(x.value)
+        if key in self.held and isinstance(x.value, Tracer):
+            self.held[key] = x, self.held[key][1]  # the one to be written afterwards
+
     def options(self, group):
         return self.outer.options(group)
 
@@ -102,15 +111,28 @@ class Inner(Capture):
         boxes = []
         for i, (spec, moves) in enumerate(zip(specs, moving, strict=True)):
             var = self.graph.add_input(f"x{i + 1}", spec)
-            if not moves:
+            box = BASE.wrap(Tracer(self, var))
+            boxes.append(box)
+            if moves and is_inexact(spec.dtype):
+                box.node = Leaf(box)
+            else:
                 self.fixed.add(var)
-            boxes.append(BASE.wrap(Tracer(self, var)))
-            if moves:
-                boxes[-1].requires_grad_()
         self.given_inputs = list(self.graph.inputs)
+        self.begun = next_number()
         results, out = tree.flatten(func(*tree.unflatten(shape, boxes)))
         boxed = (y if isinstance(y, Box) else BASE.wrap(np.asarray(y)) for y in results)
         return list(boxed), out
+
+    def result(self, y):
+        """(the variable of a result, whether it may be differentiated)."""
+        var, live = end(self, y), in_graph(y)
+        return (var if live else self.passing(var, None, self.left)), live
+
+    def changes(self, x) -> None:
+        y = at_bottom(x if x.base is None else x.base)
+        mine = isinstance(y, Tracer) and y.level is self
+        if self.sections or (mine and y.order < self.begun):
+            super().changes(x)
 
     def rounds(self) -> list[Round]:
         """All that a step changes; called while the changes are in place."""
@@ -126,8 +148,15 @@ class Inner(Capture):
                 new = end(self, last)
                 finish = lambda y, x=owner: _set_gradient(x, y)  # noqa: E731
             if new is not var:
-                out.append(Round(lambda x=x: self._as_it_is(x), var, new, finish))
+                first = lambda x=x: self._as_it_is(x)  # noqa: E731
+                out.append(Round(first, var, *self._ended(new, x), finish))
         return [*out, *self._new_gradients(), *map(self._draws, self.draws.values())]
+
+    def _ended(self, var, x):
+        """What a step leaves x with, and whether it may be differentiated."""
+        place, *_ = self.places.get(id(x), (x, (x.node,)))[1]
+        live = x.node is not place and in_graph(x)
+        return self.passing(var, x.node if live else None, self.left), live
 
     def _as_it_is(self, x):
         """The value that x has before the loop, which writes x."""
@@ -150,6 +179,7 @@ class Inner(Capture):
                 lambda x=x: op.zeros_like(x.detach()),
                 var,
                 end(self, g),
+                False,
                 lambda y, x=x: _set_gradient(x, y),
             )
 
@@ -160,7 +190,7 @@ class Inner(Capture):
         def first():
             return BASE.wrap(self.outer.take(generator, blocks * self.length))
 
-        return Round(first, var, self.var(after), lambda y: None)
+        return Round(first, var, self.var(after), False, lambda y: None)
 
 
 def _uneven(x):
@@ -196,48 +226,37 @@ def loop(outer, func, first, mapped, shape, length: int) -> Loop:
     specs = [spec_of(x) for x in first]
     rows = [spec_of(x) for x in mapped]
     specs += [type(s)(tuple(s.shape[1:]), s.dtype) for s in rows]
-    starts = [x.requires_grad for x in first]
-    while True:
-        moving = [*starts, *(x.requires_grad for x in mapped)]
-        made, ends = _traced(
-            Inner(outer, length), func, specs, moving, shape, len(first)
-        )
-        again = [a or b for a, b in zip(starts, ends, strict=False)]
-        if again == starts:
-            return made
-        starts = again
+    moving = [True] * len(first) + [x.requires_grad for x in mapped]
+    return _traced(Inner(outer, length), func, specs, moving, shape, len(first))
 
 
-def _traced(level, func, specs, moving, shape, carries):
-    """(the loop, which results moved)."""
+def _traced(level, func, specs, moving, shape, carries) -> Loop:
     token = floor.set(level)
     try:
         results, out_shape = level.step(func, specs, moving, shape)
         if any(y.level is not BASE for y in results):
             raise TraceError("scan: a step that changes state met a value under vmap")
-        live = any(y.node is not None and in_graph(y) for y in results)
-        nodes = [y.node for y in results if y.node is not None]
-        ends = [y.requires_grad and is_inexact(y.dtype) for y in results]
-        outputs = [end(level, y) for y in results]
+        need_shown([y.node for y in results if in_graph(y)])
+        ends = [level.result(y) for y in results]
         rounds = level.rounds()
-        live = live and not bespoke(nodes)
     finally:
         floor.reset(token)
         level.undo()
     level.closed = True
-    return _made(level, carries, outputs, rounds, out_shape, live), ends
+    level.left.clear()
+    return _made(level, carries, ends, rounds, out_shape)
 
 
-def _made(level, carries, outputs, rounds, out_shape, live) -> Loop:
+def _made(level, carries, ends, rounds, out_shape) -> Loop:
     g = level.graph
     given = level.given_inputs
     taken = {r.before for r in rounds}
     held = [(x, v) for x, v in level.held.values() if v not in taken]
     around = [*given[:carries], *(r.before for r in rounds)]
     g.inputs = [*around, *given[carries:], *(v for _, v in held)]
-    g.outputs = outputs
-    outside = [x for x, _ in held]
-    return Loop(g, rounds, outside, out_shape, live, level.cleared)
+    g.outputs = [v for v, _ in ends]
+    outside, recorded = [x for x, _ in held], [r for _, r in ends]
+    return Loop(g, rounds, outside, out_shape, recorded, level.cleared)
 
 
 Capture.inner = staticmethod(loop)

@@ -42,14 +42,10 @@ def reached(captured) -> list[bool]:
     graph = captured.graph
     alive = {graph.outputs[i] for i in _smooth(captured)}
     for o in reversed(graph.operations):
-        if alive.intersection(o.outputs) and _passes(o):
-            alive.update(v for v in o.inputs if is_inexact(v.spec.dtype))
+        if alive.intersection(o.outputs):
+            alive.update(v for v in o.passing() if is_inexact(v.spec.dtype))
     count = captured.arguments + len(captured.states)
     return [v in alive for v in graph.inputs[:count]]
-
-
-def _passes(o) -> bool:
-    return o.prim.differentiable and o.prim.name != "stop_gradient"
 
 
 def pullback(captured, wanted):

@@ -62,10 +62,19 @@ class Level:
     """An interpreter at one depth of nesting."""
 
     depth = 0
+    ground = False  # whether what a user's `Function` does is carried out here as it is
 
     def process(self, prim, args, params):
         """Carry out `prim` on `args`, of which at least one box is ours."""
         raise NotImplementedError
+
+    def inside(self, x):
+        """What lies one level down in this level's box of a value from another."""
+        return x
+
+    def stopped(self, value):
+        """`value` cut off from all derivatives; asked of levels of sections alone."""
+        return value
 
     # What a floor that writes a program down is told of tensors from outside it.
 
@@ -93,6 +102,16 @@ class Level:
 
     def moves(self, x) -> None:
         """`x` is about to be given other memory."""
+
+    def changes(self, x) -> None:
+        """`x` is about to be written in place."""
+
+    def leaves(self, x, whole: bool) -> None:
+        """`x` is about to be given a value that has not its place in the graph, and not its
+        tangent if `whole`."""
+
+    def begins(self, x) -> None:
+        """`x` was made a leaf: a graph begins there."""
 
     def take(self, generator, blocks: int):
         """The state of a stream of random numbers, of which `blocks` blocks are used up."""
@@ -185,6 +204,11 @@ def bind(prim, *args, **params):
             if top is None or level.depth > top.depth:
                 top = level
     return (top or floor.get()).process(prim, args, params)
+
+
+def is_outermost() -> bool:
+    """Whether there is no transform around."""
+    return _depth.get() == 1
 
 
 @contextmanager

@@ -1,18 +1,205 @@
-"""Bodies of loops and branches: programs of functions, and the values that go in and out."""
+"""Bodies of loops and branches: programs of functions, and the values that go in and out.
+
+A body is traced once, on a tape over a section. Where that tape passes no derivative, because
+of `detach` or `no_grad`, the program does not either, whatever is done with it later.
+"""
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
-from ..autodiff.tape import BASE, Tape
+from ..autodiff.backward import in_graph
+from ..autodiff.function import bespoke
+from ..autodiff.modes import recording
+from ..autodiff.tape import BASE, Leaf, Node, Tape, Unread
 from ..core import tree
-from ..core.bind import Box, dtype_of
+from ..core.bind import Box, bind, dtype_of, floor, new_level
 from ..core.dtype import is_inexact
 from ..core.primitive import op
 from ..core.shape import Spec
 from ..errors import ArgumentError, ShapeError
-from ..ir.section import section
+from ..ir.graph import Graph
+from ..ir.section import Section
+from ..ir.tracer import Stateful
 from .face import FUNCTIONS
+
+
+class Body(NamedTuple):
+    """A function as a program of its arguments and of values from outside."""
+
+    graph: Graph
+    outside: list
+    results: tree.TreeDef
+    recorded: list  # which results may be differentiated
+
+
+class BodyTape(Tape):
+    """The tape over a section."""
+
+    ground = True
+
+    def __init__(self, section):
+        self.section, self.known, self.nodes = section, {}, ()
+
+    def entered(self, x, moving: bool):
+        """A value of the section as one of this tape."""
+        x = self.wrap(x)
+        if moving and is_inexact(dtype_of(x)):
+            x.node = Leaf(x)
+        else:
+            self.section.fixed.add(x.value.value.var)
+        return x
+
+    def lifted(self, x):
+        """A value from outside as one of this tape."""
+        key = id(x), id(x.__dict__.get("value"))
+        if key not in self.known:
+            var = self.section.var(x)
+            y = self.wrap(self.section.boxed(var))
+            if moves(x):
+                y.node = Node(_Outside(y), {}, (), (), Unread())
+                y.node.level = self
+            else:
+                self.section.fixed.add(var)
+            self.known[key] = y, x
+        return self.known[key][0]
+
+    def own(self, x):
+        """x as a value of this tape, in its place."""
+        if not isinstance(x, Box):
+            return x
+        x.sync()
+        mine = x.level is self or x.level is self.section
+        return x if mine or x.level.depth > self.depth else self.lifted(x)
+
+    def process(self, prim, args, params):
+        args = [self.own(x) for x in args]
+        if any(isinstance(x, Box) and x.level.depth > self.depth for x in args):
+            return bind(prim, *args, **params)  # a write to its base took one deeper
+        self.nodes = [
+            x if isinstance(x, Box) and x.level is self else None for x in args
+        ]
+        return super().process(prim, args, params)
+
+    def below(self, prim, inner, params):
+        boxes, self.nodes = self.nodes, ()
+        if recording.get() and any(x is not None and x.node is not None for x in boxes):
+            pairs = zip(boxes, inner, strict=True)
+            inner = [y if x is None else self.passing(x) for x, y in pairs]
+        return bind(prim, *inner, **params)
+
+    def passing(self, x, ended: bool = False):
+        """The value of x, which passes derivatives as x does."""
+        var, node = x.value.value.var, None if ended else x.node
+        new = self.section.passing(var, node, getattr(floor.get(), "left", {}))
+        return x.value if new is var else self.section.boxed(new)
+
+    def inside(self, x):
+        return self.own(x).value
+
+    def stopped(self, value):
+        return self.section.wrap(self.section.stopped(value.value))
+
+    def result(self, x):
+        """(the variable of a result, whether it may be differentiated)."""
+        x = self.own(x)
+        if not isinstance(x, Box) or x.level is not self:
+            return self.section.var(x), False
+        live = in_graph(x)
+        return self.passing(x, not live).value.var, live
+
+
+class _Outside:
+    """The record of what stands for a value from outside: no sweep inside comes to it."""
+
+    name, family, saves_y, differentiable = "outside", "function", False, True
+
+    def __init__(self, x):
+        self.shape = tuple(x.shape)
+
+    def vjp(self, g, y, xs, params, need):
+        raise Stateful(
+            f"backward in the body of a branch or loop comes to a tensor of shape {self.shape} "
+            "from outside, whose gradient it would set",
+            hint="autograd.grad, or func.grad, of what is made inside gives gradients as values",
+        )
+
+
+def moves(x) -> bool:
+    """Whether a derivative with respect to x is asked for on any level."""
+    while isinstance(x, Box):
+        if x.node is not None or x.tangent is not None:
+            return True
+        x = x.__dict__.get("value")
+    return False
+
+
+def traced(f, specs, shape, name: str, moving: list | None = None) -> Body:
+    """f(*args) for arguments of these specs; `moving`: which have derivatives, None: all."""
+    moving = [True] * len(specs) if moving is None else moving
+    with new_level(Section(name)) as level, new_level(BodyTape(level)) as tape:
+        boxes = [
+            tape.entered(level.input(f"x{i + 1}", s), m)
+            for i, (s, m) in enumerate(zip(specs, moving, strict=True))
+        ]
+        with floor.get().apart():
+            results, out_shape = tree.flatten(f(*tree.unflatten(shape, boxes)))
+            _need_plain(results, tape)
+            pairs = [tape.result(y) for y in results]
+    level.graph.outputs = [v for v, _ in pairs]
+    recorded = [r for _, r in pairs]
+    return Body(level.graph.without_dead(), level.outside, out_shape, recorded)
+
+
+def _need_plain(results, tape) -> None:
+    """What a program cannot show must not be on the way back from the results."""
+    nodes = [
+        y.node for y in results if isinstance(y, Box) and y.level is tape and y.node
+    ]
+    need_shown(nodes)
+
+
+def need_shown(nodes) -> None:
+    """Have what has these nodes run as it is written, if no program shows their derivative."""
+    if nodes and bespoke(nodes):
+        floor.get().needs_python(
+            "the body of a branch or loop has a Function or a hook, which its gradient needs"
+        )
+
+
+def flowing(graph: Graph, moving) -> list:
+    """Which outputs a derivative with respect to these inputs comes to."""
+    alive = {v for v, m in zip(graph.inputs, moving, strict=True) if m}
+    for o in graph.operations:
+        if any(v in alive for v in o.passing()):
+            alive.update(v for v in o.outputs if is_inexact(v.spec.dtype))
+    return [v in alive for v in graph.outputs]
+
+
+def flowing_round(graph: Graph, moving, carries: int) -> list:
+    """The same of a loop, in which the first outputs are its first inputs again."""
+    moving = list(moving)
+    while True:
+        out = flowing(graph, moving)
+        after = [a or b for a, b in zip(moving[:carries], out, strict=False)]
+        if after == moving[:carries]:
+            return out
+        moving[:carries] = after
+
+
+def bound(prim, inputs, recorded, **params):
+    """The results of `prim`, of which those recorded have a place in the graph."""
+    token = recording.set(any(recorded))
+    try:
+        ys = bind(prim, *inputs, **params)
+    finally:
+        recording.reset(token)
+    for y, r in zip(ys, recorded, strict=True):
+        if isinstance(y, Box) and not r and isinstance(y.level, Tape):
+            y.node = None
+    return ys
 
 
 def leaves_of(x):
@@ -59,7 +246,7 @@ def same_carry(outputs, specs, shape, before, name):
 def program_of(f, count: int):
     """The program of f(*xs) of numbers in double precision: a body for the records here."""
     shape = tree.TreeDef(tuple, None, (tree.LEAF,) * count)
-    return section(f, [Spec((), np.dtype(np.float64))] * count, shape, Tape, "body")[0]
+    return traced(f, [Spec((), np.dtype(np.float64))] * count, shape, "body").graph
 
 
 def split_inputs(xs, params):

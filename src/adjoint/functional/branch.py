@@ -5,22 +5,24 @@ from __future__ import annotations
 import numpy as np
 
 from ..autodiff import transforms
-from ..autodiff.tape import Tape
 from ..core import tree
-from ..core.bind import NUMPY, Box, bind, floor
+from ..core.bind import NUMPY, Box, floor
 from ..core.primitive import Primitive, op, spec_of
 from ..errors import ShapeError
-from ..ir.section import section
 from .bodies import (
     batch_at,
+    bound,
     filled,
+    flowing,
     is_known,
     leaves_of,
+    moves,
     program_of,
     selected,
     smooth_inputs,
     tensor_of,
     tensors_of,
+    traced,
 )
 from .face import function
 
@@ -43,18 +45,31 @@ def cond(pred, true_fun, false_fun, *operands):
         return selected(pred, true_fun(*operands), false_fun(*operands))
     leaves, shape = leaves_of(operands)
     specs = [spec_of(x) for x in leaves]
-    yes, outside, out_shape = section(true_fun, specs, shape, Tape, "yes")
-    no, others, other_shape = section(false_fun, specs, shape, Tape, "no")
-    if out_shape != other_shape or [v.spec for v in yes.outputs] != [
-        v.spec for v in no.outputs
-    ]:
+    moving = [moves(x) for x in leaves]
+    yes = traced(true_fun, specs, shape, "yes", moving)
+    no = traced(false_fun, specs, shape, "no", moving)
+    _need_same(yes, no)
+    a, b = (_moved(p, moving) for p in (yes, no))
+    recorded = [r or s for r, s in zip(a, b, strict=True)]
+    inputs = pred, *leaves, *yes.outside, *no.outside
+    params = {"yes": yes.graph, "no": no.graph, "operands": len(leaves)}
+    ys = bound(op.branch, inputs, recorded, split=len(yes.outside), **params)
+    return tree.unflatten(yes.results, [tensor_of(y) for y in ys])
+
+
+def _need_same(yes, no) -> None:
+    a, b = ([v.spec for v in p.graph.outputs] for p in (yes, no))
+    if yes.results != no.results or a != b:
         raise ShapeError(
             "cond: both branches must return the same, got "
-            f"{[str(v.spec) for v in yes.outputs]} and {[str(v.spec) for v in no.outputs]}"
+            f"{[str(s) for s in a]} and {[str(s) for s in b]}"
         )
-    params = {"yes": yes, "no": no, "operands": len(leaves), "split": len(outside)}
-    ys = bind(op.branch, pred, *leaves, *outside, *others, **params)
-    return tree.unflatten(out_shape, [tensor_of(y) for y in ys])
+
+
+def _moved(part, moving) -> list:
+    """Which results of a branch have a derivative."""
+    flow = flowing(part.graph, [*moving, *map(moves, part.outside)])
+    return [a and b for a, b in zip(part.recorded, flow, strict=True)]
 
 
 class Branch(Primitive):

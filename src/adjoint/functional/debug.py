@@ -115,8 +115,8 @@ def print(fmt, *values):
 def check(condition, message, *values):
     """Raise a CheckError that says `message.format(*values)` unless `condition` holds.
 
-    A condition of several elements must hold for all. A compiled function raises when it has
-    run: what it writes is written then.
+    A condition of several elements must hold for all. Where it fails in a compiled function,
+    the call has changed nothing, not even what is written before the check.
 
     >>> debug.check(tensor(2.) > 1, "too small")
     >>> try:

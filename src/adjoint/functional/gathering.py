@@ -811,7 +811,7 @@ def one_hot(tensor, num_classes=-1):
             f"{value.max()}"
         )
     if type(value) is not np.ndarray or floor.get() is not NUMPY:
-        x = op.bounded(x, n=num_classes, dim=0, by="one_hot")
+        x = op.bounded(x, n=num_classes, dim=-1, by="one_hot")
     hit = op.eq(
         op.reshape(x, shape=(*x.shape, 1)), np.arange(num_classes, dtype=dtype_of(x))
     )

@@ -5,26 +5,28 @@ from __future__ import annotations
 import numpy as np
 
 from ..autodiff import transforms
-from ..autodiff.tape import Tape
 from ..core import tree
-from ..core.bind import NUMPY, at_bottom, bind, dtype_of, floor
+from ..core.bind import NUMPY, at_bottom, dtype_of, floor
 from ..core.dtype import is_inexact
 from ..core.primitive import Primitive, op, spec_of
 from ..core.shape import Spec
 from ..errors import ArgumentError
-from ..ir.section import section
 from .bodies import (
     batch_at,
+    bound,
     cut,
     filled,
+    flowing_round,
     is_known,
     leaves_of,
+    moves,
     program_of,
     same_carry,
     selected,
     smooth_inputs,
     tensor_of,
     tensors_of,
+    traced,
 )
 from .face import FUNCTIONS, function
 from .scan import scan
@@ -63,16 +65,29 @@ def while_loop(cond_fun, body_fun, init_val):
     first, shape = leaves_of(init_val)
     specs = [spec_of(x) for x in first]
     args = tree.TreeDef(tuple, None, (shape,))
-    test, outside, test_shape = section(cond_fun, specs, args, Tape, "test")
-    body, others, out_shape = section(body_fun, specs, args, Tape, "body")
-    if test_shape != tree.LEAF or test.outputs[0].spec != Spec((), np.dtype(bool)):
+    test = traced(cond_fun, specs, args, "test")
+    body = traced(body_fun, specs, args, "body")
+    if test.results != tree.LEAF or test.graph.outputs[0].spec != _TRUTH:
         raise ArgumentError(
             "while_loop: cond_fun must return one truth value without dims"
         )
-    same_carry(body.outputs, specs, out_shape, shape, "while_loop")
-    params = {"test": test, "body": body, "carries": len(first), "split": len(outside)}
-    ys = bind(op.repeat_while, *first, *outside, *others, **params)
+    same_carry(body.graph.outputs, specs, body.results, shape, "while_loop")
+    inputs = *first, *test.outside, *body.outside
+    params = {"test": test.graph, "body": body.graph, "carries": len(first)}
+    recorded = _moved(body, first)
+    ys = bound(op.repeat_while, inputs, recorded, split=len(test.outside), **params)
     return tree.unflatten(shape, [tensor_of(y) for y in ys])
+
+
+_TRUTH = Spec((), np.dtype(bool))
+
+
+def _moved(body, first) -> list:
+    """Which results have a derivative: those of no step are what they were before."""
+    start = [moves(x) for x in first]
+    flow = flowing_round(body.graph, [*start, *map(moves, body.outside)], len(first))
+    pairs = zip(body.recorded, flow, start, strict=True)
+    return [(r and f) or s for r, f, s in pairs]
 
 
 def _python_while(test, body, value):

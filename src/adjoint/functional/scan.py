@@ -7,20 +7,23 @@ from typing import Any
 import numpy as np
 
 from ..autodiff import transforms
-from ..autodiff.modes import no_grad, recording
-from ..autodiff.tape import BASE, Tape
+from ..autodiff.modes import no_grad
+from ..autodiff.tape import BASE
 from ..core import tree
-from ..core.bind import NUMPY, bind, dtype_of, floor
+from ..core.bind import NUMPY, dtype_of, floor, is_outermost
 from ..core.dtype import is_inexact
 from ..core.primitive import Primitive, op, spec_of
 from ..core.shape import Spec
 from ..errors import ArgumentError, GradError
-from ..ir.section import Stateful, section
+from ..ir.tracer import Stateful
 from .bodies import (
     batch_at,
+    bound,
     cut,
     filled,
+    flowing_round,
     leaves_of,
+    moves,
     need_pair,
     program_of,
     row_of,
@@ -29,6 +32,7 @@ from .bodies import (
     split_inputs,
     tensor_of,
     tensors_of,
+    traced,
 )
 from .face import FUNCTIONS, function
 
@@ -43,66 +47,81 @@ def scan(f, init, xs=None, length=None, reverse=False) -> tuple[Any, Any]:
     >>> scan(lambda c, x: (c + x, c * x), tensor(0.), tensor([1., 2., 3.]))
     (tensor(6.), tensor([0., 2., 9.]))
     """
+    return _looped(f, init, xs, length, reverse, is_outermost())
+
+
+def _looped(f, init, xs, length, reverse, whole=False):
+    """The scan; `whole`: its steps may change state."""
     n = _length(xs, length)
     if floor.get() is NUMPY:
         return _python_loop(f, init, xs, n, reverse)
     first, carry_shape = leaves_of(init)
     mapped, x_shape = leaves_of(xs)
-    specs = [spec_of(x) for x in first] + [row_of(spec_of(x)) for x in mapped]
     shape = tree.TreeDef(tuple, None, (carry_shape, x_shape))
-    below: Any = floor.get()
-    loop, whole = None, hasattr(below, "loop")
-    try:
-        body, outside, out_shape = section(f, specs, shape, Tape, "scan")
-        if whole and n and not below.sections and _moves(first, mapped, outside):
-            raise Stateful("what a step cuts off must be known")
-    except (Stateful, GradError):  # it needs state, or gradients of it
-        if not whole:
-            raise
-        if not n:
-            return _python_loop(f, init, xs, n, reverse)
-        loop = below.loop(f, first, mapped, shape, n)
-        body, outside, out_shape = loop.body, loop.outside, loop.results
-    need_pair(out_shape, "scan")
+    if n == 0 and whole:
+        return _python_loop(f, init, xs, n, reverse)
+    body = _body(f, first, mapped, shape, n, whole)
+    need_pair(body.results, "scan")
     k = len(first)
-    same_carry(body.outputs[:k], specs[:k], out_shape.children[0], carry_shape, "scan")
-    if loop is not None:
-        first = _with_rounds(body, first, loop.rounds)
-    ys = _bound(body, first, mapped, outside, n, reverse, loop)
-    k, rounds = carry_shape.num_leaves, len(first)
-    if loop is not None:
-        loop.finish([tensor_of(y) for y in ys[k:rounds]])
+    before = [spec_of(x) for x in first]
+    after, rows = body.results.children
+    same_carry(body.graph.outputs[:k], before, after, carry_shape, "scan")
+    ys = _bound(body, first, mapped, n, reverse)
     carry = tree.unflatten(carry_shape, [tensor_of(y) for y in ys[:k]])
-    rows = [tensor_of(y) for y in ys[2 * rounds :]]
-    return carry, tree.unflatten(out_shape.children[1], rows)
+    return carry, tree.unflatten(rows, [tensor_of(y) for y in ys[k:]])
 
 
-def _moves(*groups) -> bool:
-    """Whether derivatives of these, ordinary tensors all, are recorded."""
-    xs = [x for group in groups for x in group]
-    plain = recording.get() and all(x.level is BASE for x in xs)
-    return plain and any(x.requires_grad for x in xs)
+def _body(f, first, mapped, shape, n, whole):
+    """A step as a program; where it changes state, what it changes goes round as well."""
+    below: Any = floor.get()
+    whole = whole and hasattr(below, "loop") and not below.sections
+    plain = all(x.level is BASE for x in (*first, *mapped))
+    if whole and plain:
+        return below.loop(f, first, mapped, shape, n)
+    specs = [spec_of(x) for x in first] + [row_of(spec_of(x)) for x in mapped]
+    moving = [True] * len(first) + [moves(x) for x in mapped]
+    try:
+        return traced(f, specs, shape, "scan", moving)
+    except (Stateful, GradError):  # it needs state, or gradients of it
+        if not hasattr(below, "loop") or not n:
+            raise
+        return below.loop(f, first, mapped, shape, n)
 
 
-def _with_rounds(body, first, rounds):
+def _bound(body, first, mapped, n, reverse):
+    """What the loop gives: last carries, rows of results."""
+    rounds = getattr(body, "rounds", ())
+    graph, k = body.graph, len(first) + len(rounds)
+    if rounds:
+        first = _with_rounds(body, first)
+    # What every step began with is kept: the reverse starts there.
+    recorded = _moved(body, first, mapped)
+    graph.outputs[k:k] = graph.inputs[:k]
+    recorded[k:k] = recorded[:k]
+    params = {"carries": k, "mapped": len(mapped), "length": n}
+    inputs = (*first, *mapped, *body.outside)
+    params |= {"body": graph, "reverse": bool(reverse)}
+    ys = bound(op.scan, inputs, recorded, **params)
+    if rounds:
+        body.finish([tensor_of(y) for y in ys[k - len(rounds) : k]])
+    return *ys[: k - len(rounds)], *ys[2 * k :]
+
+
+def _with_rounds(body, first):
     """The first carries, with what else goes round put beside them in the body."""
     k = len(first)
-    body.outputs[k:k] = [r.after for r in rounds]
-    return [*first, *(r.first() for r in rounds)]
+    body.graph.outputs[k:k] = [r.after for r in body.rounds]
+    body.recorded[k:k] = [r.recorded for r in body.rounds]
+    return [*first, *(r.first() for r in body.rounds)]
 
 
-def _bound(body, first, mapped, outside, n, reverse, loop):
-    """What the loop gives: last carries, what each step began with, rows of results."""
-    k = len(first)
-    # What every step began with is kept: the reverse starts there.
-    body.outputs[k:k] = body.inputs[:k]
-    params = {"carries": k, "mapped": len(mapped), "length": n}
-    token = recording.set(recording.get() and (loop is None or loop.live))
-    try:
-        inputs = (*first, *mapped, *outside)
-        return bind(op.scan, *inputs, body=body, **params, reverse=bool(reverse))
-    finally:
-        recording.reset(token)
+def _moved(body, first, mapped) -> list:
+    """Which results have a derivative: those of no step are what they were before."""
+    start = [moves(x) for x in first]
+    others = [moves(x) for x in (*mapped, *body.outside)]
+    flow = flowing_round(body.graph, [*start, *others], len(first))
+    out = [a and b for a, b in zip(body.recorded, flow, strict=True)]
+    return out
 
 
 @function
@@ -260,7 +279,7 @@ def _reverse_scan(g, y, xs, params, need):
     gc = [op.zeros_like(first[i]) if g[i] is None else g[i] for i in moving]
     gk = [op.zeros_like(outside[i]) for i in held]
     history = tensors_of(y[k : 2 * k])
-    (gc, gk), gx = scan(
+    (gc, gk), gx = _looped(
         back,
         (gc, gk),
         (history, mapped, [g[i] for i in given]),
@@ -307,7 +326,9 @@ def _forward_scan(ts, y, xs, params):
 
     tc = [op.zeros_like(first[i]) if t_first[i] is None else t_first[i] for i in moving]
     start = (first, tc), (mapped, [t_mapped[i] for i in rows])
-    (_, tc), ty = scan(push, *start, length=params["length"], reverse=params["reverse"])
+    (_, tc), ty = _looped(
+        push, *start, length=params["length"], reverse=params["reverse"]
+    )
     out = filled(tc, moving, [None] * len(y))
     return filled(ty, [i for i in smooth if i >= k], out)
 
@@ -329,7 +350,7 @@ def _batched_scan(size, xs, dims, params):
         out = run(*now, *row, *outside)
         return list(out[:k]), list(out[k:])
 
-    now, rows = scan(
+    now, rows = _looped(
         step, first, mapped, length=params["length"], reverse=params["reverse"]
     )
     return (*now, *rows), (0,) * k + (1,) * len(rows)

@@ -44,7 +44,7 @@ def _aligned(o, i, d):
 
 
 def _same(o, i, d):
-    return d
+    return d if o.inputs[i].spec.shape[d] == o.outputs[0].spec.shape[d] else None
 
 
 def _without(dims, d, keep=False):
@@ -118,7 +118,7 @@ def _weights(o, i, d):
 
 
 def _planes(o, i, d):
-    return d if d < 2 else None
+    return _same(o, i, d) if d < 2 else None
 
 
 def _index(o, i, d):
@@ -126,7 +126,9 @@ def _index(o, i, d):
     at, positions = o.params["dim"], o.inputs[1:]
     rank = max(len(v.spec.shape) for v in positions)
     if i:
-        return at + rank - _rank(o, i) + d
+        end = at + rank - _rank(o, i) + d
+        same = o.inputs[i].spec.shape[d] == o.outputs[0].spec.shape[end]
+        return end if same else None
     if at <= d < at + len(positions):
         return None
     return d if d < at else d - len(positions) + rank
@@ -182,10 +184,10 @@ _ALIKE = (
     "view_as_real"
 )
 _RUNS = "cumsum cumprod logcumsumexp recurrence cummax_index cummin_index"
-_PLACES = "cat frames argsort topk_index kth_index mode_index"
+_PLACES = "cat frames argsort topk_index kth_index mode_index rfft irfft"
 _RULES |= dict.fromkeys(_ALIKE.split(), _same)
 _RULES |= dict.fromkeys(["sum", "mean", "prod", "amax", "amin"], _reduced)
 _RULES |= dict.fromkeys([*_RUNS.split(), *_PLACES.split()], _along)
-_RULES |= dict.fromkeys(["flip", "roll", "fft", "rfft", "irfft"], _across)
+_RULES |= dict.fromkeys(["flip", "roll", "fft"], _across)
 
 __all__ = ["MET", "carried", "source"]

@@ -60,6 +60,12 @@ class Operation:
         own = {name: getattr(self, name) for name in self.__slots__}
         return Operation(**{**own, **parts})
 
+    def passing(self) -> tuple:
+        """The inputs to which cotangents of the outputs may go."""
+        if not self.prim.differentiable:
+            return ()
+        return self.inputs[1:] if self.prim.name == "unrecorded" else self.inputs
+
     def where(self) -> tuple[str, int, str]:
         """(file, line, source text) of the user's code."""
         return site_line(self.site)

@@ -8,32 +8,36 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..core import tree
-from ..core.bind import Box, Level, floor, new_level
-from ..core.primitive import spec_of
-from ..errors import TraceError, user_site
+from ..core.bind import Box, Level
+from ..core.primitive import op, spec_of
+from ..errors import user_site
 from .graph import Graph
-from .tracer import Tracer
+from .tracer import Follower, Tracer
 
 
-class Stateful(TraceError):
-    """A section would change what lies outside."""
-
-
-class Section(Level):
+class Section(Follower, Level):
     """Writes down what is done with its values; `outside` are the others that it met."""
+
+    ground = True
 
     def __init__(self, name: str):
         self.graph = Graph(name)
         self.outside: list = []
-        self._inputs: dict[int, tuple] = {}
+        self.fixed: set = set()
+        self._inputs: dict = {}
         self._arrays: dict[int, object] = {}
 
     def process(self, prim, args, params):
         inputs = [self.var(x) for x in args]
         outputs = self.graph.add(prim, inputs, params, user_site())
-        boxes = tuple(self.wrap(Tracer(self, v)) for v in outputs)
+        if all(map(self.is_fixed, inputs)):
+            self.fixed.update(outputs)
+        boxes = tuple(self.boxed(v) for v in outputs)
         return boxes if prim.outputs != 1 else boxes[0]
+
+    def boxed(self, var):
+        """A variable as a tensor."""
+        return self.wrap(Tracer(self, var))
 
     def wrap(self, value):
         """A tensor of this section around its traced value."""
@@ -43,7 +47,7 @@ class Section(Level):
 
     def input(self, name: str, spec):
         """A new input, as a tensor."""
-        return self.wrap(Tracer(self, self.graph.add_input(name, spec)))
+        return self.boxed(self.graph.add_input(name, spec))
 
     def var(self, x):
         """The variable of a value: its own, a constant, or an input for one from outside."""
@@ -51,37 +55,35 @@ class Section(Level):
             known = self._arrays.get(id(x))
             return self.graph.const(np.asarray(x)) if known is None else known
         if x.level is self:
+            if isinstance(x, Tracer):
+                return x.var
             x.sync()
-            return x.var if isinstance(x, Tracer) else x.value.var
-        if id(x) not in self._inputs:
+            return x.value.var
+        x.sync()
+        value = x.__dict__.get("value")
+        key = id(x), id(value)  # what is traced may be given another value
+        if key not in self._inputs:
             var = self.graph.add_input(f"o{len(self.outside) + 1}", spec_of(x))
-            self._inputs[id(x)] = x, var
-            self.outside.append(x)
+            self._inputs[key] = x, value, var
+            self.outside.append(_as_it_is(x) if isinstance(value, Box) else x)
             if x.plain:
-                self._arrays[id(x.value)] = var  # rules may read the array itself
-        return self._inputs[id(x)][1]
+                self._arrays[id(value)] = var  # rules may read the array itself
+        return self._inputs[key][2]
+
+    def stopped(self, value):
+        """A traced value as one that no derivative passes, in the same memory."""
+        if self.is_fixed(value.var):
+            return value
+        (var,) = self.graph.add(op.stop_gradient, [value.var], {})
+        self.fixed.add(var)
+        out = Tracer(self, var)
+        out.order = value.order
+        return out
 
 
-def section(func, specs, shape, over, name: str):
-    """(program, values from outside, structure) of func(*args), args of these specs.
-
-    `over` makes the level at which the function's own values are recorded, so that it may ask
-    for gradients inside. The program's inputs are the arguments, then the values from outside.
-    """
-    with (
-        new_level(Section(name)) as level,
-        new_level(over()) as tape,
-        floor.get().apart(),
-    ):
-        boxes = [tape.wrap(level.input(f"x{i + 1}", s)) for i, s in enumerate(specs)]
-        results, out_shape = tree.flatten(func(*tree.unflatten(shape, boxes)))
-        level.graph.outputs = [level.var(_below(y, tape)) for y in results]
-    return level.graph.without_dead(), level.outside, out_shape
-
-
-def _below(y, tape):
-    if isinstance(y, Box):
-        y.sync()
-    while isinstance(y, Box) and y.level is tape:
-        y = y.value
-    return y
+def _as_it_is(x):
+    """Another box for the value that x has now, in its place in the graph."""
+    out = object.__new__(type(x))
+    skip = ("base", "chain", "seen", "sharers")
+    out.__dict__.update({k: v for k, v in x.__dict__.items() if k not in skip})
+    return out

@@ -2,17 +2,61 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+from itertools import count
+
 import numpy as np
 
-from ..core.bind import Box, Level
+from ..core.bind import Box, Level, at_bottom
+from ..core.dtype import is_inexact
 from ..core.primitive import op
 from ..errors import TraceError, user_site
-from .graph import Graph
+from .graph import Const, Graph
 
 
 def in_backward(site):
     """The site of an operation as that of its derivative; None for none."""
     return site and (*site[:2], f"{site[2]}, backward" if site[2] else "backward")
+
+
+class Stateful(TraceError):
+    """A part of a program would change what lies outside."""
+
+
+_orders = count(1)
+
+
+def next_number() -> int:
+    """A number above those of all values so far."""
+    return next(_orders)
+
+
+class Follower:
+    """What writes a program so that derivatives go in it as they go on the tape above.
+
+    What `detach` cut off, or was made under `no_grad`, is x to all that reads it, but passes no
+    derivative; what was written in place unseen by the tape passes it where x has its place.
+    """
+
+    graph: Graph
+    fixed: set  # variables that depend on nothing with a derivative
+
+    def is_fixed(self, var) -> bool:
+        """Whether no derivative passes it anyway."""
+        return var in self.fixed or isinstance(var, Const)
+
+    def passing(self, var, node, left):
+        """The variable of a value whose place is `node`; `left` has places that it left."""
+        at, whole = (None, False) if node is None else left.get(node, (var, False))
+        if at is var or not is_inexact(var.spec.dtype):
+            return var
+        if at is None and self.is_fixed(var):
+            return var
+        inputs = [var] if at is None else [var, at]
+        (out,) = self.graph.add(op.unrecorded, inputs, {"whole": whole})
+        if at is None:
+            self.fixed.add(out)
+        return out
 
 
 class TraceLevel(Level):
@@ -22,6 +66,10 @@ class TraceLevel(Level):
 
     def __init__(self, name: str):
         self.graph = Graph(name)
+        self.sections = 0  # that are written down, in which no state may change
+        self.begun = 0  # the number of the next value when the innermost part began
+        # Places in a graph -> the variable there, and whether with its tangent; None: none.
+        self.left: dict = {}
 
     closed = False  # the program is finished
     walking: tuple | None = None  # the site of what is differentiated just now
@@ -40,6 +88,37 @@ class TraceLevel(Level):
     def walks(self, site) -> None:
         self.walking = in_backward(site)
 
+    # ------------------------------------------------------------ parts
+
+    @contextmanager
+    def apart(self):
+        """Inside, what changes anything from outside raises `Stateful`."""
+        before = self.begun
+        self.sections, self.begun = self.sections + 1, next_number()
+        try:
+            yield
+        finally:
+            self.sections, self.begun = self.sections - 1, before
+
+    def changes(self, x) -> None:
+        y = at_bottom(x if x.base is None else x.base)
+        if isinstance(y, Tracer):
+            outside = y.order < self.begun
+        else:
+            outside = self.sections and x.level.depth > Box.level.depth
+        if outside:
+            raise from_outside(x)
+
+    def leaves(self, x, whole: bool) -> None:
+        if x.level.ground and x.node is not None:
+            y = at_bottom(x)
+            if isinstance(y, Tracer):
+                self.left.setdefault(x.node, (y.var, whole))
+
+    def begins(self, x) -> None:
+        if x.level.ground:
+            self.left[x.node] = None, False
+
     def var(self, x):
         """The variable of a traced value; any other value is a constant."""
         if isinstance(x, Tracer):
@@ -53,9 +132,10 @@ class Tracer(Box):
     """A value of the program being written: a shape and a dtype, no numbers yet."""
 
     base = node = tangent = None
+    detached = False
 
     def __init__(self, level, var):
-        self.level, self.var = level, var
+        self.level, self.var, self.order = level, var, next_number()
 
     shape = property(lambda self: self.var.spec.shape)
     dtype = property(lambda self: self.var.spec.dtype)
@@ -77,6 +157,15 @@ class Tracer(Box):
 
     def __neg__(self):
         return op.neg(self)
+
+
+def from_outside(x) -> Stateful:
+    """The error for a write to what the body of a branch or loop has from outside."""
+    return Stateful(
+        f"a tensor of shape {tuple(x.shape)} is written in place in the body of a branch or "
+        "loop, which has it from outside",
+        hint="write x = x + 1 for x += 1, or write to x.clone(), and return what is new",
+    )
 
 
 def _operator(name: str) -> None:

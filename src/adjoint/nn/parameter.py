@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..core.bind import Box, dtype_of
+from ..autodiff.inplace import share
+from ..core.bind import Box, at_bottom, dtype_of
 from ..errors import ArgumentTypeError, ShapeError
 from ..functional.face import np_dtype
 from ..tensor import Tensor
@@ -66,7 +67,10 @@ def take_memory(x, data, name) -> None:
             f"{name}: data must be a Tensor, not {type(data).__name__}",
             hint="tensor(...) makes one of numbers, lists and arrays",
         )
-    x.value, x.plain = data.numpy_of(), True
+    if isinstance(at_bottom(data), Box):
+        share(x, data)  # a traced value has no memory yet
+    else:
+        x.value, x.plain = data.numpy_of(), True
 
 
 # ---------------------------------------------------------------- without a shape

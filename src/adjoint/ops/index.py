@@ -13,7 +13,7 @@ import numpy as np
 from ..core.bind import bind, dtype_of
 from ..core.primitive import Linear, Primitive, batch_to_front, op, with_batch
 from ..core.shape import Spec, broadcast
-from ..errors import DimError, DtypeError, ShapeError
+from ..errors import ArgumentError, DimError, DtypeError, ShapeError
 
 
 def _at(dim, indices):
@@ -30,8 +30,10 @@ def _check_bounds(shape, dim, indices):
 
 
 def out_of_bounds(i, d, n, by=""):
-    """The error of a position outside of a dim."""
+    """The error of a position outside of a dim; below 0, of a class that is not there."""
     by = f"{by}: " if by else ""
+    if d < 0:
+        return ArgumentError(f"{by}classes must lie in [0, {n}), got {i}")
     return DimError(f"{by}index {i} is out of bounds for dimension {d} with size {n}")
 
 

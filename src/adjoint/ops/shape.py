@@ -1018,3 +1018,48 @@ class StopGradient(Primitive):
 
     def batch(self, size, xs, dims, params):
         return op.stop_gradient(xs[0]), dims[0]
+
+
+class Unrecorded(Primitive):
+    """x itself; the reverse stops here, or goes on at the second input, while tangents pass.
+
+    What `no_grad` makes of values, as a program shows it: a value that was written in place
+    keeps the place in the graph that it had. `whole`: it keeps the tangent too.
+
+    >>> op.unrecorded(tensor([1., 2.]), whole=False)
+    tensor([1., 2.])
+    """
+
+    reference = staticmethod(lambda x, *at, whole: x)
+
+    def samples(rng):
+        x = rng.integers(9, size=3)
+        return [((x,), {"whole": False}), ((x, x), {"whole": True})]
+
+    def eager(x, *at, whole):
+        return x
+
+    def expand(x, *at, whole):
+        return x
+
+    def infer(self, x, *at, whole):
+        return x
+
+    def keeps(self, need, count):
+        return (False,) * count
+
+    def vjp(self, g, y, xs, params, need):
+        return (None, g)[: len(need)]
+
+    def jvp(self, ts, y, xs, params):
+        t = ts[params["whole"]]
+        if t is None:
+            return op.zeros_like(y)
+        return t if params["whole"] else op.unrecorded(t, whole=False)
+
+    def batch(self, size, xs, dims, params):
+        ready = [
+            op.expand(x, shape=(size, *x.shape)) if d is None else batch_to_front(x, d)
+            for x, d in zip(xs, dims, strict=True)
+        ]
+        return op.unrecorded(*ready, **params), 0

@@ -20,6 +20,8 @@ from .vectors import I64, least, loop, strides
 
 # Operations of a task at least, and tasks of a product at the most.
 TASK, TASKS = 2**19, 48
+# What a number costs to be copied or fetched, turned, or picked, in products of two numbers.
+PACKED = 4.0, 12.0, 32.0
 LONG = 2**12  # numbers of a row whose products are summed at a time, over lanes
 DOTS = 4  # rows of A up to which B's columns are not turned
 FEW, MANY = 16, 128  # rows of A up to which B may be read where it lies
@@ -148,17 +150,42 @@ class Form:
         blocks = -(-min(self.rows, self.m) // self.tile[0])
         return blocks * self.room if self.slivers else 0
 
-    @property
+    @functools.cached_property
     def grid(self) -> tuple[int, int, int, int]:
         """(parts of the rows, of the columns, rows and columns of a part) of one product."""
+        return min(self._grids(), key=self._loss)
+
+    def _grids(self):
+        """Those of which each task is worth being one; where a core's cache does not hold B,
+        as few columns as can be, so that no part of B is packed often."""
         flop = 2 * self.m * self.n * max(1, self.k) * math.prod(s[0] for s in self.sums)
         wanted = max(1, min(TASKS, flop // TASK))
         panels, tiles = -(-self.n // self.width), -(-self.m // self.tile[0])
-        columns = -(-panels // min(panels, wanted))
-        across = -(-panels // columns)
-        down = max(1, min(wanted // across, tiles // 8))
-        rows = -(-tiles // down)
-        return -(-tiles // rows), across, rows * self.tile[0], columns * self.width
+        large = self.k * self.n * self.item > cache(2)
+        for columns in range(-(-panels // wanted), panels + 1):
+            across = -(-panels // columns)
+            most = wanted // across
+            downs = [max(1, min(most, tiles // 8))] if large else range(1, most + 1)
+            for rows in {-(-tiles // d) for d in downs}:
+                down = -(-tiles // rows)
+                yield down, across, rows * self.tile[0], columns * self.width
+            if large:
+                return
+
+    def _loss(self, grid) -> float:
+        """What tasks lose, as a part of the work: each packs, or fetches, what it reads; some
+        threads wait for the last ones."""
+        down, across, rows, columns = grid
+        number = down * across * math.prod(s[0] for s in self.batch)
+        a = PACKED[1 if self.slivers else 0] * self.m * across
+        way = (
+            0 if self.kind != "panels" or self.b[1] == 1 else 1 if self.b[0] == 1 else 2
+        )
+        b = PACKED[way] * self.n * down / 2  # a thread packs once for a few tasks
+        rows, columns = min(rows, self.m), min(columns, self.n)
+        uneven = down * rows * across * columns / (self.m * self.n) - 1
+        waits = sum(-number % cores for cores in (4, 8)) / (2 * number)
+        return (a + b) / (self.m * self.n) + 1 / number + (uneven + waits) / 2
 
     @property
     def tasks(self) -> int:

@@ -1,0 +1,410 @@
+"""Bodies of branches and loops in compiled functions pass derivatives as the eager tape does."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+import adjoint as ad
+from adjoint.core import tree
+from adjoint.errors import TraceError
+
+
+def start():
+    return ad.tensor([0.5, 1.5], dtype=ad.float64)
+
+
+def flat(x):
+    leaves = tree.flatten(x)[0]
+    return [None if v is None else np.asarray(v.detach()) for v in leaves]
+
+
+def same(got, want):
+    got, want = flat(got), flat(want)
+    assert [g is None for g in got] == [w is None for w in want]
+    for a, b in zip(got, want, strict=True):
+        if a is not None:
+            np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-12)
+
+
+# ---------------------------------------------------------------- what a body does with x
+
+
+def detached(x):
+    return x.detach() * x
+
+
+def unrecorded(x):
+    with ad.no_grad():
+        k = x * 2
+    return k * x
+
+
+def recorded_again(x):
+    with ad.no_grad():
+        k = x * 2
+        with ad.enable_grad():
+            z = x * 3
+    return k * x + z
+
+
+def written_unseen(x):
+    z = x * 1
+    with ad.no_grad():
+        z.mul_(2)
+    return z * x
+
+
+def written_through_detach(x):
+    z = x * 1
+    z.detach().mul_(2)
+    return z * x
+
+
+def data_set(x):
+    z = x * 1
+    z.data = x * 3
+    return z * x
+
+
+def written(x):
+    z = x * 1
+    z[0] = (x[1] * x[0]).sin()
+    z.add_(x.detach())
+    return z
+
+
+def new_leaf(x):
+    return x.detach().requires_grad_() * x
+
+
+def inner_gradient(x):
+    z = x.detach().requires_grad_()
+    (g,) = ad.autograd.grad((z**3).sum(), z)
+    return g * x
+
+
+def inner_transform(x):
+    return ad.grad(lambda z: (z.detach() * z * x).sum())(x) * x
+
+
+def checkpointed(x):
+    return ad.checkpoint(lambda x: unrecorded(x).sin(), x)
+
+
+def nested(x):
+    y = ad.cond(x.sum() > 1, detached, lambda x: x, x)
+    return ad.scan(lambda c, r: (unrecorded(c) * r, None), y, x)[0]
+
+
+WAYS = [
+    detached,
+    unrecorded,
+    recorded_again,
+    written_unseen,
+    written_through_detach,
+    data_set,
+    written,
+    new_leaf,
+    inner_gradient,
+    inner_transform,
+    checkpointed,
+    nested,
+]
+
+BODIES = {
+    "cond": lambda f, x: ad.cond(x.sum() > 0, f, lambda x: x, x),
+    "closure": lambda f, x: ad.cond(x.sum() > 0, lambda: f(x), lambda: x + 0),
+    "while": lambda f, x: ad.while_loop(
+        lambda s: s[0] < x.sum(), lambda s: (s[0] + 1, f(s[1])), (ad.zeros(()), x)
+    )[1],
+    "scan": lambda f, x: ad.scan(lambda c, r: (f(c) * r, f(r * c)), x, x)[0],
+    "rows": lambda f, x: ad.scan(lambda c, r: (f(c), (f(r * c) * c).sum()), x, x)[1],
+    "map": lambda f, x: ad.map(lambda r: f(r), ad.stack([x, x * 2])),
+    "fori": lambda f, x: ad.fori_loop(0, 2, lambda i, c: f(c), x),
+}
+
+
+def backward(f):
+    def h(x):
+        x = x.detach().requires_grad_()
+        y = f(x)
+        if not y.requires_grad:
+            return y, None
+        return y, ad.autograd.grad((y * y).sum(), x, allow_unused=True)[0]
+
+    return h
+
+
+def twice(f):
+    """Second derivatives by two sweeps."""
+
+    def h(x):
+        x = x.detach().requires_grad_()
+        (g,) = ad.autograd.grad((f(x) ** 2).sum(), x, create_graph=True)
+        if not g.requires_grad:
+            return g, None
+        return g, ad.autograd.grad(g.sum(), x, allow_unused=True)[0]
+
+    return h
+
+
+def total(f):
+    return lambda x: (f(x) ** 2).sum()
+
+
+SEEN_BY = {
+    "value": lambda f: f,
+    "backward": backward,
+    "twice": twice,
+    "grad": lambda f: ad.grad(total(f)),
+    "jvp": lambda f: lambda x: ad.jvp(f, (x,), (x + 1,)),
+    "hessian": lambda f: ad.hessian(total(f)),
+    "vmap": lambda f: lambda x: ad.vmap(ad.grad(total(f)))(ad.stack([x, x * 1.1])),
+}
+
+
+# Memory written past forward mode, and leaves made inside of it.
+UNCLEAR = {
+    (written_through_detach, "hessian"),
+    (data_set, "hessian"),
+    (inner_gradient, "jvp"),
+}
+
+
+def both(f, *args):
+    """The results of f as written, and compiled."""
+    fast = ad.compile(f, backend="numpy")
+    fast(*args)
+    return f(*args), fast(*args)
+
+
+@pytest.mark.parametrize("seen", SEEN_BY)
+@pytest.mark.parametrize("body", BODIES)
+@pytest.mark.parametrize("way", WAYS, ids=lambda f: f.__name__)
+def test_a_body_passes_derivatives_as_written(way, body, seen):
+    if (way, seen) in UNCLEAR:
+        pytest.skip("eager levels say different things of it")
+    f = SEEN_BY[seen](lambda x: BODIES[body](way, x))
+    want, got = both(f, start())
+    same(got, want)
+
+
+# ---------------------------------------------------------------- results with their graph
+
+
+def arrived(f, x, times=2):
+    for _ in range(times):
+        x.grad = None
+        f(x).sum().backward()
+    return x.grad
+
+
+@pytest.mark.parametrize("way", WAYS, ids=lambda f: f.__name__)
+@pytest.mark.parametrize("body", ["none", *BODIES])
+def test_a_result_is_walked_back_as_written(way, body):
+    f = way if body == "none" else (lambda x: BODIES[body](way, x))
+    a, b = start().requires_grad_(), start().requires_grad_()
+    same(arrived(ad.compile(f, backend="numpy"), a), arrived(f, b))
+
+
+def test_a_leaf_written_under_no_grad_is_the_leaf():
+    def f(x):
+        with ad.no_grad():
+            x.mul_(2)
+        return x * 3
+
+    a, b = start().requires_grad_(), start().requires_grad_()
+    same(arrived(ad.compile(f), a), arrived(f, b))
+    same(a, b)
+
+
+def test_what_requires_grad_after_a_body():
+    def f(x):
+        x = x.detach().requires_grad_()
+        yes, no = ad.cond(
+            x.sum() > 0, lambda x: (x * 2, x.detach()), lambda x: (x, x + 1), x
+        )
+        c, rows = ad.scan(
+            lambda c, r: ((c[0] * r, c[1].detach()), r.detach()), (x, x), x
+        )
+        return [y.requires_grad for y in (yes, no, *c, rows)]
+
+    fast = ad.compile(f)
+    fast(start())
+    assert fast(start()) == [True, True, True, False, False]
+
+
+# ---------------------------------------------------------------- what a body writes
+
+
+def refused(f, *args):
+    fast = ad.compile(f)
+    fast(*args)
+    with pytest.raises(TraceError) as caught:
+        fast(*args)
+    return str(caught.value)
+
+
+def increased(x):
+    return x.add_(1) * 1
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda x, z: ad.cond(x.sum() > 0, lambda: increased(z), lambda: z * 1),
+        lambda x, z: ad.cond(x.sum() > 0, increased, lambda z: z * 1, z),
+        lambda x, z: ad.cond(
+            x.sum() > 0, lambda z: increased(z[0]), lambda z: z[0] * 1, z
+        ),
+        lambda x, z: ad.cond(
+            x.sum() > 0, lambda z: increased(z.detach()), lambda z: z * 1, z
+        ),
+        lambda x, z: ad.while_loop(lambda z: z.sum() < 9, increased, z),
+        lambda x, z: ad.scan(lambda c, r: (increased(c), r), z, x),
+        lambda x, z: ad.scan(lambda c, r: (c, increased(r)), z, x),
+        lambda x, z: ad.grad(
+            lambda x: ad.cond(
+                x.sum() > 0, lambda: increased(z) * x, lambda: z * x
+            ).sum()
+        )(x),
+    ],
+)
+def test_a_write_to_what_is_outside_is_refused(f):
+    text = refused(lambda x: f(x, x * 2), start())
+    assert "is written in place" in text and "clone()" in text
+
+
+def test_a_write_to_a_value_of_the_body_is_not():
+    def own(x):
+        z = ad.zeros(2, dtype=ad.float64)
+        z += x
+        z[0] = x[1]
+        return z.mul_(2)
+
+    want, got = both(lambda x: ad.cond(x.sum() > 0, own, lambda x: x, x), start())
+    same(got, want)
+
+
+def test_a_scan_writes_a_value_of_the_function_around():
+    def f(x):
+        total, seen = x * 0, x * 1
+        look = seen[1:]
+        rows = ad.scan(lambda c, r: (c, (total.add_(r) * look.mul_(2)).sum()), x, x)[1]
+        return total * x, seen * 1, rows
+
+    want, got = both(f, start())
+    same(got, want)
+
+
+def test_a_gradient_that_a_branch_would_set_is_refused():
+    w = start().requires_grad_()
+
+    def f(x):
+        def train(x):
+            (w * x).sum().backward()
+            return x * 1
+
+        return ad.cond(x.sum() > 0, train, lambda x: x, x)
+
+    assert "whose gradient it would set" in refused(f, start())
+
+
+# ---------------------------------------------------------------- once, and what no program has
+
+
+@pytest.mark.parametrize("moving", [False, True])
+def test_a_body_is_captured_once(moving):
+    calls = itertools.count()
+    s = ad.zeros(2, dtype=ad.float64)
+
+    def step(c, r):
+        next(calls)
+        s.add_(c.detach())
+        return c * r, None
+
+    def f(x):
+        if moving:
+            x = x.detach().requires_grad_()
+        y = ad.scan(step, x, x)[0]
+        return ad.autograd.grad(y.sum(), x) if moving else y
+
+    fast = ad.compile(f)
+    fast(start())
+    before = next(calls)
+    fast(start())
+    assert next(calls) == before + 2
+
+
+class Tenfold(ad.autograd.Function):
+    """A wrong derivative, to be told from the right one."""
+
+    @staticmethod
+    def forward(ctx, x):
+        ctx.save_for_backward(x)
+        return x * x
+
+    @staticmethod
+    def backward(ctx, g):
+        return g * ctx.saved_tensors[0] * 20
+
+
+def hooked(x):
+    y = x * 2
+    if y.requires_grad:
+        y.register_hook(lambda g: g * 10)
+    return y * x
+
+
+@pytest.mark.parametrize("way", [Tenfold.apply, hooked])
+@pytest.mark.parametrize("body", BODIES)
+def test_functions_and_hooks_in_a_body_do_what_they_do(way, body):
+    want, got = both(backward(lambda x: BODIES[body](way, x)), start())
+    same(got, want)
+
+
+def test_a_parameter_of_a_value():
+    def f(x):
+        z = x * 1
+        p = ad.nn.Parameter(z)
+        z.add_(1)
+        (g,) = ad.autograd.grad((p * p * x).sum(), p)
+        return p * x, g, p.requires_grad
+
+    a, b = start().requires_grad_(), start().requires_grad_()
+    fast = ad.compile(f)
+    fast(a)
+    got, want = fast(a), f(b)
+    same(got[:2], want[:2])
+    assert got[2] is True
+    got[0].sum().backward()
+    want[0].sum().backward()
+    same(a.grad, b.grad)
+
+
+# ---------------------------------------------------------------- detach in transforms
+
+
+def test_detach_cuts_on_every_level_and_keeps_the_batch():
+    x = ad.tensor(2.0)
+    inner = lambda y: ad.grad(detached)(y)  # noqa: E731
+    assert ad.grad(inner)(x).item() == 0
+    assert ad.jvp(inner, (x,), (x,))[1].item() == 0
+    w = ad.ones(2, 3, requires_grad=True)
+    y = ad.vmap(lambda r: r.detach() * r * 2)(w)
+    assert y.shape == (2, 3)
+    y.sum().backward()
+    assert w.grad.tolist() == [[2.0] * 3] * 2
+
+
+def test_memory_is_shared_through_detach_in_transforms():
+    def f(x):
+        z = x * 1
+        z.detach().mul_(3)
+        return z
+
+    x = start()
+    same(ad.vmap(f)(x), x * 3)
+    same(ad.grad(lambda x: (f(x) * f(x).detach()).sum())(x), x * 3)
+    same(ad.jvp(f, (x,), (x,)), (x * 3, x))
