@@ -513,3 +513,14 @@ def test_many_programs_in_many_threads_of_python():
         os._exit(0 if all_of_them() else 1)
     assert os.waitpid(child, 0)[1] == 0
     """)
+
+
+def test_without_posix_threads_there_is_one():
+    """As on Windows: programs are not cut, and `explain` says why."""
+    program("""
+    del os.register_at_fork
+    assert right() and right() and right()
+    assert threading.active_count() == 1 and ad.get_num_threads() == 3
+    (region,) = f.explain().regions
+    assert region.chunks == 1 and region.alone == "this system has no POSIX threads"
+    """)

@@ -1051,7 +1051,7 @@ def set_default_device(device: Any) -> None:
 def set_float32_matmul_precision(precision: _str) -> None:
     """How exactly float32 matrices must be multiplied; here it is always as float32 does."""
 def set_flush_denormal(mode: _bool) -> _bool:
-    """False: denormal numbers stay what IEEE 754 says they are."""
+    """Take numbers below 2^-126 (float32) or 2^-1022 (float64) as 0, or, as at first, not."""
 def set_num_interop_threads(n: _int) -> None:
     """Accepted as in PyTorch; operations run one after the other all the same."""
 def set_num_threads(n: _int) -> None:

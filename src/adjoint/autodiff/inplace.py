@@ -39,6 +39,8 @@ def assign(x, new, name: str, fresh: bool = False):
     `fresh`: nothing else has the place of `new`, so that x may take it.
     """
     new = _settled(new, x.level)
+    if isinstance(new, Box):
+        new.sync()  # a view of what was written to since
     _check(x, new, name)
     if x.base is not None:
         refresh(x)

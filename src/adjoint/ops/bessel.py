@@ -8,7 +8,7 @@ import numpy as np
 
 from ..core.primitive import Elementwise, number, op
 from . import chebyshev as table
-from .blockwise import blockwise, numeric, pieces, uniform
+from .blockwise import blockwise, numeric, pieces, same_in_lanes, uniform
 from .chebyshev import series
 from .erf import ROOT_HALF
 
@@ -224,6 +224,8 @@ class BesselJ0(_Bessel):
     def eager(x):
         return _j(0, x)
 
+    lower = same_in_lanes(eager)
+
     def dx(t, x):
         return -t * op.bessel_j1(x)
 
@@ -242,6 +244,8 @@ class BesselJ1(_Bessel):
     @blockwise
     def eager(x):
         return _j(1, x)
+
+    lower = same_in_lanes(eager)
 
     def dx(t, y, x):
         return t * (op.bessel_j0(x) - _over_x(y, x))
@@ -275,6 +279,8 @@ class BesselY0(_Bessel):
     def eager(x):
         return _y(0, x)
 
+    lower = same_in_lanes(eager)
+
     def dx(t, x):
         return -t * op.bessel_y1(x)
 
@@ -291,6 +297,8 @@ class BesselY1(_Bessel):
     @blockwise
     def eager(x):
         return _y(1, x)
+
+    lower = same_in_lanes(eager)
 
     def dx(t, y, x):
         return t * (op.bessel_y0(x) - y / x)
@@ -321,6 +329,8 @@ class ModifiedBesselK0(_Bessel):
     def eager(x):
         return _k_scaled(0, x) * np.exp(-x)
 
+    lower = same_in_lanes(eager)
+
     def dx(t, x):
         return -t * op.modified_bessel_k1(x)
 
@@ -337,6 +347,8 @@ class ModifiedBesselK1(_Bessel):
     @blockwise
     def eager(x):
         return _k_scaled(1, x) * np.exp(-x)
+
+    lower = same_in_lanes(eager)
 
     def dx(t, y, x):
         return -t * (op.modified_bessel_k0(x) + y / x)
@@ -355,6 +367,8 @@ class ScaledModifiedBesselK0(_Bessel):
     def eager(x):
         return _k_scaled(0, x)
 
+    lower = same_in_lanes(eager)
+
     def dx(t, y, x):
         return t * (y - op.scaled_modified_bessel_k1(x))
 
@@ -371,6 +385,8 @@ class ScaledModifiedBesselK1(_Bessel):
     @blockwise
     def eager(x):
         return _k_scaled(1, x)
+
+    lower = same_in_lanes(eager)
 
     def dx(t, y, x):
         return t * (y - y / x - op.scaled_modified_bessel_k0(x))
@@ -402,10 +418,13 @@ class SphericalBesselJ0(Elementwise):
 
     @blockwise
     def eager(x, *, order):
-        far = np.abs(x) > order + 1
-        y = _sine_ratio_series(np.where(far, 0, x), order)
-        y[far] = _sine_ratio_recurrence(x[far], order)
-        return y
+        return pieces(
+            x,
+            (np.abs(x) > order + 1, lambda x: _sine_ratio_recurrence(x, order)),
+            (np.abs(x) <= order + 1, lambda x: _sine_ratio_series(x, order)),
+        )
+
+    lower = same_in_lanes(eager)
 
     def dx(t, x, order):
         return t * op.spherical_bessel_j0(x, order=order + 1)
@@ -415,7 +434,8 @@ def _sine_ratio_series(x, n):
     """Taylor's series at 0: the term of power 2k − n is (−1)^k / ((2k + 1) (2k − n)!)."""
     y = np.zeros(x.shape)
     for k in range(-(-n // 2), n + 14):
-        y += (-1) ** k / ((2 * k + 1) * math.factorial(2 * k - n)) * x ** (2 * k - n)
+        c = (-1) ** k / ((2 * k + 1) * math.factorial(2 * k - n))
+        y = y + c * x ** (2 * k - n)
     return y
 
 
@@ -491,6 +511,8 @@ class AiryAi(Elementwise):
             (x >= -4, lambda x: series(near, x, -4, 2)),
             (x < -4, lambda x: _airy_swinging(x, order)),
         )
+
+    lower = same_in_lanes(eager)
 
     def dx(t, x, order):
         if order:

@@ -33,8 +33,25 @@ def blockwise(f, single=None):
     return eager
 
 
+def same_in_lanes(eager):
+    """A lowering of a rule made by `blockwise`: the same formula, as a program writes it."""
+    return lambda b, *xs, **params: b.formula(eager.__wrapped__, xs, params)
+
+
+def repeated(condition, step, *state):
+    """step(*state) again and again, for each element as long as condition(*state) holds."""
+    if not isinstance(state[0], np.ndarray):
+        return state[0].repeated(condition, step, state)  # of a program
+    while (here := condition(*state)).any():
+        pairs = zip(step(*state), state, strict=True)
+        state = tuple(np.where(here, new, old) for new, old in pairs)
+    return state
+
+
 def pieces(x, *cases):
     """The function given by (condition, formula) pairs, first match; NaN elsewhere."""
+    if not isinstance(x, np.ndarray):
+        return x.pieces(cases)  # of a program
     out = np.full(x.shape, np.nan)
     free = np.full(x.shape, True)
     for condition, formula in cases:

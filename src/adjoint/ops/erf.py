@@ -95,6 +95,8 @@ def _erfcx_far(x):
 
 
 def erfcx_positive(x):
+    if not isinstance(x, np.ndarray):
+        return x.native("erfcx")
     return pieces(
         x,
         (x <= 0.46875, lambda x: np.exp(x * x) * (1 - _erf_near(x))),
@@ -113,6 +115,8 @@ def _gauss(x):
 
 def erf_array(x):
     """erf of a flat float64 array."""
+    if not isinstance(x, np.ndarray):
+        return x.native("erf")
     a = np.abs(x)
     far = a > 0.46875
     if not far.any():
@@ -126,6 +130,8 @@ def erf_array(x):
 
 def erfc_array(x):
     """erfc of a flat float64 array, to full relative precision in the tail."""
+    if not isinstance(x, np.ndarray):
+        return x.native("erfc")
     return pieces(
         x,
         (np.abs(x) <= 0.46875, lambda x: 1 - _erf_near(x)),

@@ -9,7 +9,15 @@ import numpy as np
 from ..core.primitive import Elementwise, op
 from ..errors import GradError
 from . import chebyshev as table
-from .blockwise import blockwise, numeric, pieces, poly, uniform
+from .blockwise import (
+    blockwise,
+    numeric,
+    pieces,
+    poly,
+    repeated,
+    same_in_lanes,
+    uniform,
+)
 from .chebyshev import series
 
 _BERNOULLI = (
@@ -74,6 +82,8 @@ def _lgamma_negative(x):
 
 def lgamma_array(x):
     """lgamma of a flat float64 array."""
+    if not isinstance(x, np.ndarray):
+        return x.native("lgamma")
     return pieces(
         x,
         (x >= 10, _lgamma_large),
@@ -111,6 +121,8 @@ def _digamma_negative(x):
 
 def digamma_array(x):
     """digamma of a flat float64 array; −∞ at 0, NaN at the other poles."""
+    if not isinstance(x, np.ndarray):
+        return x.native("digamma")
     return pieces(
         x,
         (x == np.inf, lambda x: x),
@@ -190,9 +202,15 @@ class Polygamma(Elementwise):
         if n == 0:
             return digamma_array(x)
         if n == 1:
-            return np.where(x < 0.5, _trigamma_reflected(x), _zeta(2.0, x))
+            return pieces(
+                x,
+                (x < 0.5, _trigamma_reflected),
+                (x >= 0.5, lambda x: _zeta(2.0, x)),
+            )
         sign = (-1.0) ** (n + 1)
         return sign * math.exp(math.lgamma(n + 1)) * _zeta(n + 1.0, x)
+
+    lower = same_in_lanes(eager)
 
     def dx(t, x, n):
         return t * op.polygamma(x, n=n + 1)
@@ -200,9 +218,7 @@ class Polygamma(Elementwise):
 
 def _trigamma_reflected(x):
     """For x < ½ from 1 − x."""
-    return (np.pi / _sine_pi(np.minimum(x, 0.5))) ** 2 - _zeta(
-        2.0, np.maximum(1 - x, 0.5)
-    )
+    return (np.pi / _sine_pi(x)) ** 2 - _zeta(2.0, 1 - x)
 
 
 def _zeta_by_sum(s, q, terms=4000):
@@ -225,13 +241,13 @@ _FARTHEST = -1e4  # how far below 0 the terms of ζ(s, q) are summed one by one
 
 def _zeta(s, q):
     """Hurwitz's zeta by Euler and Maclaurin's formula, started far enough up for s."""
-    s, q = np.broadcast_to(s, q.shape).astype(float), q.copy()
-    q[q < _FARTHEST] = np.nan
     start = 10 + 0.75 * np.minimum(s, _LARGE_S)
-    total = np.zeros(q.shape)
-    while (low := q < start).any():
-        total[low] += q[low] ** -s[low]
-        q[low] += 1
+    total, q = repeated(
+        lambda total, q: q < start,
+        lambda total, q: (total + q**-s, q + 1),
+        np.zeros_like(q),
+        np.where(q < _FARTHEST, np.nan, q),
+    )
     return total + np.where(s > _LARGE_S, 0, _zeta_tail(s, q))
 
 
@@ -271,6 +287,8 @@ class Zeta(Elementwise):
             ((x1 > 1) & ((x2 > 0) | whole), _zeta),
         )
 
+    lower = same_in_lanes(eager)
+
     def dx1(t):
         raise GradError("zeta: the derivative in the first argument is not implemented")
 
@@ -284,6 +302,8 @@ def _infinite(x1, x2):
 
 def pieces2(x1, x2, *cases):
     """`pieces` of two arguments."""
+    if not isinstance(x1, np.ndarray):
+        return x1.pieces(cases, x2)  # of a program
     out = np.full(x1.shape, np.nan)
     free = np.full(x1.shape, True)
     for condition, formula in cases:

@@ -9,7 +9,7 @@ import numpy as np
 from ..core.bind import dtype_of
 from ..core.primitive import Elementwise, op
 from ..errors import GradError
-from .blockwise import blockwise, numeric, poly
+from .blockwise import blockwise, numeric, poly, repeated, same_in_lanes
 from .erf import erfc_array
 from .gamma import lgamma_array, pieces2, stirling
 
@@ -34,32 +34,39 @@ def _gamma_front(a, x):
 
 def _lower_series(a, x):
     """P(a, x) by its power series, for x < a + 1."""
-    term, total, k = np.ones(a.shape), np.ones(a.shape), a.copy()
-    for _ in range(_MOST_TERMS):
-        k += 1
-        term = term * (x / k)
-        total += term
-        if (term <= _EPS * total).all():
-            break
+
+    def step(term, total, k):
+        term = term * (x / (k + 1))
+        return term, total + term, k + 1
+
+    one = np.ones_like(a)
+    _, total, _ = repeated(
+        lambda term, total, k: (term > _EPS * total) & (k < a + _MOST_TERMS),
+        step,
+        *(one, one, a),
+    )
     return total * _gamma_front(a, x)
 
 
 def _upper_fraction(a, x):
     """Q(a, x) by Legendre's continued fraction after Lentz, for x ≥ a + 1."""
-    b = x + 1 - a
-    c, d = np.full(a.shape, 1e300), 1 / b
-    h = d.copy()
-    for i in range(1, _MOST_TERMS):
-        b = b + 2
-        step = -i * (i - a)
-        d = step * d + b
-        c = b + step / c
+
+    def step(i, b, c, d, h, change):
+        i, b = i + 1, b + 2
+        top = -i * (i - a)
+        d, c = top * d + b, b + top / c
         d = 1 / np.where(d == 0, 1e-300, d)
         c = np.where(c == 0, 1e-300, c)
-        change = c * d
-        h = h * change
-        if (np.abs(change - 1) <= 2 * _EPS).all():
-            break
+        return i, b, c, d, h * (c * d), c * d
+
+    b, one = x + 1 - a, np.ones_like(a)
+    *_, h, _ = repeated(
+        lambda i, b, c, d, h, change: (
+            (np.abs(change - 1) > 2 * _EPS) & (i < _MOST_TERMS)
+        ),
+        step,
+        *(0 * one, b, 1e300 * one, 1 / b, 1 / b, 2 * one),
+    )
     return h * a * _gamma_front(a, x)
 
 
@@ -158,6 +165,8 @@ class Gammainc(_IncompleteGamma):
     def eager(x1, x2):
         return _incomplete(x1, x2, False)
 
+    lower = same_in_lanes(eager)
+
     def dx1(t):
         raise GradError("gammainc: the derivative in the first argument is unknown")
 
@@ -179,6 +188,8 @@ class Gammaincc(_IncompleteGamma):
     @blockwise
     def eager(x1, x2):
         return _incomplete(x1, x2, True)
+
+    lower = same_in_lanes(eager)
 
     def dx1(t):
         raise GradError("gammaincc: the derivative in the first argument is unknown")

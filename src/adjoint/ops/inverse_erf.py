@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from ..core.primitive import Elementwise, op
-from .blockwise import blockwise, numeric, pieces, poly, uniform
+from .blockwise import blockwise, numeric, pieces, poly, same_in_lanes, uniform
 from .erf import TWO_OVER_ROOT_PI, erf_array, erfcx_positive
 
 # M. Giles, Approximating the erfinv function, 2010: seven digits, which two steps of
@@ -68,14 +68,15 @@ def _erfcinv_tail(q):
 
 
 def _erfcinv(q):
-    return pieces(
-        q,
-        (q == 0, lambda q: np.full(q.shape, np.inf)),
-        (q == 2, lambda q: np.full(q.shape, -np.inf)),
-        ((q > 0) & (q < 0.5), _erfcinv_tail),
-        ((q >= 0.5) & (q <= 1.5), lambda q: _erfinv_middle(1 - q)),
-        ((q > 1.5) & (q < 2), lambda q: -_erfcinv_tail(2 - q)),
+    """Where erfc is q; that of 2 − q is its negative."""
+    p = np.minimum(q, 2 - q)
+    y = pieces(
+        p,
+        (p == 0, lambda p: np.full(p.shape, np.inf)),
+        ((p > 0) & (p < 0.5), _erfcinv_tail),
+        (p >= 0.5, lambda p: _erfinv_middle(1 - p)),
     )
+    return np.where(q > 1, -y, y)
 
 
 class Erfinv(Elementwise):
@@ -92,12 +93,15 @@ class Erfinv(Elementwise):
 
     @blockwise
     def eager(x):
+        a = np.abs(x)
         return pieces(
             x,
-            (np.abs(x) <= 0.5, _erfinv_middle),
-            (x > 0, lambda x: _erfcinv(1 - x)),
-            (x < 0, lambda x: -_erfcinv(1 + x)),
+            (a <= 0.5, _erfinv_middle),
+            (a < 1, lambda x: np.copysign(_erfcinv_tail(1 - np.abs(x)), x)),
+            (a == 1, lambda x: x * np.inf),
         )
+
+    lower = same_in_lanes(eager)
 
     def dx(t, y):
         return t * (1 / TWO_OVER_ROOT_PI * op.exp(y * y))
@@ -118,6 +122,8 @@ class Ndtri(Elementwise):
     @blockwise
     def eager(x):
         return 0.0 - math.sqrt(2) * _erfcinv(2 * x)
+
+    lower = same_in_lanes(eager)
 
     def dx(t, y):
         return t * (math.sqrt(2 * math.pi) * op.exp(0.5 * y * y))

@@ -22,7 +22,7 @@ from llvmlite import ir
 from ...core.threads import MOST, threads
 from .. import cache
 from .digest import surroundings
-from .machine import Library, machine_code
+from .machine import Library, plain_code
 
 I64, I32, BIT, BYTE = (ir.IntType(n) for n in (64, 32, 1, 8))
 POINTER, VOID = BYTE.as_pointer(), ir.VoidType()
@@ -46,8 +46,9 @@ PAUSES = 32  # between two looks at the clock
 JOB, HALF = 2**32, 2**16
 _PLACES = "lock number done waiting sleeping limit alone mutex bell answered finished"
 PLACES = {name: LINE * i for i, name in enumerate(_PLACES.split())}
-PLACES |= {"job": 1, "context": 2, "chunks": 3, "threads": 4, "bytes": 5}
-for _name in ("job", "context", "chunks", "threads", "bytes"):
+_JOB = ("job", "context", "chunks", "threads", "bytes", "floats")
+PLACES |= {name: 1 + i for i, name in enumerate(_JOB)}
+for _name in _JOB:
     PLACES[_name] += PLACES["number"]
 PLACES["started"] = PLACES["limit"] + 1
 for _i, _name in enumerate(("work", "time", "held", "period", "together")):
@@ -55,8 +56,10 @@ for _i, _name in enumerate(("work", "time", "held", "period", "together")):
 TICKETS = LINE * len(_PLACES.split())
 ALIVE = TICKETS + LINE * MOST
 WORDS = ALIVE + MOST
-_X86, _ARM = ("llvm.x86.sse2.pause", ()), ("llvm.aarch64.isb", (15,))
-_REST = {"x86_64": _X86, "amd64": _X86, "aarch64": _ARM, "arm64": _ARM}
+_MACHINE = platform.machine().lower()
+_X86S, _ARMS = ("x86_64", "amd64"), ("aarch64", "arm64")
+_REST = dict.fromkeys(_X86S, ("llvm.x86.sse2.pause", ()))
+_REST |= dict.fromkeys(_ARMS, ("llvm.aarch64.isb", (15,)))
 
 
 class Code:
@@ -174,7 +177,7 @@ class Code:
         b.store(I64(0), n)
         with self.forever() as after:
             self.leave(ready(), after)
-            rest, args = _REST.get(platform.machine().lower(), ("", ()))
+            rest, args = _REST.get(_MACHINE, ("", ()))
             if rest:
                 self.call(rest, VOID, *map(I32, args))
             i = b.add(b.load(n), I64(1))
@@ -200,6 +203,29 @@ class Code:
                 self.call("pthread_cond_timedwait", I32, *places, until())
         self.add(asleep, -1)
         self.pthread("mutex_unlock", mutex)
+
+    # ------------------------------------------------------------ how numbers are rounded
+
+    def floats(self):
+        """The register that says how floats are computed here, denormal ones among them."""
+        if _MACHINE in _ARMS:
+            return self.call("llvm.aarch64.get.fpcr", I64)
+        if _MACHINE not in _X86S:
+            return I64(0)
+        with self.b.goto_entry_block():
+            p = self.b.alloca(I32)
+        self.call("llvm.x86.sse.stmxcsr", VOID, self.b.bitcast(p, POINTER))
+        return self.b.zext(self.b.load(p), I64)
+
+    def use_floats(self, x):
+        """Compute with them as another thread does."""
+        if _MACHINE in _ARMS:
+            self.call("llvm.aarch64.set.fpcr", VOID, x)
+        if _MACHINE in _X86S:
+            with self.b.goto_entry_block():
+                p = self.b.alloca(I32)
+            self.b.store(self.b.trunc(x, I32), p)
+            self.call("llvm.x86.sse.ldmxcsr", VOID, self.b.bitcast(p, POINTER))
 
     # ------------------------------------------------------------ functions
 
@@ -289,7 +315,8 @@ class Code:
         )
         with b.if_then(b.icmp_unsigned(">", need, b.load(size))):
             self.call("free", VOID, b.load(room))
-            found = self.call("aligned_alloc", POINTER, I64(128), need)
+            whole = b.and_(b.add(need, I64(127)), I64(-128))  # as macOS wants it
+            found = self.call("aligned_alloc", POINTER, I64(128), whole)
             b.store(found, room)
             missing = b.icmp_unsigned("==", found, POINTER(None))
             b.store(b.select(missing, I64(0), need), size)
@@ -297,6 +324,7 @@ class Code:
             job = b.inttoptr(job, CHUNKS.as_pointer())
             context = b.inttoptr(context, POINTER)
             args = [own, number, job, context, chunks, count, b.load(room)]
+            self.use_floats(self.get("floats"))
             b.call(self.work, args)
 
     def _start(self):
@@ -378,9 +406,9 @@ class Code:
         b = self.b
         number = b.and_(b.add(self.get("number"), I64(1)), I64(JOB // 2 - 1))
         self.put("done", 0)
-        values = b.ptrtoint(job, I64), b.ptrtoint(context, I64), chunks, count, need
-        names = "job", "context", "chunks", "threads", "bytes"
-        for name, x in zip(names, values, strict=True):
+        pointers = b.ptrtoint(job, I64), b.ptrtoint(context, I64)
+        values = *pointers, chunks, count, need, self.floats()
+        for name, x in zip(_JOB, values, strict=True):
             self.put(name, x)
         with self.count(I64(0), count) as q:
             ends = q, b.add(q, I64(1))
@@ -501,7 +529,7 @@ def _code() -> bytes:
     found = cache.load(key)
     if found is not None:
         return found[1]
-    code = machine_code(str(Code().module))
+    code = plain_code(str(Code().module))
     cache.save(key, {"name": "crew"}, code)
     return code
 

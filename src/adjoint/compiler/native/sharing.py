@@ -38,9 +38,14 @@ class Stage(NamedTuple):
     write: Callable
 
 
+def possible() -> bool:
+    """Whether there are POSIX's threads, and with them a crew."""
+    return hasattr(os, "register_at_fork")
+
+
 def worth(schedule) -> bool:
     """Whether a program takes so long that waking threads for it pays, if it can have any."""
-    if not hasattr(os, "register_at_fork"):  # nor POSIX's threads
+    if not possible():
         return False
     kernels = [k for k in schedule.kernels if k.kind in (*KINDS, "loop")]
     return sum(nanoseconds(k, schedule) for k in kernels) > WORTH
@@ -55,6 +60,8 @@ def wanted(schedule) -> dict:
 
 def unshared(k, long: bool, inside: bool) -> str:
     """Why a kernel is not cut."""
+    if not possible():
+        return "this system has no POSIX threads"
     if k.kind == "call":
         return "NumPy does it"
     if inside:

@@ -8,15 +8,21 @@ from ...ops import chebyshev
 from . import coefficients as table
 from .circular import Circular
 from .exponential import Exponential
+from .formula import written
 from .kinds import DOUBLE
 
 
 class Special(Circular, Exponential):
     """Floats go by way of doubles: these functions are long, and rarely in a hurry."""
 
-    def _in_double(self, name, write, x):
-        wide = self.cast(x, DOUBLE)
-        return self.cast(self.shared(name, write, wide), self.element(x))
+    def _in_double(self, name, write, *xs):
+        wide = [self.cast(x, DOUBLE) for x in xs]
+        return self.cast(self.shared(name, write, *wide), self.element(xs[-1]))
+
+    def formula(self, rule, xs, params):
+        """What a record says in NumPy, of doubles."""
+        name = f"{rule.__qualname__} {params}"
+        return self._in_double(name, lambda b, *xs: written(b, rule, xs, params), *xs)
 
     def lgamma(self, x):
         """ln |Γ(x)|."""
