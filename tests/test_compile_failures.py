@@ -18,13 +18,13 @@ from adjoint.errors import AdjointError, TraceError
 from adjoint.ir import passes
 
 pytest.importorskip("llvmlite")
-from adjoint.compiler.native import machine, program, writer
+from adjoint.compiler.native import budget, machine, program, writer
 
 PHASES = {
     "capture": (steps, "capture"),
     "the end of capture": (capture, "Ending"),
     "passes": (passes.PASSES, "simplify"),
-    "parts": (program, "Part"),
+    "parts": (budget, "Part"),
     "emission": (writer.Writer, "part"),
     "LLVM": (machine, "_optimised"),
     "machine code": (machine, "machine_code"),

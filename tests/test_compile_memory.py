@@ -118,9 +118,9 @@ def network(kind, depth=12, width=32):
     return nn.Sequential(*layers)
 
 
-def training(net, memory=None, batch=1024, width=32, optimizer=optim.SGD):
+def training(net, memory=None, batch=1024, width=32):
     """(compiled step, its input)."""
-    opt = optimizer(net.parameters(), lr=1e-3)
+    opt = optim.SGD(net.parameters(), lr=1e-3)
 
     @ad.compile(memory=memory)
     def step(x):
@@ -206,6 +206,26 @@ def test_a_budget_that_cannot_be_kept_says_what_can():
     for _ in range(3):
         step(x)
     assert step.memory().peak <= least
+
+
+@native
+def test_a_large_program_keeps_nothing_that_costs_next_to_nothing(monkeypatch):
+    budget = pytest.importorskip("adjoint.compiler.native.budget")
+    net = network("norm", depth=6, width=256)
+    step, x = training(net, batch=512, width=256)
+    for _ in range(2):
+        step(x)
+    whole = step.memory()
+    assert not whole.again
+    monkeypatch.setattr(budget, "LARGE", 2**20)
+    monkeypatch.setattr(budget, "HARDLY", 0.05)
+    lean, x = training(net, batch=512, width=256)
+    for _ in range(2):
+        lean(x)
+    told = lean.memory()
+    assert told.again
+    assert told.inside < 0.95 * whole.inside
+    assert not any("  contract float32" in line for line in told.again)
 
 
 @native

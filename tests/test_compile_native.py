@@ -714,6 +714,32 @@ def test_complex_numbers_written_through_views_of_others():
     check(f, z, ad.tensor([0.3, 0.7], dtype=ad.float64), native=False)
 
 
+def test_what_is_copied_from_a_view_is_what_it_shows_now():
+    w = ad.tensor([0.5, -2.0, 1.0], requires_grad=True)
+
+    def f(x):
+        a, b = x * w, x[:2] * 2
+        seen = a[:2]
+        a.add_(1)
+        b.copy_(seen)
+        a.mul_(2)
+        b[1:] = seen[:1]
+        return b, ad.autograd.grad(b.sum(), w)[0]
+
+    check(f, ad.tensor([0.3, -1.2, 2.0]), native=False)
+
+
+def test_results_lie_where_what_was_read_before_lay():
+    """Of one element, which is read at its place however it is counted."""
+    x = ad.tensor([1.0, 2.0, 0.5])
+
+    def f(x):
+        least = x.floor().argmin(0, keepdim=True)
+        return (x[2:] + 2).sin(), least, least.roll(0, 0), x.floor()
+
+    check(f, x)
+
+
 def test_a_single_mask_is_written_under():
     def f(x, y):
         x, y = x.clone(), y.clone()

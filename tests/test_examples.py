@@ -180,8 +180,8 @@ FUNCTIONS = {
 }
 LONG = {"char_gpt", "lstm", "neural_ode", "pinn_heat"}  # for `make fuzz`
 ALL = "ADJOINT_FUZZ" in os.environ
-# Least squares with nearly equal columns, and chaos, multiply what rounding does.
-ROUGH = {"universal_approximation": 0.2, "logistic_map": 0.02}
+# Training that has arrived, and chaos, multiply what rounding does: (relative, absolute).
+ROUGH = {"universal_approximation": (0.2, 2e-4), "logistic_map": (0.02, 1e-9)}
 
 
 @pytest.fixture
@@ -232,14 +232,14 @@ def compiled_everywhere(monkeypatch, example, programs):
         monkeypatch.setattr(example, name, program(name, getattr(example, name)))
 
 
-def near(a, b, tol):
+def near(a, b, rel, end):
     """The same figures, but for rounding."""
     if isinstance(a, dict):
-        return a.keys() == b.keys() and all(near(a[k], b[k], tol) for k in a)
+        return a.keys() == b.keys() and all(near(a[k], b[k], rel, end) for k in a)
     if isinstance(a, (list, tuple)):
         pairs = zip(a, b, strict=True)
-        return len(a) == len(b) and all(near(x, y, tol) for x, y in pairs)
-    return a == b if isinstance(a, str) else a == pytest.approx(b, rel=tol, abs=1e-9)
+        return len(a) == len(b) and all(near(x, y, rel, end) for x, y in pairs)
+    return a == b if isinstance(a, str) else a == pytest.approx(b, rel=rel, abs=end)
 
 
 @pytest.mark.parametrize("name", [n for n in CHECKS if ALL or n not in LONG])
@@ -250,5 +250,7 @@ def test_compiled_example_is_the_eager_one(name, double, monkeypatch):
     example, programs = loaded(name), []
     compiled_everywhere(monkeypatch, example, programs)
     got = example.main(small=True)
-    assert near(got, want, ROUGH.get(name, 1e-5)), f"eager {want}\ncompiled {got}"
+    assert near(got, want, *ROUGH.get(name, (1e-5, 1e-9))), (
+        f"eager {want}\ncompiled {got}"
+    )
     assert any(p.programs for p in programs)

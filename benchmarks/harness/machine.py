@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import platform
 import resource
@@ -40,6 +41,13 @@ def resident(forget: bool = False) -> int:
         return _status("VmRSS")
     except OSError:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def trim() -> None:
+    """Give back what the C library keeps of memory that was freed, such as results' copies."""
+    give = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if give is not None:
+        give(ctypes.c_size_t(0))
 
 
 def peak() -> int:

@@ -28,13 +28,22 @@ def _work(workload: Workload) -> tuple[float, str]:
     return (workload.flop, "GF/s") if workload.flop else (workload.bytes, "GB/s")
 
 
-COLUMNS = ("competitor", "time", "spread", "/ ours", "rate", "cold", "peak MiB")
+COLUMNS = (
+    "competitor",
+    "time",
+    "spread",
+    "/ ours",
+    "rate",
+    "cold",
+    "first MiB",
+    "peak MiB",
+)
 
 
 def row(m: Measured, us: Measured | None, workload: Workload) -> list[str]:
     """One competitor's line."""
     if not m.times:
-        return [m.name, "-", "", "", "", "", m.failure]
+        return [m.name, "-", "", "", "", "", "", m.failure]
     limit = m.kind == LIMIT
     return [
         m.name,
@@ -43,6 +52,7 @@ def row(m: Measured, us: Measured | None, workload: Workload) -> list[str]:
         "" if limit or us is None else f"{ratio(m, us):.2f}",
         rate(m, workload),
         "" if limit else seconds(max(m.cold, 0.0)),
+        "" if limit else f"{m.first / 2**20:.1f}",
         "" if limit else f"{m.memory / 2**20:.1f}",
     ]
 
@@ -177,7 +187,8 @@ def _preamble(about: dict) -> list[str]:
         "is timed the results of all must agree with adjoint's eager ones. Cold is what "
         "the first three calls took beyond three steady ones. The peak is what a process "
         "held at the most while stepping, beyond libraries and data, compilers' remains "
-        "included. A ratio below its goal is a goal not reached.",
+        "included; first is the same of the calls before, compiling among them. A "
+        "ratio below its goal is a goal not reached.",
         "",
     ]
 

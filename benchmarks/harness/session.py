@@ -45,7 +45,8 @@ class Measured:
     threads: int
     times: list[float] = field(default_factory=list)  # seconds a step
     cold: float = 0.0  # seconds beyond steady ones that the first calls took
-    memory: int = 0  # bytes held at the most, beyond library and data
+    memory: int = 0  # bytes held at the most while stepping, beyond library and data
+    first: int = 0  # and in the first calls, compiling among them
     error: float = 0.0  # distance from the oracle's result
     failure: str = ""
     trace: str = ""
@@ -157,6 +158,7 @@ def compare(workers: list[Worker], workload: Workload) -> None:
     able = [w for w in workers if w.start]
     for w in able:
         w.measured.cold, w.measured.version = w.start["cold"], w.start["version"]
+        w.measured.first = w.start["first"]
     having = [w for w in able if w.start["result"]]
     oracle = min(having, key=lambda w: w.measured.name != ORACLE, default=None)
     for w in having:

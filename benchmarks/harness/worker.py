@@ -55,11 +55,13 @@ def serve(line, name, competitor, threads, pinned) -> None:
             "import": clock[1] - clock[0],
             "build": clock[3] - clock[2],
             **begin(run, workload),
+            "first": machine.peak() - before,
         }
     )
-    machine.resident(forget=True)
     gc.collect()
     gc.freeze()
+    machine.trim()
+    machine.resident(forget=True)
     while (calls := line.recv()) is not None:
         line.send(block(run, calls))
     line.send(machine.peak() - before)

@@ -9,13 +9,14 @@ import numpy as np
 
 from . import array_api, functional
 from .autodiff import backward as reverse
-from .autodiff.inplace import assign, shared
+from .autodiff.inplace import assign, in_place_of, shared
 from .autodiff.modes import inferring
 from .autodiff.straight import viewed
 from .autodiff.tape import (
     BASE,
     Handle,
     Leaf,
+    adopt,
     edge_of,
     layout,
     refresh,
@@ -462,7 +463,10 @@ class Tensor(Box):
             raise DtypeError(f"data: a tensor that requires grad cannot be {new.dtype}")
         floor.get().moves(self)
         floor.get().leaves(self, True)
-        value = new.value if new.level is self.level else self.level.inside(new)
+        if new.level.depth > self.level.depth:
+            adopt(self, in_place_of(self, new, True))
+            return
+        value = (new if new.level is self.level else self.level.own(new)).value
         self.value, self.plain = value, new.plain and self.base is None
         moved.value += 1
 

@@ -39,6 +39,8 @@ def assign(x, new, name: str, fresh: bool = False):
     `fresh`: nothing else has the place of `new`, so that x may take it.
     """
     new = _settled(new, x.level)
+    if isinstance(new, Box):
+        new.sync()  # a view of what was written to since
     _check(x, new, name)
     if x.base is not None:
         refresh(x)
@@ -141,9 +143,8 @@ def _become(x, new):
     Where nothing is recorded, it keeps its place in the graph: a parameter is still a leaf.
     """
     below = floor.get()
-    if not recording.get() and getattr(new, "level", None) is x.level:
-        below.leaves(x, False)
-        new = alias(new, x.node)
+    if not recording.get():
+        new = in_place_of(x, new, False)
     if below is not NUMPY and below.holds(x):
         below.write(x, new)
         x.node = new.node
@@ -154,6 +155,22 @@ def _become(x, new):
         if y() is not None and y() is not x:
             below.leaves(y(), True)
             _follow(y(), x)
+
+
+def in_place_of(x, new, whole: bool):
+    """`new` where x is in the graph, on its level and those under it; its tangent if `whole`."""
+    if not isinstance(new, Box.face):
+        return new
+    if x.level is not new.level:  # one is from outside of what is written down
+        deeper = max(x.level, new.level, key=lambda level: level.depth)
+        if not deeper.ground:
+            return new
+        x, new = deeper.own(x), deeper.own(new)
+    floor.get().leaves(x, whole)
+    out = alias(new, x.node)
+    if isinstance(x.value, Box.face) and isinstance(new.value, Box.face):
+        out.value = in_place_of(x.value, new.value, whole)
+    return out
 
 
 def _follow(y, x):

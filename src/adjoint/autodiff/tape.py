@@ -660,7 +660,7 @@ _OWN = ("level", "value", "plain", "node", "tangent", "batch_dim", "detached")
 def adopt(x, new):
     """x stands for `new` from now on: its level, value and derivative."""
     if not isinstance(new, Box) or new.level.depth < x.level.depth:
-        new = x.level.wrap(new)
+        new = x.level.own(new) if isinstance(new, Box) else x.level.wrap(new)
     settle(x, new.node)
     moved.value += 1
     for name in _OWN:

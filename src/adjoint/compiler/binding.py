@@ -80,6 +80,9 @@ class Binding:
     def give(self, gradients) -> None:
         """These tensors were made the gradients."""
 
+    def settle(self) -> None:
+        """It has run for the first time: what was there before it may be let go."""
+
 
 def number(group, name, place) -> float:
     """An option, or one of a tuple of them."""

@@ -19,6 +19,7 @@ from ..ir.graph import Const, Graph, Operation, Var
 from ..ops.random import Draw
 from .cost import CONVOLUTIONS, LOOPS
 from .positions import BY_VALUES, doubtful
+from .views import View, moved, readable, whole
 
 _MOVES = (
     "bits expand permute slice select flip cast contiguous stop_gradient reshape real"
@@ -88,6 +89,7 @@ class Schedule:
         self._order: dict | None = None
         self._accessed: dict = {}
         self.alias: dict = {}  # a reshaped value shows another's memory
+        self.views: dict[Var, View] = {}  # parts of others, which only products read
         self._decide()
         self.constants = [c for c in graph.consts if c in self.stored]
         self.kernels: list[Kernel] = []
@@ -156,6 +158,7 @@ class Schedule:
 
     def _decide(self):
         outputs = set(self.graph.outputs)
+        passed = self._find_views()
         for o in self.graph.operations:
             if not inline(o):
                 self.stored.update(o.outputs)
@@ -166,7 +169,8 @@ class Schedule:
                 self._store_lookups(o)
         for o in reversed(self.graph.operations):
             if inline(o) and _shows(o):
-                self.store(o.inputs[0])
+                if o.outputs[0] not in passed:
+                    self.store(o.inputs[0])
             elif inline(o) and o.prim.name in _TABLES:
                 self.stored.add(o.inputs[0])
         self._cut_chains()
@@ -174,6 +178,37 @@ class Schedule:
             known = self.root(o.inputs[0]) in self.stored if o.inputs else False
             if known and (o.prim.name == "reshape" or _shows(o)):
                 self.alias[o.outputs[0]] = self.root(o.inputs[0])
+        self.alias.update((v, self.root(w.root)) for v, w in self.views.items())
+
+    def _find_views(self) -> set:
+        """Note what only products read and is a part of an array; what is seen through."""
+        chain: dict = {}
+        for o in self.graph.operations:
+            if len(o.inputs) == 1 and not isinstance(o.inputs[0], Const):
+                (x,) = o.inputs
+                found = moved(o, chain.get(x) or whole(x))
+                if found is not None:
+                    chain[o.outputs[0]] = found
+        passed: set = set()
+        for v in reversed(chain):
+            if self._passes(v, chain[v], passed):
+                passed.add(v)
+        for v in chain:
+            if v in passed and any(r.prim.name == "contract" for r in self.readers[v]):
+                self.views[v] = chain[v]
+                self.store(chain[v].root)
+        return passed
+
+    def _passes(self, v, view, passed) -> bool:
+        """Whether products alone read it, or what is seen through it."""
+        products = [r for r in self.readers[v] if r.prim.name == "contract"]
+        rest = [r for r in self.readers[v] if r.outputs[0] not in passed]
+        floats = v.spec.dtype.str[1:] in ("f4", "f8")  # of which products are ours
+        if v in self.graph.outputs or not self.readers[v] or not floats:
+            return False
+        if not all(_kind(r) == "contract" for r in {*products, *rest}):
+            return False
+        return not products or readable(view, v.spec)
 
     def _cut_chains(self):
         """Store a value now and then of long chains: their code is written by recursion."""
@@ -199,7 +234,8 @@ class Schedule:
         if kind in ("reduce", "rows", "place", "scatter", "gather", "run"):
             return
         for v in o.inputs:
-            if not isinstance(v, Const) or kind != "call":  # NumPy has its constants
+            known = isinstance(v, Const) and kind == "call"  # NumPy has its constants
+            if not known and v not in self.views:
                 self.stored.add(v)
 
     def _shared(self, o) -> bool:
@@ -267,6 +303,10 @@ class Schedule:
             seen |= later
             todo += later
         return False
+
+    def steps(self, v):
+        """The steps of its dims if it is a view of another, else None."""
+        return self.views[v].steps if v in self.views else None
 
     def root(self, v):
         """The value whose memory `v` is."""

@@ -443,6 +443,8 @@ class Step:
             f(*(_argument(x, made) for x in args))
         if self.quick is not _miss and not self.checked:
             self.run.give([g.tensor._grad for g in c.gradients])
+        if self.run.calls.value == 1:
+            self.run.settle()
         return [made[i] for i in range(c.count)]
 
     # ------------------------------------------------------------ as one operation

@@ -16,11 +16,13 @@ from .bands import UNIT, Axis, Ends, makes, reads
 from .native.products import form_of
 from .positions import doubtful
 from .schedule import LARGEST, REDUCTIONS, Kernel
+from .views import View, split, steps_of
 
 LEAST = 2**14  # bytes between kernels from which on they are joined
 SLICE = 2**20  # bytes of a slice that stay in the second level of caches
 LEFT, MOST = 8, 64  # blocks of rows with ends at least, rows of one at most
 WIDE = 4  # times as large as its operands is a result whose rows are worth it alone
+MANY = 32  # slices that are tasks enough
 FEW = 4  # slices that are worth it if they fit into the cache anyway
 
 
@@ -58,12 +60,25 @@ class Together(Kernel):
     sizes: tuple[int, ...] = ()
     band: Band | None = None
     inside: set = field(default_factory=set)  # values that have memory for a slice
+    joined: dict = field(default_factory=dict)  # a part of an array -> the array
+
+    @property
+    def made(self) -> list:
+        """The values that it stores; of those that it writes into one array, the array."""
+        found = (v for o in self.roots for v in o.outputs)
+        return list(dict.fromkeys(self.joined.get(v, v) for v in found))
 
     @property
     def tasks(self) -> int:
         """Parts that can be computed in any order, or at once."""
-        each = self.band.blocks if self.band and not self.band.sums else 1
+        each = 1 if self.undivided or self.band is None else self.band.blocks
         return math.prod(self.sizes) * each
+
+    @property
+    def undivided(self) -> bool:
+        """Whether the blocks of a slice are one task: they add up, or there are many slices."""
+        summing = self.band is not None and bool(self.band.sums)
+        return summing or math.prod(self.sizes) >= MANY
 
     __hash__ = object.__hash__
 
@@ -290,7 +305,7 @@ class _Growth:
         if k.kind != "contract":
             return role in _free(k)
         (o,) = k.roots
-        found = form_of(o, self.at[k])
+        found = form_of(o, self.at[k], self.s.steps)
         if found is None:
             return False
         form, swap = found
@@ -355,7 +370,40 @@ class _Growth:
         before = [k for k in s.kernels[: last + 1] if k not in mine and k not in later]
         after = [k for k in s.kernels[: last + 1] if k in later - mine]
         s.kernels[: last + 1] = [*before, group, *after]
+        for k in [
+            k for k in s.kernels if k.kind == "place" and k.reads & set(group.made)
+        ]:
+            self._join(group, k)
         return group
+
+    def _join(self, group, k):
+        """Let products write their results side by side where they would be copied to."""
+        s, (o,) = self.s, k.roots
+        parts = [s.root(v) for v in o.inputs]
+        made = {m.roots[0].outputs[0] for m in group.members if m.kind == "contract"}
+        alone = all(v in made and s.leaves[v] == {k} for v in parts)
+        if o.prim.name != "cat" or not alone or len(set(parts)) < len(parts):
+            return
+        views = list(_side_by_side(o, parts))
+        shown = {s.root(v) for v in s.graph.outputs}
+        if any(view is None for view in views) or shown.intersection(parts):
+            return
+        (y,) = o.outputs
+        for x, v, view in zip(o.inputs, parts, views, strict=True):
+            s.views[v], s.alias[v], s.alias[x] = view, y, y
+            group.joined[v] = y
+        s.kernel_of[y] = group
+        s.kernels.remove(k)
+
+
+def _side_by_side(o, parts):
+    """Where each part of a concatenation lies in the result, if that takes no copy."""
+    (y,), d = o.outputs, o.params["dim"]
+    steps, start = steps_of(y.spec.shape), 0
+    for x, v in zip(o.inputs, parts, strict=True):
+        found = split(x.spec.shape, steps, v.spec.shape)
+        yield None if found is None else View(y, start * steps[d], found)
+        start += x.spec.shape[d]
 
 
 def _rounded(end: int, width: int) -> int:

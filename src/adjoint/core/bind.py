@@ -68,9 +68,13 @@ class Level:
         """Carry out `prim` on `args`, of which at least one box is ours."""
         raise NotImplementedError
 
-    def inside(self, x):
-        """What lies one level down in this level's box of a value from another."""
-        return x
+    def own(self, x):
+        """`x`, of a level further down, as a value of this one."""
+        return self.wrap(x)
+
+    def wrap(self, value):
+        """A value of this level around one of the level below."""
+        raise NotImplementedError
 
     def stopped(self, value):
         """`value` cut off from all derivatives; asked of levels of sections alone."""

@@ -56,7 +56,7 @@ def scaled_dot_product_attention(
 def _attend(q, k, v, mask, dropout_p, scale=None):
     """(result, weights) of attention under a mask that is true or added."""
     scale = 1 / math.sqrt(max(1, q.shape[-1])) if scale is None else scale
-    weights = _weights(matmul(q * scale, transpose(k, -2, -1)), mask)
+    weights = _weights(matmul(q, transpose(k, -2, -1)) * scale, mask)
     if dropout_p:
         weights = dropout(weights, dropout_p)
     return matmul(weights, v), weights

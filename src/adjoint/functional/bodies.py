@@ -66,6 +66,11 @@ class BodyTape(Tape):
             self.known[key] = y, x
         return self.known[key][0]
 
+    def wrap(self, value):
+        if not isinstance(value, Box):
+            value = self.section.boxed(self.section.var(value))
+        return super().wrap(value)
+
     def own(self, x):
         """x as a value of this tape, in its place."""
         if not isinstance(x, Box):
@@ -95,9 +100,6 @@ class BodyTape(Tape):
         var, node = x.value.value.var, None if ended else x.node
         new = self.section.passing(var, node, getattr(floor.get(), "left", {}))
         return x.value if new is var else self.section.boxed(new)
-
-    def inside(self, x):
-        return self.own(x).value
 
     def stopped(self, value):
         return self.section.wrap(self.section.stopped(value.value))

@@ -95,7 +95,7 @@ def _bound(body, first, mapped, n, reverse):
     if rounds:
         first = _with_rounds(body, first)
     # What every step began with is kept: the reverse starts there.
-    recorded = _moved(body, first, mapped)
+    recorded = _moved(body, first, mapped, n)
     graph.outputs[k:k] = graph.inputs[:k]
     recorded[k:k] = recorded[:k]
     params = {"carries": k, "mapped": len(mapped), "length": n}
@@ -115,13 +115,14 @@ def _with_rounds(body, first):
     return [*first, *(r.first() for r in body.rounds)]
 
 
-def _moved(body, first, mapped) -> list:
+def _moved(body, first, mapped, n) -> list:
     """Which results have a derivative: those of no step are what they were before."""
     start = [moves(x) for x in first]
+    if not n:
+        return start + [False] * (len(body.recorded) - len(start))
     others = [moves(x) for x in (*mapped, *body.outside)]
     flow = flowing_round(body.graph, [*start, *others], len(first))
-    out = [a and b for a, b in zip(body.recorded, flow, strict=True)]
-    return out
+    return [a and b for a, b in zip(body.recorded, flow, strict=True)]
 
 
 @function

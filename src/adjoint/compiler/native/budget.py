@@ -11,25 +11,43 @@ import numpy as np
 from ...errors import ArgumentError
 from ...ir.economy import Life, Plan, chosen, computed_again, least
 from ..amounts import shown
-from ..cost import LOOPS, nanoseconds_of
+from ..cost import BYTE, LOOPS, nanoseconds, nanoseconds_of
 from ..memory import at_peak
 from .part import Part
 
 TRIES = 5
+LARGE = 2**26  # bytes inside from which on memory is saved unasked, where it costs
+HARDLY = 0.004  # of a program's time
 SHOWN = 5  # values that an error names
 
 
 def within(graph, renewed, memory: int | None, outside: dict[str, list]) -> Part:
     """The program with places for its values; with `outside` it takes at most `memory` bytes."""
     whole = Part(graph, renewed)
+    cheap = _cheaper(whole, renewed)
     if memory is None:
-        return whole
+        return cheap
     room = memory - sum(v.spec.bytes for vs in outside.values() for v in vs)
-    part = whole if whole.inside <= room else _smaller(whole, renewed, room)
+    part = cheap if cheap.inside <= room else _smaller(whole, renewed, room)
     if part.inside > room:
         room = least(planned(whole)) + whole.scratch()
         raise _too_little(_smaller(whole, renewed, room), memory, outside)
     return part
+
+
+def _cheaper(part: Part, renewed) -> Part:
+    """Of a large program, one without what takes next to no time to compute again."""
+    if part.bytes < LARGE:
+        return part
+    plan, best = planned(part), None
+    least = HARDLY * sum(nanoseconds(k, part.schedule) for k in part.schedule.kernels)
+    for percent in range(95, 0, -5):
+        room = part.bytes * percent // 100
+        choice = chosen(plan, room)
+        if choice.peak > room or choice.cost > least:
+            break
+        best = choice
+    return Part(computed_again(part.graph, best), renewed) if best else part
 
 
 def _smaller(part: Part, renewed, room: int) -> Part:
@@ -89,6 +107,12 @@ def planned(part: Part) -> Plan:
     return Plan(ordered, rest, time, stored)
 
 
+def _cost(v, cone, sources) -> float:
+    """Nanoseconds of computing it again."""
+    moved = v.spec.bytes + sum(u.spec.bytes for u in sources)
+    return max(moved * BYTE, sum(map(nanoseconds_of, cone)))
+
+
 def _met(s, v):
     return s.accesses(s.maker[v])
 
@@ -109,7 +133,7 @@ def _life(part, v, made, times, gone) -> Life:
         bytes=0 if local else part.size(v),
         made=made,
         reads=times,
-        cost=sum(map(nanoseconds_of, cone)) if known else None,
+        cost=_cost(v, cone, _met(s, v)) if known else None,
         kept=not local,
         until=min((gone[u] for u in _met(s, v) if u in gone), default=float("inf")),
     )

@@ -198,7 +198,8 @@ class Elements(Failing):
     # ------------------------------------------------------------ values
 
     def value(self, v, index):
-        """v at an index, from memory or computed here."""
+        """v at an index, from memory or computed here; a dim of one element has one place."""
+        index = broadcast(v, index)
         key = v, tuple(i.key() for i in index)
         if key not in self.known:
             self.known[key] = self._value(v, index)

@@ -81,5 +81,6 @@ class _Reading:
             pointer = e.pointers[root]
             place = self.places.setdefault(pointer, len(self.places))
         rows = self.s.local.get(v), self.s.local.get(root)
+        view = self.s.views[v][1:] if v in self.s.views else None
         marks = v in e.streamed, root in e.streamed, root in self.renewed
-        return "memory", place, v.spec, root.spec, rows, marks, known
+        return "memory", place, v.spec, root.spec, rows, view, marks, known

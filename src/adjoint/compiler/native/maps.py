@@ -40,7 +40,8 @@ class Maps(Drawing):
             else:
                 at, shape = index, None
             x = self.compute(o, at) if shape is not None else self._flat(o, at[0])
-            self.known[v, tuple(i.key() for i in at)] = x
+            key = at if shape is None else broadcast(v, at)
+            self.known[v, tuple(i.key() for i in key)] = x
             if shape is not None:
                 self.store(x, v, at)
             else:

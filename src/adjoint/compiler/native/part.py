@@ -109,7 +109,8 @@ class Part:
     def scratch(self) -> int:
         """Bytes that a worker needs for the products here and in inner parts, one at a time."""
         contracts = [k for k in self.schedule.kernels if k.kind == "contract"]
-        forms = [form_of(k.roots[0]) for k in contracts]
+        steps = self.schedule.steps
+        forms = [form_of(k.roots[0], steps=steps) for k in contracts]
         inner = [p.scratch() for parts in self.inner.values() for p in parts.values()]
         return max([0, *inner, *(f[0].bytes for f in forms if f)])
 
@@ -154,7 +155,7 @@ class Part:
             after = self._successors(k, i, last, found)
             needed = [(v, self.size(v)) for v in k.made if v not in self.homes]
             if k.kind == "together":
-                needed = self._roomed(k, needed, panels(k))
+                needed = self._roomed(k, needed, panels(self.schedule, k))
             elif k in self.shares and k.kind not in ("contract", "conv", "loop"):
                 needed = self._roomed(k, needed)
             needed += self._inside(k)

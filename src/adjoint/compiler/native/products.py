@@ -547,17 +547,17 @@ class _until:
 # ------------------------------------------------------------ forms of contractions
 
 
-def form_of(o, apart=()) -> tuple[Form, bool] | None:
+def form_of(o, apart=(), steps=None) -> tuple[Form, bool] | None:
     """A contraction as matrix products, and whether its operands change places; or None.
 
-    The letters `apart` are counted outside: it is the product of one index of them.
+    The letters `apart` are counted outside: it is the product of one index of them. `steps`
+    says of views how they lie.
     """
     left, right, out = letters_of(o.params["spec"])
     dtype = o.outputs[0].spec.dtype
     if dtype.str[1:] not in ("f4", "f8"):
         return None
-    size = sizes_of(o)
-    names = [Steps(s, size) for s in (left, right, out)]
+    size, names = sizes_of(o), steps_of(o, steps)
     size |= dict.fromkeys(apart, 1)
     wide = [c for c in out if size[c] != 1]
     swap = bool(wide) and wide[-1] in left and wide[-1] not in right
@@ -574,13 +574,20 @@ def sizes_of(o) -> dict:
     return dict(zip(left + right, shapes[0] + shapes[1], strict=True))
 
 
-class Steps(dict):
-    """The steps of an operand's letters; 0 for those that it lacks."""
+def steps_of(o, steps=None) -> list[_Steps]:
+    """The steps of both operands and of the result."""
+    values = zip(letters_of(o.params["spec"]), (*o.inputs, *o.outputs), strict=True)
+    size = sizes_of(o)
+    return [_Steps(c, size, steps(v) if steps else None) for c, v in values]
 
-    def __init__(self, letters, size):
+
+class _Steps(dict):
+    """The steps of an operand's letters, from the last on; 0 for those that it lacks."""
+
+    def __init__(self, letters, size, steps=None):
         step = 1
-        for c in reversed(letters):
-            self[c] = step
+        for i, c in reversed(list(enumerate(letters))):
+            self[c] = step if steps is None else steps[i]
             step *= size[c]
 
     def __missing__(self, c):

@@ -29,6 +29,7 @@ from .digest import digest
 from .failing import BY_ZERO, FAILED, OUTSIDE, WORDS
 from .nests import I64
 from .part import ALIGN
+from .remains import let_go
 from .writer import POINTER, Writer, callback
 
 # The context variables that the quick way looks at, and what they must be for it.
@@ -450,6 +451,9 @@ class Bound(Binding):
         error = errors.pop()
         errors.clear()
         raise error
+
+    def settle(self) -> None:
+        let_go()
 
     def give(self, gradients) -> None:
         """These tensors are the gradients now; their memory is used again if no one else has it."""

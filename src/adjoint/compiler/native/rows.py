@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import math
 
-from .affine import ZERO
+from .affine import ZERO, broadcast
 from .elements import element
 from .nests import vectored
 from .sharing import LINE, Stage, few, pieces
@@ -117,7 +117,7 @@ class Rows(Sums):
                     )
                 else:
                     x = self.compute(o, index)
-                    self.known[v, tuple(a.key() for a in index)] = x
+                    self.known[v, tuple(a.key() for a in broadcast(v, index))] = x
                     self.store(x, v, index)
             return after
 

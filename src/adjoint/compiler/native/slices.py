@@ -10,14 +10,33 @@ from llvmlite import ir
 from ...ops.contract import letters_of
 from .elements import element
 from .nests import I64
-from .products import Product, Steps, form_of, sizes_of
+from .packed import Packed, packable, room
+from .products import Product, form_of, steps_of
 from .vectors import least, loop
 
 
-def panels(k) -> int:
-    """Bytes that a worker needs for the products of a group, one at a time."""
+def panels(s, k) -> int:
+    """Bytes that a worker needs for the products of a group."""
     products = [m for m in k.members if m.kind == "contract"]
-    return max([0, *(form_of(m.roots[0], k.axes[m])[0].bytes for m in products)])
+    forms = [form_of(m.roots[0], k.axes[m], s.steps) for m in products]
+    return max([0, *(f[0].bytes for f in forms if f)]) + _ready(s, k)[1]
+
+
+def _ready(s, k):
+    """(products whose right operand is packed once for all blocks -> where, bytes of that)."""
+    found, size = {}, 0
+    for m in k.members if k.band else ():
+        if m.kind != "contract" or m in k.band.sums:
+            continue
+        (o,) = m.roots
+        form, swap = form_of(o, k.axes[m], s.steps)
+        if (
+            packable(form)
+            and s.kernel_of.get(s.root(o.inputs[0 if swap else 1])) is not k
+        ):
+            found[m] = size
+            size += room(form)
+    return found, size
 
 
 class Slices:
@@ -27,6 +46,7 @@ class Slices:
         self.e, self.k, self.room = e, k, room
         self.s, self.b = e.schedule, e.b
         self.own = {v: e.pointers[v] for v in k.made if v in self.s.local}
+        self.ready, self.top = _ready(e.schedule, k)
 
     def tasks(self, first, last):
         """All slices of a range that is not empty, or blocks of them."""
@@ -37,13 +57,18 @@ class Slices:
         with loop(b, first, last, 1) as t:
             if band is None:
                 self._members(self._index(t))
-            elif band.sums:
+            elif self.k.undivided:
                 index = self._index(t)
+                self._fill(index)
                 with loop(b, 0, band.blocks, 1) as i:
                     self._block(index, b.sub(I64(band.blocks - 1), i))
             else:
                 index = self._index(b.udiv(t, I64(band.blocks)))
-                self._block(index, b.urem(t, I64(band.blocks)))
+                number = b.urem(t, I64(band.blocks))
+                begins = b.icmp_signed("==", number, I64(0))
+                with b.if_then(b.or_(begins, b.icmp_signed("==", t, first))):
+                    self._fill(index)
+                self._block(index, number)
 
     def _table(self, numbers):
         kind = ir.ArrayType(I64, len(numbers))
@@ -101,28 +126,43 @@ class Slices:
     # ------------------------------------------------------------ products
 
     def _product(self, m, index, rows):
-        (o,) = m.roots
-        axes = dict(zip(self.k.axes[m], index, strict=True))
-        form, swap = form_of(o, axes)
-        scalar = element(o.outputs[0].spec.dtype)
-        letters = letters_of(o.params["spec"])
-        steps = [Steps(c, sizes_of(o)) for c in letters]
-        values = zip((*o.inputs, *o.outputs), steps, strict=True)
-        places = [self._place(v, c, axes) for v, c in values]
-        scratch = self.b.bitcast(self.room, scalar.as_pointer())
-        product = Product(self.b.module, scalar, form)
-        order = (1, 0, 2) if swap else (0, 1, 2)
+        p = _Places(self, m, index)
         if rows is None:
-            places = [places[i] for i in order]
-            self.b.call(product.call, [*places, scratch, I64(0), I64(form.tasks)])
+            tasks = I64(p.form.tasks)
+            product = Product(self.b.module, p.scalar, p.form)
+            self.b.call(product.call, [*p.places, self._scratch(p), I64(0), tasks])
             return
-        role, out = self.k.band.rows[m], letters[2]
-        if role not in out:  # only a part of the sum is here
+        bounds = self._bounds(m, p.form, p.left, p.out, rows)
+        if m in self.ready:
+            x, _, z = p.places
+            product = Packed(self.b.module, p.scalar, p.form)
+            self.b.call(product.rows(), [x, self._panels(m, p), z, *bounds[:4]])
+            return
+        role, places = self.k.band.rows[m], list(p.places)
+        if role not in p.out:  # only a part of the sum is here
             for i in (0, 1):
-                places[i] = self._offset(places[i], rows.start, steps[i][role])
-        places = [places[i] for i in order]
-        bounds = self._bounds(m, form, letters[order[0]], out, rows)
-        self.b.call(product.band(), [*places, scratch, *bounds])
+                places[i] = self._offset(places[i], rows.start, p.steps[i][role])
+        product = Product(self.b.module, p.scalar, p.form)
+        self.b.call(product.band(), [*places, self._scratch(p), *bounds])
+
+    def _scratch(self, p):
+        """Where panels go that are packed for one product."""
+        return self._within(self.top, p)
+
+    def _panels(self, m, p):
+        """Where the panels of a product are that are packed for all blocks."""
+        return self._within(self.ready[m], p)
+
+    def _within(self, offset, p):
+        place = self.b.gep(self.room, [I64(offset)])
+        return self.b.bitcast(place, p.scalar.as_pointer())
+
+    def _fill(self, index):
+        """Pack what all blocks of a slice read."""
+        for m in self.ready:
+            p = _Places(self, m, index)
+            product = Packed(self.b.module, p.scalar, p.form)
+            self.b.call(product.fill(), [p.places[1], self._panels(m, p)])
 
     def _bounds(self, m, form, left, out, rows):
         """(m0, m1, n1, k1, whether at first) of a product of a block."""
@@ -144,6 +184,8 @@ class Slices:
         p = self.e.pointers[root]
         if root in self.s.local:
             return p
+        if v in self.s.views:
+            p = self.b.gep(p, [I64(self.s.views[v].offset)])
         for c, i in axes.items():
             p = self._offset(p, i, steps[c])
         return p
@@ -151,6 +193,22 @@ class Slices:
     def _offset(self, p, i, step):
         b = self.b
         return b.gep(p, [b.mul(i, I64(step))]) if step else p
+
+
+class _Places:
+    """A product of one slice: its form, and where operands and result begin, in their order."""
+
+    def __init__(self, of, m, index):
+        (o,) = m.roots
+        axes = dict(zip(of.k.axes[m], index, strict=True))
+        self.form, swap = form_of(o, axes, of.s.steps)
+        self.scalar = element(o.outputs[0].spec.dtype)
+        order = (1, 0, 2) if swap else (0, 1, 2)
+        letters = letters_of(o.params["spec"])
+        self.left, self.out = letters[order[0]], letters[2]
+        steps, values = steps_of(o, of.s.steps), (*o.inputs, *o.outputs)
+        self.steps = [steps[i] for i in order]
+        self.places = [of._place(values[i], steps[i], axes) for i in order]
 
 
 class _Rows(NamedTuple):

@@ -244,7 +244,8 @@ class Writer(Loops):
 
     def _contract(self, e, k, part, base):
         (o,) = k.roots
-        found = form_of(o)
+        s = part.schedule
+        found = form_of(o, steps=s.steps)
         if found is None:
             self._call(e, k, part, base)
             return
@@ -253,7 +254,12 @@ class Writer(Loops):
             return
         scalar = element(o.outputs[0].spec.dtype)
         product = Product(self.b.module, scalar, form)
-        x, y = (e.pointers[part.schedule.root(v)] for v in o.inputs)
+        x, y = (e.pointers[s.root(v)] for v in o.inputs)
+        offsets = [s.views[v].offset if v in s.views else 0 for v in o.inputs]
+        x, y = (
+            self.b.gep(p, [I64(n)]) if n else p
+            for p, n in zip((x, y), offsets, strict=True)
+        )
         x, y = (y, x) if swap else (x, y)
         places = x, y, e.pointers[o.outputs[0]]
         chunks = min(part.shares.get(k, 1), form.tasks)
