@@ -74,3 +74,9 @@ def test_gradients_of_heads_are_written_side_by_side():
     kernels = step._native().part.schedule.kernels
     assert np.allclose(step().numpy(), expected, rtol=1e-12, atol=1e-12)
     assert [k.kind for k in kernels if k.kind == "place"] == []
+
+
+def test_views_of_nothing():
+    f = ad.compile(lambda x: x[:, 1:].reshape(2, 0, 3).sum(2) @ ad.ones(0, 4))
+    for _ in range(2):
+        assert f(ad.ones(6, 1)).tolist() == [[0.0] * 4] * 2

@@ -76,7 +76,7 @@ def split(shape, steps, to) -> tuple[int, ...] | None:
             continue
         while left == 1:
             left, step = next(dims, (0, 0))
-        if not left or left % n:
+        if not left or not n or left % n:
             return None
         left //= n
         out.append(left * step)
