@@ -450,6 +450,31 @@ def test_floats_of_two_bytes_are_rounded_to_nearest(name, dtype):
     np.testing.assert_array_equal(np.signbit(half), np.signbit(want))
 
 
+@pytest.mark.parametrize("width", [4, 16])
+def test_roots_have_the_bits_of_the_instruction(width):
+    root = Kernel(lambda b, x: b.sqrt(x), [kinds.FLOAT] * 2, width)
+    rng = np.random.default_rng(0)
+    two = np.arange(127 << 23, 129 << 23, 3)  # two powers of two, then all there are
+    bits = np.concatenate([two[: two.size // 16 * 16], rng.integers(0, 2**32, 2**20)])
+    edges = [
+        0,
+        1 << 31,
+        27 << 23,
+        (27 << 23) - 1,
+        255 << 23,
+        (255 << 23) - 1,
+        1,
+        2**32 - 1,
+    ]
+    bits[: 64 * len(edges) : 64] = edges  # among strangers
+    x = bits.astype(np.uint32).view(np.float32)
+    with np.errstate(invalid="ignore"):
+        y, want = root(x, out=np.empty_like(x)), np.sqrt(x)
+    np.testing.assert_array_equal(np.isnan(y), np.isnan(want))
+    known = ~np.isnan(want)
+    np.testing.assert_array_equal(y[known].view(np.int32), want[known].view(np.int32))
+
+
 def test_a_double_is_rounded_once():
     """Just above halfway between two of two bytes: to a float, that is halfway."""
     one = np.array([1 + 2**-8 + 2**-40, 1 + 2**-8, 1 + 2**-8 - 2**-40, 1] * 4)
