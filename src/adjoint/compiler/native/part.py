@@ -13,7 +13,7 @@ from ...ir.passes import prepared
 from ..apart import SUMMED, lots
 from ..schedule import Schedule
 from ..together import together
-from . import conv, reducing, rows
+from . import conv, reducing, rows, sorting
 from .arena import Tenant, settled
 from .machine import cache
 from .products import form_of
@@ -22,6 +22,11 @@ from .slices import panels
 
 ALIGN = 64
 SUMS = {"rows": rows.own_sums, "reduce": reducing.own_sums, "conv": conv.own_sums}
+ROOMS = {  # what a kernel needs to work in
+    "conv": lambda o: conv.kernel(o).bytes,
+    "order": lambda o: sorting.form_of(o).bytes,
+}
+OWN = {"contract", "loop", *ROOMS}  # kernels that are not loops over their space
 STREAM = 2**24  # bytes of a result from which on it is written past the caches
 
 
@@ -156,11 +161,11 @@ class Part:
             needed = [(v, self.size(v)) for v in k.made if v not in self.homes]
             if k.kind == "together":
                 needed = self._roomed(k, needed, panels(self.schedule, k))
-            elif k in self.shares and k.kind not in ("contract", "conv", "loop"):
+            elif k in self.shares and k.kind not in OWN:
                 needed = self._roomed(k, needed)
             needed += self._inside(k)
-            if k.kind == "conv":
-                needed.append((k, conv.kernel(k.roots[0]).bytes))
+            if k.kind in ROOMS:
+                needed.append((k, ROOMS[k.kind](k.roots[0])))
             if k in self.shares and k.kind in SUMS:
                 needed += self._sums(k)
             for v, n in needed:
