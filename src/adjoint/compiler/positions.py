@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..ir.dims import counted
 from ..ir.graph import Const
 
 BY_VALUES = {"index": 1, "unindex": 1, "index_put": 2, "index_reduce": 2}
@@ -11,12 +12,8 @@ BY_VALUES = {"index": 1, "unindex": 1, "index_put": 2, "index_reduce": 2}
 
 def counts(v):
     """The dim along which a constant counts 0, 1, 2..., being one in the others; or None."""
-    if not isinstance(v, Const) or v.value.dtype != np.int64:
-        return None
-    wide = [d for d, n in enumerate(v.value.shape) if n != 1]
-    if len(wide) != 1 or not np.array_equal(v.value.ravel(), np.arange(v.value.size)):
-        return None
-    return wide[0]
+    known = isinstance(v, Const) and v.value.dtype == np.int64
+    return counted(v.value) if known else None
 
 
 def within(v, n: int, maker) -> bool:
