@@ -122,8 +122,8 @@ class Schedule:
                 if v in self.maker and v not in self.stored and v not in self.alias
             ]
 
-    def last_check(self) -> int:
-        """The number of the last kernel that may fail, or -1."""
+    def last_check(self, fails) -> int:
+        """The number of the last kernel that looks at positions, or that `fails`; or -1."""
         last, seen = -1, set()
         for i, k in enumerate(self.kernels):
             pairs = {
@@ -132,7 +132,7 @@ class Schedule:
                 for p in self.computed(o)
                 for c in doubtful(p, self.maker)
             }
-            if k.kind in ("call", "loop") or pairs - seen:
+            if fails(k) or pairs - seen:
                 last = i
             seen |= pairs
         return last
