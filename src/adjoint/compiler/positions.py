@@ -20,7 +20,10 @@ def within(v, n: int, maker) -> bool:
     """Whether all of a value are known to be positions in a dim of size n."""
     if isinstance(v, Const):
         return bool(v.value.size and v.value.min() >= -n and v.value.max() < n)
-    return v in maker and maker[v].prim.name == "bounded" and maker[v].params["n"] <= n
+    if v not in maker or maker[v].prim.name != "bounded":
+        return False
+    p = maker[v].params
+    return p["n"] <= n and (p["but"] is None or -n <= p["but"] < n)
 
 
 def divides(o) -> bool:

@@ -383,7 +383,6 @@ class Step:
         self.wrap = _assembled(captured, BASE.wrap)
         self.assemble = _assembled(captured, lambda y: y)
         self.quick = _miss
-        self.checked = _has_checks(captured.graph)  # old gradients outlast a failure
         code = _native() if backend == "native" else None
         if run is not None:
             self.native, self.run = run.native, run
@@ -442,7 +441,7 @@ class Step:
             put(s.mapping, s.key, tree.unflatten(s.shape, leaves))
         for f, args in c.after:
             f(*(_kept(x, made) for x in args))
-        if self.quick is not _miss and not self.checked:
+        if self.quick is not _miss:
             self.run.give([g.tensor._grad for g in c.gradients])
         if self.run.calls.value == 1:
             self.run.settle()
@@ -470,12 +469,6 @@ class Step:
             )
             self.reverse[wanted].warm = True
         return self.reverse[wanted]
-
-
-def _has_checks(graph) -> bool:
-    """Whether a condition is checked when the program runs."""
-    parts = map(_has_checks, graph.parts())
-    return any(o.prim.name == "checked" for o in graph.operations) or any(parts)
 
 
 def _kept(leaf, made):
