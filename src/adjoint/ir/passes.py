@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .afterwards import added_up
 from .again import redone
+from .carries import gathered
 from .graph import Graph
 from .invariants import hoisted
 from .joins import joined
@@ -17,6 +18,7 @@ PASSES = {
     "expand": expanded,
     "pair": paired,
     "simplify": simplified,
+    "bundle": gathered,
     "join": joined,
     "lay": unturned,
     "remember": remembered,

@@ -1,0 +1,210 @@
+"""Carries: values of one kind that go round a loop together are one array.
+
+They are stacked before the loop, rows and values from outside with them, and taken apart after
+it; `bundles` does the rest in the body. The reverse of a loop takes the stacked rows as they are.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+from ..core.primitive import op
+from ..core.shape import Spec
+from .alike import LEAST, WIDEST, Alike, lane_of
+from .bundles import BETTER, bundled, price
+from .graph import Const, Graph, Operation, Var
+from .rewrite import expanded
+
+
+def gathered(graph: Graph) -> Graph:
+    """The program, and those of its loops and branches, with bundles."""
+    return bundled(_with_loops(graph))
+
+
+def _with_loops(graph):
+    """The program with what is gathered in its loops and branches."""
+    out, maker = [], {}
+    for o in graph.operations:
+        new = _of_loop(o, maker) if o.prim.name == "scan" else [_of_parts(o)]
+        out += new
+        maker.update((v, p) for p in new for v in p.outputs)
+    graph.operations = out
+    return graph
+
+
+def _of_parts(o):
+    """A branch or a loop whose programs have bundles of their own."""
+    parts = {
+        k: gathered(expanded(p)) for k, p in o.params.items() if isinstance(p, Graph)
+    }
+    return o.changed(params={**o.params, **parts}) if parts else o
+
+
+def _of_loop(o, maker) -> list:
+    """The operations for a scan: it with more in one array, and what comes before and after."""
+    body = _with_loops(expanded(o.params["body"]))
+    o = o.changed(params={**o.params, "body": body})
+    loop = _Loop(o, maker)
+    if loop.several:
+        new = bundled(loop.body())
+        if price(new) < BETTER * price(body):
+            return loop.around(new)
+    return [o.changed(params={**o.params, "body": bundled(body)})]
+
+
+class _Loop:
+    """A scan, and which of its values are of one kind."""
+
+    def __init__(self, o, maker):
+        self.o, self.maker, self.old = o, maker, o.params["body"]
+        self.k, self.m = o.params["carries"], o.params["mapped"]
+        self.length = o.params["length"]
+        first = self._inputs(self._uses())
+        colours = {self.old.inputs[i]: g for g, some in enumerate(first) for i in some}
+        alike = Alike(self.old, colours)
+        self.ends = [_colour(alike, v) for v in self.old.outputs]
+        self.inputs = self._inputs(self._uses())
+        self.outputs = self._outputs()
+        groups = (*self.inputs, *self.outputs[self._carried :])
+        self.several = any(len(g) > 1 for g in groups)
+
+    ends: list | None = None
+
+    def _uses(self) -> dict:
+        """What each input is read by."""
+        found = defaultdict(list)
+        for p in self.old.operations:
+            for i, v in enumerate(p.inputs):
+                found[v].append((p.prim.name, i))
+        return {v: tuple(sorted(found[v])) for v in self.old.inputs}
+
+    def _inputs(self, uses) -> list[list[int]]:
+        """Numbers of inputs, those of one kind together."""
+        kinds = defaultdict(list)
+        for i, v in enumerate(self.old.inputs):
+            fine = uses[v], self.ends[i] if self.ends and i < self.k else None
+            kinds[self._role(i), v.spec, self._source(i)].append((fine, i))
+        return sorted(g for some in kinds.values() for g in _split(some))
+
+    def _role(self, i) -> int:
+        return (i >= self.k) + (i >= self.k + self.m)
+
+    def _source(self, i):
+        """The array of which an input is a slice, if it is a row or from outside."""
+        if i < self.k:
+            return None
+        p = self.maker.get(self.o.inputs[i])
+        lane = p and lane_of(p)
+        return (id(lane[0]), lane[1]) if lane else None
+
+    def _outputs(self) -> list[list[int]]:
+        """Numbers of outputs: carries as the inputs are, then rows of one kind."""
+        carried = [g for g in self.inputs if g[0] < self.k]
+        self._carried = len(carried)
+        start = {self.old.inputs[i]: n for n, g in enumerate(carried) for i in g}
+        kinds = defaultdict(list)
+        for i, v in enumerate(self.old.outputs[self.k :], self.k):
+            begins = ("start", start[v]) if v in start else self.ends[i]
+            kinds[v.spec, begins].append(i)
+        rows = [h for (s, _), g in kinds.items() for h in _worth(g, s)]
+        return carried + sorted(rows)
+
+    # ------------------------------------------------------------ the body
+
+    def body(self) -> Graph:
+        """The body on arrays: slices of inputs first, stacks for outputs last."""
+        old = self.old
+        new = Graph(old.name)
+        new.consts, new.outputs = old.consts, []
+        for g in self.inputs:
+            x = self._array([old.inputs[i] for i in g], 0, None)
+            new.inputs.append(x)
+            if len(g) > 1:
+                new.operations += _apart(x, [old.inputs[i] for i in g], 0)
+        new.operations += old.operations
+        for g in self.outputs:
+            values = [old.outputs[i] for i in g]
+            if len(g) == 1:
+                new.outputs += values
+                continue
+            y = self._array(values, 0, None)
+            new.operations.append(Operation(op.stack, tuple(values), {"dim": 0}, (y,)))
+            new.outputs.append(y)
+        for i, v in enumerate(new.inputs):
+            v.name = f"x{i + 1}"
+        for i, v in enumerate(v for p in new.operations for v in p.outputs):
+            v.name = f"z{i + 1}"
+        return new
+
+    def _array(self, values, dim, name):
+        """A variable for these values along a new dim; for one of them, one like it."""
+        spec = values[0].spec
+        if len(values) > 1:
+            shape = (*spec.shape[:dim], len(values), *spec.shape[dim:])
+            spec = Spec(shape, spec.dtype)
+        elif name is None:
+            return values[0]
+        return Var(name or "", spec)
+
+    # ------------------------------------------------------------ around it
+
+    def around(self, body) -> list:
+        """Stacks, the loop, slices of its results."""
+        o, before, after = self.o, [], []
+        inputs, outputs = [], []
+        for g in self.inputs:
+            values = [o.inputs[i] for i in g]
+            if len(g) == 1:
+                inputs += values
+                continue
+            dim = int(self._role(g[0]) == 1)
+            x = self._array(values, dim, f"{values[0].name}_all")
+            before.append(Operation(op.stack, tuple(values), {"dim": dim}, (x,), o.site))
+            inputs.append(x)
+        for g in self.outputs:
+            values = [o.outputs[i] for i in g]
+            if len(g) == 1:
+                outputs += values
+                continue
+            dim = int(g[0] >= self.k)
+            y = self._array(values, dim, f"{values[0].name}_all")
+            after += _apart(y, values, dim, o.site)
+            outputs.append(y)
+        roles = [self._role(g[0]) for g in self.inputs]
+        counts = {"carries": roles.count(0), "mapped": roles.count(1)}
+        params = {**o.params, **counts, "body": body}
+        loop = o.changed(inputs=tuple(inputs), params=params, outputs=tuple(outputs))
+        return [*before, loop, *after]
+
+
+def _colour(alike, v):
+    return ("constant", v.spec) if isinstance(v, Const) else alike.colour[v]
+
+
+def _split(some) -> list[list[int]]:
+    """Inputs of one kind apart by what is fine about them, where enough are alike."""
+    fine = defaultdict(list)
+    for f, i in some:
+        fine[f].append(i)
+    few = sorted(i for g in fine.values() if len(g) < LEAST for i in g)
+    many = [g for g in fine.values() if len(g) >= LEAST]
+    if many and few:
+        max(many, key=len).extend(few)
+        few = []
+    return [sorted(h) for g in (*many, few) if g for h in ([g] if len(g) >= LEAST else [[i] for i in g])]
+
+
+def _worth(g, spec) -> list[list[int]]:
+    """Together, if they are many and small; else each alone."""
+    together = len(g) >= LEAST and spec.size <= WIDEST and spec.dtype.kind != "c"
+    return [g] if together else [[i] for i in g]
+
+
+def _apart(x, values, dim, site=None) -> list:
+    return [
+        Operation(op.select, (x,), {"dim": dim, "index": i}, (v,), site)
+        for i, v in enumerate(values)
+    ]
+
+
+__all__ = ["gathered"]
