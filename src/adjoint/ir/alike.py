@@ -69,9 +69,7 @@ class Alike:
         self.read.update(graph.outputs)
         self.inside = self._inside()
         self.nodes = [
-            self._node(o)
-            for o in graph.operations
-            if o.outputs[0] not in self.inside
+            self._node(o) for o in graph.operations if o.outputs[0] not in self.inside
         ]
         self.node_of = {v: n for n in self.nodes for v in n.last.outputs}
         self._numbers: dict = {}
@@ -99,7 +97,8 @@ class Alike:
         return found
 
     def _node(self, o):
-        if not _adds(o) or o.prim.name == "neg":
+        single = o.prim.name == "neg" and o.inputs[0] not in self.inside
+        if not _adds(o) or single:
             key = o.prim, frozen(o.params), _specs(o.inputs), _specs(o.outputs)
             return Node(key, [(1, v) for v in o.inputs], [o])
         terms, operations = [], []

@@ -8,6 +8,7 @@ It is kept if it costs less, stacking and taking apart among the costs.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from itertools import pairwise
 
 import numpy as np
@@ -24,30 +25,64 @@ _ADDS = {1: op.add, -1: op.sub}
 _ONE = """add sub mul neg abs sign maximum minimum relu where guard eq ne lt le gt ge gate
 logical_and logical_or logical_not cast"""
 _SOME = "div sqrt reciprocal rsqrt"
-_FREE = frozenset("reshape expand ones_like zeros_like stop_gradient contiguous".split())
+_FREE = frozenset(
+    ["reshape", "expand", "ones_like", "zeros_like", "stop_gradient", "contiguous"]
+)
 _WEIGHT = {**dict.fromkeys(_ONE.split(), 1), **dict.fromkeys(_SOME.split(), 6)}
 SERIES = 40  # of other functions of numbers, in the time of an addition
 VECTOR = 64  # bytes
 
 
-def bundled(graph: Graph) -> Graph:
+def bundled(graph: Graph, alike: Alike | None = None) -> Graph:
     """The program with bundles, if it costs less; else as it is, slices that meet as one."""
-    alike = Alike(graph)
-    if not _any(alike):
+    if alike is None and not hopeful(graph):
         return graph
-    plain = Bundler(alike, ()).written()
-    chosen = [ns for ns in alike.classes if len(ns) >= LEAST and bundles(ns[0].last)]
-    if not chosen:
+    alike = alike or Alike(graph)
+    plain = Bundler(alike, ()).written() if _slices_meet(alike) else graph
+    if not promising(alike):
         return plain
-    whole = Bundler(alike, chosen).written()
+    whole = Bundler(alike, _chosen(alike)).written()
     return whole if price(whole) < BETTER * price(plain) else plain
 
 
-def _any(alike) -> bool:
-    """Whether there is something to do."""
-    stacks = any(n.last.prim.name == "stack" for n in alike.nodes)
-    many = (len(ns) >= LEAST and bundles(ns[0].last) for ns in alike.classes)
-    return stacks or any(many)
+def hopeful(graph: Graph, around: int = 0) -> bool:
+    """Whether there is enough of what could be in bundles, and more than one of a kind."""
+    some = [o for o in graph.operations if bundles(o)]
+    kinds = Counter((o.prim, o.outputs[0].spec) for o in some)
+    many = max(kinds.values(), default=0) >= LEAST
+    stacks = any(o.prim.name == "stack" for o in graph.operations)
+    least = (1 - BETTER) * price(graph) - around
+    return stacks or (many and sum(map(_price, some)) > least)
+
+
+def promising(alike: Alike, around: int = 0) -> bool:
+    """Whether bundles that cost nothing would be worth it; `around` are values saved there."""
+    saved = around + sum(map(_saved, _chosen(alike)))
+    return saved > (1 - BETTER) * price(alike.graph)
+
+
+def _chosen(alike) -> list:
+    """The classes that can be one operation each."""
+    return [ns for ns in alike.classes if len(ns) >= LEAST and bundles(ns[0].last)]
+
+
+def _saved(nodes) -> float:
+    """What a class costs less as one operation on a stack that is there."""
+    each = sum(map(_price, nodes[0].operations))
+    part = max(_part(v, len(nodes)) for v in nodes[0].last.outputs)
+    return each * len(nodes) * (1 - part)
+
+
+def _part(v, count) -> float:
+    """How many vectors a stack takes for those that its values take alone."""
+    return max(1, math.ceil(v.spec.bytes * count / VECTOR)) / (count * _vectors(v))
+
+
+def _slices_meet(alike) -> bool:
+    """Whether slices of arrays are stacked."""
+    stacks = (n for n in alike.nodes if n.last.prim.name == "stack")
+    made = (alike.maker.get(v) for n in stacks for v in n.values())
+    return any(o is not None and lane_of(o) for o in made)
 
 
 class Bundler(Rewriter):
@@ -75,14 +110,14 @@ class Bundler(Rewriter):
         todo = [node]
         while todo:
             n = todo[-1]
+            if n in self.done:
+                todo.pop()
+                continue
             group = self.class_of.get(n, [n])
             made = (self.alike.node_of.get(v) for m in group for v in m.values())
             before = [m for m in made if m is not None and m not in self.done]
-            if before and n not in self.done:
-                todo += before
-                continue
-            todo.pop()
-            if n not in self.done:
+            todo += before
+            if not before:
                 self.done.update(group)
                 self._write(group)
 
@@ -190,7 +225,9 @@ class Bundler(Rewriter):
                 self._alone(o)
             return
         rest = [(s, v) for s, v in n.terms if (s, v) not in long]
-        terms = [(1, op.sum(self.stacked([v for _, v in long]), dim=(0,), keepdim=False))]
+        terms = [
+            (1, op.sum(self.stacked([v for _, v in long]), dim=(0,), keepdim=False))
+        ]
         terms = [(long[0][0], terms[0][1]), *((s, self.value(v)) for s, v in rest)]
         self.values[n.last.outputs[0]] = _added(terms)
 
@@ -214,7 +251,9 @@ class Bundler(Rewriter):
         if group[0].is_sum:
             signs = [s for s, _ in group[0].terms]
             shape = size, *group[0].last.outputs[0].spec.shape
-            y = _added([(s, self._column(c)[0]) for s, c in zip(signs, columns, strict=True)])
+            y = _added(
+                [(s, self._column(c)[0]) for s, c in zip(signs, columns, strict=True)]
+            )
             y = y if y.shape == shape else op.expand(y, shape=shape)
         else:
             o = group[0].last
@@ -251,7 +290,9 @@ class Bundler(Rewriter):
     def _cut(self, column) -> bool:
         """Whether it is not a whole array as it is."""
         lanes = [self._lane(v, 0) for v in column]
-        whole = all(lanes) and [i for *_, i in lanes] == list(range(lanes[0][0].shape[0]))
+        whole = all(lanes) and [i for *_, i in lanes] == list(
+            range(lanes[0][0].shape[0])
+        )
         return not whole
 
 

@@ -11,7 +11,7 @@ from collections import defaultdict
 from ..core.primitive import op
 from ..core.shape import Spec
 from .alike import LEAST, WIDEST, Alike, lane_of
-from .bundles import BETTER, bundled, price
+from .bundles import BETTER, bundled, hopeful, price, promising
 from .graph import Const, Graph, Operation, Var
 from .rewrite import expanded
 
@@ -35,21 +35,30 @@ def _with_loops(graph):
 def _of_parts(o):
     """A branch or a loop whose programs have bundles of their own."""
     parts = {
-        k: gathered(expanded(p)) for k, p in o.params.items() if isinstance(p, Graph)
+        k: gathered(_simple(p)) for k, p in o.params.items() if isinstance(p, Graph)
     }
     return o.changed(params={**o.params, **parts}) if parts else o
 
 
+def _simple(body):
+    """A body in simple operations."""
+    return expanded(body) if any(o.prim.expand for o in body.operations) else body
+
+
 def _of_loop(o, maker) -> list:
     """The operations for a scan: it with more in one array, and what comes before and after."""
-    body = _with_loops(expanded(o.params["body"]))
+    body = _with_loops(o.params["body"])
+    if not hopeful(body, len(body.inputs) + len(body.outputs)):
+        return [o]
+    body = _simple(body)
     o = o.changed(params={**o.params, "body": body})
     loop = _Loop(o, maker)
-    if loop.several:
+    if loop.saved and promising(loop.alike, loop.saved):
         new = bundled(loop.body())
         if price(new) < BETTER * price(body):
             return loop.around(new)
-    return [o.changed(params={**o.params, "body": bundled(body)})]
+    lean = bundled(body, loop.alike)
+    return [o if lean is body else o.changed(params={**o.params, "body": lean})]
 
 
 class _Loop:
@@ -61,12 +70,12 @@ class _Loop:
         self.length = o.params["length"]
         first = self._inputs(self._uses())
         colours = {self.old.inputs[i]: g for g, some in enumerate(first) for i in some}
-        alike = Alike(self.old, colours)
-        self.ends = [_colour(alike, v) for v in self.old.outputs]
+        self.alike = Alike(self.old, colours)
+        self.ends = [_colour(self.alike, v) for v in self.old.outputs]
         self.inputs = self._inputs(self._uses())
         self.outputs = self._outputs()
-        groups = (*self.inputs, *self.outputs[self._carried :])
-        self.several = any(len(g) > 1 for g in groups)
+        groups = (*self.inputs, *self.outputs)
+        self.saved = sum(len(g) - 1 for g in groups)  # values that are no longer there
 
     ends: list | None = None
 
@@ -159,7 +168,9 @@ class _Loop:
                 continue
             dim = int(self._role(g[0]) == 1)
             x = self._array(values, dim, f"{values[0].name}_all")
-            before.append(Operation(op.stack, tuple(values), {"dim": dim}, (x,), o.site))
+            before.append(
+                Operation(op.stack, tuple(values), {"dim": dim}, (x,), o.site)
+            )
             inputs.append(x)
         for g in self.outputs:
             values = [o.outputs[i] for i in g]
@@ -191,7 +202,12 @@ def _split(some) -> list[list[int]]:
     if many and few:
         max(many, key=len).extend(few)
         few = []
-    return [sorted(h) for g in (*many, few) if g for h in ([g] if len(g) >= LEAST else [[i] for i in g])]
+    return [
+        sorted(h)
+        for g in (*many, few)
+        if g
+        for h in ([g] if len(g) >= LEAST else [[i] for i in g])
+    ]
 
 
 def _worth(g, spec) -> list[list[int]]:

@@ -30,10 +30,11 @@ PASSES = {
 }
 
 
-def prepared(graph: Graph) -> Graph:
-    """The program after all passes."""
-    for change in PASSES.values():
-        graph = change(graph)
+def prepared(graph: Graph, body: bool = False) -> Graph:
+    """The program after all passes; of the body of a loop, after what was done from outside."""
+    for name, change in PASSES.items():
+        if not (body and name == "bundle"):
+            graph = change(graph)
     return graph
 
 
