@@ -5,6 +5,7 @@ More random programs: `ADJOINT_FUZZ=5000 pytest tests/test_bundles.py`.
 
 import os
 import re
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -125,9 +126,7 @@ def test_few_stay_as_they_are():
 def test_elements_of_an_array_are_not_taken_apart():
     def f(x):
         parts = [x[i] for i in range(x.shape[0])]
-        return ad.stack(
-            [ad.sin(b - a) for a, b in zip(parts[:-1], parts[1:], strict=True)]
-        )
+        return ad.stack([ad.sin(b - a) for a, b in pairwise(parts)])
 
     x = ad.tensor(rng.normal(size=20))
     text = program(f, x)
@@ -192,7 +191,7 @@ def test_dtypes(dtype):
     def f(*xs):
         return tuple(
             (x * x - x) // 3 if dtype == ad.int64 else ad.exp(x - y)
-            for x, y in zip(xs, xs[1:], strict=False)
+            for x, y in pairwise(xs)
         )
 
     xs = [ad.tensor(float(i % 5)).to(dtype) for i in range(12)]

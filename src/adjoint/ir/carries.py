@@ -126,34 +126,23 @@ class _Loop:
         new = Graph(old.name)
         new.consts, new.outputs = old.consts, []
         for g in self.inputs:
-            x = self._array([old.inputs[i] for i in g], 0, None)
+            values = [old.inputs[i] for i in g]
+            if len(g) == 1:
+                new.inputs += values
+                continue
+            x = _array(values, 0, f"{values[0].name}_all")
             new.inputs.append(x)
-            if len(g) > 1:
-                new.operations += _apart(x, [old.inputs[i] for i in g], 0)
+            new.operations += _apart(x, values, 0)
         new.operations += old.operations
         for g in self.outputs:
             values = [old.outputs[i] for i in g]
             if len(g) == 1:
                 new.outputs += values
                 continue
-            y = self._array(values, 0, None)
+            y = _array(values, 0, f"out{g[0]}_all")
             new.operations.append(Operation(op.stack, tuple(values), {"dim": 0}, (y,)))
             new.outputs.append(y)
-        for i, v in enumerate(new.inputs):
-            v.name = f"x{i + 1}"
-        for i, v in enumerate(v for p in new.operations for v in p.outputs):
-            v.name = f"z{i + 1}"
         return new
-
-    def _array(self, values, dim, name):
-        """A variable for these values along a new dim; for one of them, one like it."""
-        spec = values[0].spec
-        if len(values) > 1:
-            shape = (*spec.shape[:dim], len(values), *spec.shape[dim:])
-            spec = Spec(shape, spec.dtype)
-        elif name is None:
-            return values[0]
-        return Var(name or "", spec)
 
     # ------------------------------------------------------------ around it
 
@@ -167,7 +156,7 @@ class _Loop:
                 inputs += values
                 continue
             dim = int(self._role(g[0]) == 1)
-            x = self._array(values, dim, f"{values[0].name}_all")
+            x = _array(values, dim, f"{values[0].name}_all")
             before.append(
                 Operation(op.stack, tuple(values), {"dim": dim}, (x,), o.site)
             )
@@ -178,7 +167,7 @@ class _Loop:
                 outputs += values
                 continue
             dim = int(g[0] >= self.k)
-            y = self._array(values, dim, f"{values[0].name}_all")
+            y = _array(values, dim, f"{values[0].name}_all")
             after += _apart(y, values, dim, o.site)
             outputs.append(y)
         roles = [self._role(g[0]) for g in self.inputs]
@@ -186,6 +175,12 @@ class _Loop:
         params = {**o.params, **counts, "body": body}
         loop = o.changed(inputs=tuple(inputs), params=params, outputs=tuple(outputs))
         return [*before, loop, *after]
+
+
+def _array(values, dim, name):
+    """A variable for these values along a new dim."""
+    shape, dtype = values[0].spec
+    return Var(name, Spec((*shape[:dim], len(values), *shape[dim:]), dtype))
 
 
 def _colour(alike, v):
