@@ -562,3 +562,37 @@ def test_a_stream_is_that_of_eager(name, dtype, params, width, along):
             np.testing.assert_allclose(got, want, rtol=8 * eps, atol=eps)
         else:
             np.testing.assert_array_equal(got, want)
+
+
+# ---------------------------------------------------------------- by one number
+
+
+@pytest.mark.parametrize("dtype", KIND)
+def test_division_by_a_number_of_the_row_has_the_bits_of_division(dtype):
+    rng, info = np.random.default_rng(3), np.finfo(dtype)
+    some = np.concatenate([rng.normal(size=40), rng.uniform(1, 2, 40)]).astype(dtype)
+    ends = [0, -0.0, INF, -INF, NAN, info.max, -info.max, info.tiny, info.tiny / 8, 1]
+    y = np.concatenate([some, np.array(ends, dtype)])[:, None]
+    x = np.concatenate([rng.normal(size=70), ends]).astype(dtype) * np.ones_like(y)
+    divide = compile(lambda x, y: x / y)
+    with np.errstate(all="ignore"):
+        for _ in range(2):
+            got = divide(ad.tensor(x), ad.tensor(y)).numpy()
+        want = x / y
+    # A denormal quotient may be rounded twice.
+    normal = ~(np.abs(want) < info.tiny)
+    np.testing.assert_array_equal(got[normal], want[normal])
+    np.testing.assert_allclose(got, want, rtol=0, atol=info.smallest_subnormal)
+
+
+@pytest.mark.parametrize("n", [3, 16, 64, 129, 200, 1000])
+@pytest.mark.parametrize("name", ["amax", "amin", "sum"])
+def test_what_is_joined_side_by_side(name, n):
+    x = np.random.default_rng(n).normal(size=(9, n)).astype(np.float32)
+    x[1, n // 2] = x[2, n - 1] = x[3, 0] = NAN
+    x[4], x[5, 1], x[6, 2] = -INF, INF, -INF
+    step = compile(lambda x: getattr(ad, name)(x, 1))
+    for _ in range(2):
+        got = step(ad.tensor(x)).numpy()
+    want = getattr(x, {"amax": "max", "amin": "min"}.get(name, name))(1)
+    np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-5)

@@ -46,6 +46,7 @@ _LANES = frozenset(_FLOATS | _WHOLE)  # what registers hold
 _BOOL = np.dtype(bool)
 DEEPEST = 60  # operations that are computed where they are read, one in the other
 LARGEST = 240  # operations of one loop nest: LLVM is slow on long ones
+NUMBERS = 1920  # of one without a loop: what waits for one of them must not wait for two nests
 REDUCTIONS = frozenset({"sum", "mean", "prod", "amax", "amin"})
 
 
@@ -71,6 +72,10 @@ class Kernel:
         return [v for o in self.roots for v in o.outputs]
 
     __hash__ = object.__hash__
+
+    def takes(self, cost) -> bool:
+        """Whether there is room for as many operations."""
+        return self.cost + cost <= (LARGEST if math.prod(self.space) > 1 else NUMBERS)
 
 
 class Schedule:
@@ -345,9 +350,7 @@ class Schedule:
         for i in range(len(self.kernels) - 1, max(after, 0) - 1, -1):
             k = self.kernels[i]
             inside = [v for v in reads if self.kernel_of.get(v) is k]
-            if k.cost + self.cost[o] <= LARGEST and self._fits(
-                k, o, kind, reads, inside
-            ):
+            if k.takes(self.cost[o]) and self._fits(k, o, kind, reads, inside):
                 return k
         return None
 

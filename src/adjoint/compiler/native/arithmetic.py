@@ -19,7 +19,7 @@ from .kinds import (
     mangled,
 )
 from .machine import vector_bits
-from .values import Values
+from .values import Values, uniform
 
 _CONTRACT = ("contract",)
 
@@ -54,7 +54,25 @@ class Arithmetic(Values):
     def div(self, x, y):
         """x / y of floats."""
         x, y = self.both(x, y)
-        return self.b.fdiv(x, y)
+        return self._by_inverse(x, y) if uniform(y) else self.b.fdiv(x, y)
+
+    def _by_inverse(self, x, y):
+        """x / y of a number y that all lanes share, rounded as one division rounds it.
+
+        A quotient by the inverse is made good by what it leaves of x (Markstein): five
+        instructions for the sixteen cycles that a unit divides a vector.
+        """
+        b, f, one = self.b, self.format(y), self.b.extract_element(y, INT32(0))
+        inverse = self.splat(b.fdiv(f.type(1.0), one))
+        z = b.fmul(x, inverse)
+        rest = self.fma(self.neg(z), y, x)
+        w = self.fma(rest, inverse, z)
+        w = self.select(self.isnan(w), z, w)
+        # Where y, or its inverse, is denormal or what makes such a rest, one divides.
+        size = b.shl(b.bitcast(one, f.int), f.int(1))
+        low, high = (f.bias + k * (f.bias - 27) << f.mantissa + 1 for k in (-1, 1))
+        rare = b.icmp_unsigned(">", b.sub(size, f.int(low)), f.int(high - low))
+        return self.rarely(rare, lambda: (b.fdiv(x, y),), w)[0]
 
     def neg(self, x):
         """-x."""
@@ -125,6 +143,22 @@ class Arithmetic(Values):
     def minimum(self, x, y):
         """The smaller; NaN if either is."""
         return self._extreme("<", x, y)
+
+    def largest(self, x, y):
+        """The larger, NaN if either is; of zeros any."""
+        return self._any_extreme("maximum", x, y)
+
+    def least(self, x, y):
+        """The smaller, likewise."""
+        return self._any_extreme("minimum", x, y)
+
+    def _any_extreme(self, name, x, y):
+        if is_int(x):
+            return getattr(self, name)(x, y)
+        kind, text = x.type, f"llvm.{name}.{mangled(x.type)}"
+        return self.b.call(
+            self.function(text, kind, [kind, kind]), [x, y], fastmath=("nsz",)
+        )
 
     def clamp(self, x, low, high):
         """x within two numbers; a NaN becomes one of them."""

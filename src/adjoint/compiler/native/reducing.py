@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import math
 
 from .affine import ZERO, Affine
@@ -91,9 +90,9 @@ class Reducing(Sums):
                 return [how.join(self.lanes, accs[0], self.lanes.cast(v, kind))]
 
             starts = [[self._start(o, kind, step)] for _, _, step in spans]
-            accs = self._summed(sizes, spans, starts, (), strip, part)
-            parts = [self._fold(acc[0], how) for acc in accs]
-            total = functools.reduce(lambda a, b: how.join(self.lanes, a, b), parts)
+            many = self.abreast([o], sizes)
+            accs = self._summed(sizes, spans, starts, (), strip, part, many)
+            total = self._total([acc[0] for acc in accs], how)
             if whole:
                 total = how.finish(self.lanes, total, math.prod(sizes))
             self.store(total, y, self._out_index(o, shape, dims, outer))

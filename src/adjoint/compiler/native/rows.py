@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import math
 
 from .affine import ZERO, broadcast
@@ -121,11 +120,11 @@ class Rows(Sums):
                     self.store(x, v, index)
             return after
 
-        totals = self._summed(sizes, spans, starts, outer, strip, part)
+        many = self.abreast(items, sizes)
+        totals = self._summed(sizes, spans, starts, outer, strip, part, many)
         for j, o in enumerate(sums):
             how, v = HOW[o.prim.name], o.outputs[0]
-            parts = [self._fold(acc[j], how) for acc in totals]
-            total = functools.reduce(lambda a, b: how.join(self.lanes, a, b), parts)
+            total = self._total([acc[j] for acc in totals], how)
             if chunk is None:
                 total = how.finish(self.lanes, total, math.prod(k.space[k.rank :]))
                 self.fixed[v] = total

@@ -6,6 +6,7 @@ import math
 
 from llvmlite import ir
 
+from ..cost import STEP, weight
 from .affine import Affine
 from .elements import Elements, Flat, element
 from .kinds import BIT, Unsigned, element_of
@@ -15,6 +16,10 @@ from .sharing import Stage, Sum, pieces
 from .vectors import either
 
 JOINED = 2**16  # bytes of sums that are joined in one chunk
+ABREAST = (
+    4  # sums of a row at a time: each addition waits four cycles for the one before
+)
+LIGHT = 6 * STEP  # what computing an element may cost, that this wait is longer
 
 
 class How:
@@ -43,8 +48,8 @@ HOW = {
     ),
     "conv_weight": How(0, lambda b, x, y: b.add(x, y)),
     "prod": How(1, lambda b, x, y: b.mul(x, y)),
-    "amax": How(-math.inf, lambda b, x, y: b.maximum(x, y)),
-    "amin": How(math.inf, lambda b, x, y: b.minimum(x, y)),
+    "amax": How(-math.inf, lambda b, x, y: b.largest(y, x)),
+    "amin": How(math.inf, lambda b, x, y: b.least(y, x)),
 }
 
 
@@ -112,17 +117,17 @@ class Sums(Elements):
         full, rest = n // w * w, n % w
         return [(0, full, w)] * bool(full) + [(full, n, rest)] * bool(rest)
 
-    def _summed(self, sizes, spans, accs, index, strip, part=()):
+    def _summed(self, sizes, spans, accs, index, strip, part=(), many=1):
         """What strip(loop, index, acc) makes of each span's acc over `sizes`, the last in lanes.
 
-        `part` are the ends of dims of which only a part is summed.
+        `part` are the ends of dims of which only a part is summed. `many` vectors of a row are
+        summed side by side, each on its own.
         """
         end, *part = part or [None] * len(sizes)
         if len(sizes) == 1:
-            return [
-                self._summed_span(*pair, index, strip, end)
-                for pair in zip(spans, accs, strict=True)
-            ]
+            pairs = zip(spans, accs, strict=True)
+            found = (self._summed_span(*p, index, strip, end, many) for p in pairs)
+            return [acc for some in found for acc in some]
         with self.loop(*(end or (0, sizes[0]))) as i:
             phis = iter(i.carry(*(x for acc in accs for x in acc)))
             accs = [[next(phis) for _ in acc] for acc in accs]
@@ -132,23 +137,51 @@ class Sums(Elements):
         results = iter(i.results)
         return [[next(results) for _ in acc] for acc in after]
 
-    def _summed_span(self, span, acc, index, strip, end=None):
+    def abreast(self, operations, sizes) -> int:
+        """How many vectors of a row are summed side by side, as `_summed` can."""
+        few = len(sizes) > 1 or sizes[-1] // self.vectors < 2 * ABREAST
+        todo = [p for o in operations for p in self.schedule.computed(o)]
+        return 1 if few or sum(map(weight, todo)) > LIGHT else ABREAST
+
+    def _summed_span(self, span, acc, index, strip, end=None, many=1):
         start, stop, step = span
         if end is not None and start:
-            return self._rest(span, acc, index, strip, end)
+            return [self._rest(span, acc, index, strip, end)]
         if end is not None:
             start, stop = (self.b.mul(x, I64(step)) for x in end)
-        with self.loop(start, stop, step) as i:
-            phis = i.carry(*acc)
+        elif stop - start >= many * step > step:
+            return self._summed_abreast(span, acc, index, strip, many)
+        return self._rounds((start, stop, step), [acc], index, strip)
+
+    def _summed_abreast(self, span, acc, index, strip, many):
+        """Rounds of `many` vectors, and what is left to the first of the sums."""
+        start, stop, step = span
+        end = stop - (stop - start) % (many * step)
+        totals = self._rounds((start, end, step), [acc] * many, index, strip)
+        for k, at in enumerate(range(end, stop, step)):
+            rest = at, at + step, step
+            (totals[k],) = self._rounds(rest, [totals[k]], index, strip)
+        return totals
+
+    def _rounds(self, span, accs, index, strip):
+        """What strip makes of each acc, one vector after the other."""
+        start, stop, step = span
+        with self.loop(start, stop, step * len(accs)) as i:
+            phis = iter(i.carry(*(x for acc in accs for x in acc)))
+            after = []
             with self.across(i.mark, step):
-                i.next(*strip(i, (*index, Affine({i.mark: 1})), phis))
-        return list(i.results)
+                for k, acc in enumerate(accs):
+                    at = (*index, Affine({i.mark: 1}, k * step))
+                    after.append(strip(i, at, [next(phis) for _ in acc]))
+                i.next(*(x for acc in after for x in acc))
+        results = iter(i.results)
+        return [[next(results) for _ in acc] for acc in accs]
 
     def _rest(self, span, acc, index, strip, end):
         """What no full vector is of is summed with the last of them."""
         b, before = self.b, self.b.block
         with self.last(span[0] // self.vectors, end):
-            after = self._summed_span(span, acc, index, strip)
+            (after,) = self._summed_span(span, acc, index, strip)
             inside = b.block
         pairs = zip(acc, after, strict=True)
         return [either(b, x, before, y, inside) for x, y in pairs]
@@ -158,6 +191,22 @@ class Sums(Elements):
         if width == 1:
             return ir.Constant(kind, start)
         return ir.Constant(ir.VectorType(kind, width), [start] * width)
+
+    def _total(self, parts, how):
+        """All lanes of some vectors joined: those of a kind first, as a tree."""
+        first, *rest = parts
+        same = [x for x in rest if x.type == first.type]
+        others = [x for x in rest if x.type != first.type]
+        joined = [first, *same]
+        lanes = Lanes(self.b, getattr(first.type, "count", 1))
+        while len(joined) > 1:
+            pairs = zip(joined[::2], joined[1::2], strict=False)
+            odd = joined[-1:] if len(joined) % 2 else []
+            joined = [how.join(lanes, x, y) for x, y in pairs] + odd
+        total = self._fold(joined[0], how)
+        return (
+            how.join(self.lanes, total, self._total(others, how)) if others else total
+        )
 
     def _fold(self, x, how):
         """The lanes of a vector joined as a tree."""

@@ -9,6 +9,26 @@ from llvmlite import ir
 from .kinds import FORMATS, INT32, Format, element_of, is_int_type, mangled
 from .vectors import either
 
+_SAME = frozenset(["fadd", "fsub", "fmul", "fdiv", "fneg", "call", "fpext", "fptrunc"])
+
+
+def uniform(x) -> bool:
+    """Whether the lanes of x are seen to be one number."""
+    if not isinstance(x.type, ir.VectorType):
+        return False
+    if isinstance(x, ir.Constant):
+        return len(_numbers(x)) == 1
+    if isinstance(x, ir.instructions.ShuffleVector):
+        return _numbers(x.operands[2]) == {0}
+    return getattr(x, "opname", "") in _SAME and all(map(uniform, x.operands))
+
+
+def _numbers(x) -> set:
+    """The different numbers in a constant vector."""
+    if not isinstance(x.constant, list):
+        return {0 if x.constant is None else x.constant}
+    return {getattr(c, "constant", c) for c in x.constant}
+
 
 class Values:
     """Values of `width` lanes at the builder's place, constants, calls and ways."""
@@ -79,7 +99,7 @@ class Values:
 
     def any(self, mask):
         """Whether the mask holds in a lane."""
-        if self.width == 1:
+        if not isinstance(mask.type, ir.VectorType):
             return mask
         bits = ir.IntType(self.width)
         return self.b.icmp_unsigned("!=", self.b.bitcast(mask, bits), bits(0))
