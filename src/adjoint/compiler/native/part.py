@@ -12,6 +12,7 @@ import math
 from ...ir.passes import prepared
 from ..apart import SUMMED, lots
 from ..schedule import Schedule
+from ..sooner import sooner
 from ..together import together
 from . import conv, reducing, rows
 from .arena import Tenant, settled
@@ -38,6 +39,7 @@ class Part:
         self.schedule = s = Schedule(g)
         together(s)
         self.outputs = [s.root(v) for v in g.outputs]
+        sooner(s, {self.outputs[i]: g.inputs[j] for i, j in renewed.items()})
         self.homes: dict = {}  # output -> the input in whose memory it is, or None
         self.copies: list = []  # (output, input): to be copied at the end
         safe = s.last_check() + 1  # the first kernel from which on nothing fails
