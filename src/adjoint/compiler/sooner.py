@@ -7,14 +7,13 @@ for what comes after.
 from __future__ import annotations
 
 
-def sooner(s, renewed: dict) -> None:
+def sooner(s, renewed: dict, safe: int) -> None:
     """Move the maps of a schedule that make the new value of a state; `renewed` maps values
     to the states that they replace.
 
-    None goes before a kernel that may fail, nor before another that reads the old value: its
-    result could no longer be written in the old one's place.
+    None goes before the kernel number `safe`, the first from which on nothing fails, nor
+    before another that reads the old value: its result could no longer be written there.
     """
-    failing = s.last_check()
     for k in [k for k in s.kernels if k.kind == "map"]:
         old = {renewed[v] for v in k.made if v in renewed}
         if not old:
@@ -23,7 +22,7 @@ def sooner(s, renewed: dict) -> None:
         before = [
             i
             for i, other in enumerate(s.kernels[:place])
-            if i <= failing or not k.reads.isdisjoint(other.made) or old & other.reads
+            if i < safe or not k.reads.isdisjoint(other.made) or old & other.reads
         ]
         s.kernels.insert(max(before, default=-1) + 1, s.kernels.pop(place))
     s.__dict__.pop("number", None)  # it is counted anew

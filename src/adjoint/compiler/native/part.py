@@ -44,7 +44,6 @@ class Part:
         self.schedule = s = Schedule(g)
         together(s)
         self.outputs = [s.root(v) for v in g.outputs]
-        sooner(s, {self.outputs[i]: g.inputs[j] for i, j in renewed.items()})
         self.homes: dict = {}  # output -> the input in whose memory it is, or None
         self.copies: list = []  # (output, input): to be copied at the end
         self.long = long = worth(s) if long is None else long
@@ -53,6 +52,7 @@ class Part:
         self.shares = wanted(s) if long else {}  # kernel -> about how many chunks
         self.inner = {k: self._in_lots(k) or _bodies(k.roots[0], long) for k in loops}
         self.safe = s.last_check(self._may_fail) + 1  # from here on nothing fails
+        sooner(s, {self.outputs[i]: g.inputs[j] for i, j in renewed.items()}, self.safe)
         for i, r in enumerate(self.outputs):
             if i not in renewed and i not in kept:
                 self.homes[r] = None
