@@ -266,7 +266,7 @@ class Code:
                 other = b.icmp_unsigned("!=", b.udiv(t, I64(JOB)), number)
                 over = b.icmp_unsigned(">=", i, end)
                 self.leave(b.or_(other, over), after)
-                many = b.sub(end, b.udiv(b.add(end, i), I64(2)))  # half, rounded up
+                many = self._some(b.sub(end, i), v)
                 with b.if_then(self.swap(ticket, t, b.add(t, many))):
                     b.call(job, [context, i, b.add(i, many), room])
                     b.store(b.add(b.load(here), many), here)
@@ -274,6 +274,18 @@ class Code:
                 b.store(b.add(b.load(made), b.load(here)), made)
                 self._report(b.load(here), chunks)
         b.ret(b.load(made))
+
+    def _some(self, left, others):
+        """How many chunks to take of a range: three quarters of one's own, but not two of two;
+        half, rounded up, of what is another's.
+        """
+        b = self.b
+        last = b.zext(b.icmp_unsigned(">", left, I64(1)), I64)
+        kept = b.udiv(left, I64(4))
+        kept = b.select(b.icmp_unsigned(">", kept, last), kept, last)
+        half = b.udiv(left, I64(2))
+        mine = b.icmp_unsigned("==", others, I64(0))
+        return b.sub(left, b.select(mine, kept, half))
 
     def _report(self, many, chunks):
         """So many more are done: once for each range, for all threads write this word."""

@@ -4,6 +4,8 @@ A gradient of weights sums over rows that threads have just made, each some. Cut
 result, every thread fetches most of them from other cores; cut along the sum, it reads those
 that lie near, and what the parts have summed up is joined in order. A thread that does all
 adds part after part to the result, as a product does, which comes to the same bits.
+So are weights that few rows read before they are updated: a thread updates those that it alone
+has read, and no other core has to give up its copy.
 """
 
 from __future__ import annotations
@@ -46,14 +48,17 @@ class Deep(NamedTuple):
         return self.parts * CHUNKS
 
 
-def deep(form) -> Deep | None:
-    """How to cut it, if that is worth it: one product of rows with rows, none of them shared."""
-    rows = form.a[0] == 1 and form.b[1] == 1 and form.m > 1 and form.c == form.n
-    if form.batch or form.sums or not rows:
+def deep(form, updated: bool) -> Deep | None:
+    """How to cut it, if that is worth it: one product that sums over rows of both operands,
+    or over those of weights that are `updated` later.
+    """
+    one = form.m > 1 and form.c == form.n and not (form.batch or form.sums)
+    if not one or form.b[1] != 1:
         return None
     for parts in range(FEWEST, MOST + 1):
         k = form.k // parts
-        if form.k % parts == 0 and SHALLOW <= k <= DEPTH:
+        worth = form.a[0] == 1 or (updated and form.m <= k)
+        if worth and form.k % parts == 0 and SHALLOW <= k <= DEPTH:
             part, steps = replace(form, k=k), (k * form.a[1], k * form.b[0])
             found = Deep(part, replace(part, sums=((parts, *steps),)), parts)
             fits = found.sums <= ROOM and part.tasks >= CHUNKS
@@ -82,11 +87,17 @@ class Parts:
         )
         with b.if_else(all_) as (alone, some):
             with alone:
-                tasks = I64(0), I64(self.cut.whole.tasks)
-                b.call(self.whole.call, [x, y, z, room, *tasks])
+                self._of_all(b, x, y, z, room)
                 b.store(I64(1), done)
             with some:
                 self._of_parts(b, x, y, own, room, first, last)
+
+    def _of_all(self, b, x, y, z, room):
+        """All parts at a time: of a task, if nothing is packed, its result stays near."""
+        form = self.cut.whole
+        some = 1 if form.kind == "beside" else form.tasks
+        with loop(b, 0, form.tasks, some) as t:
+            b.call(self.whole.call, [x, y, z, room, t, b.add(t, I64(some))])
 
     def _of_parts(self, b, x, y, own, room, first, last):
         form, tasks = self.cut.part, self.cut.part.tasks

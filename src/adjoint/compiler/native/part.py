@@ -51,7 +51,7 @@ class Part:
         self.lots: dict = {}  # loop -> its rows in lots, if threads take some each
         loops = [k for k in s.kernels if k.kind == "loop"]
         self.shares = wanted(s) if long else {}  # kernel -> about how many chunks
-        self.deep = self._deep()
+        self.deep = self._deep({g.inputs[j] for j in renewed.values()})
         self.inner = {k: self._in_lots(k) or _bodies(k.roots[0], long) for k in loops}
         self.safe = s.last_check(self._may_fail) + 1  # from here on nothing fails
         sooner(s, {self.outputs[i]: g.inputs[j] for i, j in renewed.items()}, self.safe)
@@ -73,11 +73,14 @@ class Part:
         self.offsets: dict = {}
         self.bytes = self._place()
 
-    def _deep(self) -> dict:
+    def _deep(self, updated) -> dict:
         """kernel -> how its product is cut along its sum, of those that threads share so."""
-        shared = [k for k, n in self.shares.items() if n > 1 and k.kind == "contract"]
-        forms = {k: form_of(k.roots[0], steps=self.schedule.steps) for k in shared}
-        found = {k: deep(form[0]) for k, form in forms.items() if form}
+        s, found = self.schedule, {}
+        for k, n in self.shares.items():
+            form = form_of(k.roots[0], steps=s.steps) if k.kind == "contract" else None
+            if n > 1 and form:
+                weights = s.root(k.roots[0].inputs[0 if form[1] else 1])
+                found[k] = deep(form[0], weights in updated)
         return {k: cut for k, cut in found.items() if cut}
 
     def _may_fail(self, k) -> bool:
