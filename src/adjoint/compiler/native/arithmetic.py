@@ -19,7 +19,7 @@ from .kinds import (
     mangled,
 )
 from .machine import vector_bits
-from .values import Values, uniform
+from .values import Values, shared_by_lanes
 
 _CONTRACT = ("contract",)
 
@@ -54,25 +54,37 @@ class Arithmetic(Values):
     def div(self, x, y):
         """x / y of floats."""
         x, y = self.both(x, y)
-        return self._by_inverse(x, y) if uniform(y) else self.b.fdiv(x, y)
+        one = shared_by_lanes(y)
+        before = getattr(one, "parent", None) is not self.b.block
+        if one is None or not before:
+            return self.b.fdiv(x, y)
+        return self._by_inverse(x, one)
 
-    def _by_inverse(self, x, y):
-        """x / y of a number y that all lanes share, rounded as one division rounds it.
+    def _by_inverse(self, x, one):
+        """x / y of a number y that was there before the loop, rounded as a division rounds.
 
-        A quotient by the inverse is made good by what it leaves of x (Markstein): five
+        A quotient by the inverse is made good by what it leaves of x (Markstein): six
         instructions for the sixteen cycles that a unit divides a vector.
         """
-        b, f, one = self.b, self.format(y), self.b.extract_element(y, INT32(0))
-        inverse = self.splat(b.fdiv(f.type(1.0), one))
-        z = b.fmul(x, inverse)
+        f = self.format(x)
+        with self.at_the_end_of(one):
+            unit = self._toward_one(one, f)
+            one = self.b.fmul(one, unit)
+            inverse = self.b.fdiv(f.type(1.0), one)
+            y, inverse, unit = (self.splat(v) for v in (one, inverse, unit))
+        z = self.b.fmul(x, inverse)
         rest = self.fma(self.neg(z), y, x)
         w = self.fma(rest, inverse, z)
-        w = self.select(self.isnan(w), z, w)
-        # Where y, or its inverse, is denormal or what makes such a rest, one divides.
-        size = b.shl(b.bitcast(one, f.int), f.int(1))
-        low, high = (f.bias + k * (f.bias - 27) << f.mantissa + 1 for k in (-1, 1))
-        rare = b.icmp_unsigned(">", b.sub(size, f.int(low)), f.int(high - low))
-        return self.rarely(rare, lambda: (b.fdiv(x, y),), w)[0]
+        return self.b.fmul(self.select(self.isnan(w), z, w), unit)
+
+    def _toward_one(self, x, f):
+        """1, or a power of 2 times which a number has a normal inverse, the one and only one."""
+        b, far = self.b, 2.0 ** (f.bias // 2)
+        size = b.shl(b.bitcast(x, f.int), f.int(1))
+        low, high = (f.bias + k * (f.bias - f.mantissa) << f.mantissa + 1 for k in (-1, 1))
+        unit = b.select(b.icmp_unsigned("<", size, f.int(low)), f.type(far), f.type(1.0))
+        large = b.icmp_unsigned(">", size, f.int(high))
+        return b.select(large, f.type(1 / far), unit)
 
     def neg(self, x):
         """-x."""

@@ -3,31 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import contextmanager, nullcontext
 
 from llvmlite import ir
 
 from .kinds import FORMATS, INT32, Format, element_of, is_int_type, mangled
 from .vectors import either
 
-_SAME = frozenset(["fadd", "fsub", "fmul", "fdiv", "fneg", "call", "fpext", "fptrunc"])
-
-
-def uniform(x) -> bool:
-    """Whether the lanes of x are seen to be one number."""
-    if not isinstance(x.type, ir.VectorType):
-        return False
-    if isinstance(x, ir.Constant):
-        return len(_numbers(x)) == 1
-    if isinstance(x, ir.instructions.ShuffleVector):
-        return _numbers(x.operands[2]) == {0}
-    return getattr(x, "opname", "") in _SAME and all(map(uniform, x.operands))
-
-
-def _numbers(x) -> set:
-    """The different numbers in a constant vector."""
-    if not isinstance(x.constant, list):
-        return {0 if x.constant is None else x.constant}
-    return {getattr(c, "constant", c) for c in x.constant}
+def shared_by_lanes(x):
+    """The number that all lanes of x are seen to be, or None."""
+    if isinstance(x, ir.Constant) and isinstance(x.constant, list):
+        return x.constant[0] if len(set(map(str, x.constant))) == 1 else None
+    if not isinstance(x, ir.instructions.ShuffleVector):
+        return None
+    first, places = x.operands[0], x.operands[2].constant
+    zero = places is None or {getattr(i, "constant", i) for i in places} == {0}
+    spread = isinstance(first, ir.instructions.InsertElement)
+    return first.operands[1] if zero and spread else None
 
 
 class Values:
@@ -94,6 +86,14 @@ class Values:
             signature = ir.FunctionType(result, kinds)
             found = ir.Function(self.b.module, signature, name)
         return found
+
+    @contextmanager
+    def at_the_end_of(self, x):
+        """Inside, what is written goes to the end of the block that x is of, if it is closed."""
+        home = getattr(x, "parent", None)
+        closed = isinstance(home, ir.Block) and home.is_terminated
+        with self.b.goto_block(home) if closed else nullcontext():
+            yield
 
     # ------------------------------------------------------------ ways
 
