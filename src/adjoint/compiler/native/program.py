@@ -30,7 +30,7 @@ from .failing import BY_ZERO, FAILED, OUTSIDE, WORDS
 from .nests import I64
 from .part import ALIGN
 from .remains import let_go
-from .spelling import spelled
+from .spelling import forget, spelled
 from .writer import POINTER, Writer, callback
 
 # The context variables that the quick way looks at, and what they must be for it.
@@ -135,7 +135,10 @@ class Native:
         run = self._run(m)
         if entry.usable() and len(self.results) < entry.MOST and not self.captured.rare:
             self._call_in(m, run, table)
-        return spelled(m, self.texts)
+        text = spelled(m, self.texts)
+        del self.texts
+        forget(m)
+        return text
 
     def assembly(self) -> str:
         """The machine code as text."""

@@ -26,6 +26,17 @@ def spelled(module, functions) -> str:
     return "\n".join(lines)
 
 
+def forget(module) -> None:
+    """Take a module apart, whose parts name each other: searching for them takes longer."""
+    for f in module.globals.values():
+        for block in getattr(f, "blocks", ()):
+            for x in block.instructions:
+                x.operands = ()
+                if type(x) is kinds.PhiInstr:
+                    x.incomings.clear()
+            block.instructions.clear()
+
+
 def _global(x) -> str:
     return function(x) if isinstance(x, ir.Function) and x.blocks else str(x)
 
@@ -167,4 +178,4 @@ _WRITERS = {
     kinds.ShuffleVector: _typed,
 }
 
-__all__ = ["function", "spelled"]
+__all__ = ["forget", "function", "spelled"]
