@@ -10,6 +10,7 @@ Random numbers are the same again: they follow from the place in their stream.
 from __future__ import annotations
 
 import heapq
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -21,7 +22,8 @@ SMALL = 8  # times as large a value must be for another to be kept on its accoun
 CLOSE = 20  # parts of the least room to which it is known
 
 
-class Life(NamedTuple):
+@dataclass(eq=False)
+class Life:
     """A value in memory: when it is made and read, what it is made of, what that takes."""
 
     bytes: int
