@@ -17,7 +17,7 @@ import numpy as np
 from ..core.primitive import Elementwise
 from ..ir.graph import Const, Graph, Operation, Var
 from ..ops.random import Draw
-from .cost import CONVOLUTIONS, LOOPS
+from .cost import CONVOLUTIONS, LOOPS, ORDERED
 from .positions import BY_VALUES, doubtful
 from .views import View, moved, readable, whole
 
@@ -46,6 +46,7 @@ _LANES = frozenset(_FLOATS | _WHOLE)  # what registers hold
 _BOOL = np.dtype(bool)
 DEEPEST = 60  # operations that are computed where they are read, one in the other
 LARGEST = 240  # operations of one loop nest: LLVM is slow on long ones
+ALONE = 2**14  # elements of a loop from which on it is shared only where data are
 REDUCTIONS = frozenset({"sum", "mean", "prod", "amax", "amin"})
 
 
@@ -122,8 +123,8 @@ class Schedule:
                 if v in self.maker and v not in self.stored and v not in self.alias
             ]
 
-    def last_check(self) -> int:
-        """The number of the last kernel that may fail, or -1."""
+    def last_check(self, fails) -> int:
+        """The number of the last kernel that looks at positions, or that `fails`; or -1."""
         last, seen = -1, set()
         for i, k in enumerate(self.kernels):
             pairs = {
@@ -132,7 +133,7 @@ class Schedule:
                 for p in self.computed(o)
                 for c in doubtful(p, self.maker)
             }
-            if k.kind in ("call", "loop") or pairs - seen:
+            if fails(k) or pairs - seen:
                 last = i
             seen |= pairs
         return last
@@ -355,7 +356,8 @@ class Schedule:
         """Whether `o` can join a kernel of whose results it reads those `inside`."""
         space = _space(o, kind)
         if k.kind == "map" and kind == "map":
-            return k.space == space and all(reads[v] for v in inside)
+            near = inside or math.prod(space) < ALONE or _share(k.reads, reads, space)
+            return k.space == space and near and all(reads[v] for v in inside)
         shares = inside or (k.kind == "rows" and k.reads.intersection(reads))
         if k.kind not in ("map", "rows") or not shares:
             return False
@@ -605,6 +607,13 @@ def _runs(o) -> bool:
     return True
 
 
+def _ordered(o) -> bool:
+    """Numbers of one size, of which 32 bits can tell the places."""
+    x = o.inputs[0].spec
+    held = x.dtype.str[1:] in _LANES - {"f2", "V2"}
+    return held and 0 < x.shape[o.params["dim"]] < 2**31
+
+
 def _convolves(o) -> bool:
     """Floats, and some of them."""
     values = [*o.inputs, *o.outputs]
@@ -617,6 +626,11 @@ def _sums_columns(o, kind) -> bool:
     if kind != "reduce" or 0 in o.inputs[0].spec.shape:
         return False
     return tuple(sorted(o.params["dim"])) == tuple(range(len(o.params["dim"])))
+
+
+def _share(some, others, space) -> bool:
+    """Whether both read one value that is about as large as their loop."""
+    return any(2 * v.spec.size >= math.prod(space) for v in some & others.keys())
 
 
 def _space(o, kind) -> tuple[int, ...]:
@@ -670,6 +684,8 @@ def _kind(o) -> str:
         return "call" if empty else "contract"
     if o.prim.name in CONVOLUTIONS and _convolves(o):
         return "conv"
+    if o.prim.name in ORDERED and _ordered(o):
+        return "order"
     if o.prim.name == "put" and _addable(o):
         return "put"
     if o.prim.name in PLACED and _placeable(o):

@@ -78,6 +78,7 @@ _ERFCX_FAR = (
 TWO_OVER_ROOT_PI = 2 / math.sqrt(math.pi)
 
 
+PER_ROOT_2_PI = 1 / math.sqrt(2 * math.pi)
 ROOT_HALF = math.sqrt(0.5)
 
 
@@ -316,20 +317,17 @@ class Ndtr(Elementwise):
         return b.ndtr(x)
 
 
-_DENSITY = 1 / math.sqrt(2 * math.pi)
-
-
 def normal_density(x):
     """exp(−x²/2)/√(2π) as a composite of records."""
-    return op.exp(-0.5 * x * x) * _DENSITY
+    return op.exp(-0.5 * x * x) * PER_ROOT_2_PI
 
 
 def density_array(x):
     """The same of a flat array."""
-    y = -0.5 * x
-    y *= x
+    y = x * x
+    y *= y.dtype.type(-0.5)
     np.exp(y, out=y)
-    y *= _DENSITY
+    y *= y.dtype.type(PER_ROOT_2_PI)
     return y
 
 
