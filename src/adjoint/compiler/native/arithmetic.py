@@ -81,8 +81,12 @@ class Arithmetic(Values):
         """1, or a power of 2 times which a number has a normal inverse, the one and only one."""
         b, far = self.b, 2.0 ** (f.bias // 2)
         size = b.shl(b.bitcast(x, f.int), f.int(1))
-        low, high = (f.bias + k * (f.bias - f.mantissa) << f.mantissa + 1 for k in (-1, 1))
-        unit = b.select(b.icmp_unsigned("<", size, f.int(low)), f.type(far), f.type(1.0))
+        low, high = (
+            f.bias + k * (f.bias - f.mantissa) << f.mantissa + 1 for k in (-1, 1)
+        )
+        unit = b.select(
+            b.icmp_unsigned("<", size, f.int(low)), f.type(far), f.type(1.0)
+        )
         large = b.icmp_unsigned(">", size, f.int(high))
         return b.select(large, f.type(1 / far), unit)
 

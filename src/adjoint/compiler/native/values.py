@@ -10,6 +10,7 @@ from llvmlite import ir
 from .kinds import FORMATS, INT32, Format, element_of, is_int_type, mangled
 from .vectors import either
 
+
 def shared_by_lanes(x):
     """The number that all lanes of x are seen to be, or None."""
     if isinstance(x, ir.Constant) and isinstance(x.constant, list):
