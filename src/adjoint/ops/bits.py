@@ -138,7 +138,10 @@ class Gcd(_Bits):
     """
 
     eager = np.gcd
-    takes = "ui"
+    takes = lowers = "ui"
+
+    def lower(b, x1, x2):
+        return b.gcd(x1, x2)
 
 
 class Lcm(_Bits):
@@ -149,7 +152,10 @@ class Lcm(_Bits):
     """
 
     eager = np.lcm
-    takes = "ui"
+    takes = lowers = "ui"
+
+    def lower(b, x1, x2):
+        return b.lcm(x1, x2)
 
 
 # ---------------------------------------------------------------- floating numbers

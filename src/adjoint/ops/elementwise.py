@@ -11,6 +11,16 @@ import numpy as np
 from ..core.bind import dtype_of
 from ..core.primitive import Elementwise, guarded, number, op, recorded
 from ..errors import ArgumentError
+from .complex_inverse import (
+    acos_parts,
+    acosh_parts,
+    asin_parts,
+    asinh_parts,
+    atan_parts,
+    atanh_parts,
+    expm1_parts,
+    log1p_parts,
+)
 
 
 def _real(*shapes, low=-2.0, high=2.0):
@@ -182,6 +192,7 @@ class Pow(Elementwise):
     symbol = "{}**{}"
     singular = True
     takes = "uifc"
+    lowers = "uif"
     samples = positive2
     reference = np.float_power
 
@@ -408,6 +419,8 @@ class Expm1(Elementwise):
     def lower(b, x):
         return b.expm1(x)
 
+    parts = expm1_parts
+
 
 class Log(Elementwise):
     """Natural logarithm, y = ln x.
@@ -490,6 +503,8 @@ class Log1p(Elementwise):
 
     def lower(b, x):
         return b.log1p(x)
+
+    parts = log1p_parts
 
 
 class Sqrt(Elementwise):
@@ -738,6 +753,8 @@ class Asin(Elementwise):
     def lower(b, x):
         return b.asin(x)
 
+    parts = asin_parts
+
 
 class Acos(Elementwise):
     """Inverse cosine.
@@ -756,6 +773,8 @@ class Acos(Elementwise):
     def lower(b, x):
         return b.acos(x)
 
+    parts = acos_parts
+
 
 class Atan(Elementwise):
     """Inverse tangent.
@@ -773,6 +792,8 @@ class Atan(Elementwise):
 
     def lower(b, x):
         return b.atan(x)
+
+    parts = atan_parts
 
 
 class Atan2(Elementwise):
@@ -886,6 +907,8 @@ class Asinh(Elementwise):
     def lower(b, x):
         return b.asinh(x)
 
+    parts = asinh_parts
+
 
 class Acosh(Elementwise):
     """Inverse hyperbolic cosine.
@@ -904,6 +927,8 @@ class Acosh(Elementwise):
     def lower(b, x):
         return b.acosh(x)
 
+    parts = acosh_parts
+
 
 class Atanh(Elementwise):
     """Inverse hyperbolic tangent.
@@ -921,6 +946,8 @@ class Atanh(Elementwise):
 
     def lower(b, x):
         return b.atanh(x)
+
+    parts = atanh_parts
 
 
 class Hypot(Elementwise):
