@@ -96,7 +96,7 @@ class Part:
         if found is None:
             return None
         around = {i: i for i in range(o.params["carries"])}
-        body = Part(prepared(found.body), around, long=False)
+        body = Part(prepared(found.body, body=True), around, long=False)
         if any(j.kind not in KINDS for j in body.schedule.kernels):
             return None
         self.lots[k], self.shares[k] = found, found.count
@@ -285,10 +285,10 @@ def _bodies(o, long) -> dict[str, Part]:
     around = {i: i for i in range(k)}
     make = functools.partial(Part, long=long)
     if o.prim.name == "scan":
-        return {"body": make(prepared(p["body"]), around)}
+        return {"body": make(prepared(p["body"], body=True), around)}
     if o.prim.name == "branch":
-        return {name: make(prepared(p[name]), {}) for name in ("yes", "no")}
-    body, test = (prepared(p[name]) for name in ("body", "test"))
+        return {name: make(prepared(p[name], body=True), {}) for name in ("yes", "no")}
+    body, test = (prepared(p[name], body=True) for name in ("body", "test"))
     return {"test": make(test, {}, kept=(0,)), "body": make(body, around)}
 
 
