@@ -9,7 +9,7 @@ import numpy as np
 from ..core.bind import dtype_of
 from ..core.primitive import Elementwise, op
 from ..core.shape import Spec, broadcast
-from .blockwise import uniform
+from .samples import uniform
 
 _INT32 = np.dtype("int32")
 

@@ -17,7 +17,7 @@ from numpy.lib.array_utils import byte_bounds
 from ...autodiff.modes import inferring, recording
 from ...core.bind import NUMPY, Box, changed, floor, moved
 from ...ir.passes import prepared
-from ...ops.elementwise import by_zero
+from ...ops.arithmetic import by_zero
 from ...ops.index import out_of_bounds
 from .. import cache
 from ..binding import MISS, Binding, number
