@@ -24,7 +24,7 @@ from ..errors import (
     LinAlgError,
     ShapeError,
 )
-from ..ops.linalg import exchange
+from ..ops.lu import exchange
 from ..ops.matrix import col, mH, mm, mT, numbers, row, show
 from ..ops.matrix import matrix as _matrix_of
 from ..ops.matrix import square as _square_of

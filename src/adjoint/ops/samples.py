@@ -8,6 +8,25 @@ def uniform(*shapes, low=-2.0, high=2.0, **params):
     return lambda rng: [(tuple(rng.uniform(low, high, s) for s in shapes), params)]
 
 
+def sampled(of, /, **params):
+    """A sampler of one array of normal numbers."""
+    return lambda rng: [((rng.normal(size=of),), params)]
+
+
+def some_dims(low=-2.0, high=2.0):
+    """A sampler of arrays to reduce, over one dim, some and all."""
+
+    def samples(rng):
+        x = rng.uniform(low, high, (3, 4, 2))
+        return [
+            ((x,), {"dim": (1,), "keepdim": False}),
+            ((x,), {"dim": (0, 2), "keepdim": True}),
+            ((x,), {"dim": (0, 1, 2), "keepdim": False}),
+        ]
+
+    return samples
+
+
 any1 = uniform((3, 2))
 positive1 = uniform((3, 2), low=0.2, high=3.0)
 unit1 = uniform((3, 2), low=-0.9, high=0.9)
