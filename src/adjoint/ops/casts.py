@@ -8,14 +8,14 @@ from ..core.bind import bind
 from ..core.dtype import to_real
 from ..core.primitive import Linear, Primitive, batch_to_front, op
 from ..core.shape import Spec
-from .samples import sampled
+from .samples import normals
 
 
 class _Filled(Primitive, abstract=True):
     """A constant of the shape and dtype of x."""
 
     differentiable = False
-    samples = sampled((2, 3))
+    samples = normals((2, 3))
 
     def infer(self, x):
         return x
@@ -100,7 +100,7 @@ class Contiguous(Linear):
     tensor([1., 2.])
     """
 
-    samples = sampled((2, 3))
+    samples = normals((2, 3))
     reference = staticmethod(lambda x: x)
 
     def eager(x):
@@ -124,7 +124,7 @@ class Real(Linear):
     """
 
     view = True
-    samples = sampled((2, 3))
+    samples = normals((2, 3))
     reference = staticmethod(lambda x: x)
 
     def eager(x):
@@ -210,7 +210,7 @@ class ViewAsComplex(Linear):
     """
 
     view = True
-    samples = sampled((3, 2))
+    samples = normals((3, 2))
     reference = staticmethod(lambda x: x[..., 0] + 1j * x[..., 1])
 
     def eager(x):
@@ -272,7 +272,7 @@ class StopGradient(Primitive):
     """
 
     differentiable = False
-    samples = sampled((2, 3))
+    samples = normals((2, 3))
     reference = staticmethod(lambda x: x)
 
     def eager(x):

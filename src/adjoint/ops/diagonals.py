@@ -8,13 +8,13 @@ from ..core.bind import bind
 from ..core.primitive import Linear, batch_to_front, op
 from ..core.shape import Spec
 from ..errors import ShapeError
-from .samples import sampled
+from .samples import normals
 
 
 class _Triangle(Linear, abstract=True):
     """A part of each matrix in the last two dims, zeros elsewhere: its own adjoint."""
 
-    samples = sampled((2, 3, 4), diagonal=1)
+    samples = normals((2, 3, 4), diagonal=1)
 
     def infer(self, x, *, diagonal):
         if x.ndim < 2:
@@ -122,7 +122,7 @@ class Undiagonal(Linear):
             [0., 6.]])
     """
 
-    samples = sampled((2, 3), shape=(3, 2, 4), offset=1, dim1=0, dim2=2)
+    samples = normals((2, 3), shape=(3, 2, 4), offset=1, dim1=0, dim2=2)
 
     def reference(x, shape, offset, dim1, dim2):
         out = np.zeros(shape)

@@ -8,7 +8,7 @@ def uniform(*shapes, low=-2.0, high=2.0, **params):
     return lambda rng: [(tuple(rng.uniform(low, high, s) for s in shapes), params)]
 
 
-def sampled(of, /, **params):
+def normals(of, /, **params):
     """A sampler of one array of normal numbers."""
     return lambda rng: [((rng.normal(size=of),), params)]
 

@@ -9,7 +9,7 @@ import numpy as np
 from ..core.primitive import Linear, op, sum_to
 from ..core.shape import Spec, broadcast
 from ..errors import ShapeError
-from .samples import sampled
+from .samples import normals
 
 
 class Reshape(Linear):
@@ -20,7 +20,7 @@ class Reshape(Linear):
     """
 
     view = True
-    samples = sampled((2, 6), shape=(3, 4))
+    samples = normals((2, 6), shape=(3, 4))
     reference = staticmethod(
         lambda x, shape: np.array(x.ravel().tolist()).reshape(shape)
     )
@@ -51,7 +51,7 @@ class Permute(Linear):
     """
 
     view = True
-    samples = sampled((2, 3, 4), dims=(2, 0, 1))
+    samples = normals((2, 3, 4), dims=(2, 0, 1))
     reference = staticmethod(lambda x, dims: np.moveaxis(x, dims, range(x.ndim)))
 
     def eager(x, *, dims):
@@ -76,7 +76,7 @@ class Expand(Linear):
     """
 
     view = True
-    samples = sampled((3, 1), shape=(2, 3, 4))
+    samples = normals((3, 1), shape=(2, 3, 4))
     reference = staticmethod(lambda x, shape: x + np.zeros(shape))
 
     def eager(x, *, shape):
@@ -159,7 +159,7 @@ class Unslice(Linear):
     tensor([0., 5., 0.])
     """
 
-    samples = sampled((2, 3), shape=(4, 3), key=((0, 4, 2), (0, 3, 1)))
+    samples = normals((2, 3), shape=(4, 3), key=((0, 4, 2), (0, 3, 1)))
 
     def reference(x, shape, key):
         out = np.zeros(shape)
@@ -190,7 +190,7 @@ class Select(Linear):
     """
 
     view = True
-    samples = sampled((3, 4), dim=1, index=2)
+    samples = normals((3, 4), dim=1, index=2)
     reference = staticmethod(lambda x, dim, index: np.take(x, index, dim))
 
     def eager(x, *, dim, index):
@@ -216,7 +216,7 @@ class Flip(Linear):
     tensor([3, 2, 1])
     """
 
-    samples = sampled((2, 3), dims=(1,))
+    samples = normals((2, 3), dims=(1,))
     reference = staticmethod(lambda x, dims: np.array(np.flip(x, dims)))
 
     def eager(x, *, dims):
@@ -239,7 +239,7 @@ class Roll(Linear):
     tensor([3, 1, 2])
     """
 
-    samples = sampled((3, 4), shifts=(1, -2), dims=(0, 1))
+    samples = normals((3, 4), shifts=(1, -2), dims=(0, 1))
 
     def reference(x, shifts, dims):
         for s, d in zip(shifts, dims, strict=True):

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..core.primitive import Linear, op
 from ..core.shape import Spec
-from .samples import sampled
+from .samples import normals
 
 
 class Frames(Linear):
@@ -156,7 +156,7 @@ class StridedAdd(Linear):
     tensor([1., 2., 1.])
     """
 
-    samples = sampled((2, 3), shape=(3, 4), size=(2, 3), stride=(1, 2), offset=1)
+    samples = normals((2, 3), shape=(3, 4), size=(2, 3), stride=(1, 2), offset=1)
 
     def reference(x, shape, size, stride, offset):
         out = np.zeros(math.prod(shape))
