@@ -17,20 +17,12 @@ from ..errors import DtypeError, GradError, ShapeError, user_site
 from ..ops.index import add, write
 from .batch import Batch
 from .forward import Forward
+from .keeping import alias
 from .modes import inferring, packing, recording
-from .tape import (
-    BASE,
-    Leaf,
-    Tape,
-    Version,
-    adopt,
-    alias,
-    next_order,
-    refresh,
-    replay,
-    settle,
-    versioned,
-)
+from .node import Leaf, next_order
+from .tape import BASE, Tape
+from .versions import Version, versioned
+from .views import adopt, refresh, replay, settle
 
 
 def assign(x, new, name: str, fresh: bool = False):

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from ..autodiff.modes import recording
-from ..autodiff.tape import BASE, Leaf
+from ..autodiff.node import Leaf
+from ..autodiff.tape import BASE
 from ..core import tree
 from ..core.bind import Box, floor
 from ..core.primitive import op, spec_of

@@ -9,7 +9,7 @@ from numpy.lib.array_utils import byte_bounds
 
 from ..autodiff.backward import in_graph
 from ..autodiff.function import bespoke
-from ..autodiff.tape import Leaf
+from ..autodiff.node import Leaf
 from ..core import tree
 from ..core.bind import Box
 from ..errors import TraceError, show_site

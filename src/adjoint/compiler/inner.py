@@ -15,7 +15,8 @@ import numpy as np
 from ..autodiff import inplace
 from ..autodiff.backward import in_graph
 from ..autodiff.modes import recording
-from ..autodiff.tape import BASE, Leaf
+from ..autodiff.node import Leaf
+from ..autodiff.tape import BASE
 from ..core import tree
 from ..core.bind import Box, at_bottom, floor
 from ..core.dtype import is_inexact

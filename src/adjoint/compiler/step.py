@@ -18,7 +18,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..autodiff.modes import inferring, recording
-from ..autodiff.tape import BASE, Counted, versioned
+from ..autodiff.tape import BASE
+from ..autodiff.versions import Counted, versioned
 from ..core import tree
 from ..core.bind import NUMPY, Box, floor, modes, moved
 from ..core.dtype import get_default_dtype

@@ -13,7 +13,8 @@ import numpy as np
 from ..autodiff.backward import in_graph
 from ..autodiff.function import bespoke
 from ..autodiff.modes import recording
-from ..autodiff.tape import BASE, Leaf, Node, Tape, Unread
+from ..autodiff.node import Leaf, Node, Unread
+from ..autodiff.tape import BASE, Tape
 from ..core import tree
 from ..core.bind import Box, bind, dtype_of, floor, new_level
 from ..core.dtype import is_inexact

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from ..autodiff.tape import Leaf
+from ..autodiff.node import Leaf
 from ..core import dtype as dt
 from ..core.bind import Box, dtype_of, quiet
 from ..errors import ArgumentError, ArgumentTypeError, DtypeError, ShapeError, sound
