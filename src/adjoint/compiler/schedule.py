@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ..core.primitive import Elementwise
+from ..ir.dims import carried
 from ..ir.graph import Const, Graph, Operation, Var
 from ..ops.random import Draw
 from .cost import CONVOLUTIONS, LOOPS, ORDERED
@@ -32,6 +33,7 @@ _SPACES = frozenset({"unslice", "undiagonal"})  # zeros around or beside an inpu
 INDEXED = _FREE | _SPACES | {"cast", "index", "searchsorted", "bounded"}
 _TABLES = frozenset({"pick", "index", "searchsorted", "as_strided"})  # read anywhere
 _LOOKING = _TABLES | {"put", "frames", "bounded"}  # read memory in their own ways
+_OTHERWISE = _SPACES | _LOOKING - {"bounded"}
 _ARITHMETIC = frozenset(
     ["add", "sub", "mul", "neg", "abs", "where", "eq", "ne", "lt", "le", "gt", "ge"]
 )
@@ -644,24 +646,17 @@ _SAME = frozenset(
 
 
 def _through(p, i, index):
-    """Which dims of the space count those of input i, if `index` count those of the result."""
+    """Which dims of the space count those of input i, if `index` count those of the result.
+
+    None has one place; "any" is read at several, or in a way of its own.
+    """
     shape = p.inputs[i].spec.shape
-    if isinstance(p.prim, Elementwise) or p.prim.name in _SAME:
-        tail = index[len(index) - len(shape) :]
-        return tuple(None if n == 1 else t for t, n in zip(tail, shape, strict=True))
-    if p.prim.name == "permute":
-        out = [None] * len(shape)
-        for t, d in zip(index, p.params["dims"], strict=True):
-            out[d] = t
-        return tuple(out)
-    if p.prim.name == "reshape" and _only_ones(p):
-        sizes = p.outputs[0].spec.shape
-        kept = iter([t for t, n in zip(index, sizes, strict=True) if n != 1])
-        return tuple(None if n == 1 else next(kept) for n in shape)
-    if p.prim.name == "select":
-        d = p.params["dim"]
-        return (*index[:d], "one", *index[d:])
-    return ("any",) * len(shape)
+    if p.prim.name in _OTHERWISE:
+        return ("any",) * len(shape)
+    found = ((carried(p, i, d), n) for d, n in enumerate(shape))
+    return tuple(
+        None if n == 1 else index[d] if isinstance(d, int) else "any" for d, n in found
+    )
 
 
 def _kind(o) -> str:
