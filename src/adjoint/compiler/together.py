@@ -15,7 +15,8 @@ from ..ops.contract import letters_of
 from .bands import UNIT, Axis, Ends, makes, reads
 from .native.products import form_of
 from .positions import doubtful
-from .schedule import LARGEST, REDUCTIONS, Kernel
+from .regions import REDUCTIONS
+from .schedule import LARGEST, Kernel
 from .views import View, split, steps_of
 
 LEAST = 2**14  # bytes between kernels from which on they are joined
