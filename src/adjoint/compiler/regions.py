@@ -1,4 +1,4 @@
-"""Regions: the kind of loop nest that an operation becomes, if it is not computed where it is read."""
+"""Regions: the kind of loop nest that an operation becomes, unless it is done by its readers."""
 
 from __future__ import annotations
 
@@ -16,45 +16,26 @@ from .positions import BY_VALUES
 _MOVES = (
     "bits expand permute slice select flip cast contiguous stop_gradient reshape real"
 )
-
 PLACED = frozenset({"stack", "cat", "unslice", "undiagonal", "overwrite", "roll"})
-
 _MAKES = "diagonal tril triu ones_like zeros_like put pick frames as_strided"
-
 SEEN = frozenset(_MOVES.split()) - {"bits", "cast", "real"}
-
 FREE = frozenset([*_MOVES.split(), *_MAKES.split()]) - {"cast"}  # done anew by readers
-
 _SPACES = frozenset({"unslice", "undiagonal"})  # zeros around or beside an input
-
 INDEXED = FREE | _SPACES | {"cast", "index", "searchsorted", "bounded"}
-
 TABLES = frozenset({"pick", "index", "searchsorted", "as_strided"})  # read anywhere
-
 LOOKING = TABLES | {"put", "frames", "bounded"}  # read memory in their own ways
-
 _OTHERWISE = _SPACES | LOOKING - {"bounded"}
-
 ARITHMETIC = frozenset(
     ["add", "sub", "mul", "neg", "abs", "where", "eq", "ne", "lt", "le", "gt", "ge"]
 )
-
 SIMPLE = ARITHMETIC | FREE | {"undiagonal"}
-
 SCATTERED = frozenset({"unindex", "index_put", "index_reduce"})
-
 GATHERED = frozenset({"overlap_add", "strided_add"})
-
 _RUNS = "cumsum cumprod cummax_index cummin_index recurrence logcumsumexp"
-
 RUNNING = frozenset(_RUNS.split())
-
 _FLOATS, _WHOLE = {"f4", "f8", "f2", "V2"}, {"b1", "u1", "i1", "i2", "i4", "i8"}
-
 _LANES = frozenset(_FLOATS | _WHOLE)  # what registers hold
-
 _BOOL = np.dtype(bool)
-
 REDUCTIONS = frozenset({"sum", "mean", "prod", "amax", "amin"})
 
 

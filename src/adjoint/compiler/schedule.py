@@ -39,9 +39,7 @@ from .regions import (
 from .views import View, moved, readable, whole
 
 AGAIN = 3  # operations that are done again rather than stored for several readers
-
 DEEPEST = 60  # operations that are computed where they are read, one in the other
-
 LARGEST = 240  # operations of one loop nest: LLVM is slow on long ones
 
 
