@@ -41,6 +41,7 @@ from .views import View, moved, readable, whole
 AGAIN = 3  # operations that are done again rather than stored for several readers
 DEEPEST = 60  # operations that are computed where they are read, one in the other
 LARGEST = 240  # operations of one loop nest: LLVM is slow on long ones
+ALONE = 2**14  # elements of a loop from which on it is shared only where data are
 
 
 @dataclass(eq=False)
@@ -349,7 +350,8 @@ class Schedule:
         """Whether `o` can join a kernel of whose results it reads those `inside`."""
         space = space_of(o, kind)
         if k.kind == "map" and kind == "map":
-            return k.space == space and all(reads[v] for v in inside)
+            near = inside or math.prod(space) < ALONE or _share(k.reads, reads, space)
+            return k.space == space and near and all(reads[v] for v in inside)
         shares = inside or (k.kind == "rows" and k.reads.intersection(reads))
         if k.kind not in ("map", "rows") or not shares:
             return False
@@ -472,4 +474,9 @@ def _work(o) -> int:
     return 2 * math.isqrt(math.prod(max(n, 1) for n in sizes))
 
 
-__all__ = ["Kernel", "Schedule", "Var", "inline"]
+def _share(some, others, space) -> bool:
+    """Whether both read one value that is about as large as their loop."""
+    return any(2 * v.spec.size >= math.prod(space) for v in some & others.keys())
+
+
+__all__ = ["Kernel", "Schedule"]
