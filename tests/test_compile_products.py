@@ -13,8 +13,10 @@ pytest.importorskip("llvmlite")
 from llvmlite import ir
 
 from adjoint.compiler.native import machine
+from adjoint.compiler.native.contractions import form_of
+from adjoint.compiler.native.form import Form
 from adjoint.compiler.native.matmul import DEPTH, tile_rows
-from adjoint.compiler.native.products import Form, Product, form_of
+from adjoint.compiler.native.products import Product
 
 LAYOUTS = ["ij,jk->ik", "ij,kj->ik", "ji,jk->ik", "ji,kj->ik", "ij,jk->ki", "ji,kj->ki"]
 SIZES = [

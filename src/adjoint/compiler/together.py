@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from ..ops.contract import letters_of
 from .bands import UNIT, Axis, Ends, makes, reads
-from .native.products import form_of
+from .native.contractions import form_of
 from .positions import doubtful
 from .schedule import LARGEST, REDUCTIONS, Kernel
 from .views import View, split, steps_of

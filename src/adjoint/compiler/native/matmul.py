@@ -10,7 +10,9 @@ from .machine import registers
 from .vectors import BIT, I64, Vectors, least, repeat, strides
 
 VECTORS, DEPTH = 3, 384
-AHEAD = 32  # rows of B in its place that are asked for before they are needed
+# Rows of B in its place that are asked for before they are needed: from the second level of
+# caches, where they were asked for before, or from memory.
+NEARER, AHEAD = 8, 32
 ASKING = 3  # rows of a tile from which on there is time for that
 _PARTS = {1: 8, 2: 4, 3: 2, 4: 2}
 
@@ -23,22 +25,23 @@ def tile_rows() -> int:
 class Tiles(Vectors):
     """Products of a few rows with a few vectors of columns."""
 
-    def kernel(self, rows, vectors):
+    def kernel(self, rows, vectors, asks=False):
         """The function for a tile of this size over a packed panel, shared by all products.
 
         (a, panel, c, how deep, whether at first, steps of a's rows, of its columns and of c's
-        rows, lanes of the last vector).
+        rows, lanes of the last vector). With `asks`, also what `Lines` are asked for on the way.
         """
-        return self._kernel("product", rows, vectors, packed=True)
+        return self._kernel("product", rows, vectors, True, asks)
 
-    def kernel_beside(self, rows, vectors):
+    def kernel_beside(self, rows, vectors, asks=False):
         """The same over B where it is; the last argument is the step of its rows."""
-        return self._kernel("beside", rows, vectors, packed=False)
+        return self._kernel("beside", rows, vectors, False, asks)
 
-    def _kernel(self, name, rows, vectors, packed):
+    def _kernel(self, name, rows, vectors, packed, asks):
         p = self.scalar.as_pointer()
         kinds = [p, p, p, I64, BIT, *[I64] * (4 if packed else 5)]
-        f, b = self.tile(name, (rows, vectors), *kinds)
+        kinds += [p, *[I64] * 5] if asks else []
+        f, b = self.tile(f"{name}.asks" if asks else name, (rows, vectors), *kinds)
         if b is None:
             return f
         a, right, c, count, first, a_row, a_step, c_row, lanes, *rest = f.args
@@ -53,7 +56,8 @@ class Tiles(Vectors):
                 for j, mask in enumerate(loads)
             ]
             for j in range(0 if packed or rows < ASKING else vectors):
-                ahead = b.add(b.mul(b_step, I64(AHEAD)), I64(j * self.w))
+                ahead = b.mul(b_step, I64(NEARER if asks else AHEAD))
+                ahead = b.add(ahead, I64(j * self.w))
                 self.prefetch(b, b.gep(row, [ahead]))
             ak = b.gep(a, [b.mul(k, a_step)])
             xs = [b.load(b.gep(ak, [b.mul(I64(i), a_row)])) for i in range(rows)]
@@ -75,10 +79,28 @@ class Tiles(Vectors):
 
         start = least(b, I64(rows << shift), count)
         acc = repeat(b, I64(0), start, 1, [self.zero] * len(spots), near)
+        if asks:
+            start, acc = self._asking(b, start, count, acc, step, rest[-6:])
         acc = repeat(b, start, count, 1, acc, step)
         self.add_to(b, acc, spots, first)
         b.ret_void()
         return f
+
+    def _asking(self, b, start, count, acc, step, asked):
+        """The next rounds, of which each asks for a line; where they end, and the sums."""
+        place, minor, major, inner, begin, end = asked
+        mask = b.sub(b.shl(I64(1), inner), I64(1))
+        stop = least(b, b.add(start, b.sub(end, begin)), count)
+        shift = b.sub(begin, start)
+
+        def ask(k, acc):
+            q = b.add(k, shift)
+            at = b.add(b.mul(b.and_(q, mask), minor), b.mul(b.ashr(q, inner), major))
+            self.prefetch(b, b.gep(place, [at]), level=2)
+            return step(k, acc)
+
+        acc = repeat(b, start, stop, 1, acc, ask)
+        return b.select(b.icmp_signed(">", stop, start), stop, start), acc
 
     def add_to(self, b, xs, spots, first):
         """Sums to memory: as they are at first, added to what is there later."""

@@ -15,8 +15,8 @@ from ..schedule import Schedule
 from ..together import together
 from . import conv, reducing, rows
 from .arena import Tenant, settled
+from .contractions import form_of
 from .machine import cache
-from .products import form_of
 from .sharing import KINDS, Sum, apart, unshared, wanted, worth
 from .slices import panels
 
