@@ -330,3 +330,132 @@ def test_without_llvmlite_a_step_trains(monkeypatch, caplog):
         assert made.native is None
     finally:
         steps._native.cache_clear()
+
+
+ROWS = ad.arange(20.0, dtype=ad.float64).reshape(4, 5)
+F = nn.functional
+POSITIONS = {
+    "cross_entropy": lambda x, i: F.cross_entropy(x, i),
+    "smoothed": lambda x, i: F.cross_entropy(x, i, label_smoothing=0.1),
+    "weighted": lambda x, i: F.cross_entropy(x, i, weight=x.detach()[0]),
+    "ignored": lambda x, i: F.cross_entropy(x, i, ignore_index=1, reduction="none"),
+    "nll_loss": lambda x, i: F.nll_loss(F.log_softmax(x, 1), i),
+    "multi_margin_loss": lambda x, i: F.multi_margin_loss(x, i),
+    "multilabel_margin_loss": lambda x, i: F.multilabel_margin_loss(
+        x[:, :4], i.expand(4, 4)
+    ),
+    "multiclass_hinge_loss": lambda x, i: F.multiclass_hinge_loss(x, i),
+    "squared_expectation_loss": lambda x, i: F.squared_expectation_loss(x, i),
+    "ctc_loss, labels": lambda x, i: F.ctc_loss(
+        x[:, None].log_softmax(2), i[None, 1:], ad.tensor([4]), ad.tensor([2])
+    ),
+    "ctc_loss, lengths": lambda x, i: F.ctc_loss(
+        x[:, None].log_softmax(2), ad.tensor([[1]]), i[3:], ad.tensor([1])
+    ),
+    "embedding": lambda x, i: F.embedding(i, x.T),
+    "embedding_bag": lambda x, i: F.embedding_bag(i[None], x.T),
+    "one_hot": lambda x, i: F.one_hot(i, 5) * x,
+    "gather": lambda x, i: x.gather(1, i[:, None]),
+    "take_along_dim": lambda x, i: x.take_along_dim(i[:, None], 1),
+    "index_select": lambda x, i: x.index_select(1, i),
+    "take": lambda x, i: x.take(4 * i),
+    "index": lambda x, i: x[:, i],
+    "scatter": lambda x, i: x.scatter(1, i[:, None], 0.0),
+    "scatter_add": lambda x, i: x.scatter_add(1, i[:, None], x),
+    "scatter_reduce": lambda x, i: x.scatter_reduce(1, i[:, None], x, "amax"),
+    "index_add": lambda x, i: x.index_add(1, i, x[:, :4]),
+    "index_copy": lambda x, i: x.index_copy(1, i, x[:, 1:]),
+    "index_fill": lambda x, i: x.index_fill(1, i, 1.0),
+    "index_put": lambda x, i: x.index_put((ad.arange(4), i), x[0, :4]),
+}
+
+
+def told(f, *args):
+    """What an error says, without the line that it is about."""
+    with pytest.raises((AdjointError, IndexError)) as caught:
+        f(*args)
+    return type(caught.value), str(caught.value).split("\n")[0]
+
+
+@pytest.mark.parametrize("bad", [5, 2**40, -1, -6, -100])
+@pytest.mark.parametrize("name", POSITIONS)
+def test_positions_out_of_range_are_errors_that_change_nothing(name, bad):
+    """The error of eager, where eager has one; state and gradients stay as they were."""
+    f, index = POSITIONS[name], ad.tensor([2, 0, 1, 3])
+    x, calls = ROWS.clone().requires_grad_(), ad.zeros(())
+
+    def step(i):
+        x.grad = None
+        y = f(x, i)
+        calls.add_(1)
+        if y.requires_grad:
+            y.sum().backward()
+        return y
+
+    program = compile(step)
+    for _ in range(3):
+        program(index)
+    index[3] = bad
+    grad, before = x.grad, None if x.grad is None else x.grad.clone()
+    try:
+        with ad.no_grad():
+            want = f(x, index)
+    except AdjointError as error:
+        expected = type(error), str(error).split("\n")[0]
+    else:  # from the end, or ignored
+        np.testing.assert_allclose(program(index).detach(), want, rtol=1e-12)
+        return
+    for _ in range(2):
+        assert told(program, index) == expected
+        assert x.grad is grad
+        assert grad is None or np.array_equal(grad, before)
+        assert calls.item() == 3
+    index[3] = 3
+    program(index)
+    assert calls.item() == 4
+
+
+def _after(w, x, i):
+    w.square().sum().backward()
+    return x[i]
+
+
+def _in_a_call(w, x, i):
+    w.square().sum().backward()
+    return ad.linalg.cholesky(ad.eye(2) * (4 - i[0]))
+
+
+def _in_lots(w, x, i):
+    """A loop whose rows threads share."""
+    rows = ad.zeros(64, 64, dtype=ad.float64) + w.sum()
+    at = i.expand(40, 64, 64)
+    y, _ = ad.scan(lambda h, j: ((h + x[0][j]).tanh(), h.sum()), rows, at)
+    return y.sum()
+
+
+@pytest.mark.parametrize("late", [_after, _in_a_call, _in_lots])
+def test_gradients_outlast_an_error_that_comes_after_them(late):
+    w, x = ad.arange(64.0, requires_grad=True), ROWS.clone()
+
+    def step(i):
+        w.grad = None
+        (w * w * i[0]).sum().backward()
+        with ad.no_grad():
+            w.mul_(0.5)
+        y = late(w.detach().requires_grad_(), x, i)
+        with ad.no_grad():
+            w.add_(1 + 0 * y.sum())
+
+    program = compile(step)
+    good, bad = ad.tensor([1]), ad.tensor([7])
+    for _ in range(3):
+        program(good)
+    grad, numbers, before = w.grad, w.grad.clone(), w.detach().clone()
+    for _ in range(3):
+        with pytest.raises(AdjointError):
+            program(bad)
+        assert w.grad is grad
+        np.testing.assert_array_equal(grad, numbers)
+        np.testing.assert_array_equal(w.detach(), before)
+    program(good)
+    np.testing.assert_allclose(w.grad, 2 * before, rtol=1e-6)

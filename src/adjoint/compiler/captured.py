@@ -99,7 +99,7 @@ class Traits(NamedTuple):
 
 
 class Later(NamedTuple):
-    """What Python does when the program has run; arguments that are outputs are `Made`."""
+    """What Python does when the program has run, with `Made` and (what was there,)."""
 
     function: Callable
     args: list

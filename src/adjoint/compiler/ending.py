@@ -103,16 +103,17 @@ class Ending:
                 raise Unfit(f"it makes a new leaf {key!r} with every call")
             self.at[id(x.value)] = Place(keeper, key, i)
             self.kept.append(y)
-            made.append(Made(self._output(y), type(y), own_of(y)))
+            made.append(self._made(y))
         return Slot(keeper, key, shape, made)
 
     def _later(self):
         """What Python does after each call, with results of the program."""
         for f, args in self.level.after:
-            known = [
-                Made(self._output(x), type(x), {}) if _traced(x) else x for x in args
-            ]
-            self.captured.after.append(Later(f, known))
+            given = [self._made(x) if _traced(x) else (x,) for x in args]
+            self.captured.after.append(Later(f, given))
+
+    def _made(self, y) -> Made:
+        return Made(self._output(y), type(y), own_of(y))
 
     def _arguments(self):
         """New values of the arguments."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..ir.dims import counted
 from ..ir.graph import Const
 
 BY_VALUES = {"index": 1, "unindex": 1, "index_put": 2, "index_reduce": 2}
@@ -11,19 +12,18 @@ BY_VALUES = {"index": 1, "unindex": 1, "index_put": 2, "index_reduce": 2}
 
 def counts(v):
     """The dim along which a constant counts 0, 1, 2..., being one in the others; or None."""
-    if not isinstance(v, Const) or v.value.dtype != np.int64:
-        return None
-    wide = [d for d, n in enumerate(v.value.shape) if n != 1]
-    if len(wide) != 1 or not np.array_equal(v.value.ravel(), np.arange(v.value.size)):
-        return None
-    return wide[0]
+    known = isinstance(v, Const) and v.value.dtype == np.int64
+    return counted(v.value) if known else None
 
 
 def within(v, n: int, maker) -> bool:
     """Whether all of a value are known to be positions in a dim of size n."""
     if isinstance(v, Const):
         return bool(v.value.size and v.value.min() >= -n and v.value.max() < n)
-    return v in maker and maker[v].prim.name == "bounded" and maker[v].params["n"] <= n
+    if v not in maker or maker[v].prim.name != "bounded":
+        return False
+    p = maker[v].params
+    return p["n"] <= n and (p["but"] is None or -n <= p["but"] < n)
 
 
 def divides(o) -> bool:

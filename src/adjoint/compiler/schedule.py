@@ -17,7 +17,7 @@ import numpy as np
 from ..core.primitive import Elementwise
 from ..ir.graph import Const, Graph, Operation, Var
 from ..ops.random import Draw
-from .cost import CONVOLUTIONS, LOOPS
+from .cost import CONVOLUTIONS, LOOPS, ORDERED
 from .positions import BY_VALUES, doubtful
 from .views import View, moved, readable, whole
 
@@ -122,8 +122,8 @@ class Schedule:
                 if v in self.maker and v not in self.stored and v not in self.alias
             ]
 
-    def last_check(self) -> int:
-        """The number of the last kernel that may fail, or -1."""
+    def last_check(self, fails) -> int:
+        """The number of the last kernel that looks at positions, or that `fails`; or -1."""
         last, seen = -1, set()
         for i, k in enumerate(self.kernels):
             pairs = {
@@ -132,7 +132,7 @@ class Schedule:
                 for p in self.computed(o)
                 for c in doubtful(p, self.maker)
             }
-            if k.kind in ("call", "loop") or pairs - seen:
+            if fails(k) or pairs - seen:
                 last = i
             seen |= pairs
         return last
@@ -605,6 +605,13 @@ def _runs(o) -> bool:
     return True
 
 
+def _ordered(o) -> bool:
+    """Numbers of one size, of which 32 bits can tell the places."""
+    x = o.inputs[0].spec
+    held = x.dtype.str[1:] in _LANES - {"f2", "V2"}
+    return held and 0 < x.shape[o.params["dim"]] < 2**31
+
+
 def _convolves(o) -> bool:
     """Floats, and some of them."""
     values = [*o.inputs, *o.outputs]
@@ -670,6 +677,8 @@ def _kind(o) -> str:
         return "call" if empty else "contract"
     if o.prim.name in CONVOLUTIONS and _convolves(o):
         return "conv"
+    if o.prim.name in ORDERED and _ordered(o):
+        return "order"
     if o.prim.name == "put" and _addable(o):
         return "put"
     if o.prim.name in PLACED and _placeable(o):

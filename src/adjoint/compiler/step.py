@@ -243,10 +243,11 @@ class Compiled(Insight):
             self.unfit.add(key)
             return None
         step = self._of_batch(captured, leaves, shape, key)
-        known, step = step is not None, step or self._built(captured)
-        if step.native is not None and not known:
-            word = "loaded" if step.native.cached else "compiled"
-            log.info("%s %s: %s", word, name, self._why(key, before))
+        if step is None:
+            step = self._built(captured)
+            if step.native is not None:
+                word = "loaded" if step.native.cached else "compiled"
+                log.info("%s %s: %s", word, name, self._why(key, before))
         self.programs.pop(key, None)
         while len(self.programs) >= max(self.settings.cache_size, 1):
             self.programs.popitem(last=False)
@@ -382,7 +383,6 @@ class Step:
         self.wrap = _assembled(captured, BASE.wrap)
         self.assemble = _assembled(captured, lambda y: y)
         self.quick = _miss
-        self.checked = _has_checks(captured.graph)  # old gradients outlast a failure
         code = _native() if backend == "native" else None
         if run is not None:
             self.native, self.run = run.native, run
@@ -440,8 +440,8 @@ class Step:
             leaves = [_kept(leaf, made) for leaf in s.leaves]
             put(s.mapping, s.key, tree.unflatten(s.shape, leaves))
         for f, args in c.after:
-            f(*(_argument(x, made) for x in args))
-        if self.quick is not _miss and not self.checked:
+            f(*(_kept(x, made) for x in args))
+        if self.quick is not _miss:
             self.run.give([g.tensor._grad for g in c.gradients])
         if self.run.calls.value == 1:
             self.run.settle()
@@ -471,18 +471,8 @@ class Step:
         return self.reverse[wanted]
 
 
-def _has_checks(graph) -> bool:
-    """Whether a condition is checked when the program runs."""
-    parts = map(_has_checks, graph.parts())
-    return any(o.prim.name == "checked" for o in graph.operations) or any(parts)
-
-
-def _argument(x, made):
-    return BASE.wrap(made[x.output]) if isinstance(x, Made) else x
-
-
 def _kept(leaf, made):
-    """What the program keeps in a place: what was there, or a new tensor."""
+    """What the program keeps or hands on: what was there, or a new tensor."""
     if not isinstance(leaf, Made):
         return leaf[0]
     x = BASE.wrap(made[leaf.output])

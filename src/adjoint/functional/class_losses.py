@@ -126,7 +126,7 @@ def nll_loss(
     mode = mode_of(name, reduction, size_average, reduce)
     classes = _check_classes(input, target, name)
     weight = _class_weight(weight, input, classes, name)
-    index = class_indices(target, 0, classes, name, ignore_index)
+    index = class_indices(target, classes, name, ignore_index)
     flat = op.reshape(index, shape=(math.prod(index.shape),))
     loss = _nll(_rows(input), flat, weight, ignore_index, mode)
     return op.reshape(loss, shape=tuple(index.shape)) if mode == "none" else loss
@@ -252,7 +252,7 @@ def _cross_entropy_hard(x, t, weight, mode, smoothing, ignore):
     name = "cross_entropy"
     classes = _check_classes(x, t, name)
     weight = _class_weight(weight, x, classes, name)
-    index = class_indices(t, 0, classes, name, ignore)
+    index = class_indices(t, classes, name, ignore)
     flat = viewed(op.reshape, index, shape=(math.prod(index.shape),))
     logs = op.log_softmax(_rows(x), dim=1)
     loss = _nll(logs, flat, weight, ignore, mode)
@@ -319,7 +319,7 @@ def multi_margin_loss(
     t = op.reshape(t, shape=(math.prod(t.shape),))
     if tuple(t.shape) != (n,):
         raise ShapeError(f"{name}: expected {n} targets, got {tuple(target.shape)}")
-    index = class_indices(t, 0, c, name)
+    index = class_indices(t, c, name)
     gap = _margin_gaps(x, index, margin)
     gap = gap if p == 1 else gap * gap
     if weight is not None:
@@ -357,7 +357,7 @@ def multilabel_margin_loss(
             f"{tuple(input.shape)}"
         )
     n, c = x.shape
-    index = class_indices(t, -1, c, name)
+    index = class_indices(t, c, name, -1)
     ended = op.cumsum(op.cast(index < 0, dtype=np.dtype("int64")), dim=1) > 0
     index = op.where(ended, np.array(0, np.int64), index)
     hits = op.reshape(index, shape=(n, c, 1)) == np.arange(c)
@@ -414,7 +414,7 @@ def multiclass_hinge_loss(input, target, margin=1.0, reduction="mean"):
     n, c = x.shape
     if c < 2:
         raise ShapeError(f"{name}: needs two classes at least, got {tuple(x.shape)}")
-    index = class_indices(op.reshape(t, shape=(n,)), 0, c, name)
+    index = class_indices(op.reshape(t, shape=(n,)), c, name)
     own = np.arange(c) == op.reshape(index, shape=(n, 1))
     rival = op.amax(op.where(own, number(-np.inf, x), x), dim=(1,), keepdim=False)
     return _alone(op.relu(margin + rival - _taken(x, index)), alone, mode)

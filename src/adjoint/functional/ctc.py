@@ -8,7 +8,9 @@ import numpy as np
 
 from ..core.bind import Box, dtype_of
 from ..core.primitive import number, op
-from ..errors import ArgumentError, DimError, DtypeError, ShapeError, TraceError
+from ..errors import ArgumentError, DtypeError, ShapeError, TraceError
+from ..ops.index import LENGTH, TARGET
+from .bounds import within
 from .face import need_tensor
 from .loss_modes import mode_of, reduced
 
@@ -74,18 +76,12 @@ def _lengths(values, n, most, name, what):
         raise ShapeError(f"{name}: {what} must be of size {n}, got {size}")
     if isinstance(lengths, Box):
         lengths = op.reshape(lengths, shape=(n,))
-        return lengths if most is None else _below(lengths, most + 1, name, what)
-    lengths = lengths.reshape(n)
-    if (lengths < 0).any() or (most is not None and (lengths > most).any()):
-        raise ArgumentError(
-            f"{name}: {what} must lie between 0 and {most}, got {lengths.tolist()}"
-        )
-    return lengths
-
-
-def _below(x, n, name, what):
-    """Numbers that are not known yet, which must be from 0 to n − 1 when they are."""
-    return op.bounded(x, n=n, dim=0, by=f"{name}: {what}")
+        if most is None:
+            return lengths
+        return within(lengths, most + 1, LENGTH, f"{name}: {what}")
+    n = np.iinfo(np.int64).max if most is None else most + 1
+    by = f"{name}: {what}"
+    return op.bounded.eager(lengths.reshape(-1), n=n, dim=LENGTH, by=by, but=None)
 
 
 def _labels(targets, counts, classes, blank, name):
@@ -107,9 +103,7 @@ def _labels(targets, counts, classes, blank, name):
             f"{name}: targets must be (N, S) with S at least {longest}, or all "
             f"{counts.sum()} in one row, got {values.shape}"
         )
-    if (labels < 0).any() or (labels >= classes).any():
-        raise DimError(f"{name}: targets must be class numbers below {classes}")
-    return labels
+    return op.bounded.eager(labels, n=classes, dim=TARGET, by=name, but=None)
 
 
 def _labels_to_come(values, counts, classes, blank, name):
@@ -124,10 +118,11 @@ def _labels_to_come(values, counts, classes, blank, name):
             f"yet, got {tuple(values.shape)}",
             hint="give each example a row of its own, filled up with anything",
         )
-    counts = _below(counts, size + 1, name, "target_lengths")
+    counts = within(counts, size + 1, LENGTH, f"{name}: target_lengths")
     inside = op.reshape(counts, shape=(n, 1)) > np.arange(size)
     values = op.reshape(values, shape=(n, size))
-    values = _below(op.where(inside, values, np.array(blank)), classes, name, "targets")
+    values = op.where(inside, values, np.array(blank))
+    values = within(values, classes, TARGET, name)
     gaps = np.full((n, size), blank)
     both = op.reshape(op.stack(gaps, values, dim=2), shape=(n, 2 * size))
     return op.cat(both, np.full((n, 1), blank), dim=1)

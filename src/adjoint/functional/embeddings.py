@@ -12,6 +12,8 @@ from ..autodiff.straight import picked, seen
 from ..core.bind import Box, bind, dtype_of
 from ..core.primitive import number, op
 from ..errors import ArgumentError, DtypeError, ShapeError
+from ..ops.index import ROW
+from .bounds import within
 from .face import need_tensor
 from .joining import narrow
 
@@ -49,11 +51,7 @@ def _positions(name, index, weight):
         raise DtypeError(f"{name}: input must be integers, got {dtype_of(index).name}")
     if weight.ndim != 2:
         raise ShapeError(f"{name}: weight must be 2-D, got {list(weight.shape)}")
-    n, value = weight.shape[0], index.__dict__.get("value")
-    if type(value) is np.ndarray and value.size and value.min() < 0:
-        from_zero = f"index {value.min()} is out of bounds for a table of {n} rows"
-        raise ArgumentError(f"{name}: {from_zero}")
-    return index
+    return within(index, weight.shape[0], ROW, name)
 
 
 def _padding(name, padding, weight):

@@ -12,12 +12,14 @@ from operator import le
 import numpy as np
 
 from ..autodiff.inplace import assign, store
-from ..core.bind import NUMPY, Box, dtype_of, floor
+from ..core.bind import Box, dtype_of
 from ..core.dtype import is_inexact
 from ..core.primitive import number, op
 from ..core.shape import broadcast, norm_dim
 from ..errors import ArgumentError, ArgumentTypeError, DimError, DtypeError, ShapeError
+from ..ops.index import CLASS
 from ..ops.order import mesh
+from .bounds import within
 from .creation import array_of
 from .face import (
     SCALARS,
@@ -40,15 +42,6 @@ def _integers(index, name):
     return index
 
 
-def _checked(index, n, name, dim):
-    """Positions as PyTorch takes them here: none negative."""
-    value = index.__dict__.get("value")
-    if type(value) is not np.ndarray or floor.get() is not NUMPY:
-        return op.bounded(index, n=n, dim=dim, by=name)
-    op.bounded.eager(value, n=n, dim=dim, by=name)
-    return index
-
-
 def _along(name, input, dim, index, src=None):
     """(x, dim, index), which must fit: index no larger than x but along dim."""
     x, index = need_tensor(input, name), _integers(index, name)
@@ -68,7 +61,7 @@ def _along(name, input, dim, index, src=None):
     _check_cover(name, places, (*shape[:dim], math.inf, *shape[dim + 1 :]), "input")
     if src is not None:
         _check_cover(name, places, tuple(src.shape), "src")
-    return x, dim, _checked(index, shape[dim], name, dim)
+    return x, dim, within(index, shape[dim], dim, name)
 
 
 def _check_cover(name, places, bounds, what):
@@ -347,7 +340,7 @@ def _one_dim(name, input, dim, index, *, negative=False):
         x = op.reshape(x, shape=(1,))
     if index.ndim == 0:
         index = op.reshape(index, shape=(1,))
-    return x, dim, index if negative else _checked(index, x.shape[dim], name, dim)
+    return x, dim, index if negative else within(index, x.shape[dim], dim, name)
 
 
 @method
@@ -803,15 +796,7 @@ def one_hot(tensor, num_classes=-1):
         if not value.size:
             raise ArgumentError("one_hot: num_classes is needed for an empty tensor")
         num_classes = int(value.max()) + 1
-    value = x.__dict__.get("value")
-    known = type(value) is np.ndarray and value.size
-    if known and (value.min() < 0 or value.max() >= num_classes):
-        raise ArgumentError(
-            f"one_hot: classes must lie in [0, {num_classes}), got {value.min()} to "
-            f"{value.max()}"
-        )
-    if type(value) is not np.ndarray or floor.get() is not NUMPY:
-        x = op.bounded(x, n=num_classes, dim=-1, by="one_hot")
+    x = within(x, num_classes, CLASS, "one_hot")
     hit = op.eq(
         op.reshape(x, shape=(*x.shape, 1)), np.arange(num_classes, dtype=dtype_of(x))
     )

@@ -6,10 +6,12 @@ import warnings
 
 import numpy as np
 
-from ..core.bind import at_bottom, dtype_of
+from ..core.bind import dtype_of
 from ..core.primitive import number, op
 from ..core.shape import broadcast
-from ..errors import ArgumentError, DimError, DtypeError, ShapeError
+from ..errors import ArgumentError, DtypeError, ShapeError
+from ..ops.index import TARGET
+from .bounds import within
 from .face import cast, need_tensor, promote
 from .reductions import mean_of
 
@@ -94,20 +96,14 @@ def weighted(loss, weight, mode, name):
     return reduced(loss, mode)
 
 
-def class_indices(target, low, high, name, ignore=None):
-    """The class numbers, checked where they are known."""
+def class_indices(target, classes, name, ignore=None):
+    """The class numbers, each below `classes`, or `ignore`."""
     if dtype_of(target).kind not in "iu":
         raise DtypeError(
             f"{name}: expected class indices of an integer dtype, got "
             f"{dtype_of(target).name}"
         )
-    values = at_bottom(target)
-    if isinstance(values, np.ndarray):
-        bad = (values < low) | (values >= high)
-        if ignore is not None:
-            bad &= values != ignore
-        if bad.any():
-            raise DimError(f"{name}: target {values[bad][0]} is out of bounds")
+    target = within(target, classes, TARGET, name, ignore)
     return cast(target, np.dtype("int64"))
 
 
@@ -121,5 +117,5 @@ def as_probabilities(t, p, name):
             f"{tuple(p.shape[:-1])}"
         )
     classes = p.shape[-1]
-    index = op.reshape(class_indices(t, 0, classes, name), shape=(*t.shape, 1))
+    index = op.reshape(class_indices(t, classes, name), shape=(*t.shape, 1))
     return op.cast(index == np.arange(classes), dtype=dtype_of(p))

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from ..core.primitive import Elementwise
 from ..ops.contract import letters_of
 from ..ops.linalg import OfMatrix
@@ -30,6 +32,14 @@ def carried(o, i: int, d: int) -> int | str | None:
 def source(o, i: int, d: int) -> int | None:
     """The dim of input i that is dim d of the result."""
     return next((e for e in range(_rank(o, i)) if carried(o, i, e) == d), None)
+
+
+def counted(x: np.ndarray) -> int | None:
+    """The dim along which an array counts 0, 1, 2..., being one in the others; or None."""
+    wide = [d for d, n in enumerate(x.shape) if n != 1]
+    if len(wide) != 1 or not np.array_equal(x.ravel(), np.arange(x.size)):
+        return None
+    return wide[0]
 
 
 def _rank(o, i) -> int:
@@ -190,4 +200,4 @@ _RULES |= dict.fromkeys(["sum", "mean", "prod", "amax", "amin"], _reduced)
 _RULES |= dict.fromkeys([*_RUNS.split(), *_PLACES.split()], _along)
 _RULES |= dict.fromkeys(["flip", "roll", "fft"], _across)
 
-__all__ = ["MET", "carried", "source"]
+__all__ = ["MET", "carried", "counted", "source"]

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from ..ops.random import Draw
-from .dims import carried
+from .dims import carried, counted
 from .graph import Const, frozen
 from .sizes import Sizes, Tag, Unlike, plain, where_of
 
@@ -121,7 +121,7 @@ class Rules:
     def _counts(self, v):
         """The dim of the examples along which a constant counts them, or None."""
         tag = self.sizes.tag(v)
-        return tag.dim if tag and isinstance(v, Const) and _counting(v.value) else None
+        return counted(v.value) if tag and isinstance(v, Const) else None
 
 
 _NEUTRAL = {
@@ -137,12 +137,6 @@ _SHAPES = {  # params that follow the shape
     "slice": {"key"},
     "unslice": {"key", "shape"},
 }
-
-
-def _counting(x) -> bool:
-    """Whether an array counts 0, 1, 2... along the one dim that it has."""
-    wide = [n for n in x.shape if n != 1]
-    return len(wide) == 1 and np.array_equal(x.ravel(), np.arange(x.size))
 
 
 __all__ = ["Rules"]

@@ -29,47 +29,72 @@ def _check_bounds(shape, dim, indices):
             raise out_of_bounds(outside.flat[0], d, n)
 
 
+# What a position is for, in the place of its dim, where it is not for a dim of a tensor.
+CLASS, TARGET, ROW, LENGTH = -1, -2, -3, -4
+_OUTSIDE = {
+    CLASS: (ArgumentError, "{by}: classes must lie in [0, {n}), got {i}"),
+    TARGET: (DimError, "{by}: target {i} is out of bounds"),
+    ROW: (DimError, "{by}: index {i} is out of bounds for a table of {n} rows"),
+    LENGTH: (ArgumentError, "{by} must lie between 0 and {most}, got {i}"),
+}
+
+
 def out_of_bounds(i, d, n, by=""):
-    """The error of a position outside of a dim; below 0, of a class that is not there."""
-    by = f"{by}: " if by else ""
+    """The error of a position outside of a dim, or of what else `d` says."""
     if d < 0:
-        return ArgumentError(f"{by}classes must lie in [0, {n}), got {i}")
+        kind, text = _OUTSIDE[d]
+        return kind(text.format(by=by, i=i, n=n, most=n - 1))
+    by = f"{by}: " if by else ""
     return DimError(f"{by}index {i} is out of bounds for dimension {d} with size {n}")
 
 
 class Bounded(Primitive):
-    """The positions x as they are, if each is in 0 ≤ x < n; else the error of `by`.
+    """The positions x as they are, if each is in 0 ≤ x < n, or is `but`; else an error.
 
-    >>> op.bounded(tensor([2, 0]), n=3, dim=0, by="take")
+    `dim` is that which they are for, or CLASS, TARGET, ROW, LENGTH; `by` is told in the error.
+
+    >>> op.bounded(tensor([2, 0]), n=3, dim=0, by="take", but=None)
     tensor([2, 0])
     """
 
     differentiable = False
 
     def samples(rng):
-        return [((rng.integers(0, 3, (2, 4)),), {"n": 3, "dim": 1, "by": "take"})]
+        params = {"n": 3, "dim": 1, "by": "take"}
+        some = np.array([2, -100, 0])
+        return [
+            ((rng.integers(0, 3, (2, 4)),), {**params, "but": None}),
+            ((some,), {**params, "dim": TARGET, "but": -100}),
+        ]
 
-    reference = staticmethod(lambda x, n, dim, by: x % n)
+    reference = staticmethod(lambda x, n, dim, by, but: np.where(x == but, x, x % n))
 
     def errors():
-        params, text = (
-            {"n": 3, "dim": 1, "by": "take"},
-            "is out of bounds for dimension",
-        )
+        text = "index {} is out of bounds for dimension 1 with size 3"
+        told = {
+            1: (DimError, f"take: {text}"),
+            CLASS: (ArgumentError, "take: classes must lie in [0, 3), got {}"),
+            TARGET: (DimError, "take: target {} is out of bounds"),
+            ROW: (DimError, "take: index {} is out of bounds for a table of 3 rows"),
+            LENGTH: (ArgumentError, "take must lie between 0 and 2, got {}"),
+        }
         return [
             (
                 (np.array([i]),),
-                params,
-                DimError,
-                f"take: index {i} {text} 1 with size 3",
+                {"n": 3, "dim": dim, "by": "take", "but": 7},
+                kind,
+                text.format(i),
             )
+            for dim, (kind, text) in told.items()
             for i in (3, -1)
         ]
 
-    def eager(x, *, n, dim, by):
+    def eager(x, *, n, dim, by, but):
         # One pass: as unsigned numbers, negative ones are the largest.
         if x.size and x.view(f"u{x.itemsize}").max() >= n:
-            raise out_of_bounds(x[(x < 0) | (x >= n)].flat[0], dim, n, by)
+            outside = x[((x < 0) | (x >= n)) & (x != but)]
+            if outside.size:
+                raise out_of_bounds(outside.flat[0], dim, n, by)
         return x
 
     def infer(self, x, **params):
@@ -526,8 +551,10 @@ class Isin(Primitive):
 
     def expand(x1, x2):
         n = math.prod(x2.shape)
-        if not 0 < n <= 64 or dtype_of(x1) != dtype_of(x2) or dtype_of(x1).kind == "c":
+        if not n or dtype_of(x1) != dtype_of(x2) or dtype_of(x1).kind == "c":
             return op.isin(x1, x2)
+        if n > 64:
+            return _found(x1, op.reshape(x2, shape=(n,)))
         each = op.reshape(x1, shape=(*x1.shape, 1))
         same = op.eq(each, op.reshape(x2, shape=(n,)))
         return op.amax(same, dim=(x1.ndim,), keepdim=False)
@@ -539,3 +566,12 @@ class Isin(Primitive):
         if dims[1] is None:
             return op.isin(batch_to_front(xs[0], dims[0]), xs[1]), 0
         return super().batch(size, xs, dims, params)
+
+
+def _found(x, among):
+    """Whether x is among many numbers: there, where it belongs when they are sorted."""
+    order = op.argsort.expand(among, dim=0, descending=False)
+    row = op.index(among, order, dim=0)
+    place = op.searchsorted(row, x, right=False)
+    place = op.minimum(place, np.array(among.shape[0] - 1))
+    return op.eq(op.index(row, place, dim=0), x)

@@ -20,6 +20,7 @@ from ..functional.face import np_dtype
 from ..functional.stateless import functional_call
 
 READY, UNSCALED, STEPPED = "ready", "unscaled", "stepped"
+_DECIDES = "GradScaler decides by numbers whether a step is made"
 
 
 class GradScaler:
@@ -77,7 +78,7 @@ class GradScaler:
         """Divide the gradients of an optimizer by the scale, before clipping them."""
         if not self._enabled:
             return
-        floor.get().needs_python("GradScaler decides by numbers whether a step is made")
+        floor.get().needs_python(_DECIDES)
         stage, _ = self._stage(optimizer)
         if stage is UNSCALED:
             raise ArgumentError(
@@ -92,7 +93,7 @@ class GradScaler:
         """optimizer.step(), unless a gradient overflowed."""
         if not self._enabled:
             return optimizer.step(*args, **kwargs)
-        floor.get().needs_python("GradScaler decides by numbers whether a step is made")
+        floor.get().needs_python(_DECIDES)
         if self._stage(optimizer)[0] is STEPPED:
             raise ArgumentError(
                 "step() has already been called since the last update()."

@@ -75,17 +75,21 @@ class Gathering(Elements):
         return self.lanes.select(outside, 0, i)
 
     def _bounded(self, o, index):
-        (v,), p = o.inputs, o.params
-        i = self.lanes.cast(self.value(v, index), INT64)
-        self._watch(v, i, 0, p["n"], p["dim"], p["by"])
-        i = self._inside(i, p["n"])
-        return self.lanes.cast(i, element(v.spec.dtype))
+        (v,), p, b = o.inputs, o.params, self.lanes
+        i = b.cast(self.value(v, index), INT64)
+        self._watch(v, i, 0, p["n"], p["dim"], p["by"], p["but"])
+        y = self._inside(i, p["n"])
+        if p["but"] is not None:
+            y = b.select(b.compare("==", i, p["but"]), i, y)
+        return b.cast(y, element(v.spec.dtype))
 
-    def _watch(self, v, i, low, size, d, by=""):
-        """Positions outside are told, once for each value and size."""
-        if self.looks((v, size, low)):
+    def _watch(self, v, i, low, size, d, by="", but=None):
+        """Positions outside, unless they are `but`, are told, once for each value and size."""
+        if self.looks((v, size, low, but)):
             below = self.lanes.compare("<", i, low)
             outside = self.b.or_(below, self.lanes.compare(">=", i, size))
+            if but is not None:
+                outside = self.b.and_(outside, self.lanes.compare("!=", i, but))
             self.tell(OUTSIDE, outside, i, (d, size), by)
 
     def load_flat(self, x, flat: Affine, start=None):

@@ -114,6 +114,9 @@ class Loops:
         b.ret_void()
         room = self.inside(base + part.offsets[k])
         self.share(self._once(f), pointers, lot.count, room, part.rooms[k])
+        if body.safe:  # what follows is not run after a failure
+            e.checks = True
+            self._stop_if_failed(e)
         for i, v in lot.sums():
             e.move(ins[i], outs[i], v)
             self._add_up(e, v, own[i], lot)

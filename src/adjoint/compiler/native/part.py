@@ -13,7 +13,7 @@ from ...ir.passes import prepared
 from ..apart import SUMMED, lots
 from ..schedule import Schedule
 from ..together import together
-from . import conv, reducing, rows
+from . import conv, reducing, rows, sorting
 from .arena import Tenant, settled
 from .contractions import form_of
 from .machine import cache
@@ -22,6 +22,11 @@ from .slices import panels
 
 ALIGN = 64
 SUMS = {"rows": rows.own_sums, "reduce": reducing.own_sums, "conv": conv.own_sums}
+ROOMS = {  # what a kernel needs to work in
+    "conv": lambda o: conv.kernel(o).bytes,
+    "order": lambda o: sorting.form_of(o).bytes,
+}
+OWN = {"contract", "loop", *ROOMS}  # kernels that are not loops over their space
 STREAM = 2**24  # bytes of a result from which on it is written past the caches
 
 
@@ -40,21 +45,21 @@ class Part:
         self.outputs = [s.root(v) for v in g.outputs]
         self.homes: dict = {}  # output -> the input in whose memory it is, or None
         self.copies: list = []  # (output, input): to be copied at the end
-        safe = s.last_check() + 1  # the first kernel from which on nothing fails
+        self.long = long = worth(s) if long is None else long
+        self.lots: dict = {}  # loop -> its rows in lots, if threads take some each
+        loops = [k for k in s.kernels if k.kind == "loop"]
+        self.shares = wanted(s) if long else {}  # kernel -> about how many chunks
+        self.inner = {k: self._in_lots(k) or _bodies(k.roots[0], long) for k in loops}
+        self.safe = s.last_check(self._may_fail) + 1  # from here on nothing fails
         for i, r in enumerate(self.outputs):
             if i not in renewed and i not in kept:
                 self.homes[r] = None
         for i, j in renewed.items():
             r, v = self.outputs[i], g.inputs[j]
-            if r not in self.homes and _renewable(s, r, v, safe):
+            if r not in self.homes and _renewable(s, r, v, self.safe):
                 self.homes[r] = v
             else:
                 self.copies.append((r, v))
-        self.long = long = worth(s) if long is None else long
-        self.shares = wanted(s) if long else {}  # kernel -> about how many chunks
-        self.lots: dict = {}  # loop -> its rows in lots, if threads take some each
-        loops = [k for k in s.kernels if k.kind == "loop"]
-        self.inner = {k: self._in_lots(k) or _bodies(k.roots[0], long) for k in loops}
         self.rooms: dict = {}  # shared kernel -> bytes that each thread needs
         self.streamed: set = set()
         self.renewed: dict = {}  # kernel -> what it reads and puts results in place of
@@ -63,6 +68,17 @@ class Part:
                 self.renewed.setdefault(s.kernel_of[r], set()).add(v)
         self.offsets: dict = {}
         self.bytes = self._place()
+
+    def _may_fail(self, k) -> bool:
+        """Whether NumPy does it, or something in a loop or branch may fail."""
+        if k.kind == "contract":
+            return form_of(k.roots[0], steps=self.schedule.steps) is None
+        return k.kind == "call" or any(p.safe for p in self.inner.get(k, {}).values())
+
+    def early(self, v) -> bool:
+        """Whether something may still fail when an output has been computed."""
+        kernel = self.schedule.kernel_of.get(v)
+        return kernel is None or self.schedule.number[kernel] < self.safe
 
     def stream(self, results) -> None:
         """Of these results, those that are larger than caches and not read here bypass them."""
@@ -80,7 +96,7 @@ class Part:
         if found is None:
             return None
         around = {i: i for i in range(o.params["carries"])}
-        body = Part(prepared(found.body), around, long=False)
+        body = Part(prepared(found.body, body=True), around, long=False)
         if any(j.kind not in KINDS for j in body.schedule.kernels):
             return None
         self.lots[k], self.shares[k] = found, found.count
@@ -156,11 +172,11 @@ class Part:
             needed = [(v, self.size(v)) for v in k.made if v not in self.homes]
             if k.kind == "together":
                 needed = self._roomed(k, needed, panels(self.schedule, k))
-            elif k in self.shares and k.kind not in ("contract", "conv", "loop"):
+            elif k in self.shares and k.kind not in OWN:
                 needed = self._roomed(k, needed)
             needed += self._inside(k)
-            if k.kind == "conv":
-                needed.append((k, conv.kernel(k.roots[0]).bytes))
+            if k.kind in ROOMS:
+                needed.append((k, ROOMS[k.kind](k.roots[0])))
             if k in self.shares and k.kind in SUMS:
                 needed += self._sums(k)
             for v, n in needed:
@@ -269,10 +285,10 @@ def _bodies(o, long) -> dict[str, Part]:
     around = {i: i for i in range(k)}
     make = functools.partial(Part, long=long)
     if o.prim.name == "scan":
-        return {"body": make(prepared(p["body"]), around)}
+        return {"body": make(prepared(p["body"], body=True), around)}
     if o.prim.name == "branch":
-        return {name: make(prepared(p[name]), {}) for name in ("yes", "no")}
-    body, test = (prepared(p[name]) for name in ("body", "test"))
+        return {name: make(prepared(p[name], body=True), {}) for name in ("yes", "no")}
+    body, test = (prepared(p[name], body=True) for name in ("body", "test"))
     return {"test": make(test, {}, kept=(0,)), "body": make(body, around)}
 
 

@@ -67,6 +67,7 @@ class Native:
         self.results = part.outputs[: c.count]
         self.gradients = [part.outputs[i] for i in placed]
         self.specs = [part.graph.outputs[i].spec for i in (*range(c.count), *placed)]
+        self.kept = any(map(part.early, self.gradients))  # old ones outlast a failure
         part.stream(self.results)
         self.constants = list(dict.fromkeys(part.constants()))
         outside = [*part.graph.inputs, *self.constants, *self.results, *self.gradients]
@@ -457,6 +458,8 @@ class Bound(Binding):
 
     def give(self, gradients) -> None:
         """These tensors are the gradients now; their memory is used again if no one else has it."""
+        if self.native.kept:
+            return
         self.gradients = list(gradients)
         for i, g in enumerate(self.gradients):
             self._point(("gradient", i), id(g))
