@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 from llvmlite import ir
 
 from .asking import next_panel, next_rows
@@ -35,15 +37,21 @@ class Block:
                 self.summed(rest, [*before, i])
             return
         a, right, first = self.a, self.right, self.begins
-        for i, (_, sa, sb) in zip(before, form.sums, strict=True):
+        follows = ir.IntType(1)(
+            0
+        )  # whether what is summed next lies where k would go on
+        for i, (size, sa, sb) in zip(before, form.sums, strict=True):
             a, right = self.offset(a, (i, sa)), self.offset(right, (i, sb))
             first = b.and_(first, b.icmp_signed("==", i, I64(0)))
+            if (sa, sb) == (form.k * form.a[1], form.k * form.b[0]):
+                follows = b.icmp_signed("<", i, I64(size - 1))
         depth = I64(max(form.k, 1)) if self.depth is None else self.depth
         with loop(b, 0, depth, form.depth) as k0:
             end = I64(form.k) if self.depth is None else self.depth
             self.count = least(b, b.sub(end, k0), I64(form.depth))
             self.first = b.and_(first, b.icmp_signed("==", k0, I64(0)))
-            self.more = b.icmp_signed("<", b.add(k0, I64(form.depth)), end)
+            below = b.icmp_signed("<", b.add(k0, I64(form.depth)), end)
+            self.more = b.or_(below, follows)
             self.ak = self.offset(a, (k0, form.a[1]))
             self.bk = self.offset(right, (k0, form.b[0]))
             getattr(self, f"_{form.kind}")()
@@ -128,7 +136,7 @@ class Block:
                 steps = [*form.a, form.c, lanes, form.b[0]]
                 a = self.offset(self.ak, (i, form.a[0]))
                 args = [a, right, self._to(i, j), self.count, self.first]
-                kernel = self.p.kernel_beside(rows, vectors, asked is not None)
+                kernel = self.p.kernel_beside(rows, vectors, "asks" if asked else "")
                 b.call(kernel, [*args, *map(I64, steps), *self._down_share(asked, i)])
 
             self._rows(self.m0, self.m1, tile)
@@ -142,14 +150,70 @@ class Block:
         """
         form, b = self.form, self.b
         if form.narrow:
-            slivers = self._slivers(self.m0, self.m1) if form.slivers else None
+            slivers = self._packed(self.m0, self.m1)
             self._columns(lambda *panel: self._down(slivers, *panel))
             return
         self._columns(lambda j, *size: self._pack(j, j, *size))
+        if form.in_turns:
+            self._groups()
+            return
         with loop(b, self.m0, self.m1, form.block) as i0:
             i1 = least(b, b.add(i0, I64(form.block)), self.m1)
-            slivers = self._slivers(i0, i1) if form.slivers else None
-            self._rows(i0, i1, lambda *tile: self._across(i0, slivers, *tile))
+            slivers = self._packed(i0, i1)
+            self._rows(i0, i1, lambda *tile: self._across(slivers, *tile))
+
+    def _groups(self):
+        """Slivers of a few rows meet all panels, while those of the next rows are packed."""
+        form, b = self.form, self.b
+        size, n = b.sub(self.m1, self.m0), I64(form.group)
+        end = b.sub(self.m1, b.urem(size, n))
+        with b.if_then(b.icmp_signed("<", self.m0, end)):
+            self._slivers(self.m0, b.add(self.m0, n))
+
+        def group(i, _):
+            odd = b.urem(b.udiv(b.sub(i, self.m0), n), I64(2))
+            here, there = (self._group(x) for x in (odd, b.sub(I64(1), odd)))
+            after = b.add(i, n)
+            more = b.icmp_signed("<", after, end)
+            source = self.offset(self.ak, (after, 1))
+            copied = [source, I64(form.a[1]), there, I64(form.room)]
+            self._next_to(i, here, more, copied)
+            return ()
+
+        strides(b, self.m0, end, form.group, (), group)
+        with b.if_then(b.icmp_signed("<", end, self.m1)):
+            slivers = self._packed(end, self.m1)
+            self._rows(end, self.m1, lambda *tile: self._across(slivers, *tile))
+
+    def _next_to(self, i, slivers, more, copied):
+        """A group and all panels; in its first tile, if there are more, the next is packed."""
+        form, b = self.form, self.b
+        rows = form.tile[0]
+
+        def panel(j, vectors, lanes, t):
+            left = self.offset(slivers, (I64(t), form.room)), (1, rows)
+            right = self.offset(self.scratch, (j, form.depth))
+            place = (b.add(i, I64(t * rows)), rows), (j, vectors, lanes)
+            if t:
+                self._tile(left, right, *place)
+                return
+            with b.if_else(b.and_(more, b.icmp_signed("==", j, I64(0)))) as (
+                then,
+                other,
+            ):
+                with then:
+                    self._tile(left, right, *place, "copies", copied)
+                with other:
+                    self._tile(left, right, *place)
+
+        for t in range(form.group // rows):
+            self._columns(functools.partial(panel, t=t))
+
+    def _group(self, number):
+        """Where one of two groups of slivers is, and the first of others."""
+        form = self.form
+        size = form.group // form.tile[0] * form.room
+        return self.offset(self.scratch, (I64(form.packed), form.depth), (number, size))
 
     def _down(self, slivers, j, vectors, lanes):
         """A panel and all rows."""
@@ -157,21 +221,21 @@ class Block:
         asked = next_panel(self, j)
 
         def tile(i, rows):
-            left = self._left(self.m0, i, slivers)
-            share = self._down_share(asked, i)
-            self._tile(left, self.scratch, (i, rows), (j, vectors, lanes), share)
+            left = self._left(i, slivers)
+            asks = "asks" if asked else "", self._down_share(asked, i)
+            self._tile(left, self.scratch, (i, rows), (j, vectors, lanes), *asks)
 
         self._rows(self.m0, self.m1, tile)
 
-    def _across(self, i0, slivers, i, rows):
+    def _across(self, slivers, i, rows):
         """A tile's rows and all panels."""
-        left = self._left(i0, i, slivers)
+        left = self._left(i, slivers)
         asked = next_rows(self, i)
 
         def panel(j, vectors, lanes):
             right = self.offset(self.scratch, (j, self.form.depth))
-            share = self._across_share(asked, j)
-            self._tile(left, right, (i, rows), (j, vectors, lanes), share)
+            asks = "asks" if asked else "", self._across_share(asked, j)
+            self._tile(left, right, (i, rows), (j, vectors, lanes), *asks)
 
         self._columns(panel)
 
@@ -191,20 +255,20 @@ class Block:
         size = b.add(b.sub(self.j1, self.j0), b.sub(width, I64(1)))
         return asked.share(b, b.udiv(j, width), b.udiv(size, width))
 
-    def _tile(self, left, right, across, down, share):
+    def _tile(self, left, right, across, down, also="", more=()):
         (a, steps), (i, rows), (j, vectors, lanes) = left, across, down
         args = [a, right, self._to(i, j), self.count, self.first]
         steps = [I64(x) for x in (*steps, self.form.c, lanes)]
-        kernel = self.p.kernel(rows, vectors, bool(share))
-        self.b.call(kernel, [*args, *steps, *share])
+        self.b.call(self.p.kernel(rows, vectors, also), [*args, *steps, *more])
 
-    def _left(self, i0, i, slivers):
+    def _left(self, i, slivers):
         """Where row i of A starts, and its steps."""
         form, b = self.form, self.b
         if slivers is None:
             return self.offset(self.ak, (i, form.a[0])), form.a
-        number = b.udiv(b.sub(i, i0), I64(form.tile[0]))
-        return self.offset(slivers, (number, form.room)), (1, form.tile[0])
+        first, place = slivers
+        number = b.udiv(b.sub(i, first), I64(form.tile[0]))
+        return self.offset(place, (number, form.room)), (1, form.tile[0])
 
     def _pack(self, j, at, vectors, lanes):
         """The columns from j on to the panel at a place."""
@@ -221,11 +285,15 @@ class Block:
             f, steps = self.p.picked(vectors), form.b
         b.call(f, [of, to, self.count, *map(I64, steps), I64(lanes)])
 
+    def _packed(self, i0, i1):
+        """(first row, where) of slivers, if A's rows are packed."""
+        return (i0, self._slivers(i0, i1)) if self.form.slivers else None
+
     def _slivers(self, i0, i1):
-        """Rows of A."""
+        """Rows of A, packed."""
         form, b = self.form, self.b
         rows = form.tile[0]
-        packed = self.offset(self.scratch, (I64(form.packed), form.depth))
+        packed = self._group(I64(0))
         size = b.sub(i1, i0)
         whole = b.udiv(size, I64(rows))
         source = self.offset(self.ak, (i0, 1))

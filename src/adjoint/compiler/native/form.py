@@ -11,10 +11,10 @@ import math
 from dataclasses import dataclass
 
 from .machine import cache, vector_bits
-from .matmul import DEPTH, VECTORS, tile_rows
+from .matmul import DEPTH, VECTORS, tile_rows, together
 
 # Operations of a task at least, and tasks of a product at the most.
-TASK, TASKS = 2**19, 48
+TASK, TASKS = 2**18, 48
 # What a number costs to be copied or fetched, turned, or picked, in products of two numbers.
 PACKED = 4.0, 12.0, 32.0
 LONG = 2**12  # numbers of a row whose products are summed at a time, over lanes
@@ -111,6 +111,19 @@ class Form:
         return max(self.tile[0], rows // self.tile[0] * self.tile[0])
 
     @property
+    def in_turns(self) -> bool:
+        """Whether a group of slivers is packed while the one before is multiplied.
+
+        Columns that lie farther apart would meet in the cache, and each on a page of its own.
+        """
+        return self.slivers and not self.narrow and self.a[1] * self.item < FAR
+
+    @property
+    def group(self) -> int:
+        """Rows of such a group: they fill lines."""
+        return self.tile[0] * together(self.tile[0], self.item)
+
+    @property
     def block(self) -> int:
         """Rows that are gone through together: those that are packed, or all."""
         return self.rows if self.slivers else self.m
@@ -148,8 +161,9 @@ class Form:
         return self.item * (self.packed * self.depth + self._a_room())
 
     def _a_room(self) -> int:
-        blocks = -(-min(self.rows, self.m) // self.tile[0])
-        return blocks * self.room if self.slivers else 0
+        rows = 2 * self.group if self.in_turns else min(self.rows, self.m)
+        some = -(-rows // self.tile[0])
+        return some * self.room if self.slivers else 0
 
     @functools.cached_property
     def grid(self) -> tuple[int, int, int, int]:

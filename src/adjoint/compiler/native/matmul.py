@@ -6,6 +6,8 @@ is added to C. So every element's sum is the same, whatever tile, task or thread
 
 from __future__ import annotations
 
+from llvmlite import ir
+
 from .machine import registers
 from .vectors import BIT, I64, Vectors, least, repeat, strides
 
@@ -22,26 +24,32 @@ def tile_rows() -> int:
     return 8 if registers() >= 32 else 4
 
 
+def together(rows, item) -> int:
+    """Slivers of so many rows that a line of memory fills."""
+    return max(1, 64 // (rows * item))
+
+
 class Tiles(Vectors):
     """Products of a few rows with a few vectors of columns."""
 
-    def kernel(self, rows, vectors, asks=False):
+    def kernel(self, rows, vectors, also=""):
         """The function for a tile of this size over a packed panel, shared by all products.
 
         (a, panel, c, how deep, whether at first, steps of a's rows, of its columns and of c's
-        rows, lanes of the last vector). With `asks`, also what `Lines` are asked for on the way.
+        rows, lanes of the last vector). It may do something `also` on the way: "asks" for `Lines`,
+        "copies" the slivers that are read next (source, step of its columns, target, room).
         """
-        return self._kernel("product", rows, vectors, True, asks)
+        return self._kernel("product", rows, vectors, True, also)
 
-    def kernel_beside(self, rows, vectors, asks=False):
+    def kernel_beside(self, rows, vectors, also=""):
         """The same over B where it is; the last argument is the step of its rows."""
-        return self._kernel("beside", rows, vectors, False, asks)
+        return self._kernel("beside", rows, vectors, False, also)
 
-    def _kernel(self, name, rows, vectors, packed, asks):
+    def _kernel(self, name, rows, vectors, packed, also):
         p = self.scalar.as_pointer()
         kinds = [p, p, p, I64, BIT, *[I64] * (4 if packed else 5)]
-        kinds += [p, *[I64] * 5] if asks else []
-        f, b = self.tile(f"{name}.asks" if asks else name, (rows, vectors), *kinds)
+        kinds += {"": [], "asks": [p, *[I64] * 5], "copies": [p, I64, p, I64]}[also]
+        f, b = self.tile(name + also, (rows, vectors), *kinds)
         if b is None:
             return f
         a, right, c, count, first, a_row, a_step, c_row, lanes, *rest = f.args
@@ -50,13 +58,15 @@ class Tiles(Vectors):
         loads = [None] * vectors if packed else masks
 
         def step(k, acc):
+            if also == "copies":
+                self.copy(b, k, rows, *rest[-4:])
             row = b.gep(right, [b.mul(k, b_step)])
             bs = [
                 self.load(b, b.gep(row, [I64(j * self.w)]), mask, align)
                 for j, mask in enumerate(loads)
             ]
             for j in range(0 if packed or rows < ASKING else vectors):
-                ahead = b.mul(b_step, I64(NEARER if asks else AHEAD))
+                ahead = b.mul(b_step, I64(NEARER if also == "asks" else AHEAD))
                 ahead = b.add(ahead, I64(j * self.w))
                 self.prefetch(b, b.gep(row, [ahead]))
             ak = b.gep(a, [b.mul(k, a_step)])
@@ -79,12 +89,23 @@ class Tiles(Vectors):
 
         start = least(b, I64(rows << shift), count)
         acc = repeat(b, I64(0), start, 1, [self.zero] * len(spots), near)
-        if asks:
+        if also == "asks":
             start, acc = self._asking(b, start, count, acc, step, rest[-6:])
         acc = repeat(b, start, count, 1, acc, step)
         self.add_to(b, acc, spots, first)
         b.ret_void()
         return f
+
+    def copy(self, b, k, rows, source, step, target, room):
+        """Number k of the rows of the next slivers, which fill a line."""
+        kind = ir.VectorType(self.scalar, rows).as_pointer()
+        of, to = b.gep(source, [b.mul(k, step)]), b.gep(target, [b.mul(k, I64(rows))])
+        ahead = b.mul(step, I64(AHEAD))
+        self.prefetch(b, b.gep(of, [ahead]), level=2)
+        for i in range(together(rows, self.bits // 8)):
+            x = b.load(b.bitcast(b.gep(of, [I64(i * rows)]), kind), align=4)
+            there = b.gep(to, [b.mul(I64(i), room)])
+            b.store(x, b.bitcast(there, kind), align=4)
 
     def _asking(self, b, start, count, acc, step, asked):
         """The next rounds, of which each asks for a line; where they end, and the sums."""

@@ -12,6 +12,7 @@ from llvmlite import ir
 from . import conv
 from .contractions import form_of
 from .crew import CHUNKS, PARALLEL
+from .deep import Parts
 from .elements import BYTE, I64, element, stored_element
 from .emit import Emitter
 from .failing import FAILED
@@ -22,6 +23,7 @@ from .sharing import Sum
 from .slices import Slices
 from .sorting import Sorting
 from .sorting import form_of as order_of
+from .spelling import function
 from .vectors import loop
 
 POINTER = BYTE.as_pointer()
@@ -35,6 +37,7 @@ class Writer(Loops):
         self.b, self.table, self.slot = builder, table, slot
         self.arena, self.panel = arena, panel
         self.apart: dict[str, ir.Function] = {}  # by their text
+        self.texts: dict[ir.Function, str] = {}  # which is kept
         self.alike: dict = {}  # by what they compute
         self.names = itertools.count()
         self.clock = None  # where the time at which each kernel starts is written
@@ -44,12 +47,8 @@ class Writer(Loops):
     def elsewhere(self, builder, arena, panel) -> Writer:
         """The same in another function, with memory of its own."""
         w = Writer(builder, None, self.slot, arena, panel)
-        w.apart, w.alike, w.names, w.called = (
-            self.apart,
-            self.alike,
-            self.names,
-            self.called,
-        )
+        for name in ("apart", "texts", "alike", "names", "called"):
+            setattr(w, name, getattr(self, name))
         return w
 
     def part(self, part, given: dict, base: int) -> None:
@@ -207,8 +206,8 @@ class Writer(Loops):
 
     def _once(self, f):
         """The function; or, of those that read alike, the first."""
-        text = str(f).replace(f.name, "kernel", 1)
-        same = self.apart.setdefault(text, f)
+        text = self.texts[f] = function(f)
+        same = self.apart.setdefault(text.replace(f.name, "kernel", 1), f)
         if same is not f:
             del self.b.module.globals[f.name]
         return same
@@ -265,6 +264,9 @@ class Writer(Loops):
         )
         x, y = (y, x) if swap else (x, y)
         places = x, y, e.pointers[o.outputs[0]]
+        if k in part.deep:
+            self._deep(e, k, part, base, places)
+            return
         chunks = min(part.shares.get(k, 1), form.tasks)
         self._tasks(product.call, form.tasks, places, chunks, (self.panel, form.bytes))
 
@@ -298,6 +300,25 @@ class Writer(Loops):
         b.call(call, [*(given[p] for p in places), b.bitcast(own, kind), *ends])
         b.ret_void()
         self.share(self._once(f), pointers, chunks, room, size)
+
+    def _deep(self, e, k, part, base, places):
+        """A product cut along its sum: parts of it by threads, then joined unless one did all."""
+        own, code = e.pointers[Sum(k.roots[0])], Parts(self.b.module, part.deep[k])
+        done = self.inside(base + part.offsets[k, "done"])
+        done = self.b.bitcast(done, I64.as_pointer())
+        self.b.store(I64(0), done)
+        pointers = list(dict.fromkeys([*places, own, done]))
+        f, b, given, (*ends, room) = self._job(pointers)
+        room = b.bitcast(room, own.type)
+        code.some(b, [*(given[p] for p in places), room], given[own], given[done], ends)
+        b.ret_void()
+        self.share(self._once(f), pointers, code.cut.chunks, self.panel, code.cut.bytes)
+        with self.b.if_then(self.b.icmp_unsigned("==", self.b.load(done), I64(0))):
+            pointers = [own, places[2]]
+            f, b, given, (*ends, _) = self._job(pointers)
+            code.join(b, *(given[p] for p in pointers), ends)
+            b.ret_void()
+            self.share(self._once(f), pointers, code.joints, self.panel, 0)
 
     def _conv(self, e, k, part, base):
         (o,) = k.roots
