@@ -524,6 +524,22 @@ def alias(x, node):
 _PAYLOAD = frozenset({"tangent", "batch_dim", "detached"})
 
 
+def as_it_is(x):
+    """x in its place, with the value that it has now whatever is written into it later.
+
+    A value that is written down never changes; memory has its variable in the program.
+    """
+    below = floor.get()
+    if x.base is not None:
+        x.sync()
+    below.keep((x,))
+    value = below.known(x.value) if type(x.value) is np.ndarray else x.value
+    out = x.level.wrap(value)
+    out.__dict__.update({k: v for k, v in x.__dict__.items() if k in _PAYLOAD})
+    out.node = x.node
+    return out
+
+
 # ---------------------------------------------------------------- views
 
 

@@ -22,6 +22,7 @@ from .bodies import (
     moves,
     program_of,
     same_carry,
+    saved_in_steps,
     selected,
     smooth_inputs,
     tensor_of,
@@ -75,7 +76,10 @@ def while_loop(cond_fun, body_fun, init_val):
     inputs = *first, *test.outside, *body.outside
     params = {"test": test.graph, "body": body.graph, "carries": len(first)}
     recorded = _moved(body, first)
-    ys = bound(op.repeat_while, inputs, recorded, split=len(test.outside), **params)
+    kept, ends = saved_in_steps(body.graph, first, body.outside, recorded)
+    kept[len(first) : len(first)] = [False] * len(test.outside)
+    params["split"] = len(test.outside)
+    ys = bound(op.repeat_while, inputs, recorded, (kept, ends), **params)
     return tree.unflatten(shape, [tensor_of(y) for y in ys])
 
 

@@ -28,6 +28,7 @@ from .bodies import (
     program_of,
     row_of,
     same_carry,
+    saved_in_steps,
     smooth_inputs,
     split_inputs,
     tensor_of,
@@ -96,12 +97,14 @@ def _bound(body, first, mapped, n, reverse):
         first = _with_rounds(body, first)
     # What every step began with is kept: the reverse starts there.
     recorded = _moved(body, first, mapped, n)
+    inputs = (*first, *mapped, *body.outside)
+    kept, ends = saved_in_steps(graph, first, inputs[k:], recorded)
     graph.outputs[k:k] = graph.inputs[:k]
     recorded[k:k] = recorded[:k]
     params = {"carries": k, "mapped": len(mapped), "length": n}
-    inputs = (*first, *mapped, *body.outside)
     params |= {"body": graph, "reverse": bool(reverse)}
-    ys = bound(op.scan, inputs, recorded, **params)
+    ends += [False] * (len(recorded) - k)  # rows are copied together
+    ys = bound(op.scan, inputs, recorded, (kept, ends), **params)
     if rounds:
         body.finish([tensor_of(y) for y in ys[k - len(rounds) : k]])
     return *ys[: k - len(rounds)], *ys[2 * k :]
