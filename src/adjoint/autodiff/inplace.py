@@ -202,6 +202,9 @@ def shared(x):
     base = x if x.base is None else x.base
     if isinstance(x.value, np.ndarray):
         base = x
+        floor.get().keep(
+            (x,)
+        )  # a program has the memory from x, not from what shares it
     out = base.level.wrap(_cut(base.value, base.level))
     out.detached = base.level is not BASE
     if base.__dict__.get("batch_dim") is not None:

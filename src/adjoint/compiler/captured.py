@@ -27,6 +27,23 @@ class Place(NamedTuple):
         return leaves[self.i] if self.i < len(leaves) else None
 
 
+class Passed(NamedTuple):
+    """A result that is no new tensor: an argument, by number, or a tensor from outside.
+
+    `views` make what is returned of it, one after the other, in the same memory.
+    """
+
+    tensor: Box | int
+    views: tuple = ()
+
+    def get(self, given):
+        """The tensor, of these arguments."""
+        x = given[self.tensor] if isinstance(self.tensor, int) else self.tensor
+        for view in self.views:
+            x = view(x)
+        return x
+
+
 @dataclass(eq=False)
 class State:
     """Memory from outside that the program reads: a tensor's, or of whatever is in a place.
@@ -113,6 +130,8 @@ class Captured:
     arguments: int  # how many of the inputs are arguments, or their gradients
     results: tree.TreeDef
     fixed: dict[int, Any] = field(default_factory=dict)  # leaves that are no tensors
+    passed: dict[int, Passed] = field(default_factory=dict)  # that are no new ones
+    twice: dict[int, int] = field(default_factory=dict)  # that are an earlier leaf
     count: int = 0  # how many outputs are results
     states: list[State] = field(default_factory=list)
     draws: list = field(default_factory=list)  # (generator, blocks used up)
@@ -148,6 +167,7 @@ class Captured:
         grads = {id(g.tensor) for g in self.gradients}
         return bool(
             self.live
+            or self.passed
             or self.absent
             or self.alike
             or self.rewritten

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import pairwise
+from operator import methodcaller
 
 import numpy as np
 from numpy.lib.array_utils import byte_bounds
@@ -20,6 +22,7 @@ from .captured import (
     Later,
     Made,
     Moved,
+    Passed,
     Place,
     Seen,
     Slot,
@@ -27,6 +30,8 @@ from .captured import (
     Traits,
 )
 from .surroundings import ABSENT, equal, look
+
+_detached = methodcaller("detach")
 
 
 class Unready(Exception):
@@ -65,13 +70,47 @@ class Ending:
         return len(self.graph.outputs) - 1
 
     def _results(self, leaves):
-        """Results that are tensors are outputs; the others stay as they are."""
-        c = self.captured
-        c.fixed = {i: y for i, y in enumerate(leaves) if not isinstance(y, Box)}
-        tensors = [y for y in leaves if isinstance(y, Box)]
+        """New tensors are outputs; those that were there, and other values, stay as they are."""
+        c, first = self.captured, {}
+        tensors = []
+        for i, y in enumerate(leaves):
+            if not isinstance(y, Box):
+                c.fixed[i] = y
+            elif first.setdefault(id(y), i) != i:
+                c.twice[i] = first[id(y)]
+            elif (passed := self._passed(y)) is not None:
+                c.passed[i] = passed
+            else:
+                tensors.append(y)
         c.live = frozenset(i for i, y in enumerate(tensors) if in_graph(y))
         c.bespoke = bespoke([tensors[i].node for i in c.live])
         c.count = len([self._output(y) for y in tensors])
+
+    def _passed(self, y) -> Passed | None:
+        """What a result is that was there before: an argument, a state, or a view of one."""
+        x = y if y.base is None else y.base
+        if y is not x and (y.node is None) is not (x.node is None):
+            return None  # the view was made where nothing is recorded
+        found = self._there_before(x)
+        if found is None or y is x:
+            return found
+        views = (partial(prim, **params) for prim, params, _ in y.chain)
+        return Passed(found.tensor, (*found.views, *views))
+
+    def _there_before(self, x) -> Passed | None:
+        level = self.level
+        if id(x) in level.given:
+            return Passed(level.given[id(x)])
+        for box, _ in level.boxes:
+            if any(r() is x for r in box.__dict__.get("sharers", ())):
+                return Passed(level.given[id(box)], (_detached,))
+        if not level.holds(x) or id(x.value) in level.owners:
+            return None
+        level.keep((x,))
+        held, _ = level.held.get(id(x.value), (None, None))
+        if held is None:
+            return None
+        return Passed(held) if held is x else Passed(held, (_detached,))
 
     # ------------------------------------------------------------ what is written
 

@@ -53,6 +53,10 @@ def compile(
 
     The first call runs as it is written, so that state which is made on the way exists; the
     next one is captured. Another program is made for other shapes, dtypes and static values.
+    What it returns are new tensors, but for arguments and state, or views of them: these are
+    returned themselves, as the function does. Of `.grad`, and of what takes the place of state,
+    it returns copies.
+
     With `background`, calls are interpreted while a program that takes long is built: they do
     not wait, but two runs may differ in the last bits.
 
@@ -419,8 +423,12 @@ class Step:
             if any(x.requires_grad for x in inputs):
                 extras = self.run.extras()
                 results: Any = Live.apply(self, extras, *inputs)
-                return self.assemble(*results)
-        return self.wrap(*self._run(given, self.run.extras()))
+                return self.assemble(*results, **self._given(given))
+        return self.wrap(*self._run(given, self.run.extras()), **self._given(given))
+
+    def _given(self, given) -> dict:
+        """What results are taken from that are no new tensors."""
+        return {"given": given} if self.captured.passed else {}
 
     def _run(self, given, extras):
         """The arrays of the results, after all that the program sets has its new value."""
@@ -532,15 +540,22 @@ def _native():
 
 
 def _assembled(captured, wrap):
-    """results -> what the function returns; `wrap` is done to each that is a tensor."""
-    shape, fixed = captured.results, captured.fixed
-    if shape == tree.LEAF and not fixed:
+    """results -> what the function returns; `wrap` is done to each that is a new tensor."""
+    c, shape = captured, captured.results
+    if shape == tree.LEAF and c.count == 1:
         return wrap
+    count = c.count + len(c.fixed) + len(c.passed) + len(c.twice)
 
-    def assemble(*results):
-        results = iter(results)
-        count = captured.count + len(fixed)
-        leaves = [fixed[i] if i in fixed else wrap(next(results)) for i in range(count)]
+    def assemble(*results, given=()):
+        leaves: list = []
+        new = map(wrap, results)
+        for i in range(count):
+            if i in c.fixed:
+                leaves.append(c.fixed[i])
+            elif i in c.passed:
+                leaves.append(c.passed[i].get(given))
+            else:
+                leaves.append(leaves[c.twice[i]] if i in c.twice else next(new))
         return tree.unflatten(shape, leaves)
 
     return assemble

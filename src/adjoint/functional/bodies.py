@@ -191,6 +191,12 @@ def flowing_round(graph: Graph, moving, carries: int) -> list:
         moving[:carries] = after
 
 
+def unchanged(graph: Graph, first) -> list:
+    """Of each carry its first value, if every step hands it on as it is; else None."""
+    rounds = zip(first, graph.inputs, graph.outputs, strict=False)
+    return [x if before is after else None for x, before, after in rounds]
+
+
 def saved_by(graph: Graph, moving) -> set:
     """The values that the operations save for the way back when they run as written."""
     alive = {v for v, m in zip(graph.inputs, moving, strict=True) if m}

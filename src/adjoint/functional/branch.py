@@ -56,7 +56,17 @@ def cond(pred, true_fun, false_fun, *operands):
     params = {"yes": yes.graph, "no": no.graph, "operands": len(leaves)}
     saved = _saved(yes, no, moving)
     ys = bound(op.branch, inputs, recorded, saved, split=len(yes.outside), **params)
+    a, b = (_handed_on(p, leaves) for p in (yes, no))
+    ys = [
+        x if x is z and x is not None else y for x, z, y in zip(a, b, ys, strict=True)
+    ]
     return tree.unflatten(yes.results, [tensor_of(y) for y in ys])
+
+
+def _handed_on(part, leaves) -> list:
+    """Of each result of a branch the tensor that it is, if it was there before."""
+    at = dict(zip(part.graph.inputs, [*leaves, *part.outside], strict=True))
+    return [at.get(v) for v in part.graph.outputs]
 
 
 def _need_same(yes, no) -> None:

@@ -28,6 +28,7 @@ from .bodies import (
     tensor_of,
     tensors_of,
     traced,
+    unchanged,
 )
 from .face import FUNCTIONS, function
 from .scan import scan
@@ -80,6 +81,8 @@ def while_loop(cond_fun, body_fun, init_val):
     kept[len(first) : len(first)] = [False] * len(test.outside)
     params["split"] = len(test.outside)
     ys = bound(op.repeat_while, inputs, recorded, (kept, ends), **params)
+    same = unchanged(body.graph, first)
+    ys = [y if x is None else x for x, y in zip(same, ys, strict=True)]
     return tree.unflatten(shape, [tensor_of(y) for y in ys])
 
 
