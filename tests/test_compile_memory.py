@@ -392,3 +392,13 @@ def test_the_program_in_which_values_are_computed_again():
         assert old in first.outputs
         assert o.where() == first.where()
         assert new.name == f"{old.name}_again"
+
+
+@pytest.mark.parametrize("way", [{"check": "nan"}, {"backend": "numpy"}])
+def test_where_it_has_no_effect_it_is_told(way, caplog):
+    f = ad.compile(lambda x: x * 2, memory="1MB", **way)
+    (told,) = [r.getMessage() for r in caplog.records]
+    assert "memory='1MB' has no effect with" in told
+    assert repr(next(iter(way.values()))) in told
+    for _ in range(2):
+        assert f(ad.ones(2)).tolist() == [2.0, 2.0]

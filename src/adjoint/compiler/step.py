@@ -67,7 +67,8 @@ def compile(
     With `memory`, bytes such as "512MB", a program takes no more than that together with its
     state, arguments and results: values of the way forward are computed a second time on the
     way back instead of being kept, those first that cost the least time for what they free.
-    `memory()` tells which. If that is not enough, the error tells how little can be.
+    `memory()` tells which. If that is not enough, the error tells how little can be. Where
+    operations run one by one, with `check` or by NumPy, it has no effect, and a warning says so.
 
     With `check="nan"` it runs slowly, operation by operation, and the first that makes NaN
     raises a NotFiniteError with its line and what it was given, in gradients too; with
@@ -82,6 +83,12 @@ def compile(
     need_check(check)
     need_batch(batch)
     most = read_bytes(memory, "memory")
+    if most is not None and (check or backend) != "native":
+        log.warning(
+            "memory=%r has no effect with %s: it runs operation by operation",
+            memory,
+            f"check={check!r}" if check else f"backend={backend!r}",
+        )
     settings = Settings(check or backend, cache_size, background, batch, most)
     return settings.of if func is None else settings.of(func)
 
