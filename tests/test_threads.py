@@ -524,3 +524,23 @@ def test_without_posix_threads_there_is_one():
     (region,) = f.explain().regions
     assert region.chunks == 1 and region.alone == "this system has no POSIX threads"
     """)
+
+
+@LINUX
+def test_none_looks_again_at_what_is_granted(monkeypatch):
+    for name in counting.VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    cores = os.sched_getaffinity(0)
+    ad.set_num_threads(7)
+    try:
+        os.sched_setaffinity(0, {min(cores)})
+        assert ad.get_num_threads() == 7
+        ad.set_num_threads(None)
+        assert ad.get_num_threads() == 1
+    finally:
+        os.sched_setaffinity(0, cores)
+    ad.set_num_threads(None)
+    assert ad.get_num_threads() == counting.granted()
+    monkeypatch.setenv("ADJOINT_NUM_THREADS", "3")
+    ad.set_num_threads(None)
+    assert ad.get_num_threads() == 3
