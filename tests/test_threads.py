@@ -175,9 +175,9 @@ def test_the_same_bits_for_any_number_of_threads(make, cut):
         assert np.allclose(x, y.detach().numpy(), rtol=2e-4, atol=2e-4)
 
 
-@pytest.mark.parametrize("n", [0, -1, 1.5, "2", True, None])
+@pytest.mark.parametrize("n", [0, -1, 1.5, "2", True, [2]])
 def test_numbers_of_threads_that_make_no_sense(n):
-    """PyTorch's rule: a positive int."""
+    """PyTorch's rule: a positive int; beyond it, None asks for what the machine grants."""
     for f in (ad.set_num_threads, ad.set_num_interop_threads):
         with pytest.raises((ArgumentError, ArgumentTypeError), match=f.__name__):
             f(n)
