@@ -22,13 +22,13 @@ def names(text):
 
 LINALG = """adjugate cholesky det eig eigh eigvals eigvalsh inv lu matrix_exp pinv qr slogdet
     solve svd svdvals triangular_solve zero_pivot"""
-OTHERS = """bits checked gru lstm mode_index printed random_binomial random_poisson rfft
+OTHERS = """bits checked gru lstm printed random_binomial random_poisson rfft
     rnn"""
 CALLBACKS = names(f"{LINALG} {OTHERS}")
 # Besides, of complex numbers: what has no order, and what is rarely asked for.
 COMPLEX = names("""acos acosh adaptive_argmax amax amin argmax argmin argsort asin asinh atan
     atanh cummax_index cummin_index cumprod distances expm1 fft index_reduce irfft kth_index
-    log1p log_softmax logcumsumexp logsumexp median median_index nanmedian others_product
+    log1p log_softmax logcumsumexp logsumexp median median_index mode_index nanmedian others_product
     prod recurrence searchsorted softmax topk_index""")
 # And of whole numbers: mostly what no function of the library asks for.
 WHOLE = names("""conv conv_data conv_weight distances gcd guard lcm log_softmax logcumsumexp

@@ -35,7 +35,7 @@ class Lots(NamedTuple):
 
 def lots(o: Operation, whole: int) -> Lots | None:
     """How to cut a scan, if it can be; what all rows read may take `whole` bytes."""
-    body, carries = prepared(o.params["body"]), o.params["carries"]
+    body, carries = prepared(o.params["body"], body=True), o.params["carries"]
     for seed in body.inputs[:carries]:
         for dim in _first(seed.spec.shape):
             found = _Rows(body, carries, seed, dim).found()

@@ -14,8 +14,9 @@ from ..ops.contract import multiplications
 
 LOOPS = frozenset({"scan", "branch", "repeat_while"})
 CONVOLUTIONS = frozenset({"conv", "conv_data", "conv_weight"})
+ORDERED = frozenset({"argsort", "topk_index", "kth_index", "median_index"})
 # Nanoseconds for an element of four bytes, by what an operation needs.
-BYTE, STEP, SERIES, LOOKUP, PRODUCT = 0.04, 0.05, 0.6, 1.5, 0.01
+BYTE, STEP, SERIES, LOOKUP, SORT, PRODUCT = 0.04, 0.05, 0.6, 1.5, 8.0, 0.01
 _ONE = """add sub mul div neg abs sign maximum minimum relu where guard sqrt reciprocal floor
 ceil trunc round sum mean amax amin heaviside threshold leaky_relu hardtanh"""
 _NONE = "reshape expand slice select contiguous stop_gradient real permute"
@@ -54,6 +55,8 @@ def weight(o) -> float:
         return 0.0
     if o.prim.name in _STEPS:
         return STEP
+    if o.prim.name in ORDERED:
+        return SORT
     return SERIES if isinstance(o.prim, Elementwise) else LOOKUP
 
 

@@ -17,7 +17,7 @@ import numpy as np
 from ..core.primitive import Elementwise
 from ..ir.graph import Const, Graph, Operation, Var
 from ..ops.random import Draw
-from .cost import CONVOLUTIONS, LOOPS
+from .cost import CONVOLUTIONS, LOOPS, ORDERED
 from .positions import BY_VALUES, doubtful
 from .views import View, moved, readable, whole
 
@@ -605,6 +605,13 @@ def _runs(o) -> bool:
     return True
 
 
+def _ordered(o) -> bool:
+    """Numbers of one size, of which 32 bits can tell the places."""
+    x = o.inputs[0].spec
+    held = x.dtype.str[1:] in _LANES - {"f2", "V2"}
+    return held and 0 < x.shape[o.params["dim"]] < 2**31
+
+
 def _convolves(o) -> bool:
     """Floats, and some of them."""
     values = [*o.inputs, *o.outputs]
@@ -670,6 +677,8 @@ def _kind(o) -> str:
         return "call" if empty else "contract"
     if o.prim.name in CONVOLUTIONS and _convolves(o):
         return "conv"
+    if o.prim.name in ORDERED and _ordered(o):
+        return "order"
     if o.prim.name == "put" and _addable(o):
         return "put"
     if o.prim.name in PLACED and _placeable(o):

@@ -15,6 +15,8 @@ from ..core.primitive import Primitive
 from ..core.shape import Spec
 from ..errors import ArgumentError, ShapeError, site_line
 
+SMALL = 2**10  # bytes of a constant that is compared with others
+
 
 class Var:
     """One value of a program: a name and a Spec."""
@@ -121,8 +123,9 @@ class Graph:
     def const(self, value: np.ndarray) -> Const:
         """The constant of this array; equal small ones are one."""
         value = np.asarray(value)
-        small = value.ndim == 0
-        key = (value.dtype, value.tobytes()) if small else id(value)
+        key = id(value)
+        if value.nbytes <= SMALL:
+            key = value.dtype, value.shape, value.tobytes()
         found = self._const_of.get(key)
         if found is None:
             found = Const(f"c{len(self.consts) + 1}", value)

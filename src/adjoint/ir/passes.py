@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .afterwards import added_up
 from .again import redone
+from .carries import gathered
 from .graph import Graph
 from .invariants import hoisted
 from .joins import joined
@@ -17,6 +18,7 @@ PASSES = {
     "expand": expanded,
     "pair": paired,
     "simplify": simplified,
+    "bundle": gathered,
     "join": joined,
     "lay": unturned,
     "remember": remembered,
@@ -28,10 +30,11 @@ PASSES = {
 }
 
 
-def prepared(graph: Graph) -> Graph:
-    """The program after all passes."""
-    for change in PASSES.values():
-        graph = change(graph)
+def prepared(graph: Graph, body: bool = False) -> Graph:
+    """The program after all passes; of the body of a loop, after what was done from outside."""
+    for name, change in PASSES.items():
+        if not (body and name == "bundle"):
+            graph = change(graph)
     return graph
 
 

@@ -122,12 +122,12 @@ def _copy(v) -> list:
 
 
 def trimmed(graph: Graph) -> Graph:
-    """The program whose loops make no rows that nobody reads."""
+    """The program whose loops make no rows that nobody reads, and are given none."""
     used = set(graph.outputs)
     out = []
     for o in reversed(graph.operations):
         if o.prim.name == "scan":
-            o = _without_rows(o, used)
+            o = _without_unread(_without_rows(o, used))
         out.append(o)
         used.update(o.inputs)
     graph.operations = out[::-1]
@@ -139,16 +139,30 @@ def _without_rows(o, used):
     kept = [i for i, v in enumerate(o.outputs) if i < k or v in used]
     if len(kept) == len(o.outputs):
         return o
-    lean = Graph(body.name)
-    lean.inputs, lean.operations, lean.consts = (
-        body.inputs,
-        body.operations,
-        body.consts,
-    )
-    lean.outputs = [body.outputs[i] for i in kept]
     outputs = tuple(o.outputs[i] for i in kept)
-    params = {**o.params, "body": lean.without_dead()}
-    return o.changed(params=params, outputs=outputs)
+    lean = _body(body, body.inputs, [body.outputs[i] for i in kept])
+    return o.changed(params={**o.params, "body": lean}, outputs=outputs)
+
+
+def _without_unread(o):
+    """The scan without rows and values from outside that no step reads."""
+    k, m, body = o.params["carries"], o.params["mapped"], o.params["body"]
+    read = {v for p in body.operations for v in p.inputs} | set(body.outputs)
+    kept = [i for i, v in enumerate(body.inputs) if i < k or v in read]
+    if len(kept) == len(body.inputs):
+        return o
+    lean = _body(body, [body.inputs[i] for i in kept], body.outputs)
+    mapped = sum(k <= i < k + m for i in kept)
+    params = {**o.params, "body": lean, "mapped": mapped}
+    return o.changed(params=params, inputs=tuple(o.inputs[i] for i in kept))
+
+
+def _body(body, inputs, outputs):
+    """A body with other inputs or outputs, and what these need."""
+    lean = Graph(body.name)
+    lean.inputs, lean.outputs = inputs, outputs
+    lean.operations, lean.consts = body.operations, body.consts
+    return lean.without_dead()
 
 
 __all__ = ["expanded", "separated", "trimmed"]

@@ -551,8 +551,10 @@ class Isin(Primitive):
 
     def expand(x1, x2):
         n = math.prod(x2.shape)
-        if not 0 < n <= 64 or dtype_of(x1) != dtype_of(x2) or dtype_of(x1).kind == "c":
+        if not n or dtype_of(x1) != dtype_of(x2) or dtype_of(x1).kind == "c":
             return op.isin(x1, x2)
+        if n > 64:
+            return _found(x1, op.reshape(x2, shape=(n,)))
         each = op.reshape(x1, shape=(*x1.shape, 1))
         same = op.eq(each, op.reshape(x2, shape=(n,)))
         return op.amax(same, dim=(x1.ndim,), keepdim=False)
@@ -564,3 +566,12 @@ class Isin(Primitive):
         if dims[1] is None:
             return op.isin(batch_to_front(xs[0], dims[0]), xs[1]), 0
         return super().batch(size, xs, dims, params)
+
+
+def _found(x, among):
+    """Whether x is among many numbers: there, where it belongs when they are sorted."""
+    order = op.argsort.expand(among, dim=0, descending=False)
+    row = op.index(among, order, dim=0)
+    place = op.searchsorted(row, x, right=False)
+    place = op.minimum(place, np.array(among.shape[0] - 1))
+    return op.eq(op.index(row, place, dim=0), x)

@@ -14,7 +14,10 @@ import numpy as np
 from ..core.bind import bind, dtype_of
 from ..core.primitive import Primitive, batch_to_front, op
 from ..core.shape import Spec
-from .reduce import PAIRS, comparable
+from .reduce import comparable
+
+# Elements of a row up to which programs compare all with all: to sort it, to find some.
+PAIRS, FEW = 64, 32
 
 
 @lru_cache(1024)
@@ -143,8 +146,8 @@ def _placed(x, dim, k, descending):
     return op.permute(places, dims=tuple(back))
 
 
-def _countable(x, dim) -> bool:
-    small = 0 < x.shape[dim] <= PAIRS and math.prod(x.shape) > 0
+def _countable(x, dim, most=PAIRS) -> bool:
+    small = 0 < x.shape[dim] <= most and math.prod(x.shape) > 0
     return small and dtype_of(x).kind != "c"
 
 
@@ -199,7 +202,7 @@ class TopkIndex(_Places):
         return np.moveaxis(places, -1, dim)
 
     def expand(x, *, k, dim, largest):
-        if not _countable(x, dim) or k == 0:
+        if not _countable(x, dim, FEW) or k == 0:
             return op.topk_index(x, k=k, dim=dim, largest=largest)
         return _placed(x, dim, k, largest)
 
@@ -245,7 +248,7 @@ class KthIndex(_Places):
         return np.moveaxis(place, -1, dim)
 
     def expand(x, *, rank, dim):
-        if not _countable(x, dim):
+        if not _countable(x, dim, FEW):
             return op.kth_index(x, rank=rank, dim=dim)
         places = _placed(x, dim, rank + 1, False)
         key = [(0, n, 1) for n in places.shape]
@@ -277,7 +280,7 @@ class MedianIndex(_Places):
         return np.take_along_axis(ranked, middle, dim)
 
     def expand(x, *, dim, skip):
-        if not _countable(x, dim):
+        if not _countable(x, dim, FEW):
             return op.median_index(x, dim=dim, skip=skip)
         n, places = x.shape[dim], _placed(x, dim, x.shape[dim], False)
         good = op.sum(op.eq(x, x), dim=(dim,), keepdim=True)
@@ -318,3 +321,16 @@ class ModeIndex(_Places):
         run = np.arange(n) - begun
         longest = np.argmax(run, -1)[..., None]
         return np.moveaxis(np.take_along_axis(places, longest, -1), -1, dim)
+
+    def expand(x, *, dim):
+        n = x.shape[dim]
+        if not math.prod(x.shape) or dtype_of(x).kind == "c":
+            return op.mode_index(x, dim=dim)
+        places = op.argsort.expand(x, dim=dim, descending=False)
+        row, steps = take_along(x, places, dim), _steps(n, dim, x.ndim - dim - 1)
+        back = op.roll(row, shifts=(1,), dims=(dim,))
+        new = op.logical_or(op.ne(row, back), steps == 0)
+        begun = op.where(new, steps + 1, np.array(0))
+        run = steps - op.cummax_index(begun, dim=dim)
+        longest = op.argmax.expand(run, dim=(dim,), keepdim=True)
+        return take_along(places, longest, dim)

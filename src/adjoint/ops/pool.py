@@ -16,6 +16,7 @@ from ..core.bind import dtype_of
 from ..core.primitive import Linear, Primitive, op, with_batch
 from ..core.shape import Spec
 from .conv import merge_batch, padded, split_batch, tap_keys
+from .order import put_along, take_along
 
 
 class _Places(Primitive, abstract=True):
@@ -301,7 +302,7 @@ class LastWriter(_Places):
     def expand(index):
         *lead, n = index.shape
         if n > ROW:
-            return op.last_writer(index)
+            return _last_in_order(index)
         pair = (*lead, n, 1), (*lead, 1, n)
         same = op.eq(*(op.reshape(index, shape=s) for s in pair))
         later = op.logical_and(same, np.triu(np.ones((n, n), bool), 1))
@@ -309,6 +310,17 @@ class LastWriter(_Places):
 
     def infer(self, index):
         return Spec(index.shape, np.dtype(bool))
+
+
+def _last_in_order(index):
+    """The last of each run of equals, when the rows are sorted."""
+    d, n = index.ndim - 1, index.shape[-1]
+    places = op.argsort.expand(index, dim=d, descending=False)
+    row = take_along(index, places, d)
+    last = op.ne(row, op.roll(row, shifts=(-1,), dims=(d,)))
+    last = op.logical_or(last, np.arange(n) == n - 1)
+    marks = put_along(op.cast(last, dtype=np.dtype("int64")), places, d, n)
+    return op.ne(marks, np.array(0))
 
 
 def even_span(i, n, m):

@@ -17,7 +17,6 @@ from ..core.bind import dtype_of
 from ..core.primitive import Primitive, op
 from ..core.shape import Spec
 from ..errors import ArgumentError
-from .reduce import PAIRS
 
 _FLOAT, _INT = np.dtype("float64"), np.dtype("int64")
 
@@ -189,7 +188,7 @@ class RandomPermutation(Primitive):
         return np.argsort(philox.words_64(*_place(state), n), kind="stable")
 
     def expand(state, *, n):
-        if not 0 < n <= PAIRS:
+        if n == 0:
             return op.random_permutation(state, n=n)
         words = op.random_bits(state, shape=(n, 2))
         high, low = (op.select(words, dim=1, index=i) for i in (0, 1))
@@ -232,7 +231,7 @@ class RandomCategories(Primitive):
 
     def expand(state, p, *, count, replace):
         n, rows = p.shape[-1], math.prod(p.shape[:-1])
-        if not rows * n * count or (not replace and n > PAIRS):
+        if not rows * n * count:
             return op.random_categories(state, p, count=count, replace=replace)
         x = op.reshape(op.cast(p, dtype=_FLOAT), shape=(rows, n))
         shape = (rows, count if replace else n)
@@ -297,8 +296,7 @@ def _in_races(x, u, count):
     runs = op.gt(x, zero)
     times = -op.log1p(-u) / op.where(runs, x, np.array(1.0))
     times = op.where(runs, times, np.array(np.inf))
-    places = op.argsort.expand(times, dim=1, descending=False)
-    return op.slice(places, key=((0, x.shape[0], 1), (0, count, 1)))
+    return op.topk_index.expand(times, k=count, dim=1, largest=False)
 
 
 def _by_races(rows, u, count):

@@ -21,7 +21,6 @@ from ..core.primitive import (
 from ..core.shape import Spec, reduced
 
 _FLOAT32 = np.dtype("float32")
-PAIRS = 128  # elements of a row up to which all are compared with all
 
 
 def _reduce(low=-2.0, high=2.0):
@@ -546,10 +545,10 @@ class Median(Reduction):
 
 
 def _middle(x, dim, keepdim, skip):
-    """The middle element by its place, in rows of which all pairs are compared."""
+    """The middle element by its place."""
     order, row, _ = _flat_order(x, dim)
     n, rows = row[-1], math.prod(row[:-1])
-    if not dim or not rows or not 0 < n <= PAIRS or dtype_of(x).kind == "c":
+    if not dim or not rows * n or dtype_of(x).kind == "c":
         prim = op.nanmedian if skip else op.median
         return prim(x, dim=dim, keepdim=keepdim)
     flat = op.reshape(op.permute(x, dims=order), shape=(rows, n))

@@ -13,7 +13,7 @@ from ...ir.passes import prepared
 from ..apart import SUMMED, lots
 from ..schedule import Schedule
 from ..together import together
-from . import conv, reducing, rows
+from . import conv, reducing, rows, sorting
 from .arena import Tenant, settled
 from .machine import cache
 from .products import form_of
@@ -22,6 +22,11 @@ from .slices import panels
 
 ALIGN = 64
 SUMS = {"rows": rows.own_sums, "reduce": reducing.own_sums, "conv": conv.own_sums}
+ROOMS = {  # what a kernel needs to work in
+    "conv": lambda o: conv.kernel(o).bytes,
+    "order": lambda o: sorting.form_of(o).bytes,
+}
+OWN = {"contract", "loop", *ROOMS}  # kernels that are not loops over their space
 STREAM = 2**24  # bytes of a result from which on it is written past the caches
 
 
@@ -91,7 +96,7 @@ class Part:
         if found is None:
             return None
         around = {i: i for i in range(o.params["carries"])}
-        body = Part(prepared(found.body), around, long=False)
+        body = Part(prepared(found.body, body=True), around, long=False)
         if any(j.kind not in KINDS for j in body.schedule.kernels):
             return None
         self.lots[k], self.shares[k] = found, found.count
@@ -167,11 +172,11 @@ class Part:
             needed = [(v, self.size(v)) for v in k.made if v not in self.homes]
             if k.kind == "together":
                 needed = self._roomed(k, needed, panels(self.schedule, k))
-            elif k in self.shares and k.kind not in ("contract", "conv", "loop"):
+            elif k in self.shares and k.kind not in OWN:
                 needed = self._roomed(k, needed)
             needed += self._inside(k)
-            if k.kind == "conv":
-                needed.append((k, conv.kernel(k.roots[0]).bytes))
+            if k.kind in ROOMS:
+                needed.append((k, ROOMS[k.kind](k.roots[0])))
             if k in self.shares and k.kind in SUMS:
                 needed += self._sums(k)
             for v, n in needed:
@@ -280,10 +285,10 @@ def _bodies(o, long) -> dict[str, Part]:
     around = {i: i for i in range(k)}
     make = functools.partial(Part, long=long)
     if o.prim.name == "scan":
-        return {"body": make(prepared(p["body"]), around)}
+        return {"body": make(prepared(p["body"], body=True), around)}
     if o.prim.name == "branch":
-        return {name: make(prepared(p[name]), {}) for name in ("yes", "no")}
-    body, test = (prepared(p[name]) for name in ("body", "test"))
+        return {name: make(prepared(p[name], body=True), {}) for name in ("yes", "no")}
+    body, test = (prepared(p[name], body=True) for name in ("body", "test"))
     return {"test": make(test, {}, kept=(0,)), "body": make(body, around)}
 
 

@@ -21,7 +21,7 @@ MOST = 64  # chunks
 LINE = 64  # bytes
 APART = 256  # bytes of lines that a core fetches together
 ROOM = 2**21  # bytes of sums that chunks have of their own, together
-_CUT = "map rows contract together reduce conv place put scatter run"
+_CUT = "map rows contract together reduce conv order place put scatter run"
 KINDS = frozenset(_CUT.split())
 
 

@@ -19,6 +19,8 @@ from .loops import Loops
 from .products import Product, form_of
 from .sharing import Sum
 from .slices import Slices
+from .sorting import Sorting
+from .sorting import form_of as order_of
 from .vectors import loop
 
 POINTER = BYTE.as_pointer()
@@ -263,22 +265,38 @@ class Writer(Loops):
         x, y = (y, x) if swap else (x, y)
         places = x, y, e.pointers[o.outputs[0]]
         chunks = min(part.shares.get(k, 1), form.tasks)
-        if chunks > 1:
-            self._tasks(product, places, chunks)
-            return
-        panel = self.b.bitcast(self.panel, scalar.as_pointer())
-        self.b.call(product.call, [*places, panel, I64(0), I64(form.tasks)])
+        self._tasks(product.call, form.tasks, places, chunks, (self.panel, form.bytes))
 
-    def _tasks(self, product, places, chunks):
-        """The tasks of a product by threads; each packs what it needs in its own room."""
-        f, b, given, (first, last, room) = self._job(list(dict.fromkeys(places)))
-        tasks = product.form.tasks
-        ends = (b.udiv(b.mul(i, I64(tasks)), I64(chunks)) for i in (first, last))
-        room = b.bitcast(room, places[0].type)
-        b.call(product.call, [*(given[p] for p in places), room, *ends])
-        b.ret_void()
+    def _order(self, e, k, part, base):
+        (o,) = k.roots
+        form = order_of(o)
+        if not form.rows * form.made:
+            return
+        call = Sorting(self.b.module, form).call
+        values = zip((*o.inputs, *o.outputs), call.args, strict=False)
+        places = [
+            self.b.bitcast(e.pointers[part.schedule.root(v)], a.type) for v, a in values
+        ]
+        room = self.inside(base + part.offsets[k]), form.bytes
+        chunks = min(part.shares.get(k, 1), form.rows)
+        self._tasks(call, form.rows, places, chunks, room)
+
+    def _tasks(self, call, tasks, places, chunks, room):
+        """call(places, room, first task, the one after the last) for all, perhaps by threads.
+
+        Each thread has a room of its own.
+        """
+        (room, size), kind = room, call.args[len(places)].type
+        if chunks <= 1:
+            room = self.b.bitcast(room, kind)
+            self.b.call(call, [*places, room, I64(0), I64(tasks)])
+            return
         pointers = list(dict.fromkeys(places))
-        self.share(self._once(f), pointers, chunks, self.panel, product.form.bytes)
+        f, b, given, (first, last, own) = self._job(pointers)
+        ends = (b.udiv(b.mul(i, I64(tasks)), I64(chunks)) for i in (first, last))
+        b.call(call, [*(given[p] for p in places), b.bitcast(own, kind), *ends])
+        b.ret_void()
+        self.share(self._once(f), pointers, chunks, room, size)
 
     def _conv(self, e, k, part, base):
         (o,) = k.roots
