@@ -170,3 +170,51 @@ def test_what_shares_memory_with_a_state_follows_it():
         assert y.tolist() == w.tolist()
         cut.fill_(float(k))
         assert w.tolist() == [float(k)] * 2
+
+
+class Keeper:
+    pass
+
+
+def test_what_takes_the_place_of_state_is_what_is_there():
+    keeper = Keeper()
+    keeper.h = ad.zeros(2)
+
+    def f(x):
+        keeper.h = keeper.h + x
+        return keeper.h, keeper.h * 2
+
+    g = compile(f)
+    for k in range(1, 6):
+        h, double = g(ad.ones(2))
+        assert h is keeper.h
+        assert double.tolist() == [2.0 * k] * 2
+        h.add_(0)
+
+
+def test_a_gradient_is_the_one_that_is_there():
+    w = ad.arange(3.0, requires_grad=True)
+
+    def f(x, clear):
+        if clear:
+            w.grad = None
+        (w * x).sum().backward()
+        return w.grad
+
+    g = compile(f)
+    for clear, want in (
+        (True, 1),
+        (True, 1),
+        (False, 2),
+        (False, 3),
+        (False, 4),
+        (True, 1),
+    ):
+        y = g(ad.ones(3), clear)
+        assert y is w.grad
+        assert y.tolist() == [float(want)] * 3
+    read = compile(lambda: w.grad)
+    for _ in range(3):
+        assert read() is w.grad
+    w.grad = None
+    assert read() is None

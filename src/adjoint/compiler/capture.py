@@ -380,10 +380,13 @@ def capture(func, leaves, shape, name: str, moving=frozenset()) -> Captured:
             raise Unfit(
                 "it draws random numbers of NumPy or Python; adjoint's can be in a program"
             )
-        made = Ending(level, results, around.places).captured
+        if around.rewritten():
+            raise Unfit("it writes into an array of NumPy; a tensor can be part of it")
+        made = Ending(level, results, around).captured
         del results
     finally:
         _note(level, around)
+        around.rewritten()
         around.streams.rewind()
         floor.reset(token)
         level.undo()

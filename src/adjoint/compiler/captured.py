@@ -28,17 +28,21 @@ class Place(NamedTuple):
 
 
 class Passed(NamedTuple):
-    """A result that is no new tensor: an argument, by number, or a tensor from outside.
+    """A result that is found elsewhere: an argument, by number, a tensor, or what a place has.
 
     `views` make what is returned of it, one after the other, in the same memory.
     """
 
-    tensor: Box | int
+    source: Box | int | Place
     views: tuple = ()
 
     def get(self, given):
-        """The tensor, of these arguments."""
-        x = given[self.tensor] if isinstance(self.tensor, int) else self.tensor
+        """The tensor, of these arguments, after the program has run."""
+        x = self.source
+        if isinstance(x, Place):
+            x = x.get()
+        elif isinstance(x, int):
+            x = given[x]
         for view in self.views:
             x = view(x)
         return x

@@ -11,7 +11,7 @@ from numpy.lib.array_utils import byte_bounds
 
 from ..autodiff.backward import in_graph
 from ..autodiff.function import bespoke
-from ..autodiff.tape import Leaf
+from ..autodiff.tape import BASE, Leaf
 from ..core import tree
 from ..core.bind import Box
 from ..errors import TraceError, show_site
@@ -24,6 +24,7 @@ from .captured import (
     Moved,
     Passed,
     Place,
+    Read,
     Seen,
     Slot,
     State,
@@ -45,7 +46,7 @@ class Unfit(Exception):
 class Ending:
     """Collects into `captured` what a capture has found, while nothing is undone yet."""
 
-    def __init__(self, level, results, places):
+    def __init__(self, level, results, around):
         self.level, self.graph = level, level.graph
         leaves, shape = tree.flatten(results)
         self.captured = c = Captured(self.graph, len(level.boxes), shape)
@@ -59,7 +60,7 @@ class Ending:
         self._memory()
         self._gradients()
         self._states()
-        self._guards(places)
+        self._guards(around)
         c.bespoke = c.bespoke or any(map(in_graph, self._changed()))
         self._inputs()
         c.graph = self.graph.without_dead()
@@ -71,8 +72,8 @@ class Ending:
 
     def _results(self, leaves):
         """New tensors are outputs; those that were there, and other values, stay as they are."""
-        c, first = self.captured, {}
-        tensors = []
+        c, first, tensors = self.captured, {}, []
+        self.homes = dict(self._homes())
         for i, y in enumerate(leaves):
             if not isinstance(y, Box):
                 c.fixed[i] = y
@@ -86,6 +87,19 @@ class Ending:
         c.bespoke = bespoke([tensors[i].node for i in c.live])
         c.count = len([self._output(y) for y in tensors])
 
+    def _homes(self):
+        """(id of a tensor, the place where the program keeps it)."""
+        for keeper, key, _ in self.level.slots.values():
+            for i, y in enumerate(tree.flatten(look(keeper, key))[0]):
+                if isinstance(y, Box):
+                    yield id(y), Place(keeper, key, i)
+        for x in (
+            *(x for x, _ in self.level.grads.values()),
+            *self.level.owners.values(),
+        ):
+            if id(x) not in self.level.given and vars(x).get("_grad") is not None:
+                yield id(x._grad), Place(vars(x), "_grad")
+
     def _passed(self, y) -> Passed | None:
         """What a result is that was there before: an argument, a state, or a view of one."""
         x = y if y.base is None else y.base
@@ -95,7 +109,7 @@ class Ending:
         if found is None or y is x:
             return found
         views = (partial(prim, **params) for prim, params, _ in y.chain)
-        return Passed(found.tensor, (*found.views, *views))
+        return Passed(found.source, (*found.views, *views))
 
     def _there_before(self, x) -> Passed | None:
         level = self.level
@@ -104,6 +118,8 @@ class Ending:
         for box, _ in level.boxes:
             if any(r() is x for r in box.__dict__.get("sharers", ())):
                 return Passed(level.given[id(box)], (_detached,))
+        if id(x) in self.homes:
+            return Passed(self.homes[id(x)])
         if not level.holds(x) or id(x.value) in level.owners:
             return None
         level.keep((x,))
@@ -225,12 +241,12 @@ class Ending:
 
     # ------------------------------------------------------------ what must stay
 
-    def _guards(self, places):
+    def _guards(self, around):
         c, level = self.captured, self.level
         c.absent, c.owners = list(level.absent.values()), list(level.owners.values())
         c.asks = level.asks
         kept: dict = {}
-        for place, (keeper, key, x) in {**places, **level.sights}.items():
+        for place, (keeper, key, x) in {**around.places, **level.sights}.items():
             if x is not ABSENT and place not in level.slots:
                 kept.setdefault(id(keeper), Seen(keeper, {})).items[key] = x
         groups = level.groups.values()
@@ -243,6 +259,14 @@ class Ending:
         c.read = list(level.read.values())
         for r in c.read:
             self._need_still(r)
+        c.read += self._arrays(around.arrays.values())
+
+    def _arrays(self, arrays):
+        """Arrays of NumPy that the function names, whose numbers may be part of the program."""
+        for x, before in arrays:
+            held = (y for y, _ in self.level.held.values())
+            if not any(np.may_share_memory(x, y.value) for y in held):
+                yield Read(BASE.wrap(x), before, None)
 
     def _need_still(self, read):
         """Numbers that Python has read must not be the program's to change."""

@@ -53,9 +53,8 @@ def compile(
 
     The first call runs as it is written, so that state which is made on the way exists; the
     next one is captured. Another program is made for other shapes, dtypes and static values.
-    What it returns are new tensors, but for arguments and state, or views of them: these are
-    returned themselves, as the function does. Of `.grad`, and of what takes the place of state,
-    it returns copies.
+    What was there before, such as an argument, state, its `.grad` or a view, is returned itself,
+    as the function does.
 
     With `background`, calls are interpreted while a program that takes long is built: they do
     not wait, but two runs may differ in the last bits.
