@@ -218,3 +218,13 @@ def test_a_gradient_is_the_one_that_is_there():
         assert read() is w.grad
     w.grad = None
     assert read() is None
+
+
+def test_a_write_into_an_argument_of_a_graph():
+    f = compile(lambda x: x.mul_(2))
+    for _ in range(4):
+        x = ad.ones(2, requires_grad=True)
+        y = x * 1
+        assert f(y) is y
+        y.sum().backward()
+        assert x.grad.tolist() == [2.0, 2.0]

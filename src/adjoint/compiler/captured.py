@@ -145,6 +145,9 @@ class Captured:
     traits: list[Traits] = field(default_factory=list)
     gradients: list[Gradient] = field(default_factory=list)
     rewritten: dict[int, int] = field(default_factory=dict)  # argument -> output
+    laid: dict[int, tuple] = field(
+        default_factory=dict
+    )  # argument -> strides it must have
     moved: list[Moved] = field(default_factory=list)
     slots: list[Slot] = field(default_factory=list)
     after: list[Later] = field(default_factory=list)
@@ -172,6 +175,7 @@ class Captured:
         return bool(
             self.live
             or self.passed
+            or self.laid
             or self.absent
             or self.alike
             or self.rewritten

@@ -171,8 +171,11 @@ class Ending:
         return Made(self._output(y), type(y), own_of(y))
 
     def _arguments(self):
-        """New values of the arguments."""
+        """New values of the arguments, and how some must lie in memory."""
         for i, (box, var) in enumerate(self.level.boxes):
+            laid = box.__dict__.get("laid")
+            if laid is not None and laid.seen:
+                self.captured.laid[i] = laid.strides
             if self.level.given.get(id(box)) != i or id(box) in self.level.moved:
                 continue
             if end(self.level, box) is not var:

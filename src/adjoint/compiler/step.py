@@ -361,7 +361,8 @@ def _kind(x):
     """What of an argument makes another program."""
     if isinstance(x, Box):
         g = None if x._grad is None else spec_of(x._grad)
-        return x.shape, x.value.dtype, x.requires_grad, x.is_leaf, g
+        rows = () if x.value.flags.c_contiguous else ("not row by row",)
+        return x.shape, x.value.dtype, x.requires_grad, x.is_leaf, *rows, g
     return type(x), repr(x) if type(x) in (float, complex) else x
 
 
@@ -416,6 +417,9 @@ class Step:
         """Whether the program does for these arguments what the function does."""
         if self.captured.bespoke and recording.get():
             return False  # the function's own graph is the one to walk back
+        laid = self.captured.laid.items()
+        if any(given[i].value.strides != strides for i, strides in laid):
+            return False  # what is a view of it, and what a copy, is known for others
         if any(x is y for x in given for y in self.captured.alike):
             return False  # in the program they are two, each with its own derivatives
         asked = any(isinstance(g.tensor, int) for g in self.captured.gradients)
