@@ -174,7 +174,6 @@ class Captured:
         grads = {id(g.tensor) for g in self.gradients}
         return bool(
             self.live
-            or self.passed
             or self.laid
             or self.absent
             or self.alike
@@ -191,6 +190,11 @@ class Captured:
             or self.asks
             or self.sized
         )
+
+    @property
+    def hands_on(self) -> bool:
+        """Whether arguments are among the results, or what these are views of."""
+        return any(type(p.source) is int for p in self.passed.values())
 
     @property
     def writes(self) -> bool:

@@ -433,12 +433,12 @@ class Step:
             if any(x.requires_grad for x in inputs):
                 extras = self.run.extras()
                 results: Any = Live.apply(self, extras, *inputs)
-                return self.assemble(*results, **self._given(given))
-        return self.wrap(*self._run(given, self.run.extras()), **self._given(given))
+                return self.assemble(*results, *self._handed(given))
+        return self.wrap(*self._run(given, self.run.extras()), *self._handed(given))
 
-    def _given(self, given) -> dict:
-        """What results are taken from that are no new tensors."""
-        return {"given": given} if self.captured.passed else {}
+    def _handed(self, given):
+        """The arguments, if some of them are results."""
+        return given if self.captured.hands_on else ()
 
     def _run(self, given, extras):
         """The arrays of the results, after all that the program sets has its new value."""
@@ -550,15 +550,18 @@ def _native():
 
 
 def _assembled(captured, wrap):
-    """results -> what the function returns; `wrap` is done to each that is a new tensor."""
+    """results -> what the function returns; `wrap` is done to each that is a new tensor.
+
+    Where results are taken from arguments, these come after the new ones.
+    """
     c, shape = captured, captured.results
     if shape == tree.LEAF and c.count == 1:
         return wrap
     count = c.count + len(c.fixed) + len(c.passed) + len(c.twice)
 
-    def assemble(*results, given=()):
+    def assemble(*results):
         leaves: list = []
-        new = map(wrap, results)
+        new, given = map(wrap, results[: c.count]), results[c.count :]
         for i in range(count):
             if i in c.fixed:
                 leaves.append(c.fixed[i])

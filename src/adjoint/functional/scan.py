@@ -162,7 +162,10 @@ def _python_loop(f, carry, xs, n, reverse):
 
 def _copied(y):
     """A result of a step as it is now: a later step may write into its memory."""
-    return FUNCTIONS["clone"](y) if isinstance(y, Box) else y
+    if not isinstance(y, Box):
+        return y
+    alone = y.plain and y.node is None
+    return BASE.wrap(y.value.copy()) if alone else FUNCTIONS["clone"](y)
 
 
 def _no_rows(f, carry, leaves, shape):

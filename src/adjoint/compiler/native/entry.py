@@ -355,12 +355,12 @@ class Entry:
         else:
             self.b.call(self.run, [self.table])
 
-    def finish(self, wrap, arrays):
-        """The answer: what `wrap` makes of the new arrays."""
+    def finish(self, wrap, objects):
+        """The answer: what `wrap` makes of the new arrays, and of arguments after them."""
         b = self.b
-        n = len(arrays)
+        n = len(objects)
         place = b.alloca(POINTER, max(n, 1))
-        for i, x in enumerate(arrays):
+        for i, x in enumerate(objects):
             b.store(x, b.gep(place, [I64(i)]))
         words = self.module.globals[FAILED]
         failed = b.load(b.gep(words, [I64(0), I64(0)]))

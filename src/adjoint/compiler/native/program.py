@@ -229,7 +229,7 @@ class Native:
             e.fresh(("maker", i), self.slot(v)) for i, v in enumerate(self.results)
         ]
         e.go()
-        e.finish("wrap", arrays)
+        e.finish("wrap", [*arrays, *(places if c.hands_on else ())])
 
 
 def _spelled(x) -> str:
