@@ -22,18 +22,19 @@ from ..autodiff.tape import BASE, Counted, versioned
 from ..core import tree
 from ..core.bind import NUMPY, Box, floor, modes, moved
 from ..core.dtype import get_default_dtype
-from ..core.primitive import spec_of
 from ..errors import ArgumentTypeError, TraceError
 from .amounts import read_bytes
 from .batches import Batches, need_batch
 from .binding import MISS, Interpreted
 from .building import PATIENCE, Building
 from .capture import capture
-from .captured import Captured, Made, inputs_of
+from .captured import Captured, inputs_of
 from .ending import Unfit, Unready, traits
 from .insight import Insight
 from .live import Live, pullback, reached
 from .probe import CHECKS, looked_at, need_check, probed
+from .results import assembled, kept
+from .signature import difference, kind_of, twice
 from .surroundings import put
 
 log = logging.getLogger("adjoint.compiler")
@@ -201,9 +202,9 @@ class Compiled(Insight):
         There is none where the function has to run as it is written.
         """
         leaves = [BASE.wrap(x) if isinstance(x, np.ndarray) else x for x in leaves]
-        kinds = tuple(map(_kind, leaves))
+        kinds = tuple(map(kind_of, leaves))
         state = recording.get(), inferring.get(), modes.value, get_default_dtype()
-        key = shape, kinds, _twice(leaves), *state
+        key = shape, kinds, twice(leaves), *state
         if self._is_unfit(key):
             return None, leaves
         step = _replaced(self.programs.get(key))
@@ -327,7 +328,7 @@ class Compiled(Insight):
             return "what it works on was changed"
         if not self.programs:
             return "first"
-        return _difference(next(reversed(self.programs)), key)
+        return difference(next(reversed(self.programs)), key)
 
 
 @contextmanager
@@ -357,30 +358,6 @@ def _miss(*args):
     return MISS
 
 
-def _kind(x):
-    """What of an argument makes another program."""
-    if isinstance(x, Box):
-        g = None if x._grad is None else spec_of(x._grad)
-        rows = () if x.value.flags.c_contiguous else ("not row by row",)
-        return x.shape, x.value.dtype, x.requires_grad, x.is_leaf, *rows, g
-    return type(x), repr(x) if type(x) in (float, complex) else x
-
-
-def _twice(leaves):
-    """Which of the arguments are the same tensor: for each its first place; None if none are."""
-    ids = [id(x) for x in leaves if isinstance(x, Box)]
-    return None if len(set(ids)) == len(ids) else tuple(map(ids.index, ids))
-
-
-def _difference(old, new) -> str:
-    if old[0] != new[0]:
-        return "other containers or numbers of arguments"
-    for i, (a, b) in enumerate(zip(old[1], new[1], strict=True)):
-        if a != b:
-            return f"argument {i + 1} is {b}, was {a}"
-    return "another mode"
-
-
 class Step:
     """A captured program with the state it is bound to."""
 
@@ -391,8 +368,8 @@ class Step:
         self.building = building  # of the native program, if this only stands in for it
         self.reverse: dict = {}
         self.reached = reached(captured) if captured.live else []
-        self.wrap = _assembled(captured, BASE.wrap)
-        self.assemble = _assembled(captured, lambda y: y)
+        self.wrap = assembled(captured, BASE.wrap)
+        self.assemble = assembled(captured, lambda y: y)
         self.quick = _miss
         code = _native() if backend == "native" else None
         if run is not None:
@@ -455,10 +432,10 @@ class Step:
             x.value, x.plain = made[m.output], True
             moved.value += 1
         for s in c.slots:
-            leaves = [_kept(leaf, made) for leaf in s.leaves]
+            leaves = [kept(leaf, made) for leaf in s.leaves]
             put(s.mapping, s.key, tree.unflatten(s.shape, leaves))
         for f, args in c.after:
-            f(*(_kept(x, made) for x in args))
+            f(*(kept(x, made) for x in args))
         if self.quick is not _miss:
             self.run.give([g.tensor._grad for g in c.gradients])
         if self.run.calls.value == 1:
@@ -487,16 +464,6 @@ class Step:
             )
             self.reverse[wanted].warm = True
         return self.reverse[wanted]
-
-
-def _kept(leaf, made):
-    """What the program keeps or hands on: what was there, or a new tensor."""
-    if not isinstance(leaf, Made):
-        return leaf[0]
-    x = BASE.wrap(made[leaf.output])
-    x.__class__ = leaf.kind
-    x.__dict__.update(leaf.own)
-    return x
 
 
 class Method:
@@ -547,28 +514,3 @@ def _native():
             raise
         log.warning("llvmlite is not installed: compiled functions run on NumPy")
         return None
-
-
-def _assembled(captured, wrap):
-    """results -> what the function returns; `wrap` is done to each that is a new tensor.
-
-    Where results are taken from arguments, these come after the new ones.
-    """
-    c, shape = captured, captured.results
-    if shape == tree.LEAF and c.count == 1:
-        return wrap
-    count = c.count + len(c.fixed) + len(c.passed) + len(c.twice)
-
-    def assemble(*results):
-        leaves: list = []
-        new, given = map(wrap, results[: c.count]), results[c.count :]
-        for i in range(count):
-            if i in c.fixed:
-                leaves.append(c.fixed[i])
-            elif i in c.passed:
-                leaves.append(c.passed[i].get(given))
-            else:
-                leaves.append(leaves[c.twice[i]] if i in c.twice else next(new))
-        return tree.unflatten(shape, leaves)
-
-    return assemble
