@@ -21,6 +21,7 @@ WRITES = {
     "view": lambda x: x.view(9).add_(1),
     "transposed, view": lambda x: x.T.view(9).add_(1),
     "a part": lambda x: x[:, 1:].reshape(6).add_(1),
+    "detached": lambda x: x.detach().reshape(9).add_(1),
     "asks": lambda x: (x.is_contiguous(), x.stride(), x.T.stride()),
 }
 

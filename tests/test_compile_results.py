@@ -228,3 +228,21 @@ def test_a_write_into_an_argument_of_a_graph():
         assert f(y) is y
         y.sum().backward()
         assert x.grad.tolist() == [2.0, 2.0]
+
+
+@pytest.mark.parametrize("read", ["before", "after", "not"])
+@pytest.mark.parametrize("view", [False, True])
+def test_a_write_through_a_detached_state(view, read):
+    kept = ad.arange(4.0).reshape(2, 2)
+    kept = kept if view else kept.clone()
+
+    def f():
+        first = kept.sum() if read == "before" else None
+        kept.detach().reshape(4).add_(1)
+        return kept.sum() if read == "after" else first
+
+    g = compile(f)
+    for k in range(1, 5):
+        total = g()
+        assert kept.tolist() == [[k, k + 1.0], [k + 2.0, k + 3.0]]
+        assert read == "not" or total.item() == 6.0 + 4 * (k - (read == "before"))

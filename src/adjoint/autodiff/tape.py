@@ -521,7 +521,7 @@ def alias(x, node):
     return out
 
 
-_PAYLOAD = frozenset({"tangent", "batch_dim", "detached"})
+_PAYLOAD = frozenset({"tangent", "batch_dim", "detached", "laid"})
 
 
 def as_it_is(x):
