@@ -22,6 +22,7 @@ from ..autodiff.tape import BASE, Counted, versioned
 from ..core import tree
 from ..core.bind import NUMPY, Box, floor, modes, moved
 from ..core.dtype import get_default_dtype
+from ..core.lasting import lasting
 from ..errors import ArgumentTypeError, TraceError
 from .amounts import read_bytes
 from .batches import Batches, need_batch
@@ -340,6 +341,9 @@ def _no_sweeping():
         yield
     finally:
         if sweeps:
+            gc.collect(
+                0
+            )  # of this alone: Python's own next search may be of everything
             gc.enable()
 
 
@@ -508,7 +512,9 @@ _SHOWN = ("programs", "warm", "last", "settings", "backend", "wait")
 def _native():
     """The module that makes machine code, imported when it is first needed; None without LLVM."""
     try:
-        return importlib.import_module(".native.program", __package__)
+        code = importlib.import_module(".native.program", __package__)
+        lasting()
+        return code
     except ImportError as error:
         if (error.name or "").partition(".")[0] != "llvmlite":
             raise
