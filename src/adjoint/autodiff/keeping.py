@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import numpy as np
+
+from ..core.bind import floor
 from ..errors import GradError
 from .modes import packing
 from .versions import Version, Versions
@@ -75,4 +78,20 @@ def alias(x, node):
     return out
 
 
-_PAYLOAD = frozenset({"tangent", "batch_dim", "detached"})
+_PAYLOAD = frozenset({"tangent", "batch_dim", "detached", "laid"})
+
+
+def as_it_is(x):
+    """x in its place, with the value that it has now whatever is written into it later.
+
+    A value that is written down never changes; memory has its variable in the program.
+    """
+    below = floor.get()
+    if x.base is not None:
+        x.sync()
+    below.keep((x,))
+    value = below.known(x.value) if type(x.value) is np.ndarray else x.value
+    out = x.level.wrap(value)
+    out.__dict__.update({k: v for k, v in x.__dict__.items() if k in _PAYLOAD})
+    out.node = x.node
+    return out

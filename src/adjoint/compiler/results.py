@@ -1,4 +1,4 @@
-"""Results: what a program returns and keeps, as the function would."""
+"""Results: what a program made as what the function returns and keeps."""
 
 from __future__ import annotations
 
@@ -18,15 +18,25 @@ def kept(leaf, made):
 
 
 def assembled(captured, wrap):
-    """results -> what the function returns; `wrap` is done to each that is a tensor."""
-    shape, fixed = captured.results, captured.fixed
-    if shape == tree.LEAF and not fixed:
+    """results -> what the function returns; `wrap` is done to each that is a new tensor.
+
+    Where results are taken from arguments, these come after the new ones.
+    """
+    c, shape = captured, captured.results
+    if shape == tree.LEAF and c.count == 1:
         return wrap
+    count = c.count + len(c.fixed) + len(c.passed) + len(c.twice)
 
     def assemble(*results):
-        results = iter(results)
-        count = captured.count + len(fixed)
-        leaves = [fixed[i] if i in fixed else wrap(next(results)) for i in range(count)]
+        leaves: list = []
+        new, given = map(wrap, results[: c.count]), results[c.count :]
+        for i in range(count):
+            if i in c.fixed:
+                leaves.append(c.fixed[i])
+            elif i in c.passed:
+                leaves.append(c.passed[i].get(given))
+            else:
+                leaves.append(leaves[c.twice[i]] if i in c.twice else next(new))
         return tree.unflatten(shape, leaves)
 
     return assemble

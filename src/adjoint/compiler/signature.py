@@ -1,4 +1,4 @@
-"""Signatures: what tells one call from another, for which there is another program."""
+"""Signature: what of arguments makes another program."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ from ..core.bind import Box
 from ..core.primitive import spec_of
 
 
-def argument_kind(x):
+def kind_of(x):
     """What of an argument makes another program."""
     if isinstance(x, Box):
         g = None if x._grad is None else spec_of(x._grad)
-        return x.shape, x.value.dtype, x.requires_grad, x.is_leaf, g
+        rows = () if x.value.flags.c_contiguous else ("not row by row",)
+        return x.shape, x.value.dtype, x.requires_grad, x.is_leaf, *rows, g
     return type(x), repr(x) if type(x) in (float, complex) else x
 
 
@@ -21,7 +22,6 @@ def twice(leaves):
 
 
 def difference(old, new) -> str:
-    """Why a call needs another program, in words."""
     if old[0] != new[0]:
         return "other containers or numbers of arguments"
     for i, (a, b) in enumerate(zip(old[1], new[1], strict=True)):

@@ -36,7 +36,7 @@ from .insight import Insight
 from .live import Live, pullback, reached
 from .probe import CHECKS, looked_at, need_check, probed
 from .results import assembled, kept
-from .signature import argument_kind, difference, twice
+from .signature import difference, kind_of, twice
 from .surroundings import put
 
 log = logging.getLogger("adjoint.compiler")
@@ -56,6 +56,9 @@ def compile(
 
     The first call runs as it is written, so that state which is made on the way exists; the
     next one is captured. Another program is made for other shapes, dtypes and static values.
+    What was there before, such as an argument, state, its `.grad` or a view, is returned itself,
+    as the function does.
+
     With `background`, calls are interpreted while a program that takes long is built: they do
     not wait, but two runs may differ in the last bits.
 
@@ -66,7 +69,8 @@ def compile(
     With `memory`, bytes such as "512MB", a program takes no more than that together with its
     state, arguments and results: values of the way forward are computed a second time on the
     way back instead of being kept, those first that cost the least time for what they free.
-    `memory()` tells which. If that is not enough, the error tells how little can be.
+    `memory()` tells which. If that is not enough, the error tells how little can be. Where
+    operations run one by one, with `check` or by NumPy, it has no effect, and a warning says so.
 
     With `check="nan"` it runs slowly, operation by operation, and the first that makes NaN
     raises a NotFiniteError with its line and what it was given, in gradients too; with
@@ -81,6 +85,12 @@ def compile(
     need_check(check)
     need_batch(batch)
     most = read_bytes(memory, "memory")
+    if most is not None and (check or backend) != "native":
+        log.warning(
+            "memory=%r has no effect with %s: it runs operation by operation",
+            memory,
+            f"check={check!r}" if check else f"backend={backend!r}",
+        )
     settings = Settings(check or backend, cache_size, background, batch, most)
     return settings.of if func is None else settings.of(func)
 
@@ -194,7 +204,7 @@ class Compiled(Insight):
         There is none where the function has to run as it is written.
         """
         leaves = [BASE.wrap(x) if isinstance(x, np.ndarray) else x for x in leaves]
-        kinds = tuple(map(argument_kind, leaves))
+        kinds = tuple(map(kind_of, leaves))
         state = recording.get(), inferring.get(), modes.value, get_default_dtype()
         key = shape, kinds, twice(leaves), *state
         if self._is_unfit(key):
@@ -389,6 +399,9 @@ class Step:
         """Whether the program does for these arguments what the function does."""
         if self.captured.bespoke and recording.get():
             return False  # the function's own graph is the one to walk back
+        laid = self.captured.laid.items()
+        if any(given[i].value.strides != strides for i, strides in laid):
+            return False  # what is a view of it, and what a copy, is known for others
         if any(x is y for x in given for y in self.captured.alike):
             return False  # in the program they are two, each with its own derivatives
         asked = any(isinstance(g.tensor, int) for g in self.captured.gradients)
@@ -402,8 +415,12 @@ class Step:
             if any(x.requires_grad for x in inputs):
                 extras = self.run.extras()
                 results: Any = Live.apply(self, extras, *inputs)
-                return self.assemble(*results)
-        return self.wrap(*self._run(given, self.run.extras()))
+                return self.assemble(*results, *self._handed(given))
+        return self.wrap(*self._run(given, self.run.extras()), *self._handed(given))
+
+    def _handed(self, given):
+        """The arguments, if some of them are results."""
+        return given if self.captured.hands_on else ()
 
     def _run(self, given, extras):
         """The arrays of the results, after all that the program sets has its new value."""
