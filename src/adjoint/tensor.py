@@ -178,6 +178,8 @@ class Tensor(Box):
             steps = tuple(s // value.itemsize for s in value.strides)
         elif isinstance(value, Tensor):
             steps = value._strides()
+        elif self.base is not None or "laid" in self.__dict__:
+            steps = tuple(s // dtype_of(self).itemsize for s in layout(self).strides)
         else:
             steps = row_by_row(value.shape)
         return steps if d is None else (*steps[:d], *steps[d + 1 :])

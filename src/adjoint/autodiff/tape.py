@@ -521,7 +521,23 @@ def alias(x, node):
     return out
 
 
-_PAYLOAD = frozenset({"tangent", "batch_dim", "detached"})
+_PAYLOAD = frozenset({"tangent", "batch_dim", "detached", "laid"})
+
+
+def as_it_is(x):
+    """x in its place, with the value that it has now whatever is written into it later.
+
+    A value that is written down never changes; memory has its variable in the program.
+    """
+    below = floor.get()
+    if x.base is not None:
+        x.sync()
+    below.keep((x,))
+    value = below.known(x.value) if type(x.value) is np.ndarray else x.value
+    out = x.level.wrap(value)
+    out.__dict__.update({k: v for k, v in x.__dict__.items() if k in _PAYLOAD})
+    out.node = x.node
+    return out
 
 
 # ---------------------------------------------------------------- views
@@ -535,7 +551,7 @@ def mark_view(out, x, prim, params, pick=None):
     if isinstance(a, np.ndarray):
         if not shares(a, b):
             return
-    elif prim.name == "reshape" and x.base is not None and _copies(x, params):
+    elif prim.name == "reshape" and _may_copy(x) and _copies(x, params):
         return
     out.plain, out.version, out.inference = False, versioned(x), x.inference
     base = x if x.base is None else x.base
@@ -552,19 +568,48 @@ def mark_views(outs, x, prim, params):
         mark_view(out, x, prim, params, i)
 
 
+class Laid:
+    """How the memory lies that a value will have, and whether that made a difference."""
+
+    def __init__(self, strides):
+        self.strides, self.seen = strides, False
+
+    def array(self, shape, d) -> np.ndarray:
+        """An array that lies so; its numbers mean nothing."""
+        self.seen = True
+        steps = [
+            s // d.itemsize * (n - 1) for s, n in zip(self.strides, shape, strict=True)
+        ]
+        low = -sum(s for s in steps if s < 0)
+        memory = np.zeros(low + sum(s for s in steps if s > 0) + 1, d)
+        return np.ndarray(shape, d, memory, low * d.itemsize, self.strides)
+
+
 def layout(x) -> np.ndarray:
     """Memory laid out as that of `x`, a traced value, will be; its numbers mean nothing."""
     base = x if x.base is None else x.base
-    y = np.empty(tuple(base.shape), dtype_of(base))
+    shape, d, laid = tuple(base.shape), dtype_of(base), base.__dict__.get("laid")
+    if type(base.value) is np.ndarray:
+        y = base.value
+    else:
+        y = np.empty(shape, d) if laid is None or 0 in shape else laid.array(shape, d)
     for prim, params, pick in x.chain:
         y = prim.eager(y, **params)
         y = y if pick is None else y[pick]
     return np.asarray(y)
 
 
+def _may_copy(x) -> bool:
+    """Whether it is a view, or its memory lies otherwise than row by row."""
+    value = x.value
+    if type(value) is np.ndarray:
+        return not value.flags.c_contiguous
+    return x.base is not None or "laid" in x.__dict__
+
+
 def _copies(x, params) -> bool:
-    """Whether a traced view, once it has memory, can be reshaped by a copy alone."""
-    if isinstance(at_bottom(x), np.ndarray):
+    """Whether a traced value, once it has memory, can be reshaped by a copy alone."""
+    if x.level is not BASE and isinstance(at_bottom(x), np.ndarray):
         return False
     y = layout(x)
     return y.size > 0 and not np.may_share_memory(y, y.reshape(params["shape"]))

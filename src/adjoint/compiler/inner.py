@@ -160,7 +160,7 @@ class Inner(Capture):
 
     def _as_it_is(self, x):
         """The value that x has before the loop, which writes x."""
-        self.outer.see((x,))
+        self.outer.keep((x,))
         y = BASE.wrap(Tracer(self.outer, self.outer.var(x.value)))
         y.node = x.node
         return y
