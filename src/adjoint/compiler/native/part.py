@@ -16,9 +16,9 @@ from ..sooner import sooner
 from ..together import together
 from . import conv, reducing, rows, sorting
 from .arena import Tenant, settled
+from .contractions import form_of
 from .deep import deep
 from .machine import cache
-from .products import form_of
 from .sharing import KINDS, Sum, apart, unshared, wanted, worth
 from .slices import panels
 
