@@ -327,23 +327,25 @@ class Entry:
     def _stream(self, i, word):
         return self.b.load(self.b.gep(self._counter(("stream", i)), [I64(word)]))
 
-    def claim(self):
+    def claim(self, counters):
         """From here on no other thread may enter, until the answer or a miss."""
-        self._put("busy", I64(1))
+        self.claimed = counters
+        self._claim(1)
         self.early, self.miss = self.miss, self.b.append_basic_block("give up")
 
     def go(self):
         """Run the program; other threads of Python run meanwhile if it is a long one."""
         self._run()
-        self._put("busy", I64(0))
+        self._claim(0)
         calls = self._counter("calls")
         self.b.store(self.b.add(self.b.load(calls), I64(1)), calls)
 
     def _counter(self, key):
         return self.b.bitcast(self.slot(key), I64.as_pointer())
 
-    def _put(self, key, value):
-        self.b.store(value, self._counter(key))
+    def _claim(self, value: int):
+        for key in self.claimed:
+            self.b.store(I64(value), self._counter(key))
 
     def _run(self):
         if self.long:
@@ -353,12 +355,12 @@ class Entry:
         else:
             self.b.call(self.run, [self.table])
 
-    def finish(self, wrap, arrays):
-        """The answer: what `wrap` makes of the new arrays."""
+    def finish(self, wrap, objects):
+        """The answer: what `wrap` makes of the new arrays, and of arguments after them."""
         b = self.b
-        n = len(arrays)
+        n = len(objects)
         place = b.alloca(POINTER, max(n, 1))
-        for i, x in enumerate(arrays):
+        for i, x in enumerate(objects):
             b.store(x, b.gep(place, [I64(i)]))
         words = self.module.globals[FAILED]
         failed = b.load(b.gep(words, [I64(0), I64(0)]))
@@ -368,7 +370,7 @@ class Entry:
         self._release()
         b.ret(y)
         b.position_at_end(self.miss)
-        self._put("busy", I64(0))
+        self._claim(0)
         b.branch(self.early)
         b.position_at_end(self.early)
         self.api("PyErr_Clear")
