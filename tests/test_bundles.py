@@ -211,6 +211,22 @@ def test_complex_numbers():
     same(f, *xs, rtol=1e-5)
 
 
+def test_what_is_printed_keeps_its_order(capfd):
+    def f(*xs):
+        out = []
+        for i, x in enumerate(xs):
+            y = ad.exp(x)
+            ad.debug.print(f"{i}: {{}}", y)
+            out.append(ad.sin(y))
+        return tuple(out)
+
+    fast, xs = ad.compile(f), numbers(9)
+    for _ in range(3):
+        fast(*xs)
+        lines = capfd.readouterr().out.splitlines()
+        assert [line[0] for line in lines] == list("012345678")
+
+
 # ---------------------------------------------------------------- loops
 
 

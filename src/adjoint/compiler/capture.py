@@ -315,6 +315,7 @@ class Capture(Follower, TraceLevel):
         """
         self.boxes: list = []
         self.strange: set = set()  # ids of those that are results of other programs
+        self.awaiting: set = set()  # numbers of those at which gradients arrive
         known: dict = {}
         out = [self._stand_in(x, known) if isinstance(x, Box) else x for x in leaves]
         tensors = [x for x in leaves if isinstance(x, Box)]
@@ -338,6 +339,8 @@ class Capture(Follower, TraceLevel):
             if not x.is_leaf:
                 self.strange.add(id(box))
             self.given[id(box)] = len(self.boxes)
+        if x.requires_grad and x.is_leaf:
+            self.awaiting.add(len(self.boxes))
         self.boxes.append((box, var))
         return box
 

@@ -31,11 +31,12 @@ _FREE = frozenset(
 _WEIGHT = {**dict.fromkeys(_ONE.split(), 1), **dict.fromkeys(_SOME.split(), 6)}
 SERIES = 40  # of other functions of numbers, in the time of an addition
 VECTOR = 64  # bytes
+LOOPS = frozenset({"scan", "repeat_while", "branch"})
 
 
 def bundled(graph: Graph, alike: Alike | None = None) -> Graph:
     """The program with bundles, if it costs less; else as it is, slices that meet as one."""
-    if alike is None and not hopeful(graph):
+    if not hopeful(graph):
         return graph
     alike = alike or Alike(graph)
     plain = Bundler(alike, ()).written() if _slices_meet(alike) else graph
@@ -47,12 +48,20 @@ def bundled(graph: Graph, alike: Alike | None = None) -> Graph:
 
 def hopeful(graph: Graph, around: int = 0) -> bool:
     """Whether there is enough of what could be in bundles, and more than one of a kind."""
+    if _tells(graph):
+        return False
     some = [o for o in graph.operations if bundles(o)]
     kinds = Counter((o.prim, o.outputs[0].spec) for o in some)
     many = max(kinds.values(), default=0) >= LEAST
     stacks = any(o.prim.name == "stack" for o in graph.operations)
     least = (1 - BETTER) * price(graph) - around
     return stacks or (many and sum(map(_price, some)) > least)
+
+
+def _tells(graph: Graph) -> bool:
+    """Whether it calls functions of the user, whose order is seen."""
+    calls = (o.prim.calls_back and o.prim.name not in LOOPS for o in graph.operations)
+    return any(calls) or any(map(_tells, graph.parts()))
 
 
 def promising(alike: Alike, around: int = 0) -> bool:
@@ -328,7 +337,7 @@ def _vectors(v) -> int:
 
 def _price(o) -> float:
     name, made = o.prim.name, sum(map(_vectors, o.outputs))
-    if name in ("scan", "repeat_while", "branch") or name in _FREE:
+    if name in LOOPS or name in _FREE:
         return 0.0
     if name in ("select", "slice"):
         return 0.5 * made
