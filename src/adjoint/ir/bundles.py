@@ -48,20 +48,12 @@ def bundled(graph: Graph, alike: Alike | None = None) -> Graph:
 
 def hopeful(graph: Graph, around: int = 0) -> bool:
     """Whether there is enough of what could be in bundles, and more than one of a kind."""
-    if _tells(graph):
-        return False
     some = [o for o in graph.operations if bundles(o)]
     kinds = Counter((o.prim, o.outputs[0].spec) for o in some)
     many = max(kinds.values(), default=0) >= LEAST
     stacks = any(o.prim.name == "stack" for o in graph.operations)
     least = (1 - BETTER) * price(graph) - around
     return stacks or (many and sum(map(_price, some)) > least)
-
-
-def _tells(graph: Graph) -> bool:
-    """Whether it calls functions of the user, whose order is seen."""
-    calls = (o.prim.calls_back and o.prim.name not in LOOPS for o in graph.operations)
-    return any(calls) or any(map(_tells, graph.parts()))
 
 
 def promising(alike: Alike, around: int = 0) -> bool:
