@@ -46,6 +46,7 @@ _LANES = frozenset(_FLOATS | _WHOLE)  # what registers hold
 _BOOL = np.dtype(bool)
 DEEPEST = 60  # operations that are computed where they are read, one in the other
 LARGEST = 240  # operations of one loop nest: LLVM is slow on long ones
+FEW = 128  # elements that are moved in registers
 REDUCTIONS = frozenset({"sum", "mean", "prod", "amax", "amin"})
 
 
@@ -57,7 +58,7 @@ class Kernel:
     `rank` dims, and each row in passes: what is summed in one can be read in the next.
     """
 
-    kind: str  # map, rows, reduce, place, put, contract, conv, call, loop
+    kind: str  # map, rows, reduce, place, shuffle, put, contract, conv, call, loop
     roots: list[Operation]
     space: tuple[int, ...]
     reads: set = field(default_factory=set)
@@ -475,6 +476,8 @@ def inline(o: Operation) -> bool:
         return False
     if p.name == "bits" and not _same_bits(o):
         return False
+    if shuffles(o):
+        return False
     if p.name in _VIEWS:
         return True
     dtypes = [v.spec.dtype for v in (*o.inputs, *o.outputs)]
@@ -576,6 +579,16 @@ def _same_bits(o) -> bool:
     """Numbers of one size, of which one is read for each."""
     x, y = o.inputs[0].spec.dtype, o.outputs[0].spec.dtype
     return x.itemsize == y.itemsize and "b" not in (x.kind, y.kind)
+
+
+def shuffles(o) -> bool:
+    """Whether elements of a few vectors of numbers change places in registers."""
+    if o.prim.name != "index" or len(o.inputs) != 2:
+        return False
+    x, at = o.inputs[0].spec, o.inputs[1]
+    known = isinstance(at, Const) and at.value.ndim == 1 and at.value.size
+    few = len(x.shape) == 1 and x.size <= FEW and x.dtype.str[1:] in ("f4", "f8")
+    return few and known and at.value.min() >= 0 and at.value.max() < x.size
 
 
 def _searchable(o) -> bool:
@@ -681,6 +694,8 @@ def _kind(o) -> str:
         return "order"
     if o.prim.name == "put" and _addable(o):
         return "put"
+    if shuffles(o):
+        return "shuffle"
     if o.prim.name in PLACED and _placeable(o):
         return "place"
     if o.prim.name in SCATTERED and _scatters(o):
