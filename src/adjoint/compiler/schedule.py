@@ -18,7 +18,7 @@ from ..core.primitive import Elementwise
 from ..ir.graph import Const, Graph, Operation, Var
 from ..ops.random import Draw
 from .cost import CONVOLUTIONS, LOOPS, ORDERED
-from .positions import BY_VALUES, doubtful
+from .positions import BY_VALUES, doubtful, shuffles
 from .views import View, moved, readable, whole
 
 _MOVES = (
@@ -46,7 +46,6 @@ _LANES = frozenset(_FLOATS | _WHOLE)  # what registers hold
 _BOOL = np.dtype(bool)
 DEEPEST = 60  # operations that are computed where they are read, one in the other
 LARGEST = 240  # operations of one loop nest: LLVM is slow on long ones
-FEW = 128  # elements that are moved in registers
 REDUCTIONS = frozenset({"sum", "mean", "prod", "amax", "amin"})
 
 
@@ -579,16 +578,6 @@ def _same_bits(o) -> bool:
     """Numbers of one size, of which one is read for each."""
     x, y = o.inputs[0].spec.dtype, o.outputs[0].spec.dtype
     return x.itemsize == y.itemsize and "b" not in (x.kind, y.kind)
-
-
-def shuffles(o) -> bool:
-    """Whether elements of a few vectors of numbers change places in registers."""
-    if o.prim.name != "index" or len(o.inputs) != 2:
-        return False
-    x, at = o.inputs[0].spec, o.inputs[1]
-    known = isinstance(at, Const) and at.value.ndim == 1 and at.value.size
-    few = len(x.shape) == 1 and x.size <= FEW and x.dtype.str[1:] in ("f4", "f8")
-    return few and known and at.value.min() >= 0 and at.value.max() < x.size
 
 
 def _searchable(o) -> bool:

@@ -351,4 +351,4 @@ def _price(o) -> float:
     return max(v.spec.size for v in (*o.inputs, *o.outputs))
 
 
-__all__ = ["Bundler", "bundled", "price"]
+__all__ = ["FEW", "Bundler", "bundled", "hopeful", "price", "promising"]
