@@ -126,7 +126,8 @@ def main() -> None:
         for name in asked.names or workloads:
             workload = workloads[name]
             who = entrants(workload, peers, threads, missing)
-            found = measure(name, workload, who, plan, progress)
+            here = plan if threads == 1 else plan.for_many()
+            found = measure(name, workload, who, here, progress)
             progress("")
             print(report.text(found, workload, threads), flush=True)
             results.append({"found": found, "workload": workload, "threads": threads})

@@ -147,7 +147,17 @@ def odd():
     return f, (rand(3, 1001), rand(1001, 3))
 
 
-WORK = [mlp, convolutions, rows, lstm, attention, embedding, whole, odd]
+def deep():
+    """Gradients of weights that sum over many rows, which threads share."""
+
+    def f(x, g):
+        h = (g * 2).tanh()
+        return h.T @ x, x.T @ h, (h * 0.5).T @ (x + 1)
+
+    return f, (rand(1000, 131), rand(1000, 96))
+
+
+WORK = [mlp, convolutions, rows, lstm, attention, embedding, whole, odd, deep]
 
 
 def bits(make, count):
@@ -173,6 +183,20 @@ def test_the_same_bits_for_any_number_of_threads(make, cut):
             assert x.tobytes() == y.tobytes()
     for x, y in zip(one, eager, strict=True):
         assert np.allclose(x, y.detach().numpy(), rtol=2e-4, atol=2e-4)
+
+
+def test_products_of_many_rows_are_cut_along_the_rows(cut):
+    """In parts of which each sum is one of registers; not where there are few rows."""
+    f, args = deep()
+    f = ad.compile(f)
+    for _ in range(2):
+        f(*args)
+    found = f._native(*args).part.deep.values()
+    assert [d.parts for d in found] == [4, 4, 4]
+    few = [x[:200] for x in args]
+    for _ in range(2):
+        f(*few)
+    assert not f._native(*few).part.deep
 
 
 @pytest.mark.parametrize("n", [0, -1, 1.5, "2", True, None])

@@ -15,8 +15,8 @@ from .session import Measured, Plan, Worker, compare, ratio, rounds
 from .workload import Workload
 
 OURS = "adjoint"
-QUIET = Plan(block=0.05, rounds=15, pinned=False)
-BUSY = Plan(block=0.1, rounds=9, pinned=False)
+QUIET = Plan(rounds=11, pinned=False).for_many()
+BUSY = Plan(block=0.2, warm=0.1, rounds=9, pinned=False)
 SHORT = 1e-3  # seconds of a step, below which threads are not expected to help
 HEAD = "workload", "1 thread", "{} threads", "times as fast", "busy: 1", "{}", "times"
 

@@ -10,7 +10,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Pipe
 
 import numpy as np
@@ -19,9 +19,6 @@ from .competitors import COMPETITORS, LIMIT, OURS, PEER, environment
 from .workload import HERE, Workload
 
 ORACLE = "adjoint eager"
-SPINNING = (
-    0.3  # seconds for which the threads of OpenMP look for work before they sleep
-)
 FEWEST = 3  # rounds for everyone; those that are ten times slower get no more
 
 
@@ -30,6 +27,7 @@ class Plan:
     """How long to measure."""
 
     block: float = 0.05  # seconds of calls in a row
+    warm: float = 0.0  # seconds of calls before them in each round, not counted
     rounds: int = 15
     budget: float = 60.0  # seconds for all rounds together, but at least three rounds
     patience: float = 300.0  # seconds until a competitor is given up
@@ -38,6 +36,15 @@ class Plan:
     work: bool = (
         False  # time the process's work instead of the clock, on a busy machine
     )
+
+    def for_many(self) -> Plan:
+        """The same with many threads: long rounds, begun when all cores are awake.
+
+        A virtual core that was idle is slow for some twenty milliseconds, and threads of
+        OpenMP look for work for up to 0.3 s before they leave the cores to the next one.
+        """
+        long = replace(self, block=max(self.block, 0.25), warm=0.15, pause=0.3)
+        return replace(long, budget=max(self.budget, 30.0))
 
 
 @dataclass
@@ -185,31 +192,25 @@ def rounds(workers: list[Worker], plan: Plan, say) -> None:
     """Let each run a block of calls in every round; the order turns with the rounds."""
     quick = min((w.start["call"] for w in workers), default=0.0)
     slow = {w for w in workers if w.start["call"] > max(0.2, 10 * quick)}
-    calls = {w: max(1, int(plan.block / w.start["call"])) for w in workers}
-    once = sum(calls[w] * w.start["call"] + plan.pause for w in set(workers) - slow)
+    long = plan.warm + plan.block + plan.pause
+    once = sum(max(long, w.start["call"]) for w in set(workers) - slow)
     count = min(plan.rounds, max(FEWEST, int(plan.budget / max(once, 1e-3))))
     for i in range(count):
         say(f"round {i + 1} of {count}")
         shift = i % max(1, len(workers))
         for w in workers[shift:] + workers[:shift]:
             if not w.measured.failure and (i < FEWEST or w not in slow):
-                turn(w, calls[w], plan)
+                turn(w, plan)
     for w in workers:
         if w.measured.kind == LIMIT and w.measured.times:
             work = w.start["flop"] or w.start["bytes"]
             w.measured.rate = work / w.measured.median
 
 
-def turn(worker: Worker, calls: int, plan: Plan) -> None:
-    """One block of calls, by the clock that the plan goes by.
-
-    With many threads, a block before it wakes the cores that were idle meanwhile.
-    """
-    many = worker.measured.threads > 1
-    time.sleep(SPINNING if many else plan.pause)
-    if many:
-        worker.ask(calls)
-    answer = worker.ask(calls)
+def turn(worker: Worker, plan: Plan) -> None:
+    """One block of calls, by the clock that the plan goes by."""
+    time.sleep(plan.pause)
+    answer = worker.ask((plan.warm, plan.block))
     if answer is not None:
         seconds = answer[plan.work]
         worker.measured.times.append(seconds / worker.start["steps"])

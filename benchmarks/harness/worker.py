@@ -49,12 +49,13 @@ def serve(line, name, competitor, threads, pinned) -> None:
     clock.append(time.perf_counter())
     run = builder(workload, competitor)(lib, data)
     clock.append(time.perf_counter())
+    began = begin(run, workload)
     line.send(
         {
             "version": getattr(lib, "__version__", ""),
             "import": clock[1] - clock[0],
             "build": clock[3] - clock[2],
-            **begin(run, workload),
+            **began,
             "first": machine.peak() - before,
         }
     )
@@ -62,8 +63,8 @@ def serve(line, name, competitor, threads, pinned) -> None:
     gc.freeze()
     machine.trim()
     machine.resident(forget=True)
-    while (calls := line.recv()) is not None:
-        line.send(block(run, calls))
+    while (asked := line.recv()) is not None:
+        line.send(lap(run, began["call"], *asked))
     line.send(machine.peak() - before)
 
 
@@ -93,6 +94,13 @@ def begin(run: Run, workload) -> dict:
         "flop": run.flop,
         "bytes": run.bytes,
     }
+
+
+def lap(run: Run, call: float, warm: float, seconds: float) -> tuple[float, float]:
+    """A block of about so many seconds, at once after others that only wake the machine."""
+    for _ in range(2 if warm else 0):
+        call = block(run, max(1, int(warm / 2 / call)))[0]
+    return block(run, max(1, int(seconds / call)))
 
 
 def block(run: Run, calls: int) -> tuple[float, float]:

@@ -46,6 +46,7 @@ _LANES = frozenset(_FLOATS | _WHOLE)  # what registers hold
 _BOOL = np.dtype(bool)
 DEEPEST = 60  # operations that are computed where they are read, one in the other
 LARGEST = 240  # operations of one loop nest: LLVM is slow on long ones
+ALONE = 2**14  # elements of a loop from which on it is shared only where data are
 REDUCTIONS = frozenset({"sum", "mean", "prod", "amax", "amin"})
 
 
@@ -355,7 +356,8 @@ class Schedule:
         """Whether `o` can join a kernel of whose results it reads those `inside`."""
         space = _space(o, kind)
         if k.kind == "map" and kind == "map":
-            return k.space == space and all(reads[v] for v in inside)
+            near = inside or math.prod(space) < ALONE or _share(k.reads, reads, space)
+            return k.space == space and near and all(reads[v] for v in inside)
         shares = inside or (k.kind == "rows" and k.reads.intersection(reads))
         if k.kind not in ("map", "rows") or not shares:
             return False
@@ -626,6 +628,11 @@ def _sums_columns(o, kind) -> bool:
     if kind != "reduce" or 0 in o.inputs[0].spec.shape:
         return False
     return tuple(sorted(o.params["dim"])) == tuple(range(len(o.params["dim"])))
+
+
+def _share(some, others, space) -> bool:
+    """Whether both read one value that is about as large as their loop."""
+    return any(2 * v.spec.size >= math.prod(space) for v in some & others.keys())
 
 
 def _space(o, kind) -> tuple[int, ...]:

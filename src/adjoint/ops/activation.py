@@ -12,7 +12,7 @@ from ..core.bind import bind
 from ..core.primitive import Elementwise, Primitive, batch_to_front, number, op
 from ..core.shape import reduced
 from .blockwise import blockwise, uniform
-from .erf import ndtr_array, ndtr_single, normal_density
+from .erf import density_array, ndtr_array, ndtr_single, normal_density
 
 _ANY = np.array([[-7.0, -1.3], [-0.4, 0.3], [0.9, 6.5]])
 
@@ -180,10 +180,41 @@ class Gelu(Elementwise):
     eager = blockwise(lambda x: x * ndtr_array(x), lambda x: x * ndtr_single(x))
 
     def dx(t, x):
-        return t * (op.ndtr(x) + x * normal_density(x))
+        return t * op.gelu_slope(x)
 
     def lower(b, x):
         return b.gelu(x)
+
+
+class GeluSlope(Elementwise):
+    """Φ(x) + x φ(x), the derivative of `gelu`; 1 and 0 at infinities.
+
+    >>> op.gelu_slope(tensor([0., 2.]))
+    tensor([0.5000, 1.0852])
+    """
+
+    takes = "f"
+    samples = uniform((3, 2), low=-4, high=4)
+    reference = staticmethod(
+        np.vectorize(
+            lambda x: (
+                math.erfc(-x / math.sqrt(2)) / 2
+                + x * math.exp(-x * x / 2) / math.sqrt(2 * math.pi)
+            ),
+            otypes=[float],
+        )
+    )
+
+    eager = blockwise(
+        lambda x: ndtr_array(x) + np.clip(x, -40, 40) * density_array(x),
+        lambda x: ndtr_single(x) + np.clip(x, -40, 40) * density_array(x),
+    )
+
+    def dx(t, x):
+        return t * (normal_density(x) * (2 - x * x))
+
+    def lower(b, x):
+        return b.gelu_slope(x)
 
 
 class Threshold(Elementwise):

@@ -78,6 +78,7 @@ _ERFCX_FAR = (
 TWO_OVER_ROOT_PI = 2 / math.sqrt(math.pi)
 
 
+PER_ROOT_2_PI = 1 / math.sqrt(2 * math.pi)
 ROOT_HALF = math.sqrt(0.5)
 
 
@@ -305,7 +306,16 @@ class Ndtr(Elementwise):
 
 def normal_density(x):
     """exp(−x²/2)/√(2π) as a composite of records."""
-    return op.exp(-0.5 * x * x) * (1 / math.sqrt(2 * math.pi))
+    return op.exp(-0.5 * x * x) * PER_ROOT_2_PI
+
+
+def density_array(x):
+    """The same of a flat array."""
+    y = x * x
+    y *= y.dtype.type(-0.5)
+    np.exp(y, out=y)
+    y *= y.dtype.type(PER_ROOT_2_PI)
+    return y
 
 
 class LogNdtr(Elementwise):

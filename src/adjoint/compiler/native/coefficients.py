@@ -29,6 +29,9 @@ EXP = {
     64: tuple(1 / math.factorial(k) for k in range(2, 14)),
 }
 
+# (eʳ - 1 - r)/r² for |r| ≤ ln 2/32.
+EXP_NEAR = (0.5, 0.16666667)
+
 # ---------------------------------------------------------------- logarithms
 
 # The bits of √½, to which the exponent of x is counted.

@@ -74,26 +74,38 @@ class Estimate(Arithmetic):
         return self.fma(y, self.fma(self.neg(x), y, 1.0), y)
 
     def _estimated(self, x):
-        """For lanes of any number: in registers that may be larger."""
         bits = self.format(x).bits
-        size = max(REGISTERS[0] // bits, 1 << (self.width - 1).bit_length())
+        least, most = (size // bits for size in REGISTERS)
+        return self.by_registers(self._of_register, least, most, x)
+
+    def _of_register(self, x):
+        kind, count = x.type, x.type.count
+        letter, bits = ("s", 32) if kind.element == FLOAT else ("d", 64)
+        mask = ir.IntType(max(8, count))
+        name = f"llvm.x86.avx512.rcp14.p{letter}.{bits * count}"
+        f = self.function(name, kind, [kind, kind, mask])
+        return self.b.call(f, [x, ir.Constant(kind, None), mask(-1)])
+
+    def by_registers(self, f, least, most, *xs):
+        """f(*xs), for lanes of any number, of an f that takes from `least` to `most`."""
+        size = max(least, 1 << (self.width - 1).bit_length())
         if self.width == 1:
-            empty = ir.Constant(ir.VectorType(x.type, size), ir.Undefined)
-            y = self._of_register(self.b.insert_element(empty, x, INT32(0)), bits)
-            return self.b.extract_element(y, INT32(0))
-        y = self._of_register(self._lanes(x, x, 0, size), bits)
+            first = INT32(0)
+            empty = (ir.Constant(ir.VectorType(x.type, size), ir.Undefined) for x in xs)
+            pairs = zip(empty, xs, strict=True)
+            y = f(*(self.b.insert_element(e, x, first) for e, x in pairs))
+            return self.b.extract_element(y, first)
+        y = self._in_halves(f, most, *(self._lanes(x, x, 0, size) for x in xs))
         return self._lanes(y, y, 0, self.width)
 
-    def _of_register(self, x, bits):
-        count = x.type.count
-        if count * bits > REGISTERS[1]:
-            half = count // 2
-            halves = (self._lanes(x, x, start, half) for start in (0, half))
-            return self._lanes(*(self._of_register(h, bits) for h in halves), 0, count)
-        name = f"llvm.x86.avx512.rcp14.p{'s' if bits == 32 else 'd'}.{count * bits}"
-        mask = ir.IntType(max(8, count))
-        f = self.function(name, x.type, [x.type, x.type, mask])
-        return self.b.call(f, [x, ir.Constant(x.type, None), mask(-1)])
+    def _in_halves(self, f, most, *xs):
+        count = xs[0].type.count
+        if count <= most:
+            return f(*xs)
+        starts = 0, count // 2
+        low, high = ([self._lanes(x, x, i, count // 2) for x in xs] for i in starts)
+        halves = self._in_halves(f, most, *low), self._in_halves(f, most, *high)
+        return self._lanes(*halves, 0, count)
 
     def _lanes(self, x, y, start, count):
         """`count` lanes from `start` on of x with y behind it; past them, any."""

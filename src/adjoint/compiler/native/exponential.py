@@ -6,11 +6,11 @@ import math
 
 from ...errors import ArgumentError
 from . import coefficients as table
-from .conversion import Conversion
 from .kinds import DOUBLE, FLOAT, is_int
+from .pieces import Pieces
 
 
-class Exponential(Conversion):
+class Exponential(Pieces):
     """2ⁿ times a polynomial, n times ln 2 plus another, and what follows from them."""
 
     # ------------------------------------------------------------ exponentials
@@ -41,6 +41,8 @@ class Exponential(Conversion):
         Where that is 0 it is not computed: processors are slow at what is below the smallest
         number, and masked scores are -inf.
         """
+        if self.in_pieces(x):
+            return self.exp_in_pieces(x, tail)
         some = self.compare(">=", x, table.EXP_RANGE[self.format(x).bits][0])
         m, n = self._exp_parts(self.select(some, x, 0.0), tail)
         y = self.scaled(self.add(m, 1.0), n)
@@ -99,7 +101,9 @@ class Exponential(Conversion):
         return e, self.div(0.25, e)
 
     def tanh(self, x):
-        """E/(E + 2) with E = e^2|x| - 1, exact near 0."""
+        """E/(E + 2) with E = e^2|x| - 1, exact near 0; or by pieces."""
+        if self.in_pieces(x):
+            return self.odd_in_pieces("tanh", x, 10.0)
         f = self.format(x)
         a = self.abs(x)
         low = self.select(self.compare("<", a, f.mantissa * 0.5), a, f.mantissa * 0.5)
@@ -121,6 +125,8 @@ class Exponential(Conversion):
 
         What the sum d lost is made good, and 2ⁿ comes last, where it may be denormal.
         """
+        if self.in_pieces(x):
+            return self.sigmoid_in_pieces(x)
         m, n = self._exp_parts(self.neg(self.abs(x)))
         scale = self.power_of_two(
             self.select(self.compare(">", n, -100), n, -100), self.format(x)

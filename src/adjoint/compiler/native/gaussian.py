@@ -7,7 +7,7 @@ import math
 from . import coefficients as table
 from .exponential import Exponential
 
-_ROOT_2 = math.sqrt(2)
+_ROOT_2, _PEAK = math.sqrt(2), math.sqrt(2 / math.pi)
 
 
 class Gaussian(Exponential):
@@ -20,6 +20,12 @@ class Gaussian(Exponential):
         terms are held in two parts. One division gives both quotients.
         """
         bits = self.format(x).bits
+        if self.in_pieces(x):
+            c, d, q, lost = self.piece("erfcx" if unit == 1.0 else "erfcx/√2", x)
+            return c, self.fma(d, q, lost)
+        if self.in_pieces(x):
+            c, d, q, lost = self.piece("erfcx" if unit == 1.0 else "erfcx/√2", x)
+            return c, self.fma(d, q, lost)
         c, c_low = (2.0, 0.0) if unit == 1.0 else table.ROOT_2[bits]
         under, under_lost = self._one_plus(x, c, c_low)
         shifted = self.add(x, table.ERFCX_MIDDLE[bits] * unit)
@@ -40,16 +46,28 @@ class Gaussian(Exponential):
         return y, self.fma(x, c_low, lost) if c_low else lost
 
     def _tail(self, x, unit, halvings):
-        """e^-(x/unit)² erfcx(x/unit)/2^halvings for x ≥ 0, unit² = 1 or 2."""
-        end = table.ERFC_END[self.format(x).bits] * unit
-        x = self.select(self.compare("<", x, end), x, end)
+        """e^-(x/unit)² erfcx(x/unit)/2^halvings for x ≥ 0, unit² = 1 or 2.
+
+        Where that is 0 it is not computed: processors are slow at what is denormal.
+        """
+        some, x = self._before_end(x, unit)
         y, more, n = self._tail_parts(x, unit, self._erfcx_near(x, unit))
-        return self.scaled(self.add(y, more), self.sub(n, halvings))
+        y = self.scaled(self.add(y, more), self.sub(n, halvings))
+        return self.select(some, y, 0.0)
+
+    def _before_end(self, x, unit):
+        """(whether e^-(x/unit)² is not 0, the smaller of x and where it is)."""
+        end = table.ERFC_END[self.format(x).bits] * unit
+        some = self.compare("<", x, end)
+        return some, self.select(some, x, end)
 
     def _tail_parts(self, x, unit, erfcx):
         """(y, rest, n): that tail is (y + rest) 2ⁿ, of erfcx in two parts, which y is of."""
         square, lost = self.two_product(x, x)
         part = -1.0 / round(unit * unit)
+        if self.in_pieces(x):
+            square, lost = self.mul(square, part), self.mul(lost, part)
+            return self._times(erfcx, self.power_in_pieces(square, lost))
         _, n, r, c = self._reduced(self.mul(square, part))
         c = self.sub(c, self.mul(lost, part))
         s = self.sub(r, c)
@@ -59,13 +77,21 @@ class Gaussian(Exponential):
         more = self.fma(y, lost, self.fma(rest, m, rest))
         return y, self.fma(y, m, more), n
 
+    def _times(self, erfcx, power):
+        """The parts of a tail, of erfcx in two and a power in pieces."""
+        (c, rest), (p, t, n) = erfcx, power
+        y, lost = self.two_product(c, p)
+        return y, self.fma(c, t, self.fma(rest, self.add(p, t), lost)), n
+
     def _erf_near(self, x):
         """erf x for |x| ≤ 1."""
         terms = table.ERF[self.format(x).bits]
         return self.fma(x, self.horner(self.mul(x, x), terms), x)
 
     def erf(self, x):
-        """Odd polynomial below 1, else 1 - erfc."""
+        """Odd polynomial below 1, else 1 - erfc; or by pieces."""
+        if self.in_pieces(x):
+            return self.odd_in_pieces("erf", x, 4.5)
         a = self.abs(x)
         far = self.sub(1.0, self._tail(a, 1.0, 0))
         y = self.select(self.compare("<", a, 1.0), self._erf_near(a), far)
@@ -85,13 +111,22 @@ class Gaussian(Exponential):
 
     def gelu(self, x):
         """x times `ndtr`: max(x, 0) - |x| times the tail, which is denormal last of all."""
-        a, end = self.abs(x), table.ERFC_END[self.format(x).bits] * _ROOT_2
-        a = self.select(self.compare("<", a, end), a, end)
+        some, a = self._before_end(self.abs(x), _ROOT_2)
         y, more, n = self._tail_parts(a, _ROOT_2, self._erfcx_near(a, _ROOT_2))
-        a = self.scaled(a, self.sub(n, 1))
+        a = self.select(some, self.scaled(a, self.sub(n, 1)), 0.0)
         # x 0 is a zero with the sign of x, and NaN for NaN and -∞.
         above = self.select(self.compare(">", x, 0.0), x, self.mul(x, 0.0))
-        return self.fma(self.neg(a), self.add(y, more), above)
+        return self.fma(a, self.neg(self.add(y, more)), above)
+
+    def gelu_slope(self, x):
+        """With g = e^(-a²/2) (erfcx(a/√2)/2 - a/√(2π)) of a = |x|: g below 0, else 1 - g."""
+        some, a = self._before_end(self.abs(x), _ROOT_2)
+        y, rest = self._erfcx_near(a, _ROOT_2)
+        y, rest, n = self._tail_parts(a, _ROOT_2, (self.fma(a, -_PEAK, y), rest))
+        y = self.scaled(self.add(y, rest), self.sub(n, 1))
+        y = self.select(some, y, 0.0)
+        y = self.select(self.compare("<", x, 0.0), y, self.sub(1.0, y))
+        return self.select(self.isnan(x), x, y)
 
     def _erfcx_far(self, x):
         """erfcx beyond ERFC_END, by its asymptotic series."""

@@ -12,9 +12,11 @@ import math
 from ...ir.passes import prepared
 from ..apart import SUMMED, lots
 from ..schedule import Schedule
+from ..sooner import sooner
 from ..together import together
 from . import conv, reducing, rows, sorting
 from .arena import Tenant, settled
+from .deep import deep
 from .machine import cache
 from .products import form_of
 from .sharing import KINDS, Sum, apart, unshared, wanted, worth
@@ -49,8 +51,10 @@ class Part:
         self.lots: dict = {}  # loop -> its rows in lots, if threads take some each
         loops = [k for k in s.kernels if k.kind == "loop"]
         self.shares = wanted(s) if long else {}  # kernel -> about how many chunks
+        self.deep = self._deep({g.inputs[j] for j in renewed.values()})
         self.inner = {k: self._in_lots(k) or _bodies(k.roots[0], long) for k in loops}
         self.safe = s.last_check(self._may_fail) + 1  # from here on nothing fails
+        sooner(s, {self.outputs[i]: g.inputs[j] for i, j in renewed.items()}, self.safe)
         for i, r in enumerate(self.outputs):
             if i not in renewed and i not in kept:
                 self.homes[r] = None
@@ -68,6 +72,16 @@ class Part:
                 self.renewed.setdefault(s.kernel_of[r], set()).add(v)
         self.offsets: dict = {}
         self.bytes = self._place()
+
+    def _deep(self, updated) -> dict:
+        """kernel -> how its product is cut along its sum, of those that threads share so."""
+        s, found = self.schedule, {}
+        for k, n in self.shares.items():
+            form = form_of(k.roots[0], steps=s.steps) if k.kind == "contract" else None
+            if n > 1 and form:
+                weights = s.root(k.roots[0].inputs[0 if form[1] else 1])
+                found[k] = deep(form[0], weights in updated)
+        return {k: cut for k, cut in found.items() if cut}
 
     def _may_fail(self, k) -> bool:
         """Whether NumPy does it, or something in a loop or branch may fail."""
@@ -128,7 +142,8 @@ class Part:
         steps = self.schedule.steps
         forms = [form_of(k.roots[0], steps=steps) for k in contracts]
         inner = [p.scratch() for parts in self.inner.values() for p in parts.values()]
-        return max([0, *inner, *(f[0].bytes for f in forms if f)])
+        forms = [f[0] for f in forms if f]
+        return max([0, *inner, *(f.bytes for f in (*forms, *self.deep.values()))])
 
     @property
     def inside(self) -> int:
@@ -179,6 +194,8 @@ class Part:
                 needed.append((k, ROOMS[k.kind](k.roots[0])))
             if k in self.shares and k.kind in SUMS:
                 needed += self._sums(k)
+            if k in self.deep:
+                needed += [(Sum(k.roots[0]), self.deep[k].sums), ((k, "done"), ALIGN)]
             for v, n in needed:
                 place, until = v, last.get(v, i)
                 if v in after:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 from llvmlite import ir
 
 from .affine import ZERO, Affine, broadcast, every, keyed, on_diagonal, shifted, then
 from .elements import I64, element
 from .nests import looped
 from .scattering import ADD, Scattering
+from .sharing import Stage, pieces
 
 
 def _alternates(o) -> bool:
@@ -170,13 +173,24 @@ class Placing(Scattering):
         yield new, new.spec.shape, every, to
 
     def _put_stages(self, k, chunks):
-        """Zeros, to which each element is added at its place, one row's one after the other."""
+        """Zeros, to which each element is added at its place: some rows at a time, while they
+        are near, one row's elements one after the other.
+        """
         (o,) = k.roots
         shape, y = o.inputs[0].spec.shape, o.outputs[0]
-        yield from self._filling(None, y, chunks)
-        if 0 not in (*shape, y.spec.shape[-1]):
-            free = [True] * (len(shape) - 1) + [False]
-            yield looped(shape, lambda e, i: e._added(o, i), chunks, free, lanes=False)
+        if 0 in y.spec.shape:
+            return
+        rows = (*shape[:-1], 1)
+        cut = pieces(rows, chunks)
+
+        def write(e, chunk):
+            spans = e.spans(rows, cut, chunk)
+            e.over(y.spec.shape, lambda index: e.first_of(None, y, index), spans)
+            e.begin(k)
+            if 0 not in shape:
+                e.nest(shape, (), lambda index: e._added(o, index), spans)
+
+        yield Stage(math.prod(cut), write)
 
     def _added(self, o, index):
         (x, places), y = o.inputs, o.outputs[0]

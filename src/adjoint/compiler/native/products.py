@@ -19,7 +19,7 @@ from .panels import Panels
 from .vectors import I64, least, loop, strides
 
 # Operations of a task at least, and tasks of a product at the most.
-TASK, TASKS = 2**19, 48
+TASK, TASKS = 2**18, 48
 # What a number costs to be copied or fetched, turned, or picked, in products of two numbers.
 PACKED = 4.0, 12.0, 32.0
 LONG = 2**12  # numbers of a row whose products are summed at a time, over lanes

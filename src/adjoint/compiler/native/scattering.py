@@ -55,13 +55,13 @@ class Scattering(Gathering):
 
     def _filling(self, first, y, chunks):
         """A value, or zeros, as what is there first."""
-
-        def go(e, index):
-            zero = e.lanes.number(0, e.lanes.vector(element(y.spec.dtype)))
-            e.store(zero if first is None else e.value(first, index), y, index)
-
         if 0 not in y.spec.shape:
-            yield looped(y.spec.shape, go, chunks)
+            yield looped(y.spec.shape, lambda e, i: e.first_of(first, y, i), chunks)
+
+    def first_of(self, x, y, index):
+        """y[index] = x[index], or zero."""
+        zero = self.lanes.number(0, self.lanes.vector(element(y.spec.dtype)))
+        self.store(zero if x is None else self.value(x, index), y, index)
 
     def join_at(self, y, flat: Affine, start, x, join):
         """y[flat + start] = join(y[flat + start], x), in lanes side by side or apart."""

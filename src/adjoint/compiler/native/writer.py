@@ -11,6 +11,7 @@ from llvmlite import ir
 
 from . import conv
 from .crew import CHUNKS, PARALLEL
+from .deep import Parts
 from .elements import BYTE, I64, element, stored_element
 from .emit import Emitter
 from .failing import FAILED
@@ -264,6 +265,9 @@ class Writer(Loops):
         )
         x, y = (y, x) if swap else (x, y)
         places = x, y, e.pointers[o.outputs[0]]
+        if k in part.deep:
+            self._deep(e, k, part, base, places)
+            return
         chunks = min(part.shares.get(k, 1), form.tasks)
         self._tasks(product.call, form.tasks, places, chunks, (self.panel, form.bytes))
 
@@ -297,6 +301,25 @@ class Writer(Loops):
         b.call(call, [*(given[p] for p in places), b.bitcast(own, kind), *ends])
         b.ret_void()
         self.share(self._once(f), pointers, chunks, room, size)
+
+    def _deep(self, e, k, part, base, places):
+        """A product cut along its sum: parts of it by threads, then joined unless one did all."""
+        own, code = e.pointers[Sum(k.roots[0])], Parts(self.b.module, part.deep[k])
+        done = self.inside(base + part.offsets[k, "done"])
+        done = self.b.bitcast(done, I64.as_pointer())
+        self.b.store(I64(0), done)
+        pointers = list(dict.fromkeys([*places, own, done]))
+        f, b, given, (*ends, room) = self._job(pointers)
+        room = b.bitcast(room, own.type)
+        code.some(b, [*(given[p] for p in places), room], given[own], given[done], ends)
+        b.ret_void()
+        self.share(self._once(f), pointers, code.cut.chunks, self.panel, code.cut.bytes)
+        with self.b.if_then(self.b.icmp_unsigned("==", self.b.load(done), I64(0))):
+            pointers = [own, places[2]]
+            f, b, given, (*ends, _) = self._job(pointers)
+            code.join(b, *(given[p] for p in pointers), ends)
+            b.ret_void()
+            self.share(self._once(f), pointers, code.joints, self.panel, 0)
 
     def _conv(self, e, k, part, base):
         (o,) = k.roots
