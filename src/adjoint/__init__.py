@@ -52,6 +52,7 @@ from .core.dtype import dtype as dtype
 from .core.dtype import float_ as float
 from .core.dtype import int_ as int
 from .core.generator import Generator, default_generator
+from .core.lasting import lasting as _lasting
 from .core.primitive import op
 from .func import (
     grad,
@@ -105,9 +106,13 @@ def __getattr__(name):
     if home is None:
         raise AttributeError(f"module 'adjoint' has no attribute {name!r}")
     module = _import_module(f".{home}", __name__)
+    _lasting()
     value = globals()[name] = module if name == home else getattr(module, name)
     return value
 
 
 def __dir__():
     return sorted({*globals(), *_LATER})
+
+
+_lasting()

@@ -22,6 +22,7 @@ from ..autodiff.tape import BASE, Counted, versioned
 from ..core import tree
 from ..core.bind import NUMPY, Box, floor, modes, moved
 from ..core.dtype import get_default_dtype
+from ..core.lasting import lasting
 from ..core.primitive import spec_of
 from ..errors import ArgumentTypeError, TraceError
 from .amounts import read_bytes
@@ -329,6 +330,9 @@ def _no_sweeping():
         yield
     finally:
         if sweeps:
+            gc.collect(
+                0
+            )  # of this alone: Python's own next search may be of everything
             gc.enable()
 
 
@@ -523,7 +527,9 @@ _SHOWN = ("programs", "warm", "last", "settings", "backend", "wait")
 def _native():
     """The module that makes machine code, imported when it is first needed; None without LLVM."""
     try:
-        return importlib.import_module(".native.program", __package__)
+        code = importlib.import_module(".native.program", __package__)
+        lasting()
+        return code
     except ImportError as error:
         if (error.name or "").partition(".")[0] != "llvmlite":
             raise

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from ..ops.contract import letters_of
 from .bands import UNIT, Axis, Ends, makes, reads
@@ -26,8 +27,7 @@ MANY = 32  # slices that are tasks enough
 FEW = 4  # slices that are worth it if they fit into the cache anyway
 
 
-@dataclass
-class Band:
+class Band(NamedTuple):
     """Blocks of `block` of the `height` rows of a slice.
 
     `rows` says which dim, or letter, of each member counts rows, `columns` which counts what

@@ -10,8 +10,9 @@ Random numbers are the same again: they follow from the place in their stream.
 from __future__ import annotations
 
 import heapq
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 
@@ -21,7 +22,7 @@ SMALL = 8  # times as large a value must be for another to be kept on its accoun
 CLOSE = 20  # parts of the least room to which it is known
 
 
-@dataclass
+@dataclass(eq=False)
 class Life:
     """A value in memory: when it is made and read, what it is made of, what that takes."""
 
@@ -34,8 +35,7 @@ class Life:
     until: float = float("inf")  # when something that it is made of is written over
 
 
-@dataclass
-class Plan:
+class Plan(NamedTuple):
     """When each value lives, as loops are planned for a program."""
 
     lives: dict[Var, Life]  # in the order of the program
@@ -44,14 +44,11 @@ class Plan:
     stored: set  # values that have memory of their own
 
 
-@dataclass
 class Choice:
     """Which values are dropped, each with the time of its last reader before that."""
 
-    plan: Plan
-    dropped: dict = field(default_factory=dict)
-
-    def __post_init__(self):
+    def __init__(self, plan: Plan, dropped: dict | None = None):
+        self.plan, self.dropped = plan, dropped or {}
         self.end: dict = {}  # value -> when it is read for the last time
         self.second: dict = {}  # dropped value -> (when it is computed again, last read)
         later: dict = {}  # value -> when others are computed again that are made of it

@@ -6,7 +6,9 @@ from functools import wraps
 
 import numpy as np
 
-_BLOCK = 1 << 13
+_BLOCK = (
+    1 << 15
+)  # elements: what a call costs beyond them is little, and some fit into L2
 
 
 _DOUBLE, _SINGLE = np.dtype("float64"), np.dtype("float32")
@@ -64,8 +66,12 @@ def pieces(x, *cases):
 
 def poly(x, coefficients):
     """Horner's rule, highest power first."""
-    y = np.full(x.shape, coefficients[0], x.dtype)
-    for c in coefficients[1:]:
+    first, *others = coefficients
+    if not others:
+        return np.full(x.shape, first, x.dtype)
+    y = x * first
+    y += others[0]
+    for c in others[1:]:
         y *= x
         y += c
     return y

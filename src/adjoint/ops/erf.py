@@ -194,28 +194,41 @@ _ERF_SINGLE = (
 )
 
 
-def erfc_single(x):
-    """erfc of a flat float32 array."""
-    z = np.minimum(np.abs(x), np.float32(10.3))
-    t = 2 / (z + 2)
+def _tail_single(z):
+    """erfc of a flat float32 array without negative numbers, which is written over."""
+    np.minimum(z, np.float32(10.3), out=z)
+    t = z + 2
+    np.divide(2, t, out=t)
     y = poly(t, _ERFCX_SINGLE)
     z *= z
     y -= z
     np.exp(y, out=y)
     y *= t
-    return np.where(x < 0, 2 - y, y)
+    return y
+
+
+def erfc_single(x):
+    """erfc of a flat float32 array: 2 - tail below 0, without choosing, which is slow."""
+    y = _tail_single(np.abs(x))
+    np.copysign(y, x, out=y)
+    y += 1 - np.copysign(np.float32(1), x)
+    return y
 
 
 def erf_single(x):
     """erf of a flat float32 array."""
-    far = np.copysign(1 - erfc_single(np.abs(x)), x)
+    far = np.copysign(1 - _tail_single(np.abs(x)), x)
     return np.where(np.abs(x) < 1, x * poly(x * x, _ERF_SINGLE), far)
 
 
 def ndtr_single(x):
-    """The normal distribution function of a flat float32 array."""
-    y = erfc_single(x * np.float32(-ROOT_HALF))
-    y *= np.float32(0.5)
+    """The normal distribution function of a flat float32 array: tail, or 1 - tail."""
+    tail = _tail_single(np.abs(x * np.float32(ROOT_HALF)))
+    tail *= np.float32(0.5)
+    np.copysign(tail, x, out=tail)
+    y = np.copysign(np.float32(0.5), x)
+    y += np.float32(0.5)
+    y -= tail
     return y
 
 

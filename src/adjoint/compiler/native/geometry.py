@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import itertools
 import math
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from .frame import Frame
 from .machine import vector_bits
 
 
-@dataclass
-class Grid:
+class Grid(NamedTuple):
     """Results at `firsts` + i `spaces`, `size` of them: what each meets in a frame.
 
     They are computed by the kernel's elements `taps`, which for the first result lie at

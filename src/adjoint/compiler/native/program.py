@@ -33,6 +33,7 @@ from .nests import I64
 from .part import ALIGN
 from .pool import LARGE, Pool, maker
 from .remains import let_go
+from .spelling import forget, spelled
 from .writer import POINTER, Writer, callback
 
 # The context variables that the quick way looks at, and what they must be for it.
@@ -138,7 +139,10 @@ class Native:
         run = self._run(m)
         if entry.usable() and len(self.results) < entry.MOST and not self.captured.rare:
             self._call_in(m, run, table)
-        return str(m)
+        text = spelled(m, self.texts)
+        del self.texts
+        forget(m)
+        return text
 
     def assembly(self) -> str:
         """The machine code as text."""
@@ -166,7 +170,7 @@ class Native:
         if self.part.streamed:
             b.fence("seq_cst")
         b.ret_void()
-        self.called = write.called
+        self.called, self.texts = write.called, write.texts
         return f
 
     def _written(self) -> list[int]:

@@ -22,6 +22,7 @@ from .sharing import Sum
 from .slices import Slices
 from .sorting import Sorting
 from .sorting import form_of as order_of
+from .spelling import function
 from .vectors import loop
 
 POINTER = BYTE.as_pointer()
@@ -35,6 +36,7 @@ class Writer(Loops):
         self.b, self.table, self.slot = builder, table, slot
         self.arena, self.panel = arena, panel
         self.apart: dict[str, ir.Function] = {}  # by their text
+        self.texts: dict[ir.Function, str] = {}  # which is kept
         self.alike: dict = {}  # by what they compute
         self.names = itertools.count()
         self.clock = None  # where the time at which each kernel starts is written
@@ -44,12 +46,8 @@ class Writer(Loops):
     def elsewhere(self, builder, arena, panel) -> Writer:
         """The same in another function, with memory of its own."""
         w = Writer(builder, None, self.slot, arena, panel)
-        w.apart, w.alike, w.names, w.called = (
-            self.apart,
-            self.alike,
-            self.names,
-            self.called,
-        )
+        for name in ("apart", "texts", "alike", "names", "called"):
+            setattr(w, name, getattr(self, name))
         return w
 
     def part(self, part, given: dict, base: int) -> None:
@@ -207,8 +205,8 @@ class Writer(Loops):
 
     def _once(self, f):
         """The function; or, of those that read alike, the first."""
-        text = str(f).replace(f.name, "kernel", 1)
-        same = self.apart.setdefault(text, f)
+        text = self.texts[f] = function(f)
+        same = self.apart.setdefault(text.replace(f.name, "kernel", 1), f)
         if same is not f:
             del self.b.module.globals[f.name]
         return same
