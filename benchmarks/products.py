@@ -23,7 +23,8 @@ import numpy as np
 from llvmlite import ir
 
 from adjoint.compiler.native import machine
-from adjoint.compiler.native.products import Form, Product, swapped
+from adjoint.compiler.native.form import Form, swapped
+from adjoint.compiler.native.products import Product
 from adjoint.compiler.native.vectors import I64, Vectors, repeat
 
 try:

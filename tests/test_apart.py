@@ -173,6 +173,32 @@ def test_rows_are_told_from_columns_of_the_same_number():
     assert set(every) == set(lots)
 
 
+def test_steps_that_only_the_reverse_reads_lie_lot_by_lot():
+    """The same numbers; what somebody else sees lies step by step."""
+    f, args = differential()
+    f = ad.compile(f)
+    for _ in range(2):
+        f(*args)
+    found = f._native(*args).part.by_lots
+    assert found and {v.spec.shape[:2] for v in found} == {(9, 32)}
+    w = rand(2, 2)
+
+    def g(y):
+        def body(y, _):
+            z = (y @ w).tanh()
+            return y + z, z
+
+        return ad.scan(body, y, None, length=9)
+
+    x = rand(32, 2)
+    fast = ad.compile(g)
+    for _ in range(2):
+        got = fast(x)
+    assert fast._native(x).part.lots and not fast._native(x).part.by_lots
+    for a, b in zip(got, g(x), strict=True):
+        assert np.allclose(a.numpy(), b.numpy(), rtol=1e-5, atol=1e-5)
+
+
 def test_explain_says_how_a_loop_is_shared(monkeypatch):
     """In lots of rows, or not at all, and why."""
     f, args = differential()

@@ -6,6 +6,7 @@ import pickle
 import re
 import subprocess
 import sys
+import threading
 from importlib.util import find_spec
 
 import numpy as np
@@ -392,3 +393,99 @@ def test_the_program_in_which_values_are_computed_again():
         assert old in first.outputs
         assert o.where() == first.where()
         assert new.name == f"{old.name}_again"
+
+
+@pytest.mark.parametrize("way", [{"check": "nan"}, {"backend": "numpy"}])
+def test_where_it_has_no_effect_it_is_told(way, caplog):
+    f = ad.compile(lambda x: x * 2, memory="1MB", **way)
+    (told,) = [r.getMessage() for r in caplog.records]
+    assert "memory='1MB' has no effect with" in told
+    assert repr(next(iter(way.values()))) in told
+    for _ in range(2):
+        assert f(ad.ones(2)).tolist() == [2.0, 2.0]
+
+
+# ---------------------------------------------------------------- the common room
+
+
+def large(n):
+    """(a program that works in so many rows, what it gives)."""
+    x = ad.full((n, 256), 0.01)
+    f = ad.compile(lambda x: (x @ x.T).tanh().softmax(1).cumsum(0).sum())
+    f.warm = True
+    return f, x, f.written(x).item()
+
+
+def room_of(f):
+    (step,) = f.programs.values()
+    return step.run.room
+
+
+@native
+def test_large_programs_work_in_one_room():
+    made = [large(n) for n in (600, 900, 700, 1200)]
+    for _ in range(3):
+        for f, x, want in made:
+            assert f(x).item() == pytest.approx(want, rel=1e-4)
+    rooms = {id(room_of(f)) for f, _, _ in made}
+    sizes = [next(iter(f.programs.values())).native.part.inside for f, _, _ in made]
+    assert len(rooms) == 1
+    assert room_of(made[0][0]).size >= max(sizes)
+    small = ad.compile(lambda x: x.tanh().sum())
+    small.warm = True
+    small(ad.ones(3))
+    assert room_of(small) is not room_of(made[0][0])
+
+
+@native
+def test_programs_that_run_at_once_have_rooms_of_their_own():
+    made, wrong = [large(n) for n in (600, 900, 700)], []
+
+    def work(f, x, want):
+        for _ in range(60):
+            if f(x).item() != pytest.approx(want, rel=1e-4):
+                wrong.append(x.shape)
+
+    for f, x, _ in made:
+        f(x)
+    threads = [threading.Thread(target=work, args=m) for m in made]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    assert not wrong
+
+
+@native
+def test_a_program_called_by_another_has_a_room_of_its_own(monkeypatch):
+    """An operation of NumPy in the one calls the other."""
+    inner, x, want = large(600)
+    inner(x)
+    seen = []
+
+    def outer(y):
+        y = (y @ y.T).tanh()
+        ad.debug.print("{}", y.sum())
+        return y.softmax(1).cumsum(0).sum()
+
+    f, y = ad.compile(outer), ad.full((900, 256), 0.01)
+    monkeypatch.setattr(sys, "stdout", Stdout(lambda: seen.append(inner(x).item())))
+    results = [f(y).item() for _ in range(4)]
+    assert results == pytest.approx([results[0]] * 4, rel=1e-5)
+    assert seen == pytest.approx([want] * len(seen), rel=1e-4)
+    assert len(seen) >= 4
+    assert room_of(f) is not room_of(inner)
+
+
+class Stdout:
+    """Does something when it is written to."""
+
+    def __init__(self, done):
+        self.done = done
+
+    def write(self, text):
+        if text.strip():
+            self.done()
+
+    def flush(self):
+        pass

@@ -13,8 +13,10 @@ pytest.importorskip("llvmlite")
 from llvmlite import ir
 
 from adjoint.compiler.native import machine
+from adjoint.compiler.native.contractions import form_of
+from adjoint.compiler.native.form import Form
 from adjoint.compiler.native.matmul import DEPTH, tile_rows
-from adjoint.compiler.native.products import Form, Product, form_of
+from adjoint.compiler.native.products import Product
 
 LAYOUTS = ["ij,jk->ik", "ij,kj->ik", "ji,jk->ik", "ji,kj->ik", "ij,jk->ki", "ji,kj->ki"]
 SIZES = [
@@ -31,6 +33,7 @@ SIZES = [
     (100, 1, 60),
     (130, 10, 7),
     (300, 500, 2 * DEPTH + 3),
+    (395, 130, 2 * DEPTH + 3),
     (2, 3, 5000),
     (3, 5, 0),
     (2, 0, 3),
@@ -116,7 +119,9 @@ def run(form, places, ranges):
 
 
 @pytest.mark.parametrize("layout", ["nn", "nt", "tn", "tt"])
-@pytest.mark.parametrize("size", [(130, 500, 400), (40, 2100, 64), (3, 700, 300)])
+@pytest.mark.parametrize(
+    "size", [(130, 500, 400), (40, 2100, 64), (3, 700, 300), (715, 100, 500)]
+)
 @pytest.mark.parametrize("count", [1, 3])
 def test_tasks_in_any_order_give_the_same_bits(layout, size, count):
     m, n, k = size
@@ -160,3 +165,11 @@ def test_denormal_numbers_are_kept():
 def test_small_products_are_as_many_tasks_as_there_are_products():
     form = Form(8, 8, 8, (8, 1), (8, 1), 8, ((12, 64, 64, 64),), (), 4)
     assert form.tasks == 12
+
+
+def test_slivers_that_are_packed_in_turns_are_tested():
+    """Of many rows that are read by columns, some begin or end within a group."""
+    form = Form(715, 100, 500, (1, 715), (100, 1), 100, (), (), 4)
+    assert form.in_turns or form.narrow
+    assert form.m % form.group % form.tile[0]
+    assert form.tasks > 1

@@ -678,3 +678,33 @@ def test_a_default_that_a_function_changes(caplog):
 
     assert [f(ad.ones(())).item() for _ in range(4)] == [1, 4, 9, 16]
     assert "runs as it is written" in caplog.text
+
+
+def test_arrays_of_numpy_that_change_are_no_constants():
+    table, scale = np.zeros(2, np.float32), np.float32(2)
+    keeper = {"more": np.ones(3, np.float32)}
+    f = compile(
+        lambda x: (x + ad.tensor(table) * scale, x[0] * ad.tensor(keeper["more"]))
+    )
+    for k in range(12):
+        if k % 4 == 3:
+            table[:] = k
+        if k == 5:
+            keeper["more"][1] = 7.0
+        y, z = f(ad.ones(2))
+        assert y.tolist() == (1 + 2 * table).tolist()
+        assert z.tolist() == keeper["more"].tolist()
+
+
+def test_a_function_that_writes_an_array_of_numpy_runs_as_written(caplog):
+    seen = np.zeros(3, np.int64)
+
+    def step(x):
+        seen[x.ndim] += 1
+        return x * 2
+
+    f = compile(step)
+    for _ in range(4):
+        f(ad.ones(2))
+    assert seen.tolist() == [0, 4, 0]
+    assert "writes into an array of NumPy" in caplog.text

@@ -81,3 +81,26 @@ def test_profile_is_a_trace(step):
 def test_no_program_yet():
     with pytest.raises(RuntimeError, match="no program yet"):
         ad.compile(lambda x: x).explain()
+
+
+def test_what_is_left_out_is_not_counted():
+    """Columns under a causal mask are not computed; a loop is its steps."""
+    x = ad.randn(2, 4, 128, 32)
+
+    def work(f):
+        f = ad.compile(f)
+        for _ in range(2):
+            f(x)
+        return sum(r.flop for r in f.explain(x).regions)
+
+    F = nn.functional
+    half, whole = (
+        work(lambda x, c=c: F.scaled_dot_product_attention(x, x, x, is_causal=c))
+        for c in (True, False)
+    )
+    products = 2 * 2 * 2 * 4 * 128 * 128 * 32
+    assert products < whole < 1.3 * products
+    assert 0.5 * products < half < 0.72 * products
+    w = ad.randn(32, 32)
+    steps = work(lambda x: ad.scan(lambda h, _: (h @ w, None), x[0, 0], length=9)[0])
+    assert steps == pytest.approx(9 * 2 * 128 * 32 * 32, rel=0.01)

@@ -199,9 +199,9 @@ def test_products_of_many_rows_are_cut_along_the_rows(cut):
     assert not f._native(*few).part.deep
 
 
-@pytest.mark.parametrize("n", [0, -1, 1.5, "2", True, None])
+@pytest.mark.parametrize("n", [0, -1, 1.5, "2", True, [2]])
 def test_numbers_of_threads_that_make_no_sense(n):
-    """PyTorch's rule: a positive int."""
+    """PyTorch's rule: a positive int; beyond it, None asks for what the machine grants."""
     for f in (ad.set_num_threads, ad.set_num_interop_threads):
         with pytest.raises((ArgumentError, ArgumentTypeError), match=f.__name__):
             f(n)
@@ -548,3 +548,23 @@ def test_without_posix_threads_there_is_one():
     (region,) = f.explain().regions
     assert region.chunks == 1 and region.alone == "this system has no POSIX threads"
     """)
+
+
+@LINUX
+def test_none_looks_again_at_what_is_granted(monkeypatch):
+    for name in counting.VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    cores = os.sched_getaffinity(0)
+    ad.set_num_threads(7)
+    try:
+        os.sched_setaffinity(0, {min(cores)})
+        assert ad.get_num_threads() == 7
+        ad.set_num_threads(None)
+        assert ad.get_num_threads() == 1
+    finally:
+        os.sched_setaffinity(0, cores)
+    ad.set_num_threads(None)
+    assert ad.get_num_threads() == counting.granted()
+    monkeypatch.setenv("ADJOINT_NUM_THREADS", "3")
+    ad.set_num_threads(None)
+    assert ad.get_num_threads() == 3

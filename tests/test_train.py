@@ -15,7 +15,7 @@ import pytest
 import adjoint as ad
 from adjoint import data, metrics, nn, optim, train
 from adjoint.compiler.binding import MISS
-from adjoint.errors import DimError
+from adjoint.errors import ArgumentError, ArgumentTypeError, DimError
 from adjoint.train import saving
 from adjoint.train.amp import precision_of
 from adjoint.train.progress import display_for, in_notebook
@@ -338,6 +338,29 @@ def test_labels_out_of_range_are_named(compile):
         train.fit(
             model, batches, loss, optim.SGD, progress=None, lr=0.1, compile=compile
         )
+
+
+def test_options_of_compile_are_handed_to_the_programs(caplog):
+    pytest.importorskip("llvmlite")
+    x, t = ad.randn(72, 4), ad.randint(0, 3, (72,))
+    model, loss = nn.Linear(4, 3), nn.CrossEntropyLoss()
+    caplog.set_level("INFO", logger="adjoint.compiler")
+    data, options = (x, t), {"progress": None, "lr": 0.1, "epochs": 2}
+    for settings in (True, {"batch": True, "memory": "1MB"}):
+        caplog.clear()
+        train.fit(model, data, loss, optim.SGD, compile=settings, **options)
+        told = " ".join(r.getMessage() for r in caplog.records)
+        assert ("one program for sizes up to" in told) is (settings is not True)
+    with pytest.raises(ArgumentError, match="but step takes at least"):
+        train.fit(model, data, loss, optim.SGD, compile={"memory": 1000}, **options)
+    with pytest.raises(
+        ArgumentTypeError, match="compile must be True, False or a dict"
+    ):
+        train.fit(model, data, loss, optim.SGD, compile="nan", **options)
+    with pytest.raises(TypeError, match="speed"):
+        train.fit(model, data, loss, optim.SGD, compile={"speed": 2}, **options)
+    with pytest.raises(ArgumentError, match="not for a step of your own"):
+        train.fit(step=loss, data=data, compile=True, progress=None)
 
 
 def test_compiled_step_functions_tell_their_time_too():

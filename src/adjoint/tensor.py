@@ -11,17 +11,11 @@ from . import array_api, functional
 from .autodiff import backward as reverse
 from .autodiff.inplace import assign, in_place_of, shared
 from .autodiff.modes import inferring
+from .autodiff.node import Handle, Leaf, edge_of
 from .autodiff.straight import viewed
-from .autodiff.tape import (
-    BASE,
-    Handle,
-    Leaf,
-    adopt,
-    edge_of,
-    layout,
-    refresh,
-    versioned,
-)
+from .autodiff.tape import BASE
+from .autodiff.versions import versioned
+from .autodiff.views import adopt, layout, refresh
 from .core import dtype as dt
 from .core.bind import Box, at_bottom, dtype_of, floor, moved, note_change
 from .core.dtype import DType
@@ -178,6 +172,8 @@ class Tensor(Box):
             steps = tuple(s // value.itemsize for s in value.strides)
         elif isinstance(value, Tensor):
             steps = value._strides()
+        elif self.base is not None or "laid" in self.__dict__:
+            steps = tuple(s // dtype_of(self).itemsize for s in layout(self).strides)
         else:
             steps = row_by_row(value.shape)
         return steps if d is None else (*steps[:d], *steps[d + 1 :])

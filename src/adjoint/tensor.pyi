@@ -417,6 +417,7 @@ class Tensor(Box):
         """The same memory and version, outside the graph."""
     def detach_(self) -> Tensor:
         """Leave the graph."""
+    detached: _bool
     @property
     def device(self) -> Any: ...
     def diag(self, diagonal: Any = ..., *, out: Tensor | None = ...) -> Tensor:

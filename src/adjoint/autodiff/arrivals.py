@@ -6,7 +6,7 @@ from collections.abc import Callable
 from weakref import WeakKeyDictionary, ref
 
 from ..errors import ArgumentError, GradError
-from .tape import Handle
+from .node import Handle
 
 
 class Arrival:

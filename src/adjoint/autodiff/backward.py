@@ -14,19 +14,10 @@ from ..errors import ArgumentError, ArgumentTypeError, GradError, show_site
 from .arrivals import Arrival
 from .batch import Batch
 from .inplace import assign
+from .keeping import Packed, PackedResult
 from .modes import anomalies, recording
-from .tape import (
-    BASE,
-    RELEASED,
-    GradientEdge,
-    Leaf,
-    Packed,
-    PackedResult,
-    Unread,
-    place,
-    stale,
-    stripped,
-)
+from .node import RELEASED, GradientEdge, Leaf, Unread, stale
+from .tape import BASE, place, stripped
 
 
 def reachable(roots) -> list:

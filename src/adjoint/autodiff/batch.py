@@ -6,7 +6,8 @@ from contextvars import ContextVar
 
 from ..core.bind import Level, bind
 from ..core.primitive import op
-from .tape import belongs, enclosed, mark_views, opened
+from .tape import belongs, enclosed, opened
+from .views import mark_views
 
 # The vmaps around here, outermost first: those who draw random numbers ask them how.
 mapping: ContextVar[tuple[Batch, ...]] = ContextVar("mapping", default=())

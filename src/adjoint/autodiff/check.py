@@ -15,7 +15,8 @@ from ..core.bind import Box, dtype_of
 from ..errors import ArgumentError, GradError, need_callable, show_site
 from .backward import grad as autograd_grad
 from .backward import reachable
-from .tape import BASE, Leaf
+from .node import Leaf
+from .tape import BASE
 from .transforms import jvp, vjp, vmap
 
 

@@ -23,8 +23,10 @@ from ..errors import (
     show_site,
 )
 from .hooks import saved_tensors_hooks
+from .keeping import Packed, alias
 from .modes import enable_grad, packing, recording
-from .tape import Leaf, Packed, alias, versioned
+from .node import Leaf
+from .versions import versioned
 
 
 class CheckpointError(GradError):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from ..core.bind import Level, bind, dtype_of
 from ..core.dtype import is_inexact
-from .tape import enclosed, mark_views, opened
+from .tape import enclosed, opened
+from .views import mark_views
 
 
 class Forward(Level):

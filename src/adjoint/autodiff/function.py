@@ -21,20 +21,11 @@ from .backward import reachable
 from .batch import Batch
 from .forward import Forward
 from .inplace import forbid_leaf, take_place
+from .keeping import Packed, alias
 from .modes import no_grad, packing, recording
-from .tape import (
-    BASE,
-    RELEASED,
-    Leaf,
-    Node,
-    Packed,
-    Tape,
-    Unread,
-    alias,
-    belongs,
-    stale,
-    versioned,
-)
+from .node import RELEASED, Leaf, Node, Unread, stale
+from .tape import BASE, Tape, belongs
+from .versions import versioned
 
 
 class Context:

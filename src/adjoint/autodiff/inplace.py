@@ -17,20 +17,12 @@ from ..errors import DtypeError, GradError, ShapeError, user_site
 from ..ops.index import add, write
 from .batch import Batch
 from .forward import Forward
+from .keeping import alias
 from .modes import inferring, packing, recording
-from .tape import (
-    BASE,
-    Leaf,
-    Tape,
-    Version,
-    adopt,
-    alias,
-    next_order,
-    refresh,
-    replay,
-    settle,
-    versioned,
-)
+from .node import Leaf, next_order
+from .tape import BASE, Tape
+from .versions import Version, versioned
+from .views import adopt, refresh, replay, settle
 
 
 def assign(x, new, name: str, fresh: bool = False):
@@ -200,16 +192,22 @@ def shared(x):
     """
     x.sync()
     base = x if x.base is None else x.base
-    if isinstance(x.value, np.ndarray):
+    if isinstance(x.value, np.ndarray) and floor.get() is NUMPY:
         base = x
+    floor.get().keep(
+        (base,)
+    )  # a program has the memory from it, not from what shares it
     out = base.level.wrap(_cut(base.value, base.level))
     out.detached = base.level is not BASE
     if base.__dict__.get("batch_dim") is not None:
         out.batch_dim = base.batch_dim
-    if isinstance(x.value, np.ndarray):
+    if isinstance(base.value, np.ndarray) and base is x:
         return out
-    out.sharers = base.__dict__.setdefault("sharers", [weakref.ref(base)])
-    out.sharers.append(weakref.ref(out))
+    if "laid" in base.__dict__:
+        out.laid = base.laid
+    if not isinstance(base.value, np.ndarray):
+        out.sharers = base.__dict__.setdefault("sharers", [weakref.ref(base)])
+        out.sharers.append(weakref.ref(out))
     token = recording.set(False)
     try:
         return replay(x.chain, out)

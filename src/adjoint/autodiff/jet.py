@@ -18,7 +18,8 @@ from ..core.bind import Box, Level, bind, dtype_of, new_level
 from ..core.dtype import is_inexact
 from ..core.primitive import guarded, op
 from ..errors import ArgumentError, ArgumentTypeError, GradError
-from .tape import BASE, enclosed, mark_views
+from .tape import BASE, enclosed
+from .views import mark_views
 
 
 class Series:

@@ -24,8 +24,10 @@ from ..errors import (
 )
 from ..printing import OPTIONS, number, short
 from .backward import reachable
+from .keeping import Packed
+from .node import RELEASED, Leaf
 from .recall import Adjoints, Specs, Values, overwritten, partials, saved_by
-from .tape import BASE, RELEASED, Leaf, Packed
+from .tape import BASE
 
 
 def tape(*outputs) -> Listing:

@@ -15,8 +15,10 @@ from ..core.primitive import op, spec_of
 from ..core.shape import Spec
 from ..errors import AdjointError, GradError
 from .backward import _inputs, _output
+from .keeping import Packed, PackedResult
 from .modes import no_grad
-from .tape import RELEASED, Leaf, Packed, PackedResult, stripped
+from .node import RELEASED, Leaf
+from .tape import stripped
 
 
 def overwritten(node, i, x) -> bool:

@@ -14,19 +14,12 @@ import numpy as np
 from ..core.bind import NUMPY, Box, bind, floor, quiet
 from ..core.shape import Spec
 from ..errors import ours, scope, user_site
+from .keeping import pack_result, save
 from .modes import inferring, packing, recording
-from .tape import (
-    BASE,
-    UNREAD1,
-    UNREAD2,
-    Node,
-    Unread,
-    at_hand,
-    pack_result,
-    save,
-    shares,
-    versioned,
-)
+from .node import UNREAD1, UNREAD2, Node, Unread
+from .tape import BASE, at_hand
+from .versions import versioned
+from .views import shares
 
 _NONE: dict = {}
 _new, _ndarray, _frame = object.__new__, np.ndarray, sys._getframe

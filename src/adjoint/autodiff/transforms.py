@@ -24,7 +24,8 @@ from .batch import Batch, mapping
 from .forward import Forward
 from .inplace import assign
 from .modes import enable_grad
-from .tape import BASE, Leaf, Tape
+from .node import Leaf
+from .tape import BASE, Tape
 
 
 def _lower(x, level):

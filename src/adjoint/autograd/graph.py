@@ -7,7 +7,8 @@ from ..autodiff.hooks import (
     save_on_cpu,
     saved_tensors_hooks,
 )
-from ..autodiff.tape import GradientEdge, Node, get_gradient_edge, versioned
+from ..autodiff.node import GradientEdge, Node, get_gradient_edge
+from ..autodiff.versions import versioned
 
 __all__ = [
     "GradientEdge",

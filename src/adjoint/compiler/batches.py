@@ -50,6 +50,7 @@ def _of_size(x, before, n):
         return x
     out = object.__new__(type(x))
     out.__dict__.update(vars(x))
+    out.__dict__["sample"] = True  # it lies in no memory
     out.value = np.broadcast_to(np.zeros((), x.value.dtype), (n, *x.shape[1:]))
     if x._grad is not None:
         out.__dict__["_grad"] = _of_size(x._grad, before, n)

@@ -14,7 +14,9 @@ from typing import Any
 import numpy as np
 
 from ..autodiff.modes import recording
-from ..autodiff.tape import BASE, Leaf
+from ..autodiff.node import Leaf
+from ..autodiff.tape import BASE
+from ..autodiff.views import Laid
 from ..core import tree
 from ..core.bind import Box, floor
 from ..core.primitive import op, spec_of
@@ -81,6 +83,7 @@ class Capture(Follower, TraceLevel):
         self.groups: dict[int, Options] = {}  # of parameters, whose options were read
         self.after: list = []  # (function, arguments): for Python, after each call
         self.stepped: set = set()  # ids of groups whose options these change
+        self.strange: set = set()  # ids of arguments that are results of other programs
         self.asks = False  # whether the gradient of an argument was read
         self.fixed: set = set()  # variables that depend on nothing with a derivative
         self.nodes: tuple = ()  # places in the graph of inputs of the next operation
@@ -279,6 +282,12 @@ class Capture(Follower, TraceLevel):
         value = new.value if isinstance(new, Box) and new.level is BASE else new
         self.now[id(x.value)] = self.var(value)
 
+    def changes(self, x) -> None:
+        base = x if x.base is None else x.base
+        if id(base) in self.strange and recording.get():
+            raise Unfit("it writes into an argument that is part of a graph")
+        super().changes(x)
+
     def _remember(self, x):
         self.places.setdefault(id(x), (x, (x.node, x.seen, x.writes)))
 
@@ -314,7 +323,6 @@ class Capture(Follower, TraceLevel):
         One that is given twice is one; gradients that arguments have are inputs too.
         """
         self.boxes: list = []
-        self.strange: set = set()  # ids of those that are results of other programs
         self.awaiting: set = set()  # numbers of those at which gradients arrive
         known: dict = {}
         out = [self._stand_in(x, known) if isinstance(x, Box) else x for x in leaves]
@@ -332,6 +340,8 @@ class Capture(Follower, TraceLevel):
             box = known[id(x)] = object.__new__(type(x))
             box.value = Tracer(self, var)
             box.__dict__.update(own_of(x))
+            if not _row_by_row(x):
+                box.laid = Laid(x.value.strides)
             if x.requires_grad:
                 box.node = Leaf(box)
             else:
@@ -368,6 +378,11 @@ class Capture(Follower, TraceLevel):
             put(*slot)
 
 
+def _row_by_row(x) -> bool:
+    """Whether the memory of an argument lies as that of a new array does."""
+    return x.value.flags.c_contiguous or x.__dict__.get("sample", False)
+
+
 def capture(func, leaves, shape, name: str, moving=frozenset()) -> Captured:
     """Trace func(*args, **kwargs) on containers of these leaves: tensors and static values."""
     level = Capture(name, moving)
@@ -383,10 +398,13 @@ def capture(func, leaves, shape, name: str, moving=frozenset()) -> Captured:
             raise Unfit(
                 "it draws random numbers of NumPy or Python; adjoint's can be in a program"
             )
-        made = Ending(level, results, around.places).captured
+        if around.rewritten():
+            raise Unfit("it writes into an array of NumPy; a tensor can be part of it")
+        made = Ending(level, results, around).captured
         del results
     finally:
         _note(level, around)
+        around.rewritten()
         around.streams.rewind()
         floor.reset(token)
         level.undo()

@@ -27,6 +27,27 @@ class Place(NamedTuple):
         return leaves[self.i] if self.i < len(leaves) else None
 
 
+class Passed(NamedTuple):
+    """A result that is found elsewhere: an argument, by number, a tensor, or what a place has.
+
+    `views` make what is returned of it, one after the other, in the same memory.
+    """
+
+    source: Box | int | Place
+    views: tuple = ()
+
+    def get(self, given):
+        """The tensor, of these arguments, after the program has run."""
+        x = self.source
+        if isinstance(x, Place):
+            x = x.get()
+        elif isinstance(x, int):
+            x = given[x]
+        for view in self.views:
+            x = view(x)
+        return x
+
+
 @dataclass(eq=False)
 class State:
     """Memory from outside that the program reads: a tensor's, or of whatever is in a place.
@@ -113,6 +134,8 @@ class Captured:
     arguments: int  # how many of the inputs are arguments, or their gradients
     results: tree.TreeDef
     fixed: dict[int, Any] = field(default_factory=dict)  # leaves that are no tensors
+    passed: dict[int, Passed] = field(default_factory=dict)  # that are no new ones
+    twice: dict[int, int] = field(default_factory=dict)  # that are an earlier leaf
     count: int = 0  # how many outputs are results
     states: list[State] = field(default_factory=list)
     draws: list = field(default_factory=list)  # (generator, blocks used up)
@@ -122,6 +145,9 @@ class Captured:
     traits: list[Traits] = field(default_factory=list)
     gradients: list[Gradient] = field(default_factory=list)
     rewritten: dict[int, int] = field(default_factory=dict)  # argument -> output
+    laid: dict[int, tuple] = field(
+        default_factory=dict
+    )  # argument -> strides it must have
     moved: list[Moved] = field(default_factory=list)
     slots: list[Slot] = field(default_factory=list)
     after: list[Later] = field(default_factory=list)
@@ -149,6 +175,7 @@ class Captured:
         grads = {id(g.tensor) for g in self.gradients}
         return bool(
             self.live
+            or self.laid
             or self.absent
             or self.alike
             or self.rewritten
@@ -164,6 +191,11 @@ class Captured:
             or self.asks
             or self.sized
         )
+
+    @property
+    def hands_on(self) -> bool:
+        """Whether arguments are among the results, or what these are views of."""
+        return any(type(p.source) is int for p in self.passed.values())
 
     @property
     def writes(self) -> bool:

@@ -62,6 +62,12 @@ def weight(o) -> float:
 
 def flop(o: Operation) -> int:
     """Operations on numbers."""
+    if o.prim.name in LOOPS:
+        bodies = [g for g in o.params.values() if isinstance(g, Graph)]
+        each = [sum(map(flop, g.operations)) for g in bodies]
+        if o.prim.name == "branch":
+            return max(each)
+        return o.params.get("length", ROUNDS) * sum(each)
     if o.prim.name == "contract":
         shapes = [v.spec.shape for v in o.inputs]
         return 2 * multiplications(o.params["spec"], shapes)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import pairwise
+from operator import methodcaller
 
 import numpy as np
 from numpy.lib.array_utils import byte_bounds
 
 from ..autodiff.backward import in_graph
 from ..autodiff.function import bespoke
-from ..autodiff.tape import Leaf
+from ..autodiff.node import Leaf
+from ..autodiff.tape import BASE
 from ..core import tree
 from ..core.bind import Box
 from ..errors import TraceError, show_site
@@ -20,13 +23,17 @@ from .captured import (
     Later,
     Made,
     Moved,
+    Passed,
     Place,
+    Read,
     Seen,
     Slot,
     State,
     Traits,
 )
 from .surroundings import ABSENT, equal, look
+
+_detached = methodcaller("detach")
 
 
 class Unready(Exception):
@@ -40,7 +47,7 @@ class Unfit(Exception):
 class Ending:
     """Collects into `captured` what a capture has found, while nothing is undone yet."""
 
-    def __init__(self, level, results, places):
+    def __init__(self, level, results, around):
         self.level, self.graph = level, level.graph
         leaves, shape = tree.flatten(results)
         self.captured = c = Captured(self.graph, len(level.boxes), shape)
@@ -55,7 +62,7 @@ class Ending:
         self._memory()
         self._gradients()
         self._states()
-        self._guards(places)
+        self._guards(around)
         c.bespoke = c.bespoke or any(map(in_graph, self._changed()))
         self._inputs()
         c.graph = self.graph.without_dead()
@@ -66,13 +73,62 @@ class Ending:
         return len(self.graph.outputs) - 1
 
     def _results(self, leaves):
-        """Results that are tensors are outputs; the others stay as they are."""
-        c = self.captured
-        c.fixed = {i: y for i, y in enumerate(leaves) if not isinstance(y, Box)}
-        tensors = [y for y in leaves if isinstance(y, Box)]
+        """New tensors are outputs; those that were there, and other values, stay as they are."""
+        c, first, tensors = self.captured, {}, []
+        self.homes = dict(self._homes())
+        for i, y in enumerate(leaves):
+            if not isinstance(y, Box):
+                c.fixed[i] = y
+            elif first.setdefault(id(y), i) != i:
+                c.twice[i] = first[id(y)]
+            elif (passed := self._passed(y)) is not None:
+                c.passed[i] = passed
+            else:
+                tensors.append(y)
         c.live = frozenset(i for i, y in enumerate(tensors) if in_graph(y))
         c.bespoke = bespoke([tensors[i].node for i in c.live])
         c.count = len([self._output(y) for y in tensors])
+
+    def _homes(self):
+        """(id of a tensor, the place where the program keeps it)."""
+        for keeper, key, _ in self.level.slots.values():
+            for i, y in enumerate(tree.flatten(look(keeper, key))[0]):
+                if isinstance(y, Box):
+                    yield id(y), Place(keeper, key, i)
+        for x in (
+            *(x for x, _ in self.level.grads.values()),
+            *self.level.owners.values(),
+        ):
+            if id(x) not in self.level.given and vars(x).get("_grad") is not None:
+                yield id(x._grad), Place(vars(x), "_grad")
+
+    def _passed(self, y) -> Passed | None:
+        """What a result is that was there before: an argument, a state, or a view of one."""
+        x = y if y.base is None else y.base
+        if y is not x and (y.node is None) is not (x.node is None):
+            return None  # the view was made where nothing is recorded
+        found = self._there_before(x)
+        if found is None or y is x:
+            return found
+        views = (partial(prim, **params) for prim, params, _ in y.chain)
+        return Passed(found.source, (*found.views, *views))
+
+    def _there_before(self, x) -> Passed | None:
+        level = self.level
+        if id(x) in level.given:
+            return Passed(level.given[id(x)])
+        for box, _ in level.boxes:
+            if any(r() is x for r in box.__dict__.get("sharers", ())):
+                return Passed(level.given[id(box)], (_detached,))
+        if id(x) in self.homes:
+            return Passed(self.homes[id(x)])
+        if not level.holds(x) or id(x.value) in level.owners:
+            return None
+        level.keep((x,))
+        held, _ = level.held.get(id(x.value), (None, None))
+        if held is None:
+            return None
+        return Passed(held) if held is x else Passed(held, (_detached,))
 
     # ------------------------------------------------------------ what is written
 
@@ -117,8 +173,11 @@ class Ending:
         return Made(self._output(y), type(y), own_of(y))
 
     def _arguments(self):
-        """New values of the arguments."""
+        """New values of the arguments, and how some must lie in memory."""
         for i, (box, var) in enumerate(self.level.boxes):
+            laid = box.__dict__.get("laid")
+            if laid is not None and laid.seen:
+                self.captured.laid[i] = laid.strides
             if self.level.given.get(id(box)) != i or id(box) in self.level.moved:
                 continue
             if end(self.level, box) is not var:
@@ -187,12 +246,12 @@ class Ending:
 
     # ------------------------------------------------------------ what must stay
 
-    def _guards(self, places):
+    def _guards(self, around):
         c, level = self.captured, self.level
         c.absent, c.owners = list(level.absent.values()), list(level.owners.values())
         c.asks = level.asks
         kept: dict = {}
-        for place, (keeper, key, x) in {**places, **level.sights}.items():
+        for place, (keeper, key, x) in {**around.places, **level.sights}.items():
             if x is not ABSENT and place not in level.slots:
                 kept.setdefault(id(keeper), Seen(keeper, {})).items[key] = x
         groups = level.groups.values()
@@ -205,6 +264,14 @@ class Ending:
         c.read = list(level.read.values())
         for r in c.read:
             self._need_still(r)
+        c.read += self._arrays(around.arrays.values())
+
+    def _arrays(self, arrays):
+        """Arrays of NumPy that the function names, whose numbers may be part of the program."""
+        for x, before in arrays:
+            held = (y for y, _ in self.level.held.values())
+            if not any(np.may_share_memory(x, y.value) for y in held):
+                yield Read(BASE.wrap(x), before, None)
 
     def _need_still(self, read):
         """Numbers that Python has read must not be the program's to change."""

@@ -15,7 +15,8 @@ import numpy as np
 from ..autodiff import inplace
 from ..autodiff.backward import in_graph
 from ..autodiff.modes import recording
-from ..autodiff.tape import BASE, Leaf
+from ..autodiff.node import Leaf
+from ..autodiff.tape import BASE
 from ..core import tree
 from ..core.bind import Box, at_bottom, floor
 from ..core.dtype import is_inexact
@@ -160,7 +161,7 @@ class Inner(Capture):
 
     def _as_it_is(self, x):
         """The value that x has before the loop, which writes x."""
-        self.outer.see((x,))
+        self.outer.keep((x,))
         y = BASE.wrap(Tracer(self.outer, self.outer.var(x.value)))
         y.node = x.node
         return y

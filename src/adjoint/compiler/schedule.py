@@ -12,42 +12,36 @@ import math
 from collections import defaultdict
 from dataclasses import dataclass, field
 
-import numpy as np
-
-from ..core.primitive import Elementwise
 from ..ir.graph import Const, Graph, Operation, Var
 from ..ops.random import Draw
-from .cost import CONVOLUTIONS, LOOPS, ORDERED
-from .positions import BY_VALUES, doubtful, shuffles
+from .cost import LOOPS
+from .positions import doubtful
+from .regions import (
+    ARITHMETIC,
+    FREE,
+    LOOKING,
+    REDUCTIONS,
+    SEEN,
+    SIMPLE,
+    TABLES,
+    VIEWS,
+    inline,
+    is_own,
+    is_row,
+    kind_of,
+    same_but_ones,
+    shows,
+    space_of,
+    spaced,
+    sums_columns,
+    through,
+)
 from .views import View, moved, readable, whole
 
-_MOVES = (
-    "bits expand permute slice select flip cast contiguous stop_gradient reshape real"
-)
-PLACED = frozenset({"stack", "cat", "unslice", "undiagonal", "overwrite", "roll"})
-_MAKES = "diagonal tril triu ones_like zeros_like put pick frames as_strided"
-_SEEN = frozenset(_MOVES.split()) - {"bits", "cast", "real"}
-_FREE = frozenset([*_MOVES.split(), *_MAKES.split()]) - {"cast"}  # done anew by readers
-_SPACES = frozenset({"unslice", "undiagonal"})  # zeros around or beside an input
-INDEXED = _FREE | _SPACES | {"cast", "index", "searchsorted", "bounded"}
-_TABLES = frozenset({"pick", "index", "searchsorted", "as_strided"})  # read anywhere
-_LOOKING = _TABLES | {"put", "frames", "bounded"}  # read memory in their own ways
-_ARITHMETIC = frozenset(
-    ["add", "sub", "mul", "neg", "abs", "where", "eq", "ne", "lt", "le", "gt", "ge"]
-)
-_SIMPLE = _ARITHMETIC | _FREE | {"undiagonal"}
 AGAIN = 3  # operations that are done again rather than stored for several readers
-SCATTERED = frozenset({"unindex", "index_put", "index_reduce"})
-GATHERED = frozenset({"overlap_add", "strided_add"})
-_RUNS = "cumsum cumprod cummax_index cummin_index recurrence logcumsumexp"
-RUNNING = frozenset(_RUNS.split())
-_FLOATS, _WHOLE = {"f4", "f8", "f2", "V2"}, {"b1", "u1", "i1", "i2", "i4", "i8"}
-_LANES = frozenset(_FLOATS | _WHOLE)  # what registers hold
-_BOOL = np.dtype(bool)
 DEEPEST = 60  # operations that are computed where they are read, one in the other
 LARGEST = 240  # operations of one loop nest: LLVM is slow on long ones
 ALONE = 2**14  # elements of a loop from which on it is shared only where data are
-REDUCTIONS = frozenset({"sum", "mean", "prod", "amax", "amin"})
 
 
 @dataclass(eq=False)
@@ -166,18 +160,18 @@ class Schedule:
                 self._store_inputs(o)
             elif outputs.intersection(o.outputs) or self._shared(o):
                 self.stored.update(o.outputs)
-            if _spaced(o):
+            if spaced(o):
                 self._store_lookups(o)
         for o in reversed(self.graph.operations):
-            if inline(o) and _shows(o):
+            if inline(o) and shows(o):
                 if o.outputs[0] not in passed:
                     self.store(o.inputs[0])
-            elif inline(o) and o.prim.name in _TABLES:
+            elif inline(o) and o.prim.name in TABLES:
                 self.stored.add(o.inputs[0])
         self._cut_chains()
         for o in self.graph.operations:
             known = self.root(o.inputs[0]) in self.stored if o.inputs else False
-            if known and (o.prim.name == "reshape" or _shows(o)):
+            if known and (o.prim.name == "reshape" or shows(o)):
                 self.alias[o.outputs[0]] = self.root(o.inputs[0])
         self.alias.update((v, self.root(w.root)) for v, w in self.views.items())
 
@@ -207,7 +201,7 @@ class Schedule:
         floats = v.spec.dtype.str[1:] in ("f4", "f8")  # of which products are ours
         if v in self.graph.outputs or not self.readers[v] or not floats:
             return False
-        if not all(_kind(r) == "contract" for r in {*products, *rest}):
+        if not all(kind_of(r) == "contract" for r in {*products, *rest}):
             return False
         return not products or readable(view, v.spec)
 
@@ -231,7 +225,7 @@ class Schedule:
             self.stored.add(v)
 
     def _store_inputs(self, o):
-        kind = _kind(o)
+        kind = kind_of(o)
         if kind in ("reduce", "rows", "place", "scatter", "gather", "run"):
             return
         for v in o.inputs:
@@ -241,13 +235,13 @@ class Schedule:
 
     def _shared(self, o) -> bool:
         """Read in more than one place, or more often than it has elements."""
-        if o.prim.name in _FREE | _VIEWS or o.prim.name == "undiagonal":
+        if o.prim.name in FREE | VIEWS or o.prim.name == "undiagonal":
             return False
         (v,) = o.outputs
         size, readers = math.prod(v.spec.shape), self.readers[v]
         if all(isinstance(r.prim, Draw) for r in readers):
             return False  # the state of a stream, which a kernel reads once
-        if any(r.outputs[0].spec.size > size and not _spaced(r) for r in readers):
+        if any(r.outputs[0].spec.size > size and not spaced(r) for r in readers):
             return True
         several = len(readers) > 1 and size > 1 and o.prim.name != "cast"
         return several and not self._again(o)
@@ -257,8 +251,8 @@ class Schedule:
         todo, count, large, size = [o], 0, set(), o.outputs[0].spec.size
         while todo:
             p = todo.pop()
-            count += p.prim.name in _ARITHMETIC
-            if p.prim.name not in _SIMPLE or p.prim.name in _LOOKING:
+            count += p.prim.name in ARITHMETIC
+            if p.prim.name not in SIMPLE or p.prim.name in LOOKING:
                 return False
             for v in p.inputs:
                 if v not in self.stored and v in self.maker:
@@ -274,7 +268,7 @@ class Schedule:
         todo = [v for v in o.inputs if v in self.maker and v not in self.stored]
         while todo:
             p = self.maker[todo.pop()]
-            if p.prim.name in _LOOKING or isinstance(p.prim, Draw):
+            if p.prim.name in LOOKING or isinstance(p.prim, Draw):
                 self.stored.update(p.outputs)
                 continue
             todo += [v for v in p.inputs if v in self.maker and v not in self.stored]
@@ -288,7 +282,7 @@ class Schedule:
             o = self.maker[v]
             if o.prim.name == "mul":
                 return not self._is_made_of(beside, v)
-            if o.prim.name not in _SEEN:
+            if o.prim.name not in SEEN:
                 return False
             v = o.inputs[0]
         return False
@@ -318,10 +312,10 @@ class Schedule:
     # ------------------------------------------------------------ which loop
 
     def _place(self, o):
-        kind, reads = _kind(o), self.accesses(o)
+        kind, reads = kind_of(o), self.accesses(o)
         kernel = self._home(o, kind, reads)
         if kernel is None:
-            space = _space(o, kind)
+            space = space_of(o, kind)
             kernel = Kernel(kind, [], space)
             if kind == "rows":
                 kernel.rank = len(space) - len(o.params["dim"])
@@ -335,7 +329,7 @@ class Schedule:
 
     def _home(self, o, kind, reads):
         """The latest loop that `o` can be computed in, after all that it reads."""
-        if kind not in ("map", "rows") and not _sums_columns(o, kind):
+        if kind not in ("map", "rows") and not sums_columns(o, kind):
             return None
         after = max(
             (self._index(self.kernel_of[v]) for v in reads if v in self.kernel_of),
@@ -354,7 +348,7 @@ class Schedule:
 
     def _fits(self, k, o, kind, reads, inside) -> bool:
         """Whether `o` can join a kernel of whose results it reads those `inside`."""
-        space = _space(o, kind)
+        space = space_of(o, kind)
         if k.kind == "map" and kind == "map":
             near = inside or math.prod(space) < ALONE or _share(k.reads, reads, space)
             return k.space == space and near and all(reads[v] for v in inside)
@@ -366,11 +360,11 @@ class Schedule:
         rank = k.rank if k.kind == "rows" else own
         if kind != "map" and (k.space != space or rank != own):
             return False
-        if kind == "map" and not (k.space == space or _is_row(space, k.space, rank)):
+        if kind == "map" and not (k.space == space or is_row(space, k.space, rank)):
             return False
         if not all(self._own_row(o, v, k.space, rank) for v in inside):
             return False
-        if any(_kind(self.maker[v]) == "reduce" for v in inside):
+        if any(kind_of(self.maker[v]) == "reduce" for v in inside):
             return False  # columns are summed up when all rows are done
         if k.kind == "map":
             k.kind, k.rank = "rows", rank
@@ -384,7 +378,7 @@ class Schedule:
         for w, tags in self.places(o):
             if self.root(w) is not v:
                 continue
-            if w is not v and not _same_but_ones(w.spec.shape, v.spec.shape):
+            if w is not v and not same_but_ones(w.spec.shape, v.spec.shape):
                 return False
             seen = [t for t, n in zip(tags, w.spec.shape, strict=True) if n != 1]
             if seen[: len(dims)] != dims:
@@ -394,13 +388,13 @@ class Schedule:
     def _level(self, k, o) -> int:
         """The pass of an operation: after those whose sums it reads."""
         shape = tuple(o.outputs[0].spec.shape)
-        row = o.prim.name not in REDUCTIONS and _is_row(shape, k.space, k.rank)
+        row = o.prim.name not in REDUCTIONS and is_row(shape, k.space, k.rank)
         level = 0
         for w, tags in self.places(o):
             p = self.maker.get(self.root(w))
             if p is None or self.kernel_of.get(self.root(w)) is not k or p is o:
                 continue
-            whole = p.prim.name not in REDUCTIONS and not _is_row(
+            whole = p.prim.name not in REDUCTIONS and not is_row(
                 tuple(p.outputs[0].spec.shape), k.space, k.rank
             )
             seen = [t for t, n in zip(tags, w.spec.shape, strict=True) if n != 1]
@@ -421,7 +415,7 @@ class Schedule:
         while todo:
             p, index = todo.pop()
             for i, v in enumerate(p.inputs):
-                at = index if p.prim.name in REDUCTIONS else _through(p, i, index)
+                at = index if p.prim.name in REDUCTIONS else through(p, i, index)
                 if v in self.stored or v in self.alias:
                     yield v, at
                 elif not isinstance(v, Const):
@@ -451,7 +445,7 @@ class Schedule:
 
     def _accesses(self, o):
         out: dict = {}
-        todo = [(v, _own(o, i)) for i, v in enumerate(o.inputs)]
+        todo = [(v, is_own(o, i)) for i, v in enumerate(o.inputs)]
         while todo:
             v, own = todo.pop()
             if isinstance(v, Const) and v not in self.stored:
@@ -464,74 +458,8 @@ class Schedule:
                 out[r] = out.get(r, True) and own
                 continue
             p = self.maker[v]
-            todo += [(x, own and _own(p, i)) for i, x in enumerate(p.inputs)]
+            todo += [(x, own and is_own(p, i)) for i, x in enumerate(p.inputs)]
         return out
-
-
-def inline(o: Operation) -> bool:
-    """Whether an operation can be computed where it is read."""
-    p = o.prim
-    if p.name == "put" and o.inputs[0].spec.shape[-1] != 1:
-        return False
-    if p.name == "searchsorted" and not _searchable(o):
-        return False
-    if p.name == "bits" and not _same_bits(o):
-        return False
-    if shuffles(o):
-        return False
-    if p.name in _VIEWS:
-        return True
-    dtypes = [v.spec.dtype for v in (*o.inputs, *o.outputs)]
-    if not all(d.str[1:] in _LANES for d in dtypes):
-        return False
-    if p.name in _SPACES:
-        return _spaced(o)
-    return p.name in INDEXED or isinstance(p, Draw) or _lowered(o)
-
-
-_VIEWS = frozenset({"view_as_real", "view_as_complex"})
-
-
-def _shows(o) -> bool:
-    """Whether the result is what lies in the memory of the input."""
-    reshaped = o.prim.name == "reshape" and not _only_ones(o)
-    return reshaped or o.prim.name in _VIEWS
-
-
-def _spaced(o) -> bool:
-    """Whether zeros are put around an input where it is read: half of it is there."""
-    if o.prim.name not in _SPACES:
-        return False
-    x, y = o.inputs[0].spec, o.outputs[0].spec
-    if not x.size or y.dtype.str[1:] not in _LANES:
-        return False
-    if o.prim.name == "undiagonal":
-        return True
-    steps = [k[2] for k in o.params["key"] if isinstance(k, tuple)]
-    return 2 * x.size >= y.size and set(steps) <= {1}
-
-
-def _lowered(o) -> bool:
-    """Whether the record writes native code for these dtypes: whole numbers are of one."""
-    p = o.prim
-    if not isinstance(p, Elementwise) or p.lower is None:
-        return False
-    numbers = [v.spec.dtype for v in o.inputs[p.decides :]]
-    whole = {d for d in numbers if d.kind != "f"}
-    alone = len(whole) < 2 and (whole != {_BOOL} or all(d == _BOOL for d in numbers))
-    full = all(d.kind in p.lowers and d.str[1:] != "f2" for d in numbers)
-    return alone and full
-
-
-def _reducible(o) -> bool:
-    """Floats of one format, sums and products of whole numbers, the extremes of all."""
-    x, y = o.inputs[0].spec.dtype, o.outputs[0].spec.dtype
-    if not o.params["dim"]:
-        return False
-    if o.prim.name in ("amax", "amin"):
-        return x.str[1:] in _LANES - {"f2", "V2"}
-    floats = x == y and x.str[1:] in ("f4", "f8")
-    return floats or (o.prim.name != "mean" and x.kind in "bui" and y == "int64")
 
 
 def _work(o) -> int:
@@ -546,161 +474,9 @@ def _work(o) -> int:
     return 2 * math.isqrt(math.prod(max(n, 1) for n in sizes))
 
 
-def _own(o, i) -> bool:
-    """Whether element n of the result needs element n of input i alone (broadcast: any)."""
-    if isinstance(o.prim, Elementwise):
-        return True
-    return o.prim.name in _SAME or o.prim.name == "reshape"
-
-
-def _only_ones(o) -> bool:
-    """A reshape that adds and drops dims of size 1."""
-    return _same_but_ones(o.inputs[0].spec.shape, o.outputs[0].spec.shape)
-
-
-def _same_but_ones(a, b) -> bool:
-    return [n for n in a if n != 1] == [n for n in b if n != 1]
-
-
-def _placeable(o) -> bool:
-    """Whether every input goes to an affine place of the result."""
-    dtypes = {v.spec.dtype for v in (*o.inputs, *o.outputs)}
-    views = [p.name for p, _, _ in o.params.get("chain", ())]
-    known = len(dtypes) == 1 and all(d.str[1:] in _LANES for d in dtypes)
-    return known and set(views) <= {"slice", "select"} and len(views) < 2
-
-
-def _addable(o) -> bool:
-    """Numbers that are added at places counted by int64."""
-    y, index = (v.spec.dtype for v in o.inputs)
-    return y.str[1:] in _LANES and y.kind in "fiuV" and index == "int64"
-
-
-def _same_bits(o) -> bool:
-    """Numbers of one size, of which one is read for each."""
-    x, y = o.inputs[0].spec.dtype, o.outputs[0].spec.dtype
-    return x.itemsize == y.itemsize and "b" not in (x.kind, y.kind)
-
-
-def _searchable(o) -> bool:
-    """One row for all, or one for each row; of the numbers that are looked for."""
-    rows, x = (v.spec for v in o.inputs)
-    return rows.dtype == x.dtype and rows.shape[:-1] in ((), x.shape[:-1])
-
-
-def _scatters(o) -> bool:
-    """Numbers of one type at whole positions."""
-    values, indices = (
-        o.inputs[: BY_VALUES[o.prim.name]],
-        o.inputs[BY_VALUES[o.prim.name] :],
-    )
-    y = o.outputs[0].spec.dtype
-    alike = all(v.spec.dtype == y for v in values) and y.str[1:] in _LANES
-    return alike and all(v.spec.dtype.kind in "iu" for v in indices)
-
-
-def _runs(o) -> bool:
-    """Numbers that are carried on in the type of the result, or compared."""
-    kinds = {v.spec.dtype for v in o.inputs}
-    if not all(d.str[1:] in _LANES - {"f2", "V2"} for d in kinds):
-        return False
-    if o.prim.name in ("recurrence", "logcumsumexp"):
-        return len(kinds) == 1 and kinds <= {np.dtype("f4"), np.dtype("f8")}
-    return True
-
-
-def _ordered(o) -> bool:
-    """Numbers of one size, of which 32 bits can tell the places."""
-    x = o.inputs[0].spec
-    held = x.dtype.str[1:] in _LANES - {"f2", "V2"}
-    return held and 0 < x.shape[o.params["dim"]] < 2**31
-
-
-def _convolves(o) -> bool:
-    """Floats, and some of them."""
-    values = [*o.inputs, *o.outputs]
-    floats = all(v.spec.dtype.str[1:] in ("f4", "f8") for v in values)
-    return floats and all(math.prod(v.spec.shape) for v in values)
-
-
-def _sums_columns(o, kind) -> bool:
-    """A reduction over the first dims, which a loop over rows can do on its way."""
-    if kind != "reduce" or 0 in o.inputs[0].spec.shape:
-        return False
-    return tuple(sorted(o.params["dim"])) == tuple(range(len(o.params["dim"])))
-
-
 def _share(some, others, space) -> bool:
     """Whether both read one value that is about as large as their loop."""
     return any(2 * v.spec.size >= math.prod(space) for v in some & others.keys())
 
 
-def _space(o, kind) -> tuple[int, ...]:
-    """The dims that the loops of an operation count."""
-    return tuple((o.inputs if kind in ("rows", "reduce") else o.outputs)[0].spec.shape)
-
-
-def _is_row(shape, space, rank) -> bool:
-    """One element a row: the first dims of the space, perhaps with ones for the others."""
-    rest = shape[rank:]
-    short = math.prod(space[rank:]) != 1
-    return short and shape[:rank] == space[:rank] and all(n == 1 for n in rest)
-
-
-_SAME = frozenset(
-    {"cast", "bits", "contiguous", "stop_gradient", "real", "expand", "bounded"}
-)
-
-
-def _through(p, i, index):
-    """Which dims of the space count those of input i, if `index` count those of the result."""
-    shape = p.inputs[i].spec.shape
-    if isinstance(p.prim, Elementwise) or p.prim.name in _SAME:
-        tail = index[len(index) - len(shape) :]
-        return tuple(None if n == 1 else t for t, n in zip(tail, shape, strict=True))
-    if p.prim.name == "permute":
-        out = [None] * len(shape)
-        for t, d in zip(index, p.params["dims"], strict=True):
-            out[d] = t
-        return tuple(out)
-    if p.prim.name == "reshape" and _only_ones(p):
-        sizes = p.outputs[0].spec.shape
-        kept = iter([t for t, n in zip(index, sizes, strict=True) if n != 1])
-        return tuple(None if n == 1 else next(kept) for n in shape)
-    if p.prim.name == "select":
-        d = p.params["dim"]
-        return (*index[:d], "one", *index[d:])
-    return ("any",) * len(shape)
-
-
-def _kind(o) -> str:
-    if inline(o):
-        return "map"
-    if o.prim.name in REDUCTIONS and _reducible(o):
-        dims, n = o.params["dim"], len(o.inputs[0].spec.shape)
-        last = tuple(sorted(dims)) == tuple(range(n - len(dims), n))
-        whole = 0 not in o.inputs[0].spec.shape
-        return "rows" if last and whole else "reduce"
-    if o.prim.name == "contract":
-        empty = any(0 in v.spec.shape for v in (*o.inputs, *o.outputs))
-        return "call" if empty else "contract"
-    if o.prim.name in CONVOLUTIONS and _convolves(o):
-        return "conv"
-    if o.prim.name in ORDERED and _ordered(o):
-        return "order"
-    if o.prim.name == "put" and _addable(o):
-        return "put"
-    if shuffles(o):
-        return "shuffle"
-    if o.prim.name in PLACED and _placeable(o):
-        return "place"
-    if o.prim.name in SCATTERED and _scatters(o):
-        return "scatter"
-    if o.prim.name in RUNNING and _runs(o):
-        return "run"
-    if o.prim.name in GATHERED and o.inputs[0].spec.dtype.str[1:] in _LANES:
-        return "gather"
-    return "loop" if o.prim.name in LOOPS else "call"
-
-
-__all__ = ["Kernel", "Schedule", "Var", "inline"]
+__all__ = ["Kernel", "Schedule"]

@@ -18,23 +18,25 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..autodiff.modes import inferring, recording
-from ..autodiff.tape import BASE, Counted, versioned
+from ..autodiff.tape import BASE
+from ..autodiff.versions import Counted, versioned
 from ..core import tree
 from ..core.bind import NUMPY, Box, floor, modes, moved
 from ..core.dtype import get_default_dtype
 from ..core.lasting import lasting
-from ..core.primitive import spec_of
 from ..errors import ArgumentTypeError, TraceError
 from .amounts import read_bytes
 from .batches import Batches, need_batch
 from .binding import MISS, Interpreted
 from .building import PATIENCE, Building
 from .capture import capture
-from .captured import Captured, Made, inputs_of
+from .captured import Captured, inputs_of
 from .ending import Unfit, Unready, traits
 from .insight import Insight
 from .live import Live, pullback, reached
 from .probe import CHECKS, looked_at, need_check, probed
+from .results import assembled, kept
+from .signature import difference, kind_of, twice
 from .surroundings import put
 
 log = logging.getLogger("adjoint.compiler")
@@ -54,6 +56,9 @@ def compile(
 
     The first call runs as it is written, so that state which is made on the way exists; the
     next one is captured. Another program is made for other shapes, dtypes and static values.
+    What was there before, such as an argument, state, its `.grad` or a view, is returned itself,
+    as the function does.
+
     With `background`, calls are interpreted while a program that takes long is built: they do
     not wait, but two runs may differ in the last bits.
 
@@ -64,7 +69,8 @@ def compile(
     With `memory`, bytes such as "512MB", a program takes no more than that together with its
     state, arguments and results: values of the way forward are computed a second time on the
     way back instead of being kept, those first that cost the least time for what they free.
-    `memory()` tells which. If that is not enough, the error tells how little can be.
+    `memory()` tells which. If that is not enough, the error tells how little can be. Where
+    operations run one by one, with `check` or by NumPy, it has no effect, and a warning says so.
 
     With `check="nan"` it runs slowly, operation by operation, and the first that makes NaN
     raises a NotFiniteError with its line and what it was given, in gradients too; with
@@ -79,6 +85,12 @@ def compile(
     need_check(check)
     need_batch(batch)
     most = read_bytes(memory, "memory")
+    if most is not None and (check or backend) != "native":
+        log.warning(
+            "memory=%r has no effect with %s: it runs operation by operation",
+            memory,
+            f"check={check!r}" if check else f"backend={backend!r}",
+        )
     settings = Settings(check or backend, cache_size, background, batch, most)
     return settings.of if func is None else settings.of(func)
 
@@ -192,9 +204,9 @@ class Compiled(Insight):
         There is none where the function has to run as it is written.
         """
         leaves = [BASE.wrap(x) if isinstance(x, np.ndarray) else x for x in leaves]
-        kinds = tuple(map(_kind, leaves))
+        kinds = tuple(map(kind_of, leaves))
         state = recording.get(), inferring.get(), modes.value, get_default_dtype()
-        key = shape, kinds, _twice(leaves), *state
+        key = shape, kinds, twice(leaves), *state
         if self._is_unfit(key):
             return None, leaves
         step = _replaced(self.programs.get(key))
@@ -318,7 +330,7 @@ class Compiled(Insight):
             return "what it works on was changed"
         if not self.programs:
             return "first"
-        return _difference(next(reversed(self.programs)), key)
+        return difference(next(reversed(self.programs)), key)
 
 
 @contextmanager
@@ -351,29 +363,6 @@ def _miss(*args):
     return MISS
 
 
-def _kind(x):
-    """What of an argument makes another program."""
-    if isinstance(x, Box):
-        g = None if x._grad is None else spec_of(x._grad)
-        return x.shape, x.value.dtype, x.requires_grad, x.is_leaf, g
-    return type(x), repr(x) if type(x) in (float, complex) else x
-
-
-def _twice(leaves):
-    """Which of the arguments are the same tensor: for each its first place; None if none are."""
-    ids = [id(x) for x in leaves if isinstance(x, Box)]
-    return None if len(set(ids)) == len(ids) else tuple(map(ids.index, ids))
-
-
-def _difference(old, new) -> str:
-    if old[0] != new[0]:
-        return "other containers or numbers of arguments"
-    for i, (a, b) in enumerate(zip(old[1], new[1], strict=True)):
-        if a != b:
-            return f"argument {i + 1} is {b}, was {a}"
-    return "another mode"
-
-
 class Step:
     """A captured program with the state it is bound to."""
 
@@ -384,8 +373,8 @@ class Step:
         self.building = building  # of the native program, if this only stands in for it
         self.reverse: dict = {}
         self.reached = reached(captured) if captured.live else []
-        self.wrap = _assembled(captured, BASE.wrap)
-        self.assemble = _assembled(captured, lambda y: y)
+        self.wrap = assembled(captured, BASE.wrap)
+        self.assemble = assembled(captured, lambda y: y)
         self.quick = _miss
         code = _native() if backend == "native" else None
         if run is not None:
@@ -410,6 +399,9 @@ class Step:
         """Whether the program does for these arguments what the function does."""
         if self.captured.bespoke and recording.get():
             return False  # the function's own graph is the one to walk back
+        laid = self.captured.laid.items()
+        if any(given[i].value.strides != strides for i, strides in laid):
+            return False  # what is a view of it, and what a copy, is known for others
         if any(x is y for x in given for y in self.captured.alike):
             return False  # in the program they are two, each with its own derivatives
         asked = any(isinstance(g.tensor, int) for g in self.captured.gradients)
@@ -423,8 +415,12 @@ class Step:
             if any(x.requires_grad for x in inputs):
                 extras = self.run.extras()
                 results: Any = Live.apply(self, extras, *inputs)
-                return self.assemble(*results)
-        return self.wrap(*self._run(given, self.run.extras()))
+                return self.assemble(*results, *self._handed(given))
+        return self.wrap(*self._run(given, self.run.extras()), *self._handed(given))
+
+    def _handed(self, given):
+        """The arguments, if some of them are results."""
+        return given if self.captured.hands_on else ()
 
     def _run(self, given, extras):
         """The arrays of the results, after all that the program sets has its new value."""
@@ -441,10 +437,10 @@ class Step:
             x.value, x.plain = made[m.output], True
             moved.value += 1
         for s in c.slots:
-            leaves = [_kept(leaf, made) for leaf in s.leaves]
+            leaves = [kept(leaf, made) for leaf in s.leaves]
             put(s.mapping, s.key, tree.unflatten(s.shape, leaves))
         for f, args in c.after:
-            f(*(_kept(x, made) for x in args))
+            f(*(kept(x, made) for x in args))
         if self.quick is not _miss:
             self.run.give([g.tensor._grad for g in c.gradients])
         if self.run.calls.value == 1:
@@ -473,16 +469,6 @@ class Step:
             )
             self.reverse[wanted].warm = True
         return self.reverse[wanted]
-
-
-def _kept(leaf, made):
-    """What the program keeps or hands on: what was there, or a new tensor."""
-    if not isinstance(leaf, Made):
-        return leaf[0]
-    x = BASE.wrap(made[leaf.output])
-    x.__class__ = leaf.kind
-    x.__dict__.update(leaf.own)
-    return x
 
 
 class Method:
@@ -535,18 +521,3 @@ def _native():
             raise
         log.warning("llvmlite is not installed: compiled functions run on NumPy")
         return None
-
-
-def _assembled(captured, wrap):
-    """results -> what the function returns; `wrap` is done to each that is a tensor."""
-    shape, fixed = captured.results, captured.fixed
-    if shape == tree.LEAF and not fixed:
-        return wrap
-
-    def assemble(*results):
-        results = iter(results)
-        count = captured.count + len(fixed)
-        leaves = [fixed[i] if i in fixed else wrap(next(results)) for i in range(count)]
-        return tree.unflatten(shape, leaves)
-
-    return assemble

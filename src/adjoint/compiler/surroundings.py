@@ -13,6 +13,8 @@ import types
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
+
 from ..core import tree
 from ..core.bind import Box
 from .foreign import Streams
@@ -23,6 +25,7 @@ _QUIET = ("CACHE", "PRECALL", "NOP", "PUSH_NULL", "COPY", "EXTENDED_ARG", "RESUM
 _OURS = __name__.partition(".")[0]
 _KNOWN = {_OURS, "numpy", "scipy", *sys.stdlib_module_names} - {"__main__"}
 MOST = 200  # places that are looked at
+SMALL = 2**16  # bytes of an array of NumPy whose numbers are compared before each call
 
 
 def look(keeper, key):
@@ -76,6 +79,7 @@ class Surroundings:
         self.places: dict = {}
         self.dicts: dict = {}  # id of a dict -> (itself, its keys)
         self.done: set = set()
+        self.arrays: dict = {}  # id of an array -> (itself, a copy)
         self.streams = Streams()  # random numbers that are not ours
         self.function(func, args)
 
@@ -86,6 +90,15 @@ class Surroundings:
                 yield keeper, key, before
         for keeper, keys in self.dicts.values():
             yield from ((keeper, key, ABSENT) for key in keeper if key not in keys)
+
+    def rewritten(self) -> bool:
+        """Whether arrays of NumPy have other numbers now; they get back what they had."""
+        changed = [
+            (x, y) for x, y in self.arrays.values() if x.tobytes() != y.tobytes()
+        ]
+        for x, y in changed:
+            np.copyto(x, y)
+        return bool(changed)
 
     def function(self, f, args=()) -> None:
         """What it reads, if a user wrote it."""
@@ -154,6 +167,8 @@ class Surroundings:
 
     def _entered(self, x):
         self.streams.see(getattr(x, "__self__", x))  # of a method its object
+        if type(x) is np.ndarray and x.nbytes <= SMALL and not x.dtype.hasobject:
+            self.arrays.setdefault(id(x), (x, x.copy()))
         if type(x) is list and (id(x), None) not in self.places:
             self._kept(x, None)
             for y in x[:MOST]:

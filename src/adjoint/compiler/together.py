@@ -14,9 +14,10 @@ from typing import NamedTuple
 
 from ..ops.contract import letters_of
 from .bands import UNIT, Axis, Ends, makes, reads
-from .native.products import form_of
+from .native.contractions import form_of
 from .positions import doubtful
-from .schedule import LARGEST, REDUCTIONS, Kernel
+from .regions import REDUCTIONS
+from .schedule import LARGEST, Kernel
 from .views import View, split, steps_of
 
 LEAST = 2**14  # bytes between kernels from which on they are joined
@@ -31,12 +32,13 @@ class Band(NamedTuple):
     """Blocks of `block` of the `height` rows of a slice.
 
     `rows` says which dim, or letter, of each member counts rows, `columns` which counts what
-    ends at one of `ends` for each block; `sums` are the members that sum over rows, for which
-    blocks go from the last to the first, which has all columns.
+    ends at one of `ends`, of `width`, for each block; `sums` are the members that sum over
+    rows, for which blocks go from the last to the first, which has all columns.
     """
 
     block: int
     height: int
+    width: int
     rows: dict
     columns: dict
     ends: list[int]
@@ -45,6 +47,15 @@ class Band(NamedTuple):
     @property
     def blocks(self) -> int:
         return -(-self.height // self.block)
+
+    def share(self, member) -> float:
+        """How much of a member is computed: columns beyond the ends are left out."""
+        if not self.ends or member not in self.columns:
+            return 1.0
+        starts = range(0, self.height, self.block)
+        rows = (min(self.block, self.height - i) for i in starts)
+        done = sum(n * end for n, end in zip(rows, self.ends, strict=True))
+        return done / (self.height * self.width)
 
 
 @dataclass(eq=False)
@@ -332,11 +343,14 @@ class _Growth:
             if rows.sums:
                 most[-1] = width
             if min(most) < width:
-                return Band(n, height, rows.roles, columns.roles, most, rows.sums)
+                return Band(
+                    n, height, width, rows.roles, columns.roles, most, rows.sums
+                )
         if room <= SLICE:
             return None
         block = max(UNIT, SLICE // 2 * height // room // UNIT * UNIT)
-        return Band(min(block, 2 * MOST), height, rows.roles, {}, [], rows.sums)
+        block = min(block, 2 * MOST)
+        return Band(block, height, width, rows.roles, {}, [], rows.sums)
 
     def _ending(self, rows, columns) -> bool:
         """Whether all that has rows and columns is seen by members alone."""

@@ -83,7 +83,10 @@ class Level:
     # What a floor that writes a program down is told of tensors from outside it.
 
     def see(self, args) -> None:
-        """These are about to be read."""
+        """These are about to be read by an operation."""
+
+    def keep(self, args) -> None:
+        """These have a value in the program from now on."""
 
     def known(self, x):
         """An array of a tensor from outside as its value in the program."""

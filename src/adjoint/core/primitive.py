@@ -384,8 +384,7 @@ def _is_finite(x) -> bool:
 def _count_inputs(f) -> int:
     if isinstance(f, np.ufunc):
         return f.nin
-    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    return sum(p.kind in kinds for p in inspect.signature(f).parameters.values())
+    return inspect.unwrap(f).__code__.co_argcount
 
 
 # ---------------------------------------------------------------- linear
@@ -455,7 +454,7 @@ class Reduction(Primitive, abstract=True):
     def prepare(self):
         self.differentiable = self.weights is not None
         if self.differentiable:
-            names = self._names = tuple(inspect.signature(self.weights).parameters)
+            names = self._names = _parameters(self.weights)
             self.saves_y = "y" in names
             self._reads = "x" in names
 

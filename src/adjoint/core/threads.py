@@ -5,11 +5,10 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable
-from pathlib import Path
 
 VARIABLES = "ADJOINT_NUM_THREADS", "OMP_NUM_THREADS"
 MOST = 256
-_GROUPS = Path("/sys/fs/cgroup")
+_GROUPS = "/sys/fs/cgroup"
 
 
 class Threads:
@@ -46,48 +45,52 @@ def granted() -> int:
     return max(1, math.ceil(min(cores, quota())))
 
 
-def quota(groups: Path = _GROUPS, own: Path = Path("/proc/self/cgroup")) -> float:
+def quota(groups=_GROUPS, own="/proc/self/cgroup") -> float:
     """How many cores' time the control groups around this process may use."""
-    try:
-        lines = own.read_text().splitlines()
-    except OSError:
-        return math.inf
     limits = [math.inf]
-    for line in lines:
+    for line in _text(own).splitlines():
         _, names, path = line.split(":", 2)
         for folder in _around(groups, names, path):
             limits += _second(folder) if not names else _first(folder)
     return min(limits)
 
 
-def _around(groups: Path, names: str, path: str):
+def _around(groups, names: str, path: str):
     """The folders of a group and of those it is in; inside a container its own is the root."""
     if names and "cpu" not in names.split(","):
         return
-    root = groups / names if names else groups
+    root = os.path.join(groups, names)
     yield root
-    for part in Path(path.lstrip("/")).parts:
-        root = root / part
+    for part in path.split("/"):
+        root = os.path.join(root, part)
         yield root
 
 
-def _second(folder: Path) -> list[float]:
+def _second(folder: str) -> list[float]:
     """Of version 2: `cpu.max` holds time and period."""
-    return _share(_words(folder / "cpu.max"))
+    return _share(_words(folder, "cpu.max"))
 
 
-def _first(folder: Path) -> list[float]:
+def _first(folder: str) -> list[float]:
     """Of version 1: time and period have a file each."""
-    return _share(
-        _words(folder / "cpu.cfs_quota_us") + _words(folder / "cpu.cfs_period_us")
-    )
+    files = "cpu.cfs_quota_us", "cpu.cfs_period_us"
+    return _share([word for name in files for word in _words(folder, name)])
 
 
-def _words(file: Path) -> list[str]:
+def _words(folder: str, name: str) -> list[str]:
+    return _text(os.path.join(folder, name)).split()
+
+
+def _text(file) -> str:
+    """What a file of the system says; nothing if it is not there.
+
+    Without pathlib, whose import takes longer than that of any module here.
+    """
     try:
-        return file.read_text().split()
+        with open(file) as f:
+            return f.read()
     except OSError:
-        return []
+        return ""
 
 
 def _share(words: list[str]) -> list[float]:

@@ -13,7 +13,8 @@ from ..core.primitive import number, op
 from ..core.shape import norm_dim
 from ..errors import ArgumentError, DtypeError, ShapeError
 from .face import cast, function, inexact, method, need_number, need_tensor, np_dtype
-from .random import exponential_, rand_like
+from .filling import exponential_
+from .random import rand_like
 from .reductions import argmax
 
 _FLOATS, _REALS, _INEXACT = "fV", "fViu", "fVc"

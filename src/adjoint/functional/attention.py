@@ -12,12 +12,12 @@ from ..core.bind import dtype_of
 from ..core.primitive import op
 from ..core.shape import broadcast
 from ..errors import ArgumentError, DtypeError, ShapeError
-from .creation import finfo
 from .distances import linear
+from .dropout import dropout
+from .dtypes import finfo
 from .face import cast, need_tensor
 from .joining import split
 from .products import matmul
-from .random import dropout
 from .shapes import transpose
 
 

@@ -12,8 +12,11 @@ import numpy as np
 
 from ..autodiff.backward import in_graph
 from ..autodiff.function import bespoke
+from ..autodiff.keeping import as_it_is
 from ..autodiff.modes import recording
-from ..autodiff.tape import BASE, Leaf, Node, Tape, Unread
+from ..autodiff.node import Leaf, Node, Unread
+from ..autodiff.tape import BASE, Tape
+from ..autodiff.versions import Version
 from ..core import tree
 from ..core.bind import Box, bind, dtype_of, floor, new_level
 from ..core.dtype import is_inexact
@@ -191,16 +194,60 @@ def flowing_round(graph: Graph, moving, carries: int) -> list:
         moving[:carries] = after
 
 
-def bound(prim, inputs, recorded, **params):
-    """The results of `prim`, of which those recorded have a place in the graph."""
+def unchanged(graph: Graph, first) -> list:
+    """Of each carry its first value, if every step hands it on as it is; else None."""
+    rounds = zip(first, graph.inputs, graph.outputs, strict=False)
+    return [x if before is after else None for x, before, after in rounds]
+
+
+def saved_by(graph: Graph, moving) -> set:
+    """The values that the operations save for the way back when they run as written."""
+    alive = {v for v, m in zip(graph.inputs, moving, strict=True) if m}
+    memory, saved = {}, set()
+    for o in graph.operations:
+        if o.prim.view or o.prim.name == "stop_gradient":
+            x = o.inputs[0]
+            memory.update(dict.fromkeys(o.outputs, memory.get(x, x)))
+        if not any(v in alive for v in o.passing()):
+            continue
+        alive.update(v for v in o.outputs if is_inexact(v.spec.dtype))
+        if not o.prim.calls_back:  # a loop inside saves no more than its steps
+            keeps = o.prim.keeps([v in alive for v in o.inputs], len(o.inputs))
+            kept = [v for v, k in zip(o.inputs, keeps, strict=True) if k]
+            kept += o.outputs if o.prim.saves_y else ()
+            saved.update(memory.get(v, v) for v in kept)
+    saved.update(v for v, x in memory.items() if x in saved)
+    return saved
+
+
+def saved_in_steps(graph: Graph, first, others, recorded):
+    """(which inputs of a loop, which of its last carries) its steps save."""
+    start = [moves(x) or r for x, r in zip(first, recorded, strict=False)]
+    saved = saved_by(graph, [*start, *map(moves, others)])
+    inputs = [v in saved for v in graph.inputs]
+    return inputs, [v in saved for v in graph.outputs[: len(first)]]
+
+
+def bound(prim, inputs, recorded, saved, **params):
+    """The results of `prim`, of which those recorded have a place in the graph.
+
+    `saved`: which inputs and which results its steps save when they run as written. All
+    others can be written afterwards, though the reverse starts from them.
+    """
     token = recording.set(any(recorded))
+    top = max((x.level.depth for x in inputs if isinstance(x, Box)), default=0)
+    given = [
+        as_it_is(x) if isinstance(x, Box) and x.level.depth == top and not kept else x
+        for x, kept in zip(inputs, saved[0], strict=True)
+    ]
     try:
-        ys = bind(prim, *inputs, **params)
+        ys = bind(prim, *given, **params)
     finally:
         recording.reset(token)
-    for y, r in zip(ys, recorded, strict=True):
-        if isinstance(y, Box) and not r and isinstance(y.level, Tape):
-            y.node = None
+    for y, r, kept in zip(ys, recorded, saved[1], strict=True):
+        if isinstance(y, Box) and isinstance(y.level, Tape):
+            y.node = y.node if r else None
+            y.version = y.version if kept else Version()
     return ys
 
 

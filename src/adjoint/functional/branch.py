@@ -18,6 +18,7 @@ from .bodies import (
     leaves_of,
     moves,
     program_of,
+    saved_by,
     selected,
     smooth_inputs,
     tensor_of,
@@ -53,8 +54,19 @@ def cond(pred, true_fun, false_fun, *operands):
     recorded = [r or s for r, s in zip(a, b, strict=True)]
     inputs = pred, *leaves, *yes.outside, *no.outside
     params = {"yes": yes.graph, "no": no.graph, "operands": len(leaves)}
-    ys = bound(op.branch, inputs, recorded, split=len(yes.outside), **params)
+    saved = _saved(yes, no, moving)
+    ys = bound(op.branch, inputs, recorded, saved, split=len(yes.outside), **params)
+    a, b = (_handed_on(p, leaves) for p in (yes, no))
+    ys = [
+        x if x is z and x is not None else y for x, z, y in zip(a, b, ys, strict=True)
+    ]
     return tree.unflatten(yes.results, [tensor_of(y) for y in ys])
+
+
+def _handed_on(part, leaves) -> list:
+    """Of each result of a branch the tensor that it is, if it was there before."""
+    at = dict(zip(part.graph.inputs, [*leaves, *part.outside], strict=True))
+    return [at.get(v) for v in part.graph.outputs]
 
 
 def _need_same(yes, no) -> None:
@@ -64,6 +76,18 @@ def _need_same(yes, no) -> None:
             "cond: both branches must return the same, got "
             f"{[str(s) for s in a]} and {[str(s) for s in b]}"
         )
+
+
+def _saved(yes, no, moving):
+    """(which inputs, which results) are saved for the way back, whatever is chosen."""
+    n, ends, kept = len(moving), [], []
+    for part in (yes, no):
+        saved = saved_by(part.graph, [*moving, *map(moves, part.outside)])
+        ends.append([v in saved for v in part.graph.inputs])
+        kept.append([v in saved for v in part.graph.outputs])
+    (a, b), outside = (x[:n] for x in ends), [x for e in ends for x in e[n:]]
+    both = [x and y for x, y in zip(a, b, strict=True)]
+    return [True, *both, *outside], [x and y for x, y in zip(*kept, strict=True)]
 
 
 def _moved(part, moving) -> list:

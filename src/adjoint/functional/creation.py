@@ -6,21 +6,16 @@ import math
 
 import numpy as np
 
-from ..autodiff.tape import Leaf
+from ..autodiff.node import Leaf
 from ..core import dtype as dt
 from ..core.bind import Box, dtype_of, quiet
-from ..core.primitive import op
 from ..errors import ArgumentError, ArgumentTypeError, DtypeError, ShapeError, sound
 from .face import (
     SCALARS,
     cast,
     function,
     give,
-    method,
-    need_tensor,
     np_dtype,
-    only_method,
-    result_dtype,
     wrap,
 )
 from .shapes import sizes
@@ -138,7 +133,7 @@ def _room(shape, d, name, value) -> np.ndarray:
         ) from None
 
 
-def _count(n, name, what) -> int:
+def whole_count(n, name, what) -> int:
     """A number of things: an integer that is not negative."""
     if isinstance(n, float) or not hasattr(n, "__index__"):
         raise ArgumentTypeError(f"{name}: {what} must be an integer, got {n!r}")
@@ -147,7 +142,7 @@ def _count(n, name, what) -> int:
     return n.__index__()
 
 
-def _number(x):
+def plain_number(x):
     """A Python number of a number or a tensor with one element."""
     return x.item() if isinstance(x, (Box, np.generic)) else x
 
@@ -316,7 +311,9 @@ def _filled(name, value, docs):
 
 
 zeros = _filled("zeros", 0, "Zeros of a shape.\n\n>>> zeros(2)\ntensor([0., 0.])")
+
 ones = _filled("ones", 1, "Ones of a shape.\n\n>>> ones(2)\ntensor([1., 1.])")
+
 empty = _filled(
     "empty",
     0,
@@ -346,7 +343,7 @@ def full(
         raise ArgumentTypeError(
             f"full(): argument 'size' must be tuple of ints, not {type(size).__name__}"
         )
-    fill = _number(fill_value)
+    fill = plain_number(fill_value)
     if not isinstance(fill, SCALARS):
         raise ArgumentTypeError(
             f"full(): argument 'fill_value' must be a number, not {type(fill).__name__}"
@@ -415,223 +412,6 @@ def empty_permuted(
     return finish(room.transpose(np.argsort(order)), requires_grad)
 
 
-def _like(name, value, docs):
-    def f(
-        input,
-        *,
-        dtype=None,
-        layout=None,
-        device=None,
-        requires_grad=False,
-        memory_format=None,
-    ):
-        if device is not None:
-            need_cpu(device)
-        x = need_tensor(input, name)
-        d = np_dtype(dtype) or dtype_of(x)
-        out = op.zeros_like(x) if value == 0 else op.ones_like(x)
-        out = out if dtype_of(out) == d else op.cast(out, dtype=d)
-        return out.requires_grad_() if requires_grad else out
-
-    f.__name__ = f.__qualname__ = name
-    f.__doc__ = docs
-    return function(f)
-
-
-zeros_like = _like(
-    "zeros_like",
-    0,
-    "Zeros like `input`.\n\n>>> zeros_like(tensor([1, 2]))\ntensor([0, 0])",
-)
-ones_like = _like(
-    "ones_like",
-    1,
-    "Ones like `input`.\n\n>>> ones_like(tensor([1, 2]))\ntensor([1, 1])",
-)
-empty_like = _like(
-    "empty_like",
-    0,
-    "Room like `input`.\n\n>>> empty_like(tensor([1, 2])).shape\nadjoint.Size([2])",
-)
-
-
-@function
-def full_like(
-    input,
-    fill_value,
-    *,
-    dtype=None,
-    layout=None,
-    device=None,
-    requires_grad=False,
-    memory_format=None,
-):
-    """One number in every place of the shape of `input`.
-
-    >>> full_like(tensor([1., 2.]), 7)
-    tensor([7., 7.])
-    """
-    x = need_tensor(input, "full_like")
-    return full(
-        tuple(x.shape),
-        fill_value,
-        dtype=dtype or dtype_of(x),
-        device=device,
-        requires_grad=requires_grad,
-    )
-
-
-@function
-def arange(
-    start=0,
-    end=None,
-    step=1,
-    *,
-    out=None,
-    dtype=None,
-    layout=None,
-    device=None,
-    requires_grad=False,
-):
-    """Numbers from start to end (not included) by step.
-
-    >>> arange(3), arange(0, 1, 0.5)
-    (tensor([0, 1, 2]), tensor([0.0000, 0.5000]))
-    """
-    need_cpu(device)
-    start, end, step = (_number(v) for v in (start, end, step))
-    if end is None:
-        start, end = 0, start
-    whole = _all_int(start, end, step)
-    d = np_dtype(dtype) or (np.dtype("int64") if whole else dt.get_default_dtype().np)
-    _need_range("arange", start, end, step, d)
-    if d.kind in "iu":
-        start, end, step = int(start), int(end), int(step)
-    if step == 0:
-        raise ArgumentError("arange: step must be nonzero")
-    if (end - start) * step < 0:
-        raise ArgumentError(
-            "arange: upper bound and lower bound inconsistent with step sign: "
-            f"{start}, {end}, {step}"
-        )
-    count = -((start - end) // step) if whole else math.ceil((end - start) / step)
-    d = (
-        d
-        if out is None or dtype is not None
-        else dtype_of(need_tensor(out, "arange", "out"))
-    )
-    return give(finish((start + step * np.arange(count)).astype(d), requires_grad), out)
-
-
-def _range(start=0, end=None, step=1, **options):
-    """Numbers from start to end, which is included; `arange` leaves it out, as Python does.
-
-    >>> ad.range(1, 3)
-    tensor([1., 2., 3.])
-    """
-    start, end = (0, start) if end is None else (start, end)
-    options.setdefault("dtype", dt.get_default_dtype())
-    count = math.floor((_number(end) - _number(start)) / _number(step)) + 1
-    if count <= 0:
-        raise ArgumentError(
-            "range: upper bound and lower bound inconsistent with step sign"
-        )
-    return arange(count, **options) * step + start
-
-
-_range.__name__ = _range.__qualname__ = "range"  # not to hide Python's in this file
-function(_range)
-
-
-def _need_range(name, start, end, step, d):
-    """Finite real numbers, and a dtype that counts."""
-    for v in (start, end, step):
-        if isinstance(v, complex) or not isinstance(v, SCALARS):
-            raise ArgumentTypeError(f"{name}: expects real numbers, got {v!r}")
-        if not math.isfinite(v):
-            raise ArgumentError(
-                f"{name}: unsupported range: {start} -> {end} by {step}"
-            )
-    if d.kind in "bc":
-        raise DtypeError(f"{name}: not defined for {d.name}")
-
-
-def _all_int(*xs) -> bool:
-    """All are Python integers."""
-    return not [x for x in xs if not isinstance(x, int)]
-
-
-def _between(name, start, end, steps, dtype):
-    """`steps` numbers in double precision, from both ends inwards, and their dtype."""
-    steps = _count(steps, name, "number of steps")
-    start, end = _number(start), _number(end)
-    for v in (start, end):
-        if not isinstance(v, SCALARS):
-            raise ArgumentTypeError(f"{name}: expects numbers, got {v!r}")
-    d = dt.get_default_dtype().np
-    if isinstance(start, complex) or isinstance(end, complex):
-        d = dt.to_complex(d)
-    i = np.arange(steps)
-    step = (end - start) / (steps - 1) if steps > 1 else 0
-    rising, falling = start + step * i, end - step * (steps - 1 - i)
-    first = i < max(steps // 2, 1)
-    return np.where(first, rising, falling), np_dtype(dtype) or d
-
-
-@function
-def linspace(
-    start,
-    end,
-    steps,
-    *,
-    out=None,
-    dtype=None,
-    layout=None,
-    device=None,
-    requires_grad=False,
-):
-    """`steps` numbers evenly from start to end, both included.
-
-    >>> linspace(0, 1, 3)
-    tensor([0.0000, 0.5000, 1.0000])
-    """
-    need_cpu(device)
-    value, d = _between("linspace", start, end, steps, dtype)
-    return give(finish(_narrowed(value, d, "linspace"), requires_grad), out)
-
-
-def _narrowed(value, d, name):
-    """The array in dtype `d`, unless that loses the imaginary part."""
-    if value.dtype.kind == "c" and d.kind != "c":
-        raise DtypeError(f"{name}: complex numbers do not fit {d.name}")
-    return value.astype(d)
-
-
-@function
-def logspace(
-    start,
-    end,
-    steps,
-    base=10.0,
-    *,
-    out=None,
-    dtype=None,
-    layout=None,
-    device=None,
-    requires_grad=False,
-):
-    """`steps` numbers from base^start to base^end, evenly in the exponent.
-
-    >>> logspace(0, 2, 3)
-    tensor([  1.,  10., 100.])
-    """
-    need_cpu(device)
-    value, d = _between("logspace", start, end, steps, dtype)
-    with np.errstate(all="ignore"):
-        value = np.asarray(base) ** value
-    return give(finish(_narrowed(value, d, "logspace"), requires_grad), out)
-
-
 @function
 def eye(
     n,
@@ -650,276 +430,7 @@ def eye(
             [0., 1.]])
     """
     need_cpu(device)
-    n = _count(n, "eye", "n")
-    m = n if m is None else _count(m, "eye", "m")
+    n = whole_count(n, "eye", "n")
+    m = n if m is None else whole_count(m, "eye", "m")
     d = np_dtype(dtype) or dt.get_default_dtype().np
     return give(finish(np.eye(n, m, dtype=d), requires_grad), out)
-
-
-# ---------------------------------------------------------------- windows
-
-
-def _window(name, length, periodic, options, make):
-    """The values of `make` for a window that is symmetric, or one that repeats."""
-    need_cpu(options.pop("device", None))
-    dtype, grad = options.pop("dtype", None), options.pop("requires_grad", False)
-    options.pop("layout", None)
-    if options:
-        raise ArgumentTypeError(f"{name}() has no argument {next(iter(options))!r}")
-    length = _count(length, name, "window_length")
-    d = np_dtype(dtype) or dt.get_default_dtype().np
-    if dt.rank(d) != 2:
-        raise DtypeError(f"{name} expects floating point dtypes, got: {d.name}")
-    if length < 2:
-        return finish(np.ones(length, d), grad)
-    n = length + bool(periodic)
-    return finish(make(n)[:length].astype(d), grad)
-
-
-def _cosines(*weights):
-    """Σ_k (−1)^k w_k cos(2πkj / (n − 1))."""
-
-    def make(n):
-        t = 2 * np.pi * np.arange(n) / (n - 1)
-        return sum((-1) ** k * w * np.cos(k * t) for k, w in enumerate(weights))
-
-    return make
-
-
-@function
-def hann_window(window_length, periodic=True, **options):
-    """½ − ½ cos(2πj / (n − 1)); n is one more if the window is to repeat.
-
-    >>> hann_window(4)
-    tensor([0.0000, 0.5000, 1.0000, 0.5000])
-    """
-    return _window("hann_window", window_length, periodic, options, _cosines(0.5, 0.5))
-
-
-@function
-def hamming_window(window_length, periodic=True, alpha=0.54, beta=0.46, **options):
-    """α − β cos(2πj / (n − 1)); n is one more if the window is to repeat.
-
-    >>> hamming_window(4)
-    tensor([0.0800, 0.5400, 1.0000, 0.5400])
-    """
-    make = _cosines(alpha, beta)
-    return _window("hamming_window", window_length, periodic, options, make)
-
-
-@function
-def blackman_window(window_length, periodic=True, **options):
-    """0.42 − 0.5 cos(2πj / (n − 1)) + 0.08 cos(4πj / (n − 1)).
-
-    >>> blackman_window(4).round(decimals=4).abs()
-    tensor([0.0000, 0.3400, 1.0000, 0.3400])
-    """
-    make = _cosines(0.42, 0.5, 0.08)
-    return _window("blackman_window", window_length, periodic, options, make)
-
-
-@function
-def bartlett_window(window_length, periodic=True, **options):
-    """The triangle 1 − |2j / (n − 1) − 1|.
-
-    >>> bartlett_window(4)
-    tensor([0.0000, 0.5000, 1.0000, 0.5000])
-    """
-    return _window("bartlett_window", window_length, periodic, options, np.bartlett)
-
-
-@function
-def kaiser_window(window_length, periodic=True, beta=12.0, **options):
-    """I₀(β √(1 − (2j / (n − 1) − 1)²)) / I₀(β).
-
-    >>> kaiser_window(4, beta=5.)
-    tensor([0.0367, 0.5529, 1.0000, 0.5529])
-    """
-
-    def make(n):
-        return np.kaiser(n, beta)
-
-    return _window("kaiser_window", window_length, periodic, options, make)
-
-
-# ---------------------------------------------------------------- dtypes asked about
-
-
-@function
-class finfo:
-    """Limits of a floating dtype (the default one): bits, eps, max, min, tiny, resolution.
-
-    >>> finfo(float32).eps
-    1.1920928955078125e-07
-    """
-
-    def __init__(self, type=None):
-        d = np_dtype(type) or dt.get_default_dtype().np
-        if dt.rank(d) < 2:
-            raise ArgumentTypeError(
-                f"finfo() requires a floating point input type, not {d.name}",
-                hint="iinfo is for integers",
-            )
-        d = dt.to_real(d)
-        info = dt.ml_dtypes.finfo(d) if d.kind == "V" else np.finfo(d)
-        self.bits, self.dtype = d.itemsize * 8, d.name
-        for name in ("eps", "max", "min", "tiny", "smallest_normal", "resolution"):
-            setattr(self, name, float(getattr(info, name)))
-
-    def __repr__(self):
-        names = ("resolution", "min", "max", "eps", "smallest_normal", "tiny")
-        shown = ", ".join(f"{n}={getattr(self, n):g}" for n in names)
-        return f"finfo({shown}, dtype={self.dtype})"
-
-
-@function
-class iinfo:
-    """Limits of an integer dtype: bits, max, min.
-
-    >>> iinfo(int8)
-    iinfo(min=-128, max=127, dtype=int8)
-    """
-
-    def __init__(self, type):
-        d = np_dtype(type)
-        if d.kind not in "iu":
-            raise ArgumentTypeError(
-                f"iinfo() requires an integer input type, not {d.name}",
-                hint="finfo is for floating dtypes" if dt.rank(d) > 1 else "",
-            )
-        self.bits, self.dtype = d.itemsize * 8, d.name
-        self.min, self.max = int(np.iinfo(d).min), int(np.iinfo(d).max)
-
-    def __repr__(self):
-        return f"iinfo(min={self.min}, max={self.max}, dtype={self.dtype})"
-
-
-@function
-def result_type(tensor1, tensor2):
-    """The dtype in which two tensors or numbers are computed with.
-
-    >>> result_type(tensor([1, 2], dtype=int8), 1.0)
-    adjoint.float32
-    """
-    return dt.dtype(result_dtype(tensor1, tensor2))
-
-
-@function
-def promote_types(type1, type2):
-    """The smallest dtype that both dtypes promote to.
-
-    >>> promote_types(int32, float16)
-    adjoint.float16
-    """
-    return dt.dtype(dt.promote(np_dtype(type1), np_dtype(type2)))
-
-
-@function
-def can_cast(from_, to) -> bool:
-    """Whether writing one dtype into another keeps its category.
-
-    >>> can_cast(float64, float32), can_cast(float32, int64)
-    (True, False)
-    """
-    return dt.rank(np_dtype(from_)) <= dt.rank(np_dtype(to))
-
-
-@function
-def is_storage(obj) -> bool:
-    """False: the memory of a tensor is no object of its own.
-
-    >>> is_storage(tensor(1.))
-    False
-    """
-    return False
-
-
-@function
-def is_tensor(obj) -> bool:
-    """Whether `obj` is a tensor.
-
-    >>> is_tensor(tensor(1.)), is_tensor(1.)
-    (True, False)
-    """
-    return isinstance(obj, Box)
-
-
-@function
-def numel(input) -> int:
-    """How many elements.
-
-    >>> numel(zeros(2, 3))
-    6
-    """
-    return math.prod(need_tensor(input, "numel").shape)
-
-
-@function
-def is_signed(input) -> bool:
-    """Whether the dtype has negative numbers.
-
-    >>> is_signed(tensor([1]))
-    True
-    """
-    return dtype_of(need_tensor(input, "is_signed")).kind not in "bu"
-
-
-@method
-def is_same_size(input, other) -> bool:
-    """Whether both have the same shape.
-
-    >>> is_same_size(zeros(2, 3), ones(2, 3))
-    True
-    """
-    return tuple(input.shape) == tuple(need_tensor(other, "is_same_size").shape)
-
-
-def _new(name, make):
-    def f(self, *size, dtype=None, device=None, requires_grad=False):
-        return make(
-            *size,
-            dtype=dtype or dtype_of(self),
-            device=device,
-            requires_grad=requires_grad,
-        )
-
-    f.__name__ = f.__qualname__ = name
-    f.__doc__ = f"`{name[4:]}` with this tensor's dtype."
-    return only_method(f)
-
-
-_new("new_zeros", zeros)
-_new("new_ones", ones)
-_new("new_empty", empty)
-
-
-@only_method
-def new(self, *data, device=None):
-    """A tensor with this one's dtype: of these numbers, or of this shape.
-
-    >>> tensor([1, 2]).new([3])
-    tensor([3])
-    """
-    need_cpu(device)
-    if len(data) == 1 and isinstance(data[0], (list, np.ndarray, Box)):
-        return tensor(data[0], dtype=dtype_of(self))
-    return zeros(*(data or (0,)), dtype=dtype_of(self))
-
-
-@only_method
-def new_full(self, size, fill_value, *, dtype=None, device=None, requires_grad=False):
-    """`full` with this tensor's dtype."""
-    return full(
-        size,
-        fill_value,
-        dtype=dtype or dtype_of(self),
-        device=device,
-        requires_grad=requires_grad,
-    )
-
-
-@only_method
-def new_tensor(self, data, *, dtype=None, device=None, requires_grad=False):
-    """`tensor` with this tensor's dtype."""
-    need_cpu(device)
-    return tensor(data, dtype=dtype or dtype_of(self), requires_grad=requires_grad)

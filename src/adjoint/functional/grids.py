@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 
 from ..autodiff.modes import recording
-from ..autodiff.tape import Leaf, adopt
+from ..autodiff.node import Leaf
+from ..autodiff.views import adopt
 from ..core.bind import dtype_of
 from ..core.primitive import op
 from ..errors import (

@@ -12,7 +12,7 @@ from functools import wraps
 import numpy as np
 
 from ..autodiff.inplace import assign, updated
-from ..autodiff.tape import versioned
+from ..autodiff.versions import versioned
 from ..core.bind import dtype_of, moved
 from ..errors import DtypeError, GradError, ShapeError
 from .face import FUNCTIONS, METHODS, function, method, need_tensor, only_method

@@ -12,7 +12,8 @@ import numpy as np
 
 from ..autodiff.inplace import assign, store
 from ..autodiff.straight import picked, seen, shown
-from ..autodiff.tape import BASE, versioned
+from ..autodiff.tape import BASE
+from ..autodiff.versions import versioned
 from ..core.bind import Box, dtype_of
 from ..core.primitive import op
 from ..core.shape import broadcast

@@ -83,8 +83,6 @@ def eigvals(input: Tensor, *, out: Tensor | None = ...) -> Tensor:
     """Complex eigenvalues."""
 def eigvalsh(input: Tensor, UPLO: Any = ..., *, out: Tensor | None = ...) -> Tensor:
     """Ascending eigenvalues of Hermitian A, read from triangle UPLO."""
-def exact(x: Tensor) -> Tensor:
-    """Integers as int64, in which their powers are taken."""
 def householder_product(input: Tensor, tau: Any, *, out: Tensor | None = ...) -> Tensor:
     """The first columns of H₁ H₂ ..., Hᵢ = 1 − τᵢ vᵢ vᵢᴴ, vᵢ unit lower in column i of A."""
 def inv(A: Any, *, out: Tensor | None = ...) -> Tensor:
@@ -117,12 +115,8 @@ def norm(input: Tensor, ord: Any = ..., dim: Dims | None = ..., keepdim: _bool =
     """A vector norm or, for two dims and an order, a matrix norm."""
 def pinv(input: Tensor, rcond: Any = ..., hermitian: _bool = ..., *, atol: Any = ..., rtol: Any = ..., out: Tensor | None = ...) -> Tensor:
     """Moore-Penrose inverse; singular values up to max(atol, rtol σ₁) count as zero."""
-def powers(x: Tensor, n: Any) -> Tensor:
-    """x⁰ ... xⁿ⁻¹ along a new last dim."""
 def qr(A: Any, mode: Any = ..., *, out: Tensor | None = ...) -> _Qr:
     """Q with orthonormal columns and upper triangular R, A = Q R."""
-def reflected(a: Any, tau: Any, y: Any, forward: _bool = ...) -> Tensor:
-    """H₁ H₂ ... y; H₁ last, or first for `forward`, which is the inverse for real a."""
 def slogdet(A: Any, *, out: Tensor | None = ...) -> _Slogdet:
     """Sign (of complex: phase) and logarithm of the modulus of the determinant."""
 def solve(A: Any, B: Any, *, left: _bool = ..., out: Tensor | None = ...) -> Tensor:
@@ -139,10 +133,6 @@ def tensorinv(input: Tensor, ind: Any = ..., *, out: Tensor | None = ...) -> Ten
     """The inverse of A for tensordot over its first `ind` dims."""
 def tensorsolve(input: Tensor | Number, other: Tensor | Number, dims: Any = ..., *, out: Tensor | None = ...) -> Tensor:
     """X with tensordot(A, X, X.ndim) = B; `dims` of A are moved to its end first."""
-def triangular(a: Any, b: Any, upper: Any, left: _bool = ..., unit: _bool = ...) -> Tensor:
-    """Triangular solve from either side, batch dims broadcast."""
-def unpacked(packed: Any, pivots: Any) -> Tensor:
-    """P, L and U of what lu_factor gives."""
 def vander(x: Tensor, N: Any = ...) -> Tensor:
     """Powers 0 to N − 1 of the elements of `x`, along a new last dim."""
 def vecdot(x: Tensor, y: Any, *, dim: Dims | None = ..., out: Tensor | None = ...) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 
 from ..core import denormals
-from ..core.threads import threads
+from ..core.threads import granted, threads
 from ..errors import ArgumentError, ArgumentTypeError
 from .creation import need_cpu
 from .face import function
@@ -23,11 +23,12 @@ def set_default_device(device) -> None:
 
 
 @function
-def set_num_threads(n: int) -> None:
+def set_num_threads(n: int | None) -> None:
     """How many threads a compiled program may use, from its next call on.
 
     At first as many as `ADJOINT_NUM_THREADS` or `OMP_NUM_THREADS` says, else as there are
-    cores that this process may use. Results are the same bits for any number.
+    cores that this process may use. That is looked up once, and again with None: after a change
+    of affinity, or of a container's quota. Results are the same bits for any number.
 
     >>> before = get_num_threads()
     >>> set_num_threads(2)
@@ -35,7 +36,7 @@ def set_num_threads(n: int) -> None:
     2
     >>> set_num_threads(before)
     """
-    threads.count = _positive("set_num_threads", n)
+    threads.count = granted() if n is None else _positive("set_num_threads", n)
 
 
 @function

@@ -13,6 +13,8 @@ from ..errors import ArgumentError, ShapeError
 from ..ops.matrix import matrix, mH, mm, mT, square
 from . import linalg
 from .face import function, give, method, need_tensor
+from .factorizations import reflected, unpacked
+from .matrix_products import exact, powers
 
 Svd = namedtuple("svd", ["U", "S", "V"])
 Triangular = namedtuple("triangular_solve", ["solution", "cloned_coefficient"])
@@ -138,7 +140,7 @@ def vander(x, N=None, increasing=False):
             f"vander: x must be a vector and N not negative, got shape {tuple(x.shape)} "
             f"and N={N}"
         )
-    y = linalg.powers(linalg.exact(x), n)
+    y = powers(exact(x), n)
     return y if increasing else op.flip(y, dims=(1,))
 
 
@@ -259,7 +261,7 @@ def lu_unpack(LU_data, LU_pivots, unpack_data=True, unpack_pivots=True):
             "lu_unpack: needs matrices and their pivots, got shapes "
             f"{tuple(x.shape)} and {tuple(pivots.shape)}"
         )
-    p, low, up = linalg.unpacked(x, pivots)
+    p, low, up = unpacked(x, pivots)
     none = x.new_zeros(0)
     data = (low, up) if unpack_data else (none, none)
     return LuUnpack(p if unpack_pivots else none, *data)
@@ -315,6 +317,6 @@ def ormqr(input, tau, other, left=True, transpose=False, *, out=None):
             f"the batch dims of input, got {tuple(other.shape)}"
         )
     t = op.conj(tau) if transpose == left and dtype_of(tau).kind == "c" else tau
-    y = linalg.reflected(x, t, b, forward=transpose == left)
+    y = reflected(x, t, b, forward=transpose == left)
     y = y if left else mH(y)
     return give(y, out)

@@ -13,8 +13,8 @@ from ..core.bind import Box, dtype_of
 from ..core.primitive import op
 from ..core.shape import norm_dim
 from ..errors import ArgumentError, ArgumentTypeError, DimError
+from ..ops.extremes import comparable
 from ..ops.order import take_along, take_one
-from ..ops.reduce import comparable
 from .face import give, method, need_tensor, promote, wrap
 from .reductions import (
     ValuesIndices,

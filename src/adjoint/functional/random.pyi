@@ -10,50 +10,14 @@ import numpy as np
 from ..core.dtype import DType
 from ..tensor import Dims, DTypeLike, Number, Size, Tensor
 
-def alpha_dropout(input: Tensor, p: Any = ..., training: _bool = ..., inplace: _bool = ...) -> Tensor:
-    """Dropout that keeps the mean and variance of selu's outputs."""
-def bernoulli(input: Tensor, p: Any = ..., *, generator: Any = ..., out: Tensor | None = ...) -> Tensor:
-    """1 with the probability that `input` says (or `p`), else 0; its gradient is zero."""
-def bernoulli_(self: Any, *args: Any, **kwargs: Any) -> Tensor:
-    """Fill with 1, of probability p (a number or a tensor), and 0."""
-def binomial(count: Any, prob: Any, generator: Any = ...) -> Tensor:
-    """Successes among `count` trials of probability `prob`."""
-def cauchy_(self: Any, *args: Any, **kwargs: Any) -> Tensor:
-    """Fill with numbers of a Cauchy law: median + sigma tan(pi (u - 1/2))."""
-def dropout(input: Tensor, p: Any = ..., training: _bool = ..., inplace: _bool = ...) -> Tensor:
-    """Zeros for a random part p of the elements; the others grow by 1 / (1 - p)."""
-def dropout1d(input: Tensor, p: Any = ..., training: _bool = ..., inplace: _bool = ...) -> Tensor:
-    """Dropout of whole channels."""
-def dropout2d(input: Tensor, p: Any = ..., training: _bool = ..., inplace: _bool = ...) -> Tensor:
-    """Dropout of whole channels."""
-def dropout3d(input: Tensor, p: Any = ..., training: _bool = ..., inplace: _bool = ...) -> Tensor:
-    """Dropout of whole channels."""
-def exponential_(self: Any, *args: Any, **kwargs: Any) -> Tensor:
-    """Fill with waiting times at rate `lambd`: -log(1 - u) / lambd."""
-def feature_alpha_dropout(input: Tensor, p: Any = ..., training: _bool = ..., inplace: _bool = ...) -> Tensor:
-    """`alpha_dropout` of whole channels."""
-def feature_dropout(input: Tensor, p: Any = ..., training: _bool = ..., inplace: _bool = ...) -> Tensor:
-    """Dropout of whole channels."""
 def fork_rng(devices: Any = ..., enabled: _bool = ...) -> Any:
     """The block draws as it likes; afterwards the default stream is where it was."""
-def geometric_(self: Any, *args: Any, **kwargs: Any) -> Tensor:
-    """Fill with how many trials of probability p it takes: ceil(log(1 - u) / log(1 - p))."""
 def get_rng_state() -> Tensor:
     """Where the default stream is, as a tensor of bytes."""
 def initial_seed() -> _int:
     """The seed of the default stream."""
-def log_normal_(self: Any, *args: Any, **kwargs: Any) -> Tensor:
-    """Fill with exp of numbers of a normal law."""
 def manual_seed(seed: Any) -> Any:
     """Start the default stream of random numbers at `seed`."""
-def multinomial(input: Tensor, num_samples: Any, replacement: _bool = ..., *, generator: Any = ..., out: Tensor | None = ...) -> Tensor:
-    """Indices drawn by the weights in `input`, or in each of its rows."""
-def normal(mean: Any, std: Any = ..., size: Any = ..., *, generator: Any = ..., out: Tensor | None = ..., dtype: DTypeLike | None = ..., layout: Any = ..., device: Any = ..., requires_grad: _bool = ...) -> Tensor:
-    """Numbers of normal laws with the given means and standard deviations."""
-def normal_(self: Any, *args: Any, **kwargs: Any) -> Tensor:
-    """Fill with numbers of a normal law."""
-def poisson(input: Tensor, generator: Any = ...) -> Tensor:
-    """Poisson counts of the rates in `input`; the gradient is zero."""
 def rand(*size: Any, generator: Any = ..., out: Tensor | None = ..., dtype: DTypeLike | None = ..., layout: Any = ..., device: Any = ..., requires_grad: _bool = ..., pin_memory: _bool = ..., **named: Any) -> Tensor:
     """Numbers evenly from [0, 1)."""
 def rand_like(input: Tensor, *, generator: Any = ..., dtype: DTypeLike | None = ..., layout: Any = ..., device: Any = ..., requires_grad: _bool = ..., memory_format: Any = ...) -> Tensor:
@@ -66,15 +30,11 @@ def randn(*size: Any, generator: Any = ..., out: Tensor | None = ..., dtype: DTy
     """Numbers of the standard normal law."""
 def randn_like(input: Tensor, *, generator: Any = ..., dtype: DTypeLike | None = ..., layout: Any = ..., device: Any = ..., requires_grad: _bool = ..., memory_format: Any = ...) -> Tensor:
     """`randn` in the shape and dtype of `input`."""
-def random_(self: Any, *args: Any, **kwargs: Any) -> Tensor:
-    """Fill with integers low <= n < high; by default, up to what the dtype holds exactly."""
 def randperm(n: Any, *, generator: Any = ..., out: Tensor | None = ..., dtype: DTypeLike | None = ..., layout: Any = ..., device: Any = ..., requires_grad: _bool = ..., pin_memory: _bool = ...) -> Tensor:
     """The numbers 0 .. n-1 in random order."""
 def seed() -> _int:
     """Start the default stream at a seed from the operating system, and return it."""
 def set_rng_state(new_state: Any) -> None:
     """Continue the default stream from what `get_rng_state` gave."""
-def uniform_(self: Any, *args: Any, **kwargs: Any) -> Tensor:
-    """Fill with numbers evenly from [from, to)."""
 
 def __getattr__(name: _str) -> Any: ...

@@ -13,8 +13,8 @@ import numpy as np
 from ..core.bind import NUMPY, dtype_of, floor
 from ..core.primitive import op
 from ..errors import ArgumentError, DtypeError, ShapeError
+from .dropout import dropout as _dropout
 from .face import function, need_tensor
-from .random import dropout as _dropout
 from .scan import scan
 
 

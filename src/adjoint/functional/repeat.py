@@ -22,11 +22,13 @@ from .bodies import (
     moves,
     program_of,
     same_carry,
+    saved_in_steps,
     selected,
     smooth_inputs,
     tensor_of,
     tensors_of,
     traced,
+    unchanged,
 )
 from .face import FUNCTIONS, function
 from .scan import scan
@@ -75,7 +77,12 @@ def while_loop(cond_fun, body_fun, init_val):
     inputs = *first, *test.outside, *body.outside
     params = {"test": test.graph, "body": body.graph, "carries": len(first)}
     recorded = _moved(body, first)
-    ys = bound(op.repeat_while, inputs, recorded, split=len(test.outside), **params)
+    kept, ends = saved_in_steps(body.graph, first, body.outside, recorded)
+    kept[len(first) : len(first)] = [False] * len(test.outside)
+    params["split"] = len(test.outside)
+    ys = bound(op.repeat_while, inputs, recorded, (kept, ends), **params)
+    same = unchanged(body.graph, first)
+    ys = [y if x is None else x for x, y in zip(same, ys, strict=True)]
     return tree.unflatten(shape, [tensor_of(y) for y in ys])
 
 

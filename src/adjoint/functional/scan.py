@@ -10,7 +10,7 @@ from ..autodiff import transforms
 from ..autodiff.modes import no_grad
 from ..autodiff.tape import BASE
 from ..core import tree
-from ..core.bind import NUMPY, dtype_of, floor, is_outermost
+from ..core.bind import NUMPY, Box, dtype_of, floor, is_outermost
 from ..core.dtype import is_inexact
 from ..core.primitive import Primitive, op, spec_of
 from ..core.shape import Spec
@@ -28,11 +28,13 @@ from .bodies import (
     program_of,
     row_of,
     same_carry,
+    saved_in_steps,
     smooth_inputs,
     split_inputs,
     tensor_of,
     tensors_of,
     traced,
+    unchanged,
 )
 from .face import FUNCTIONS, function
 
@@ -66,8 +68,10 @@ def _looped(f, init, xs, length, reverse, whole=False):
     before = [spec_of(x) for x in first]
     after, rows = body.results.children
     same_carry(body.graph.outputs[:k], before, after, carry_shape, "scan")
+    same = unchanged(body.graph, first)
     ys = _bound(body, first, mapped, n, reverse)
-    carry = tree.unflatten(carry_shape, [tensor_of(y) for y in ys[:k]])
+    last = [y if x is None else x for x, y in zip(same, ys, strict=False)]
+    carry = tree.unflatten(carry_shape, [tensor_of(y) for y in last])
     return carry, tree.unflatten(rows, [tensor_of(y) for y in ys[k:]])
 
 
@@ -96,12 +100,14 @@ def _bound(body, first, mapped, n, reverse):
         first = _with_rounds(body, first)
     # What every step began with is kept: the reverse starts there.
     recorded = _moved(body, first, mapped, n)
+    inputs = (*first, *mapped, *body.outside)
+    kept, ends = saved_in_steps(graph, first, inputs[k:], recorded)
     graph.outputs[k:k] = graph.inputs[:k]
     recorded[k:k] = recorded[:k]
     params = {"carries": k, "mapped": len(mapped), "length": n}
-    inputs = (*first, *mapped, *body.outside)
     params |= {"body": graph, "reverse": bool(reverse)}
-    ys = bound(op.scan, inputs, recorded, **params)
+    ends += [False] * (len(recorded) - k)  # rows are copied together
+    ys = bound(op.scan, inputs, recorded, (kept, ends), **params)
     if rounds:
         body.finish([tensor_of(y) for y in ys[k - len(rounds) : k]])
     return *ys[: k - len(rounds)], *ys[2 * k :]
@@ -144,13 +150,22 @@ def _python_loop(f, carry, xs, n, reverse):
         if not isinstance(pair, tuple) or len(pair) != 2:
             raise ArgumentError("scan: the function must return a pair (carry, y)")
         carry, y = pair
-        rows.append(tree.flatten(y))
+        ys, y_shape = tree.flatten(y)
+        rows.append(([_copied(x) for x in ys], y_shape))
     if reverse:
         rows.reverse()
     if not rows:
         return carry, _no_rows(f, carry, leaves, shape)
     columns = zip(*(r[0] for r in rows), strict=True)
     return carry, tree.unflatten(rows[0][1], [FUNCTIONS["stack"](c) for c in columns])
+
+
+def _copied(y):
+    """A result of a step as it is now: a later step may write into its memory."""
+    if not isinstance(y, Box):
+        return y
+    alone = y.plain and y.node is None
+    return BASE.wrap(y.value.copy()) if alone else FUNCTIONS["clone"](y)
 
 
 def _no_rows(f, carry, leaves, shape):

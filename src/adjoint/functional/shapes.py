@@ -86,7 +86,8 @@ def view(self, *shape):
     if len(shape) == 1 and isinstance(shape[0], (DType, np.dtype, type)):
         return _view_dtype(self, np_dtype(shape[0]))
     out = reshape(self, sizes(shape))
-    if out.base is None and isinstance(self.value, np.ndarray) and out.numel():
+    known = isinstance(self.value, np.ndarray) or "laid" in self.__dict__
+    if out.base is None and (known or self.base is not None) and out.numel():
         raise ShapeError(
             f"view: shape {tuple(out.shape)} is not a view of a tensor of shape "
             f"{tuple(self.shape)} and stride {self.stride()}",

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..core.primitive import Elementwise
 from ..ops.contract import letters_of
-from ..ops.linalg import OfMatrix
+from ..ops.matrix import OfMatrix
 
 MET = "met"  # all places of the dim are summed, multiplied or compared
 

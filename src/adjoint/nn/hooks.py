@@ -6,7 +6,7 @@ import warnings
 from collections import OrderedDict
 
 from ..autodiff.function import Function
-from ..autodiff.tape import Handle
+from ..autodiff.node import Handle
 from ..core.bind import Box
 from ..errors import ArgumentError
 

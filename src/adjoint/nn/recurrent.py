@@ -9,8 +9,8 @@ import warnings
 from ..core.bind import dtype_of
 from ..errors import ArgumentError, ArgumentTypeError, ShapeError
 from ..functional import creation, recurrent
+from ..functional.along import index_select
 from ..functional.face import need_tensor
-from ..functional.gathering import index_select
 from ..functional.shapes import squeeze, unsqueeze
 from . import init
 from .module import Module

@@ -11,8 +11,9 @@ import numpy as np
 from ..core.bind import bind
 from ..core.primitive import Elementwise, Primitive, batch_to_front, number, op
 from ..core.shape import reduced
-from .blockwise import blockwise, uniform
+from .blockwise import blockwise
 from .erf import density_array, ndtr_array, ndtr_single, normal_density
+from .samples import uniform
 
 _ANY = np.array([[-7.0, -1.3], [-0.4, 0.3], [0.9, 6.5]])
 

@@ -8,9 +8,10 @@ import numpy as np
 
 from ..core.primitive import Elementwise, number, op
 from . import chebyshev as table
-from .blockwise import blockwise, numeric, pieces, same_in_lanes, uniform
+from .blockwise import blockwise, numeric, pieces, same_in_lanes
 from .chebyshev import series
 from .erf import ROOT_HALF
+from .samples import uniform
 
 
 def _i_scaled(n, x):

@@ -9,7 +9,7 @@ import numpy as np
 from ..core.bind import dtype_of
 from ..core.primitive import Elementwise, op
 from ..core.shape import Spec, broadcast
-from .blockwise import uniform
+from .samples import uniform
 
 _INT32 = np.dtype("int32")
 
@@ -138,7 +138,10 @@ class Gcd(_Bits):
     """
 
     eager = np.gcd
-    takes = "ui"
+    takes = lowers = "ui"
+
+    def lower(b, x1, x2):
+        return b.gcd(x1, x2)
 
 
 class Lcm(_Bits):
@@ -149,7 +152,10 @@ class Lcm(_Bits):
     """
 
     eager = np.lcm
-    takes = "ui"
+    takes = lowers = "ui"
+
+    def lower(b, x1, x2):
+        return b.lcm(x1, x2)
 
 
 # ---------------------------------------------------------------- floating numbers

@@ -77,11 +77,6 @@ def poly(x, coefficients):
     return y
 
 
-def uniform(*shapes, low=-2.0, high=2.0, **params):
-    """A sampler of random real inputs of these shapes."""
-    return lambda rng: [(tuple(rng.uniform(low, high, s) for s in shapes), params)]
-
-
 def numeric(f, **options):
     """A reference by adaptive quadrature or series in plain Python, element by element."""
     return staticmethod(np.vectorize(f, otypes=[float], **options))

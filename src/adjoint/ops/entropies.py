@@ -7,7 +7,8 @@ import math
 import numpy as np
 
 from ..core.primitive import Elementwise, number, op
-from .blockwise import blockwise, uniform
+from .blockwise import blockwise
+from .samples import uniform
 
 
 def _zero_where(condition, y):

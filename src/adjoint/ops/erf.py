@@ -7,7 +7,8 @@ import math
 import numpy as np
 
 from ..core.primitive import Elementwise, op
-from .blockwise import blockwise, numeric, pieces, poly, uniform
+from .blockwise import blockwise, numeric, pieces, poly
+from .samples import uniform
 
 # W. J. Cody, Rational Chebyshev approximations for the error function, 1969: erf near 0,
 # then erfcx on [15/32, 4] and, in 1/x², beyond.

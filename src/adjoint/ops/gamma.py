@@ -9,16 +9,9 @@ import numpy as np
 from ..core.primitive import Elementwise, op
 from ..errors import GradError
 from . import chebyshev as table
-from .blockwise import (
-    blockwise,
-    numeric,
-    pieces,
-    poly,
-    repeated,
-    same_in_lanes,
-    uniform,
-)
+from .blockwise import blockwise, numeric, pieces, poly, repeated, same_in_lanes
 from .chebyshev import series
+from .samples import uniform
 
 _BERNOULLI = (
     1 / 6,

@@ -7,8 +7,9 @@ import math
 import numpy as np
 
 from ..core.primitive import Elementwise, op
-from .blockwise import blockwise, numeric, pieces, poly, same_in_lanes, uniform
+from .blockwise import blockwise, numeric, pieces, poly, same_in_lanes
 from .erf import TWO_OVER_ROOT_PI, erf_array, erfcx_positive
+from .samples import uniform
 
 # M. Giles, Approximating the erfinv function, 2010: seven digits, which two steps of
 # Halley's iteration double and double again.

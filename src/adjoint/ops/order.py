@@ -14,7 +14,7 @@ import numpy as np
 from ..core.bind import bind, dtype_of
 from ..core.primitive import Primitive, batch_to_front, op
 from ..core.shape import Spec
-from .reduce import comparable
+from .extremes import comparable
 
 # Elements of a row up to which programs compare all with all: to sort it, to find some.
 PAIRS, FEW = 64, 32

@@ -9,7 +9,8 @@ import numpy as np
 from ..core.bind import bind, dtype_of
 from ..core.primitive import Linear, Primitive, batch_to_front, op, with_batch
 from ..core.shape import Spec
-from .reduce import accumulator, exp_below, shifted
+from .product import shifted
+from .reduce import accumulator, exp_below
 
 
 def _rows(*shapes, low=-1.5, high=1.5, **params):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..errors import ArgumentError
-from ..functional import creation
+from ..functional import alike, creation
 from .optimizer import Optimizer, decayed, mean, number, options
 
 
@@ -49,8 +49,8 @@ class Adadelta(Optimizer):
         """No steps, means of zero."""
         return {
             "step": creation.zeros(()),
-            "square_avg": creation.zeros_like(p),
-            "acc_delta": creation.zeros_like(p),
+            "square_avg": alike.zeros_like(p),
+            "acc_delta": alike.zeros_like(p),
         }
 
     def update(self, p, g, s, o):

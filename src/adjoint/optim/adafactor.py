@@ -6,7 +6,7 @@ import numpy as np
 
 from ..core.bind import dtype_of
 from ..errors import ArgumentError
-from ..functional import creation
+from ..functional import alike, creation
 from ..functional.face import FUNCTIONS
 from .optimizer import Optimizer, counted, given, mean, number, options
 
@@ -71,7 +71,7 @@ class Adafactor(Optimizer):
             shape = (*p.shape[:-2], 1, p.shape[-1])
             s["col_var"] = creation.zeros(shape, dtype=p.dtype)
         else:
-            s["variance"] = creation.zeros_like(p)
+            s["variance"] = alike.zeros_like(p)
         return s
 
     def update(self, p, g, s, o):

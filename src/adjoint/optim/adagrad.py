@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..functional import creation
+from ..functional import alike, creation
 from .optimizer import Optimizer, counted, decayed, number, options
 
 
@@ -42,7 +42,7 @@ class Adagrad(Optimizer):
         """No steps, the sum where the user wants it to start."""
         start = o["initial_accumulator_value"]
         start = complex(start, start) if p.is_complex() else start
-        return {"step": creation.zeros(()), "sum": creation.full_like(p, start)}
+        return {"step": creation.zeros(()), "sum": alike.full_like(p, start)}
 
     def update(self, p, g, s, o):
         """One step of one parameter."""

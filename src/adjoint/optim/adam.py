@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..functional import creation
+from ..functional import alike, creation
 from .optimizer import Optimizer, counted, decayed, mean, number, options, power
 
 
@@ -44,10 +44,10 @@ class Adam(Optimizer):
     def begin(self, p, o):
         """No steps, means of zero."""
         s = {"step": creation.zeros(())}
-        s["exp_avg"] = creation.zeros_like(p)
-        s["exp_avg_sq"] = creation.zeros_like(p)
+        s["exp_avg"] = alike.zeros_like(p)
+        s["exp_avg_sq"] = alike.zeros_like(p)
         if o["amsgrad"]:
-            s["max_exp_avg_sq"] = creation.zeros_like(p)
+            s["max_exp_avg_sq"] = alike.zeros_like(p)
         return s
 
     def update(self, p, g, s, o):

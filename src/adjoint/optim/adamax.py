@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..functional import creation
+from ..functional import alike, creation
 from .optimizer import Optimizer, counted, decayed, mean, number, options, power
 
 
@@ -41,8 +41,8 @@ class Adamax(Optimizer):
         """No steps, means of zero."""
         return {
             "step": creation.zeros(()),
-            "exp_avg": creation.zeros_like(p),
-            "exp_inf": creation.zeros_like(p),
+            "exp_avg": alike.zeros_like(p),
+            "exp_inf": alike.zeros_like(p),
         }
 
     def update(self, p, g, s, o):

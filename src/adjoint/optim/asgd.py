@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..functional import creation
+from ..functional import alike, creation
 from ..functional.face import FUNCTIONS
 from .optimizer import Optimizer, counted, decayed, number, options
 
@@ -46,7 +46,7 @@ class ASGD(Optimizer):
             "step": zero,
             "eta": zero + number(o["lr"], zero),
             "mu": creation.ones(()),
-            "ax": creation.zeros_like(p),
+            "ax": alike.zeros_like(p),
         }
 
     def update(self, p, g, s, o):

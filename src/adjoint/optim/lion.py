@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..functional import creation
+from ..functional import alike
 from .optimizer import Optimizer, given, mean, number, options
 
 
@@ -40,7 +40,7 @@ class Lion(Optimizer):
 
     def begin(self, p, o):
         """A momentum of zero."""
-        return {"exp_avg": creation.zeros_like(p)}
+        return {"exp_avg": alike.zeros_like(p)}
 
     def update(self, p, g, s, o):
         """One step of one parameter."""

@@ -6,7 +6,7 @@ import math
 
 from ..core import dtype as dt
 from ..errors import ArgumentError
-from ..functional import creation
+from ..functional import alike
 from .optimizer import Optimizer, mean, number, options
 
 _ADJUST = (None, "original", "match_rms_adamw")
@@ -68,7 +68,7 @@ class Muon(Optimizer):
 
     def begin(self, p, o):
         """A momentum of zero."""
-        return {"momentum_buffer": creation.zeros_like(p)}
+        return {"momentum_buffer": alike.zeros_like(p)}
 
     def update(self, p, g, s, o):
         """One step of one parameter."""

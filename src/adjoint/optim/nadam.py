@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..functional import creation
+from ..functional import alike, creation
 from .optimizer import Optimizer, counted, decayed, mean, number, options, power
 
 
@@ -46,8 +46,8 @@ class NAdam(Optimizer):
         return {
             "step": creation.zeros(()),
             "mu_product": creation.ones(()),
-            "exp_avg": creation.zeros_like(p),
-            "exp_avg_sq": creation.zeros_like(p),
+            "exp_avg": alike.zeros_like(p),
+            "exp_avg_sq": alike.zeros_like(p),
         }
 
     def update(self, p, g, s, o):

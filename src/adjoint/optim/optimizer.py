@@ -15,7 +15,7 @@ from types import MappingProxyType
 import numpy as np
 
 from ..autodiff.modes import enable_grad, no_grad, set_grad_enabled
-from ..autodiff.tape import Handle
+from ..autodiff.node import Handle
 from ..core.bind import Box, dtype_of, floor
 from ..core.primitive import op
 from ..errors import ArgumentError, ArgumentTypeError, ShapeError

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..autodiff.tape import BASE, versioned
+from ..autodiff.tape import BASE
+from ..autodiff.versions import versioned
 from ..core.bind import NUMPY, Box, floor
 from ..errors import user_site
 

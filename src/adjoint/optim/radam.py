@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..functional import creation
+from ..functional import alike, creation
 from ..functional.face import FUNCTIONS
 from .optimizer import Optimizer, counted, decayed, mean, number, options, power
 
@@ -45,8 +45,8 @@ class RAdam(Optimizer):
         """No steps, means of zero."""
         return {
             "step": creation.zeros(()),
-            "exp_avg": creation.zeros_like(p),
-            "exp_avg_sq": creation.zeros_like(p),
+            "exp_avg": alike.zeros_like(p),
+            "exp_avg_sq": alike.zeros_like(p),
         }
 
     def update(self, p, g, s, o):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..functional import creation
+from ..functional import alike, creation
 from .optimizer import Optimizer, decayed, given, mean, number, options
 
 
@@ -41,11 +41,11 @@ class RMSprop(Optimizer):
 
     def begin(self, p, o):
         """No steps, means and momentum of zero."""
-        s = {"step": creation.zeros(()), "square_avg": creation.zeros_like(p)}
+        s = {"step": creation.zeros(()), "square_avg": alike.zeros_like(p)}
         if given(o["momentum"]):
-            s["momentum_buffer"] = creation.zeros_like(p)
+            s["momentum_buffer"] = alike.zeros_like(p)
         if o["centered"]:
-            s["grad_avg"] = creation.zeros_like(p)
+            s["grad_avg"] = alike.zeros_like(p)
         return s
 
     def update(self, p, g, s, o):

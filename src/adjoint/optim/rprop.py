@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..errors import ArgumentError
-from ..functional import creation
+from ..functional import alike, creation
 from ..functional.face import FUNCTIONS
 from .optimizer import Optimizer, number, options
 
@@ -52,10 +52,10 @@ class Rprop(Optimizer):
     def begin(self, p, o):
         """No steps, no gradient before, steps of size lr."""
         lr = number(o["lr"], p)
-        size = creation.zeros_like(p) + (lr * (1 + 1j) if p.is_complex() else lr)
+        size = alike.zeros_like(p) + (lr * (1 + 1j) if p.is_complex() else lr)
         return {
             "step": creation.zeros(()),
-            "prev": creation.zeros_like(p),
+            "prev": alike.zeros_like(p),
             "step_size": size,
         }
 

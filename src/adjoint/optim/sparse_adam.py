@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..errors import ArgumentError
-from ..functional import creation
+from ..functional import alike, creation
 from ..functional.face import FUNCTIONS
 from .optimizer import Optimizer, counted, mean, number, options, power
 
@@ -41,8 +41,8 @@ class SparseAdam(Optimizer):
         """No steps, means of zero."""
         return {
             "step": creation.zeros(()),
-            "exp_avg": creation.zeros_like(p),
-            "exp_avg_sq": creation.zeros_like(p),
+            "exp_avg": alike.zeros_like(p),
+            "exp_avg_sq": alike.zeros_like(p),
         }
 
     def update(self, p, g, s, o):

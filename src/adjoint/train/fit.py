@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import difflib
+import functools
 import inspect
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import contextmanager
@@ -50,7 +51,7 @@ def fit(
     resume=False,
     progress="auto",
     check_finite: bool = True,
-    compile: bool = False,
+    compile: bool | dict = False,
     step: Callable | None = None,
     validation_step: Callable | None = None,
     dry_run: bool = False,
@@ -72,7 +73,8 @@ def fit(
       something, bit for bit as if never interrupted; or the path of a checkpoint.
     - `compile`: the whole step, checks and loss scaling too, becomes one native program (with
       `accumulate` one more, for the batches in between; of LBFGS the loss and its gradients);
-      the time that takes is told apart.
+      the time that takes is told apart. A dict has options of `ad.compile`:
+      `compile={"memory": "2GB"}`, or `{"batch": True}` where the last batch is smaller.
     - `step(*batch)` in the place of model, loss and optimizer: does all of a step and returns
       the loss or a dict of numbers; `validation_step(*batch)` likewise. Give `model` and
       `optimizer` too to have them saved.
@@ -100,7 +102,7 @@ def fit(
         step, model, loss, optimizer, lr,
         {"accumulate": accumulate, "clip_norm": clip_norm, "clip_value": clip_value,
          "precision": precision, "scaler": scaler, "check_finite": check_finite},
-        CompiledStep if compile else TrainStep,
+        _kind_of(compile, step),
     )  # fmt: skip
     watchers = [callback_of(c) for c in _several(callbacks)]
     if scheduler is not None:
@@ -186,6 +188,22 @@ def _taken(model, batch) -> tuple:
 
 
 # ---------------------------------------------------------------- arguments
+
+
+def _kind_of(compile, step):
+    """What makes the steps: `compile` is a truth value, or options of `ad.compile`."""
+    if not isinstance(compile, (bool, dict)):
+        raise ArgumentTypeError(
+            f"fit: compile must be True, False or a dict of options, got {compile!r}"
+        )
+    if step is not None and compile is not False:
+        raise ArgumentError(
+            "fit: compile is for a model and its loss, not for a step of your own",
+            hint="@ad.compile above the step makes it a program",
+        )
+    if isinstance(compile, dict):
+        return functools.partial(CompiledStep, settings=compile)
+    return CompiledStep if compile else TrainStep
 
 
 def _step(step, model, loss, optimizer, lr, options, kind):

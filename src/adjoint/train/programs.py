@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from time import perf_counter
 from typing import Any
@@ -23,6 +24,10 @@ def warmed(program, steps) -> None:
     """
     if steps and hasattr(program, "warm"):
         program.warm = True
+
+
+def _nothing():
+    """What settings are tried with."""
 
 
 class Builds:
@@ -52,6 +57,7 @@ class CompiledStep(Builds):
     it was where they are not. Of several batches an update, those before the last have a
     program that adds up their gradients; of an optimizer that searches, the loss and its
     gradients are the program. The first update is made eagerly, so that state exists.
+    `settings` are options of `ad.compile`, such as {"memory": "2GB", "batch": True}.
 
     >>> model = nn.Linear(1, 1)
     >>> opt = optim.SGD(model.parameters(), lr=0.1)
@@ -64,7 +70,9 @@ class CompiledStep(Builds):
 
     keeps = True
 
-    def __init__(self, model, loss, optimizer, **options):
+    def __init__(self, model, loss, optimizer, settings=None, **options):
+        self.compile = functools.partial(compile, **(settings or {}))
+        self.compile(_nothing)  # wrong settings are told at once
         self.plain = plain = TrainStep(model, loss, optimizer, **options)
         self.model, self.criterion, self.scaler = model, plain.criterion, plain.scaler
         self.guarded = plain.check_finite or plain.scaler is not None
@@ -140,7 +148,7 @@ class CompiledStep(Builds):
             scale, leaves = (given[0], given[1:]) if scaled else (None, given)
             return what(tree.unflatten(form, leaves), first, scale)
 
-        program = compile(step)
+        program = self.compile(step)
         warmed(program, not self.searching or self.steps > 1)
         return program
 

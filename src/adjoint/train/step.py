@@ -238,8 +238,6 @@ class TrainStep:
     def _refuse(self, batch, value):
         """Raise for a loss that is not finite; the model is as before."""
         self.kept.put_back()
-        with faults.untouched(self.model), no_grad():
-            self.criterion(batch)  # programs leave it to this to name a wrong label
         inputs = _inputs(batch, self.criterion)
         raise faults.NotFiniteError(faults.reason(self.model, batch, inputs, value))
 

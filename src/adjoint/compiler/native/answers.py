@@ -20,8 +20,8 @@ _EMPTY = 184  # its number in NumPy's table of functions
 
 def answer(captured) -> str:
     """What a program's results are put together to."""
-    shape = captured.results
-    if captured.fixed or captured.count == 0:
+    c, shape = captured, captured.results
+    if c.fixed or c.passed or c.twice or c.count == 0:
         return OTHER
     if shape == tree.LEAF:
         return ONE
@@ -69,8 +69,8 @@ class Answers(Objects):
         dims = self.b.bitcast(dims, POINTER)
         return self.b.call(f, [I32(len(spec.shape)), dims, dtype, I32(0)])
 
-    def finish(self, results, arrays):
-        """The answer: a tensor, a tuple of them, or what `assemble` makes of them."""
+    def finish(self, results, arrays, given):
+        """The answer: a tensor, a tuple of them, or what `assemble` makes of these and `given`."""
         b = self.b
         words = self.module.globals[FAILED]
         failed = b.load(b.gep(words, [I64(0), I64(0)]))
@@ -87,7 +87,7 @@ class Answers(Objects):
                 p = b.gep(y, [I64(ITEMS + 8 * i)])
                 b.store(x, b.bitcast(p, POINTER.as_pointer()))
         else:
-            y = self._called("assemble", tensors)
+            y = self._called("assemble", [*tensors, *given])
             for x in tensors:
                 self.drop(x)
         self.release()

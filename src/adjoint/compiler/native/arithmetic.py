@@ -264,6 +264,16 @@ class Arithmetic(Values):
             x = self.mul(x, x) if n else x
         return self.number(1, x) if y is None else y
 
+    def any_power(self, x, n):
+        """xⁿ of whole numbers; of negative n rounded towards 0, so that only ±1 is left."""
+        x, n = self.both(x, n)
+        below = self.compare("<", n, 0)
+        unit = self.logical_or(self.compare("==", x, 1), self.compare("==", x, -1))
+        n = self.select(below, self.bit_and(n, 1), n)
+        name = "unsigned power" if is_unsigned(x) else "power"
+        y = self.shared(name, _by_squares, x, n)
+        return self.select(self.b.and_(below, self.logical_not(unit)), 0, y)
+
     # ------------------------------------------------------------ bits
 
     def as_int(self, x):
@@ -305,3 +315,14 @@ class Arithmetic(Values):
         kinds = [x.type, n.type]
         name = f"llvm.ldexp.{'.'.join(map(mangled, kinds))}"
         return self.b.call(self.function(name, x.type, kinds), [x, n])
+
+
+def _by_squares(b, x, n):
+    def square(y, x, n):
+        odd = b.compare("!=", b.bit_and(n, 1), 0)
+        return b.select(odd, b.mul(y, x), y), b.mul(x, x), b.b.lshr(n, b.number(1, n))
+
+    def more(y, x, n):
+        return b.compare("!=", n, 0)
+
+    return b.repeated(more, square, (b.number(1, x), x, n))[0]

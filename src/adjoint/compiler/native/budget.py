@@ -17,7 +17,7 @@ from .part import Part
 
 TRIES = 5
 LARGE = 2**26  # bytes inside from which on memory is saved unasked, where it costs
-HARDLY = 0.004  # of a program's time
+HARDLY = 0.008  # of a program's time
 SHOWN = 5  # values that an error names
 
 

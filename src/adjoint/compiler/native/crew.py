@@ -43,7 +43,8 @@ ONE, ENOUGH = 1024, 1100  # the rate 1, and one that is good enough
 MOMENT = 5_000_000  # nanoseconds between two looks of a caller that sleeps
 PAUSES = 32  # between two looks at the clock
 # Asking how long a thread has worked takes longer than a clock: after a job of fewer nanoseconds
-# so many are passed over, by chance up to SKIPPED; the next one judged stands for them as well.
+# so many are passed over, by chance up to SKIPPED, until one takes longer; the next one judged
+# stands for them as well.
 BRIEF, SKIPPED = 100_000, 15
 # A ticket is a job's number, the end of a range of its chunks, and the next one, in 32, 16 and
 # 16 bits: who takes the next chunk knows thereby that the job is not over, and that what was
@@ -422,9 +423,11 @@ class Code:
         rest = self.get("rest")
         with b.if_else(b.icmp_unsigned("!=", rest, I64(0))) as (passed, looked_at):
             with passed:
-                self.put("rest", b.sub(rest, I64(1)), "monotonic")
                 self._do(*f.args, count)
                 self._wait(chunks)
+                long = b.icmp_signed(">", b.sub(self.now(), start), I64(BRIEF))
+                rest = b.select(long, I64(0), b.sub(rest, I64(1)))
+                self.put("rest", rest, "monotonic")
             with looked_at:
                 spent = self.spent()
                 made = self._do(*f.args, count)

@@ -15,8 +15,9 @@ from typing import NamedTuple
 
 from llvmlite import ir
 
+from .form import Form
 from .matmul import DEPTH
-from .products import Form, Product
+from .products import Product
 from .sharing import ROOM
 from .vectors import I64, Vectors, least, loop, strides
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .arithmetic import Arithmetic
-from .kinds import is_int, is_unsigned
+from .kinds import DOUBLE, FLOAT, is_int, is_unsigned
 
 
 class Division(Arithmetic):
@@ -46,6 +46,23 @@ class Division(Arithmetic):
         """x - trunc(x/y) y of integers, 0 where y is."""
         _, r, safe = self._quotient(x, y)
         return self.select(safe, r, 0)
+
+    def gcd(self, x, y):
+        """The greatest common divisor, by Euclid's rests: of few bits as floats, exact there."""
+        x, y = (self.abs(z) for z in self.both(x, y))
+        kind, bits = x.type, self.element(x).width
+        if bits > 32:
+            return self.shared("gcd", _euclid, x, y)
+        lanes = self.vector(FLOAT if bits <= 16 else DOUBLE)
+        d = self.shared("gcd", _euclid, *(self.b.uitofp(z, lanes) for z in (x, y)))
+        return self.b.fptoui(d, kind)
+
+    def lcm(self, x, y):
+        """The least common multiple; 0 if one is 0."""
+        x, y = (self.abs(z) for z in self.both(x, y))
+        d = self.gcd(x, y)
+        none = self.compare("==", d, 0)
+        return self.mul(self.b.udiv(x, self.select(none, 1, d)), y)
 
     # ------------------------------------------------------------ both
 
@@ -108,3 +125,13 @@ class Division(Arithmetic):
             (self.compare("==", q, 0.0), zero),
             n,
         )
+
+
+def _euclid(b, x, y):
+    def step(x, y):
+        d = b.select(b.compare("==", y, 0), 1, y)
+        if is_int(x):
+            return y, b.b.urem(x, d)
+        return y, b.fma(b.neg(b.trunc(b.div(x, d))), d, x)
+
+    return b.repeated(lambda x, y: b.compare("!=", y, 0), step, (x, y))[0]

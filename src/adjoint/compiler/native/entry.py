@@ -16,7 +16,7 @@ import llvmlite.binding as llvm
 import numpy as np
 from llvmlite import ir
 
-from ...autodiff.tape import Leaf
+from ...autodiff.node import Leaf
 from ...core.bind import Box
 from .answers import EMPTY, Answers, empty
 from .objects import (
@@ -298,23 +298,25 @@ class Entry(Answers):
     def _stream(self, i, word):
         return self.b.load(self.b.gep(self._counter(("stream", i)), [I64(word)]))
 
-    def claim(self):
+    def claim(self, counters):
         """From here on no other thread may enter, until the answer or a miss."""
-        self._put("busy", I64(1))
+        self.claimed = counters
+        self._claim(1)
         self.early, self.miss = self.miss, self.b.append_basic_block("give up")
 
     def go(self):
         """Run the program; other threads of Python run meanwhile if it is a long one."""
         self._run()
-        self._put("busy", I64(0))
+        self._claim(0)
         calls = self._counter("calls")
         self.b.store(self.b.add(self.b.load(calls), I64(1)), calls)
 
     def _counter(self, key):
         return self.b.bitcast(self.slot(key), I64.as_pointer())
 
-    def _put(self, key, value):
-        self.b.store(value, self._counter(key))
+    def _claim(self, value: int):
+        for key in self.claimed:
+            self.b.store(I64(value), self._counter(key))
 
     def _run(self):
         if self.long:
@@ -328,7 +330,7 @@ class Entry(Answers):
         """Where nothing was done: the answer is MISS."""
         b = self.b
         b.position_at_end(self.miss)
-        self._put("busy", I64(0))
+        self._claim(0)
         b.branch(self.early)
         b.position_at_end(self.early)
         self.api("PyErr_Clear")

@@ -308,6 +308,8 @@ class Exponential(Pieces):
     def pow(self, x, y):
         """x to the power y, with the special cases of IEEE 754."""
         x, y = self.both(x, y)
+        if is_int(x):
+            return self.any_power(x, y)
         single = self.format(x).bits == 32
         size = self._single_power if single else self._double_power
         a = self.abs(x)

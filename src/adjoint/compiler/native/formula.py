@@ -6,6 +6,7 @@ made of pieces, all of them are computed and each lane takes its own.
 
 from __future__ import annotations
 
+import functools
 import math
 
 import numpy as np
@@ -106,26 +107,16 @@ class Formula(np.lib.mixins.NDArrayOperatorsMixin):
 
     def repeated(self, condition, step, state):
         """step(*state) again and again, in each lane for as long as the condition holds."""
-        b, e, before = self.b, self.b.b, self.b.b.block
-        start = [self._number(x) for x in state]
-        head, body, done = (e.append_basic_block(n) for n in ("again", "step", "done"))
-        e.branch(head)
-        e.position_at_end(head)
-        phis = [e.phi(x.type) for x in start]
-        now = [self._of(p) for p in phis]
-        mask = condition(*now).x
-        for piece in self.inside:
-            mask = b.bit_and(mask, piece)
-        e.cbranch(b.any(mask), body, done)
-        e.position_at_end(body)
-        after = [self._number(x) for x in step(*now)]
-        after = [b.select(mask, x, p) for x, p in zip(after, phis, strict=True)]
-        for phi, x, y in zip(phis, start, after, strict=True):
-            phi.add_incoming(x, before)
-            phi.add_incoming(y, e.block)
-        e.branch(head)
-        e.position_at_end(done)
-        return tuple(now)
+
+        def going(*now):
+            masks = condition(*map(self._of, now)).x, *self.inside
+            return functools.reduce(self.b.bit_and, masks)
+
+        def on(*now):
+            return [self._number(x) for x in step(*map(self._of, now))]
+
+        found = self.b.repeated(going, on, [self._number(x) for x in state])
+        return tuple(map(self._of, found))
 
 
 def _operand(x):

@@ -53,8 +53,11 @@ class Loops:
         e.move(pointer, place, v)
         return place
 
-    def _steps(self, e, o, ins, outs, body, constants, base):
-        """Step by step; the body may be that for some of the rows, which lie together."""
+    def _steps(self, e, o, ins, outs, body, constants, base, near=frozenset()):
+        """Step by step; the body may be that for some of the rows, which lie together.
+
+        Of what is `near` the steps of these rows lie one after the other.
+        """
         p, whole = o.params, o.params["body"]
         k, m, n = p["carries"], p["mapped"], p["length"]
         if not n:
@@ -62,12 +65,17 @@ class Loops:
         with e.loop(0, n) as i:
             t = e.at[i.mark]
             t = self.b.sub(I64(n - 1), t) if p["reverse"] else t
-            steps = zip(ins[k : k + m], whole.inputs[k:], strict=False)
-            rows = [self._row(x, v, t) for x, v in steps]
+            some = body.graph.inputs[k:]
+            steps = zip(
+                ins[k : k + m], o.inputs[k:], whole.inputs[k:], some, strict=False
+            )
+            rows = [self._row(x, u if w in near else v, t) for x, w, v, u in steps]
             rest = [*outs[:k], *rows, *ins[k + m :]]
             given = dict(zip(body.graph.inputs, rest, strict=True))
-            results = zip(body.outputs[k:], outs[k:], whole.outputs[k:], strict=True)
-            given |= {v: self._row(y, w, t) for v, y, w in results}
+            some = body.graph.outputs[k:]
+            steps = zip(outs[k:], o.outputs[k:], whole.outputs[k:], some, strict=True)
+            rows = [self._row(y, u if w in near else v, t) for y, w, v, u in steps]
+            given |= dict(zip(body.outputs[k:], rows, strict=True))
             self.part(body, constants | given, base)
 
     def _row(self, pointer, v, t):
@@ -108,7 +116,7 @@ class Loops:
     def _in_lots(self, e, k, ins, outs, part, base):
         """A loop whose rows threads share: each takes all steps for some of them."""
         (o,), body = k.roots, part.inner[k]["body"]
-        lot = _Lot(o, part.lots[k], body)
+        lot = _Lot(o, part.lots[k], body, part.by_lots)
         own = {
             i: self.typed(self.inside(base + part.offsets[k, i]), v)
             for i, v in lot.sums()
@@ -144,7 +152,7 @@ class Loops:
                 )
             else:
                 e.move(ins[i], outs[i], v)
-        self._steps(e, lot.o, ins, outs, lot.body, constants, 0)
+        self._steps(e, lot.o, ins, outs, lot.body, constants, 0, lot.near)
 
     def _add_up(self, e, v, own, lot):
         """What lots summed up, in order, is added to what there was."""
@@ -164,8 +172,8 @@ class Loops:
 class _Lot:
     """Where the rows of one lot are in what a loop is given and gives."""
 
-    def __init__(self, o, lots, body):
-        self.o, self.body, self.count = o, body, lots.count
+    def __init__(self, o, lots, body, near):
+        self.o, self.body, self.count, self.near = o, body, lots.count, near
         self.inputs, self.outputs = lots.inputs, lots.outputs
         self.sizes = [
             [v.spec.size for v in vs] for vs in (lots.body.inputs, lots.body.outputs)
@@ -189,6 +197,9 @@ class _Lot:
         ]
         for i, v in self.sums():
             sizes[1][i] = self.step(v)
+        for ns, values in zip(sizes, (self.o.inputs, self.o.outputs), strict=True):
+            for i, v in enumerate(values):
+                ns[i] *= self.o.params["length"] if v in self.near else 1
         return [
             [
                 b.gep(p, [b.mul(number, I64(n))]) if n else p

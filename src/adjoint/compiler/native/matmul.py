@@ -6,11 +6,15 @@ is added to C. So every element's sum is the same, whatever tile, task or thread
 
 from __future__ import annotations
 
+from llvmlite import ir
+
 from .machine import registers
 from .vectors import BIT, I64, Vectors, least, repeat, strides
 
 VECTORS, DEPTH = 3, 384
-AHEAD = 32  # rows of B in its place that are asked for before they are needed
+# Rows of B in its place that are asked for before they are needed: from the second level of
+# caches, where they were asked for before, or from memory.
+NEARER, AHEAD = 8, 32
 ASKING = 3  # rows of a tile from which on there is time for that
 _PARTS = {1: 8, 2: 4, 3: 2, 4: 2}
 
@@ -20,25 +24,32 @@ def tile_rows() -> int:
     return 8 if registers() >= 32 else 4
 
 
+def together(rows, item) -> int:
+    """Slivers of so many rows that a line of memory fills."""
+    return max(1, 64 // (rows * item))
+
+
 class Tiles(Vectors):
     """Products of a few rows with a few vectors of columns."""
 
-    def kernel(self, rows, vectors):
+    def kernel(self, rows, vectors, also=""):
         """The function for a tile of this size over a packed panel, shared by all products.
 
         (a, panel, c, how deep, whether at first, steps of a's rows, of its columns and of c's
-        rows, lanes of the last vector).
+        rows, lanes of the last vector). It may do something `also` on the way: "asks" for `Lines`,
+        "copies" the slivers that are read next (source, step of its columns, target, room).
         """
-        return self._kernel("product", rows, vectors, packed=True)
+        return self._kernel("product", rows, vectors, True, also)
 
-    def kernel_beside(self, rows, vectors):
+    def kernel_beside(self, rows, vectors, also=""):
         """The same over B where it is; the last argument is the step of its rows."""
-        return self._kernel("beside", rows, vectors, packed=False)
+        return self._kernel("beside", rows, vectors, False, also)
 
-    def _kernel(self, name, rows, vectors, packed):
+    def _kernel(self, name, rows, vectors, packed, also):
         p = self.scalar.as_pointer()
         kinds = [p, p, p, I64, BIT, *[I64] * (4 if packed else 5)]
-        f, b = self.tile(name, (rows, vectors), *kinds)
+        kinds += {"": [], "asks": [p, *[I64] * 5], "copies": [p, I64, p, I64]}[also]
+        f, b = self.tile(name + also, (rows, vectors), *kinds)
         if b is None:
             return f
         a, right, c, count, first, a_row, a_step, c_row, lanes, *rest = f.args
@@ -47,13 +58,16 @@ class Tiles(Vectors):
         loads = [None] * vectors if packed else masks
 
         def step(k, acc):
+            if also == "copies":
+                self.copy(b, k, rows, *rest[-4:])
             row = b.gep(right, [b.mul(k, b_step)])
             bs = [
                 self.load(b, b.gep(row, [I64(j * self.w)]), mask, align)
                 for j, mask in enumerate(loads)
             ]
             for j in range(0 if packed or rows < ASKING else vectors):
-                ahead = b.add(b.mul(b_step, I64(AHEAD)), I64(j * self.w))
+                ahead = b.mul(b_step, I64(NEARER if also == "asks" else AHEAD))
+                ahead = b.add(ahead, I64(j * self.w))
                 self.prefetch(b, b.gep(row, [ahead]))
             ak = b.gep(a, [b.mul(k, a_step)])
             xs = [b.load(b.gep(ak, [b.mul(I64(i), a_row)])) for i in range(rows)]
@@ -75,10 +89,39 @@ class Tiles(Vectors):
 
         start = least(b, I64(rows << shift), count)
         acc = repeat(b, I64(0), start, 1, [self.zero] * len(spots), near)
+        if also == "asks":
+            start, acc = self._asking(b, start, count, acc, step, rest[-6:])
         acc = repeat(b, start, count, 1, acc, step)
         self.add_to(b, acc, spots, first)
         b.ret_void()
         return f
+
+    def copy(self, b, k, rows, source, step, target, room):
+        """Number k of the rows of the next slivers, which fill a line."""
+        kind = ir.VectorType(self.scalar, rows).as_pointer()
+        of, to = b.gep(source, [b.mul(k, step)]), b.gep(target, [b.mul(k, I64(rows))])
+        ahead = b.mul(step, I64(AHEAD))
+        self.prefetch(b, b.gep(of, [ahead]), level=2)
+        for i in range(together(rows, self.bits // 8)):
+            x = b.load(b.bitcast(b.gep(of, [I64(i * rows)]), kind), align=4)
+            there = b.gep(to, [b.mul(I64(i), room)])
+            b.store(x, b.bitcast(there, kind), align=4)
+
+    def _asking(self, b, start, count, acc, step, asked):
+        """The next rounds, of which each asks for a line; where they end, and the sums."""
+        place, minor, major, inner, begin, end = asked
+        mask = b.sub(b.shl(I64(1), inner), I64(1))
+        stop = least(b, b.add(start, b.sub(end, begin)), count)
+        shift = b.sub(begin, start)
+
+        def ask(k, acc):
+            q = b.add(k, shift)
+            at = b.add(b.mul(b.and_(q, mask), minor), b.mul(b.ashr(q, inner), major))
+            self.prefetch(b, b.gep(place, [at]), level=2)
+            return step(k, acc)
+
+        acc = repeat(b, start, stop, 1, acc, ask)
+        return b.select(b.icmp_signed(">", stop, start), stop, start), acc
 
     def add_to(self, b, xs, spots, first):
         """Sums to memory: as they are at first, added to what is there later."""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from llvmlite import ir
 
-from .products import Form, Product, _Part
+from .blocks import Block
+from .form import Form
+from .products import Product
 from .vectors import I64
 
 
@@ -31,7 +33,7 @@ class Packed(Product):
         f, b = self.function(name, p, p)
         right, panels = f.args
         zero, n = I64(0), I64(form.n)
-        part = _Part(self, b, right, right, right, panels, (zero, zero, zero, n))
+        part = Block(self, b, right, right, right, panels, (zero, zero, zero, n))
         part.bk, part.count = right, I64(form.k)
         part._columns(lambda j, *size: part._pack(j, j, *size))
         b.ret_void()
@@ -45,7 +47,7 @@ class Packed(Product):
             return found
         f, b = self.function(name, p, p, p, *[I64] * 4)
         a, panels, c, m0, m1, n1, k1 = f.args
-        part = _Part(self, b, a, panels, c, panels, (m0, m1, I64(0), n1))
+        part = Block(self, b, a, panels, c, panels, (m0, m1, I64(0), n1))
         part.ak, part.first = a, ir.IntType(1)(1)
         part.depth = part.count = k1
         part._columns(lambda *panel: self._panel(part, panels, m0, m1, *panel))

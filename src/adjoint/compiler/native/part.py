@@ -16,9 +16,9 @@ from ..sooner import sooner
 from ..together import together
 from . import conv, reducing, rows, sorting
 from .arena import Tenant, settled
+from .contractions import form_of
 from .deep import deep
 from .machine import cache
-from .products import form_of
 from .sharing import KINDS, Sum, apart, unshared, wanted, worth
 from .slices import panels
 
@@ -53,6 +53,7 @@ class Part:
         self.shares = wanted(s) if long else {}  # kernel -> about how many chunks
         self.deep = self._deep({g.inputs[j] for j in renewed.values()})
         self.inner = {k: self._in_lots(k) or _bodies(k.roots[0], long) for k in loops}
+        self.by_lots = {v for k in self.lots for v in k.made if self._by_lots(k, v)}
         self.safe = s.last_check(self._may_fail) + 1  # from here on nothing fails
         sooner(s, {self.outputs[i]: g.inputs[j] for i, j in renewed.items()}, self.safe)
         for i, r in enumerate(self.outputs):
@@ -115,6 +116,29 @@ class Part:
             return None
         self.lots[k], self.shares[k] = found, found.count
         return {"body": body}
+
+    def _by_lots(self, k, v) -> bool:
+        """Whether steps make a value that only loops in as many lots read, step by step.
+
+        It lies lot by lot, so that no core writes, nor fetches early, what is beside another's.
+        """
+        s, (o,) = self.schedule, k.roots
+        first, i = o.params["carries"], o.outputs.index(v)
+        if i < first or self.lots[k].outputs[i] == SUMMED:
+            return False
+        if v in self.outputs or v in s.alias or v in s.alias.values():
+            return False
+        readers = [j for j in s.kernels if v in j.reads]
+        return all(self._read_by_lots(j, v, self.lots[k].count) for j in readers)
+
+    def _read_by_lots(self, k, v, count) -> bool:
+        if k not in self.lots or self.lots[k].count != count:
+            return False
+        (o,) = k.roots
+        first, m = o.params["carries"], o.params["mapped"]
+        at = [i for i, x in enumerate(o.inputs) if x is v]
+        rows = all(isinstance(self.lots[k].inputs[i], int) for i in at)
+        return rows and all(first <= i < first + m for i in at)
 
     def constants(self):
         """All constants that need memory, those of inner parts among them."""

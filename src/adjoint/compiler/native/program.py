@@ -15,10 +15,10 @@ from llvmlite import ir
 from numpy.lib.array_utils import byte_bounds
 
 from ...autodiff.modes import inferring, recording
-from ...autodiff.tape import Leaf
+from ...autodiff.node import Leaf
 from ...core.bind import NUMPY, Box, changed, floor, moved
 from ...ir.passes import prepared
-from ...ops.elementwise import by_zero
+from ...ops.arithmetic import by_zero
 from ...ops.index import out_of_bounds
 from .. import cache
 from ..binding import MISS, Binding, number
@@ -30,9 +30,9 @@ from .crew import crew
 from .digest import digest
 from .failing import BY_ZERO, FAILED, OUTSIDE, WORDS
 from .nests import I64
-from .part import ALIGN
 from .pool import LARGE, Pool, maker
 from .remains import let_go
+from .room import LEAST, Room, room_for
 from .spelling import forget, spelled
 from .writer import POINTER, Writer, callback
 
@@ -187,7 +187,10 @@ class Native:
         e.number("moved", "moved before")
         e.number("changed", "changed before")
         e.number("busy", "zero")
-        e.claim()
+        common = self.part.inside >= LEAST
+        if common:
+            e.number("room", "zero")
+        e.claim(["busy", "room"] if common else ["busy"])
         places = e.arguments(c.arguments)
         for i, (x, v) in enumerate(zip(places, self.arguments, strict=True)):
             e.memory_of(x, v.spec, self.slot(v), i in c.leaves)
@@ -233,7 +236,7 @@ class Native:
         for i, v in enumerate(self.drawn):
             e.draw(i, c.draws[i][1], self.slot(v))
         e.go()
-        e.finish(answer(c), arrays)
+        e.finish(answer(c), arrays, places if c.hands_on else ())
         e.give_up()
 
 
@@ -262,7 +265,7 @@ _bound: weakref.WeakSet = weakref.WeakSet()
 def _forked() -> None:
     """In the child of a fork nobody is in a program: threads that were are not there."""
     for bound in _bound:
-        bound.busy.value = 0
+        bound.busy.value = bound.room.busy.value = 0
 
 
 if hasattr(os, "register_at_fork"):
@@ -275,12 +278,8 @@ class Bound(Binding):
     def __init__(self, native: Native, assemble):
         self.native, self.assemble = native, assemble
         self.table = (ctypes.c_void_p * (len(native.slots) + 1))()
-        self.arena = np.zeros(
-            native.part.bytes + native.part.scratch() + ALIGN, np.uint8
-        )
-        base = self.arena.ctypes.data
         self.kept: list = []
-        self._point("arena", base + -base % ALIGN)
+        self.enter(room_for(self, native.part.inside))
         for c in native.constants:
             self._array(c, np.ascontiguousarray(c.value))
         if "parallel" in native.slots:
@@ -299,6 +298,12 @@ class Bound(Binding):
         super().__init__(native.captured)
         if "miss" in native.slots:  # there is a way in
             self._open()
+
+    def enter(self, room) -> None:
+        """Work in this memory from now on."""
+        self.room = room
+        self._point("arena", room.start)
+        self._point("room", ctypes.addressof(room.busy))
 
     def _point(self, key, address):
         slot = self.native.slots.get(self.native.spelled(key))
@@ -393,11 +398,23 @@ class Bound(Binding):
             time.sleep(1e-4)
         self.busy.value = 1
         try:
-            made = self._run(arrays, extras)
+            made = self._in_room(arrays, extras)
         finally:
             self.busy.value = 0
         self._raise()
         return dict(zip(self.captured.fresh(), made, strict=True))
+
+    def _in_room(self, arrays, extras):
+        """In the common room, unless a program is in it, of this thread or of another."""
+        room = self.room
+        if room.busy.value:
+            room.guests.discard(self)
+            self.enter(room := Room(self.native.part.inside))
+        room.busy.value = 1
+        try:
+            return self._run(arrays, extras)
+        finally:
+            room.busy.value = 0
 
     def _run(self, arrays, extras):
         n, c = self.native, self.captured

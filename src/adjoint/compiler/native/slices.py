@@ -8,10 +8,11 @@ from typing import NamedTuple
 from llvmlite import ir
 
 from ...ops.contract import letters_of
+from .contractions import form_of, steps_of
 from .elements import element
 from .nests import I64
 from .packed import Packed, packable, room
-from .products import Product, form_of, steps_of
+from .products import Product
 from .vectors import least, loop
 
 

@@ -98,6 +98,24 @@ class Values:
         pairs = zip(fast, found, strict=True)
         return tuple(either(b, x, head, y, end) for x, y in pairs)
 
+    def repeated(self, condition: Callable, step: Callable, state):
+        """step(*state) again and again, in each lane for as long as its condition holds."""
+        b, before = self.b, self.b.block
+        head, body, done = (b.append_basic_block(n) for n in ("again", "step", "done"))
+        b.branch(head)
+        b.position_at_end(head)
+        now = [b.phi(x.type) for x in state]
+        mask = condition(*now)
+        b.cbranch(self.any(mask), body, done)
+        b.position_at_end(body)
+        after = [b.select(mask, x, p) for x, p in zip(step(*now), now, strict=True)]
+        for phi, x, y in zip(now, state, after, strict=True):
+            phi.add_incoming(x, before)
+            phi.add_incoming(y, b.block)
+        b.branch(head)
+        b.position_at_end(done)
+        return tuple(now)
+
     def once(self, write: Callable, x):
         """write(x), or what it gave before if that was on the way to this place."""
         key = write, x

@@ -74,11 +74,11 @@ class Vectors:
         f = self.intrinsic(name, ir.VoidType(), self.vector, p.type, I32, mask.type)
         b.call(f, [x, p, I32(align), mask])
 
-    def prefetch(self, b, p, write=False):
-        """Ask for a line of memory that is needed soon."""
+    def prefetch(self, b, p, write=False, level=1):
+        """Ask for a line of memory that is needed soon, in a level of caches."""
         byte = ir.IntType(8).as_pointer()
         f = self.intrinsic("llvm.prefetch.p0", ir.VoidType(), byte, I32, I32, I32)
-        b.call(f, [b.bitcast(p, byte), I32(int(write)), I32(3), I32(1)])
+        b.call(f, [b.bitcast(p, byte), I32(int(write)), I32(4 - level), I32(1)])
 
     def fma(self, b, x, y, z):
         """x y + z."""

@@ -10,6 +10,7 @@ import numpy as np
 from llvmlite import ir
 
 from . import conv
+from .contractions import form_of
 from .crew import CHUNKS, PARALLEL
 from .deep import Parts
 from .elements import BYTE, I64, element, stored_element
@@ -17,7 +18,7 @@ from .emit import Emitter
 from .failing import FAILED
 from .likeness import likeness
 from .loops import Loops
-from .products import Product, form_of
+from .products import Product
 from .sharing import Sum
 from .slices import Slices
 from .sorting import Sorting

@@ -12,7 +12,7 @@ from numbers import Integral, Real
 from ...autodiff.modes import no_grad
 from ...core.bind import Box
 from ...errors import ArgumentError, ArgumentTypeError, DimError
-from ...functional import creation
+from ...functional import alike
 from ...functional.face import FUNCTIONS
 from ..hooks import hooks_of
 from .vectors import parameters_to_vector
@@ -87,7 +87,7 @@ class BasePruningMethod:
             if before is not None:
                 method = PruningContainer(*_members(before), method)
             mask = getattr(module, f"{name}_mask", None)
-            mask = creation.ones_like(now) if mask is None else mask
+            mask = alike.ones_like(now) if mask is None else mask
             mask = method.compute_mask(scores.detach(), mask.to(now.dtype))
         _install(module, name, method, before, mask)
         return method
@@ -96,7 +96,7 @@ class BasePruningMethod:
         """`t` times the mask that is computed of it, or of its importance."""
         scores = t if importance_scores is None else importance_scores
         _need_shape("importance_scores", scores, t)
-        mask = creation.ones_like(t) if default_mask is None else default_mask
+        mask = alike.ones_like(t) if default_mask is None else default_mask
         return t * self.compute_mask(scores, default_mask=mask)
 
     def remove(self, module) -> None:
@@ -258,7 +258,7 @@ def _without(mask, scores, count: int):
 
 def _without_slices(mask, scores, count: int, dim: int):
     """The same for slices along a dim."""
-    keep = _without(creation.ones_like(scores), scores, count)
+    keep = _without(alike.ones_like(scores), scores, count)
     shape = [1] * mask.ndim
     shape[dim] = -1
     return mask * keep.reshape(shape).to(mask.dtype)
@@ -454,7 +454,7 @@ def global_unstructured(parameters, pruning_method, importance_scores=None, **kw
             _need_shape("importance_scores", x, y)
         masks = [getattr(m, f"{n}_mask", None) for m, n in parameters]
         masks = [
-            creation.ones_like(x) if mask is None else mask
+            alike.ones_like(x) if mask is None else mask
             for mask, x in zip(masks, held, strict=True)
         ]
         both = parameters_to_vector(scores), parameters_to_vector(masks)

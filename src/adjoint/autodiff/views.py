@@ -1,0 +1,149 @@
+"""Views: tensors that show part of the memory of others, and find their place after a write."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..core.bind import NUMPY, Box, at_bottom, bind, dtype_of, floor, moved
+from .modes import recording
+from .node import Node
+from .versions import versioned
+
+
+def mark_view(out, x, prim, params, pick=None):
+    """Note that `out` shows part of `x`'s memory, so that writes reach both."""
+    if not isinstance(x, Box) or x.level is not out.level:
+        return
+    a, b = out.value, x.value
+    if isinstance(a, np.ndarray):
+        if not shares(a, b):
+            return
+    elif prim.name == "reshape" and _may_copy(x) and _copies(x, params):
+        return
+    out.plain, out.version, out.inference = False, versioned(x), x.inference
+    base = x if x.base is None else x.base
+    out.base, out.seen = base, base.writes
+    out.chain = (*x.chain, (prim, params, pick))
+
+
+def mark_views(outs, x, prim, params):
+    """Note it of all results, one or several."""
+    if prim.outputs == 1:
+        mark_view(outs, x, prim, params)
+        return
+    for i, out in enumerate(outs):
+        mark_view(out, x, prim, params, i)
+
+
+class Laid:
+    """How the memory lies that a value will have, and whether that made a difference."""
+
+    def __init__(self, strides):
+        self.strides, self.seen = strides, False
+
+    def array(self, shape, d) -> np.ndarray:
+        """An array that lies so; its numbers mean nothing."""
+        self.seen = True
+        steps = [
+            s // d.itemsize * (n - 1) for s, n in zip(self.strides, shape, strict=True)
+        ]
+        low = -sum(s for s in steps if s < 0)
+        memory = np.zeros(low + sum(s for s in steps if s > 0) + 1, d)
+        return np.ndarray(shape, d, memory, low * d.itemsize, self.strides)
+
+
+def layout(x) -> np.ndarray:
+    """Memory laid out as that of `x`, a traced value, will be; its numbers mean nothing."""
+    base = x if x.base is None else x.base
+    shape, d, laid = tuple(base.shape), dtype_of(base), base.__dict__.get("laid")
+    if type(base.value) is np.ndarray:
+        y = base.value
+    else:
+        y = np.empty(shape, d) if laid is None or 0 in shape else laid.array(shape, d)
+    for prim, params, pick in x.chain:
+        y = prim.eager(y, **params)
+        y = y if pick is None else y[pick]
+    return np.asarray(y)
+
+
+def _may_copy(x) -> bool:
+    """Whether it is a view, or its memory lies otherwise than row by row."""
+    value = x.value
+    if type(value) is np.ndarray:
+        return not value.flags.c_contiguous
+    return x.base is not None or "laid" in x.__dict__
+
+
+def _copies(x, params) -> bool:
+    """Whether a traced value, once it has memory, can be reshaped by a copy alone."""
+    if x.level is not Node.level and isinstance(at_bottom(x), np.ndarray):
+        return False
+    y = layout(x)
+    return y.size > 0 and not np.may_share_memory(y, y.reshape(params["shape"]))
+
+
+def shares(a: np.ndarray, b: np.ndarray) -> bool:
+    """Whether `a`, made of `b`, shows its memory: both then have the same owner.
+
+    The owner of what `as_strided` makes is not an array, and only addresses tell.
+    """
+    owner = a.base
+    if owner is None or owner is b or owner is b.base:
+        return owner is not None
+    return not isinstance(owner, np.ndarray) and np.may_share_memory(a, b)
+
+
+def replay(chain, x):
+    """Take the same views of `x`."""
+    for prim, params, pick in chain:
+        x = bind(prim, x, **params)
+        if pick is not None:
+            x = x[pick]
+    return x
+
+
+def refresh(x):
+    """After a write to its base, a view takes its place in the graph anew."""
+    base = x.base
+    if x.seen == base.writes:
+        return
+    below = floor.get()
+    held = below is not NUMPY and below.holds(x)
+    if held:
+        below.hold(x)
+    x.seen = base.writes
+    token = recording.set(True)
+    try:
+        again = replay(x.chain, base)
+    finally:
+        recording.reset(token)
+    if isinstance(x.value, np.ndarray) and isinstance(again.value, np.ndarray):
+        settle(x, again.node)
+    elif held:
+        below.write(x, again)
+        settle(x, again.node)
+    else:
+        adopt(x, again)
+
+
+def settle(x, node):
+    """x has its place at `node` from now on, and keeps its gradient there if it does."""
+    if x.retainer is not None:
+        x.retainer.move(node)
+    x.node = node
+
+
+_OWN = ("level", "value", "plain", "node", "tangent", "batch_dim", "detached")
+
+
+def adopt(x, new):
+    """x stands for `new` from now on: its level, value and derivative."""
+    if not isinstance(new, Box) or new.level.depth < x.level.depth:
+        new = x.level.own(new) if isinstance(new, Box) else x.level.wrap(new)
+    settle(x, new.node)
+    moved.value += 1
+    for name in _OWN:
+        if name in new.__dict__:
+            x.__dict__[name] = new.__dict__[name]
+        else:
+            x.__dict__.pop(name, None)

@@ -1,0 +1,42 @@
+"""Results: what a program made as what the function returns and keeps."""
+
+from __future__ import annotations
+
+from ..autodiff.tape import BASE
+from ..core import tree
+from .captured import Made
+
+
+def kept(leaf, made):
+    """What the program keeps or hands on: what was there, or a new tensor."""
+    if not isinstance(leaf, Made):
+        return leaf[0]
+    x = BASE.wrap(made[leaf.output])
+    x.__class__ = leaf.kind
+    x.__dict__.update(leaf.own)
+    return x
+
+
+def assembled(captured, wrap):
+    """results -> what the function returns; `wrap` is done to each that is a new tensor.
+
+    Where results are taken from arguments, these come after the new ones.
+    """
+    c, shape = captured, captured.results
+    if shape == tree.LEAF and c.count == 1:
+        return wrap
+    count = c.count + len(c.fixed) + len(c.passed) + len(c.twice)
+
+    def assemble(*results):
+        leaves: list = []
+        new, given = map(wrap, results[: c.count]), results[c.count :]
+        for i in range(count):
+            if i in c.fixed:
+                leaves.append(c.fixed[i])
+            elif i in c.passed:
+                leaves.append(c.passed[i].get(given))
+            else:
+                leaves.append(leaves[c.twice[i]] if i in c.twice else next(new))
+        return tree.unflatten(shape, leaves)
+
+    return assemble

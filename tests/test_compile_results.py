@@ -1,0 +1,248 @@
+"""Results that are no new tensors: a program returns the very tensor where eager does."""
+
+import numpy as np
+import pytest
+
+import adjoint as ad
+from adjoint import compile
+
+
+def called(f, *args):
+    """f compiled, called until it is a program; what the last call returned."""
+    g = compile(f)
+    for _ in range(3):
+        y = g(*args)
+    assert g.programs
+    return y
+
+
+STATE = ad.zeros(3)
+
+
+def _written(x):
+    return x.add_(1)
+
+
+def _state(x):
+    STATE.add_(x)
+    return STATE
+
+
+def test_an_argument_or_state_is_itself():
+    x, w = ad.ones(3), ad.ones(3, requires_grad=True)
+    assert called(lambda x: x, x) is x
+    assert called(_written, x) is x
+    assert x.tolist() == [4.0] * 3
+    assert called(_state, x) is STATE
+    assert STATE.tolist() == [12.0] * 3
+    assert called(lambda x: STATE, x) is STATE
+    assert called(lambda x: w, x) is w
+    assert called(lambda x: x, w) is w
+    two, here, again = called(lambda x: (x * 2, x, x), x)
+    assert here is x
+    assert again is x
+    assert two.tolist() == [8.0] * 3
+
+
+def test_each_call_returns_what_it_was_given():
+    f = compile(lambda x, y: (y, x + y, x))
+    for k in range(4):
+        x, y = ad.full((2,), float(k)), ad.ones(2)
+        first, total, last = f(x, y)
+        assert first is y
+        assert last is x
+        assert total.tolist() == [k + 1.0] * 2
+
+
+def test_one_new_tensor_returned_twice_is_one():
+    def f(x):
+        y = x * 2
+        return {"y": y, "rest": [y, y + 1, y]}
+
+    got = called(f, ad.ones(2))
+    assert got["y"] is got["rest"][0] is got["rest"][2]
+    assert got["rest"][1].tolist() == [3.0, 3.0]
+
+
+VIEWS = {
+    "slice": lambda x: x[1:],
+    "twice": lambda x: x.reshape(2, 3)[1].unsqueeze(0),
+    "transposed": lambda x: x.view(3, 2).T,
+    "detached": lambda x: x.detach(),
+}
+
+
+@pytest.mark.parametrize("outside", [False, True])
+@pytest.mark.parametrize("name", VIEWS)
+def test_a_view_shares_memory(name, outside):
+    x = ad.arange(6.0)
+    y = called((lambda z: VIEWS[name](x)) if outside else VIEWS[name], x)
+    want = VIEWS[name](x.clone())
+    np.testing.assert_array_equal(y, want)
+    y.fill_(9.0)
+    assert (x == 9).sum() == y.numel()
+
+
+def test_a_view_that_is_written():
+    x = ad.arange(4.0)
+
+    def f(x):
+        y = x[1:]
+        y.mul_(2)
+        return y
+
+    y = called(f, x)
+    assert x.tolist() == [0.0, 8.0, 16.0, 24.0]
+    y.fill_(1.0)
+    assert x.tolist() == [0.0, 1.0, 1.0, 1.0]
+
+
+def test_derivatives_of_what_is_handed_on():
+    w = ad.arange(3.0, requires_grad=True)
+    y, view, cut = called(lambda w: (w, w[1:], w.detach()), w)
+    assert y is w
+    assert not cut.requires_grad
+    (view * view).sum().backward()
+    assert w.grad.tolist() == [0.0, 2.0, 4.0]
+
+    def unrecorded(w):
+        with ad.no_grad():
+            return w[1:]
+
+    assert not called(unrecorded, w).requires_grad
+    both = called(lambda w: (w, w.sum()), w)
+    assert both[0] is w
+    both[1].backward()
+    assert w.grad.tolist() == [1.0, 3.0, 5.0]
+
+
+def _buffer():
+    kept = ad.zeros(2)
+
+    def step(c, row):
+        kept.add_(row)
+        return c + row, kept
+
+    return ad.scan(step, ad.zeros(2), ad.arange(6.0).reshape(3, 2))
+
+
+def _carries():
+    x, y, z = ad.arange(2.0), ad.ones(2), ad.ones(2) * 5
+
+    def swap(c, _):
+        return (c[1], c[0], c[2]), c[0]
+
+    (a, b, c), rows = ad.scan(swap, (x, y, z), length=3)
+    c.add_(1)
+    return a, b, c, rows, z
+
+
+def _branches():
+    x, y = ad.arange(2.0), ad.ones(2)
+    a, b = ad.cond(x.sum() > 0, lambda x, y: (x, y + 1), lambda x, y: (x, y), x, y)
+    a.add_(1)
+    return a, b, x, y
+
+
+def _while():
+    x = ad.arange(2.0)
+    n, y = ad.while_loop(
+        lambda s: s[0] < 3, lambda s: (s[0] + 1, s[1]), (ad.tensor(0), x)
+    )
+    y.add_(1)
+    return n, y, x
+
+
+@pytest.mark.parametrize("f", [_buffer, _carries, _branches, _while])
+def test_loops_and_branches_hand_on_what_they_were_given(f):
+    """A row is what it was after its step; what no step changes is the tensor itself."""
+    for got, want in zip(called(f), f(), strict=True):
+        np.testing.assert_array_equal(got, want)
+
+
+def test_what_shares_memory_with_a_state_follows_it():
+    w = ad.ones(2, requires_grad=True)
+    f = compile(lambda x: (w.detach() * x, w.detach()))
+    for k in range(6):
+        if k == 3:
+            w.data = ad.tensor([5.0, 6.0])
+        y, cut = f(ad.ones(2))
+        assert y.tolist() == w.tolist()
+        cut.fill_(float(k))
+        assert w.tolist() == [float(k)] * 2
+
+
+class Keeper:
+    pass
+
+
+def test_what_takes_the_place_of_state_is_what_is_there():
+    keeper = Keeper()
+    keeper.h = ad.zeros(2)
+
+    def f(x):
+        keeper.h = keeper.h + x
+        return keeper.h, keeper.h * 2
+
+    g = compile(f)
+    for k in range(1, 6):
+        h, double = g(ad.ones(2))
+        assert h is keeper.h
+        assert double.tolist() == [2.0 * k] * 2
+        h.add_(0)
+
+
+def test_a_gradient_is_the_one_that_is_there():
+    w = ad.arange(3.0, requires_grad=True)
+
+    def f(x, clear):
+        if clear:
+            w.grad = None
+        (w * x).sum().backward()
+        return w.grad
+
+    g = compile(f)
+    for clear, want in (
+        (True, 1),
+        (True, 1),
+        (False, 2),
+        (False, 3),
+        (False, 4),
+        (True, 1),
+    ):
+        y = g(ad.ones(3), clear)
+        assert y is w.grad
+        assert y.tolist() == [float(want)] * 3
+    read = compile(lambda: w.grad)
+    for _ in range(3):
+        assert read() is w.grad
+    w.grad = None
+    assert read() is None
+
+
+def test_a_write_into_an_argument_of_a_graph():
+    f = compile(lambda x: x.mul_(2))
+    for _ in range(4):
+        x = ad.ones(2, requires_grad=True)
+        y = x * 1
+        assert f(y) is y
+        y.sum().backward()
+        assert x.grad.tolist() == [2.0, 2.0]
+
+
+@pytest.mark.parametrize("read", ["before", "after", "not"])
+@pytest.mark.parametrize("view", [False, True])
+def test_a_write_through_a_detached_state(view, read):
+    kept = ad.arange(4.0).reshape(2, 2)
+    kept = kept if view else kept.clone()
+
+    def f():
+        first = kept.sum() if read == "before" else None
+        kept.detach().reshape(4).add_(1)
+        return kept.sum() if read == "after" else first
+
+    g = compile(f)
+    for k in range(1, 5):
+        total = g()
+        assert kept.tolist() == [[k, k + 1.0], [k + 2.0, k + 3.0]]
+        assert read == "not" or total.item() == 6.0 + 4 * (k - (read == "before"))
