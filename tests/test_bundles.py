@@ -134,6 +134,22 @@ def test_elements_of_an_array_are_not_taken_apart():
     same(f, x)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int64])
+@pytest.mark.parametrize("n", [1, 2, 15, 16, 17, 40, 64, 128, 129, 200])
+def test_elements_in_another_order(n, dtype):
+    order = np.random.default_rng(n).integers(0, n, size=n + n // 3).tolist()
+
+    def f(x):
+        x = x + 1
+        return ad.stack([x[i] for i in order]), ad.stack(
+            [x[i] for i in range(1, n)] or [x[0]]
+        )
+
+    x = ad.tensor((rng.normal(size=n) * 100).astype(dtype))
+    assert counted(program(f, x), "index") == int(n > 1)
+    same(f, x)
+
+
 def test_constants_of_their_own():
     def f(*xs):
         return sum(ad.exp(x * (0.1 * i)) * i for i, x in enumerate(xs))
@@ -209,6 +225,22 @@ def test_complex_numbers():
 
     xs = [ad.tensor(complex(*rng.normal(size=2))) for _ in range(8)]
     same(f, *xs, rtol=1e-5)
+
+
+def test_what_is_printed_keeps_its_order(capfd):
+    def f(*xs):
+        out = []
+        for i, x in enumerate(xs):
+            y = ad.exp(x)
+            ad.debug.print(f"{i}: {{}}", y)
+            out.append(ad.sin(y))
+        return tuple(out)
+
+    fast, xs = ad.compile(f), numbers(9)
+    for _ in range(3):
+        fast(*xs)
+        lines = capfd.readouterr().out.splitlines()
+        assert [line[0] for line in lines] == list("012345678")
 
 
 # ---------------------------------------------------------------- loops

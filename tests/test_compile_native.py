@@ -5,6 +5,7 @@ import pytest
 
 import adjoint as ad
 from adjoint import compile, nn, optim
+from adjoint.compiler.binding import MISS
 from adjoint.core import tree
 from adjoint.errors import ArgumentError, DimError
 from adjoint.nn import functional as F
@@ -804,3 +805,40 @@ def test_whole_numbers_divided_by_zero_are_the_error_of_eager(divide, dtype):
             divide(x, ad.zeros_like(y))
         assert str(caught.value).splitlines()[0] == str(wanted.value).splitlines()[0]
         assert count.tolist() == before
+
+
+def test_leaves_are_taken_the_quick_way():
+    @ad.compile
+    def f(x, y):
+        z = (x * x * y).sum()
+        return z.detach(), *ad.autograd.grad(z, (x, y))
+
+    x, y = (ad.tensor([1.0, 2.0 + i], requires_grad=True) for i in range(2))
+    for _ in range(2):
+        f(x, y)
+    z, gx, gy = f.last(x, y)  # no MISS
+    assert z.item() == 13.0 and gx.tolist() == [2.0, 12.0] and gy.tolist() == [1.0, 4.0]
+    assert f.last(x.detach(), y) is f.last(x * 1, y) is f.last(x) is MISS
+    x.requires_grad_(False)
+    assert f.last(x, y) is MISS
+    with pytest.raises(ad.errors.GradError):
+        f(x, y)
+
+
+def test_answers_of_all_kinds():
+    functions = [
+        lambda x: x + 1,
+        lambda x: (x + 1, x * 2),
+        lambda x: [x + 1, {"a": x * 2}],
+        lambda x: (x + 1, None, 3),
+        lambda x: (x + 1,),
+        lambda x: (),
+    ]
+    x = ad.tensor([1.0, 2.0])
+    for f in functions:
+        fast, want = ad.compile(f), f(x)
+        made = [fast(x) for _ in range(4)]
+        for y in made:
+            assert type(y) is type(want) and repr(y) == repr(want)
+        leaves = [y for y in tree.flatten(made)[0] if isinstance(y, ad.Tensor)]
+        assert len({y.value.ctypes.data for y in leaves}) == len(leaves)

@@ -323,6 +323,7 @@ class Capture(Follower, TraceLevel):
         One that is given twice is one; gradients that arguments have are inputs too.
         """
         self.boxes: list = []
+        self.awaiting: set = set()  # numbers of those at which gradients arrive
         known: dict = {}
         out = [self._stand_in(x, known) if isinstance(x, Box) else x for x in leaves]
         tensors = [x for x in leaves if isinstance(x, Box)]
@@ -348,6 +349,8 @@ class Capture(Follower, TraceLevel):
             if not x.is_leaf:
                 self.strange.add(id(box))
             self.given[id(box)] = len(self.boxes)
+        if x.requires_grad and x.is_leaf:
+            self.awaiting.add(len(self.boxes))
         self.boxes.append((box, var))
         return box
 

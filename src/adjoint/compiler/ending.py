@@ -51,6 +51,7 @@ class Ending:
         self.level, self.graph = level, level.graph
         leaves, shape = tree.flatten(results)
         self.captured = c = Captured(self.graph, len(level.boxes), shape)
+        c.leaves = frozenset(level.awaiting)
         self.graph.outputs = []
         self._results(leaves)
         self.at: dict = {}  # id of an array that a slot had -> its place

@@ -280,7 +280,7 @@ def _why(a, b) -> str:
             return "a convolution is a region of its own"
         if k.kind == "call":
             return f"{k.roots[0].prim.name} is NumPy's"
-        if k.kind in ("loop", "place", "put"):
+        if k.kind in ("loop", "place", "shuffle", "put"):
             return f"{k.roots[0].prim.name} is a loop of its own"
     if a.space != b.space:
         return f"their loops count {a.space} and {b.space}"

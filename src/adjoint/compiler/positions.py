@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..ir.bundles import FEW
 from ..ir.dims import counted
 from ..ir.graph import Const
 
@@ -59,3 +60,15 @@ def read_name(words) -> str:
     """What `spelled` wrote."""
     raw = b"".join((w % 2**64).to_bytes(8, "little") for w in words)
     return raw.rstrip(b"\0").decode()
+
+
+def shuffles(o) -> bool:
+    """Whether known elements of a few vectors of numbers change places in registers."""
+    if o.prim.name != "index" or len(o.inputs) != 2:
+        return False
+    x, at = o.inputs[0].spec, o.inputs[1]
+    few = len(x.shape) == 1 and x.size <= FEW and x.dtype.str[1:] in ("f4", "f8")
+    if not few or not isinstance(at, Const) or at.value.ndim != 1 or not at.value.size:
+        return False
+    known = counts(at) is None and at.value.min() >= 0 and at.value.max() < x.size
+    return bool(known)

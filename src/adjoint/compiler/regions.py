@@ -11,7 +11,7 @@ from ..ir.dims import carried
 from ..ir.graph import Operation
 from ..ops.random import Draw
 from .cost import CONVOLUTIONS, LOOPS, ORDERED
-from .positions import BY_VALUES
+from .positions import BY_VALUES, shuffles
 
 _MOVES = (
     "bits expand permute slice select flip cast contiguous stop_gradient reshape real"
@@ -47,6 +47,8 @@ def inline(o: Operation) -> bool:
     if p.name == "searchsorted" and not _searchable(o):
         return False
     if p.name == "bits" and not _same_bits(o):
+        return False
+    if shuffles(o):
         return False
     if p.name in VIEWS:
         return True
@@ -235,6 +237,8 @@ def kind_of(o) -> str:
         return "order"
     if o.prim.name == "put" and _addable(o):
         return "put"
+    if shuffles(o):
+        return "shuffle"
     if o.prim.name in PLACED and _placeable(o):
         return "place"
     if o.prim.name in SCATTERED and _scatters(o):

@@ -53,7 +53,7 @@ class Kernel:
     `rank` dims, and each row in passes: what is summed in one can be read in the next.
     """
 
-    kind: str  # map, rows, reduce, place, put, contract, conv, call, loop
+    kind: str  # map, rows, reduce, place, shuffle, put, contract, conv, call, loop
     roots: list[Operation]
     space: tuple[int, ...]
     reads: set = field(default_factory=set)

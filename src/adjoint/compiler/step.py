@@ -384,7 +384,7 @@ class Step:
             self.native, self.run = None, Interpreted(captured, slow)
         else:
             self.native = native or code.Native(captured)
-            self.run = code.Bound(self.native, self.wrap)
+            self.run = code.Bound(self.native, self.assemble)
         for s in captured.states:
             if s.written is not None and s.tensor is not None:
                 Counted.by(versioned(s.tensor), self.run.calls)

@@ -31,11 +31,17 @@ _FREE = frozenset(
 _WEIGHT = {**dict.fromkeys(_ONE.split(), 1), **dict.fromkeys(_SOME.split(), 6)}
 SERIES = 40  # of other functions of numbers, in the time of an addition
 VECTOR = 64  # bytes
+FEW = 128  # elements that change places in registers
+SHUFFLE, WAIT = (
+    25,
+    60,
+)  # what it costs, and what reading back costs that was just written apart
+LOOPS = frozenset({"scan", "repeat_while", "branch"})
 
 
 def bundled(graph: Graph, alike: Alike | None = None) -> Graph:
     """The program with bundles, if it costs less; else as it is, slices that meet as one."""
-    if alike is None and not hopeful(graph):
+    if not hopeful(graph):
         return graph
     alike = alike or Alike(graph)
     plain = Bundler(alike, ()).written() if _slices_meet(alike) else graph
@@ -158,7 +164,8 @@ class Bundler(Rewriter):
         if len(runs) == 1:
             return runs[0]()
         lanes = [self._lane(v, dim) for v in values]
-        if 4 * len(runs) > len(values) and all(lanes) and one(x for x, *_ in lanes):
+        known = all(lanes) and one(x for x, *_ in lanes)
+        if known and (4 * len(runs) > len(values) or lanes[0][0].ndim == 1):
             places = np.array([i for *_, i in lanes])
             return op.index(lanes[0][0], places, dim=dim)
         return op.cat(*(r() for r in runs), dim=dim)
@@ -328,17 +335,20 @@ def _vectors(v) -> int:
 
 def _price(o) -> float:
     name, made = o.prim.name, sum(map(_vectors, o.outputs))
-    if name in ("scan", "repeat_while", "branch") or name in _FREE:
+    if name in LOOPS or name in _FREE:
         return 0.0
     if name in ("select", "slice"):
         return 0.5 * made
-    if name in ("stack", "cat", "roll"):
-        return 4 + 2 * max(len(o.inputs), made)
+    if name == "stack":
+        return 10 + 2 * len(o.inputs)
+    if name in ("cat", "roll"):
+        return WAIT + 2 * max(len(o.inputs), made)
     if name == "index":
-        return 4 + o.outputs[0].spec.size
+        few = o.inputs[0].spec.size <= FEW
+        return SHUFFLE + 2 * made if few else WAIT + o.outputs[0].spec.size
     if isinstance(o.prim, Elementwise):
         return _WEIGHT.get(name, SERIES) * made
     return max(v.spec.size for v in (*o.inputs, *o.outputs))
 
 
-__all__ = ["Bundler", "bundled", "price"]
+__all__ = ["FEW", "Bundler", "bundled", "hopeful", "price", "promising"]

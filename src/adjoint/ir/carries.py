@@ -67,7 +67,6 @@ class _Loop:
     def __init__(self, o, maker):
         self.o, self.maker, self.old = o, maker, o.params["body"]
         self.k, self.m = o.params["carries"], o.params["mapped"]
-        self.length = o.params["length"]
         first = self._inputs(self._uses())
         colours = {self.old.inputs[i]: g for g, some in enumerate(first) for i in some}
         self.alike = Alike(self.old, colours)

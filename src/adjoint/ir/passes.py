@@ -8,6 +8,7 @@ from .carries import gathered
 from .graph import Graph
 from .invariants import hoisted
 from .joins import joined
+from .latency import shortened
 from .layouts import unturned
 from .pairs import paired
 from .residuals import remembered
@@ -19,6 +20,7 @@ PASSES = {
     "pair": paired,
     "simplify": simplified,
     "bundle": gathered,
+    "shorten": shortened,
     "join": joined,
     "lay": unturned,
     "remember": remembered,

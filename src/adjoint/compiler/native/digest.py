@@ -22,6 +22,7 @@ from ...core import LOADED
 from ...core.primitive import Primitive, op
 from ...ir.graph import Graph
 from . import entry
+from .answers import answer
 from .machine import cache, registers, vector_bits
 
 ROOT = Path(__file__).parents[2]
@@ -59,6 +60,7 @@ class _Writer:
         self.text("states", [(s.place is None, s.written) for s in c.states])
         self.text("arguments", c.rewritten, c.fresh(), c.rare, c.hands_on)
         self.text("draws", [n for _, n in c.draws], "results", c.arguments, c.count)
+        self.text("answer", answer(c), "leaves", sorted(c.leaves))
         self.text("numbers", [(_named(n), place) for _, n, place in c.numbers])
         self.text("seen", [_seen(*s) for s in c.seen])
         self.text("memory", c.memory)

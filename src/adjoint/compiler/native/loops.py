@@ -37,7 +37,21 @@ class Loops:
 
     def _scan(self, e, o, ins, outs, parts, bases, constants):
         self._begin(e, o, outs)
-        self._steps(e, o, ins, outs, parts["body"], constants, bases["body"])
+        near = [self._near(e, p, v) for p, v in zip(outs, o.outputs, strict=True)]
+        near[o.params["carries"] :] = outs[o.params["carries"] :]
+        self._steps(e, o, ins, near, parts["body"], constants, bases["body"])
+        for p, q, v in zip(near, outs, o.outputs, strict=True):
+            if p is not q:
+                e.move(p, q, v)
+
+    def _near(self, e, pointer, v):
+        """Where a carry is meanwhile: of one number, a place that can be a register."""
+        if v.spec.size != 1 or v.spec.dtype.kind == "c":
+            return pointer
+        with self.b.goto_entry_block():
+            place = self.b.alloca(pointer.type.pointee)
+        e.move(pointer, place, v)
+        return place
 
     def _steps(self, e, o, ins, outs, body, constants, base, near=frozenset()):
         """Step by step; the body may be that for some of the rows, which lie together.

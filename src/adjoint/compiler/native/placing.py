@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+from llvmlite import ir
+
 from .affine import ZERO, Affine, broadcast, every, keyed, on_diagonal, shifted, then
 from .elements import I64, element
 from .nests import looped
@@ -41,6 +43,48 @@ class Placing(Scattering):
                 e._scatter(value, y, to(index))
 
             yield looped(shape, go, chunks)
+
+    def _shuffle_stages(self, k, chunks):
+        """All of a few vectors are read, and each of the result is made of those it needs."""
+        (o,) = k.roots
+        yield looped((1,), lambda e, _: e._shuffle(o), 1, lanes=False)
+
+    def _shuffle(self, o):
+        x, places, w = o.inputs[0], o.inputs[1].value, self.vectors
+        n, size = x.spec.size, x.spec.dtype.itemsize
+        of, to = (self.pointers[self.schedule.root(v)] for v in (x, o.outputs[0]))
+        parts = [self._vector(of, i, min(w, n - i), size) for i in range(0, n, w)]
+        for i in range(0, len(places), w):
+            y = self._chosen(parts, w, [int(p) for p in places[i : i + w]])
+            p = self.b.bitcast(self.b.gep(to, [I64(i)]), y.type.as_pointer())
+            self.b.store(y, p, align=size)
+
+    def _vector(self, p, i, count, size):
+        """`count` elements from place i on."""
+        p = self.b.gep(p, [I64(i)])
+        kind = ir.VectorType(p.type.pointee, count)
+        return self.b.load(self.b.bitcast(p, kind.as_pointer()), align=size)
+
+    def _chosen(self, parts, w, places):
+        """The elements at these places of all parts, each of w elements but the last."""
+        y = None
+        for n in sorted({p // w for p in places}):
+            own = [p % w if p // w == n else None for p in places]
+            x = self._moved(parts[n], own)
+            here = [i + len(own) if p is not None else i for i, p in enumerate(own)]
+            y = x if y is None else self.b.shuffle_vector(y, x, self._numbers(here))
+        return y
+
+    def _moved(self, x, places):
+        """Elements of a vector at these places; None: any."""
+        return self.b.shuffle_vector(
+            x, ir.Constant(x.type, ir.Undefined), self._numbers(places)
+        )
+
+    def _numbers(self, places):
+        kind = ir.IntType(32)
+        items = [p or 0 for p in places]
+        return ir.Constant(ir.VectorType(kind, len(places)), items)
 
     def _scatter(self, x, v, index):
         """v[index] = x in all lanes, wherever they lie."""

@@ -15,6 +15,7 @@ from llvmlite import ir
 from numpy.lib.array_utils import byte_bounds
 
 from ...autodiff.modes import inferring, recording
+from ...autodiff.node import Leaf
 from ...core.bind import NUMPY, Box, changed, floor, moved
 from ...ir.passes import prepared
 from ...ops.arithmetic import by_zero
@@ -23,12 +24,13 @@ from .. import cache
 from ..binding import MISS, Binding, number
 from ..positions import read_name
 from . import entry, machine
+from .answers import answer
 from .budget import within
 from .crew import crew
 from .digest import digest
 from .failing import BY_ZERO, FAILED, OUTSIDE, WORDS
 from .nests import I64
-from .part import ALIGN
+from .pool import LARGE, Pool, maker
 from .remains import let_go
 from .room import LEAST, Room, room_for
 from .spelling import forget, spelled
@@ -190,14 +192,14 @@ class Native:
             e.number("room", "zero")
         e.claim(["busy", "room"] if common else ["busy"])
         places = e.arguments(c.arguments)
-        for x, v in zip(places, self.arguments, strict=True):
-            e.memory_of(x, v.spec, self.slot(v), ("type", Box.face))
+        for i, (x, v) in enumerate(zip(places, self.arguments, strict=True)):
+            e.memory_of(x, v.spec, self.slot(v), i in c.leaves)
             if v.spec.bytes and self._written():
                 e.apart(self.slot(v), v.spec.bytes, "spans", len(self._written()))
         for i, (state, v) in enumerate(zip(c.states, self.states, strict=True)):
             if state.place is not None:
                 g = e.item(("place", i), "_grad")
-                e.memory_of(g, v.spec, self.slot(v), ("type", Box.face))
+                e.memory_of(g, v.spec, self.slot(v))
                 for x in self.arguments if state.written is not None else ():
                     e.need(
                         e.apart_of(
@@ -227,13 +229,15 @@ class Native:
             e.real(x, ("number", i), self.slot(v))
         for i in range(len(self.drawn)):
             e.idle(i)
+        arrays = []
+        for i, v in enumerate(self.results):
+            maker = ("maker", i) if self.specs[i].bytes >= LARGE else None
+            arrays.append(e.fresh(self.specs[i], maker, self.slot(v)))
         for i, v in enumerate(self.drawn):
             e.draw(i, c.draws[i][1], self.slot(v))
-        arrays = [
-            e.fresh(("maker", i), self.slot(v)) for i, v in enumerate(self.results)
-        ]
         e.go()
-        e.finish("wrap", [*arrays, *(places if c.hands_on else ())])
+        e.finish(answer(c), arrays, places if c.hands_on else ())
+        e.give_up()
 
 
 def _spelled(x) -> str:
@@ -245,32 +249,14 @@ def _spelled(x) -> str:
     return str(x) if isinstance(x, (str, int, type(None))) else type(x).__name__
 
 
+def _interned(name):
+    """The key that Python itself uses: found without a look at its letters."""
+    return sys.intern(name) if type(name) is str else name
+
+
 def _plain(x):
     """As it comes back from a file."""
     return json.loads(json.dumps(x))
-
-
-class Pool:
-    """Makes large arrays, again and again in memory that nobody has any more.
-
-    The system gives new memory page by page, each cleared first: more work than most loops.
-    """
-
-    def __init__(self, spec):
-        self.spec, self.kept, self.idle = spec, [], 0
-
-    def __call__(self):
-        for raw, x in self.kept:
-            if sys.getrefcount(raw) == self.idle:  # no view of it is left
-                return x.view()
-        raw = np.empty(self.spec.bytes + ALIGN, np.uint8)
-        start = -raw.ctypes.data % ALIGN
-        x = np.ndarray(self.spec.shape, self.spec.dtype, raw, start)
-        self.kept = [*self.kept[-3:], (raw, x)]
-        del raw
-        for raw, _ in self.kept[-1:]:
-            self.idle = sys.getrefcount(raw)
-        return x.view()
 
 
 _bound: weakref.WeakSet = weakref.WeakSet()
@@ -286,15 +272,11 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forked)
 
 
-def _maker(spec):
-    return Pool(spec) if spec.bytes >= 2**20 else functools.partial(np.empty, *spec)
-
-
 class Bound(Binding):
     """Machine code with the state it works on: what a call runs."""
 
-    def __init__(self, native: Native, wrap):
-        self.native, self.wrap = native, wrap
+    def __init__(self, native: Native, assemble):
+        self.native, self.assemble = native, assemble
         self.table = (ctypes.c_void_p * (len(native.slots) + 1))()
         self.kept: list = []
         self.enter(room_for(self, native.part.inside))
@@ -310,7 +292,7 @@ class Bound(Binding):
         failed = native.library.data(FAILED)
         self.failed = (ctypes.c_int64 * WORDS).from_address(failed)
         count = native.captured.count  # gradients are written again by other rules
-        self.makers = [_maker(spec) for spec in native.specs[:count]]
+        self.makers = [maker(spec) for spec in native.specs[:count]]
         self.makers += [functools.partial(np.empty, *s) for s in native.specs[count:]]
         self.gradients: list = [None] * len(native.gradients)
         super().__init__(native.captured)
@@ -345,11 +327,11 @@ class Bound(Binding):
         for x in (NUMPY, True, False, None):
             self._object(("constant", x), x)
         for name in ("plain", "node", "value", "_grad"):
-            self._object(("name", name), name)
+            self._object(("name", name), _interned(name))
         self._object(("type", Box.face), Box.face)
         self._object(("type", np.ndarray), np.ndarray)
-        for v in n.part.graph.inputs:
-            self._object(("dtype", v.spec.dtype), v.spec.dtype)
+        for spec in (*(v.spec for v in n.part.graph.inputs), *n.specs):
+            self._object(("dtype", spec.dtype), spec.dtype)
         for i, make in enumerate(self.makers):
             self._object(("maker", i), make)
         for i, (generator, _) in enumerate(c.draws):
@@ -365,20 +347,21 @@ class Bound(Binding):
                     self.kept.append(x)
                     self._array(("items", i), np.array([id(y) for y in x], np.int64))
                 self._object(("item", i, name), x)
-                self._object(("name", name), name)
+                self._object(("name", name), _interned(name))
         for i, r in enumerate(c.read):
             self._array(("numbers", i), r.numbers)
         self.reals = np.zeros(len(c.numbers))
         for i, (group, name, _) in enumerate(c.numbers):
             self._object(("numbered", i), group)
-            self._object(("name", name), name)
+            self._object(("name", name), _interned(name))
             self._point(("number", i), self.reals.ctypes.data + 8 * i)
         self._object(("type", float), float)
         self._object(("type", tuple), tuple)
         self.targets = [g.tensor for g in c.gradients if g.output is not None]
         for i, x in enumerate(self.targets):
             self._object(("leaf", i), x)
-        self._object("wrap", self.wrap)
+        self._object("assemble", self.assemble)
+        self._object(("type", Leaf), Leaf)
         self._object("failure", self._failure)
         counters = {
             "moved": moved,
@@ -458,7 +441,7 @@ class Bound(Binding):
                 np.copyto(x, y)
         return made
 
-    def _failure(self, *arrays):
+    def _failure(self):
         """What is answered when an operation failed."""
         self._raise()
 

@@ -1,0 +1,124 @@
+"""Answers: the new arrays of a program, and the tensors around them, made without Python."""
+
+from __future__ import annotations
+
+import ctypes
+from copy import copy
+
+import numpy as np
+from llvmlite import ir
+
+from ...core import tree
+from ...core.bind import Box
+from .failing import FAILED
+from .objects import DATA, I32, I64, ITEMS, POINTER, Objects
+
+ONE, TUPLE, OTHER = "one tensor", "a tuple of tensors", "other"
+EMPTY = "PyArray_Empty"  # (rank, sizes, dtype, whether column-major) -> a new array
+_EMPTY = 184  # its number in NumPy's table of functions
+
+
+def answer(captured) -> str:
+    """What a program's results are put together to."""
+    c, shape = captured, captured.results
+    if c.fixed or c.passed or c.twice or c.count == 0:
+        return OTHER
+    if shape == tree.LEAF:
+        return ONE
+    flat = shape.kind is tuple and all(c == tree.LEAF for c in shape.children)
+    return TUPLE if flat else OTHER
+
+
+def empty() -> int:
+    """The address of NumPy's function that makes an array."""
+    capsule = getattr(np._core._multiarray_umath, "_ARRAY_API")  # noqa: B009
+    get = ctypes.pythonapi.PyCapsule_GetPointer
+    get.restype, get.argtypes = ctypes.c_void_p, [ctypes.py_object, ctypes.c_char_p]
+    table = (ctypes.c_void_p * (_EMPTY + 1)).from_address(get(capsule, None))
+    return table[_EMPTY]
+
+
+class Answers(Objects):
+    """Writes what makes arrays for results, and the answer of them."""
+
+    def fresh(self, spec, maker, slot):
+        """A new array for an output; a large one by a function of Python."""
+        if maker is None:
+            x = self._empty(spec)
+        else:
+            x = self.api("PyObject_CallNoArgs", self.slot(maker))
+        self.need(self.b.icmp_unsigned("!=", x, POINTER(None)))
+        self.keep(x)
+        self.b.store(self.field(x, DATA), self.b.gep(self.table, [I64(slot)]))
+        return x
+
+    def _empty(self, spec):
+        shape = ir.ArrayType(I64, len(spec.shape))
+        name = f"shape {spec.shape}"
+        dims = self.module.globals.get(name)
+        if dims is None:
+            dims = ir.GlobalVariable(self.module, shape, name)
+            dims.initializer = ir.Constant(shape, list(spec.shape))
+            dims.linkage, dims.global_constant = "internal", True
+        f = self.module.globals.get(EMPTY)
+        if f is None:
+            kinds = [I32, POINTER, POINTER, I32]
+            f = ir.Function(self.module, ir.FunctionType(POINTER, kinds), EMPTY)
+        dtype = self.slot(("dtype", spec.dtype))
+        self.api("Py_IncRef", dtype)  # the array takes it
+        dims = self.b.bitcast(dims, POINTER)
+        return self.b.call(f, [I32(len(spec.shape)), dims, dtype, I32(0)])
+
+    def finish(self, results, arrays, given):
+        """The answer: a tensor, a tuple of them, or what `assemble` makes of these and `given`."""
+        b = self.b
+        words = self.module.globals[FAILED]
+        failed = b.load(b.gep(words, [I64(0), I64(0)]))
+        with b.if_then(b.icmp_unsigned("!=", failed, I64(0)), likely=False):
+            y = self._called("failure", [])
+            self.release()
+            b.ret(y)
+        tensors = [self._tensor(x) for x in arrays]
+        if results == ONE:
+            (y,) = tensors
+        elif results == TUPLE:
+            y = self.api("PyTuple_New", I64(len(tensors)))
+            for i, x in enumerate(tensors):  # the tuple takes them
+                p = b.gep(y, [I64(ITEMS + 8 * i)])
+                b.store(x, b.bitcast(p, POINTER.as_pointer()))
+        else:
+            y = self._called("assemble", [*tensors, *given])
+            for x in tensors:
+                self.drop(x)
+        self.release()
+        b.ret(y)
+
+    def _called(self, key, args):
+        """What a function of Python makes of these."""
+        b, n = self.b, len(args)
+        place = b.alloca(POINTER, max(n, 1))
+        for i, x in enumerate(args):
+            b.store(x, b.gep(place, [I64(i)]))
+        return self.api(
+            "PyObject_Vectorcall", self.slot(key), place, I64(n), POINTER(None)
+        )
+
+    def _tensor(self, array):
+        """A new tensor around an array, as the base tape makes it."""
+        f = self.module.globals.get("tensor")
+        if f is None:
+            kind = ir.FunctionType(POINTER, [POINTER.as_pointer(), POINTER])
+            f = ir.Function(self.module, kind, "tensor")
+            f.linkage = "internal"
+            e = copy(self)
+            e.b, e.table = ir.IRBuilder(f.append_basic_block()), f.args[0]
+            e.b.ret(e._around(f.args[1]))
+        return self.b.call(f, [self.table, array])
+
+    def _around(self, array):
+        none = POINTER(None)
+        x = self.api("PyType_GenericNew", self.slot(("type", Box.face)), none, none)
+        self.api("PyObject_SetAttr", x, self.slot(("name", "value")), array)
+        true = self.slot(("constant", True))
+        self.api("PyObject_SetAttr", x, self.slot(("name", "plain")), true)
+        return x

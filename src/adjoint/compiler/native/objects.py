@@ -1,0 +1,106 @@
+"""Objects of Python in machine code: calls of its C interface, and what lies in objects."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import Any
+
+from llvmlite import ir
+
+I64, I32 = ir.IntType(64), ir.IntType(32)
+POINTER = ir.IntType(8).as_pointer()
+# Where CPython's objects and NumPy's arrays keep what is read here.
+COUNT, TYPE, DATA, NDIM, SHAPE, DESCR, FLAGS = 0, 8, 16, 24, 32, 56, 64
+SIZE, ITEMS = 16, 24  # of tuples
+API = {
+    "PyObject_GetAttr": (POINTER, [POINTER, POINTER]),
+    "PyDict_GetItemWithError": (POINTER, [POINTER, POINTER]),
+    "PyObject_CallNoArgs": (POINTER, [POINTER]),
+    "PyObject_SetAttr": (I32, [POINTER, POINTER, POINTER]),
+    "PyType_GenericNew": (POINTER, [POINTER, POINTER, POINTER]),
+    "PyTuple_New": (POINTER, [I64]),
+    "PyObject_Vectorcall": (POINTER, [POINTER, POINTER.as_pointer(), I64, POINTER]),
+    "PyContextVar_Get": (I32, [POINTER, POINTER, POINTER.as_pointer()]),
+    "PyEval_SaveThread": (POINTER, []),
+    "PyEval_RestoreThread": (ir.VoidType(), [POINTER]),
+    "PyErr_Clear": (ir.VoidType(), []),
+    "Py_IncRef": (ir.VoidType(), [POINTER]),
+    "Py_DecRef": (ir.VoidType(), [POINTER]),
+}
+
+
+class Objects:
+    """What code that Python calls does with its objects; `table` has those that it knows."""
+
+    module: Any
+    b: Any  # where it is written
+    table: Any
+    miss: Any  # where it goes when something is not as expected
+    owned: Any  # references to give back at the end
+    held: Any  # how many
+    number_of: Any  # the number of a key in the table
+
+    def api(self, name, *args):
+        """A call of Python's C interface."""
+        f = self.module.globals.get(name)
+        if f is None:
+            f = ir.Function(self.module, ir.FunctionType(*API[name]), name)
+        return self.b.call(f, args)
+
+    def slot(self, key):
+        """The pointer of this key in the table."""
+        return self.b.load(self.place(key))
+
+    def place(self, key):
+        return self.b.gep(self.table, [I64(self.number_of(key))])
+
+    def field(self, x, offset, kind=POINTER):
+        """What lies at an offset of an object."""
+        p = self.b.gep(x, [I64(offset)])
+        return self.b.load(self.b.bitcast(p, kind.as_pointer()))
+
+    def need(self, condition):
+        """Go on only if it holds; else answer MISS."""
+        go = self.b.append_basic_block("go")
+        self.b.cbranch(condition, go, self.miss)
+        self.b.position_at_end(go)
+
+    def same(self, x, y):
+        """Whether two pointers are one."""
+        return self.b.icmp_unsigned("==", x, y)
+
+    def attribute(self, x, name):
+        """x.name; MISS is answered if there is none."""
+        y = self.api("PyObject_GetAttr", x, self.slot(("name", name)))
+        self.need(self.b.icmp_unsigned("!=", y, POINTER(None)))
+        return y
+
+    def keep(self, x):
+        """Give the reference `x` back at the end."""
+        n = self.b.load(self.held)
+        self.b.store(x, self.b.gep(self.owned, [n]))
+        self.b.store(self.b.add(n, I64(1)), self.held)
+        return x
+
+    def drop(self, x):
+        self.api("Py_DecRef", x)
+
+    def release(self):
+        with self._each() as i:
+            self.drop(self.b.load(self.b.gep(self.owned, [i])))
+
+    @contextmanager
+    def _each(self):
+        b = self.b
+        n, before = b.load(self.held), b.block
+        head, body, done = (b.append_basic_block(x) for x in ("each", "one", "all"))
+        b.branch(head)
+        b.position_at_end(head)
+        i = b.phi(I64)
+        i.add_incoming(I64(0), before)
+        b.cbranch(b.icmp_unsigned("<", i, n), body, done)
+        b.position_at_end(body)
+        yield i
+        i.add_incoming(b.add(i, I64(1)), b.block)
+        b.branch(head)
+        b.position_at_end(done)

@@ -1,0 +1,40 @@
+"""Pool: memory of results, used again when nobody has it any more."""
+
+from __future__ import annotations
+
+import functools
+import sys
+
+import numpy as np
+
+from .part import ALIGN
+
+LARGE = 2**20  # bytes of a result from which on its memory is used again
+
+
+class Pool:
+    """Makes large arrays, again and again in memory that nobody has any more.
+
+    The system gives new memory page by page, each cleared first: more work than most loops.
+    """
+
+    def __init__(self, spec):
+        self.spec, self.kept, self.idle = spec, [], 0
+
+    def __call__(self):
+        for raw, x in self.kept:
+            if sys.getrefcount(raw) == self.idle:  # no view of it is left
+                return x.view()
+        raw = np.empty(self.spec.bytes + ALIGN, np.uint8)
+        start = -raw.ctypes.data % ALIGN
+        x = np.ndarray(self.spec.shape, self.spec.dtype, raw, start)
+        self.kept = [*self.kept[-3:], (raw, x)]
+        del raw
+        for raw, _ in self.kept[-1:]:
+            self.idle = sys.getrefcount(raw)
+        return x.view()
+
+
+def maker(spec):
+    """What makes arrays for a result: a pool if they are large."""
+    return Pool(spec) if spec.bytes >= LARGE else functools.partial(np.empty, *spec)
