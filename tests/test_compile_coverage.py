@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import adjoint as ad
-from adjoint.compiler.native import products
+from adjoint.compiler.native.contractions import form_of
 from adjoint.core.dtype import dtype, is_inexact
 from adjoint.core.primitive import Elementwise, spec_of
 from adjoint.ir.graph import Graph
@@ -100,7 +100,7 @@ def _called(p):
         o.prim.name
         for k in p.schedule.kernels
         for o in k.roots
-        if k.kind == "call" or (k.kind == "contract" and products.form_of(o) is None)
+        if k.kind == "call" or (k.kind == "contract" and form_of(o) is None)
     }
     for parts in p.inner.values():
         for inner in parts.values():

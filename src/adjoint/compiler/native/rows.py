@@ -121,7 +121,10 @@ class Rows(Sums):
             return after
 
         many = self.abreast(items, sizes)
+        # What is asked for now would come faster than memory gives it.
+        self.hasty = many > 1 and k.levels[items[0]] < max(k.levels.values())
         totals = self._summed(sizes, spans, starts, outer, strip, part, many)
+        self.hasty = False
         for j, o in enumerate(sums):
             how, v = HOW[o.prim.name], o.outputs[0]
             total = self._total([acc[j] for acc in totals], how)

@@ -16,9 +16,7 @@ from .sharing import Stage, Sum, pieces
 from .vectors import either
 
 JOINED = 2**16  # bytes of sums that are joined in one chunk
-ABREAST = (
-    4  # sums of a row at a time: each addition waits four cycles for the one before
-)
+ABREAST = 4  # sums of a row at a time: an addition waits four cycles for the one before
 LIGHT = 6 * STEP  # what computing an element may cost, that this wait is longer
 
 
