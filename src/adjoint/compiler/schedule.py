@@ -53,7 +53,7 @@ class Kernel:
     `rank` dims, and each row in passes: what is summed in one can be read in the next.
     """
 
-    kind: str  # map, rows, reduce, place, shuffle, put, contract, conv, call, loop
+    kind: str  # as regions.kind_of names it, or "together"
     roots: list[Operation]
     space: tuple[int, ...]
     reads: set = field(default_factory=set)
@@ -67,6 +67,11 @@ class Kernel:
         return [v for o in self.roots for v in o.outputs]
 
     __hash__ = object.__hash__
+
+    def become_rows(self, rank: int) -> None:
+        """A map goes row by row: what it has is of the first pass."""
+        self.kind, self.rank = "rows", rank
+        self.levels = dict.fromkeys(self.roots, 0)
 
     def takes(self, cost) -> bool:
         """Whether there is room for as many operations."""
@@ -109,6 +114,12 @@ class Schedule:
     def number(self) -> dict:
         """The place of each kernel in the order in which they run."""
         return {k: i for i, k in enumerate(self.kernels)}
+
+    def move(self, kernel, place: int) -> None:
+        """Let a kernel run before the one that has this place."""
+        self.kernels.remove(kernel)
+        self.kernels.insert(place, kernel)
+        self.__dict__.pop("number", None)  # it is counted anew
 
     def computed(self, o):
         """An operation and all that are computed with it, where it reads them."""
@@ -323,8 +334,10 @@ class Schedule:
             space = space_of(o, kind)
             kernel = Kernel(kind, [], space)
             if kind == "rows":
-                kernel.rank = len(space) - len(o.params["dim"])
+                kernel.rank = _own_rank(o, kind)
             self.kernels.append(kernel)
+        elif kernel.kind == "map" and kind != "map":
+            kernel.become_rows(_own_rank(o, kind))
         kernel.roots.append(o)
         kernel.cost += self.cost[o]
         kernel.reads |= set(reads)
@@ -358,8 +371,7 @@ class Schedule:
         shares = inside or (k.kind == "rows" and k.reads.intersection(reads))
         if k.kind not in ("map", "rows") or not shares:
             return False
-        count = 0 if kind == "map" else len(o.params["dim"])
-        own = {"rows": len(space) - count, "reduce": count, "map": k.rank}[kind]
+        own = k.rank if kind == "map" else _own_rank(o, kind)
         rank = k.rank if k.kind == "rows" else own
         if kind != "map" and (k.space != space or rank != own):
             return False
@@ -367,13 +379,8 @@ class Schedule:
             return False
         if not all(self._own_row(o, v, k.space, rank) for v in inside):
             return False
-        if any(kind_of(self.maker[v]) == "reduce" for v in inside):
-            return False  # columns are summed up when all rows are done
-        if k.kind == "map":
-            k.kind, k.rank = "rows", rank
-            for p in k.roots:
-                k.levels[p] = 0
-        return True
+        # Columns are summed up when all rows are done.
+        return all(kind_of(self.maker[v]) != "reduce" for v in inside)
 
     def _own_row(self, o, v, space, rank) -> bool:
         """Whether all that `o` reads of v lies in its own row of the space."""
@@ -475,6 +482,12 @@ def _work(o) -> int:
     if o.prim.name != "contract":
         return max(sizes)
     return 2 * math.isqrt(math.prod(max(n, 1) for n in sizes))
+
+
+def _own_rank(o, kind) -> int:
+    """How many dims of its space a reduction goes through row by row."""
+    count = len(o.params["dim"])
+    return len(space_of(o, kind)) - count if kind == "rows" else count
 
 
 def _share(some, others, space) -> bool:

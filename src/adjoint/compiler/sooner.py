@@ -24,5 +24,4 @@ def sooner(s, renewed: dict, safe: int) -> None:
             for i, other in enumerate(s.kernels[:place])
             if i < safe or not k.reads.isdisjoint(other.made) or old & other.reads
         ]
-        s.kernels.insert(max(before, default=-1) + 1, s.kernels.pop(place))
-    s.__dict__.pop("number", None)  # it is counted anew
+        s.move(k, max(before, default=-1) + 1)

@@ -118,7 +118,7 @@ def _need_function(func):
             f"compile: expected a function or a module, got {type(func).__name__}"
         )
     for kind in ("generator", "coroutine", "asyncgen"):
-        if getattr(inspect, f"is{kind}function", inspect.isasyncgenfunction)(func):
+        if getattr(inspect, f"is{kind}function")(func):
             raise ArgumentTypeError(
                 f"compile: {func.__name__} is a generator or async function, which stops "
                 "and goes on between its values",

@@ -32,10 +32,8 @@ _WEIGHT = {**dict.fromkeys(_ONE.split(), 1), **dict.fromkeys(_SOME.split(), 6)}
 SERIES = 40  # of other functions of numbers, in the time of an addition
 VECTOR = 64  # bytes
 FEW = 128  # elements that change places in registers
-SHUFFLE, WAIT = (
-    25,
-    60,
-)  # what it costs, and what reading back costs that was just written apart
+SHUFFLE = 25  # what that costs
+WAIT = 60  # and reading back what was just written apart
 LOOPS = frozenset({"scan", "repeat_while", "branch"})
 
 
@@ -232,10 +230,8 @@ class Bundler(Rewriter):
                 self._alone(o)
             return
         rest = [(s, v) for s, v in n.terms if (s, v) not in long]
-        terms = [
-            (1, op.sum(self.stacked([v for _, v in long]), dim=(0,), keepdim=False))
-        ]
-        terms = [(long[0][0], terms[0][1]), *((s, self.value(v)) for s, v in rest)]
+        y = op.sum(self.stacked([v for _, v in long]), dim=(0,), keepdim=False)
+        terms = [(long[0][0], y), *((s, self.value(v)) for s, v in rest)]
         self.values[n.last.outputs[0]] = _added(terms)
 
     def _long(self, n) -> list:

@@ -67,16 +67,15 @@ class _Loop:
     def __init__(self, o, maker):
         self.o, self.maker, self.old = o, maker, o.params["body"]
         self.k, self.m = o.params["carries"], o.params["mapped"]
-        first = self._inputs(self._uses())
+        uses = self._uses()
+        first = self._inputs(uses)
         colours = {self.old.inputs[i]: g for g, some in enumerate(first) for i in some}
         self.alike = Alike(self.old, colours)
         self.ends = [_colour(self.alike, v) for v in self.old.outputs]
-        self.inputs = self._inputs(self._uses())
+        self.inputs = self._inputs(uses, self.ends)
         self.outputs = self._outputs()
         groups = (*self.inputs, *self.outputs)
         self.saved = sum(len(g) - 1 for g in groups)  # values that are no longer there
-
-    ends: list | None = None
 
     def _uses(self) -> dict:
         """What each input is read by."""
@@ -86,11 +85,11 @@ class _Loop:
                 found[v].append((p.prim.name, i))
         return {v: tuple(sorted(found[v])) for v in self.old.inputs}
 
-    def _inputs(self, uses) -> list[list[int]]:
+    def _inputs(self, uses, ends=()) -> list[list[int]]:
         """Numbers of inputs, those of one kind together."""
         kinds = defaultdict(list)
         for i, v in enumerate(self.old.inputs):
-            fine = uses[v], self.ends[i] if self.ends and i < self.k else None
+            fine = uses[v], ends[i] if ends and i < self.k else None
             kinds[self._role(i), v.spec, self._source(i)].append((fine, i))
         return sorted(g for some in kinds.values() for g in _split(some))
 
@@ -108,7 +107,6 @@ class _Loop:
     def _outputs(self) -> list[list[int]]:
         """Numbers of outputs: carries as the inputs are, then rows of one kind."""
         carried = [g for g in self.inputs if g[0] < self.k]
-        self._carried = len(carried)
         start = {self.old.inputs[i]: n for n, g in enumerate(carried) for i in g}
         kinds = defaultdict(list)
         for i, v in enumerate(self.old.outputs[self.k :], self.k):

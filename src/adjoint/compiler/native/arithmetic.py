@@ -52,11 +52,10 @@ class Arithmetic(Values):
         return self.b.and_(x, y) if is_mask(x) else self._two("mul", x, y)
 
     def div(self, x, y):
-        """x / y of floats."""
+        """x / y of floats; by the inverse where y was one number before the loop."""
         x, y = self.both(x, y)
         one = shared_by_lanes(y)
-        before = getattr(one, "parent", None) is not self.b.block
-        if one is None or not before:
+        if one is None or getattr(one, "parent", None) is self.b.block:
             return self.b.fdiv(x, y)
         return self._by_inverse(x, one)
 
@@ -78,7 +77,7 @@ class Arithmetic(Values):
         return self.b.fmul(self.select(self.isnan(w), z, w), unit)
 
     def _toward_one(self, x, f):
-        """1, or a power of 2 times which a number has a normal inverse, the one and only one."""
+        """1 for most numbers; for the rest a power of 2 that makes the inverse normal."""
         b, far = self.b, 2.0 ** (f.bias // 2)
         size = b.shl(b.bitcast(x, f.int), f.int(1))
         low, high = (

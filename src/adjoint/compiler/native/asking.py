@@ -11,9 +11,8 @@ from typing import NamedTuple
 
 from llvmlite import ir
 
+from .sharing import LINE
 from .vectors import I64
-
-LINE = 64  # bytes
 
 
 class Lines(NamedTuple):

@@ -37,9 +37,7 @@ class Block:
                 self.summed(rest, [*before, i])
             return
         a, right, first = self.a, self.right, self.begins
-        follows = ir.IntType(1)(
-            0
-        )  # whether what is summed next lies where k would go on
+        follows = ir.IntType(1)(0)  # whether what is summed next is where k would go on
         for i, (size, sa, sb) in zip(before, form.sums, strict=True):
             a, right = self.offset(a, (i, sa)), self.offset(right, (i, sb))
             first = b.and_(first, b.icmp_signed("==", i, I64(0)))

@@ -13,10 +13,7 @@ from .machine import registers, vector_bits
 
 LARGE = 2**14  # elements from which on it is worth the longer code
 ROUNDS = 16  # vectors of a row, too
-LEAST, MOST = (
-    28,
-    120,
-)  # instructions of a vector: of more, registers do not hold what is alive
+LEAST, MOST = 28, 120  # instructions of a vector: registers do not hold what more need
 
 
 def side_by_side(space) -> int:

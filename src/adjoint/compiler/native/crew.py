@@ -30,9 +30,7 @@ POINTER, VOID = BYTE.as_pointer(), ir.VoidType()
 CHUNKS = ir.FunctionType(VOID, [POINTER, I64, I64, POINTER])
 PARALLEL = ir.FunctionType(VOID, [CHUNKS.as_pointer(), POINTER, I64, POINTER, I64])
 LINE = 16  # words of two cache lines: what different threads write lies apart
-SPIN = (
-    100_000  # nanoseconds that a thread waits awake: between two steps Python takes 60
-)
+SPIN = 100_000  # nanoseconds that a thread waits awake: Python takes 60 between steps
 # Whether help is worth its cost is seen from how much work is done in how much time. An
 # undisturbed caller alone does 1; on a busy machine threads that lost their cores, or took the
 # caller's, can make it slower than it is alone: then both ways are tried, the better one is kept.

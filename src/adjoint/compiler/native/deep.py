@@ -18,13 +18,12 @@ from llvmlite import ir
 from .form import Form
 from .matmul import DEPTH
 from .products import Product
-from .sharing import ROOM
+from .sharing import JOINED, ROOM
 from .vectors import I64, Vectors, least, loop, strides
 
 FEWEST, MOST = 4, 8  # parts
 SHALLOW = 128  # rows of a part at least
 CHUNKS = 4  # of a part
-JOINED = 2**16  # bytes of sums that are joined in one chunk
 
 
 class Deep(NamedTuple):

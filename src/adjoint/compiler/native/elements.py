@@ -73,7 +73,7 @@ class Elements(Failing):
         self.products: dict = {}  # id of a product in registers -> (it, its factors)
         self.fixed: dict = {}  # values that a row has one of, in a register
         self.streamed: set = set()  # large results that nothing reads: past the caches
-        self.hasty = False  # in a pass that reads what a later one reads again
+        self.asks = True  # for what is read a page later
         self.renewed: dict = {}  # kernel -> what it reads and puts results in place of
 
     # ------------------------------------------------------------ memory
@@ -96,7 +96,7 @@ class Elements(Failing):
         """v[index] in all lanes."""
         p, step = self.address(v, index)
         large = v.spec.bytes >= LARGE and self.lanes.width == self.vectors
-        if large and step == 1 and not self.hasty:
+        if large and step == 1 and self.asks:
             self._ask(p, v.spec.dtype.itemsize)
         return self.load_from(p, step, v.spec.dtype)
 

@@ -37,7 +37,7 @@ from .objects import (
 
 I1 = ir.IntType(1)
 MOST = 1000  # results that are made here
-CARRAY = 0x1 | 0x100 | 0x400  # row-major, aligned, writable
+ORDERED = 0x1 | 0x100  # flags of an array: row-major, aligned
 
 
 def usable() -> bool:
@@ -92,20 +92,21 @@ def python_function(address: int, owner):
 class Entry(Answers):
     """Writes `call(self, args, n)` into a module, beside its `run(table)`.
 
-    `number(key)` numbers the pointers in the table; objects that the code compares or
+    `number_of(key)` is the place of a pointer in the table; objects that the code compares or
     calls are pointers there too, so that the code itself knows no address.
     """
 
-    def __init__(self, module, run, table, number, long: bool):
-        self.module, self.run, self.number_of, self.long = module, run, number, long
+    def __init__(self, module, run, table, number_of, long: bool):
+        self.module, self.run, self.number_of, self.long = module, run, number_of, long
         kind = ir.FunctionType(POINTER, [POINTER, POINTER.as_pointer(), I64])
         f = ir.Function(module, kind, "call")
         self.args, self.count = f.args[1], f.args[2]
         self.b = ir.IRBuilder(f.append_basic_block("entry"))
-        self.objects: list = []  # references to give back at the end
         self.miss = f.append_basic_block("miss")
         self.table = self.b.load(table)
-        self.owned = self.b.alloca(POINTER, MOST + 8)
+        self.owned = self.b.alloca(
+            POINTER, MOST + 8
+        )  # references to give back at the end
         self.held = self.b.alloca(I64)
         self.b.store(I64(0), self.held)
 
@@ -259,8 +260,8 @@ class Entry(Answers):
         b = self.b
         self.need(self.same(self.field(x, TYPE), self.slot(("type", np.ndarray))))
         self.need(self.same(self.field(x, DESCR), dtype))
-        flags = b.and_(self.field(x, FLAGS, I32), I32(CARRAY & ~0x400))
-        fits = b.icmp_unsigned("==", flags, I32(CARRAY & ~0x400))
+        flags = b.and_(self.field(x, FLAGS, I32), I32(ORDERED))
+        fits = b.icmp_unsigned("==", flags, I32(ORDERED))
         rank = b.icmp_unsigned("==", self.field(x, NDIM, I32), I32(len(sizes)))
         self.need(b.and_(fits, rank))
         dims = b.bitcast(self.field(x, SHAPE), I64.as_pointer())

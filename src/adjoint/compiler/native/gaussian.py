@@ -23,9 +23,6 @@ class Gaussian(Exponential):
         if self.in_pieces(x):
             c, d, q, lost = self.piece("erfcx" if unit == 1.0 else "erfcx/√2", x)
             return c, self.fma(d, q, lost)
-        if self.in_pieces(x):
-            c, d, q, lost = self.piece("erfcx" if unit == 1.0 else "erfcx/√2", x)
-            return c, self.fma(d, q, lost)
         c, c_low = (2.0, 0.0) if unit == 1.0 else table.ROOT_2[bits]
         under, under_lost = self._one_plus(x, c, c_low)
         shifted = self.add(x, table.ERFCX_MIDDLE[bits] * unit)

@@ -19,15 +19,15 @@ from .conversion import Conversion
 from .kinds import FLOAT, INT32, is_int
 from .machine import vector_bits
 
-COUNT, EIGHTH, DEGREE = 32, 8, 5
-WIDTHS = np.repeat(2.0 ** np.arange(COUNT // EIGHTH), EIGHTH) / EIGHTH
+COUNT, PER_OCTAVE, DEGREE = 32, 8, 5
+WIDTHS = np.repeat(2.0 ** np.arange(COUNT // PER_OCTAVE), PER_OCTAVE) / PER_OCTAVE
 STARTS = np.cumsum(WIDTHS) - WIDTHS  # from 0 to 15
 _BEHIND = 20  # bits of a float behind those that say which piece
-_FIRST = 127 * EIGHTH % COUNT  # where in the registers the first piece stands
+_FIRST = 127 * PER_OCTAVE % COUNT  # where in the registers the first piece stands
 LANES = 16
 _INDEX = ir.VectorType(INT32, LANES)
 
-# name: (function, whether it is odd, of which nothing is lost at 0)
+# name: (function, whether it is odd, and exact near 0)
 FUNCTIONS = {
     "tanh": (math.tanh, True),
     "erf": (math.erf, True),
@@ -43,7 +43,7 @@ def coefficients(name: str) -> list[list[float]]:
     Through the points of Chebyshev. Of odd functions f the first piece is x + x (f(x)/x - 1).
     """
     f, odd = FUNCTIONS[name]
-    rows = _through(lambda x: f(x), DEGREE + 1, STARTS, WIDTHS)
+    rows = _through(f, DEGREE + 1, STARTS, WIDTHS)
     if odd:
         rows[0] = [0, *_through(lambda x: f(x) / x, DEGREE, STARTS[:1], WIDTHS[:1])[0]]
         rows[0, 1] -= 1
@@ -165,7 +165,7 @@ class Pieces(Conversion):
         a = self.passing_clamp(self.neg(self.abs(x)), table.EXP_RANGE[32][0], 0.0)
         p, t, n = self.power_in_pieces(a)
         e = self.add(p, t)
-        few = self.select(self.compare("<", n, -100.0), -100.0, n)
+        few = self.select(self.compare("<", n, -100.0), -100.0, n)  # 1 + e is 1 beyond
         d, lost = self.two_sum(1.0, self.scaled(e, few))
         below = self.compare("<", x, 0.0)
         over = self.select(below, e, 1.0)

@@ -121,10 +121,11 @@ class Rows(Sums):
             return after
 
         many = self.abreast(items, sizes)
-        # What is asked for now would come faster than memory gives it.
-        self.hasty = many > 1 and k.levels[items[0]] < max(k.levels.values())
+        # A light pass whose row a later one reads again does not ask for the next: it would be
+        # more lines at once than the processor keeps track of (docs/notes/large_arrays.md).
+        self.asks = many == 1 or k.levels[items[0]] == max(k.levels.values())
         totals = self._summed(sizes, spans, starts, outer, strip, part, many)
-        self.hasty = False
+        self.asks = True
         for j, o in enumerate(sums):
             how, v = HOW[o.prim.name], o.outputs[0]
             total = self._total([acc[j] for acc in totals], how)

@@ -19,6 +19,7 @@ WORTH = 40_000  # and of a program's kernels that can be
 GRAIN = 3_000  # of a chunk
 MOST = 64  # chunks
 LINE = 64  # bytes
+JOINED = 2**16  # bytes of sums that are joined in one chunk
 APART = 256  # bytes of lines that a core fetches together
 ROOM = 2**21  # bytes of sums that chunks have of their own, together
 _CUT = "map rows contract together reduce conv order place put scatter run"

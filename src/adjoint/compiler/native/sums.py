@@ -12,12 +12,11 @@ from .elements import Elements, Flat, element
 from .kinds import BIT, Unsigned, element_of
 from .lanes import Lanes
 from .nests import I64, vectored
-from .sharing import Stage, Sum, pieces
+from .sharing import JOINED, Stage, Sum, pieces
 from .vectors import either
 
-JOINED = 2**16  # bytes of sums that are joined in one chunk
 ABREAST = 4  # sums of a row at a time: an addition waits four cycles for the one before
-LIGHT = 6 * STEP  # what computing an element may cost, that this wait is longer
+LIGHT = 6 * STEP  # nanoseconds of an element: a heavier one hides that wait
 
 
 class How:
@@ -185,10 +184,8 @@ class Sums(Elements):
         return [either(b, x, before, y, inside) for x, y in pairs]
 
     def _start(self, o, kind, width):
-        start = HOW[o.prim.name].first(kind)
-        if width == 1:
-            return ir.Constant(kind, start)
-        return ir.Constant(ir.VectorType(kind, width), [start] * width)
+        kind = ir.VectorType(kind, width) if width > 1 else kind
+        return ir.Constant(kind, HOW[o.prim.name].first(kind))
 
     def _total(self, parts, how):
         """All lanes of some vectors joined: those of a kind first, as a tree."""
@@ -213,7 +210,7 @@ class Sums(Elements):
         w = x.type.count
         top = 1 << (w - 1).bit_length()
         if top > w:
-            start = ir.Constant(x.type, [how.first(x.type)] * w)
+            start = ir.Constant(x.type, how.first(x.type))
             x = self._lanes_of(x, start, [*range(top)])
         while top > 1:
             top //= 2

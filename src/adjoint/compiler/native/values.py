@@ -13,7 +13,7 @@ from .vectors import either
 
 def shared_by_lanes(x):
     """The number that all lanes of x are seen to be, or None."""
-    if isinstance(x, ir.Constant) and isinstance(x.constant, list):
+    if isinstance(x, ir.Constant) and isinstance(x.constant, (list, tuple)):
         return x.constant[0] if len(set(map(str, x.constant))) == 1 else None
     if not isinstance(x, ir.instructions.ShuffleVector):
         return None
@@ -66,7 +66,7 @@ class Values:
             return x
         kind = like.type if isinstance(like, ir.Value) else like
         value = int(x) if is_int_type(kind) else float(x)
-        return ir.Constant(kind, [value] * self.width if self.width > 1 else value)
+        return ir.Constant(kind, value)
 
     def both(self, x, y):
         """Two operands, of which a Python number takes the type of the other."""
