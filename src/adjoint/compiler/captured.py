@@ -145,9 +145,7 @@ class Captured:
     traits: list[Traits] = field(default_factory=list)
     gradients: list[Gradient] = field(default_factory=list)
     rewritten: dict[int, int] = field(default_factory=dict)  # argument -> output
-    laid: dict[int, tuple] = field(
-        default_factory=dict
-    )  # argument -> strides it must have
+    laid: dict[int, tuple] = field(default_factory=dict)  # argument -> its strides
     moved: list[Moved] = field(default_factory=list)
     slots: list[Slot] = field(default_factory=list)
     after: list[Later] = field(default_factory=list)

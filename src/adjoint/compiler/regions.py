@@ -8,9 +8,9 @@ import numpy as np
 
 from ..core.primitive import Elementwise
 from ..ir.dims import carried
-from ..ir.graph import Operation
+from ..ir.graph import LOOPS, Operation
 from ..ops.random import Draw
-from .cost import CONVOLUTIONS, LOOPS, ORDERED
+from .cost import CONVOLUTIONS, ORDERED
 from .positions import BY_VALUES, shuffles
 
 _MOVES = (

@@ -12,9 +12,8 @@ import math
 from collections import defaultdict
 from dataclasses import dataclass, field
 
-from ..ir.graph import Const, Graph, Operation, Var
+from ..ir.graph import LOOPS, Const, Graph, Operation, Var
 from ..ops.random import Draw
-from .cost import LOOPS
 from .positions import doubtful
 from .regions import (
     ARITHMETIC,

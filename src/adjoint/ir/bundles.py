@@ -15,7 +15,7 @@ import numpy as np
 
 from ..core.primitive import Elementwise, op
 from .alike import LEAST, Alike, aligned, bundles, lane_of
-from .graph import Const, Graph
+from .graph import LOOPS, Const, Graph
 from .rewrite import Rewriter
 from .tracer import Tracer
 
@@ -34,7 +34,6 @@ VECTOR = 64  # bytes
 FEW = 128  # elements that change places in registers
 SHUFFLE = 25  # what that costs
 WAIT = 60  # and reading back what was just written apart
-LOOPS = frozenset({"scan", "repeat_while", "branch"})
 
 
 def bundled(graph: Graph, alike: Alike | None = None) -> Graph:

@@ -16,6 +16,7 @@ from ..core.shape import Spec
 from ..errors import ArgumentError, ShapeError, site_line
 
 SMALL = 2**10  # bytes of a constant that is compared with others
+LOOPS = frozenset({"scan", "branch", "repeat_while"})  # operations made of programs
 
 
 class Var:

@@ -18,12 +18,11 @@ from ..core.primitive import Elementwise, op
 from ..errors import ArgumentError
 from ..ops.contract import among, letters_of
 from .diagonals import by_diagonal, diagonal
-from .graph import Const, Graph
+from .graph import LOOPS, Const, Graph
 from .rewrite import Rewriter
 from .tracer import Tracer
 
 KNOWN = 2**14  # elements of a value that is computed while the program is made
-SEVERAL = frozenset({"scan", "branch", "repeat_while"})  # made of programs
 
 
 class Rule(NamedTuple):
@@ -367,7 +366,7 @@ def simplified(graph: Graph, used: Counter | None = None) -> Graph:
     for o in graph.operations:
         level.follow(o)
         params = o.params
-        if o.prim.name in SEVERAL:
+        if o.prim.name in LOOPS:
             params = {
                 k: simplified(p, level.used) if isinstance(p, Graph) else p
                 for k, p in params.items()

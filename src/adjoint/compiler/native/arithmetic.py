@@ -161,19 +161,15 @@ class Arithmetic(Values):
 
     def largest(self, x, y):
         """The larger, NaN if either is; of zeros any."""
-        return self._any_extreme("maximum", x, y)
+        if is_int(x):
+            return self.maximum(x, y)
+        return self.call("maximum", x, y, flags=("nsz",))
 
     def least(self, x, y):
         """The smaller, likewise."""
-        return self._any_extreme("minimum", x, y)
-
-    def _any_extreme(self, name, x, y):
         if is_int(x):
-            return getattr(self, name)(x, y)
-        kind, text = x.type, f"llvm.{name}.{mangled(x.type)}"
-        return self.b.call(
-            self.function(text, kind, [kind, kind]), [x, y], fastmath=("nsz",)
-        )
+            return self.minimum(x, y)
+        return self.call("minimum", x, y, flags=("nsz",))
 
     def clamp(self, x, low, high):
         """x within two numbers; a NaN becomes one of them."""

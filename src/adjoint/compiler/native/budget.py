@@ -10,8 +10,9 @@ import numpy as np
 
 from ...errors import ArgumentError
 from ...ir.economy import Life, Plan, chosen, computed_again, least
+from ...ir.graph import LOOPS
 from ..amounts import shown
-from ..cost import BYTE, LOOPS, nanoseconds, nanoseconds_of
+from ..cost import BYTE, nanoseconds, nanoseconds_of
 from ..memory import at_peak
 from .part import Part
 

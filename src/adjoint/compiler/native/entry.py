@@ -139,10 +139,7 @@ class Entry(Answers):
         self._same_bits(self.slot(key), self.slot(wanted), size)
 
     def _same_bits(self, x, y, size: int):
-        kind = ir.FunctionType(I32, [POINTER, POINTER, I64])
-        f = self.module.globals.get("memcmp") or ir.Function(
-            self.module, kind, "memcmp"
-        )
+        f = self.declared("memcmp", I32, [POINTER, POINTER, I64])
         found = self.b.call(f, [x, y, I64(size)])
         self.need(self.b.icmp_unsigned("==", found, I32(0)))
 

@@ -42,10 +42,12 @@ class Objects:
 
     def api(self, name, *args):
         """A call of Python's C interface."""
+        return self.b.call(self.declared(name, *API[name]), args)
+
+    def declared(self, name, result, kinds):
+        """A function from outside of the module, which declares it once."""
         f = self.module.globals.get(name)
-        if f is None:
-            f = ir.Function(self.module, ir.FunctionType(*API[name]), name)
-        return self.b.call(f, args)
+        return f or ir.Function(self.module, ir.FunctionType(result, kinds), name)
 
     def slot(self, key):
         """The pointer of this key in the table."""

@@ -189,19 +189,18 @@ class Sums(Elements):
 
     def _total(self, parts, how):
         """All lanes of some vectors joined: those of a kind first, as a tree."""
-        first, *rest = parts
-        same = [x for x in rest if x.type == first.type]
-        others = [x for x in rest if x.type != first.type]
-        joined = [first, *same]
-        lanes = Lanes(self.b, getattr(first.type, "count", 1))
+        kind = parts[0].type
+        joined = [x for x in parts if x.type == kind]
+        others = [x for x in parts if x.type != kind]
+        lanes = Lanes(self.b, getattr(kind, "count", 1))
         while len(joined) > 1:
             pairs = zip(joined[::2], joined[1::2], strict=False)
             odd = joined[-1:] if len(joined) % 2 else []
             joined = [how.join(lanes, x, y) for x, y in pairs] + odd
         total = self._fold(joined[0], how)
-        return (
-            how.join(self.lanes, total, self._total(others, how)) if others else total
-        )
+        if not others:
+            return total
+        return how.join(self.lanes, total, self._total(others, how))
 
     def _fold(self, x, how):
         """The lanes of a vector joined as a tree."""

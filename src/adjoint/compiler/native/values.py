@@ -73,12 +73,13 @@ class Values:
         like = x if isinstance(x, ir.Value) else y
         return self.number(x, like), self.number(y, like)
 
-    def call(self, name: str, *xs):
+    def call(self, name: str, *xs, flags=()):
         """An LLVM intrinsic on vectors of one kind."""
         like = next(x for x in xs if isinstance(x, ir.Value))
         xs = [self.number(x, like) for x in xs]
         kind, text = like.type, f"llvm.{name}.{mangled(like.type)}"
-        return self.b.call(self.function(text, kind, [kind] * len(xs)), xs)
+        f = self.function(text, kind, [kind] * len(xs))
+        return self.b.call(f, xs, fastmath=flags)
 
     def function(self, name: str, result, kinds):
         """A function that the module declares once."""
