@@ -29,9 +29,8 @@ class Pool:
         start = -raw.ctypes.data % ALIGN
         x = np.ndarray(self.spec.shape, self.spec.dtype, raw, start)
         self.kept = [*self.kept[-3:], (raw, x)]
-        del (
-            raw
-        )  # counted as the search above sees it: by the pair, the array and the name
+        # Counted as the search above sees it: by the pair, the array and the name.
+        del raw
         for raw, _ in self.kept[-1:]:
             self.idle = sys.getrefcount(raw)
         return x.view()

@@ -231,8 +231,8 @@ class Native:
             e.idle(i)
         arrays = []
         for i, v in enumerate(self.results):
-            maker = ("maker", i) if self.specs[i].bytes >= LARGE else None
-            arrays.append(e.fresh(self.specs[i], maker, self.slot(v)))
+            pool = ("maker", i) if self.specs[i].bytes >= LARGE else None
+            arrays.append(e.fresh(self.specs[i], pool, self.slot(v)))
         for i, v in enumerate(self.drawn):
             e.draw(i, c.draws[i][1], self.slot(v))
         e.go()
