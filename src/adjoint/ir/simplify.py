@@ -323,7 +323,7 @@ class Simplifier(Rewriter):
     def _plain_numbers(self, prim, xs, params):
         """An input whose elements are all one number is that number."""
         shape = np.broadcast_shapes(*(x.shape for x in xs))
-        numbers = [None if x.shape == () else self.number(x.var) for x in xs]
+        numbers = [self._number_in(x) for x in xs]
         if all(n is None for n in numbers):
             return None
         plain = [
@@ -333,6 +333,11 @@ class Simplifier(Rewriter):
         y = prim(*plain, **params)
         self.used["numbers are not stretched"] += 1
         return y if y.shape == shape else op.expand(y, shape=shape)
+
+    def _number_in(self, x):
+        """The number that all its elements are, if it is not written as such already."""
+        written = x.shape == () and isinstance(x.var, Const)
+        return None if written else self.number(x.var)
 
     def constant(self, value):
         return Tracer(self, self.graph.const(value))
