@@ -191,9 +191,8 @@ class Insight:
         step = self._step(*args, **kwargs)
         leaves = self._found(*tree.flatten((args, kwargs)))[1]
         arrays = [x.value.copy() for x in inputs_of(leaves)]
-        run = importlib.import_module(".native.program", __package__).Clocked(
-            step.captured
-        )
+        clocked = importlib.import_module(".native.clocked", __package__)
+        run = clocked.Clocked(step.captured)
         run(arrays)
         runs = [run(arrays) for _ in range(7)]
         return np.median(runs, axis=0).tolist()

@@ -513,7 +513,7 @@ _SHOWN = ("programs", "warm", "last", "settings", "backend", "wait")
 def _native():
     """The module that makes machine code, imported when it is first needed; None without LLVM."""
     try:
-        code = importlib.import_module(".native.program", __package__)
+        code = importlib.import_module(".native.bound", __package__)
         lasting()
         return code
     except ImportError as error:
