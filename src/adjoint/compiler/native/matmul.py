@@ -15,7 +15,7 @@ VECTORS, DEPTH = 3, 384
 # Rows of B in its place that are asked for before they are needed: from the second level of
 # caches, where they were asked for before, or from memory.
 NEARER, AHEAD = 8, 32
-ASKING = 3  # rows of a tile from which on there is time for that
+BUSY = 3  # rows of a tile from which on there is time for that
 _PARTS = {1: 8, 2: 4, 3: 2, 4: 2}
 
 
@@ -65,7 +65,7 @@ class Tiles(Vectors):
                 self.load(b, b.gep(row, [I64(j * self.w)]), mask, align)
                 for j, mask in enumerate(loads)
             ]
-            for j in range(0 if packed or rows < ASKING else vectors):
+            for j in range(0 if packed or rows < BUSY else vectors):
                 ahead = b.mul(b_step, I64(NEARER if also == "asks" else AHEAD))
                 ahead = b.add(ahead, I64(j * self.w))
                 self.prefetch(b, b.gep(row, [ahead]))
@@ -132,14 +132,6 @@ class Tiles(Vectors):
             with otherwise:
                 for x, (to, mask) in zip(xs, spots, strict=True):
                     self.store(b, b.fadd(self.load(b, to, mask), x), to, mask)
-
-    def tile(self, name, sizes, *args):
-        """As for all vectors; what a tile reads and writes does not overlap."""
-        f, b = super().tile(name, sizes, *args)
-        for x in f.args if b else ():
-            if x.type == self.scalar.as_pointer():
-                x.add_attribute("noalias")
-        return f, b
 
     def dots(self, columns):
         """c[j] (+)= Σ a[k] w[j, k], for up to a vector of rows of w whose numbers lie side by side.
