@@ -31,8 +31,8 @@ ARITHMETIC = frozenset(
 SIMPLE = ARITHMETIC | FREE | {"undiagonal"}
 SCATTERED = frozenset({"unindex", "index_put", "index_reduce"})
 GATHERED = frozenset({"overlap_add", "strided_add"})
-_RUNS = "cumsum cumprod cummax_index cummin_index recurrence logcumsumexp"
-RUNNING = frozenset(_RUNS.split())
+_LINEAR = {"recurrence", "recurrence_of_parts", "logcumsumexp"}
+RUNNING = _LINEAR | {"cumsum", "cumprod", "cummax_index", "cummin_index"}
 _FLOATS, _WHOLE = {"f4", "f8", "f2", "V2"}, {"b1", "u1", "i1", "i2", "i4", "i8"}
 _LANES = frozenset(_FLOATS | _WHOLE)  # what registers hold
 _BOOL = np.dtype(bool)
@@ -170,7 +170,7 @@ def _runs(o) -> bool:
     kinds = {v.spec.dtype for v in o.inputs}
     if not all(d.str[1:] in _LANES - {"f2", "V2"} for d in kinds):
         return False
-    if o.prim.name in ("recurrence", "logcumsumexp"):
+    if o.prim.name in _LINEAR:
         return len(kinds) == 1 and kinds <= {np.dtype("f4"), np.dtype("f8")}
     return True
 

@@ -8,7 +8,7 @@ import math
 
 import numpy as np
 
-from ..core.bind import bind
+from ..core.bind import bind, dtype_of
 from ..core.primitive import Elementwise, Primitive, batch_to_front, number, op
 from ..core.shape import reduced
 from .blockwise import blockwise
@@ -239,6 +239,12 @@ class Threshold(Elementwise):
 
     def lower(b, x, threshold, value):
         return b.select(b.compare("<=", x, threshold), value, x)
+
+    def expand(x, *, threshold, value):
+        if dtype_of(x).kind not in "ui":
+            return op.threshold(x, threshold=threshold, value=value)
+        below = op.le(op.cast(x, dtype=np.dtype("float64")), np.array(float(threshold)))
+        return op.where(below, np.asarray(value, dtype_of(x)), x)
 
 
 class Huber(Elementwise):
