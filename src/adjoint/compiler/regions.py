@@ -112,8 +112,8 @@ def _reducible(o) -> bool:
     return floats or (o.prim.name != "mean" and x.kind in "bui" and y == "int64")
 
 
-def is_own(o, i) -> bool:
-    """Whether element n of the result needs element n of input i alone (broadcast: any)."""
+def is_own(o) -> bool:
+    """Whether element n of the result needs element n of each input alone (broadcast: any)."""
     if isinstance(o.prim, Elementwise):
         return True
     return o.prim.name in _SAME or o.prim.name == "reshape"

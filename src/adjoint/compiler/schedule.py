@@ -445,7 +445,7 @@ class Schedule:
 
     def _accesses(self, o):
         out: dict = {}
-        todo = [(v, is_own(o, i)) for i, v in enumerate(o.inputs)]
+        todo = [(v, is_own(o)) for v in o.inputs]
         while todo:
             v, own = todo.pop()
             if isinstance(v, Const) and v not in self.stored:
@@ -458,7 +458,7 @@ class Schedule:
                 out[r] = out.get(r, True) and own
                 continue
             p = self.maker[v]
-            todo += [(x, own and is_own(p, i)) for i, x in enumerate(p.inputs)]
+            todo += [(x, own and is_own(p)) for x in p.inputs]
         return out
 
 
