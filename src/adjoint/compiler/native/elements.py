@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 from llvmlite import ir
@@ -66,6 +67,11 @@ class Flat:
 class Elements(Failing):
     """Values at an index, in all lanes; buffers are pointers it was given."""
 
+    inside: Any = (
+        None  # a mask of the lanes that are there, as `Spaced` has it; None: all
+    )
+    load_inside: Any
+
     def __init__(self, builder: ir.IRBuilder, schedule, pointers: dict):
         super().__init__(builder)
         self.schedule, self.pointers = schedule, pointers
@@ -102,8 +108,10 @@ class Elements(Failing):
         ), step
 
     def load(self, v, index):
-        """v[index] in all lanes."""
+        """v[index] in all lanes that are `inside`."""
         p, step = self.address(v, index)
+        if self.inside is not None:
+            return self.load_inside(v, p, step)
         large = v.spec.bytes >= cache(2) and self.lanes.width == self.vectors
         if large and step == 1 and self.asks:
             self._ask(p, v.spec.dtype.itemsize)
