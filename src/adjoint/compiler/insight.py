@@ -207,7 +207,7 @@ def _region(k, part) -> Region:
     operations = part.schedule.operations(k)
     lines = dict.fromkeys(_line(o) for o in operations)
     lines.pop("", None)
-    work = round(_work(k, part.schedule))
+    work = round(_flop(k, part.schedule))
     stored = [v for v in (*k.reads, *k.made) if v not in part.schedule.local]
     names = tuple(o.prim.name for o in operations)
     chunks, alone = part.threads(k)
@@ -219,12 +219,12 @@ def _region(k, part) -> Region:
     )
 
 
-def _work(k, schedule) -> float:
+def _flop(k, schedule) -> float:
     """The operations on numbers that a region makes."""
     if k.kind != "together":
         return sum(map(flop, schedule.operations(k)))
     share = k.band.share if k.band else lambda _: 1
-    return sum(_work(m, schedule) * share(m) for m in k.members)
+    return sum(_flop(m, schedule) * share(m) for m in k.members)
 
 
 def _line(o) -> str:

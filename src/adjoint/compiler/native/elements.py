@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 from llvmlite import ir
@@ -66,6 +67,11 @@ class Flat:
 class Elements(Failing):
     """Values at an index, in all lanes; buffers are pointers it was given."""
 
+    inside: Any = (
+        None  # a mask of the lanes that are there, as `Spaced` has it; None: all
+    )
+    load_inside: Any
+
     def __init__(self, builder: ir.IRBuilder, schedule, pointers: dict):
         super().__init__(builder)
         self.schedule, self.pointers = schedule, pointers
@@ -73,9 +79,17 @@ class Elements(Failing):
         self.fixed: dict = {}  # values that a row has one of, in a register
         self.streamed: set = set()  # large results that nothing reads: past the caches
         self.asks = True  # for what is read a page later
+        self.row = ZERO  # which of the rows that are gone through together it is
         self.renewed: dict = {}  # kernel -> what it reads and puts results in place of
 
     # ------------------------------------------------------------ memory
+
+    @contextmanager
+    def turn(self, row):
+        """Inside, it is the turn of this one of some rows."""
+        self.row = row
+        yield
+        self.row = ZERO
 
     def address(self, v, index):
         """(pointer to the first lane, step between lanes) of v[index]."""
@@ -86,14 +100,18 @@ class Elements(Failing):
         for n, i in zip(reversed(shape), reversed(index), strict=True):
             flat = flat + i.times(stride)
             stride *= n
+        if v in self.schedule.rows:
+            flat = flat + self.row.times(stride)
         step = flat.terms.get(self.inner, 0)
         return self.b.gep(
             self.pointers[self.schedule.root(v)], [self.number(flat)]
         ), step
 
     def load(self, v, index):
-        """v[index] in all lanes."""
+        """v[index] in all lanes that are `inside`."""
         p, step = self.address(v, index)
+        if self.inside is not None:
+            return self.load_inside(v, p, step)
         large = v.spec.bytes >= cache(2) and self.lanes.width == self.vectors
         if large and step == 1 and self.asks:
             self._ask(p, v.spec.dtype.itemsize)

@@ -26,7 +26,7 @@ ALIGN = 64
 SUMS = {"rows": rows.own_sums, "reduce": reducing.own_sums, "conv": conv.own_sums}
 ROOMS = {  # what a kernel needs to work in
     "conv": lambda o: conv.kernel(o).bytes,
-    "order": lambda o: sorting.form_of(o).bytes,
+    "order": lambda o: sorting.order_of(o).bytes,
 }
 OWN = {"contract", "loop", *ROOMS}  # kernels that are not loops over their space
 STREAM = 2**24  # bytes of a result from which on it is written past the caches
@@ -297,10 +297,12 @@ class Part:
                 yield Sum(o), count * o.outputs[0].spec.bytes
 
     def size(self, v) -> int:
-        """Bytes of a value, or of one row of it."""
+        """Bytes of a value, or of what there is of it at a time."""
         rank = self.schedule.local.get(v, 0)
         size = math.prod(v.spec.shape[rank:]) * v.spec.dtype.itemsize
         k = self.schedule.kernel_of.get(v)
+        if v in self.schedule.rows:
+            return size * rows.at_once(self.schedule.rows[v])
         if k is not None and k.kind == "together" and k.band and v in k.inside:
             return -(-size // k.band.height) * k.band.block
         return size

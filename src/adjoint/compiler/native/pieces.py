@@ -138,9 +138,9 @@ class Pieces(Conversion):
         return self._by_sixteen(lambda i: self.b.call(f, [register, i]), index)
 
     def scaled(self, x, n):
-        """x 2ⁿ; of a float n, with the whole number below, or NaN."""
+        """x 2ⁿ; of a float n, as pieces have it, with the whole number below, or NaN."""
         if is_int(n):
-            return super().scaled(x, n)
+            return self.times_power(x, n)
         return self._by_sixteen(self._scaled_register, x, n)
 
     def _scaled_register(self, x, n):

@@ -10,6 +10,7 @@ from llvmlite import ir
 
 from ...ir.passes import prepared
 from .. import cache
+from ..cost import flop
 from . import entry, machine
 from .answers import answer
 from .budget import within
@@ -163,7 +164,7 @@ class Native:
 
     def _call_in(self, m, run, table):
         """The function that Python calls: all looks come before anything is taken."""
-        long = self.part.schedule.work() > LONG
+        long = sum(map(flop, self.part.graph.operations)) > LONG
         e = entry.Entry(m, run, table, self.slots.number, long)
         for guard in guards(self):
             guard.write(e)

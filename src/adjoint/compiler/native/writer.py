@@ -21,8 +21,7 @@ from .loops import Loops
 from .products import Product
 from .sharing import Sum
 from .slices import Slices
-from .sorting import Sorting
-from .sorting import form_of as order_of
+from .sorting import Sorting, order_of
 from .spelling import function
 from .vectors import loop
 
