@@ -59,6 +59,7 @@ class Kernel:
     rank: int = 0
     cost: int = 0  # operations in it
     levels: dict = field(default_factory=dict)  # operation -> its pass
+    pieces: int = 0  # of its first dim, in which it is cut as a member of a chain
 
     @property
     def made(self) -> list:
@@ -119,6 +120,11 @@ class Schedule:
         self.kernels.remove(kernel)
         self.kernels.insert(place, kernel)
         self.__dict__.pop("number", None)  # it is counted anew
+
+    def reorder(self, first: int, kernels) -> None:
+        """These kernels, which stand from the place `first` on, run in this order."""
+        self.kernels[first : first + len(kernels)] = kernels
+        self.__dict__.pop("number", None)
 
     def computed(self, o):
         """An operation and all that are computed with it, where it reads them."""
