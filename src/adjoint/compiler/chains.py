@@ -47,10 +47,14 @@ class Chain:
             if k.kind == "conv"
         ]
         for k in self.members:
-            for v in self.inside.intersection(k.made):
+            for v in self.inside_of(k):
                 last = max(number[j] for j in leaves[v])
                 found.append(Tenant(v, whole(self.step(v)), number[k], last))
         return settled(found)
+
+    def inside_of(self, k) -> list:
+        """What a member makes for others alone."""
+        return [v for v in k.made if v in self.inside]
 
 
 def chains(s, shares, renewed) -> list[Chain]:
@@ -58,14 +62,14 @@ def chains(s, shares, renewed) -> list[Chain]:
 
     None makes one of the values `renewed`, which are written over others.
     """
-    found, taken = [], set()
+    found: list = []
     batches = {k.roots[0].inputs[0].spec.shape[0] for k in shares if k.kind == "conv"}
-    for n in batches if not s.graph.again else ():
-        pieces = _pieces(n)
+    for n in sorted(batches) if not s.graph.again else ():
+        pieces, tried = _pieces(n), {k for chain in found for k in chain.members}
         for k in list(s.kernels) if pieces else ():
-            if k not in taken and _starts(k, n):
-                growth = _Growth(s, n, pieces, renewed, taken).grown(k)
-                taken.update(growth.members)
+            if k not in tried and _starts(k, n):
+                growth = _Growth(s, n, pieces, renewed).grown(k)
+                tried.update(growth.members)
                 if growth.worth(shares):
                     found.append(growth.settled())
     return found
@@ -89,19 +93,22 @@ def _sums(k) -> bool:
 class _Growth:
     """A chain while members are found."""
 
-    def __init__(self, s, n, pieces, renewed, taken):
-        self.s, self.n, self.pieces = s, n, pieces
-        self.renewed, self.taken = renewed, taken
+    def __init__(self, s, n, pieces, renewed):
+        self.s, self.n, self.pieces, self.renewed = s, n, pieces, renewed
         self.members: list = []
         self.before: list = []  # what lies between and does not need them
         self.after: list = []  # and what does
         self.made: set = set()  # by members, image by image
-        self.late: set = set()  # by them, summed over images too, or by what comes after
+        self.late: set = (
+            set()
+        )  # by them, summed over images too, or by what comes after
 
     def grown(self, start) -> _Growth:
-        """With all kernels from `start` on that fit."""
+        """With all kernels from `start` on that fit, up to another chain."""
         between: list = []
         for k in self.s.kernels[self.s.kernels.index(start) :]:
+            if k.pieces or len(between) > GAP:
+                break
             if self._fits(k):
                 self._settle(between)
                 between = []
@@ -109,8 +116,6 @@ class _Growth:
             else:
                 between.append(k)
                 self.late.update(k.made if self._needs(k) else ())
-            if len(between) > GAP:
-                break
         return self
 
     def _needs(self, k) -> bool:
@@ -132,11 +137,9 @@ class _Growth:
 
     def _fits(self, k) -> bool:
         """Whether it is cut along images and reads of members only the same ones."""
-        if k.kind not in KINDS or k in self.taken or self._needs_late(k):
+        if k.kind not in KINDS or self._needs_late(k) or not self._cut(k):
             return False
-        if not self.renewed.isdisjoint(k.made) or not self._cut(k):
-            return False
-        if any(v in self.s.local for v in k.made):
+        if any(v in self.renewed or v in self.s.local for v in k.made):
             return False
         size = sum(v.spec.bytes for v in (*self.made, *k.made))
         return size <= LARGEST and self._by_images(k)
@@ -150,7 +153,7 @@ class _Growth:
         (o, *_), n = k.roots, self.n
         if k.kind == "conv":
             first = o.inputs[0].spec.shape[0]
-            return first == n and conv.even(o, self.pieces)
+            return first == n and conv.piecewise(o, self.pieces)
         if k.kind == "reduce":
             return 0 in o.params["dim"] and len(k.space) > 1 and k.space[0] == n
         return len(k.space) > 1 and k.space[0] == n and 0 not in k.space

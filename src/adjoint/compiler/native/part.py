@@ -7,6 +7,7 @@ lies in one arena, in which values whose lives do not overlap share a place.
 from __future__ import annotations
 
 import functools
+import itertools
 import math
 
 from ...ir.passes import prepared
@@ -214,7 +215,7 @@ class Part:
             self.offsets[v] = places[first]
         for k, chain in self.chains.items():
             self.offsets[k] = start = places[chain.members[0]]
-            for v in chain.inside.intersection(k.made):
+            for v in chain.inside_of(k):
                 self.offsets[v] = start + self.within[chain][v]
         return size
 
@@ -222,6 +223,8 @@ class Part:
         """What needs memory inside, and from which kernel to which."""
         last, found = self.last_reads(), {}
         during = self._during()
+        for k, chain in self.chains.items():
+            chain.inside.difference_update(self._followed(k, last))
         self.first: dict = {}  # a value that lies where another did -> the first there
         for i, k in enumerate(self.schedule.kernels):
             after = self._successors(k, i, last, found)
@@ -256,6 +259,17 @@ class Part:
             ends = (number[chain.members[i]] for i in (0, -1))
             found[number[k]] = range(next(ends), next(ends) + 1)
         return found
+
+    def _followed(self, k, last):
+        """What a kernel of a chain can put a value in place of that others read: that is all of
+        its memory, so it needs none for pieces.
+        """
+        inside, i = self.chains[k].inside, self.schedule.number[k]
+        for v in k.made if k.kind == "map" else ():
+            dead = sorted(inside.intersection(k.reads), key=self.schedule.order)
+            if v not in inside and v not in self.homes:
+                fits = (u for u in dead if last[u] == i and self._follows(k, u, v))
+                yield from itertools.islice(fits, 1)
 
     def _successors(self, k, i, last, placed) -> dict:
         """value of a kernel -> a value that it reads for the last time, whose memory it takes.
