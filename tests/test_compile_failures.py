@@ -18,7 +18,7 @@ from adjoint.errors import AdjointError, TraceError
 from adjoint.ir import passes
 
 pytest.importorskip("llvmlite")
-from adjoint.compiler.native import budget, machine, program, writer
+from adjoint.compiler.native import bound, budget, machine, program, writer
 
 PHASES = {
     "capture": (steps, "capture"),
@@ -29,7 +29,7 @@ PHASES = {
     "LLVM": (machine, "_optimised"),
     "machine code": (machine, "machine_code"),
     "loading": (machine.Library, "__init__"),
-    "binding": (program.Bound, "__init__"),
+    "binding": (bound.Bound, "__init__"),
 }
 X = ad.arange(15.0, dtype=ad.float64).reshape(5, 3)
 ERRORS = {"a bug": RuntimeError, "no memory": MemoryError, "Ctrl-C": KeyboardInterrupt}

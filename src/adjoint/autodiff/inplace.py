@@ -22,7 +22,7 @@ from .modes import inferring, packing, recording
 from .node import Leaf, next_order
 from .tape import BASE, Tape
 from .versions import Version, versioned
-from .views import adopt, refresh, replay, settle
+from .views import adopt, overwritten, refresh, replay, settle
 
 
 def assign(x, new, name: str, fresh: bool = False):
@@ -104,7 +104,7 @@ def _write(x, new):
     recorded = recording.get() and (node is not None or x.node is not None)
     if recorded and x.base is not None:
         base = x.base
-        after = bind(op.overwrite, alias(base, base.node), new, chain=x.chain)
+        after = overwritten(alias(base, base.node), new, x.chain)
         settle(base, after.node)
         base.writes += 1
         x.seen = base.writes - (node is None)  # of a constant: as the base has it
@@ -121,7 +121,7 @@ def _replace(x, new):
     """No memory to write (a traced, batched or dual value): x becomes the new value."""
     if x.base is not None:
         base = x.base
-        _become(base, bind(op.overwrite, alias(base, base.node), new, chain=x.chain))
+        _become(base, overwritten(alias(base, base.node), new, x.chain))
         base.writes += 1
         x.seen = base.writes
     else:

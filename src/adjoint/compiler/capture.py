@@ -64,6 +64,7 @@ class Capture(Follower, TraceLevel):
         self.moving = moving  # (id of a group, name): options that are inputs
         self.held: dict[int, tuple] = {}  # id of an array -> (its tensor, variable)
         self.now: dict[int, object] = {}  # and its value so far, once written
+        self.sharing: dict[int, dict] = {}  # and other tensors of it, weakly
         self.shown: dict[int, object] = {}  # what views show at first
         self.places: dict[int, tuple] = {}  # tensors whose place in the graph changed
         self.grads: dict = {}  # tensors whose .grad was set, with the old one
@@ -110,7 +111,12 @@ class Capture(Follower, TraceLevel):
     # ------------------------------------------------------------ reading
 
     def see(self, args) -> None:
+        for x in args:
+            if isinstance(x, Box) and x.base is not None:
+                x.sync()  # by operations of its own
         self.keep(args)
+        if any(isinstance(x, Box) and x.level is not BASE for x in args):
+            return  # what a view shows is a value of a transform by now
         nodes = [x.node if isinstance(x, Box) else None for x in args]
         if recording.get() and any(nodes) and (self.left or None in nodes):
             self.nodes = tuple(nodes)
@@ -148,6 +154,8 @@ class Capture(Follower, TraceLevel):
     def _prefer(self, key, x):
         """Of the tensors that share memory, that with a gradient stands for it."""
         first, var = self.held.get(key, (x, None))
+        if first is not x:
+            self.sharing.setdefault(key, {}).setdefault(id(x), weakref.ref(x))
         if first.node is None and x.node is not None:
             self.held[key] = x, var
 
@@ -279,6 +287,10 @@ class Capture(Follower, TraceLevel):
         if first is not x:
             self._remember(first)
             first.writes += 1
+        for other in self.sharing.get(id(x.value), {}).values():
+            if (y := other()) is not None and y is not x:
+                self._remember(y)
+                y.writes += 1  # their views look again
         value = new.value if isinstance(new, Box) and new.level is BASE else new
         self.now[id(x.value)] = self.var(value)
 

@@ -13,6 +13,7 @@ from ..autodiff.backward import in_graph
 from ..autodiff.function import bespoke
 from ..autodiff.node import Leaf
 from ..autodiff.tape import BASE
+from ..autodiff.views import Chosen
 from ..core import tree
 from ..core.bind import Box
 from ..errors import TraceError, show_site
@@ -107,6 +108,8 @@ class Ending:
         x = y if y.base is None else y.base
         if y is not x and (y.node is None) is not (x.node is None):
             return None  # the view was made where nothing is recorded
+        if any(type(prim) is Chosen for prim, _, _ in y.chain or ()):
+            return None  # which part it is, the program alone knows
         found = self._there_before(x)
         if found is None or y is x:
             return found

@@ -191,9 +191,8 @@ class Insight:
         step = self._step(*args, **kwargs)
         leaves = self._found(*tree.flatten((args, kwargs)))[1]
         arrays = [x.value.copy() for x in inputs_of(leaves)]
-        run = importlib.import_module(".native.program", __package__).Clocked(
-            step.captured
-        )
+        clocked = importlib.import_module(".native.clocked", __package__)
+        run = clocked.Clocked(step.captured)
         run(arrays)
         runs = [run(arrays) for _ in range(7)]
         return _each(np.median(runs, axis=0).tolist(), run.native.part)
@@ -208,7 +207,7 @@ def _region(k, part) -> Region:
     operations = part.schedule.operations(k)
     lines = dict.fromkeys(_line(o) for o in operations)
     lines.pop("", None)
-    work = round(_work(k, part.schedule))
+    work = round(_flop(k, part.schedule))
     stored = [v for v in (*k.reads, *k.made) if v not in part.schedule.local]
     names = tuple(o.prim.name for o in operations)
     chunks, alone = part.threads(k)
@@ -220,12 +219,12 @@ def _region(k, part) -> Region:
     )
 
 
-def _work(k, schedule) -> float:
+def _flop(k, schedule) -> float:
     """The operations on numbers that a region makes."""
     if k.kind != "together":
         return sum(map(flop, schedule.operations(k)))
     share = k.band.share if k.band else lambda _: 1
-    return sum(_work(m, schedule) * share(m) for m in k.members)
+    return sum(_flop(m, schedule) * share(m) for m in k.members)
 
 
 def _line(o) -> str:

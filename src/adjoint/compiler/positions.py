@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..ir.bundles import FEW
 from ..ir.dims import counted
 from ..ir.graph import Const
+from ..ir.price import FEW
 
 BY_VALUES = {"index": 1, "unindex": 1, "index_put": 2, "index_reduce": 2}
 

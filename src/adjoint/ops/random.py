@@ -14,7 +14,7 @@ import numpy as np
 
 from ..core import philox
 from ..core.bind import dtype_of
-from ..core.primitive import Primitive, op
+from ..core.primitive import Primitive, op, with_batch
 from ..core.shape import Spec
 from ..errors import ArgumentError
 
@@ -398,6 +398,10 @@ class Held(Primitive):
 
     def jvp(self, ts, y, xs, params):
         return op.zeros_like(y) if ts[0] is None else ts[0]
+
+    def batch(self, size, xs, dims, params):
+        y, x = xs
+        return op.held(with_batch(y, dims[0], size), x), 0
 
     def samples(rng):
         return [((rng.normal(size=(2, 3)), rng.normal(size=3)), {})]

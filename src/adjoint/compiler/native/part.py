@@ -27,7 +27,7 @@ from .slices import panels
 SUMS = {"rows": rows.own_sums, "reduce": reducing.own_sums, "conv": conv.own_sums}
 ROOMS = {  # what a kernel needs to work in
     "conv": lambda o: conv.kernel(o).bytes,
-    "order": lambda o: sorting.form_of(o).bytes,
+    "order": lambda o: sorting.order_of(o).bytes,
 }
 OWN = {"contract", "loop", *ROOMS}  # kernels that are not loops over their space
 STREAM = 2**24  # bytes of a result from which on it is written past the caches

@@ -101,23 +101,15 @@ class Rows(Sums):
             for _, _, step in spans
         ]
 
-        def strip(i, index, accs):
-            after = []
+        def strip(_, index, totals):
+            before, after = iter(totals), []
             for o in items:
-                v = o.outputs[0]
-                if names[o] == "column":
+                if names[o] == "sum":
+                    after.append(self._with_element(o, next(before), index))
+                elif names[o] == "column":
                     self._add_to_column(k, o, index)
-                elif names[o] == "sum":
-                    x = self.value(o.inputs[0], index)
-                    j = len(after)
-                    how = HOW[o.prim.name]
-                    after.append(
-                        how.join(self.lanes, accs[j], self.lanes.cast(x, kinds[j]))
-                    )
                 else:
-                    x = self.compute(o, index)
-                    self.known[v, tuple(a.key() for a in broadcast(v, index))] = x
-                    self.store(x, v, index)
+                    self._each(o, index)
             return after
 
         many = self.abreast(items, sizes)
@@ -126,15 +118,32 @@ class Rows(Sums):
         self.asks = many == 1 or k.levels[items[0]] == max(k.levels.values())
         totals = self._summed(sizes, spans, starts, outer, strip, part, many)
         self.asks = True
-        for j, o in enumerate(sums):
-            how, v = HOW[o.prim.name], o.outputs[0]
-            total = self._total([acc[j] for acc in totals], how)
-            if chunk is None:
-                total = how.finish(self.lanes, total, math.prod(k.space[k.rank :]))
-                self.fixed[v] = total
-            else:
-                self.pointers[v] = self._own(o, chunk)
-            self.store(total, v, (*outer, *(ZERO,) * (len(v.spec.shape) - k.rank)))
+        for o, *parts in zip(sums, *totals, strict=True):
+            self._end(k, o, parts, outer, chunk)
+
+    def _with_element(self, o, total, index):
+        """A sum with the element of an index."""
+        kind = element(o.outputs[0].spec.dtype)
+        x = self.lanes.cast(self.value(o.inputs[0], index), kind)
+        return HOW[o.prim.name].join(self.lanes, total, x)
+
+    def _each(self, o, index):
+        """The element of an index, which the rest of the pass need not load."""
+        (v,) = o.outputs
+        x = self.compute(o, index)
+        self.known[v, tuple(a.key() for a in broadcast(v, index))] = x
+        self.store(x, v, index)
+
+    def _end(self, k, o, parts, outer, chunk):
+        """The sum of a row, or of a chunk's part of it, from those of its lanes."""
+        how, v = HOW[o.prim.name], o.outputs[0]
+        total = self._total(parts, how)
+        if chunk is None:
+            total = how.finish(self.lanes, total, math.prod(k.space[k.rank :]))
+            self.fixed[v] = total
+        else:
+            self.pointers[v] = self._own(o, chunk)
+        self.store(total, v, (*outer, *(ZERO,) * (len(v.spec.shape) - k.rank)))
 
     def _add_to_column(self, k, o, index):
         y, how = o.outputs[0], HOW[o.prim.name]

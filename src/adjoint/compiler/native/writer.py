@@ -21,8 +21,7 @@ from .likeness import likeness
 from .products import Product
 from .sharing import Sum, elements_apart
 from .slices import Slices
-from .sorting import Sorting
-from .sorting import form_of as order_of
+from .sorting import Sorting, order_of
 from .spelling import function
 from .vectors import loop
 
