@@ -106,7 +106,7 @@ class _Growth:
     def grown(self, start) -> _Growth:
         """With all kernels from `start` on that fit, up to another chain."""
         between: list = []
-        for k in self.s.kernels[self.s.kernels.index(start) :]:
+        for k in self.s.kernels[self.s.number[start] :]:
             if k.pieces or len(between) > GAP:
                 break
             if self._fits(k):
@@ -186,9 +186,9 @@ class _Growth:
     def settled(self) -> Chain:
         """The chain, its members one after the other in the schedule."""
         s = self.s
-        first = s.kernels.index(self.members[0])
+        first = s.number[self.members[0]]
         found = [*self.before, *self.members, *self.after]
-        s.reorder(first, found)
+        s.arrange([*s.kernels[:first], *found, *s.kernels[first + len(found) :]])
         for k in self.members:
             k.pieces = self.pieces
         return Chain(self.members, self.pieces, self._inside())

@@ -118,11 +118,6 @@ class Schedule:
         self.kernels = kernels
         self.number = {k: i for i, k in enumerate(kernels)}
 
-    def reorder(self, first: int, kernels) -> None:
-        """These kernels, which stand from the place `first` on, run in this order."""
-        self.kernels[first : first + len(kernels)] = kernels
-        self.__dict__.pop("number", None)
-
     def computed(self, o):
         """An operation and all that are computed with it, where it reads them."""
         todo = [o]
