@@ -70,6 +70,7 @@ class Capture(Follower, TraceLevel):
         self.grads: dict = {}  # tensors whose .grad was set, with the old one
         self.owners: dict[int, Box] = {}  # id of a gradient's array -> whose it is
         self.absent: dict[int, Box] = {}  # tensors whose missing .grad was read
+        self.doubtful: list = []  # pairs of tensors that may turn out to be one
         self.moved: dict[
             int, tuple
         ] = {}  # tensors given other memory, with the old one
@@ -298,7 +299,17 @@ class Capture(Follower, TraceLevel):
         base = x if x.base is None else x.base
         if id(base) in self.strange and recording.get():
             raise Unfit("it writes into an argument that is part of a graph")
+        for pair in self.doubtful:
+            if any(y() is base for y in pair) and None not in (y() for y in pair):
+                raise Unfit(
+                    "it writes where a branch returns what it was given: whether that is "
+                    "the same memory, numbers decide; clone() it"
+                )
         super().changes(x)
+
+    def perhaps(self, y, x) -> None:
+        base = x if x.base is None else x.base
+        self.doubtful.append((weakref.ref(y), weakref.ref(base)))
 
     def _remember(self, x):
         self.places.setdefault(id(x), (x, (x.node, x.seen, x.writes)))

@@ -358,10 +358,12 @@ class Part:
                 yield Sum(o), count * apart(o.outputs[0].spec.bytes)
 
     def size(self, v) -> int:
-        """Bytes of a value, or of one row of it."""
+        """Bytes of a value, or of what there is of it at a time."""
         rank = self.schedule.local.get(v, 0)
         size = math.prod(v.spec.shape[rank:]) * v.spec.dtype.itemsize
         k = self.schedule.kernel_of.get(v)
+        if v in self.schedule.rows:
+            return size * rows.at_once(self.schedule.rows[v])
         if k is not None and k.kind == "together" and k.band and v in k.inside:
             return -(-size // k.band.height) * k.band.block
         return size
