@@ -58,6 +58,7 @@ class Kernel:
     rank: int = 0
     cost: int = 0  # operations in it
     levels: dict = field(default_factory=dict)  # operation -> its pass
+    pieces: int = 0  # of its first dim, in which it is cut as a member of a chain
 
     @property
     def made(self) -> list:
