@@ -21,7 +21,7 @@ from harness.competitors import COMPETITORS, LIMIT, OURS, bytecode
 from harness.session import Plan, measure
 from harness.workload import Workload, load
 
-QUICK = Plan(block=0.02, rounds=5, budget=10.0)
+QUICK = Plan(block=0.04, warm=0.03, rounds=7, budget=10.0)
 
 
 def entrants(workload: Workload, peers, threads: int, missing) -> list:

@@ -264,3 +264,26 @@ BAD = [
 def test_bad_input_gives_our_error(call, text):
     with pytest.raises(ad.errors.AdjointError, match=text):
         call(ad.ones(2, 3))
+
+
+BENT = {
+    "relu": F.relu,
+    "leaky_relu": F.leaky_relu,
+    "prelu": lambda x: F.prelu(x, ad.tensor([0.2])),
+    "rrelu": lambda x: F.rrelu(x, training=True),
+    "relu6": F.relu6,
+    "hardtanh": F.hardtanh,
+    "hardsigmoid": F.hardsigmoid,
+    "threshold": lambda x: F.threshold(x, 0.1, 7.0),
+    "softshrink": F.softshrink,
+    "hardshrink": F.hardshrink,
+}
+
+
+@pytest.mark.parametrize("name", BENT)
+def test_second_derivatives_of_bent_lines_are_zeros_with_a_graph(name):
+    x = ad.tensor([-2.0, -0.3, 0.3, 7.0], requires_grad=True)
+    (g,) = ad.autograd.grad(BENT[name](x).sum(), x, create_graph=True)
+    (h,) = ad.autograd.grad(g.sum(), x)
+    assert g.requires_grad and h.tolist() == [0.0] * 4
+    assert ad.vmap(ad.grad(ad.grad(BENT["leaky_relu"])))(x).tolist() == [0.0] * 4

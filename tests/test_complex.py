@@ -161,3 +161,20 @@ def test_errors(call, text):
         call(ad.ones(3))
     assert type(caught.value).__module__ == "adjoint.errors", caught.value
     assert text in str(caught.value)
+
+
+def test_log1p_keeps_what_is_small_beside_one():
+    """Also around the circle |1 + z| = 1, where the real part cancels."""
+    m = pytest.importorskip("mpmath").mp
+    rng = np.random.default_rng(0)
+    turns = 10 ** rng.uniform(-9, 0.4, 50)
+    sizes = 10.0 ** np.repeat([-20, -12, -8, -5, -3, -1, 0, 3, 10], 20)
+    z = sizes * (rng.normal(size=180) + 1j * rng.normal(size=180))
+    z = np.concatenate([z, np.cos(turns) - 1 + 1j * np.sin(turns)])
+    with m.workdps(60):
+        want = [m.log(1 + m.mpc(complex(x))) for x in z]
+        f = ad.compile(ad.log1p)
+        for g in (ad.log1p, f, f):
+            for y, w in zip(g(ad.tensor(z)).numpy(), want, strict=True):
+                assert abs(m.mpf(y.real) - w.real) <= 2 * 2.0**-52 * abs(w.real)
+                assert abs(m.mpf(y.imag) - w.imag) <= 2 * 2.0**-52 * abs(w.imag)

@@ -59,6 +59,12 @@ FUNCTIONS = {
         (-103, 200),
         (-744, 800),
     ),
+    "silu": (
+        lambda x: x * np.exp(np.minimum(x, 0)) / (1 + np.exp(-np.abs(x))),
+        lambda x: x / (1 + mp().exp(-x)),
+        (-105, 200),
+        (-750, 800),
+    ),
     "erf": (op.erf.eager, lambda x: mp().erf(x), (-INF, INF), (-30, 30)),
     "erfc": (op.erfc.eager, lambda x: mp().erfc(x), (-20, 10), (-20, 27.2)),
     "erfcx": (op.erfcx.eager, _gauss_tail, (-9.2, INF), (-26.6, 1e150)),

@@ -10,6 +10,7 @@ import pytest
 
 import adjoint as ad
 from adjoint import nn
+from adjoint.functional.recurrent import _lots
 from adjoint.nn.utils import rnn
 from peers import numbers
 
@@ -322,18 +323,45 @@ def test_a_compiled_step_is_the_eager_one(mode):
     assert losses[0][3] < losses[0][0]
 
 
-def test_packed_sequences_in_a_program():
-    net, x = nn.LSTM(3, 4, bidirectional=True), ad.randn(4, 3, 3)
+LENGTHS = {
+    "one by one": [5, 4, 3, 2, 1],
+    "a long one": [9, 1, 1, 1, 1],
+    "even": [4, 4, 4],
+    "in no order": [2, 4, 1],
+    "single steps": [1, 1],
+}
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("lengths", LENGTHS)
+def test_packed_sequences_in_a_program(mode, lengths):
+    """Loops over steps, with the gradients of eager; what has ended takes no part."""
+    lengths = LENGTHS[lengths]
+    net = getattr(nn, mode)(3, 4, 2, bidirectional=True).double()
+    x = ad.tensor(numbers(max(lengths), len(lengths), 3))
+    x[min(lengths) :, int(np.argmin(lengths))] = np.nan
 
     def f(x):
-        packed = rnn.pack_padded_sequence(x, [2, 4, 1], enforce_sorted=False)
-        y, (h, _) = net(packed)
-        return rnn.pad_packed_sequence(y)[0], h
+        net.zero_grad()
+        x = x.detach().requires_grad_()
+        packed = rnn.pack_padded_sequence(x, lengths, enforce_sorted=False)
+        y, h = net(packed)
+        y, h = rnn.pad_packed_sequence(y)[0], h[0] if isinstance(h, tuple) else h
+        ((y * y).sum() + h.sin().sum()).backward()
+        return y, h, x.grad, *(p.grad for p in net.parameters())
 
-    run = ad.compile(f)
+    want, run = [v.clone() for v in f(x)], ad.compile(f)
     for _ in range(3):
-        for a, b in zip(run(x), f(x), strict=True):
-            assert ad.allclose(a, b, atol=1e-6)
+        for a, b in zip(run(x), want, strict=True):
+            assert ad.allclose(a, b, rtol=1e-10, atol=1e-12)
+    assert "NumPy does it" not in str(run.explain(x))
+
+
+def test_rows_that_wait_or_have_ended_are_few():
+    lots = _lots((8, 8, 7, 5, 3, 2, 1))
+    assert [lot.sizes for lot in lots] == [(8, 8, 7, 5), (3, 2), (1,)]
+    assert [lot.start for lot in lots] == [0, 28, 33]
+    assert [lot.even for lot in lots] == [False, False, True]
 
 
 def test_a_program_keeps_the_loop():

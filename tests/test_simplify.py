@@ -40,7 +40,21 @@ def _batch(d):
 
 
 # A rule's name -> functions of arrays that it simplifies, with the arrays.
+CONV = {"stride": (1,), "padding": ((1, 1),), "dilation": (1,), "groups": 1}
+NO = np.ones((0, 2, 4), np.float32)
 CASES = {
+    "contract: of nothing = 0": [
+        (lambda a, b: op.contract(a, b, spec="ij,jk->ik"), A[:, :0], B[:0]),
+    ],
+    "conv: of nothing = 0": [
+        (lambda x, w: op.conv(x, w, **CONV), NO, np.ones((3, 2, 3), np.float32)),
+    ],
+    "conv_data: of nothing = 0": [
+        (lambda y, w: op.conv_data(y, w, size=(5,), **CONV), NO[:, :, :3], NO.T[:2]),
+    ],
+    "conv_weight: of nothing = 0": [
+        (lambda x: op.conv_weight(x, x, size=(3,), **CONV), NO),
+    ],
     "pow_scalar: x¹ = x": [(lambda a: op.pow_scalar(a, exponent=1), A)],
     "pow_scalar: x⁰ = 1": [(lambda a: op.pow_scalar(a, exponent=0), A)],
     "mul: x 1 = x": [

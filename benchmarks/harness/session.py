@@ -27,7 +27,7 @@ class Plan:
     """How long to measure."""
 
     block: float = 0.05  # seconds of calls in a row
-    warm: float = 0.0  # seconds of calls before them in each round, not counted
+    warm: float = 0.05  # seconds of calls before them in each round, not counted
     rounds: int = 15
     budget: float = 60.0  # seconds for all rounds together, but at least three rounds
     patience: float = 300.0  # seconds until a competitor is given up
@@ -189,12 +189,20 @@ def distance(xs: list, ys: list) -> float:
 
 
 def rounds(workers: list[Worker], plan: Plan, say) -> None:
-    """Let each run a block of calls in every round; the order turns with the rounds."""
+    """Let each run a block of calls in every round; the order turns with the rounds.
+
+    One round of the quick ones before is not counted: what libraries began in the background
+    while they compiled may last until then.
+    """
     quick = min((w.start["call"] for w in workers), default=0.0)
     slow = {w for w in workers if w.start["call"] > max(0.2, 10 * quick)}
     long = plan.warm + plan.block + plan.pause
     once = sum(max(long, w.start["call"]) for w in set(workers) - slow)
     count = min(plan.rounds, max(FEWEST, int(plan.budget / max(once, 1e-3))))
+    for w in workers:
+        if not w.measured.failure and w not in slow:
+            turn(w, plan)
+            w.measured.times.clear()
     for i in range(count):
         say(f"round {i + 1} of {count}")
         shift = i % max(1, len(workers))

@@ -22,7 +22,7 @@ from .modes import inferring, packing, recording
 from .node import Leaf, next_order
 from .tape import BASE, Tape
 from .versions import Version, versioned
-from .views import adopt, refresh, replay, settle
+from .views import adopt, overwritten, refresh, replay, settle
 
 
 def assign(x, new, name: str, fresh: bool = False):
@@ -104,7 +104,7 @@ def _write(x, new):
     recorded = recording.get() and (node is not None or x.node is not None)
     if recorded and x.base is not None:
         base = x.base
-        after = bind(op.overwrite, alias(base, base.node), new, chain=x.chain)
+        after = overwritten(alias(base, base.node), new, x.chain)
         settle(base, after.node)
         base.writes += 1
         x.seen = base.writes - (node is None)  # of a constant: as the base has it
@@ -121,7 +121,7 @@ def _replace(x, new):
     """No memory to write (a traced, batched or dual value): x becomes the new value."""
     if x.base is not None:
         base = x.base
-        _become(base, bind(op.overwrite, alias(base, base.node), new, chain=x.chain))
+        _become(base, overwritten(alias(base, base.node), new, x.chain))
         base.writes += 1
         x.seen = base.writes
     else:
@@ -142,6 +142,8 @@ def _become(x, new):
         x.node = new.node
     else:
         _need_place(x, new)
+        if x.base is None:
+            x.__dict__.setdefault("made", x.value)  # whose memory it has
         adopt(x, new)
     for y in x.__dict__.get("sharers", ()):
         if y() is not None and y() is not x:
@@ -203,8 +205,9 @@ def shared(x):
         out.batch_dim = base.batch_dim
     if isinstance(base.value, np.ndarray) and base is x:
         return out
-    if "laid" in base.__dict__:
-        out.laid = base.laid
+    for known in ("laid", "made"):
+        if known in base.__dict__:
+            out.__dict__[known] = base.__dict__[known]
     if not isinstance(base.value, np.ndarray):
         out.sharers = base.__dict__.setdefault("sharers", [weakref.ref(base)])
         out.sharers.append(weakref.ref(out))

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..core.bind import NUMPY, Box, at_bottom, bind, dtype_of, floor, moved
+from ..core.bind import NUMPY, Box, at_bottom, dtype_of, floor, moved
+from ..core.primitive import op
+from .keeping import alias
 from .modes import recording
 from .node import Node
 from .versions import versioned
@@ -35,6 +37,37 @@ def mark_views(outs, x, prim, params):
         mark_view(out, x, prim, params, i)
 
 
+class Chosen:
+    """The view x[i] for single positions i that are numbers only when a program runs."""
+
+    name = "index"
+
+    def __init__(self, dim, indices):
+        self.dim, self.indices = dim, [alias(i, None) for i in indices]
+
+    def __call__(self, x):
+        return op.index(x, *self.indices, dim=self.dim)
+
+    def eager(self, x):
+        """One of the same shape and steps."""
+        return x[(slice(None),) * self.dim + (0,) * len(self.indices)]
+
+    def put(self, x, new):
+        """x with another part."""
+        return op.index_put(x, new, *self.indices, dim=self.dim)
+
+    def is_at(self, dim, indices) -> bool:
+        """Whether it is the view of these positions."""
+        mine = [i.value for i in self.indices]
+        return dim == self.dim and list(map(id, mine)) == [id(i.value) for i in indices]
+
+
+def mark_chosen(out, x, dim, indices):
+    """Note that `out`, x[i] in a program, will show part of `x`'s memory."""
+    if 0 not in x.shape:
+        mark_view(out, x, Chosen(dim, indices), {})
+
+
 class Laid:
     """How the memory lies that a value will have, and whether that made a difference."""
 
@@ -59,6 +92,7 @@ def layout(x) -> np.ndarray:
     if type(base.value) is np.ndarray:
         y = base.value
     else:
+        laid = laid or _lies(base)
         y = np.empty(shape, d) if laid is None or 0 in shape else laid.array(shape, d)
     for prim, params, pick in x.chain:
         y = prim.eager(y, **params)
@@ -66,12 +100,22 @@ def layout(x) -> np.ndarray:
     return np.asarray(y)
 
 
+def _lies(x):
+    """How the memory will lie that a value of a program was made in; None: row by row."""
+    made = at_bottom(x.__dict__.get("made", x.value))
+    if not isinstance(made, Box) or tuple(made.shape) != tuple(x.shape):
+        return None
+    steps = made.level.lies(made)
+    size = dtype_of(x).itemsize
+    return None if steps is None else Laid(tuple(s * size for s in steps))
+
+
 def _may_copy(x) -> bool:
     """Whether it is a view, or its memory lies otherwise than row by row."""
     value = x.value
     if type(value) is np.ndarray:
         return not value.flags.c_contiguous
-    return x.base is not None or "laid" in x.__dict__
+    return x.base is not None or "laid" in x.__dict__ or _lies(x) is not None
 
 
 def _copies(x, params) -> bool:
@@ -96,10 +140,21 @@ def shares(a: np.ndarray, b: np.ndarray) -> bool:
 def replay(chain, x):
     """Take the same views of `x`."""
     for prim, params, pick in chain:
-        x = bind(prim, x, **params)
+        x = prim(x, **params)
         if pick is not None:
             x = x[pick]
     return x
+
+
+def overwritten(x, new, chain):
+    """x with the part that the views in `chain` show replaced by `new`."""
+    for n, (prim, _, _) in enumerate(chain):
+        if type(prim) is Chosen:
+            part, later = replay(chain[:n], x), chain[n + 1 :]
+            new = overwritten(prim(part), new, later) if later else new
+            new = prim.put(part, new)
+            return overwritten(x, new, chain[:n]) if n else new
+    return op.overwrite(x, new, chain=chain)
 
 
 def refresh(x):

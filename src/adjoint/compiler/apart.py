@@ -57,7 +57,7 @@ def _cut(body, at, n, whole):
     for size in range(max(FEWEST, -(-n // MOST)), n // 2 + 1):
         if n % size == 0 and step * size >= SHORTEST * n and shared <= whole:
             places = [tuple(at[v] for v in vs) for vs in (body.inputs, body.outputs)]
-            return Lots(_smaller(body, at, n, size), n // size, *places)
+            return Lots(_smaller(body, at, size), n // size, *places)
     return None
 
 
@@ -178,7 +178,7 @@ class _Rows:
         return SUMMED
 
 
-def _smaller(body, at, n, size) -> Graph:
+def _smaller(body, at, size) -> Graph:
     """The same body for fewer rows."""
     out, new = Graph(body.name), {}
     for v in body.inputs:

@@ -13,9 +13,11 @@ from ..autodiff.backward import in_graph
 from ..autodiff.function import bespoke
 from ..autodiff.node import Leaf
 from ..autodiff.tape import BASE
+from ..autodiff.views import Chosen
 from ..core import tree
 from ..core.bind import Box
 from ..errors import TraceError, show_site
+from ..functional.debug import attempt
 from ..ir.tracer import Tracer
 from .captured import (
     Captured,
@@ -31,6 +33,7 @@ from .captured import (
     State,
     Traits,
 )
+from .positions import refused
 from .surroundings import ABSENT, equal, look
 
 _detached = methodcaller("detach")
@@ -61,6 +64,7 @@ class Ending:
         self._arguments()
         self._memory()
         self._gradients()
+        self._refusals()
         self._states()
         self._guards(around)
         c.bespoke = c.bespoke or any(map(in_graph, self._changed()))
@@ -107,6 +111,8 @@ class Ending:
         x = y if y.base is None else y.base
         if y is not x and (y.node is None) is not (x.node is None):
             return None  # the view was made where nothing is recorded
+        if any(type(prim) is Chosen for prim, _, _ in y.chain or ()):
+            return None  # which part it is, the program alone knows
         found = self._there_before(x)
         if found is None or y is x:
             return found
@@ -204,6 +210,14 @@ class Ending:
                 self.captured.bespoke = True
             y = None if g is None else self._output(g)
             self.captured.gradients.append(Gradient(self._target(x), y))
+
+    def _refusals(self):
+        """What no result needs is tried all the same, where eager may refuse its positions."""
+        live = [*self.graph.outputs, *self.level.now.values()]
+        for o in refused(self.graph, live):
+            attempt(
+                o.prim, [BASE.wrap(Tracer(self.level, v)) for v in o.inputs], o.params
+            )
 
     def _states(self):
         level = self.level

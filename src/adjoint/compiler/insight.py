@@ -18,7 +18,7 @@ from ..errors import ArgumentError
 from ..ir.passes import PASSES
 from ..ir.text import pretty
 from .captured import inputs_of
-from .cost import flop
+from .cost import flop, nanoseconds
 from .memory import Memory, at_peak, computed_again
 
 
@@ -191,12 +191,11 @@ class Insight:
         step = self._step(*args, **kwargs)
         leaves = self._found(*tree.flatten((args, kwargs)))[1]
         arrays = [x.value.copy() for x in inputs_of(leaves)]
-        run = importlib.import_module(".native.program", __package__).Clocked(
-            step.captured
-        )
+        clocked = importlib.import_module(".native.clocked", __package__)
+        run = clocked.Clocked(step.captured)
         run(arrays)
         runs = [run(arrays) for _ in range(7)]
-        return np.median(runs, axis=0).tolist()
+        return _each(np.median(runs, axis=0).tolist(), run.native.part)
 
 
 def _shortened(names, most=4) -> str:
@@ -208,7 +207,7 @@ def _region(k, part) -> Region:
     operations = part.schedule.operations(k)
     lines = dict.fromkeys(_line(o) for o in operations)
     lines.pop("", None)
-    work = round(_work(k, part.schedule))
+    work = round(_flop(k, part.schedule))
     stored = [v for v in (*k.reads, *k.made) if v not in part.schedule.local]
     names = tuple(o.prim.name for o in operations)
     chunks, alone = part.threads(k)
@@ -220,12 +219,12 @@ def _region(k, part) -> Region:
     )
 
 
-def _work(k, schedule) -> float:
+def _flop(k, schedule) -> float:
     """The operations on numbers that a region makes."""
     if k.kind != "together":
         return sum(map(flop, schedule.operations(k)))
     share = k.band.share if k.band else lambda _: 1
-    return sum(_work(m, schedule) * share(m) for m in k.members)
+    return sum(_flop(m, schedule) * share(m) for m in k.members)
 
 
 def _line(o) -> str:
@@ -233,6 +232,16 @@ def _line(o) -> str:
     if not file:
         return ""
     return f"{os.path.basename(file)}:{line}: {text.strip()}"
+
+
+def _each(seconds, part) -> list[float]:
+    """Of a chain, whose time is that of its first kernel, each kernel's by estimate."""
+    s, found = part.schedule, list(seconds)
+    for k, chain in part.chains.items():
+        spent = [nanoseconds(m, s) for m in chain.members]
+        whole = seconds[s.number[chain.members[0]]]
+        found[s.number[k]] = whole * nanoseconds(k, s) / sum(spent)
+    return found
 
 
 def _timed(r, seconds) -> Region:

@@ -31,8 +31,8 @@ ARITHMETIC = frozenset(
 SIMPLE = ARITHMETIC | FREE | {"undiagonal"}
 SCATTERED = frozenset({"unindex", "index_put", "index_reduce"})
 GATHERED = frozenset({"overlap_add", "strided_add"})
-_RUNS = "cumsum cumprod cummax_index cummin_index recurrence logcumsumexp"
-RUNNING = frozenset(_RUNS.split())
+_LINEAR = {"recurrence", "recurrence_of_parts", "logcumsumexp"}
+RUNNING = _LINEAR | {"cumsum", "cumprod", "cummax_index", "cummin_index"}
 _FLOATS, _WHOLE = {"f4", "f8", "f2", "V2"}, {"b1", "u1", "i1", "i2", "i4", "i8"}
 _LANES = frozenset(_FLOATS | _WHOLE)  # what registers hold
 _BOOL = np.dtype(bool)
@@ -94,6 +94,13 @@ def lowered(o) -> bool:
     return alone and full
 
 
+def _sums_rows(o) -> bool:
+    """A reduction over the last dims, of some numbers."""
+    dims, shape = o.params["dim"], o.inputs[0].spec.shape
+    last = tuple(sorted(dims)) == tuple(range(len(shape) - len(dims), len(shape)))
+    return last and 0 not in shape and _reducible(o)
+
+
 def _reducible(o) -> bool:
     """Floats of one format, sums and products of whole numbers, the extremes of all."""
     x, y = o.inputs[0].spec.dtype, o.outputs[0].spec.dtype
@@ -105,8 +112,8 @@ def _reducible(o) -> bool:
     return floats or (o.prim.name != "mean" and x.kind in "bui" and y == "int64")
 
 
-def is_own(o, i) -> bool:
-    """Whether element n of the result needs element n of input i alone (broadcast: any)."""
+def is_own(o) -> bool:
+    """Whether element n of the result needs element n of each input alone (broadcast: any)."""
     if isinstance(o.prim, Elementwise):
         return True
     return o.prim.name in _SAME or o.prim.name == "reshape"
@@ -163,7 +170,7 @@ def _runs(o) -> bool:
     kinds = {v.spec.dtype for v in o.inputs}
     if not all(d.str[1:] in _LANES - {"f2", "V2"} for d in kinds):
         return False
-    if o.prim.name in ("recurrence", "logcumsumexp"):
+    if o.prim.name in _LINEAR:
         return len(kinds) == 1 and kinds <= {np.dtype("f4"), np.dtype("f8")}
     return True
 
@@ -178,8 +185,17 @@ def _ordered(o) -> bool:
 def _convolves(o) -> bool:
     """Floats, and some of them."""
     values = [*o.inputs, *o.outputs]
-    floats = all(v.spec.dtype.str[1:] in ("f4", "f8") for v in values)
-    return floats and all(math.prod(v.spec.shape) for v in values)
+    return _filled(o) and all(v.spec.dtype.str[1:] in ("f4", "f8") for v in values)
+
+
+def _filled(o) -> bool:
+    """Whether there are numbers in all that is read and made."""
+    return not any(0 in v.spec.shape for v in (*o.inputs, *o.outputs))
+
+
+def _held(o) -> bool:
+    """Numbers that registers hold."""
+    return o.inputs[0].spec.dtype.str[1:] in _LANES
 
 
 def sums_columns(o, kind) -> bool:
@@ -221,30 +237,28 @@ def through(p, i, index):
 
 
 def kind_of(o) -> str:
+    """The kind of its own loop nest; a map, too, where nobody computes it on the way."""
     if inline(o):
         return "map"
-    if o.prim.name in REDUCTIONS and _reducible(o):
-        dims, n = o.params["dim"], len(o.inputs[0].spec.shape)
-        last = tuple(sorted(dims)) == tuple(range(n - len(dims), n))
-        whole = 0 not in o.inputs[0].spec.shape
-        return "rows" if last and whole else "reduce"
-    if o.prim.name == "contract":
-        empty = any(0 in v.spec.shape for v in (*o.inputs, *o.outputs))
-        return "call" if empty else "contract"
-    if o.prim.name in CONVOLUTIONS and _convolves(o):
-        return "conv"
-    if o.prim.name in ORDERED and _ordered(o):
-        return "order"
-    if o.prim.name == "put" and _addable(o):
-        return "put"
-    if shuffles(o):
-        return "shuffle"
-    if o.prim.name in PLACED and _placeable(o):
-        return "place"
-    if o.prim.name in SCATTERED and _scatters(o):
-        return "scatter"
-    if o.prim.name in RUNNING and _runs(o):
-        return "run"
-    if o.prim.name in GATHERED and o.inputs[0].spec.dtype.str[1:] in _LANES:
-        return "gather"
-    return "loop" if o.prim.name in LOOPS else "call"
+    kinds = _KINDS.get(o.prim.name, ())
+    return next((kind for kind, fits in kinds if fits(o)), "call")
+
+
+# Operation -> (kind, for which of them) in order; NumPy is called for the others.
+_KINDS = {
+    name: kinds
+    for names, *kinds in (
+        (REDUCTIONS, ("rows", _sums_rows), ("reduce", _reducible)),
+        (CONVOLUTIONS, ("conv", _convolves)),
+        (ORDERED, ("order", _ordered)),
+        (PLACED, ("place", _placeable)),
+        (SCATTERED, ("scatter", _scatters)),
+        (RUNNING, ("run", _runs)),
+        (GATHERED, ("gather", _held)),
+        (LOOPS, ("loop", lambda o: True)),
+        (["contract"], ("contract", _filled)),
+        (["put"], ("put", _addable)),
+        (["index"], ("shuffle", shuffles)),
+    )
+    for name in names
+}

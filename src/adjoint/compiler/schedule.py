@@ -7,12 +7,11 @@ each reads of the others only its own element.
 
 from __future__ import annotations
 
-import functools
 import math
 from collections import defaultdict
 from dataclasses import dataclass, field
 
-from ..ir.graph import LOOPS, Const, Graph, Operation, Var
+from ..ir.graph import Const, Graph, Operation, Var
 from ..ops.random import Draw
 from .positions import doubtful
 from .regions import (
@@ -59,13 +58,12 @@ class Kernel:
     rank: int = 0
     cost: int = 0  # operations in it
     levels: dict = field(default_factory=dict)  # operation -> its pass
+    pieces: int = 0  # of its first dim, in which it is cut as a member of a chain
 
     @property
     def made(self) -> list:
         """The values that it stores."""
         return [v for o in self.roots for v in o.outputs]
-
-    __hash__ = object.__hash__
 
     def become_rows(self, rank: int) -> None:
         """A map goes row by row: what it has is of the first pass."""
@@ -97,6 +95,7 @@ class Schedule:
         self._decide()
         self.constants = [c for c in graph.consts if c in self.stored]
         self.kernels: list[Kernel] = []
+        self.number: dict = {}  # the place of each in the order in which they run
         self.kernel_of: dict = {}
         for o in graph.operations:
             if any(v in self.stored for v in o.outputs if v not in self.alias):
@@ -107,18 +106,18 @@ class Schedule:
                 self.leaves[v].add(k)
         self.checked: dict = {}  # (positions, size) -> the kernel that looks at them
         self.local: dict = {}  # value -> how many dims it has no memory for
+        self.rows: dict = {}  # those of which the rows at hand have memory -> their kernel
         self._find_local()
-
-    @functools.cached_property
-    def number(self) -> dict:
-        """The place of each kernel in the order in which they run."""
-        return {k: i for i, k in enumerate(self.kernels)}
 
     def move(self, kernel, place: int) -> None:
         """Let a kernel run before the one that has this place."""
-        self.kernels.remove(kernel)
-        self.kernels.insert(place, kernel)
-        self.__dict__.pop("number", None)  # it is counted anew
+        kernels = [k for k in self.kernels if k is not kernel]
+        self.arrange([*kernels[:place], kernel, *kernels[place:]])
+
+    def arrange(self, kernels: list[Kernel]) -> None:
+        """Let these kernels run, in this order."""
+        self.kernels = kernels
+        self.number = {k: i for i, k in enumerate(kernels)}
 
     def computed(self, o):
         """An operation and all that are computed with it, where it reads them."""
@@ -159,10 +158,6 @@ class Schedule:
         """Of a kernel, those computed where they are read among them, in order."""
         found = {p for o in kernel.roots for p in self.computed(o)}
         return sorted(found, key=lambda o: self.order(o.outputs[0]))
-
-    def work(self) -> int:
-        """About how many operations on numbers it takes."""
-        return sum(_work(o) for o in self.graph.operations)
 
     # ------------------------------------------------------------ what is stored
 
@@ -334,6 +329,7 @@ class Schedule:
             kernel = Kernel(kind, [], space)
             if kind == "rows":
                 kernel.rank = _own_rank(o, kind)
+            self.number[kernel] = len(self.kernels)
             self.kernels.append(kernel)
         elif kernel.kind == "map" and kind != "map":
             kernel.become_rows(_own_rank(o, kind))
@@ -349,7 +345,7 @@ class Schedule:
         if kind not in ("map", "rows") and not sums_columns(o, kind):
             return None
         after = max(
-            (self._index(self.kernel_of[v]) for v in reads if v in self.kernel_of),
+            (self.number[self.kernel_of[v]] for v in reads if v in self.kernel_of),
             default=-1,
         )
         if o.outputs[0] in self.graph.again:  # not sooner than it is needed
@@ -430,11 +426,8 @@ class Schedule:
                 elif not isinstance(v, Const):
                     todo.append((self.maker[v], at))
 
-    def _index(self, kernel):
-        return next(i for i, k in enumerate(self.kernels) if k is kernel)
-
     def _find_local(self) -> None:
-        """Values that only their own kernel reads, row by row, need the memory of one row."""
+        """Values that only their own kernel reads, row by row, need the memory of a few rows."""
         shown = set(self.alias.values()) | {self.root(v) for v in self.graph.outputs}
         for k in self.kernels:
             rows = math.prod(k.space[: k.rank])
@@ -445,6 +438,7 @@ class Schedule:
                 others = any(v in j.reads for j in self.kernels if j is not k)
                 if v.spec.shape == k.space and v not in shown and not others:
                     self.local[v] = k.rank
+                    self.rows[v] = k
 
     def accesses(self, o) -> dict:
         """Stored values that computing `o` reads -> whether only at its own index."""
@@ -454,7 +448,7 @@ class Schedule:
 
     def _accesses(self, o):
         out: dict = {}
-        todo = [(v, is_own(o, i)) for i, v in enumerate(o.inputs)]
+        todo = [(v, is_own(o)) for v in o.inputs]
         while todo:
             v, own = todo.pop()
             if isinstance(v, Const) and v not in self.stored:
@@ -467,20 +461,8 @@ class Schedule:
                 out[r] = out.get(r, True) and own
                 continue
             p = self.maker[v]
-            todo += [(x, own and is_own(p, i)) for i, x in enumerate(p.inputs)]
+            todo += [(x, own and is_own(p)) for x in p.inputs]
         return out
-
-
-def _work(o) -> int:
-    sizes = [math.prod(v.spec.shape) for v in (*o.inputs, *o.outputs)]
-    if o.prim.name in LOOPS:
-        bodies = [g for g in o.params.values() if isinstance(g, Graph)]
-        return o.params.get("length", 100) * sum(
-            _work(p) for g in bodies for p in g.operations
-        )
-    if o.prim.name != "contract":
-        return max(sizes)
-    return 2 * math.isqrt(math.prod(max(n, 1) for n in sizes))
 
 
 def _own_rank(o, kind) -> int:

@@ -6,7 +6,7 @@ from ..core.bind import Box
 from ..core.primitive import spec_of
 
 
-def kind_of(x):
+def key_of(x):
     """What of an argument makes another program."""
     if isinstance(x, Box):
         g = None if x._grad is None else spec_of(x._grad)

@@ -36,7 +36,7 @@ from .insight import Insight
 from .live import Live, pullback, reached
 from .probe import CHECKS, looked_at, need_check, probed
 from .results import assembled, kept
-from .signature import difference, kind_of, twice
+from .signature import difference, key_of, twice
 from .surroundings import put
 
 log = logging.getLogger("adjoint.compiler")
@@ -204,7 +204,7 @@ class Compiled(Insight):
         There is none where the function has to run as it is written.
         """
         leaves = [BASE.wrap(x) if isinstance(x, np.ndarray) else x for x in leaves]
-        kinds = tuple(map(kind_of, leaves))
+        kinds = tuple(map(key_of, leaves))
         state = recording.get(), inferring.get(), modes.value, get_default_dtype()
         key = shape, kinds, twice(leaves), *state
         if self._is_unfit(key):
@@ -226,7 +226,7 @@ class Compiled(Insight):
         return self.wasted.get(key, 0) >= VAIN
 
     def _is_unfit(self, key) -> bool:
-        """Whether a call runs as it is written: no program was, or could be, found by it."""
+        """Whether such a call runs as it is written, which is said once if it has no hash."""
         try:
             return key in self.unfit
         except TypeError as error:
@@ -513,7 +513,7 @@ _SHOWN = ("programs", "warm", "last", "settings", "backend", "wait")
 def _native():
     """The module that makes machine code, imported when it is first needed; None without LLVM."""
     try:
-        code = importlib.import_module(".native.program", __package__)
+        code = importlib.import_module(".native.bound", __package__)
         lasting()
         return code
     except ImportError as error:

@@ -252,8 +252,7 @@ class _Growth:
     def _worth(self) -> bool:
         if len(self.members) < 2 or self._saved() < LEAST:
             return False
-        order = {k: i for i, k in enumerate(self.s.kernels)}
-        self.members.sort(key=order.__getitem__)
+        self.members.sort(key=self.s.number.__getitem__)
         self._trim()
         self.inside, self.band = self._inside(), self._cut()
         room = self._saved() // math.prod(self.sizes)
@@ -383,7 +382,7 @@ class _Growth:
         mine = set(self.members)
         before = [k for k in s.kernels[: last + 1] if k not in mine and k not in later]
         after = [k for k in s.kernels[: last + 1] if k in later - mine]
-        s.kernels[: last + 1] = [*before, group, *after]
+        s.arrange([*before, group, *after, *s.kernels[last + 1 :]])
         for k in [
             k for k in s.kernels if k.kind == "place" and k.reads & set(group.made)
         ]:
@@ -407,7 +406,7 @@ class _Growth:
             s.views[v], s.alias[v], s.alias[x] = view, y, y
             group.joined[v] = y
         s.kernel_of[y] = group
-        s.kernels.remove(k)
+        s.arrange([other for other in s.kernels if other is not k])
 
 
 def _side_by_side(o, parts):

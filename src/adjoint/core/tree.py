@@ -16,14 +16,8 @@ class TreeDef(NamedTuple):
     keys: Any
     children: tuple[TreeDef, ...]
 
-    num_leaves = property(lambda self: _count(self))
-
 
 LEAF = TreeDef(None, None, ())
-
-
-def _count(tree: TreeDef) -> int:
-    return 1 if tree.kind is None else sum(map(_count, tree.children))
 
 
 # kind -> (split into (children, keys), join (keys, children))

@@ -93,7 +93,7 @@ def prelu(input, weight):
             f"{dtype_of(input).name} and {dtype_of(weight).name}"
         )
     w = _per_channel(weight, input)
-    return _apply(input, lambda x: op.where(x > number(0, x), x, w * x), "prelu")
+    return _apply(input, lambda x: op.prelu(x, w), "prelu")
 
 
 def _per_channel(w, x):
@@ -179,15 +179,7 @@ def hardshrink(input, lambd=0.5):
     """
 
     lambd = need_number(lambd, "hardshrink", "lambd")
-
-    def f(x):
-        return op.where(_within(x, lambd), number(0, x), x)
-
-    return _apply(input, f, "hardshrink")
-
-
-def _within(x, limit):
-    return op.logical_and(x >= number(-limit, x), x <= number(limit, x))
+    return _apply(input, lambda x: op.hardshrink(x, lambd=lambd), "hardshrink")
 
 
 def softshrink(input, lambd=0.5):
@@ -199,11 +191,7 @@ def softshrink(input, lambd=0.5):
     lambd = need_number(lambd, "softshrink", "lambd")
     if not lambd >= 0:
         raise ArgumentError(f"softshrink: lambd must not be negative, got {lambd}")
-
-    def f(x):
-        return op.where(_within(x, lambd), number(0, x), x - lambd * op.sgn(x))
-
-    return _apply(input, f, "softshrink")
+    return _apply(input, lambda x: op.softshrink(x, lambd=lambd), "softshrink")
 
 
 def hardsigmoid(input, inplace=False):
@@ -435,8 +423,7 @@ def rrelu(input, lower=1.0 / 8, upper=1.0 / 3, training=False, inplace=False):
         return leaky_relu(input, (lower + upper) / 2, inplace)
 
     def f(x):
-        slope = rand_like(x) * (upper - lower) + lower
-        return x * op.where(x > number(0, x), number(1, x), slope)
+        return op.prelu(x, rand_like(x) * (upper - lower) + lower)
 
     return _apply(input, f, "rrelu", inplace)
 

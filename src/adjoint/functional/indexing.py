@@ -14,7 +14,8 @@ from ..autodiff.inplace import assign, store
 from ..autodiff.straight import picked, seen, shown
 from ..autodiff.tape import BASE
 from ..autodiff.versions import versioned
-from ..core.bind import Box, dtype_of
+from ..autodiff.views import Chosen, mark_chosen
+from ..core.bind import NUMPY, Box, dtype_of, floor
 from ..core.primitive import op
 from ..core.shape import broadcast
 from ..errors import (
@@ -120,7 +121,16 @@ def _read(self, key):
     order, dim, indices = _placed(x.ndim, picks)
     if order is not None:
         x = op.permute(x, dims=order)
-    return op.index(x, *indices, dim=dim)
+    y = op.index(x, *indices, dim=dim)
+    if all(map(_is_single, indices)):
+        mark_chosen(y, x, dim, indices)
+    return y
+
+
+def _is_single(index) -> bool:
+    """Whether it is a number when a program runs, so that x[index] shows x's memory."""
+    written_down = isinstance(index, Box) and floor.get() is not NUMPY
+    return written_down and index.level is BASE and not index.ndim
 
 
 def set_item(x, key, new):
@@ -168,7 +178,7 @@ def _write(x, key, new):
     if mask is not None and _fills(x, mask, new):
         return _fill(x, mask, new)
     view, picks = _split(x.shape, key)
-    if not picks and _is_part(x, view, new):
+    if _is_part(x, view, picks, new):
         return
     part = x if view is None else op.slice(x, key=view)
     new = _fitting(new, x)
@@ -180,7 +190,7 @@ def _write(x, key, new):
     _put(part, new, indices, dim, "x[key] = value")
 
 
-def _is_part(x, view, new) -> bool:
+def _is_part(x, view, picks, new) -> bool:
     """Whether `new` is x[view] itself, as `x[key] += value` ends: it is there already."""
     if not isinstance(new, Box) or new.base is None:
         return False
@@ -188,6 +198,9 @@ def _is_part(x, view, new) -> bool:
     if new.base is not base or new.seen != base.writes or new.chain[:-1] != x.chain:
         return False
     prim, params, _ = new.chain[-1]
+    if picks:
+        _, dim, indices = _placed(x.ndim, picks)
+        return view is None and type(prim) is Chosen and prim.is_at(dim, indices)
     if prim is op.select and params["dim"] == 0:
         return (params["index"], *((0, n, 1) for n in x.shape[1:])) == view
     return prim is op.slice and params["key"] == view

@@ -397,6 +397,8 @@ def _even_out(n, x, output_size, name):
 
 def adaptive_mean(x, out):
     """Means of even windows of (N,C,·), a dim at a time."""
+    if dtype_of(x).kind in "bui":
+        raise DtypeError(f"adaptive_avg_pool: not implemented for {dtype_of(x).name}")
     for dim, size in enumerate(out, 2):
         if x.shape[dim] != size:
             x = op.resize(x, dim=dim, size=size, rule=("adaptive", False, None))

@@ -6,10 +6,11 @@ step, so that padded and packed sequences are one case.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
+from ..autodiff.tape import BASE
 from ..core.bind import NUMPY, dtype_of, floor
 from ..core.primitive import op
 from ..errors import ArgumentError, DtypeError, ShapeError
@@ -68,22 +69,91 @@ def unroll(kind, x, sizes, states, weights, reverse=False):
         out = record(gates, *states, weights.hh, *extra, **given)
         return tuple(out[: kind.states]) if isinstance(out, tuple) else (out,)
 
-    if floor.get() is NUMPY or len(set(sizes)) > 1 or len(sizes) == 1:
+    if floor.get() is NUMPY or len(sizes) == 1:
         return run(gates, states, sizes)
     return _looped(run, gates, states, sizes, reverse)
 
 
+class Lot(NamedTuple):
+    """Steps that one loop takes: their numbers of rows, and the first row of all of them."""
+
+    sizes: tuple
+    start: int
+
+    @property
+    def even(self) -> bool:
+        """Whether all rows take part in all steps."""
+        return self.sizes[0] == self.sizes[-1]
+
+    def taking_part(self):
+        """(step, row): whether it does."""
+        return np.array(self.sizes)[:, None] > np.arange(self.sizes[0])
+
+    def places(self):
+        """(step, row): where the row lies, that of its last step if it has ended."""
+        takes = self.taking_part()
+        starts = self.start + np.cumsum([0, *self.sizes[:-1]])
+        last = np.minimum(np.arange(len(self.sizes))[:, None], takes.sum(0) - 1)
+        return starts[last] + np.arange(self.sizes[0])
+
+
+def _lots(sizes) -> list[Lot]:
+    """Each goes on for as long as half of its first rows take part."""
+    lots, first, start = [], 0, 0
+    for k in range(1, len(sizes) + 1):
+        if k == len(sizes) or 2 * sizes[k] < sizes[first]:
+            lots.append(Lot(tuple(sizes[first:k]), start))
+            first, start = k, start + sum(sizes[first:k])
+    return lots
+
+
 def _looped(run, gates, states, sizes, reverse):
-    """The same as a loop of single steps, which a program that is written down keeps."""
-    n = sizes[0]
+    """The same as loops of single steps, which a program that is written down keeps."""
+    parts, lots = [], _lots(sizes)
+    for lot in reversed(lots) if reverse else lots:
+        n, count = lot.sizes[0], states[0].shape[0]
+        here = tuple(_rows(s, 0, n) for s in states)
+        new, ys = _steps_of(run, gates, here, lot, reverse)
+        parts.append(ys)
+        states = [
+            y if n == count else op.cat(y, _rows(s, n, count), dim=0)
+            for y, s in zip(new, states, strict=True)
+        ]
+    parts = zip(*(reversed(parts) if reverse else parts), strict=True)
+    return tuple(p[0] if len(p) == 1 else op.cat(*p, dim=0) for p in parts)
+
+
+def _steps_of(run, gates, states, lot, reverse):
+    """A loop over a lot's steps: the last states, and the rows of all."""
+    n, steps = lot.sizes[0], len(lot.sizes)
+    if lot.even:
+        x = _rows(gates, lot.start, lot.start + steps * n)
+        x = op.reshape(x, shape=(steps, n, gates.shape[1]))
+        takes = None
+    else:
+        x = op.index(gates, lot.places(), dim=0)
+        takes = BASE.wrap(lot.taking_part()[:, :, None])
 
     def step(states, x):
+        x, takes = x
         new = run(x, states, (n,))
+        if takes is not None:
+            pairs = zip(new, states, strict=True)
+            new = tuple(op.where(takes, y, s) for y, s in pairs)
         return new, new
 
-    x = op.reshape(gates, shape=(len(sizes), n, gates.shape[1]))
-    ys: Any = scan(step, tuple(states), x, reverse=reverse)[1]
-    return tuple(op.reshape(y, shape=(len(sizes) * n, y.shape[2])) for y in ys)
+    new, ys = scan(step, states, (x, takes), reverse=reverse)
+    ys = [op.reshape(y, shape=(steps * n, y.shape[2])) for y in ys]
+    if not lot.even:
+        rows = np.flatnonzero(lot.taking_part())
+        ys = [op.index(y, rows, dim=0) for y in ys]
+    return new, ys
+
+
+def _rows(x, start, stop):
+    if (start, stop) == (0, x.shape[0]):
+        return x
+    return op.slice(x, key=((start, stop, 1), *((0, m, 1) for m in x.shape[1:])))
 
 
 def _or_zeros(bias, gates):

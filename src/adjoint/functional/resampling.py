@@ -57,11 +57,27 @@ def interpolate(
         )
     if rule == "adaptive":
         return adaptive_mean(x, size)
+    if not rule.startswith("nearest") and dtype_of(x).kind in "bui":
+        return _of_bytes(x, mode, size, (rule, bool(align_corners)), ratios)
+    return _resized(x, size, (rule, bool(align_corners)), ratios)
+
+
+def _resized(x, size, rule, ratios):
+    """Dim by dim."""
     for dim, (m, ratio) in enumerate(zip(size, ratios, strict=True), 2):
-        full = (rule, bool(align_corners), ratio)
         if x.shape[dim] != m or ratio not in (None, 1.0):
-            x = op.resize(x, dim=dim, size=m, rule=full)
+            x = op.resize(x, dim=dim, size=m, rule=(*rule, ratio))
     return x
+
+
+def _of_bytes(x, mode, size, rule, ratios):
+    """Images of uint8 in two dims, in float32 and rounded; other whole numbers have no rule."""
+    if dtype_of(x) != np.uint8 or mode not in ("bilinear", "bicubic"):
+        kind = dtype_of(x).name
+        raise DtypeError(f"interpolate: mode {mode!r} is not implemented for {kind}")
+    y = _resized(op.cast(x, dtype=np.dtype("float32")), size, rule, ratios)
+    y = op.clamp(op.floor(y + number(0.5, y)), low=0.0, high=255.0)
+    return op.cast(y, dtype=dtype_of(x))
 
 
 def _resize_rule(x, mode, align_corners):

@@ -13,27 +13,16 @@ from itertools import pairwise
 
 import numpy as np
 
-from ..core.primitive import Elementwise, op
+from ..core.primitive import op
 from .alike import LEAST, Alike, aligned, bundles, lane_of
-from .graph import LOOPS, Const, Graph
+from .graph import Const, Graph
+from .price import VECTOR, price, price_of, vectors
 from .rewrite import Rewriter
 from .tracer import Tracer
 
 BETTER = 0.9  # part of the cost that is left, at most
 LONG = 8  # terms of one kind from which on a sum is one of a stack
 _ADDS = {1: op.add, -1: op.sub}
-_ONE = """add sub mul neg abs sign maximum minimum relu where guard eq ne lt le gt ge gate
-logical_and logical_or logical_not cast"""
-_SOME = "div sqrt reciprocal rsqrt"
-_FREE = frozenset(
-    ["reshape", "expand", "ones_like", "zeros_like", "stop_gradient", "contiguous"]
-)
-_WEIGHT = {**dict.fromkeys(_ONE.split(), 1), **dict.fromkeys(_SOME.split(), 6)}
-SERIES = 40  # of other functions of numbers, in the time of an addition
-VECTOR = 64  # bytes
-FEW = 128  # elements that change places in registers
-SHUFFLE = 25  # what that costs
-WAIT = 60  # and reading back what was just written apart
 
 
 def bundled(graph: Graph, alike: Alike | None = None) -> Graph:
@@ -55,7 +44,7 @@ def hopeful(graph: Graph, around: int = 0) -> bool:
     many = max(kinds.values(), default=0) >= LEAST
     stacks = any(o.prim.name == "stack" for o in graph.operations)
     least = (1 - BETTER) * price(graph) - around
-    return stacks or (many and sum(map(_price, some)) > least)
+    return stacks or (many and sum(map(price_of, some)) > least)
 
 
 def promising(alike: Alike, around: int = 0) -> bool:
@@ -71,14 +60,14 @@ def _chosen(alike) -> list:
 
 def _saved(nodes) -> float:
     """What a class costs less as one operation on a stack that is there."""
-    each = sum(map(_price, nodes[0].operations))
+    each = sum(map(price_of, nodes[0].operations))
     part = max(_part(v, len(nodes)) for v in nodes[0].last.outputs)
     return each * len(nodes) * (1 - part)
 
 
 def _part(v, count) -> float:
     """How many vectors a stack takes for those that its values take alone."""
-    return max(1, math.ceil(v.spec.bytes * count / VECTOR)) / (count * _vectors(v))
+    return max(1, math.ceil(v.spec.bytes * count / VECTOR)) / (count * vectors(v))
 
 
 def _slices_meet(alike) -> bool:
@@ -315,35 +304,4 @@ def _added(terms):
     return y
 
 
-# ---------------------------------------------------------------- what it costs
-
-
-def price(graph: Graph) -> float:
-    """About how many vector instructions a program takes."""
-    around = [v for v in (*graph.inputs, *graph.outputs) if not isinstance(v, Const)]
-    return sum(map(_vectors, around)) + sum(map(_price, graph.operations))
-
-
-def _vectors(v) -> int:
-    return max(1, math.ceil(v.spec.bytes / VECTOR))
-
-
-def _price(o) -> float:
-    name, made = o.prim.name, sum(map(_vectors, o.outputs))
-    if name in LOOPS or name in _FREE:
-        return 0.0
-    if name in ("select", "slice"):
-        return 0.5 * made
-    if name == "stack":
-        return 10 + 2 * len(o.inputs)
-    if name in ("cat", "roll"):
-        return WAIT + 2 * max(len(o.inputs), made)
-    if name == "index":
-        few = o.inputs[0].spec.size <= FEW
-        return SHUFFLE + 2 * made if few else WAIT + o.outputs[0].spec.size
-    if isinstance(o.prim, Elementwise):
-        return _WEIGHT.get(name, SERIES) * made
-    return max(v.spec.size for v in (*o.inputs, *o.outputs))
-
-
-__all__ = ["FEW", "Bundler", "bundled", "hopeful", "price", "promising"]
+__all__ = ["Bundler", "bundled", "hopeful", "promising"]

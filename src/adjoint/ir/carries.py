@@ -11,8 +11,9 @@ from collections import defaultdict
 from ..core.primitive import op
 from ..core.shape import Spec
 from .alike import LEAST, WIDEST, Alike, lane_of
-from .bundles import BETTER, bundled, hopeful, price, promising
+from .bundles import BETTER, bundled, hopeful, promising
 from .graph import Const, Graph, Operation, Var
+from .price import price
 from .rewrite import expanded
 
 

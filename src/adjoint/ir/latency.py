@@ -19,7 +19,9 @@ from .graph import Const, Graph
 from .rewrite import Rewriter
 from .tracer import Tracer
 
-USUAL = 2.0**24  # a factor is at most so large, and at least its reciprocal
+# A factor is at most so large, and at least its reciprocal: a fifth of the exponents of a float32,
+# so that only values near the ends of these are lost on the way, and were not before.
+USUAL = 2.0**24
 
 
 def shortened(graph: Graph) -> Graph:

@@ -62,6 +62,7 @@ def _written(level, o, xs):
 _SUMS = "sum mean prod amax amin cumsum cumprod recurrence logcumsumexp searchsorted"
 _PLACES = "cummax_index cummin_index argmax argmin topk_index kth_index"
 _PRODUCTS = "contract conv conv_data conv_weight"
+_MOVES = frozenset({"bits", "overwrite"})  # they compute nothing
 _IN_FLOAT32 = frozenset([*_SUMS.split(), *_PLACES.split(), *_PRODUCTS.split()])
 
 
@@ -70,6 +71,8 @@ def _widens(o) -> bool:
     if not any(_is_short(v.spec.dtype) for v in (*o.inputs, *o.outputs)):
         return False
     p = o.prim
+    if p.name in _MOVES:
+        return False
     lowers = isinstance(p, Elementwise) and p.lower is not None and "f" in p.lowers
     return lowers or p.expand is not None or p.name in _IN_FLOAT32
 

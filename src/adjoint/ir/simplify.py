@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..core.primitive import Elementwise, op
+from ..core.primitive import Elementwise, op, spec_of
 from ..errors import ArgumentError
 from ..ops.contract import among, letters_of
 from .diagonals import by_diagonal, diagonal
@@ -205,7 +205,19 @@ def _kept(letters, out):
     return "".join(c for c in letters if c in out)
 
 
+def _of_nothing(m, prim):
+    """What sums up products, where there are none: zeros."""
+    if 0 not in (*m.xs[0].shape, *m.xs[1].shape):
+        return None
+    spec = prim.infer(*map(spec_of, m.xs), **m.params)
+    return op.expand(m.level.constant(np.zeros((), spec.dtype)), shape=spec.shape)
+
+
 RULES = (
+    *(
+        Rule(name, "of nothing = 0", lambda m, name=name: _of_nothing(m, getattr(op, name)))
+        for name in ("contract", "conv", "conv_data", "conv_weight")
+    ),
     Rule("contract", "a matrix times a vector is a sum", _of_elements),
     Rule("contract", "diag(d) M = d M, row by row", by_diagonal),
     Rule("pow_scalar", "x¹ = x", lambda m: m.x if m.exponent == 1 else None),
@@ -258,10 +270,18 @@ class Simplifier(Rewriter):
         if y is not None:
             return y
         y = super().process(prim, xs, params)
-        if prim.outputs == 1:
-            self.maker[y.var] = prim, xs, params
-            self._see_diagonal(y, prim, xs, params)
-        return y
+        if prim.outputs != 1:
+            return tuple(self._known_if_empty(v, prim) for v in y)
+        self.maker[y.var] = prim, xs, params
+        self._see_diagonal(y, prim, xs, params)
+        return self._known_if_empty(y, prim)
+
+    def _known_if_empty(self, y, prim):
+        """A result; if it has no elements, a constant: nothing is left to compute."""
+        if y.var.spec.size or prim.calls_back:
+            return y
+        self.used["what has no elements is known"] += 1
+        return self.constant(np.empty(y.shape, y.dtype))
 
     def _see_diagonal(self, y, prim, xs, params):
         found = diagonal(prim, xs, params, self.diagonals, self._is_zero)
@@ -303,7 +323,7 @@ class Simplifier(Rewriter):
     def _plain_numbers(self, prim, xs, params):
         """An input whose elements are all one number is that number."""
         shape = np.broadcast_shapes(*(x.shape for x in xs))
-        numbers = [None if x.shape == () else self.number(x.var) for x in xs]
+        numbers = [self._number_in(x) for x in xs]
         if all(n is None for n in numbers):
             return None
         plain = [
@@ -313,6 +333,11 @@ class Simplifier(Rewriter):
         y = prim(*plain, **params)
         self.used["numbers are not stretched"] += 1
         return y if y.shape == shape else op.expand(y, shape=shape)
+
+    def _number_in(self, x):
+        """The number that all its elements are, if it is not written as such already."""
+        written = x.shape == () and isinstance(x.var, Const)
+        return None if written else self.number(x.var)
 
     def constant(self, value):
         return Tracer(self, self.graph.const(value))

@@ -8,7 +8,7 @@ import math
 
 import numpy as np
 
-from ..core.bind import bind
+from ..core.bind import bind, dtype_of
 from ..core.primitive import Elementwise, Primitive, batch_to_front, number, op
 from ..core.shape import reduced
 from .blockwise import blockwise
@@ -26,6 +26,11 @@ def _with(**params):
 def wide(x):
     """Two-byte floats in single precision: sums and exponentials need it."""
     return x.astype(np.float32) if x.dtype.itemsize == 2 else x
+
+
+def flat(t, x):
+    """What is constant in x between kinks: a value with a place in its graph, as `relu`'s."""
+    return op.held(t, x)
 
 
 class LeakyRelu(Elementwise):
@@ -46,7 +51,7 @@ class LeakyRelu(Elementwise):
         return np.maximum(x, bent) if slope <= 1 else np.minimum(x, bent)
 
     def dx(t, x, slope):
-        return t * op.where(x > 0, number(1, x), number(slope, x))
+        return flat(t * op.where(x > 0, number(1, x), number(slope, x)), x)
 
     def lower(b, x, slope):
         if slope == 0:
@@ -108,7 +113,7 @@ class Hardtanh(Elementwise):
 
     def dx(t, x, low, high):
         inside = op.logical_and(x > number(low, x), x < number(high, x))
-        return op.where(inside, t, number(0, t))
+        return flat(op.where(inside, t, number(0, t)), x)
 
     def lower(b, x, low, high):
         return b.minimum(b.maximum(x, low), high)
@@ -162,7 +167,7 @@ class Silu(Elementwise):
         return t * (s * (1 + x * (1 - s)))
 
     def lower(b, x):
-        return b.mul(x, b.sigmoid(x))
+        return b.silu(x)
 
 
 class Gelu(Elementwise):
@@ -235,10 +240,103 @@ class Threshold(Elementwise):
         return np.where(x <= threshold, np.asarray(value, x.dtype), x)
 
     def dx(t, x, threshold):
-        return op.where(x <= threshold, number(0, t), t)
+        return flat(op.where(x <= threshold, number(0, t), t), x)
 
     def lower(b, x, threshold, value):
         return b.select(b.compare("<=", x, threshold), value, x)
+
+    def expand(x, *, threshold, value):
+        if dtype_of(x).kind not in "ui":
+            return op.threshold(x, threshold=threshold, value=value)
+        below = op.le(op.cast(x, dtype=np.dtype("float64")), np.array(float(threshold)))
+        return op.where(below, np.asarray(value, dtype_of(x)), x)
+
+
+class Prelu(Elementwise):
+    """x₁ where x₁ > 0, x₂ x₁ elsewhere, at 0 too.
+
+    >>> nn.functional.prelu(tensor([-1., 2.]), tensor(0.5))
+    tensor([-0.5000,  2.0000])
+    """
+
+    takes = "f"
+
+    def samples(rng):
+        (x,), _ = _with()(rng)[0]
+        return [((x, rng.normal(size=2)), {})]
+
+    reference = staticmethod(
+        lambda x1, x2: np.clip(x1, 0, None) + x2 * np.clip(x1, None, 0)
+    )
+
+    def eager(x1, x2):
+        return np.where(x1 > 0, x1, x2 * x1)
+
+    def dx1(t, x1, x2):
+        return flat(op.where(x1 > number(0, x1), t, x2 * t), x1)
+
+    def dx2(t, x1):
+        return t * op.where(x1 > number(0, x1), number(0, x1), x1)
+
+    def lower(b, x1, x2):
+        return b.select(b.compare(">", x1, 0.0), x1, b.mul(x2, x1))
+
+
+class Hardshrink(Elementwise):
+    """x outside [−λ, λ], 0 inside.
+
+    >>> nn.functional.hardshrink(tensor([-1., 0.3, 2.]), 0.5)
+    tensor([-1.,  0.,  2.])
+    """
+
+    takes = "f"
+    samples = _with(lambd=0.6)
+    reference = staticmethod(lambda x, lambd: x * (np.abs(x) > lambd))
+
+    def eager(x, *, lambd):
+        inside = (x >= np.asarray(-lambd, x.dtype)) & (x <= np.asarray(lambd, x.dtype))
+        return np.where(inside, np.zeros((), x.dtype), x)
+
+    def dx(t, x, lambd):
+        return flat(op.where(_within(x, lambd), number(0, t), t), x)
+
+    def lower(b, x, lambd):
+        return b.select(_inside(b, x, lambd), 0.0, x)
+
+
+class Softshrink(Elementwise):
+    """x moved towards 0 by λ, 0 inside [−λ, λ].
+
+    >>> nn.functional.softshrink(tensor([-1., 0.3, 2.]), 0.5)
+    tensor([-0.5000,  0.0000,  1.5000])
+    """
+
+    takes = "f"
+    samples = _with(lambd=0.6)
+    reference = staticmethod(
+        lambda x, lambd: np.sign(x) * np.clip(np.abs(x) - lambd, 0, None)
+    )
+
+    def eager(x, *, lambd):
+        step = np.asarray(lambd, x.dtype)
+        inside = (x >= -step) & (x <= step)
+        return np.where(inside, np.zeros((), x.dtype), x - step * np.sign(x))
+
+    def dx(t, x, lambd):
+        return flat(op.where(_within(x, lambd), number(0, t), t), x)
+
+    def lower(b, x, lambd):
+        moved = b.select(b.compare(">", x, 0.0), b.sub(x, lambd), b.add(x, lambd))
+        return b.select(_inside(b, x, lambd), 0.0, moved)
+
+
+def _within(x, limit):
+    return op.logical_and(x >= number(-limit, x), x <= number(limit, x))
+
+
+def _inside(b, x, limit):
+    """The same in native code."""
+    return b.compare("<=", b.abs(x), limit)
 
 
 class Huber(Elementwise):

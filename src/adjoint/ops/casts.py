@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..core.bind import bind
+from ..core.bind import bind, dtype_of
 from ..core.dtype import to_real
 from ..core.primitive import Linear, Primitive, batch_to_front, op
 from ..core.shape import Spec
@@ -254,6 +254,23 @@ class Bits(Primitive):
             raise ValueError("the last dim must be contiguous")
         return x.view(dtype)
 
+    def expand(x, *, dtype):
+        d = dtype_of(x)
+        if d == dtype:
+            return x
+        if x.ndim == 0:
+            one = op.bits.expand(op.reshape(x, shape=(1,)), dtype=dtype)
+            return op.reshape(one, shape=())
+        if d.kind in "bc":
+            return op.bits.expand(_unpacked(x), dtype=dtype)
+        if dtype.kind in "bc":
+            return _packed(op.bits.expand(x, dtype=_plain(dtype)), dtype)
+        if d.itemsize != dtype.itemsize:
+            x = op.bits(x, dtype=np.dtype(f"i{d.itemsize}"))
+            cut = _in_pieces if dtype.itemsize < d.itemsize else _of_pieces
+            x = cut(x, d.itemsize, dtype.itemsize)
+        return op.bits(x, dtype=dtype)
+
     def infer(self, x, *, dtype):
         if x.dtype.itemsize == dtype.itemsize:
             return Spec(x.shape, dtype)
@@ -262,6 +279,45 @@ class Bits(Primitive):
 
     def batch(self, size, xs, dims, params):
         return op.bits(batch_to_front(xs[0], dims[0]), **params), 0
+
+
+def _plain(d):
+    """The numbers that truth values and complex numbers are made of."""
+    return np.dtype("int8") if d.kind == "b" else to_real(d)
+
+
+def _unpacked(x):
+    if dtype_of(x).kind == "b":
+        return op.cast(x, dtype=np.dtype("int8"))
+    shape = (*x.shape[:-1], 2 * x.shape[-1])
+    return op.reshape(op.view_as_real(x), shape=shape)
+
+
+def _packed(x, dtype):
+    if dtype.kind == "b":
+        return op.cast(x, dtype=dtype)
+    shape = (*x.shape[:-1], x.shape[-1] // 2, 2)
+    return op.view_as_complex(op.reshape(x, shape=shape))
+
+
+def _in_pieces(x, size, wanted):
+    """Whole numbers of `size` bytes as more of `wanted`, the lowest first."""
+    count = size // wanted
+    y = op.reshape(x, shape=(*x.shape, 1))
+    steps = (8 * wanted * np.arange(count)).astype(dtype_of(x))
+    y = op.cast(op.bitwise_right_shift(y, steps), dtype=np.dtype(f"i{wanted}"))
+    return op.reshape(y, shape=(*x.shape[:-1], x.shape[-1] * count))
+
+
+def _of_pieces(x, size, wanted):
+    """The reverse: each without its sign is put in its place."""
+    kind, count = np.dtype(f"i{wanted}"), wanted // size
+    shape = (*x.shape[:-1], x.shape[-1] // count, count)
+    y = op.cast(op.reshape(x, shape=shape), dtype=kind)
+    y = op.bitwise_and(y, np.array(2 ** (8 * size) - 1, kind))
+    steps = (8 * size * np.arange(count)).astype(kind)
+    y = op.sum(op.bitwise_left_shift(y, steps), dim=(y.ndim - 1,), keepdim=False)
+    return op.cast(y, dtype=kind)
 
 
 class StopGradient(Primitive):

@@ -184,6 +184,7 @@ class Guard(Elementwise):
     tensor([0., 2.])
     """
 
+    lowers = "uif"
     reference = staticmethod(lambda t, x: x + 0 * t)
 
     def samples(rng):

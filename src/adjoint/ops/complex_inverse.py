@@ -98,11 +98,43 @@ def _turned(rule):
 
 
 def _log1p(x, y):
-    """Near 0 the size of 1 + z differs from 1 by what is added."""
-    small = op.logical_and(op.abs(x) < 0.5, op.abs(y) < 0.5)
-    near = 0.5 * op.log1p(x * (x + 2.0) + y * y)
+    """Where |1 + z| is near 1, from what |1 + z|² has above it."""
+    more = _above_one(x, y)
+    near = 0.5 * op.log1p(more)
     far = op.log.parts((x + 1.0, y))
-    return op.where(small, near, far[0]), far[1]
+    return op.where(op.logical_and(more > -0.5, more < 1.0), near, far[0]), far[1]
+
+
+def log1p_of(z):
+    """The same by NumPy, whose own loses what is small beside 1."""
+    x, y = (part.astype(np.float64) for part in (z.real, z.imag))
+    more = _above_one(x, y)
+    near = (more > -0.5) & (more < 1)
+    out = np.empty_like(z)
+    out.real = np.where(near, 0.5 * np.log1p(more), np.log(np.hypot(x + 1, y)))
+    out.imag = np.arctan2(y, x + 1)
+    return out
+
+
+def _above_one(x, y):
+    """|1 + x + iy|² - 1 = 2x + x² + y² with what is lost of squares and sums (Dekker, Knuth)."""
+    first, second = x * x, y * y
+    lost = _lost_of_square(x, first) + _lost_of_square(y, second)
+    total = 2.0 * x
+    for term in (first, second):
+        larger = total + term
+        grown = larger - total
+        lost = lost + ((total - (larger - grown)) + (term - grown))
+        total = larger
+    return total + lost
+
+
+def _lost_of_square(x, square):
+    """x² - square, of doubles, in halves of x."""
+    wide = x * 134217729.0
+    high = wide - (wide - x)
+    low = x - high
+    return ((high * high - square) + 2.0 * (high * low)) + low * low
 
 
 def expm1_parts(z):

@@ -229,6 +229,14 @@ class Conv(_Trilinear):
         x, w = np.ones((1, 2, 3)), np.ones((1, 3, 2))
         return [((x, w), p, ShapeError, "2 channels")]
 
+    def expand(x, w, **params):
+        if dtype_of(x).kind not in "bui":
+            return op.conv(x, w, **params)
+        out = _y_shape(x.shape, w.shape, params)
+        columns = _columns(x, w.shape[2:], params)
+        y = op.contract.expand(_grouped(w, params), columns, spec="gok,ngkp->ngop")
+        return op.reshape(y, shape=out)
+
     def parts(x1, x2, **params):
         return product_of_parts(op.conv, x1, x2, **params)
 
@@ -273,6 +281,22 @@ def _check(x, w, stride, padding, dilation, groups):
         )
 
 
+def _columns(x, kernel, params):
+    """What a kernel meets, (example, group, element of the kernel, place)."""
+    groups = params["groups"]
+    some = {k: params[k] for k in ("stride", "padding", "dilation")}
+    y = op.windows.expand(x, kernel=tuple(kernel), **some)
+    deep = y.shape[1] // groups * y.shape[2]
+    return op.reshape(y, shape=(y.shape[0], groups, deep, math.prod(y.shape[3:])))
+
+
+def _grouped(w, params):
+    """A weight, or what it makes, with its groups apart and what follows as one dim."""
+    groups = params["groups"]
+    rest = math.prod(w.shape[1:])
+    return op.reshape(w, shape=(groups, w.shape[0] // groups, rest))
+
+
 def _chunks(count, each):
     """Slices of the examples, as many at a time as fill the buffer."""
     step = max(1, CHUNK // max(each, 1))
@@ -313,6 +337,17 @@ class ConvData(_Trilinear):
         for iy, iw, ix in _dense(x.shape, w.shape, **p):
             x[ix] += w[iw] * y[iy]
         return x
+
+    def expand(y, w, *, size, **params):
+        if dtype_of(y).kind not in "bui":
+            return op.conv_data(y, w, size=size, **params)
+        n, groups, out = y.shape[0], params["groups"], y.shape[2:]
+        y = op.reshape(y, shape=(n, groups, w.shape[0] // groups, math.prod(out)))
+        columns = op.contract.expand(_grouped(w, params), y, spec="gok,ngop->ngkp")
+        channels, kernel = w.shape[1] * groups, tuple(w.shape[2:])
+        columns = op.reshape(columns, shape=(n, channels, math.prod(kernel), *out))
+        some = {k: params[k] for k in ("stride", "padding", "dilation")}
+        return op.unwindows.expand(columns, size=size, kernel=kernel, **some)
 
     def parts(x1, x2, **params):
         return product_of_parts(op.conv_data, x1, x2, **params)
@@ -356,6 +391,15 @@ class ConvWeight(_Trilinear):
         for iy, iw, ix in _dense(x.shape, w.shape, **p):
             w[iw] += x[ix] * y[iy]
         return w
+
+    def expand(x, y, *, size, **params):
+        if dtype_of(x).kind not in "bui":
+            return op.conv_weight(x, y, size=size, **params)
+        columns = _columns(x, size, params)
+        n, groups, o = x.shape[0], params["groups"], y.shape[1]
+        y = op.reshape(y, shape=(n, groups, o // groups, math.prod(y.shape[2:])))
+        w = op.contract.expand(y, columns, spec="ngop,ngkp->gok")
+        return op.reshape(w, shape=(o, x.shape[1] // groups, *size))
 
     def parts(x1, x2, **params):
         return product_of_parts(op.conv_weight, x1, x2, **params)

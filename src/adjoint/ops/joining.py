@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from ..core.bind import Box, Level, bind
+from ..core.bind import Box, Level, bind, dtype_of
 from ..core.primitive import Linear, Primitive, op, spec_of, with_batch
 from ..core.shape import Spec
 from ..errors import ShapeError
@@ -121,6 +121,20 @@ class Overwrite(Linear):
             out.reshape(-1)[places] = x2
         return out
 
+    def expand(x1, x2, *, chain):
+        known = all(p.name in _BACK and pick is None for p, _, pick in chain)
+        plain = len(chain) == 1 and chain[0][0].name in _PLACES
+        if plain or not known:
+            return op.overwrite(x1, x2, chain=chain)
+        shown = [x1]
+        for prim, params, _ in chain:
+            shown.append(prim(shown[-1], **params))
+        y, last = x2, shown.pop()
+        y = y if y.shape == last.shape else op.expand(y, shape=tuple(last.shape))
+        for (prim, params, _), x in zip(reversed(chain), reversed(shown), strict=True):
+            y = _BACK[prim.name](y, x, prim, params)
+        return y
+
     def shape(x1, x2, *, chain):
         return x1
 
@@ -134,6 +148,46 @@ class Overwrite(Linear):
             return Primitive.batch(self, size, xs, dims, params)
         x1, x2 = (with_batch(x, d, size) for x, d in zip(xs, dims, strict=True))
         return op.overwrite(x1, x2, chain=_of_batch(chain, spec_of(x1))), 0
+
+
+# What is x where a view of it is written over with y.
+_PLACES = dict.fromkeys(
+    ["slice", "select"],
+    lambda y, x, prim, params: op.overwrite(x, y, chain=((prim, params, None),)),
+)
+_BACK = {
+    **_PLACES,
+    **dict.fromkeys(
+        ["reshape", "permute", "flip"],
+        lambda y, x, prim, params: prim.transpose(y, spec_of(x), **params),
+    ),
+    "diagonal": lambda y, x, prim, params: _onto_diagonal(y, x, params),
+    "view_as_real": lambda y, x, prim, params: op.view_as_complex(y),
+    "view_as_complex": lambda y, x, prim, params: op.view_as_real(y),
+    "real": lambda y, x, prim, params: (
+        _of_parts(y, op.imag(x)) if dtype_of(x).kind == "c" else y
+    ),
+    "imag": lambda y, x, prim, params: _of_parts(op.real(x), y),
+}
+
+
+def _onto_diagonal(y, x, params):
+    """Of a matrix whose elements are counted on, each step of a row and one more."""
+    d, e, offset = params["dim1"], params["dim2"], params["offset"]
+    order = (*(i for i in range(x.ndim) if i not in (d, e)), d, e)
+    x = op.permute(x, dims=order)
+    *lead, rows, columns = shape = tuple(x.shape)
+    start, n = max(offset, 0) + max(-offset, 0) * columns, y.shape[-1]
+    stop = start + (n - 1) * (columns + 1) + 1 if n else start
+    flat = op.reshape(x, shape=(*lead, rows * columns))
+    key = (*((0, m, 1) for m in lead), (start, stop, columns + 1))
+    flat = op.overwrite(flat, y, chain=((op.slice, {"key": key}, None),))
+    places = sorted(range(len(order)), key=order.__getitem__)
+    return op.permute(op.reshape(flat, shape=shape), dims=tuple(places))
+
+
+def _of_parts(a, b):
+    return op.view_as_complex(op.stack(a, b, dim=a.ndim))
 
 
 def _of_batch(chain, spec):

@@ -436,11 +436,13 @@ class Resize(Linear):
         index, weight = table(x.shape[dim], size, rule)
         if rule[0].startswith("nearest"):
             return np.take(x, index[:, 0], dim)
-        weight = _beside(weight, x, dim)
-        y = np.take(x, index[:, 0], dim) * weight[0]
+        short = x.dtype.itemsize == 2 and x.dtype.kind in "fV"
+        wide = x.astype(np.float32) if short else x
+        weight = _beside(weight, wide, dim)
+        y = np.take(wide, index[:, 0], dim) * weight[0]
         for k in range(1, index.shape[1]):
-            y += np.take(x, index[:, k], dim) * weight[k]
-        return y
+            y += np.take(wide, index[:, k], dim) * weight[k]
+        return y.astype(x.dtype, copy=False)
 
     def shape(x, *, dim, size, rule):
         return Spec((*x.shape[:dim], size, *x.shape[dim + 1 :]), x.dtype)

@@ -6,6 +6,8 @@ import numpy as np
 
 from ..core.bind import dtype_of
 from ..core.primitive import Primitive, Reduction, batch_to_front, op
+from ..core.shape import reduced
+from .complex_parts import product
 from .reduce import accumulate, flat_last, flat_order, itself
 from .samples import some_dims
 
@@ -31,6 +33,28 @@ class Prod(Reduction):
 
     def weights(x, dim):
         return op.others_product(x, dim=dim)
+
+    def parts(x, *, dim, keepdim):
+        """A half times the other, and so on; what is left over, in the end."""
+        order, row, _ = flat_order(x[0], dim)
+        shape, n, left = reduced(x[0].shape, dim, keepdim), row[-1], []
+        if n == 0:
+            one = op.prod(x[0], dim=dim, keepdim=keepdim)
+            return one, op.zeros_like(one)
+        x = tuple(op.reshape(op.permute(z, dims=order), shape=row) for z in x)
+        while n > 1:
+            left += [_between(x, n - 1, n)] * (n % 2)
+            n //= 2
+            x = product(_between(x, 0, n), _between(x, n, 2 * n))
+        for y in left:
+            x = product(x, y)
+        return tuple(op.reshape(z, shape=shape) for z in x)
+
+
+def _between(parts, start, stop):
+    """Of the last dim these elements, of both parts."""
+    lead = [(0, n, 1) for n in parts[0].shape[:-1]]
+    return tuple(op.slice(z, key=(*lead, (start, stop, 1))) for z in parts)
 
 
 class OthersProduct(Primitive):

@@ -261,10 +261,12 @@ class Rnn(_Recurrent):
         return hs.astype(kind, copy=False)
 
     def expand(x, h, w, *, sizes, reverse, act):
-        if len(sizes) != 1:
-            return op.rnn(x, h, w, sizes=sizes, reverse=reverse, act=act)
-        y = x + _mmt(h, w)
-        return op.tanh(y) if act == "tanh" else op.relu(y)
+        def step(state, x):
+            y = x[0] + _mmt(state[0], w)
+            y = op.tanh(y) if act == "tanh" else op.relu(y)
+            return (y,), (y,)
+
+        return over_time(step, (h,), (x,), sizes, reverse)[1][0]
 
     def infer(self, x, h, w, *, sizes, reverse, act):
         return Spec((x.shape[0], h.shape[1]), x.dtype)
@@ -364,13 +366,16 @@ class Lstm(_Recurrent):
         return tuple(y.astype(kind, copy=False) for y in ys)
 
     def expand(x, h, c, w, *p, sizes, reverse):
-        if len(sizes) != 1:
-            return op.lstm(x, h, c, w, *p, sizes=sizes, reverse=reverse)
-        i, f, g, o = _columns(x + _mmt(h, w), 4)
-        i, f, g, o = op.sigmoid(i), op.sigmoid(f), op.tanh(g), op.sigmoid(o)
-        c = f * c + i * g
-        h = o * op.tanh(c)
-        return _mmt(h, p[0]) if p else h, c, i, f, g, o
+        def step(state, x):
+            h, c = state
+            i, f, g, o = _columns(x[0] + _mmt(h, w), 4)
+            i, f, g, o = op.sigmoid(i), op.sigmoid(f), op.tanh(g), op.sigmoid(o)
+            c = f * c + i * g
+            h = o * op.tanh(c)
+            h = _mmt(h, p[0]) if p else h
+            return (h, c), (h, c, i, f, g, o)
+
+        return tuple(over_time(step, (h, c), (x,), sizes, reverse)[1])
 
     def infer(self, x, h, c, w, *p, sizes, reverse):
         columns = h.shape[1], *[c.shape[1]] * 5
@@ -487,12 +492,15 @@ class Gru(_Recurrent):
         return tuple(y.astype(kind, copy=False) for y in ys)
 
     def expand(x, h, w, b, *, sizes, reverse):
-        if len(sizes) != 1:
-            return op.gru(x, h, w, b, sizes=sizes, reverse=reverse)
-        (x1, x2, x3), (u, v, k) = _columns(x, 3), _columns(_mmt(h, w) + b, 3)
-        r, z = op.sigmoid(x1 + u), op.sigmoid(x2 + v)
-        n = op.tanh(x3 + r * k)
-        return n + z * (h - n), r, z, n, k
+        def step(state, x):
+            (h,) = state
+            (x1, x2, x3), (u, v, k) = _columns(x[0], 3), _columns(_mmt(h, w) + b, 3)
+            r, z = op.sigmoid(x1 + u), op.sigmoid(x2 + v)
+            n = op.tanh(x3 + r * k)
+            h = n + z * (h - n)
+            return (h,), (h, r, z, n, k)
+
+        return tuple(over_time(step, (h,), (x,), sizes, reverse)[1])
 
     def infer(self, x, h, w, b, *, sizes, reverse):
         return (Spec((x.shape[0], h.shape[1]), x.dtype),) * 5

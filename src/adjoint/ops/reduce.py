@@ -141,6 +141,17 @@ class Logsumexp(Reduction):
         y = op.sum(op.exp(x - top), dim=dim, keepdim=True)
         return op.reshape(op.log(y) + top, shape=reduced(x.shape, dim, keepdim))
 
+    def parts(x, *, dim, keepdim):
+        a, b = x
+        top = op.amax(a, dim=dim, keepdim=True) if dim else a
+        top = op.where(op.isfinite(top), top, op.zeros_like(top))
+        sums = op.exp.parts((a - top, b))
+        if dim:
+            sums = [op.sum(part, dim=dim, keepdim=True) for part in sums]
+        c, d = op.log.parts(tuple(sums))
+        shape = reduced(a.shape, dim, keepdim)
+        return op.reshape(c + top, shape=shape), op.reshape(d, shape=shape)
+
     def weights(y, x):
         return exp_below(x, y)
 

@@ -179,3 +179,7 @@ class Round(Elementwise):
 
     def lower(b, x, decimals):
         return b.round_to(x, decimals)
+
+    def expand(x, *, decimals):
+        whole = dtype_of(x).kind in "ui" and decimals >= 0
+        return x if whole else op.round(x, decimals=decimals)

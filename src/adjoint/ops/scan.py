@@ -7,7 +7,14 @@ from itertools import accumulate
 import numpy as np
 
 from ..core.bind import bind, dtype_of
-from ..core.primitive import Linear, Primitive, batch_to_front, op, with_batch
+from ..core.primitive import (
+    Linear,
+    Primitive,
+    batch_to_front,
+    number,
+    op,
+    with_batch,
+)
 from ..core.shape import Spec
 from .product import shifted
 from .reduce import accumulator, exp_below
@@ -130,6 +137,37 @@ class Recurrence(Primitive):
         a, b = (with_batch(x, d, size) for x, d in zip(xs, dims, strict=True))
         return op.recurrence(a, b, **{**params, "dim": params["dim"] + 1}), 0
 
+    def parts(a, b, *, dim, reverse):
+        return op.recurrence_of_parts(*a, *b, dim=dim, reverse=reverse)
+
+
+class RecurrenceOfParts(Primitive):
+    """The recurrence of complex numbers a + ib, c + id, given and made in their parts.
+
+    >>> a, b, c, d = zeros(2), ones(2), ones(2), zeros(2)
+    >>> op.recurrence_of_parts(a, b, c, d, dim=0, reverse=False)
+    (tensor([1., 1.]), tensor([0., 1.]))
+    """
+
+    outputs = 2
+    differentiable = (
+        False  # it stands in programs only, whose derivatives are taken before
+    )
+
+    def samples(rng):
+        return [(tuple(rng.normal(size=(4, 3, 2))), {"dim": 0, "reverse": True})]
+
+    def reference(a, b, c, d, **params):
+        y = Recurrence.reference(a + 1j * b, c + 1j * d, **params)
+        return y.real, y.imag
+
+    def eager(a, b, c, d, *, dim, reverse):
+        y = op.recurrence.eager(a + 1j * b, c + 1j * d, dim=dim, reverse=reverse)
+        return y.real.copy(), y.imag.copy()
+
+    def infer(self, a, b, c, d, **params):
+        return c, d
+
 
 def _conj(x):
     return op.conj(x) if dtype_of(x).kind == "c" else x
@@ -179,6 +217,14 @@ class Cumprod(_Scan):
     def eager(x, *, dim):
         return _running(np.multiply, x, dim)
 
+    def parts(x, *, dim):
+        """The recurrence of which the first factor is 0, and nothing is added after it."""
+        n, rest = x[0].shape[dim], (1,) * (x[0].ndim - dim - 1)
+        first = (np.arange(n) == 0).reshape(n, *rest)
+        factors = [op.where(first, op.zeros_like(part), part) for part in x]
+        start = [op.where(first, part, op.zeros_like(part)) for part in x]
+        return op.recurrence_of_parts(*factors, *start, dim=dim, reverse=False)
+
     def infer(self, x, *, dim):
         return _in_int64(x)
 
@@ -213,16 +259,31 @@ class Logcumsumexp(_Scan):
 
     def vjp(self, g, y, xs, params, need):
         dim = params["dim"]
-        decay = exp_below(shifted(y, dim, 1, op.zeros_like), y)
-        later = shifted(_conj(decay), dim, -1, op.zeros_like)
+        later = shifted(_conj(_decay(y, dim)), dim, -1, op.zeros_like)
         return (
             _conj(exp_below(xs[0], y)) * op.recurrence(later, g, dim=dim, reverse=True),
         )
 
     def jvp(self, ts, y, xs, params):
-        dim = params["dim"]
-        decay = exp_below(shifted(y, dim, 1, op.zeros_like), y)
+        dim, decay = params["dim"], _decay(y, params["dim"])
         return op.recurrence(decay, exp_below(xs[0], y) * ts[0], dim=dim, reverse=False)
+
+    def parts(x, *, dim):
+        """Taken out is the sum of the sizes, |eᶻ|, which is above all."""
+        top = op.logcumsumexp(x[0], dim=dim)
+        top = op.where(op.eq(top, number(np.inf, top)), op.zeros_like(top), top)
+        decay, size = _decay(top, dim), exp_below(x[0], top)
+        shares = size * op.cos(x[1]), size * op.sin(x[1])
+        sums = (op.recurrence(decay, c, dim=dim, reverse=False) for c in shares)
+        real, imaginary = op.log.parts(tuple(sums))
+        return real + top, imaginary
+
+
+def _decay(y, dim):
+    """What the sum before each element is of that with it; the first has none before."""
+    return exp_below(
+        shifted(y, dim, 1, lambda x: op.zeros_like(x) + number(-np.inf, x)), y
+    )
 
 
 def _complex_logs(x):

@@ -1,1 +1,1 @@
-"""Native code: arithmetic on vectors, and the machine that runs it. llvmlite is imported here."""
+"""Native code: a captured program as one machine function. README.md is the map."""

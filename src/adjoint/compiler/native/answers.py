@@ -41,15 +41,15 @@ def empty() -> int:
 class Answers(Objects):
     """Writes what makes arrays for results, and the answer of them."""
 
-    def fresh(self, spec, maker, slot):
-        """A new array for an output; a large one by a function of Python."""
+    def fresh(self, spec, maker, v):
+        """A new array for the output v; a large one by a function of Python."""
         if maker is None:
             x = self._empty(spec)
         else:
             x = self.api("PyObject_CallNoArgs", self.slot(maker))
         self.need(self.b.icmp_unsigned("!=", x, POINTER(None)))
         self.keep(x)
-        self.b.store(self.field(x, DATA), self.b.gep(self.table, [I64(slot)]))
+        self.b.store(self.field(x, DATA), self.place(v))
         return x
 
     def _empty(self, spec):
@@ -66,8 +66,11 @@ class Answers(Objects):
         dims = self.b.bitcast(dims, POINTER)
         return self.b.call(f, [I32(len(spec.shape)), dims, dtype, I32(0)])
 
-    def finish(self, results, arrays, given):
-        """The answer: a tensor, a tuple of them, or what `assemble` makes of these and `given`."""
+    def finish(self, results, arrays, hands_on: bool):
+        """The answer: a tensor, a tuple of them, or what `assemble` makes of these.
+
+        `hands_on`: it makes it of what was given too.
+        """
         b = self.b
         words = self.module.globals[FAILED]
         failed = b.load(b.gep(words, [I64(0), I64(0)]))
@@ -84,7 +87,7 @@ class Answers(Objects):
                 p = b.gep(y, [I64(ITEMS + 8 * i)])
                 b.store(x, b.bitcast(p, POINTER.as_pointer()))
         else:
-            y = self._called("assemble", [*tensors, *given])
+            y = self._called("assemble", [*tensors, *(self.given if hands_on else ())])
             for x in tensors:
                 self.drop(x)
         self.release()

@@ -97,10 +97,6 @@ class Arithmetic(Values):
         """x y + z, rounded once."""
         return self.call("fma", x, y, z)
 
-    def sqrt(self, x):
-        """Square root."""
-        return self.call("sqrt", x)
-
     def abs(self, x):
         """Without its sign."""
         if not is_int(x):
@@ -345,8 +341,8 @@ class Arithmetic(Values):
         lifted = self.add(n, f.bias)
         return self.as_float(self.b.shl(lifted, self.number(f.mantissa, n)), f)
 
-    def scaled(self, x, n):
-        """x 2ⁿ, also where 2ⁿ alone would overflow or be denormal; rounded once."""
+    def times_power(self, x, n):
+        """x 2ⁿ for integers n, also where 2ⁿ alone would overflow or be denormal; rounded once."""
         f = self.format(x)
         if vector_bits() == 512 and self.width * f.bits % 512 == 0:
             return self._scaled_at_once(x, n)

@@ -6,8 +6,10 @@ import functools
 
 from llvmlite import ir
 
-from .asking import next_panel, next_rows
+from .asking import next_columns, next_panel, next_rows
 from .vectors import I64, least, loop, strides
+
+SLIVERS = 8  # that one call packs
 
 
 class Block:
@@ -21,8 +23,8 @@ class Block:
         self.begins = ir.IntType(1)(1)
         form = self.form
         self.left = form.n % form.width
-        full = b.sub(self.j1, self.j0)
-        self.full = b.sub(full, b.urem(full, I64(form.width)))
+        self.columns = b.sub(self.j1, self.j0)
+        self.full = b.sub(self.columns, b.urem(self.columns, I64(form.width)))
 
     def offset(self, p, *terms):
         """p plus numbers times steps."""
@@ -134,8 +136,9 @@ class Block:
                 steps = [*form.a, form.c, lanes, form.b[0]]
                 a = self.offset(self.ak, (i, form.a[0]))
                 args = [a, right, self._to(i, j), self.count, self.first]
-                kernel = self.p.kernel_beside(rows, vectors, "asks" if asked else "")
-                b.call(kernel, [*args, *map(I64, steps), *self._down_share(asked, i)])
+                also, more = self._share(asked, i, self.m0, self.m1, form.tile[0])
+                kernel = self.p.kernel_beside(rows, vectors, also)
+                b.call(kernel, [*args, *map(I64, steps), *more])
 
             self._rows(self.m0, self.m1, tile)
 
@@ -184,16 +187,21 @@ class Block:
             self._rows(end, self.m1, lambda *tile: self._across(slivers, *tile))
 
     def _next_to(self, i, slivers, more, copied):
-        """A group and all panels; in its first tile, if there are more, the next is packed."""
+        """A group and all panels; in its first tile, if there are more, the next is packed.
+
+        The others ask for what is packed then.
+        """
         form, b = self.form, self.b
         rows = form.tile[0]
+        asked = next_columns(self, i)
 
         def panel(j, vectors, lanes, t):
             left = self.offset(slivers, (I64(t), form.room)), (1, rows)
             right = self.offset(self.scratch, (j, form.depth))
             place = (b.add(i, I64(t * rows)), rows), (j, vectors, lanes)
             if t:
-                self._tile(left, right, *place)
+                share = self._share(asked, j, I64(0), self.columns, form.width)
+                self._tile(left, right, *place, *share)
                 return
             with b.if_else(b.and_(more, b.icmp_signed("==", j, I64(0)))) as (
                 then,
@@ -220,8 +228,8 @@ class Block:
 
         def tile(i, rows):
             left = self._left(i, slivers)
-            asks = "asks" if asked else "", self._down_share(asked, i)
-            self._tile(left, self.scratch, (i, rows), (j, vectors, lanes), *asks)
+            share = self._share(asked, i, self.m0, self.m1, self.form.tile[0])
+            self._tile(left, self.scratch, (i, rows), (j, vectors, lanes), *share)
 
         self._rows(self.m0, self.m1, tile)
 
@@ -232,26 +240,22 @@ class Block:
 
         def panel(j, vectors, lanes):
             right = self.offset(self.scratch, (j, self.form.depth))
-            asks = "asks" if asked else "", self._across_share(asked, j)
-            self._tile(left, right, (i, rows), (j, vectors, lanes), *asks)
+            share = self._share(asked, j, I64(0), self.columns, self.form.width)
+            self._tile(left, right, (i, rows), (j, vectors, lanes), *share)
 
         self._columns(panel)
 
-    def _down_share(self, asked, i):
-        """What the tile at row i asks for, of what all rows of a panel do."""
-        if asked is None:
-            return []
-        b, rows = self.b, I64(self.form.tile[0])
-        size = b.add(b.sub(self.m1, self.m0), b.sub(rows, I64(1)))
-        return asked.share(b, b.udiv(b.sub(i, self.m0), rows), b.udiv(size, rows))
+    def _share(self, asked, i, start, end, size):
+        """(kind of kernel, what it is told): the tile at i asks for its share.
 
-    def _across_share(self, asked, j):
-        """What the tile at column j asks for, of what all columns of a row do."""
+        All tiles between two ends, of one size, ask for the whole.
+        """
         if asked is None:
-            return []
-        b, width = self.b, I64(self.form.width)
-        size = b.add(b.sub(self.j1, self.j0), b.sub(width, I64(1)))
-        return asked.share(b, b.udiv(j, width), b.udiv(size, width))
+            return "", []
+        b, size = self.b, I64(size)
+        tile = b.udiv(b.sub(i, start), size)
+        tiles = b.udiv(b.add(b.sub(end, start), b.sub(size, I64(1))), size)
+        return "asks", asked.share(b, tile, tiles)
 
     def _tile(self, left, right, across, down, also="", more=()):
         (a, steps), (i, rows), (j, vectors, lanes) = left, across, down
@@ -299,12 +303,12 @@ class Block:
         def some(s, _):
             of = self.offset(source, (s, rows))
             to = self.offset(packed, (s, form.room))
-            many = least(b, b.sub(whole, s), I64(8))
+            many = least(b, b.sub(whole, s), I64(SLIVERS))
             args = [of, to, self.count, I64(form.a[1]), many, I64(form.room)]
             b.call(self.p.slivers(rows), args)
             return ()
 
-        strides(b, I64(0), whole, 8, (), some)
+        strides(b, I64(0), whole, SLIVERS, (), some)
         rest = form.m % rows
         if rest:
             with b.if_then(b.icmp_signed("==", i1, I64(form.m))):

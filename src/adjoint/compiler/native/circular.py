@@ -9,13 +9,13 @@ from itertools import pairwise
 from llvmlite import ir
 
 from . import coefficients as table
-from .arithmetic import Arithmetic
+from .estimate import Estimate
 from .kinds import DOUBLE, FLOAT, INT32, INT64
 
 _INT128 = ir.IntType(128)
 
 
-class Circular(Arithmetic):
+class Circular(Estimate):
     """An angle is brought into [-π/4, π/4] first, however large it is."""
 
     # ------------------------------------------------------------ reduction

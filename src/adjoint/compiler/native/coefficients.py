@@ -16,6 +16,7 @@ LN2 = {
 }
 # Below the first eˣ rounds to 0, above the second to infinity.
 EXP_RANGE = {32: (-104.0, 89.0), 64: (-746.0, 710.0)}
+LEAST = 8.0  # how far below it x eˣ is still a number
 # (eʳ - 1 - r)/r² for |r| ≤ ½ ln 2; Taylor for 64, whose next term is below rounding.
 EXP = {
     32: (

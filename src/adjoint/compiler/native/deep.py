@@ -87,17 +87,11 @@ class Parts:
         )
         with b.if_else(all_) as (alone, some):
             with alone:
-                self._of_all(b, x, y, z, room)
+                tasks = I64(self.cut.whole.tasks)
+                b.call(self.whole.call, [x, y, z, room, I64(0), tasks])
                 b.store(I64(1), done)
             with some:
                 self._of_parts(b, x, y, own, room, first, last)
-
-    def _of_all(self, b, x, y, z, room):
-        """All parts at a time: of a task, if nothing is packed, its result stays near."""
-        form = self.cut.whole
-        some = 1 if form.kind == "beside" else form.tasks
-        with loop(b, 0, form.tasks, some) as t:
-            b.call(self.whole.call, [x, y, z, room, t, b.add(t, I64(some))])
 
     def _of_parts(self, b, x, y, own, room, first, last):
         form, tasks = self.cut.part, self.cut.part.tasks

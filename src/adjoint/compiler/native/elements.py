@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 from llvmlite import ir
@@ -16,12 +17,11 @@ from .affine import ZERO, Affine, broadcast, keyed, on_diagonal
 from .failing import BY_ZERO, Failing
 from .kinds import BFLOAT, BIT, DOUBLE, FLOAT, HALF, INT64, UINT8
 from .lanes import Lanes
-from .machine import vector_bits
+from .machine import cache, vector_bits
 from .nests import I64
 
 BYTE = ir.IntType(8)
 LONG = 40  # instructions
-LARGE = 2**22  # bytes of a value that comes from memory
 PAGE, LINE = 2**12, 64
 _SHORT: set = set()  # operations found to take fewer
 _SCALARS = {"f4": FLOAT, "f8": DOUBLE, "b1": BIT, "u1": UINT8, "f2": HALF, "V2": BFLOAT}
@@ -67,6 +67,11 @@ class Flat:
 class Elements(Failing):
     """Values at an index, in all lanes; buffers are pointers it was given."""
 
+    inside: Any = (
+        None  # a mask of the lanes that are there, as `Spaced` has it; None: all
+    )
+    load_inside: Any
+
     def __init__(self, builder: ir.IRBuilder, schedule, pointers: dict):
         super().__init__(builder)
         self.schedule, self.pointers = schedule, pointers
@@ -74,9 +79,17 @@ class Elements(Failing):
         self.fixed: dict = {}  # values that a row has one of, in a register
         self.streamed: set = set()  # large results that nothing reads: past the caches
         self.asks = True  # for what is read a page later
+        self.row = ZERO  # which of the rows that are gone through together it is
         self.renewed: dict = {}  # kernel -> what it reads and puts results in place of
 
     # ------------------------------------------------------------ memory
+
+    @contextmanager
+    def turn(self, row):
+        """Inside, it is the turn of this one of some rows."""
+        self.row = row
+        yield
+        self.row = ZERO
 
     def address(self, v, index):
         """(pointer to the first lane, step between lanes) of v[index]."""
@@ -87,21 +100,28 @@ class Elements(Failing):
         for n, i in zip(reversed(shape), reversed(index), strict=True):
             flat = flat + i.times(stride)
             stride *= n
+        if v in self.schedule.rows:
+            flat = flat + self.row.times(stride)
         step = flat.terms.get(self.inner, 0)
         return self.b.gep(
             self.pointers[self.schedule.root(v)], [self.number(flat)]
         ), step
 
     def load(self, v, index):
-        """v[index] in all lanes."""
+        """v[index] in all lanes that are `inside`."""
         p, step = self.address(v, index)
-        large = v.spec.bytes >= LARGE and self.lanes.width == self.vectors
+        if self.inside is not None:
+            return self.load_inside(v, p, step)
+        large = v.spec.bytes >= cache(2) and self.lanes.width == self.vectors
         if large and step == 1 and self.asks:
             self._ask(p, v.spec.dtype.itemsize)
         return self.load_from(p, step, v.spec.dtype)
 
     def _ask(self, p, size):
-        """Ask for what is read a page later: processors look ahead no further than a page."""
+        """Ask for what is read a page later: processors look ahead no further than a page.
+
+        Of a value as large as the second level of caches little can be there.
+        """
         p = self.b.bitcast(p, BYTE.as_pointer())
         for line in range(0, self.vectors * size, LINE):
             self._prefetch(self.b.gep(p, [I64(PAGE + line)]))

@@ -166,19 +166,22 @@ class Entry(Answers):
         self.need(self.b.icmp_unsigned("==", now, before))
 
     def arguments(self, n):
+        """The tensors that are given, as many as are expected."""
         self.need(self.b.icmp_unsigned("==", self.count, I64(n)))
-        return [self.b.load(self.b.gep(self.args, [I64(i)])) for i in range(n)]
+        places = (self.b.gep(self.args, [I64(i)]) for i in range(n))
+        self.given = [self.b.load(p) for p in places]
+        return self.given
 
-    def memory_of(self, tensor, spec, slot, leaf=False):
+    def memory_of(self, tensor, v, leaf=False):
         """The table's pointer to a plain tensor's memory, if it is as expected.
 
         `leaf`: it is one at which gradients arrive.
         """
-        f = self._finder(len(spec.shape), leaf)
-        dtype = self.slot(("dtype", spec.dtype))
-        data = self.b.call(f, [tensor, self.table, dtype, *map(I64, spec.shape)])
+        f = self._finder(len(v.spec.shape), leaf)
+        dtype = self.slot(("dtype", v.spec.dtype))
+        data = self.b.call(f, [tensor, self.table, dtype, *map(I64, v.spec.shape)])
         self.need(self.b.icmp_unsigned("!=", data, POINTER(None)))
-        self.b.store(data, self.b.gep(self.table, [I64(slot)]))
+        self.b.store(data, self.place(v))
 
     def _finder(self, rank: int, leaf: bool):
         """(tensor, table, dtype, sizes) -> where its memory starts; null if it is another."""
@@ -210,22 +213,22 @@ class Entry(Answers):
         e.b.ret(e.field(x, DATA))
         ir.IRBuilder(e.miss).ret(POINTER(None))
 
-    def apart(self, slot: int, size: int, spans, count: int):
-        """Memory that the table points to is no part of those between pairs of addresses."""
-        start = self._address_at(slot)
+    def apart(self, v, spans, count: int):
+        """A value's memory is no part of those between pairs of addresses."""
+        start = self._address(v)
         p = self.b.bitcast(self.slot(spans), I64.as_pointer())
-        end = self.b.add(start, I64(size))
+        end = self.b.add(start, I64(v.spec.bytes))
         self.need(self.b.call(self._outside(), [start, end, p, I64(count)]))
 
-    def apart_of(self, one: int, size: int, other: int, length: int):
-        """Whether two pieces of memory that the table points to do not meet."""
-        a, c = self._address_at(one), self._address_at(other)
-        before = self.b.icmp_signed("<=", self.b.add(a, I64(size)), c)
-        after = self.b.icmp_signed("<=", self.b.add(c, I64(length)), a)
+    def apart_of(self, v, w):
+        """Whether the memory of two values does not meet."""
+        a, c = self._address(v), self._address(w)
+        before = self.b.icmp_signed("<=", self.b.add(a, I64(v.spec.bytes)), c)
+        after = self.b.icmp_signed("<=", self.b.add(c, I64(w.spec.bytes)), a)
         return self.b.or_(before, after)
 
-    def _address_at(self, slot: int):
-        return self.b.ptrtoint(self.b.load(self.b.gep(self.table, [I64(slot)])), I64)
+    def _address(self, v):
+        return self.b.ptrtoint(self.slot(v), I64)
 
     def _outside(self):
         """(start, end, pairs, their count) -> whether the span meets none of the pairs."""
@@ -266,13 +269,13 @@ class Entry(Answers):
         for i, n in enumerate(sizes):
             self.need(b.icmp_unsigned("==", b.load(b.gep(dims, [I64(i)])), n))
 
-    def real(self, x, memory, slot):
-        """Python's float x goes to `memory`, where the table points for the program."""
+    def real(self, x, memory, v):
+        """Python's float x goes to `memory`, where the program finds the value v."""
         self.need(self.same(self.field(x, TYPE), self.slot(("type", float))))
         kind = ir.DoubleType()
         p = self.slot(memory)
         self.b.store(self.field(x, DATA, kind), self.b.bitcast(p, kind.as_pointer()))
-        self.b.store(p, self.b.gep(self.table, [I64(slot)]))
+        self.b.store(p, self.place(v))
 
     def unshared(self, x, count):
         """Only `count` references to an object exist."""
@@ -284,15 +287,15 @@ class Entry(Answers):
         """Nobody is about to take from the stream of random numbers."""
         self.need(self.b.icmp_unsigned("==", self._stream(i, 2), I64(0)))
 
-    def draw(self, i, blocks: int, slot):
-        """The seed and the next block of a stream, of which so many are used up."""
+    def draw(self, i, blocks: int, v):
+        """Value v: the seed and the next block of a stream, of which so many are used up."""
         b, place = self.b, self._counter(("drawn", i))
         start = self._stream(i, 1)
         b.store(self._stream(i, 0), place)
         b.store(start, b.gep(place, [I64(1)]))
         after = b.and_(b.add(start, I64(blocks)), I64(2**63 - 1))
         b.store(after, b.gep(self._counter(("stream", i)), [I64(1)]))
-        b.store(self.slot(("drawn", i)), b.gep(self.table, [I64(slot)]))
+        b.store(self.slot(("drawn", i)), self.place(v))
 
     def _stream(self, i, word):
         return self.b.load(self.b.gep(self._counter(("stream", i)), [I64(word)]))

@@ -32,7 +32,7 @@ class Exponential(Pieces):
     def _exp_parts(self, x, tail=None):
         """(m, n) with e^(x + tail) = (1 + m) 2ⁿ, n within what `scaled` takes."""
         low, high = table.EXP_RANGE[self.format(x).bits]
-        _, n, r, c = self._reduced(self.clamp(x, low - 1, high + 1))
+        _, n, r, c = self._reduced(self.clamp(x, low - table.LEAST, high + 1))
         return self._expm1_near(r, c if tail is None else self.sub(c, tail)), n
 
     def exp(self, x, tail=None):
@@ -121,9 +121,26 @@ class Exponential(Pieces):
         return self.select(self.isnan(x), x, y)
 
     def sigmoid(self, x):
-        """1/d for x ≥ 0 and e/d below, with e = e^-|x| = 2ⁿ (1 + m) and d = 1 + e.
+        """1/d for x ≥ 0 and e/d below, with e = e^-|x| = 2ⁿ (1 + m) and d = 1 + e."""
+        y, _, n = self._sigmoid_parts(x)
+        y = self.scaled(y, n)
+        return y if self.in_pieces(x) else self.select(self.isnan(x), x, y)
 
-        What the sum d lost is made good, and 2ⁿ comes last, where it may be denormal.
+    def silu(self, x):
+        """x times the sigmoid with what its rounding lost; far out x or 0."""
+        y, lost, n = self._sigmoid_parts(x)
+        y = self.scaled(self.fma(x, y, self.mul(x, lost)), n)
+        far = self.mul(
+            x, self.select(self.compare(">", x, 0.0), self.number(1.0, x), 0.0)
+        )
+        end = table.LEAST - table.EXP_RANGE[self.format(x).bits][0]
+        return self.select(self.compare("<", self.abs(x), end), y, far)
+
+    def _sigmoid_parts(self, x):
+        """(y, what it lost, n): the sigmoid is (y + lost) 2ⁿ, for 2ⁿ comes last, where it may
+        be denormal.
+
+        What the sum d lost is made good.
         """
         if self.in_pieces(x):
             return self.sigmoid_in_pieces(x)
@@ -136,8 +153,11 @@ class Exponential(Pieces):
         below = self.compare("<", x, 0.0)
         more = self.fma(self.neg(lost), inverse, self.select(below, m, 0.0))
         y = self.fma(inverse, more, inverse)
-        y = self.scaled(y, self.select(below, n, 0))
-        return self.select(self.isnan(x), x, y)
+        return (
+            y,
+            self.fma(inverse, more, self.b.fsub(inverse, y)),
+            self.select(below, n, 0),
+        )
 
     # ------------------------------------------------------------ logarithms
 

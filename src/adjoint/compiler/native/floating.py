@@ -68,7 +68,7 @@ class Floating(Conversion):
         most = 2 * (f.bias - 1)
         first = self.clamp(n, -most, most)
         more = self.clamp(self.sub(n, first), -f.bias, f.bias - 1)
-        return self.scaled(self.scaled(x, first), more)
+        return self.times_power(self.times_power(x, first), more)
 
 
 def _fits(n) -> bool:

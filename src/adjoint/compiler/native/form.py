@@ -112,11 +112,8 @@ class Form:
 
     @property
     def in_turns(self) -> bool:
-        """Whether a group of slivers is packed while the one before is multiplied.
-
-        Columns that lie farther apart would meet in the cache, and each on a page of its own.
-        """
-        return self.slivers and not self.narrow and self.a[1] * self.item < FAR
+        """Whether a group of slivers is packed while the one before is multiplied."""
+        return self._close() and not self.narrow
 
     @property
     def group(self) -> int:
@@ -130,8 +127,15 @@ class Form:
 
     @property
     def narrow(self) -> bool:
-        """Whether all rows stay in the cache: then a panel is used at once."""
-        return self.m <= self.rows
+        """Whether all rows stay in the cache: then a panel is used at once.
+
+        Of rows that can be packed in turns half as many: that costs less than to wait for them.
+        """
+        return self.m <= (self.rows // 2 if self._close() else self.rows)
+
+    def _close(self) -> bool:
+        """Whether A is packed from columns that neither meet in the cache nor have a page each."""
+        return self.slivers and self.a[1] * self.item < FAR
 
     @property
     def strip(self) -> int:

@@ -14,38 +14,57 @@ from .drawing import Drawing
 from .elements import Flat, element
 from .nests import looped
 
+# What gives elements in the order of its input's.
+_IN_ORDER = frozenset(
+    [
+        "cast",
+        "contiguous",
+        "stop_gradient",
+        "ones_like",
+        "zeros_like",
+        "real",
+        "reshape",
+        "expand",
+    ]
+)
+
 
 class Maps(Drawing):
     """Kernels that compute each element on its own."""
 
     def _map_stages(self, k, chunks):
-        space = (math.prod(k.space),) if self._collapses(k) else k.space
+        flat = (math.prod(k.space),)
+        space = flat if self._collapses(k) and self._even(k, flat) else k.space
         if 0 not in k.space:
-            many = side_by_side(space) if self._dear(k) else 1
+            many = self._many(k, space)
             yield looped(space, lambda e, i: e._store_roots(k, i), chunks, many=many)
 
+    def _many(self, k, space) -> int:
+        """Vectors that are computed side by side."""
+        return side_by_side(space) if self._dear(k) else 1
+
+    def _even(self, k, flat) -> bool:
+        """Whether the pieces of its first dim that it may have to keep to end with vectors."""
+        unit = k.pieces * self._many(k, flat) * self.vectors
+        return not unit or flat[0] % unit == 0
+
     def _store_roots(self, k, index):
+        """The results of a kernel at an index of its space, or at a place of its elements."""
+        flat = len(index) < len(k.space)
         for v in sorted(self.renewed.get(k, ()), key=self.schedule.order):
             # Its memory is about to be written: read it first.
             if len(v.spec.shape) > len(k.space):
                 continue  # the state of a draw, which is not read by elements
-            if len(index) == len(k.space):
-                self.value(v, broadcast(v, index))
-            else:
+            if flat:
                 self._flat_value(v, index[0])
+            else:
+                self.value(v, broadcast(v, index))
         for o in k.roots:
-            v = o.outputs[0]
-            if len(index) == len(k.space):
-                at, shape = index, v.spec.shape
-            else:
-                at, shape = index, None
-            x = self.compute(o, at) if shape is not None else self._flat(o, at[0])
-            key = at if shape is None else broadcast(v, at)
-            self.known[v, tuple(i.key() for i in key)] = x
-            if shape is not None:
-                self.store(x, v, at)
-            else:
-                self._store_flat(x, v, at[0])
+            (v,) = o.outputs
+            x = self._flat(o, index[0]) if flat else self.compute(o, index)
+            at = index if flat else broadcast(v, index)
+            self.known[v, tuple(i.key() for i in at)] = x
+            self.store(x, Flat(v) if flat else v, index)
 
     def _dear(self, k) -> bool:
         """Whether its elements take long chains of instructions."""
@@ -59,25 +78,17 @@ class Maps(Drawing):
                 p = todo.pop()
                 if isinstance(p.prim, Draw):
                     continue
-                if not isinstance(p.prim, Elementwise) and p.prim.name not in (
-                    "cast",
-                    "contiguous",
-                    "stop_gradient",
-                    "ones_like",
-                    "zeros_like",
-                    "real",
-                    "reshape",
-                    "expand",
-                ):
+                if not isinstance(p.prim, Elementwise) and p.prim.name not in _IN_ORDER:
                     return False
-                for x in p.inputs:
-                    size = math.prod(x.spec.shape)
-                    if size not in (1, math.prod(k.space)):
-                        return False
-                    known = x in self.schedule.stored or x in self.schedule.alias
-                    if not known and not isinstance(x, Const):
-                        todo.append(self.schedule.maker[x])
+                if any(x.spec.size not in (1, math.prod(k.space)) for x in p.inputs):
+                    return False
+                todo += [self.schedule.maker[x] for x in p.inputs if self._computed(x)]
         return len(k.space) > 1
+
+    def _computed(self, v) -> bool:
+        """Whether it has no memory, and is no constant."""
+        s = self.schedule
+        return not (v in s.stored or v in s.alias or isinstance(v, Const))
 
     def _flat(self, o, i):
         """An operation at place i of its elements in order."""
@@ -104,20 +115,9 @@ class Maps(Drawing):
         key = v, (i.key(),)
         if key in self.known:
             return self.known[key]
-        if (
-            v in self.schedule.stored
-            or v in self.schedule.alias
-            or isinstance(v, Const)
-        ):
-            flat = Flat(v)
-            x = (
-                self._value(v, ())
-                if isinstance(v, Const) and v not in self.schedule.stored
-                else self.load(flat, (i,))
-            )
-            self.known[key] = x
-            return x
-        return self._flat(self.schedule.maker[v], i)
-
-    def _store_flat(self, x, v, i):
-        self.store(x, Flat(v), (i,))
+        if self._computed(v):
+            return self._flat(self.schedule.maker[v], i)
+        number = isinstance(v, Const) and v not in self.schedule.stored
+        x = self._value(v, ()) if number else self.load(Flat(v), (i,))
+        self.known[key] = x
+        return x

@@ -15,7 +15,7 @@ VECTORS, DEPTH = 3, 384
 # Rows of B in its place that are asked for before they are needed: from the second level of
 # caches, where they were asked for before, or from memory.
 NEARER, AHEAD = 8, 32
-ASKING = 3  # rows of a tile from which on there is time for that
+BUSY = 3  # rows of a tile from which on there is time for that
 _PARTS = {1: 8, 2: 4, 3: 2, 4: 2}
 
 
@@ -53,48 +53,74 @@ class Tiles(Vectors):
         if b is None:
             return f
         a, right, c, count, first, a_row, a_step, c_row, lanes, *rest = f.args
-        b_step, align = (I64(vectors * self.w), 64) if packed else (rest[0], 4)
         masks = [*[None] * (vectors - 1), self.below(b, lanes)]
-        loads = [None] * vectors if packed else masks
+        if packed:
+            row_of = self._row_of_panel(b, right, vectors)
+        else:
+            ahead = NEARER if also == "asks" else AHEAD
+            row_of = self._row_in_place(b, right, rest[0], masks, ahead, rows >= BUSY)
 
         def step(k, acc):
             if also == "copies":
                 self.copy(b, k, rows, *rest[-4:])
-            row = b.gep(right, [b.mul(k, b_step)])
-            bs = [
-                self.load(b, b.gep(row, [I64(j * self.w)]), mask, align)
-                for j, mask in enumerate(loads)
-            ]
-            for j in range(0 if packed or rows < ASKING else vectors):
-                ahead = b.mul(b_step, I64(NEARER if also == "asks" else AHEAD))
-                ahead = b.add(ahead, I64(j * self.w))
-                self.prefetch(b, b.gep(row, [ahead]))
+            ys = row_of(k)
             ak = b.gep(a, [b.mul(k, a_step)])
             xs = [b.load(b.gep(ak, [b.mul(I64(i), a_row)])) for i in range(rows)]
-            return self.products(b, [self.splat(b, x) for x in xs], bs, acc)
+            return self.products(b, [self.splat(b, x) for x in xs], ys, acc)
 
         spots = [
             (b.gep(c, [b.add(b.mul(I64(i), c_row), I64(j * self.w))]), mask)
             for i in range(rows)
             for j, mask in enumerate(masks)
         ]
-
-        shift = (vectors - 1).bit_length()
-
-        def near(k, acc):
-            row, vector = b.lshr(k, I64(shift)), b.and_(k, I64(2**shift - 1))
-            at = b.add(b.mul(row, c_row), b.mul(vector, I64(self.w)))
-            self.prefetch(b, b.gep(c, [at]), write=True)
-            return step(k, acc)
-
-        start = least(b, I64(rows << shift), count)
-        acc = repeat(b, I64(0), start, 1, [self.zero] * len(spots), near)
+        start, acc = self._nearing(b, c, c_row, (rows, vectors), count, step)
         if also == "asks":
             start, acc = self._asking(b, start, count, acc, step, rest[-6:])
         acc = repeat(b, start, count, 1, acc, step)
         self.add_to(b, acc, spots, first)
         b.ret_void()
         return f
+
+    def _row_of_panel(self, b, panel, vectors):
+        """k -> the vectors of that row of a packed panel."""
+
+        def row_of(k):
+            row = b.gep(panel, [b.mul(k, I64(vectors * self.w))])
+            places = (b.gep(row, [I64(j * self.w)]) for j in range(vectors))
+            return [self.load(b, p, None, 64) for p in places]
+
+        return row_of
+
+    def _row_in_place(self, b, right, step, masks, ahead, asks: bool):
+        """k -> the vectors of that row of B where it lies; one some rows `ahead` is asked for."""
+
+        def row_of(k):
+            row = b.gep(right, [b.mul(k, step)])
+            ys = [
+                self.load(b, b.gep(row, [I64(j * self.w)]), mask)
+                for j, mask in enumerate(masks)
+            ]
+            for j in range(len(masks) if asks else 0):
+                at = b.add(b.mul(step, I64(ahead)), I64(j * self.w))
+                self.prefetch(b, b.gep(row, [at]))
+            return ys
+
+        return row_of
+
+    def _nearing(self, b, c, c_row, size, count, step):
+        """The first rounds, of which each asks for a line of C: as `_asking`."""
+        rows, vectors = size
+        shift = (vectors - 1).bit_length()
+
+        def ask(k, acc):
+            row, vector = b.lshr(k, I64(shift)), b.and_(k, I64(2**shift - 1))
+            at = b.add(b.mul(row, c_row), b.mul(vector, I64(self.w)))
+            self.prefetch(b, b.gep(c, [at]), write=True)
+            return step(k, acc)
+
+        end = least(b, I64(rows << shift), count)
+        acc = [self.zero] * (rows * vectors)
+        return end, repeat(b, I64(0), end, 1, acc, ask)
 
     def copy(self, b, k, rows, source, step, target, room):
         """Number k of the rows of the next slivers, which fill a line."""
@@ -132,14 +158,6 @@ class Tiles(Vectors):
             with otherwise:
                 for x, (to, mask) in zip(xs, spots, strict=True):
                     self.store(b, b.fadd(self.load(b, to, mask), x), to, mask)
-
-    def tile(self, name, sizes, *args):
-        """As for all vectors; what a tile reads and writes does not overlap."""
-        f, b = super().tile(name, sizes, *args)
-        for x in f.args if b else ():
-            if x.type == self.scalar.as_pointer():
-                x.add_attribute("noalias")
-        return f, b
 
     def dots(self, columns):
         """c[j] (+)= Σ a[k] w[j, k], for up to a vector of rows of w whose numbers lie side by side.

@@ -49,6 +49,7 @@ class Objects:
     owned: Any  # references to give back at the end
     held: Any  # how many
     number_of: Any  # the number of a key in the table
+    given: Any  # the arguments
 
     def api(self, name, *args):
         """A call of Python's C interface."""

@@ -138,9 +138,9 @@ class Pieces(Conversion):
         return self._by_sixteen(lambda i: self.b.call(f, [register, i]), index)
 
     def scaled(self, x, n):
-        """x 2ⁿ; of a float n, with the whole number below, or NaN."""
+        """x 2ⁿ; of a float n, as pieces have it, with the whole number below, or NaN."""
         if is_int(n):
-            return super().scaled(x, n)
+            return self.times_power(x, n)
         return self._by_sixteen(self._scaled_register, x, n)
 
     def _scaled_register(self, x, n):
@@ -158,22 +158,27 @@ class Pieces(Conversion):
         return self.select(some, self.scaled(self.add(p, t), n), 0.0)
 
     def sigmoid_in_pieces(self, x):
-        """1/d for x ≥ 0 and e/d below, with e = e^-|x| and d = 1 + e, of which nothing is lost.
+        """(y, what it lost, n): 1/d for x ≥ 0 and e/d below is (y + lost) 2ⁿ.
 
-        2ⁿ comes last, where it may be denormal.
+        Of e = e^-|x| and d = 1 + e nothing is lost.
         """
-        a = self.passing_clamp(self.neg(self.abs(x)), table.EXP_RANGE[32][0], 0.0)
+        low = table.EXP_RANGE[32][0] - table.LEAST
+        a = self.passing_clamp(self.neg(self.abs(x)), low, 0.0)
         p, t, n = self.power_in_pieces(a)
-        e = self.add(p, t)
+        e, rest = self.two_sum(p, t)
         few = self.select(self.compare("<", n, -100.0), -100.0, n)  # 1 + e is 1 beyond
         d, lost = self.two_sum(1.0, self.scaled(e, few))
         below = self.compare("<", x, 0.0)
         over = self.select(below, e, 1.0)
         inverse = self.rough_inverse(d)
-        y = self.b.fmul(over, inverse)
-        rest = self.fma(self.neg(y), lost, self.fma(self.neg(y), d, over))
-        y = self.fma(rest, inverse, y)
-        return self.scaled(y, self.select(below, n, 0.0))
+        near = self.b.fmul(over, inverse)
+        rest = self.add(
+            self.fma(self.neg(near), lost, self.fma(self.neg(near), d, over)),
+            self.select(below, rest, 0.0),
+        )
+        y = self.fma(rest, inverse, near)
+        lost = self.fma(rest, inverse, self.b.fsub(near, y))
+        return y, lost, self.select(below, n, 0.0)
 
     def passing_clamp(self, x, low, high):
         """x within two numbers; NaN is passed on."""

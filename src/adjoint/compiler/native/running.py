@@ -37,8 +37,9 @@ class Running(Elements):
             index = (*before, at, *after)
             carried = i.carry(*(self.lanes.number(x, t) for x, t in start(kinds)))
             xs = [self.value(x, index) for x in o.inputs]
-            after_it, result = step(self, at, xs, carried, element(y.spec.dtype))
-            self.store(result, y, index)
+            after_it, *results = step(self, at, xs, carried, element(y.spec.dtype))
+            for v, result in zip(o.outputs, results, strict=True):
+                self.store(result, v, index)
             i.next(*after_it)
 
 
@@ -75,6 +76,14 @@ def _recurrence(e, at, xs, carried, kind):
     return [y], y
 
 
+def _of_parts(e, at, xs, carried, kind):
+    (a, b, c, d), (y, z), lanes = xs, carried, e.lanes
+    real = lanes.sub(lanes.mul(a, y), lanes.mul(b, z))
+    imaginary = lanes.add(lanes.mul(a, z), lanes.mul(b, y))
+    pair = lanes.add(real, c), lanes.add(imaginary, d)
+    return pair, *pair
+
+
 def _log_sum(e, at, xs, carried, kind):
     y = op.logaddexp.lower(e.lanes, carried[0], xs[0])
     return [y], y
@@ -86,5 +95,6 @@ _STEPS = {
     "cummax_index": _place("amax"),
     "cummin_index": _place("amin"),
     "recurrence": (lambda kinds: [(0, kinds[-1])], _recurrence),
+    "recurrence_of_parts": (lambda kinds: [(0, kinds[-1])] * 2, _of_parts),
     "logcumsumexp": (lambda kinds: [(-math.inf, kinds[-1])], _log_sum),
 }

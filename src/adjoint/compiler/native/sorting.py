@@ -23,7 +23,7 @@ DIGITS = 256
 SHORT = 24  # pairs that are put in order one by one
 
 
-class Form(NamedTuple):
+class Order(NamedTuple):
     """What is asked of the rows of an array: `made` places of each, in order."""
 
     dtype: np.dtype
@@ -51,14 +51,14 @@ class Form(NamedTuple):
         return 2 * self.n * self.size + 4 * DIGITS
 
 
-def form_of(o) -> Form:
-    """The form of an operation that asks for places."""
+def order_of(o) -> Order:
+    """The order of an operation that asks for places."""
     x, p = o.inputs[0].spec, o.params
     d, name = p["dim"], o.prim.name
     n, step = x.shape[d], math.prod(x.shape[d + 1 :])
     down = p.get("descending", False) or p.get("largest", False)
     middle = ("numbers" if p["skip"] else "all") if name == "median_index" else ""
-    return Form(
+    return Order(
         x.dtype,
         math.prod(x.shape) // max(n, 1),
         n,
@@ -71,12 +71,12 @@ def form_of(o) -> Form:
 
 
 class Sorting:
-    """The functions of one form in a module."""
+    """The functions of one order in a module."""
 
-    def __init__(self, module, form: Form):
-        self.module, self.form = module, form
-        self.key = ir.IntType(form.half)
-        self.pair = ir.IntType(2 * form.half)
+    def __init__(self, module, order: Order):
+        self.module, self.order = module, order
+        self.key = ir.IntType(order.half)
+        self.pair = ir.IntType(2 * order.half)
         self.pairs = self.pair.as_pointer()
         self.counts = I32.as_pointer()
 
@@ -96,55 +96,55 @@ class Sorting:
     @property
     def call(self):
         """function(elements, places, room, first row, the one after the last)."""
-        form = self.form
-        element = stored_element(form.dtype).as_pointer()
-        name = f"adjoint.sorting.{form.dtype.name} {form[1:]}"
+        order = self.order
+        element = stored_element(order.dtype).as_pointer()
+        name = f"adjoint.sorting.{order.dtype.name} {order[1:]}"
         kinds = element, I64.as_pointer(), BYTE.as_pointer(), I64, I64
         f, b = self._function(name, ir.VoidType(), *kinds)
         if b is None:
             return f
         x, y, room, first, last = f.args
-        half = form.n * form.size
+        half = order.n * order.size
         places = room, b.gep(room, [I64(half)]), b.gep(room, [I64(2 * half)])
         kinds = self.pairs, self.pairs, self.counts
         room = [b.bitcast(p, kind) for p, kind in zip(places, kinds, strict=True)]
         with loop(b, first, last, 1) as row:
-            outer, inner = b.udiv(row, I64(form.step)), b.urem(row, I64(form.step))
+            outer, inner = b.udiv(row, I64(order.step)), b.urem(row, I64(order.step))
             of, to = (
-                b.gep(p, [b.add(b.mul(outer, I64(n * form.step)), inner)])
-                for p, n in ((x, form.n), (y, form.made))
+                b.gep(p, [b.add(b.mul(outer, I64(n * order.step)), inner)])
+                for p, n in ((x, order.n), (y, order.made))
             )
             self._row(b, of, to, *room)
         b.ret_void()
         return f
 
     def _row(self, b, x, y, pairs, spare, counts):
-        form = self.form
+        order = self.order
         self._make(b, x, pairs)
-        if form.rank is not None or form.middle:
-            rank = self._middle(b, x) if form.middle else I64(form.rank)
-            found = b.call(self._ranked(), [pairs, spare, counts, I64(form.n), rank])
+        if order.rank is not None or order.middle:
+            rank = self._middle(b, x) if order.middle else I64(order.rank)
+            found = b.call(self._ranked(), [pairs, spare, counts, I64(order.n), rank])
             b.store(self._place(b, found), y)
             return
-        if 2 * form.made <= form.n:
+        if 2 * order.made <= order.n:
             self._choose(b, pairs, spare, counts)
             pairs, spare = spare, pairs
-        n = form.n if 2 * form.made > form.n else form.made
+        n = order.n if 2 * order.made > order.n else order.made
         found = b.call(self._sorted(), [pairs, spare, counts, I64(n)])
-        with loop(b, 0, form.made, 1) as i:
+        with loop(b, 0, order.made, 1) as i:
             place = self._place(b, self._at(b, found, i))
-            b.store(place, b.gep(y, [b.mul(i, I64(form.step))]))
+            b.store(place, b.gep(y, [b.mul(i, I64(order.step))]))
 
     def _make(self, b, x, pairs):
         """The pairs of a row, of some elements at a time where they lie side by side."""
-        form = self.form
-        width = 8 if form.step == 1 and form.half == 32 else 1
-        whole = form.n // width * width
-        first = self._first(b, x) if form.dtype.kind in "iu" else None
-        for start, stop, w in ((0, whole, width), (whole, form.n, 1)):
+        order = self.order
+        width = 8 if order.step == 1 and order.half == 32 else 1
+        whole = order.n // width * width
+        first = self._first(b, x) if order.dtype.kind in "iu" else None
+        for start, stop, w in ((0, whole, width), (whole, order.n, 1)):
             if start < stop:
                 with loop(b, start, stop, w) as i:
-                    p = b.gep(x, [b.mul(i, I64(form.step))])
+                    p = b.gep(x, [b.mul(i, I64(order.step))])
                     self._pair(Lanes(b, w), p, i, first, b.gep(pairs, [i]))
 
     def _pair(self, lanes, x, i, first, to):
@@ -153,35 +153,35 @@ class Sorting:
         x = b.load(b.bitcast(x, kind.as_pointer()), align=1)
         key = b.zext(self._key(lanes, x, first), wide)
         place = lanes.counting(self._fit(b, i, self.pair))
-        pair = b.or_(b.shl(key, lanes.number(self.form.half, key)), place)
+        pair = b.or_(b.shl(key, lanes.number(self.order.half, key)), place)
         b.store(pair, b.bitcast(to, wide.as_pointer()), align=8)
 
     def _first(self, b, x):
         """The whole number that comes first."""
-        sign = ">" if self.form.down else "<"
-        compare = b.icmp_signed if self.form.dtype.kind == "i" else b.icmp_unsigned
+        sign = ">" if self.order.down else "<"
+        compare = b.icmp_signed if self.order.dtype.kind == "i" else b.icmp_unsigned
 
         def better(i, acc):
-            y = b.load(b.gep(x, [b.mul(i, I64(self.form.step))]), align=1)
+            y = b.load(b.gep(x, [b.mul(i, I64(self.order.step))]), align=1)
             return [b.select(compare(sign, y, acc[0]), y, acc[0])]
 
-        return strides(b, I64(0), I64(self.form.n), 1, [b.load(x, align=1)], better)[0]
+        return strides(b, I64(0), I64(self.order.n), 1, [b.load(x, align=1)], better)[0]
 
     def _key(self, lanes, x, first):
         """A number without sign that is ordered as x; that of NaN is the last.
 
         Whole numbers are counted from the first one: most have their high bytes in common.
         """
-        b, form = lanes.b, self.form
+        b, order = lanes.b, self.order
         if first is not None:
             first = lanes.splat(first)
-            return b.sub(first, x) if form.down else b.sub(x, first)
-        key = x if form.dtype.kind == "b" else self._ordered(lanes, x)
-        return lanes.bit_not(key) if form.down else key
+            return b.sub(first, x) if order.down else b.sub(x, first)
+        key = x if order.dtype.kind == "b" else self._ordered(lanes, x)
+        return lanes.bit_not(key) if order.down else key
 
     def _ordered(self, lanes, x):
         """The bits of a float, of which those of negative numbers are turned."""
-        b, n = lanes.b, 8 * self.form.dtype.itemsize - 1
+        b, n = lanes.b, 8 * self.order.dtype.itemsize - 1
         x = b.fadd(x, lanes.number(0.0, x))  # -0 becomes 0
         bits = lanes.as_int(x)
         ones = b.ashr(bits, lanes.number(n, bits))
@@ -202,24 +202,24 @@ class Sorting:
 
     def _middle(self, b, x):
         """The rank of the lower middle element; of the first NaN, if they are not left out."""
-        n = self.form.n
-        if self.form.dtype.kind != "f":
+        n = self.order.n
+        if self.order.dtype.kind != "f":
             return I64((n - 1) // 2)
 
         def count(i, acc):
-            y = b.load(b.gep(x, [b.mul(i, I64(self.form.step))]), align=1)
+            y = b.load(b.gep(x, [b.mul(i, I64(self.order.step))]), align=1)
             return [b.add(acc[0], b.zext(b.fcmp_ordered("ord", y, y), I64))]
 
         (good,) = strides(b, I64(0), I64(n), 1, [I64(0)], count)
         none = b.icmp_signed("==", good, I64(0))
         rank = b.select(none, I64(0), b.lshr(b.sub(good, I64(1)), I64(1)))
-        if self.form.middle == "all":
+        if self.order.middle == "all":
             rank = b.select(b.icmp_signed("<", good, I64(n)), good, rank)
         return rank
 
     def _choose(self, b, pairs, spare, counts):
         """The pairs that come first, as they stand in the row, to `spare`."""
-        n, made = I64(self.form.n), I64(self.form.made - 1)
+        n, made = I64(self.order.n), I64(self.order.made - 1)
         last = b.call(self._ranked(), [pairs, spare, counts, n, made])
 
         def keep(i, acc):
@@ -233,7 +233,7 @@ class Sorting:
 
     def _digit(self, b, pairs, i, byte):
         """A byte of the key of a pair."""
-        size = self.form.size
+        size = self.order.size
         at = b.add(b.mul(i, I64(size)), b.add(byte, I64(size // 2)))
         p = b.gep(b.bitcast(pairs, BYTE.as_pointer()), [at])
         return b.zext(b.load(p), I64)
@@ -246,7 +246,7 @@ class Sorting:
             return [b.or_(acc[0], b.xor(self._at(b, pairs, i), first))]
 
         (bits,) = strides(b, I64(0), n, 1, [self.pair(0)], differ)
-        return b.trunc(b.lshr(bits, self.pair(self.form.half)), self.key)
+        return b.trunc(b.lshr(bits, self.pair(self.order.half)), self.key)
 
     def _varies(self, b, bits, byte):
         shift = self._fit(b, b.mul(byte, I64(8)), self.key)
@@ -270,7 +270,7 @@ class Sorting:
     def _sorted(self):
         """function(pairs, as much room, counts, n): where the pairs are in order."""
         kinds = self.pairs, self.pairs, self.counts, I64
-        f, b = self._function(f"adjoint.sorted{self.form.half}", self.pairs, *kinds)
+        f, b = self._function(f"adjoint.sorted{self.order.half}", self.pairs, *kinds)
         if b is None:
             return f
         pairs, spare, counts, n = f.args
@@ -291,7 +291,7 @@ class Sorting:
             ways = (source, target), (target, source)
             return [either(b, x, before, y, after) for x, y in ways]
 
-        last = I64(self.form.half // 8)
+        last = I64(self.order.half // 8)
         found, _ = strides(b, I64(0), last, 1, [pairs, spare], by)
         b.ret(found)
         return f
@@ -349,12 +349,12 @@ class Sorting:
     def _ranked(self):
         """function(pairs, as much room, counts, n, rank): the pair of this rank."""
         kinds = self.pairs, self.pairs, self.counts, I64, I64
-        f, b = self._function(f"adjoint.ranked{self.form.half}", self.pair, *kinds)
+        f, b = self._function(f"adjoint.ranked{self.order.half}", self.pair, *kinds)
         if b is None:
             return f
         pairs, spare, counts, n, rank = f.args
         bits = self._varying(b, pairs, n)
-        last = I64(self.form.half // 8)
+        last = I64(self.order.half // 8)
 
         def by(i, state):
             byte, before = b.sub(b.sub(last, I64(1)), i), b.block
@@ -402,4 +402,4 @@ class Sorting:
         return count
 
 
-__all__ = ["Form", "Sorting", "form_of"]
+__all__ = ["Order", "Sorting", "order_of"]

@@ -7,7 +7,6 @@ loads have a mask.
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import Any
 
 from llvmlite import ir
 
@@ -20,9 +19,7 @@ I32 = ir.IntType(32)
 
 
 class Spaced(Elements):
-    """Elements of which only those in `inside`, a mask, are there; None: all."""
-
-    inside: Any = None
+    """Elements of which only those in `inside`, a mask, are there."""
 
     def _unslice(self, o, index):
         (x,), bounds, at = o.inputs, [], []
@@ -75,33 +72,27 @@ class Spaced(Elements):
         yield
         self.inside, self.known = before
 
-    def load(self, v, index):
-        if self.inside is None:
-            return super().load(v, index)
-        p, step = self.address(v, index)
-        base, w, mask = (
-            self.pointers[self.schedule.root(v)],
-            self.lanes.width,
-            self.inside,
-        )
+    def load_inside(self, v, p, step):
+        """What lies from `p` on, `step` elements between lanes, where the mask holds."""
+        base, w = self.pointers[self.schedule.root(v)], self.lanes.width
         if w == 1 or step == 0:
-            any_lane = mask
-            if w > 1:
-                bits = ir.IntType(w)
-                any_lane = self.b.icmp_unsigned(
-                    "!=", self.b.bitcast(mask, bits), bits(0)
-                )
-            return self.load_from(self.b.select(any_lane, p, base), 0, v.spec.dtype)
+            place = self.b.select(self.lanes.any(self.inside), p, base)
+            return self.load_from(place, 0, v.spec.dtype)
         kind = ir.VectorType(stored_element(v.spec.dtype), w)
         if step == 1:
-            x = self._masked(p, kind, mask)
+            x = self._masked(p, kind, self.inside)
         else:
-            x = ir.Constant(kind, ir.Undefined)
-            for k in range(w):
-                there = self.b.extract_element(mask, I32(k))
-                one = self.b.select(there, self.b.gep(p, [I64(k * step)]), base)
-                x = self.b.insert_element(x, self.b.load(one), I32(k))
+            x = self._one_by_one(p, step, kind, base)
         return self.lanes.compare("!=", x, 0) if v.spec.dtype.kind == "b" else x
+
+    def _one_by_one(self, p, step, kind, base):
+        """Lanes apart; for those that are not there, what lies at `base`, which always is."""
+        x = ir.Constant(kind, ir.Undefined)
+        for k in range(kind.count):
+            there = self.b.extract_element(self.inside, I32(k))
+            one = self.b.select(there, self.b.gep(p, [I64(k * step)]), base)
+            x = self.b.insert_element(x, self.b.load(one), I32(k))
+        return x
 
     def _masked(self, p, kind, mask):
         """The lanes of the mask from memory, 0 for the others."""

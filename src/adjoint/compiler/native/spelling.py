@@ -1,4 +1,4 @@
-"""Spelling: a module as the text that LLVM reads, in a third of the time of llvmlite's own.
+"""Spelling: a module as the text that LLVM reads, in half the time of llvmlite's own.
 
 That asks every value for its text through several methods, and most of a program is a few kinds
 of instructions whose words come again and again. These are written here, each word once a

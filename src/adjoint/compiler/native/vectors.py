@@ -113,10 +113,16 @@ class Vectors:
     # ------------------------------------------------------------ tiles
 
     def tile(self, name, sizes, *args):
-        """(the tile's function, a builder for it if it is new)."""
+        """(the tile's function, a builder for it if it is new): what it works on lies apart."""
         name = f"{name}{sizes[0]}x{sizes[1]}.{self.suffix}"
         found = self.module.globals.get(name)
-        return (found, None) if found else self.function(name, *args)
+        if found is not None:
+            return found, None
+        f, b = self.function(name, *args)
+        for x in f.args:
+            if x.type == self.scalar.as_pointer():
+                x.add_attribute("noalias")
+        return f, b
 
     def begin(self, b, first, spots):
         """What a tile's sums start from: zeros at first, then what is in memory."""

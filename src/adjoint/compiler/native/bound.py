@@ -1,0 +1,188 @@
+"""Bound: machine code and the state it works on, and the way to it that needs no machine code."""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import os
+import time
+import weakref
+
+import numpy as np
+from numpy.lib.array_utils import byte_bounds
+
+from ...ops.arithmetic import by_zero
+from ...ops.index import out_of_bounds
+from ..binding import MISS, Binding
+from ..positions import read_name
+from . import entry
+from .crew import crew
+from .failing import BY_ZERO, FAILED, OUTSIDE, WORDS
+from .guards import guards
+from .pool import maker
+from .program import Native
+from .remains import let_go
+from .room import Room, room_for
+from .table import Table
+
+_bound: weakref.WeakSet = weakref.WeakSet()
+
+
+def _forked() -> None:
+    """In the child of a fork nobody is in a program: threads that were are not there."""
+    for bound in _bound:
+        bound.busy.value = bound.room.busy.value = 0
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked)
+
+
+class Bound(Binding):
+    """Machine code with the state it works on: what a call runs."""
+
+    def __init__(self, native: Native, assemble):
+        self.native, self.assemble = native, assemble
+        self.table = Table(native.slots)
+        self.enter(room_for(self, native.part.inside))
+        for c in native.constants:
+            self.table.array(c, np.ascontiguousarray(c.value))
+        if "parallel" in native.slots:
+            self.table.point("parallel", crew().parallel)
+        for i, f in enumerate(native.callbacks):
+            address = ctypes.cast(f, ctypes.c_void_p).value
+            self.table.point(("callback", i), address)
+        self.busy, self.zero = ctypes.c_int64(0), ctypes.c_int64(0)
+        _bound.add(self)
+        self.call = None
+        failed = native.library.data(FAILED)
+        self.failed = (ctypes.c_int64 * WORDS).from_address(failed)
+        count = native.captured.count  # gradients are written again by other rules
+        self.makers = [maker(spec) for spec in native.specs[:count]]
+        self.makers += [functools.partial(np.empty, *s) for s in native.specs[count:]]
+        self.gradients: list = [None] * len(native.gradients)
+        super().__init__(native.captured)
+        if "miss" in native.slots:  # there is a way in
+            self._open()
+
+    def enter(self, room) -> None:
+        """Work in this memory from now on."""
+        self.room = room
+        self.table.point("arena", room.start)
+        self.table.counter("room", room.busy)
+
+    def _open(self) -> None:
+        """The way in from Python: what it looks at, and what it makes and calls."""
+        for guard in guards(self.native):
+            guard.bind(self.table)
+        table = self.table
+        for key in ("busy", "zero", "calls"):
+            table.counter(key, getattr(self, key))
+        table.counter("moved before", self.moved)
+        table.counter("changed before", self.changed)
+        for i, make in enumerate(self.makers):
+            table.object(("maker", i), make)
+        for spec in self.native.specs:
+            table.object(("dtype", spec.dtype), spec.dtype)
+        table.object("assemble", self.assemble)
+        table.object("failure", self._failure)
+        table.object("miss", MISS)
+        library = self.native.library
+        slot = ctypes.c_void_p.from_address(library.data("table"))
+        slot.value = ctypes.addressof(table.pointers)
+        self.call = entry.python_function(library.address("call"), self)
+
+    def point_to_states(self) -> None:
+        super().point_to_states()
+        for v, x in zip(self.native.states, self.arrays, strict=True):
+            if x is not None:
+                self.table.point(v, x.ctypes.data)
+        for i, r in enumerate(self.captured.read):
+            self.table.point(("read", i), r.tensor.value.ctypes.data)
+        written = [self.arrays[i] for i in self.native.written()]
+        self.spans = np.array([byte_bounds(x) for x in written], np.int64)
+        self.table.point("spans", self.spans.ctypes.data)
+
+    # ------------------------------------------------------------ the slow way
+
+    def __call__(self, arrays, extras):
+        """The arrays of all outputs that are new memory, by number; the others are written."""
+        while self.busy.value:  # another thread is in the program
+            time.sleep(1e-4)
+        self.busy.value = 1
+        try:
+            made = self._in_room(arrays, extras)
+        finally:
+            self.busy.value = 0
+        self._raise()
+        return dict(zip(self.captured.fresh(), made, strict=True))
+
+    def _in_room(self, arrays, extras):
+        """In the common room, unless a program is in it, of this thread or of another."""
+        room = self.room
+        if room.busy.value:
+            room.guests.discard(self)
+            self.enter(room := Room(self.native.part.inside))
+        room.busy.value = 1
+        try:
+            return self._run(arrays, extras)
+        finally:
+            room.busy.value = 0
+
+    def _run(self, arrays, extras):
+        n, c = self.native, self.captured
+        keep, back = [], []
+        given = dict(zip(n.arguments, arrays, strict=True))
+        given |= dict(zip(n.extras, extras, strict=True))
+        given |= dict(zip(n.states, self.memory(), strict=True))
+        for v, x in given.items():
+            y = x
+            if not (x.flags.c_contiguous and x.flags.aligned):
+                y = np.array(x, order="C")
+                back.append((x, y, v))
+            keep.append(y)
+            self.table.point(v, y.ctypes.data)
+        made = [make() for make in self.makers]
+        for v, x in zip((*n.results, *n.gradients), made, strict=True):
+            self.table.point(v, x.ctypes.data)
+        n.function(self.table.pointers)
+        states = zip(c.states, n.states, strict=True)
+        written = {v for s, v in states if s.written is not None}
+        written.update(n.arguments[i] for i in c.rewritten)
+        for x, y, v in back:
+            if v in written:
+                np.copyto(x, y)
+        return made
+
+    def _failure(self):
+        """What is answered when an operation failed."""
+        self._raise()
+
+    def _raise(self):
+        words = self.failed
+        if not words[0]:
+            return
+        what, words[0], errors = words[0], 0, self.native.errors
+        if what == OUTSIDE:
+            raise out_of_bounds(*words[1:4], read_name(words[4:]))
+        if what == BY_ZERO:
+            raise by_zero(read_name(words[4:]))
+        error = errors.pop()
+        errors.clear()
+        raise error
+
+    def settle(self) -> None:
+        let_go()
+
+    def give(self, gradients) -> None:
+        """These tensors are the gradients now; their memory is used again if no one else has it."""
+        if self.native.kept:
+            return
+        self.gradients = list(gradients)
+        for i, g in enumerate(self.gradients):
+            self.table.point(("gradient", i), id(g))
+            self.table.point(("memory", i), id(g.value))
+            self.table.point(self.native.gradients[i], g.value.ctypes.data)
+
+
+__all__ = ["Bound", "Native"]

@@ -1,0 +1,43 @@
+"""Clocked: how long each kernel of a program takes."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+
+from ..binding import number
+from .bound import Bound
+from .pool import Pool
+from .program import Native
+
+
+class Clocked(Bound):
+    """A program that says how long each of its kernels takes; it works on copies."""
+
+    def __init__(self, captured):
+        super().__init__(Native(captured, timed=True), None)
+        self.clock = np.zeros(len(self.native.part.schedule.kernels) + 1, np.int64)
+        self.table.array("clock", self.clock)
+        self.first: tuple[float, int] | None = None
+        # What results and states are written to is met once before: new memory takes long.
+        self.makers = [Pool(spec) for spec in self.native.specs]
+        self.copies = [x.copy() for x in super().memory()]
+
+    def memory(self):
+        for x, copy in zip(super().memory(), self.copies, strict=True):
+            np.copyto(copy, x)
+        return self.copies
+
+    def __call__(self, arrays):
+        """Seconds of each kernel; the first call only sets the clock."""
+        draws = [np.zeros(2, np.int64) for _ in self.captured.draws]
+        numbers = [np.array(number(*n)) for n in self.captured.numbers]
+        now = time.perf_counter()
+        super().__call__(arrays, [*draws, *numbers])
+        if self.first is None:
+            self.first = now, int(self.clock[0])
+            time.sleep(0.02)
+            return []
+        ticks = (self.clock[0] - self.first[1]) / (now - self.first[0])
+        return list(np.diff(self.clock) / ticks)

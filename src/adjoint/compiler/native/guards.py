@@ -1,0 +1,235 @@
+"""Guards: what a call from Python makes sure of before its program runs.
+
+Each is told twice, side by side: `write` puts it into the function that Python calls, when the
+program is built; `bind` points the table to what that code compares, when it is bound to its
+state, be the code of this process or from disk. A key means the same in both.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import numpy as np
+
+from ...autodiff.modes import inferring, recording
+from ...autodiff.node import Leaf
+from ...core.bind import NUMPY, Box, changed, floor, moved
+from ..captured import Gradient, Read, Seen, State
+from .entry import Entry
+from .room import LEAST
+from .table import Table
+
+# The context variables that the quick way looks at, and what they must be for it.
+MODES = {
+    "floor": (floor, NUMPY),
+    "recording": (recording, True),
+    "inferring": (inferring, False),
+}
+
+
+def guards(native) -> list[Guard]:
+    """All that a call of this program looks at, in order: from `Alone` on it is in the program."""
+    c = native.captured
+    options = zip(c.numbers, native.numbers, strict=True)
+    states = enumerate(zip(c.states, native.states, strict=True))
+    placed = [(i, s, v) for i, (s, v) in states if s.place is not None]
+    ours = [g for g in c.gradients if g.output is not None]
+    return [
+        Modes(),
+        Alone(native.part.inside >= LEAST),
+        Arguments(native.arguments, c.leaves, len(native.written())),
+        *(Owned(*where, native.arguments) for where in placed),
+        *(Reused(i, g) for i, g in enumerate(ours)),
+        *(Kept(i, seen) for i, seen in enumerate(c.seen)),
+        *(Unchanged(i, read) for i, read in enumerate(c.read)),
+        *(Option(i, *option, v) for i, (option, v) in enumerate(options)),
+        *native.streams,
+    ]
+
+
+class Guard(ABC):
+    """One of them."""
+
+    @abstractmethod
+    def write(self, e: Entry) -> None:
+        """The code that looks, and goes on if all is as expected."""
+
+    @abstractmethod
+    def bind(self, table: Table) -> None:
+        """What the code reads and compares."""
+
+
+class Modes(Guard):
+    """The engine is in the modes it was in, and no state has moved or changed."""
+
+    def write(self, e):
+        for key, (_, wanted) in MODES.items():
+            e.context(("context", key), ("constant", wanted))
+        e.number("moved", "moved before")
+        e.number("changed", "changed before")
+
+    def bind(self, table):
+        for key, (var, wanted) in MODES.items():
+            table.object(("context", key), var)
+            table.object(("constant", wanted), wanted)
+        table.counter("moved", moved)
+        table.counter("changed", changed)
+
+
+class Alone(Guard):
+    """Nobody is in the program, nor in the room that it has in common with others."""
+
+    def __init__(self, common: bool):
+        self.counters = ["busy", "room"] if common else ["busy"]
+
+    def write(self, e):
+        for key in self.counters:
+            e.number(key, "zero")
+        e.claim(self.counters)
+
+    def bind(self, table):
+        """A program and its room point to their counters themselves: rooms change."""
+
+
+class Arguments(Guard):
+    """The arguments are what they were by shape and dtype, and no part of what is written."""
+
+    def __init__(self, inputs, leaves, written: int):
+        self.inputs, self.leaves, self.written = inputs, leaves, written
+
+    def write(self, e):
+        places = e.arguments(len(self.inputs))
+        for i, (x, v) in enumerate(zip(places, self.inputs, strict=True)):
+            e.memory_of(x, v, i in self.leaves)
+            if v.spec.bytes and self.written:
+                e.apart(v, "spans", self.written)
+
+    def bind(self, table):
+        _bind_tensors(table, self.inputs)
+        table.object(("type", Leaf), Leaf)
+
+
+class Owned(Guard):
+    """An owner has the gradient that the program reads; no argument is a part of it."""
+
+    def __init__(self, i: int, state: State, v, arguments):
+        self.i, self.place, self.v = i, state.place, v
+        self.others = arguments if state.written is not None else ()
+
+    def write(self, e):
+        e.memory_of(e.item(("place", self.i), "_grad"), self.v)
+        for x in self.others:
+            e.need(e.apart_of(x, self.v))
+
+    def bind(self, table):
+        table.object(("place", self.i), self.place.mapping)
+        _bind_tensors(table, [self.v])
+
+
+class Reused(Guard):
+    """The gradient that was set is there still, and nobody else has it or its memory."""
+
+    def __init__(self, i: int, gradient: Gradient):
+        self.i, self.tensor = i, gradient.tensor
+
+    def write(self, e):
+        g = e.attribute(e.slot(("leaf", self.i)), "_grad")
+        e.drop(g)
+        e.need(e.same(g, e.slot(("gradient", self.i))))
+        e.unshared(g, 2)
+        e.unshared(e.slot(("memory", self.i)), 1)
+
+    def bind(self, table):
+        """Which gradient it is the program says when it has made one."""
+        table.object(("leaf", self.i), self.tensor)
+        table.name("_grad")
+
+
+class Kept(Guard):
+    """What the function read of a list, a dict or a cell is what is there."""
+
+    def __init__(self, i: int, seen: Seen):
+        self.i, (self.keeper, self.items) = i, seen
+
+    def write(self, e):
+        for name, x in self.items.items():
+            if isinstance(self.keeper, list):
+                e.items(("keeper", self.i), ("items", self.i), len(x))
+                continue
+            found = e.kept(("keeper", self.i), name, isinstance(self.keeper, dict))
+            e.need(e.same(found, e.slot(("item", self.i, name))))
+
+    def bind(self, table):
+        table.object(("keeper", self.i), self.keeper)
+        for name, x in self.items.items():
+            if isinstance(self.keeper, list):
+                table.kept.append(x)
+                table.array(("items", self.i), np.array([id(y) for y in x], np.int64))
+                continue
+            table.object(("item", self.i, name), x)
+            table.name(name)
+
+
+class Unchanged(Guard):
+    """A tensor whose numbers the function read has the same."""
+
+    def __init__(self, i: int, read: Read):
+        self.i, self.numbers = i, read.numbers
+
+    def write(self, e):
+        e.bits(("read", self.i), ("numbers", self.i), self.numbers.nbytes)
+
+    def bind(self, table):
+        """Where the tensor's numbers are is found with the states: they move as these do."""
+        table.array(("numbers", self.i), self.numbers)
+
+
+class Option(Guard):
+    """An optimizer's number is a float still, of whatever value: it is handed to the program."""
+
+    def __init__(self, i: int, group, name, place, v):
+        self.i, self.group, self.name, self.place, self.v = i, group, name, place, v
+
+    def write(self, e):
+        x = e.item(("numbered", self.i), self.name)
+        x = x if self.place is None else e.member(x, self.place)
+        e.real(x, ("number", self.i), self.v)
+
+    def bind(self, table):
+        table.object(("numbered", self.i), self.group)
+        table.name(self.name)
+        table.array(("number", self.i), np.zeros(1))
+        table.object(("type", float), float)
+        table.object(("type", tuple), tuple)
+
+
+class Stream(Guard):
+    """Nobody takes from a stream of random numbers; the program does when all looks are done."""
+
+    def __init__(self, i: int, generator, blocks: int, v):
+        self.i, self.generator, self.blocks, self.v = i, generator, blocks, v
+
+    def write(self, e):
+        e.idle(self.i)
+
+    def draw(self, e: Entry) -> None:
+        e.draw(self.i, self.blocks, self.v)
+
+    def bind(self, table):
+        table.counter(("stream", self.i), self.generator.place)
+        table.array(("drawn", self.i), np.zeros(2, np.int64))
+
+
+def _bind_tensors(table: Table, values) -> None:
+    """What is looked at to find the memory of tensors like these."""
+    for kind in (Box.face, np.ndarray):
+        table.object(("type", kind), kind)
+    for x in (True, None):
+        table.object(("constant", x), x)
+    for name in ("plain", "node", "value", "_grad"):
+        table.name(name)
+    for v in values:
+        table.object(("dtype", v.spec.dtype), v.spec.dtype)
+
+
+__all__ = ["Guard", "Stream", "guards"]

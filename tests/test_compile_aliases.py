@@ -1,0 +1,196 @@
+"""What shares memory in a compiled function: as in eager, whoever writes and reads it."""
+
+import numpy as np
+import pytest
+
+import adjoint as ad
+
+
+def runs(f, wrap, shape=(3, 4)):
+    """Numbers of results and arguments of calls, with state that the function has."""
+    state, i = ad.tensor(0.5), ad.tensor(1)
+    g, rows = wrap(lambda x, i: f(x, i, state)), []
+    for k in range(3):
+        x = ad.arange(1.0, 13.0).reshape(shape) * (k + 1)
+        ys = g(x, i.clone())
+        ys = ys if isinstance(ys, tuple) else (ys,)
+        rows.append([y.detach().numpy().copy() for y in (*ys, x, state)])
+    return rows
+
+
+def agree(f, shape=(3, 4)):
+    """Whether a function does the same compiled."""
+    for want, got in zip(
+        runs(f, lambda f: f, shape), runs(f, ad.compile, shape), strict=True
+    ):
+        for a, b in zip(want, got, strict=True):
+            np.testing.assert_allclose(b, a, rtol=1e-6)
+
+
+def chosen_written(x, i, s):
+    x[i].add_(10)
+    return x.sum()
+
+
+def chosen_seen(x, i, s):
+    y = x[i]
+    x.mul_(2)
+    return y * 1
+
+
+def part_of_chosen(x, i, s):
+    y = x[i][1:3]
+    y.zero_()
+    return x * 1, y * 1
+
+
+def chosen_in_place(x, i, s):
+    x[i] += 5
+    return x * 1
+
+
+def chosen_of_view(x, i, s):
+    x.T[1:][i][1:].mul_(3)
+    return x * 1
+
+
+def chosen_twice(x, i, s):
+    y = x[i, i]
+    y.add_(1)
+    return x * 1
+
+
+def chosen_column(x, i, s):
+    y = x[:, i]
+    y.reshape(-1).add_(1)
+    i.add_(1)  # the view stays where it was
+    y.add_(1)
+    return x * 1, y * 1
+
+
+def chosen_by_value(x, i, s):
+    y = x.T[x[0].argmax(0)]
+    y.add_(1)
+    return x * 1
+
+
+def chosen_recorded(x, i, s):
+    w = x.clone().requires_grad_()
+    z = w * 1
+    z[i].mul_(3)
+    z[i].sin_()
+    (z**2).sum().backward()
+    return w.grad
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        chosen_written,
+        chosen_seen,
+        part_of_chosen,
+        chosen_in_place,
+        chosen_of_view,
+        chosen_twice,
+        chosen_column,
+        chosen_by_value,
+        chosen_recorded,
+    ],
+)
+def test_a_part_at_a_position_that_is_a_value(f):
+    agree(f)
+
+
+def test_a_part_that_is_read_and_written_back_is_written_once():
+    f = ad.compile(chosen_in_place)
+    for _ in range(2):
+        f(ad.ones(3, 4), ad.tensor(1), None)
+    assert f.program().count("index_put") == 1
+
+
+def data_of_state(x, i, s):
+    y = s.reshape(-1).detach()
+    s.data.add_(-0.25)
+    return y * 1
+
+
+def part_of_state(x, i, s):
+    v = s.reshape(-1)
+    y = v.detach()
+    v.narrow(0, 0, 1).tanh_()
+    return y * 1
+
+
+def detached_of_state(x, i, s):
+    v = s.reshape(-1)
+    y = v.detach()
+    y.tanh_()
+    return v * 1, s * 1
+
+
+@pytest.mark.parametrize("f", [data_of_state, part_of_state, detached_of_state])
+def test_what_is_detached_of_a_view_of_state_shows_what_is_written_there(f):
+    agree(f)
+
+
+def test_a_view_that_finds_its_place_anew_leaves_operations_theirs():
+    def steps(wrap):
+        w = ad.ones(3, requires_grad=True)
+
+        @wrap
+        def step(x):
+            w.grad = None
+            y = w * 2
+            v = y.reshape(-1)
+            v[..., 0] = -1.0
+            ad.mul(x, v).sin().sum().backward()
+            return w.grad * 1
+
+        return [step(ad.arange(3.0) + k).numpy() for k in range(3)]
+
+    for a, b in zip(steps(lambda f: f), steps(ad.compile), strict=True):
+        np.testing.assert_allclose(b, a, rtol=1e-5)
+
+
+def test_numbers_known_inside_a_loop_over_complex_values():
+    """LLVM met numbers that it learnt of too late, and gave up with all of Python."""
+
+    def f(x):
+        return ad.scan(lambda c, r: (c / 2 + r.exp(), c), x[0] * 0.0, x)[0]
+
+    x = ad.tensor(np.linspace(-1, 1, 8).reshape(4, 2) * (1 + 2j))
+    g = ad.compile(f)
+    for _ in range(3):
+        np.testing.assert_allclose(g(x).numpy(), f(x).numpy(), rtol=1e-12)
+
+
+def one_branch_written(x, i, s):
+    y = ad.cond(x.sum() > 100, lambda x: x, lambda x: x + 1, x)
+    y.mul_(2)
+    return x * 1, y * 1
+
+
+def one_branch_seen(x, i, s):
+    y = ad.cond(x.sum() > 100, lambda: x[0] + 1, lambda: x[0])
+    x.mul_(2)
+    return y * 1
+
+
+def one_branch_of_state(x, i, s):
+    y = ad.cond(x.sum() > 100, lambda s: s.view(1), lambda s: s.view(1) + i, s)
+    s.add_(1)
+    return y * 1
+
+
+@pytest.mark.parametrize(
+    "f", [one_branch_written, one_branch_seen, one_branch_of_state]
+)
+def test_what_only_one_branch_hands_on_is_or_is_not_the_same(f):
+    agree(f)
+
+
+def test_what_only_one_branch_hands_on_is_compiled_where_nobody_writes_it():
+    f = ad.compile(lambda x: ad.cond(x.sum() > 0, lambda x: x, lambda x: -x, x) * 2)
+    for _ in range(3):
+        f(ad.ones(3))
+    assert f.programs and not f.unfit

@@ -1,0 +1,25 @@
+"""Classes that are written in several files: no part takes a method away from another."""
+
+import pytest
+
+pytest.importorskip("llvmlite")
+
+from adjoint.compiler.native.conv import _Slide
+from adjoint.compiler.native.emit import Emitter
+from adjoint.compiler.native.entry import Entry
+from adjoint.compiler.native.lanes import Lanes
+from adjoint.compiler.native.packed import Packed
+from adjoint.compiler.native.winograd import _Results
+from adjoint.compiler.native.writer import Writer
+
+
+@pytest.mark.parametrize(
+    "kind", [Emitter, Entry, Lanes, Packed, Writer, _Results, _Slide]
+)
+def test_each_method_has_one_home(kind):
+    homes = {}
+    for part in kind.__mro__[:-1]:
+        for name, x in vars(part).items():
+            if callable(x) and name != "__init__":
+                homes.setdefault(name, []).append(part.__name__)
+    assert {k: v for k, v in homes.items() if len(v) > 1} == {}
