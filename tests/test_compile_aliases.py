@@ -162,3 +162,35 @@ def test_numbers_known_inside_a_loop_over_complex_values():
     g = ad.compile(f)
     for _ in range(3):
         np.testing.assert_allclose(g(x).numpy(), f(x).numpy(), rtol=1e-12)
+
+
+def one_branch_written(x, i, s):
+    y = ad.cond(x.sum() > 100, lambda x: x, lambda x: x + 1, x)
+    y.mul_(2)
+    return x * 1, y * 1
+
+
+def one_branch_seen(x, i, s):
+    y = ad.cond(x.sum() > 100, lambda: x[0] + 1, lambda: x[0])
+    x.mul_(2)
+    return y * 1
+
+
+def one_branch_of_state(x, i, s):
+    y = ad.cond(x.sum() > 100, lambda s: s.view(1), lambda s: s.view(1) + i, s)
+    s.add_(1)
+    return y * 1
+
+
+@pytest.mark.parametrize(
+    "f", [one_branch_written, one_branch_seen, one_branch_of_state]
+)
+def test_what_only_one_branch_hands_on_is_or_is_not_the_same(f):
+    agree(f)
+
+
+def test_what_only_one_branch_hands_on_is_compiled_where_nobody_writes_it():
+    f = ad.compile(lambda x: ad.cond(x.sum() > 0, lambda x: x, lambda x: -x, x) * 2)
+    for _ in range(3):
+        f(ad.ones(3))
+    assert f.programs and not f.unfit

@@ -22,7 +22,7 @@ def names(text):
 
 LINALG = """adjugate cholesky det eig eigh eigvals eigvalsh inv lu matrix_exp pinv qr slogdet
     solve svd svdvals triangular_solve zero_pivot"""
-OTHERS = "checked printed random_binomial random_poisson rfft"
+OTHERS = "checked printed rfft tried"
 CALLBACKS = names(f"{LINALG} {OTHERS}")
 # Besides, of complex numbers: what has no order, and products of what meets at a place.
 COMPLEX = names("""adaptive_argmax amax amin argmax argmin argsort cummax_index cummin_index
@@ -55,7 +55,8 @@ def cases(d, records=None):
     """(record, arrays, params) of all samples that a record takes in this dtype."""
     for prim in ad.op if records is None else records:
         for args, params in prim.samples(np.random.default_rng(0)):
-            xs = [recast(x, d) for x in args]
+            with np.errstate(invalid="ignore", over="ignore"):
+                xs = [recast(x, d) for x in args]
             moved = any(is_inexact(np.asarray(x).dtype) for x in args)
             if any(x is None for x in xs) or (not moved and d != "int64"):
                 continue

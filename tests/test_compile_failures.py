@@ -458,3 +458,44 @@ def test_gradients_outlast_an_error_that_comes_after_them(late):
         np.testing.assert_array_equal(w.detach(), before)
     program(good)
     np.testing.assert_allclose(w.grad, 2 * before, rtol=1e-6)
+
+
+UNUSED = {
+    "index": lambda x, i: x[i],
+    "embedding": lambda x, i: F.embedding(i, x),
+    "gather": lambda x, i: x.gather(0, i.reshape(2, 1)),
+    "write": lambda x, i: (x * 1).index_put_((i,), x[0, 0]),
+    "loss": lambda x, i: F.cross_entropy(x[:2], i),
+    "division": lambda x, i: i // (i - 3),
+    "one_hot": lambda x, i: F.one_hot(i, 3),
+}
+
+
+@pytest.mark.parametrize("name", UNUSED)
+def test_what_is_refused_is_refused_though_its_result_is_not_needed(name):
+    w = ad.zeros(2)
+
+    def f(x, i):
+        UNUSED[name](x, i)
+        w.add_(1)
+        return x * 2
+
+    g, x = compile(f), ad.arange(6.0).reshape(3, 2)
+    for good in ([0, 1], [1, 0], [1, 1]):
+        g(x, ad.tensor(good))
+    before = w.clone()
+    with pytest.raises(AdjointError) as want:
+        UNUSED[name](x, ad.tensor([0, 3]))
+    with pytest.raises(type(want.value)) as got:
+        g(x, ad.tensor([0, 3]))
+    assert str(got.value).splitlines()[0] == str(want.value).splitlines()[0]
+    assert w.tolist() == before.tolist()
+    g(x, ad.tensor([1, 0]))
+    assert g.programs and not g.unfit
+
+
+def test_positions_that_an_operation_gives_are_not_looked_at_in_vain():
+    f = compile(lambda x: (x.topk(2).indices, x.max(0).indices, x.sort(0).indices))
+    for _ in range(2):
+        f(ad.arange(6.0).reshape(3, 2))
+    assert "tried" not in f.program()

@@ -1,5 +1,7 @@
 """Compiled functions draw the random numbers that they draw eagerly."""
 
+import re
+
 import pytest
 
 import adjoint as ad
@@ -126,3 +128,100 @@ def test_branches_change_nothing(draws):
     f(ad.tensor(True), ad.ones(2))
     with pytest.raises(TraceError, match="return what is new"):
         f(ad.tensor(True), ad.ones(2))
+
+
+# ---------------------------------------------------------------- counts
+
+MEANS = [0.0, 1e-3, 0.5, 3.0, 9.99, 10.0, 55.0, 1e5]
+
+
+def counts(dtype):
+    """Poisson numbers of all sorts of means, and binomial ones; a mean that has an error not."""
+    rates = ad.tensor(MEANS, dtype=dtype).repeat(40)
+    trials = ad.tensor([0.0, 1.0, 7.0, 200.0], dtype=dtype)[:, None]
+    chances = ad.linspace(0, 1, 41, dtype=dtype)
+
+    def f():
+        return ad.poisson(rates), ad.binomial(trials.expand(4, 41), chances), ad.rand(2)
+
+    return f
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
+def test_counts_are_those_of_eager(dtype):
+    f = counts(getattr(ad, dtype))
+    g = compile(f)
+    for seed in range(5):
+        ad.manual_seed(seed)
+        want = f()
+        ad.manual_seed(seed)
+        assert all(ad.equal(a, b) for a, b in zip(g(), want, strict=True))
+    assert "NumPy does it" not in str(g.explain())
+
+
+@pytest.mark.parametrize("shape", [(), (1,), (0,), (3, 0, 2), (2, 1, 5)])
+def test_counts_of_any_shape(shape):
+    x = ad.full(shape, 4.0)
+    g = compile(lambda x: (ad.poisson(x), ad.binomial(x, x / 8)))
+    for _ in range(3):
+        ad.manual_seed(7)
+        want = ad.poisson(x), ad.binomial(x, x / 8)
+        ad.manual_seed(7)
+        assert all(ad.equal(a, b) for a, b in zip(g(x), want, strict=True))
+
+
+def test_a_count_depends_on_its_block_alone():
+    """The same for any number of threads, and beside whatever it is drawn."""
+    x, before, found = ad.full((70_000,), 12.0), ad.get_num_threads(), []
+    for threads in (1, 2, 4):
+        ad.set_num_threads(threads)
+        g = compile(lambda x: ad.poisson(x))
+        for _ in range(2):
+            ad.manual_seed(3)
+            y = g(x)
+        found.append(y)
+    ad.set_num_threads(before)
+    assert ad.equal(found[0], found[1]) and ad.equal(found[0], found[2])
+    ad.manual_seed(3)
+    assert ad.equal(ad.poisson(x[:100]), found[0][:100])
+
+
+def test_counts_are_constants_to_derivatives():
+    def f(x):
+        x = x.detach().requires_grad_()
+        (ad.poisson(x * 2) * x).sum().backward()
+        return x.grad
+
+    g, x = compile(f), ad.tensor([1.0, 30.0])
+    for _ in range(3):
+        ad.manual_seed(5)
+        want = f(x)
+        ad.manual_seed(5)
+        assert ad.equal(g(x), want)
+
+
+WRONG = {
+    "a rate is negative": lambda x: ad.poisson(x * -1),
+    "a count is negative": lambda x: ad.binomial(x - 2, x / 2),
+    "p is not in [0, 1]": lambda x: ad.binomial(x, x + 1),
+}
+
+
+GOOD = {
+    "a rate is negative": -1.0,
+    "a count is negative": 2.0,
+    "p is not in [0, 1]": 0.0,
+}
+
+
+@pytest.mark.parametrize("text", WRONG)
+def test_laws_that_are_none(text):
+    """A program that has run fails as eager does, and goes on from where it was."""
+    law = WRONG[text]
+    g = compile(lambda x, bad: law(ad.where(bad, x, x * 0 + GOOD[text])))
+    fine, bad = ad.tensor(False), ad.tensor(True)
+    for _ in range(3):
+        g(ad.ones(3), fine)
+    with pytest.raises(ad.errors.ArgumentError, match=re.escape(text)):
+        g(ad.ones(3), bad)
+    assert g(ad.ones(3), fine).isfinite().all()

@@ -25,7 +25,7 @@ NEAR |= {"float64": 1e-9, "complex128": 1e-9}
 OTHERS = [d for d in DTYPES if d not in ("float32", "float64")]
 # Records that take floats alone, though NumPy has a result, and what looks into sorted rows.
 FLOATS = {"distances", "log_softmax", "softmax", "std", "var", "vector_norm"}
-FLOATS |= {"searchsorted"}
+FLOATS |= {"searchsorted", "rnn", "lstm", "gru"}
 SINGLE = {"f": np.float32, "c": np.complex64}
 
 

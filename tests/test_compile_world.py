@@ -10,6 +10,7 @@ import pytest
 
 import adjoint as ad
 from adjoint import compile, nn, optim
+from adjoint.compiler import surroundings
 from adjoint.errors import ArgumentError, ArgumentTypeError, GradError, TraceError
 from agreement import agreeing
 
@@ -708,3 +709,35 @@ def test_a_function_that_writes_an_array_of_numpy_runs_as_written(caplog):
         f(ad.ones(2))
     assert seen.tolist() == [0, 4, 0]
     assert "writes into an array of NumPy" in caplog.text
+
+
+@pytest.mark.parametrize("count", [3, 10**5])
+@pytest.mark.parametrize("kind", ["array", "view", "file", "turned"])
+def test_arrays_of_numpy_of_any_size_may_change(count, kind, tmp_path):
+    a = np.ones((count, 2))
+    if kind == "file":
+        a = np.memmap(tmp_path / "a", "float64", "w+", shape=(count, 2))
+        a[:] = 1
+    keep, a = a, {"view": a[1:], "turned": a.T}.get(kind, a)
+    f = compile(lambda x: x * ad.tensor(a).sum() + float(a[-1, -1]))
+    for n in (1.0, 1.0, 1.0, 5.0, 5.0, 5.0, 2.0):
+        keep[-1, -1] = n
+        want = np.ones(2) * a.sum() + n
+        assert f(ad.ones(2, dtype=ad.float64)).tolist() == want.tolist()
+
+
+def test_long_comparisons_are_told_and_read_only_arrays_need_none(caplog, monkeypatch):
+    monkeypatch.setattr(surroundings, "LARGE", 100)
+    a = np.ones(100)
+
+    def run():
+        f = compile(lambda x: x * ad.tensor(a).sum())
+        for _ in range(2):
+            assert f(ad.ones(2)).tolist() == [100.0, 100.0]
+
+    run()
+    assert "compared before each call" in caplog.text
+    caplog.clear()
+    a.flags.writeable = False
+    run()
+    assert "compared" not in caplog.text

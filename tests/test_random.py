@@ -104,6 +104,14 @@ COUNTS = {
         lambda: ad.binomial(ad.full((N,), 4.0), ad.full((N,), 0.3)),
         lambda k: math.comb(4, k) * 0.3**k * 0.7 ** (4 - k),
     ),
+    "poisson of many": (
+        lambda: ad.poisson(ad.full((N,), 42.0)),
+        lambda k: poisson_law(k, 42),
+    ),
+    "binomial of many": (
+        lambda: ad.binomial(ad.full((N,), 90.0), ad.full((N,), 0.7)),
+        lambda k: math.comb(90, k) * 0.7**k * 0.3 ** (90 - k),
+    ),
     "multinomial": (
         lambda: ad.multinomial(ad.tensor([1.0, 0.0, 3.0]), N, replacement=True),
         [0.25, 0.0, 0.75].__getitem__,

@@ -9,7 +9,7 @@ import numpy as np
 from ..autodiff.modes import no_grad, recording
 from ..core.bind import Box, changed, moved, remade
 from .ending import traits
-from .surroundings import equal, look
+from .surroundings import equal, look, same_bits
 
 MISS = object()  # the answer of a quick call that has to be looked at
 
@@ -48,7 +48,7 @@ class Binding:
         }
         if self.stirred or any(traits(x) != t for x, t in c.traits):
             return False
-        if not all(_same_numbers(r.tensor.value, r.numbers) for r in c.read):
+        if not all(same_bits(r.tensor.value, r.numbers) for r in c.read):
             return False
         placed = [s for s in c.states if s.place is not None]
         return all(_is(s.source(), s.var.spec) for s in placed)
@@ -93,12 +93,6 @@ def number(group, name, place) -> float:
 def _changes(keeper, items) -> list:
     """The keys under which something else is kept now."""
     return [k for k, v in items.items() if not equal(look(keeper, k), v)]
-
-
-def _same_numbers(x, y) -> bool:
-    """Whether two arrays have the same bits."""
-    same = x.shape == y.shape and x.dtype == y.dtype
-    return same and np.ascontiguousarray(x).tobytes() == y.tobytes()
 
 
 def _writable(x) -> bool:

@@ -17,6 +17,7 @@ from ..autodiff.views import Chosen
 from ..core import tree
 from ..core.bind import Box
 from ..errors import TraceError, show_site
+from ..functional.debug import attempt
 from ..ir.tracer import Tracer
 from .captured import (
     Captured,
@@ -32,6 +33,7 @@ from .captured import (
     State,
     Traits,
 )
+from .positions import refused
 from .surroundings import ABSENT, equal, look
 
 _detached = methodcaller("detach")
@@ -62,6 +64,7 @@ class Ending:
         self._arguments()
         self._memory()
         self._gradients()
+        self._refusals()
         self._states()
         self._guards(around)
         c.bespoke = c.bespoke or any(map(in_graph, self._changed()))
@@ -207,6 +210,14 @@ class Ending:
                 self.captured.bespoke = True
             y = None if g is None else self._output(g)
             self.captured.gradients.append(Gradient(self._target(x), y))
+
+    def _refusals(self):
+        """What no result needs is tried all the same, where eager may refuse its positions."""
+        live = [*self.graph.outputs, *self.level.now.values()]
+        for o in refused(self.graph, live):
+            attempt(
+                o.prim, [BASE.wrap(Tracer(self.level, v)) for v in o.inputs], o.params
+            )
 
     def _states(self):
         level = self.level

@@ -18,7 +18,7 @@ from ..errors import ArgumentError
 from ..ir.passes import PASSES
 from ..ir.text import pretty
 from .captured import inputs_of
-from .cost import flop
+from .cost import flop, nanoseconds
 from .memory import Memory, at_peak, computed_again
 
 
@@ -195,7 +195,7 @@ class Insight:
         run = clocked.Clocked(step.captured)
         run(arrays)
         runs = [run(arrays) for _ in range(7)]
-        return np.median(runs, axis=0).tolist()
+        return _each(np.median(runs, axis=0).tolist(), run.native.part)
 
 
 def _shortened(names, most=4) -> str:
@@ -232,6 +232,16 @@ def _line(o) -> str:
     if not file:
         return ""
     return f"{os.path.basename(file)}:{line}: {text.strip()}"
+
+
+def _each(seconds, part) -> list[float]:
+    """Of a chain, whose time is that of its first kernel, each kernel's by estimate."""
+    s, found = part.schedule, list(seconds)
+    for k, chain in part.chains.items():
+        spent = [nanoseconds(m, s) for m in chain.members]
+        whole = seconds[s.number[chain.members[0]]]
+        found[s.number[k]] = whole * nanoseconds(k, s) / sum(spent)
+    return found
 
 
 def _timed(r, seconds) -> Region:

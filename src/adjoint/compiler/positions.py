@@ -50,6 +50,38 @@ def doubtful(o, maker) -> list:
     return [(v, n) for v, n in sizes if not within(v, n, maker)]
 
 
+# What gives positions that are inside, or numbers of which the user knows nothing.
+_SURE = (
+    "argmax argmin argsort topk_index kth_index median_index mode_index cummax_index"
+)
+SURE = frozenset([*_SURE.split(), "cummin_index", "pool_argmax", "adaptive_argmax"])
+
+
+def refused(graph, live) -> list:
+    """The operations that none of `live` needs, whose positions come from outside."""
+    maker = {v: o for o in graph.operations for v in o.outputs}
+    live, dead = set(live), []
+    for o in reversed(graph.operations):
+        if not live.isdisjoint(o.outputs):
+            live.update(o.inputs)
+        elif any(_from_outside(v, graph, maker) for v, _ in doubtful(o, maker)):
+            dead.append(o)
+    return dead[::-1]
+
+
+def _from_outside(v, graph, maker) -> bool:
+    """Whether it is made of inputs, and by nothing that gives positions itself."""
+    seen, todo = {v}, [v]
+    while todo:
+        o = maker.get(todo.pop())
+        if o is not None:
+            if o.prim.name in SURE:
+                return False
+            todo += set(o.inputs) - seen
+            seen.update(o.inputs)
+    return not seen.isdisjoint(graph.inputs)
+
+
 def spelled(name: str) -> list[int]:
     """A name in four words of eight bytes."""
     raw = name.encode()[:32].ljust(32, b"\0")

@@ -58,6 +58,7 @@ class Kernel:
     rank: int = 0
     cost: int = 0  # operations in it
     levels: dict = field(default_factory=dict)  # operation -> its pass
+    pieces: int = 0  # of its first dim, in which it is cut as a member of a chain
 
     @property
     def made(self) -> list:
@@ -105,6 +106,7 @@ class Schedule:
                 self.leaves[v].add(k)
         self.checked: dict = {}  # (positions, size) -> the kernel that looks at them
         self.local: dict = {}  # value -> how many dims it has no memory for
+        self.rows: dict = {}  # those of which the rows at hand have memory -> their kernel
         self._find_local()
 
     def move(self, kernel, place: int) -> None:
@@ -425,7 +427,7 @@ class Schedule:
                     todo.append((self.maker[v], at))
 
     def _find_local(self) -> None:
-        """Values that only their own kernel reads, row by row, need the memory of one row."""
+        """Values that only their own kernel reads, row by row, need the memory of a few rows."""
         shown = set(self.alias.values()) | {self.root(v) for v in self.graph.outputs}
         for k in self.kernels:
             rows = math.prod(k.space[: k.rank])
@@ -436,6 +438,7 @@ class Schedule:
                 others = any(v in j.reads for j in self.kernels if j is not k)
                 if v.spec.shape == k.space and v not in shown and not others:
                     self.local[v] = k.rank
+                    self.rows[v] = k
 
     def accesses(self, o) -> dict:
         """Stored values that computing `o` reads -> whether only at its own index."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dis
 import functools
+import logging
 import sys
 import types
 from collections.abc import Iterator
@@ -19,13 +20,14 @@ from ..core import tree
 from ..core.bind import Box
 from .foreign import Streams
 
+log = logging.getLogger("adjoint.compiler")
 ABSENT: Any = object()  # nothing is known of a value, or nothing is there
 _SIMPLE = (int, float, complex, bool, str, bytes)
 _QUIET = ("CACHE", "PRECALL", "NOP", "PUSH_NULL", "COPY", "EXTENDED_ARG", "RESUME")
 _OURS = __name__.partition(".")[0]
 _KNOWN = {_OURS, "numpy", "scipy", *sys.stdlib_module_names} - {"__main__"}
 MOST = 200  # places that are looked at
-SMALL = 2**16  # bytes of an array of NumPy whose numbers are compared before each call
+LARGE = 2**24  # bytes of an array of NumPy that take long to compare before each call
 
 
 def look(keeper, key):
@@ -68,6 +70,14 @@ def equal(x, y) -> bool:
     return type(x) in _SIMPLE and repr(x) == repr(y)
 
 
+def same_bits(x, y) -> bool:
+    """Whether two arrays are the same, NaN and signs of zeros too."""
+    if x.shape != y.shape or x.dtype != y.dtype:
+        return False
+    x, y = (np.ascontiguousarray(v).reshape(-1).view(np.uint8) for v in (x, y))
+    return np.array_equal(x, y)
+
+
 class Surroundings:
     """Goes through the instructions of a function and of those that it names.
 
@@ -93,9 +103,7 @@ class Surroundings:
 
     def rewritten(self) -> bool:
         """Whether arrays of NumPy have other numbers now; they get back what they had."""
-        changed = [
-            (x, y) for x, y in self.arrays.values() if x.tobytes() != y.tobytes()
-        ]
+        changed = [(x, y) for x, y in self.arrays.values() if not same_bits(x, y)]
         for x, y in changed:
             np.copyto(x, y)
         return bool(changed)
@@ -167,8 +175,10 @@ class Surroundings:
 
     def _entered(self, x):
         self.streams.see(getattr(x, "__self__", x))  # of a method its object
-        if type(x) is np.ndarray and x.nbytes <= SMALL and not x.dtype.hasobject:
-            self.arrays.setdefault(id(x), (x, x.copy()))
+        if id(x) not in self.arrays and _may_change(x):
+            if x.nbytes > LARGE:
+                log.warning(_LONG, x.nbytes / 2**20)
+            self.arrays[id(x)] = x, x.copy()
         if type(x) is list and (id(x), None) not in self.places:
             self._kept(x, None)
             for y in x[:MOST]:
@@ -237,6 +247,19 @@ def _defaults(f) -> dict:
 def _loose(x) -> bool:
     """Tensors that a module has without owning them."""
     return any(type(y) is Box.face for y in tree.flatten(x)[0])
+
+
+def _may_change(x) -> bool:
+    """Whether an array, or one that it is a view of, can be written."""
+    while isinstance(x, np.ndarray) and not x.flags.writeable:
+        x = x.base
+    return isinstance(x, np.ndarray) and not x.dtype.hasobject
+
+
+_LONG = (
+    "an array of NumPy of %.0f MB is compared before each call, for its numbers are part of "
+    "the program: give it as an argument, or hold it in a tensor, which is read where it lies"
+)
 
 
 def _is_library(name) -> bool:

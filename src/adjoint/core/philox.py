@@ -19,12 +19,12 @@ _SMALL = 512  # blocks computed at once, and kept, where a draw wants fewer
 
 
 def _round_keys(key):
-    """The key of each round: both halves step by a Weyl sequence."""
+    """The key of each round: both halves step by a Weyl sequence; a key, or one a counter."""
     pairs = [
         [(k + r * w) & 0xFFFFFFFF for k, w in zip(key, WEYL, strict=True)]
         for r in range(ROUNDS)
     ]
-    return np.array(pairs, np.uint64).reshape(ROUNDS, 2, 1)
+    return np.array(pairs, np.uint64).reshape(ROUNDS, 2, -1)
 
 
 def cipher(counter, key, out=None) -> np.ndarray:
@@ -99,6 +99,26 @@ def words_64(seed: int, start: int, count: int) -> np.ndarray:
 def blocks_for(count: int, bits: int) -> int:
     """How many blocks `count` words of so many bits use up."""
     return -(-count * bits // 128)
+
+
+def pair_of(block, attempt, low, high):
+    """Two numbers in [0, 1) of each block, for each attempt others: arrays of whole doubles.
+
+    The key is in two halves. Attempts are the third word of the counter, which streams leave 0.
+    """
+    counter = np.zeros((4, len(block)), np.uint64)
+    block = block.astype(np.uint64)
+    counter[0], counter[1] = block & _LOW, block >> _HALF
+    counter[2] = attempt.astype(np.uint64)
+    key = tuple(_one(x.astype(np.uint64)) for x in (low, high))
+    a, b, c, d = cipher(counter, key).astype(np.uint64)
+    words = (a << _HALF) | b, (c << _HALF) | d
+    return tuple((w >> np.uint64(11)) * 2.0**-53 for w in words)
+
+
+def _one(x):
+    """The number that all are, if they are one: its rounds cost nothing."""
+    return int(x[0]) if len(x) and (x == x[0]).all() else x
 
 
 def kept_bits(dtype) -> int:

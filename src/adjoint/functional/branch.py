@@ -58,9 +58,28 @@ def cond(pred, true_fun, false_fun, *operands):
     ys = bound(op.branch, inputs, recorded, saved, split=len(yes.outside), **params)
     a, b = (_handed_on(p, leaves) for p in (yes, no))
     ys = [
-        x if x is z and x is not None else y for x, z, y in zip(a, b, ys, strict=True)
+        x if x is z and x is not None else tensor_of(y)
+        for x, z, y in zip(a, b, ys, strict=True)
     ]
-    return tree.unflatten(yes.results, [tensor_of(y) for y in ys])
+    _note_doubts(ys, (yes, no), leaves)
+    return tree.unflatten(yes.results, ys)
+
+
+def _note_doubts(ys, parts, leaves):
+    """Tell which results may turn out to be, or show, what was there before."""
+    for part in parts:
+        for y, x in zip(ys, _shown(part, leaves), strict=True):
+            if x is not None and x is not y:
+                floor.get().perhaps(y, x)
+
+
+def _shown(part, leaves) -> list:
+    """Of each result of a branch the tensor whose memory it shows, if one was there before."""
+    at = dict(zip(part.graph.inputs, [*leaves, *part.outside], strict=True))
+    for o in part.graph.operations:
+        if o.prim.view and o.inputs[0] in at:
+            at.update(dict.fromkeys(o.outputs, at[o.inputs[0]]))
+    return [at.get(v) for v in part.graph.outputs]
 
 
 def _handed_on(part, leaves) -> list:

@@ -94,6 +94,30 @@ class Checked(Effect):
         return [((np.array(0), np.array(False)), params, CheckError, "x is 3")]
 
 
+class Tried(Effect):
+    """order + 1, when an operation has had its say: its errors, for its result is not needed.
+
+    >>> op.tried(tensor(0), tensor([1., 2.]), tensor([1]), name="index", about=(("dim", 0),))
+    tensor(1)
+    """
+
+    def eager(order, *xs, name, about):
+        getattr(op, name).eager(*xs, **dict(about))
+        return np.asarray(order) + 1
+
+    def samples(rng):
+        params = {"name": "index", "about": (("dim", 0),)}
+        return [((np.array(0), rng.normal(size=3), np.array([1])), params)]
+
+    def reference(order, x, i, name, about):
+        return order + 1
+
+
+def attempt(prim, xs, params) -> None:
+    """Have a program carry out an operation for its errors alone."""
+    _happens(op.tried, xs, {"name": prim.name, "about": tuple(params.items())}, ())
+
+
 def _shown(x):
     return BASE.wrap(np.array(x))
 

@@ -142,7 +142,8 @@ def poisson(input, generator=None):
             "invalid Poisson rate, expected rate to be non-negative",
             hint=f"the smallest is {x.value.min()}",
         )
-    return sample(op.random_poisson, x, generator=generator)
+    blocks = max(math.prod(x.shape), 1)
+    return sample(op.random_poisson, x, generator=generator, blocks=blocks)
 
 
 @function
@@ -154,4 +155,6 @@ def binomial(count, prob, generator=None):
     """
     n, p = need_tensor(count, "binomial"), need_tensor(prob, "binomial", "prob")
     need_floating("binomial", dtype_of(n))
-    return sample(op.random_binomial, n, p, generator=generator)
+    shape = broadcast(tuple(n.shape), tuple(p.shape), name="binomial")
+    blocks = max(math.prod(shape), 1)
+    return sample(op.random_binomial, n, p, generator=generator, blocks=blocks)

@@ -50,16 +50,38 @@ def repeated(condition, step, *state):
     return state
 
 
+def repeated_alone(condition, step, *state):
+    """The first value of `repeated`, where all that is read is in the state.
+
+    It looks only at the elements that go on.
+    """
+    if not isinstance(state[0], np.ndarray):
+        return state[0].repeated(condition, step, state)[0]
+    out, places = state[0].copy(), np.arange(len(state[0]))
+    while len(places):
+        here = condition(*state)
+        out[places] = state[0]
+        places, state = places[here], [x[here] for x in state]
+        state = step(*state)
+    return out
+
+
 def pieces(x, *cases):
     """The function given by (condition, formula) pairs, first match; NaN elsewhere."""
+    return pieces_of((x,), *cases)
+
+
+def pieces_of(xs, *cases):
+    """`pieces` of several arguments."""
+    x, *others = xs
     if not isinstance(x, np.ndarray):
-        return x.pieces(cases)  # of a program
+        return x.pieces(cases, *others)  # of a program
     out = np.full(x.shape, np.nan)
     free = np.full(x.shape, True)
     for condition, formula in cases:
         here = free & condition
         if here.any():
-            out[here] = formula(x[here])
+            out[here] = formula(*(z[here] for z in xs))
             free &= ~here
     return out
 

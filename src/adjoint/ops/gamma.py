@@ -9,7 +9,15 @@ import numpy as np
 from ..core.primitive import Elementwise, op
 from ..errors import GradError
 from . import chebyshev as table
-from .blockwise import blockwise, numeric, pieces, poly, repeated, same_in_lanes
+from .blockwise import (
+    blockwise,
+    numeric,
+    pieces,
+    pieces_of,
+    poly,
+    repeated,
+    same_in_lanes,
+)
 from .chebyshev import series
 from .samples import uniform
 
@@ -273,9 +281,8 @@ class Zeta(Elementwise):
     @blockwise
     def eager(x1, x2):
         pole, whole = x2 == np.floor(x2), x1 == np.floor(x1)
-        return pieces2(
-            x1,
-            x2,
+        return pieces_of(
+            (x1, x2),
             ((x1 == 1) | ((x1 > 1) & (x2 <= 0) & pole), _infinite),
             ((x1 > 1) & ((x2 > 0) | whole), _zeta),
         )
@@ -291,17 +298,3 @@ class Zeta(Elementwise):
 
 def _infinite(x1, x2):
     return np.full(x1.shape, np.inf)
-
-
-def pieces2(x1, x2, *cases):
-    """`pieces` of two arguments."""
-    if not isinstance(x1, np.ndarray):
-        return x1.pieces(cases, x2)  # of a program
-    out = np.full(x1.shape, np.nan)
-    free = np.full(x1.shape, True)
-    for condition, formula in cases:
-        here = free & condition
-        if here.any():
-            out[here] = formula(x1[here], x2[here])
-            free &= ~here
-    return out

@@ -9,9 +9,9 @@ import numpy as np
 from ..core.bind import dtype_of
 from ..core.primitive import Elementwise, op
 from ..errors import GradError
-from .blockwise import blockwise, numeric, poly, repeated, same_in_lanes
+from .blockwise import blockwise, numeric, pieces_of, poly, repeated, same_in_lanes
 from .erf import erfc_array
-from .gamma import lgamma_array, pieces2, stirling
+from .gamma import lgamma_array, stirling
 
 _EPS = 2.0**-53
 
@@ -24,7 +24,7 @@ def _mu_minus_log1p(m):
     return np.where(np.abs(m) < 0.5, m * r - 2 * r * z * tail, m - np.log1p(m))
 
 
-def _gamma_front(a, x):
+def gamma_front(a, x):
     """x^a e^(−x) / Γ(a + 1)."""
     small = np.exp(a * np.log(x) - x - lgamma_array(a + 1))
     big = np.maximum(a, 10)
@@ -45,7 +45,7 @@ def _lower_series(a, x):
         step,
         *(one, one, a),
     )
-    return total * _gamma_front(a, x)
+    return total * gamma_front(a, x)
 
 
 def _upper_fraction(a, x):
@@ -67,7 +67,7 @@ def _upper_fraction(a, x):
         step,
         *(0 * one, b, 1e300 * one, 1 / b, 1 / b, 2 * one),
     )
-    return h * a * _gamma_front(a, x)
+    return h * a * gamma_front(a, x)
 
 
 _MOST_TERMS = 4000
@@ -128,9 +128,8 @@ def _incomplete(a, x, upper):
         y = _upper_fraction(a, x)
         return y if upper else 1 - y
 
-    return pieces2(
-        a,
-        x,
+    return pieces_of(
+        (a, x),
         ((a < 0) | (x < 0) | ((a == 0) & (x == 0)), constant(np.nan)),
         ((a == np.inf) & (x == np.inf), constant(np.nan)),
         ((a == 0) | (x == np.inf), constant(1 - one)),

@@ -30,12 +30,13 @@ def _check_bounds(shape, dim, indices):
 
 
 # What a position is for, in the place of its dim, where it is not for a dim of a tensor.
-CLASS, TARGET, ROW, LENGTH = -1, -2, -3, -4
+CLASS, TARGET, ROW, LENGTH, LAW = -1, -2, -3, -4, -5
 _OUTSIDE = {
     CLASS: (ArgumentError, "{by}: classes must lie in [0, {n}), got {i}"),
     TARGET: (DimError, "{by}: target {i} is out of bounds"),
     ROW: (DimError, "{by}: index {i} is out of bounds for a table of {n} rows"),
     LENGTH: (ArgumentError, "{by} must lie between 0 and {most}, got {i}"),
+    LAW: (ArgumentError, "{by}"),
 }
 
 
@@ -51,7 +52,7 @@ def out_of_bounds(i, d, n, by=""):
 class Bounded(Primitive):
     """The positions x as they are, if each is in 0 ≤ x < n, or is `but`; else an error.
 
-    `dim` is that which they are for, or CLASS, TARGET, ROW, LENGTH; `by` is told in the error.
+    `dim` is that which they are for, or CLASS, TARGET, ROW, LENGTH, LAW; `by` is told in the error.
 
     >>> op.bounded(tensor([2, 0]), n=3, dim=0, by="take", but=None)
     tensor([2, 0])
@@ -77,6 +78,7 @@ class Bounded(Primitive):
             TARGET: (DimError, "take: target {} is out of bounds"),
             ROW: (DimError, "take: index {} is out of bounds for a table of 3 rows"),
             LENGTH: (ArgumentError, "take must lie between 0 and 2, got {}"),
+            LAW: (ArgumentError, "take"),
         }
         return [
             (

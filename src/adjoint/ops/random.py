@@ -46,13 +46,13 @@ class Draw(Primitive, abstract=True):
         return Spec(tuple(shape), dtype)
 
 
-def _words_by_definition(state, count):
+def words_by_definition(state, count, third=0):
     """Philox4x32-10 as the paper writes it, in Python's integers."""
     seed, start = _place(state)
     out = []
     for i in range(-(-count // 4)):
         n = start + i
-        a, b, c, d = n & 0xFFFFFFFF, n >> 32, 0, 0
+        a, b, c, d = n & 0xFFFFFFFF, n >> 32, third, 0
         k, m = seed & 0xFFFFFFFF, seed >> 32
         for _ in range(10):
             p, q = 0xD2511F53 * a, 0xCD9E8D57 * c
@@ -68,7 +68,7 @@ def _words_by_definition(state, count):
 
 
 def _long_words_by_definition(state, count):
-    w = _words_by_definition(state, 2 * count)
+    w = words_by_definition(state, 2 * count)
     return [(w[2 * i] << 32) | w[2 * i + 1] for i in range(count)]
 
 
@@ -88,7 +88,7 @@ class RandomBits(Draw):
         return [((_state(rng),), {"shape": (3, 3)}), ((_state(rng),), {"shape": ()})]
 
     def reference(state, shape):
-        words = _words_by_definition(state, math.prod(shape))
+        words = words_by_definition(state, math.prod(shape))
         return np.array(words, np.int64).reshape(shape)
 
     def draw(stream, index, *, shape):
@@ -303,71 +303,6 @@ def _by_races(rows, u, count):
     times = np.full(rows.shape, np.inf)
     np.divide(-np.log1p(-u), rows, out=times, where=rows > 0)
     return np.argsort(times, axis=1, kind="stable")[:, :count]
-
-
-def _numpy_generator(state):
-    """NumPy's samplers on a stream of this state: for laws without a closed inverse."""
-    seed, block = _place(state)
-    return np.random.Generator(np.random.Philox(key=(block << 64) | seed))
-
-
-class RandomPoisson(Primitive):
-    """Poisson counts of the given rates.
-
-    >>> from adjoint.core.primitive import op
-    >>> op.random_poisson(tensor([0, 0]), tensor([0., 0.]))
-    tensor([0., 0.])
-    """
-
-    family = "random"
-    differentiable = False
-
-    def eager(state, rate):
-        out = _numpy_generator(state).poisson(np.asarray(rate, np.float64))
-        return np.asarray(out).astype(rate.dtype)
-
-    def infer(self, state, rate):
-        return Spec(tuple(rate.shape), rate.dtype)
-
-    def samples(rng):
-        return [((_state(rng), rng.uniform(1, 5, (2, 3))), {})]
-
-    def reference(state, rate):
-        return _numpy_generator(state).poisson(rate).astype(rate.dtype)
-
-    def errors():
-        return [(([0, 0], [-1.0]), {}, ArgumentError, "lam < 0")]
-
-
-class RandomBinomial(Primitive):
-    """Successes among `count` trials of probability `p`.
-
-    >>> from adjoint.core.primitive import op
-    >>> op.random_binomial(tensor([0, 0]), tensor([3., 3.]), tensor([0., 1.]))
-    tensor([0., 3.])
-    """
-
-    family = "random"
-    differentiable = False
-
-    def eager(state, count, p):
-        trials, chance = np.asarray(count).astype(np.int64), np.asarray(p, np.float64)
-        out = _numpy_generator(state).binomial(trials, chance)
-        return np.asarray(out).astype(count.dtype)
-
-    def infer(self, state, count, p):
-        return Spec(np.broadcast_shapes(count.shape, p.shape), count.dtype)
-
-    def samples(rng):
-        args = _state(rng), rng.integers(1, 9, 4).astype(float), rng.uniform(0, 1, 4)
-        return [(args, {})]
-
-    def reference(state, count, p):
-        drawn = _numpy_generator(state).binomial(count.astype(np.int64), p)
-        return drawn.astype(count.dtype)
-
-    def errors():
-        return [(([0, 0], [1.0], [2.0]), {}, ArgumentError, "p > 1")]
 
 
 class Held(Primitive):

@@ -11,6 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+ALIGN = 64
+
 
 class Tenant(NamedTuple):
     """What needs so many bytes from a kernel to another, both included."""
@@ -19,6 +21,11 @@ class Tenant(NamedTuple):
     bytes: int
     first: int
     last: int
+
+
+def whole(n) -> int:
+    """Bytes in whole lines."""
+    return max(ALIGN, -(-n // ALIGN) * ALIGN)
 
 
 def settled(tenants: Sequence[Tenant]) -> tuple[dict, int]:

@@ -37,13 +37,23 @@ class _Kernel(Tiles):
     def build(self, module, scalar, name):
         """function(first operand, second, result, scratch, first image, the one after the last).
 
-        Images are all, or some that begin and end at multiples of `many`.
+        Images are all, or some that begin and end at multiples of `many`. It is `ready`, which
+        prepares the scratch, and then `some`, which can be called again with other images.
         """
         Tiles.__init__(self, module, scalar)
         self.name = name
         p = scalar.as_pointer()
-        f, b = self.function(name, p, p, p, p, I64, I64)
-        self.write(b, *f.args)
+        kinds = p, p, p, p, I64, I64
+        self.tables()
+        self.ready, b = self.function(f"{name}.ready", *kinds)
+        self.prepare(b, self.ready.args[1], self.ready.args[3])
+        b.ret_void()
+        self.some, b = self.function(f"{name}.some", *kinds)
+        self.write(b, *self.some.args)
+        b.ret_void()
+        f, b = self.function(name, *kinds)
+        for part in (self.ready, self.some):
+            b.call(part, f.args)
         b.ret_void()
         return f
 
@@ -87,12 +97,22 @@ class _Slide(_Kernel):
         """Whether a grid's results do not lie side by side."""
         return self.grids[0].size != tuple(self.size)
 
+    def tables(self):
+        """What the code of each grid reads; its weights lie behind the panel."""
+        self.parts, start = [], self.images + self.spare + self.panel
+        for i, grid in enumerate(self.grids):
+            self.parts.append(_Part(self, grid, i, start))
+            start += self.shape.groups * self.m * self.c * len(grid.taps)
+
+    def prepare(self, b, w, room):
+        for part in self.parts:
+            if part.grid.taps:
+                self._pack(b, w, part, b.gep(room, [I64(part.start)]))
+        self.clear(b, room, self.images)
+
     def write(self, b, source, w, y, room, start, stop):
         s, frame = self.shape, self.frame
         spare = b.gep(room, [I64(self.images)])
-        panel = b.gep(spare, [I64(self.spare)])
-        parts = self._parts(b, w, panel)
-        self.clear(b, room, self.images)
         size = frame.channels * math.prod(frame.sizes)
         with loop(b, start, stop, 1) as n:
             frame.fill(self, b, b.gep(source, [b.mul(n, I64(size))]), room)
@@ -100,21 +120,10 @@ class _Slide(_Kernel):
                 image = b.add(b.mul(n, I64(s.groups)), g)
                 to = b.gep(y, [b.mul(image, I64(self.m * math.prod(self.size)))])
                 of = b.gep(room, [b.mul(g, I64(self.c * frame.plane))])
-                for part in parts:
-                    self._group(b, part, g, of, spare if self.spare else to)
+                for part in self.parts:
+                    self._group(b, part, g, of, spare if self.spare else to, room)
                     if self.spare:
                         self._put(b, part.grid, spare, to)
-
-    def _parts(self, b, w, room):
-        """What the code of each grid reads; in `room` the panel, then the weights."""
-        parts, start = [], self.panel
-        for i, grid in enumerate(self.grids):
-            part = _Part(self, grid, i, room, b.gep(room, [I64(start)]))
-            start += self.shape.groups * self.m * self.c * len(grid.taps)
-            if grid.taps:
-                self._pack(b, w, part)
-            parts.append(part)
-        return parts
 
     def _put(self, b, grid, of, to):
         """A grid's results, or zeros, to their places."""
@@ -136,7 +145,7 @@ class _Slide(_Kernel):
 
     # ------------------------------------------------------------ weights
 
-    def _pack(self, b, w, part):
+    def _pack(self, b, w, part, room):
         """Weights in the order in which tiles read them: (tile, k, row)."""
         s, taps = self.shape, len(part.grid.taps)
         step_m, step_c = s.c * s.taps, s.taps
@@ -144,7 +153,7 @@ class _Slide(_Kernel):
             step_m, step_c = step_c, step_m
         with loop(b, 0, s.groups, 1) as g:
             of = b.gep(w, [b.mul(g, I64(self.m * self.c * s.taps))])
-            to = b.gep(part.weights, [b.mul(g, I64(self.m * part.k))])
+            to = b.gep(room, [b.mul(g, I64(self.m * part.k))])
 
             def tile(m0, rows):
                 with loop(b, 0, self.c, 1) as c, loop(b, 0, taps, 1) as t:
@@ -161,13 +170,15 @@ class _Slide(_Kernel):
 
     # ------------------------------------------------------------ tiles
 
-    def _group(self, b, part, g, frame, y):
+    def _group(self, b, part, g, frame, y, room):
         """A grid's results of one image and group, a few channels deep at a time."""
         if not part.grid.taps:
             return
         rows, columns = _tile_sizes(self.m)
         taps, plane = I64(len(part.grid.taps)), I64(math.prod(part.grid.size))
-        weights = b.gep(part.weights, [b.mul(g, I64(self.m * part.k))])
+        weights = b.add(I64(part.start), b.mul(g, I64(self.m * part.k)))
+        weights = b.gep(room, [weights])
+        panel = b.gep(room, [I64(self.images + self.spare)])
         with loop(b, 0, self.c, part.depth) as c0:
             left, most = b.sub(I64(self.c), c0), I64(part.depth)
             some = b.select(b.icmp_signed("<", left, most), left, most)
@@ -178,7 +189,7 @@ class _Slide(_Kernel):
             def strip(v0, many):
                 table = b.gep(part.table, [b.mul(v0, I64(part.places.entry))])
                 if part.packed:
-                    self._gather(b, part, source, table, deep, many)
+                    self._gather(b, part, source, table, deep, (panel, many))
 
                 def tile(m0, height):
                     ap = b.add(b.mul(m0, I64(part.k)), b.mul(skip, I64(height)))
@@ -187,7 +198,7 @@ class _Slide(_Kernel):
                         to = b.mul(v0, I64(self.w))
                         end = b.add(to, I64((many - 1) * self.w))
                         sizes = [I64(1), I64(height), plane, b.sub(plane, end)]
-                        args = [ap, part.panel, b.gep(yp, [to]), deep, first, *sizes]
+                        args = [ap, panel, b.gep(yp, [to]), deep, first, *sizes]
                         b.call(self.kernel(height, many), args)
                         return
                     args = [ap, source, yp, table, part.offsets, deep, plane, first]
@@ -197,12 +208,13 @@ class _Slide(_Kernel):
 
             split(b, part.places.count, columns, strip)
 
-    def _gather(self, b, part, source, table, deep, many):
+    def _gather(self, b, part, source, table, deep, to):
         """What a strip of results meets, row by row in a panel."""
+        panel, many = to
         places = [part.places.read(self, b, table, j) for j in range(many)]
         with loop(b, 0, deep, 1) as k:
             image = b.gep(source, [b.load(b.gep(part.offsets, [k]))])
-            row = b.gep(part.panel, [b.mul(k, I64(many * self.w))])
+            row = b.gep(panel, [b.mul(k, I64(many * self.w))])
             for j, place in enumerate(places):
                 self.store(b, place.load(self, b, image), b.gep(row, [I64(j * self.w)]))
 
@@ -235,11 +247,11 @@ class _Slide(_Kernel):
 
 
 class _Part:
-    """What the code of one grid reads: its weights, and tables."""
+    """What the code of one grid reads: its weights from `start` of the scratch on, and tables."""
 
-    def __init__(self, kernel, grid, i, panel, weights):
+    def __init__(self, kernel, grid, i, start):
         self.grid, self.k = grid, kernel.c * len(grid.taps)
-        self.panel, self.weights = panel, weights
+        self.start = start
         if not grid.taps:
             return
         many, frame = kernel.m >= MANY, kernel.frame
@@ -269,12 +281,17 @@ class _Weights(_Kernel):
         self.panel = self.many * rows * self.places.count * s.lanes
         self.bytes = (self.images + self.panel) * s.item
 
-    def write(self, b, x, y, w, room, start, stop):
-        s, frame = self.shape, self.frame
-        offsets = [c * frame.plane + t for c in range(s.c) for t in self.grid.offsets]
+    def tables(self):
+        s, plane = self.shape, self.frame.plane
+        offsets = [c * plane + t for c in range(s.c) for t in self.grid.offsets]
         self.offsets = self.table("offsets", offsets)
         self.vectors = self.table("places", self.places.table)
+
+    def prepare(self, b, w, room):
         self.clear(b, room, self.images)
+
+    def write(self, b, x, y, w, room, start, stop):
+        s, frame = self.shape, self.frame
         panel = b.gep(room, [I64(self.images)])
         size = frame.channels * math.prod(frame.sizes)
 
@@ -394,6 +411,16 @@ def kernel(o):
     return winograd.kernel(o, plain) if winograd.fits(o) else plain
 
 
+def piecewise(o, pieces) -> bool:
+    """Whether plain sums do it as well in so many pieces of as many images each."""
+    if winograd.fits(o):
+        return False
+    made = kernel(o)
+    some = 2 * made.shape.n >= pieces * made.many
+    sums = o.outputs[0].spec.bytes if o.prim.name == "conv_weight" else 0
+    return some and few(pieces, sums) == pieces
+
+
 def images(o, made, chunks) -> int:
     """Images of a chunk; of a weight's gradient chunks are few, for each has its own sums."""
     if o.prim.name == "conv_weight":
@@ -406,5 +433,7 @@ def own_sums(k, chunks):
     (o,) = k.roots
     if o.prim.name != "conv_weight":
         return []
+    if k.pieces:
+        return [(o, k.pieces)]
     made = kernel(o)
     return [(o, -(-made.shape.n // images(o, made, chunks)))]

@@ -79,9 +79,17 @@ class Elements(Failing):
         self.fixed: dict = {}  # values that a row has one of, in a register
         self.streamed: set = set()  # large results that nothing reads: past the caches
         self.asks = True  # for what is read a page later
+        self.row = ZERO  # which of the rows that are gone through together it is
         self.renewed: dict = {}  # kernel -> what it reads and puts results in place of
 
     # ------------------------------------------------------------ memory
+
+    @contextmanager
+    def turn(self, row):
+        """Inside, it is the turn of this one of some rows."""
+        self.row = row
+        yield
+        self.row = ZERO
 
     def address(self, v, index):
         """(pointer to the first lane, step between lanes) of v[index]."""
@@ -92,6 +100,8 @@ class Elements(Failing):
         for n, i in zip(reversed(shape), reversed(index), strict=True):
             flat = flat + i.times(stride)
             stride *= n
+        if v in self.schedule.rows:
+            flat = flat + self.row.times(stride)
         step = flat.terms.get(self.inner, 0)
         return self.b.gep(
             self.pointers[self.schedule.root(v)], [self.number(flat)]

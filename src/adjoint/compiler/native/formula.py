@@ -12,6 +12,7 @@ import math
 import numpy as np
 from llvmlite import ir
 
+from . import cipher
 from .kinds import DOUBLE
 
 _SIGNS = {
@@ -104,6 +105,11 @@ class Formula(np.lib.mixins.NDArrayOperatorsMixin):
         """A function that lanes have themselves, once in the module."""
         y = self.b.shared(f"{name} alone", lambda b, x: getattr(b, name)(x), self.x)
         return self._of(y)
+
+    def pair_of(self, attempt, low, high):
+        """Two random numbers of the block that this is; see `core.philox`."""
+        xs = [self._number(x) for x in (self, attempt, low, high)]
+        return tuple(map(self._of, cipher.pair_of(self.b, *xs)))
 
     def repeated(self, condition, step, state):
         """step(*state) again and again, in each lane for as long as the condition holds."""

@@ -26,7 +26,7 @@ def likeness(e, k):
     read = _Reading(e, k, operations)
     lines = [read.operation(o) for o in operations]
     roots = [(read.at[o], k.levels.get(o), Sum(o) in e.pointers) for o in k.roots]
-    key = k.kind, k.space, k.rank, tuple(roots), tuple(lines)
+    key = k.kind, k.space, k.rank, k.pieces, tuple(roots), tuple(lines)
     return key, _values(e, k, read.values)
 
 

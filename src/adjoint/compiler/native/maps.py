@@ -33,10 +33,20 @@ class Maps(Drawing):
     """Kernels that compute each element on its own."""
 
     def _map_stages(self, k, chunks):
-        space = (math.prod(k.space),) if self._collapses(k) else k.space
+        flat = (math.prod(k.space),)
+        space = flat if self._collapses(k) and self._even(k, flat) else k.space
         if 0 not in k.space:
-            many = side_by_side(space) if self._dear(k) else 1
+            many = self._many(k, space)
             yield looped(space, lambda e, i: e._store_roots(k, i), chunks, many=many)
+
+    def _many(self, k, space) -> int:
+        """Vectors that are computed side by side."""
+        return side_by_side(space) if self._dear(k) else 1
+
+    def _even(self, k, flat) -> bool:
+        """Whether the pieces of its first dim that it may have to keep to end with vectors."""
+        unit = k.pieces * self._many(k, flat) * self.vectors
+        return not unit or flat[0] % unit == 0
 
     def _store_roots(self, k, index):
         """The results of a kernel at an index of its space, or at a place of its elements."""

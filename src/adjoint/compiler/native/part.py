@@ -7,22 +7,23 @@ lies in one arena, in which values whose lives do not overlap share a place.
 from __future__ import annotations
 
 import functools
+import itertools
 import math
 
 from ...ir.passes import prepared
 from ..apart import SUMMED, lots
+from ..chains import chains
 from ..schedule import Schedule
 from ..sooner import sooner
 from ..together import together
 from . import conv, reducing, rows, sorting
-from .arena import Tenant, settled
+from .arena import ALIGN, Tenant, settled, whole
 from .contractions import form_of
 from .deep import deep
 from .machine import cache
 from .sharing import KINDS, Sum, apart, unshared, wanted, worth
 from .slices import panels
 
-ALIGN = 64
 SUMS = {"rows": rows.own_sums, "reduce": reducing.own_sums, "conv": conv.own_sums}
 ROOMS = {  # what a kernel needs to work in
     "conv": lambda o: conv.kernel(o).bytes,
@@ -55,7 +56,9 @@ class Part:
         self.inner = {k: self._in_lots(k) or _bodies(k.roots[0], long) for k in loops}
         self.by_lots = {v for k in self.lots for v in k.made if self._by_lots(k, v)}
         self.safe = s.last_check(self._may_fail) + 1  # from here on nothing fails
-        sooner(s, {self.outputs[i]: g.inputs[j] for i, j in renewed.items()}, self.safe)
+        fresh = {self.outputs[i]: g.inputs[j] for i, j in renewed.items()}
+        sooner(s, fresh, self.safe)
+        self.chains = self._chained(fresh)
         for i, r in enumerate(self.outputs):
             if i not in renewed and i not in kept:
                 self.homes[r] = None
@@ -72,6 +75,7 @@ class Part:
             if v is not None and v in s.kernel_of[r].reads:
                 self.renewed.setdefault(s.kernel_of[r], set()).add(v)
         self.offsets: dict = {}
+        self.within: dict = {}  # chain -> where in a worker's room what it needs lies
         self.bytes = self._place()
 
     def _deep(self, updated) -> dict:
@@ -83,6 +87,15 @@ class Part:
                 weights = s.root(k.roots[0].inputs[0 if form[1] else 1])
                 found[k] = deep(form[0], weights in updated)
         return {k: cut for k, cut in found.items() if cut}
+
+    def _chained(self, renewed) -> dict:
+        """kernel -> the chain that it is in; those of a chain follow each other."""
+        found = chains(self.schedule, self.shares, renewed.keys())
+        for chain in found:
+            self.shares.update(dict.fromkeys(chain.members, chain.pieces))
+        if found:
+            self.safe = self.schedule.last_check(self._may_fail) + 1
+        return {k: chain for chain in found for k in chain.members}
 
     def _may_fail(self, k) -> bool:
         """Whether NumPy does it, or something in a loop or branch may fail."""
@@ -200,21 +213,30 @@ class Part:
         self.offsets |= places
         for v, first in self.first.items():
             self.offsets[v] = places[first]
+        for k, chain in self.chains.items():
+            self.offsets[k] = start = places[chain.members[0]]
+            for v in chain.inside_of(k):
+                self.offsets[v] = start + self.within[chain][v]
         return size
 
     def _tenants(self) -> list[Tenant]:
         """What needs memory inside, and from which kernel to which."""
         last, found = self.last_reads(), {}
+        during = self._during()
+        for k, chain in self.chains.items():
+            chain.inside.difference_update(self._followed(k, last))
         self.first: dict = {}  # a value that lies where another did -> the first there
         for i, k in enumerate(self.schedule.kernels):
             after = self._successors(k, i, last, found)
-            needed = [(v, self.size(v)) for v in k.made if v not in self.homes]
+            needed = [(v, self.size(v)) for v in k.made if self._placed(v)]
             if k.kind == "together":
                 needed = self._roomed(k, needed, panels(self.schedule, k))
+            elif k in self.chains:
+                needed += self._chain_room(k)
             elif k in self.shares and k.kind not in OWN:
                 needed = self._roomed(k, needed)
             needed += self._inside(k)
-            if k.kind in ROOMS:
+            if k.kind in ROOMS and k not in self.chains:
                 needed.append((k, ROOMS[k.kind](k.roots[0])))
             if k in self.shares and k.kind in SUMS:
                 needed += self._sums(k)
@@ -225,17 +247,43 @@ class Part:
                 if v in after:
                     self.first[v] = place = self.first.get(after[v], after[v])
                 begin = found[place].first if place in found else i
-                found[place] = Tenant(place, whole(n), begin, until)
+                life = during[begin].start, during[until].stop - 1
+                found[place] = Tenant(place, whole(n), *life)
         return list(found.values())
 
+    def _during(self) -> list[range]:
+        """The numbers of the kernels that run at the time of each: those of its chain."""
+        number, kernels = self.schedule.number, self.schedule.kernels
+        found = [range(i, i + 1) for i in range(len(kernels) + 1)]
+        for k, chain in self.chains.items():
+            ends = (number[chain.members[i]] for i in (0, -1))
+            found[number[k]] = range(next(ends), next(ends) + 1)
+        return found
+
+    def _followed(self, k, last):
+        """What a kernel of a chain can put a value in place of that others read: that is all of
+        its memory, so it needs none for pieces.
+        """
+        inside, i = self.chains[k].inside, self.schedule.number[k]
+        for v in k.made if k.kind == "map" else ():
+            dead = sorted(inside.intersection(k.reads), key=self.schedule.order)
+            if v not in inside and v not in self.homes:
+                fits = (u for u in dead if last[u] == i and self._follows(k, u, v))
+                yield from itertools.islice(fits, 1)
+
     def _successors(self, k, i, last, placed) -> dict:
-        """value of a kernel -> a value that it reads for the last time, whose memory it takes."""
+        """value of a kernel -> a value that it reads for the last time, whose memory it takes.
+
+        In a chain, where kernels run at once, it is one that the chain has made.
+        """
         if k.kind != "map":
             return {}
+        chain = self.chains.get(k)
+        beside = {v for m in chain.members for v in m.made} if chain else k.reads
         out: dict = {}
         for v in k.made:
             for u in sorted(k.reads, key=self.schedule.order):
-                mine = u in self.first or u in placed
+                mine = (u in self.first or u in placed) and u in beside
                 if (
                     mine
                     and last[u] == i
@@ -273,6 +321,19 @@ class Part:
         ]
         return [(k, self.rooms[k]), *sums]
 
+    def _placed(self, v) -> bool:
+        """Whether it has memory of its own, inside of this part."""
+        chain = self.chains.get(self.schedule.kernel_of.get(v))
+        return v not in self.homes and not (chain and v in chain.inside)
+
+    def _chain_room(self, k):
+        """(what, bytes) of what a chain works in, which its first kernel has."""
+        chain = self.chains[k]
+        if k is not chain.members[0]:
+            return []
+        self.within[chain], self.rooms[k] = chain.room(self.schedule.leaves)
+        return [(k, self.rooms[k])]
+
     def _roomed(self, k, needed, top=0):
         """What only one row of needs memory lies in each thread's room, from `top` on."""
         top, rest = whole(top) if top else 0, []
@@ -294,13 +355,15 @@ class Part:
         """(sums, bytes) of what chunks have of their own."""
         for o, count in SUMS[k.kind](k, self.shares[k]):
             if count > 1:
-                yield Sum(o), count * o.outputs[0].spec.bytes
+                yield Sum(o), count * apart(o.outputs[0].spec.bytes)
 
     def size(self, v) -> int:
-        """Bytes of a value, or of one row of it."""
+        """Bytes of a value, or of what there is of it at a time."""
         rank = self.schedule.local.get(v, 0)
         size = math.prod(v.spec.shape[rank:]) * v.spec.dtype.itemsize
         k = self.schedule.kernel_of.get(v)
+        if v in self.schedule.rows:
+            return size * rows.at_once(self.schedule.rows[v])
         if k is not None and k.kind == "together" and k.band and v in k.inside:
             return -(-size // k.band.height) * k.band.block
         return size
@@ -313,11 +376,6 @@ class Part:
         inside = [r for r in self.outputs if r not in self.homes]
         last.update(dict.fromkeys(inside, len(self.schedule.kernels)))
         return last
-
-
-def whole(n) -> int:
-    """Bytes in whole lines."""
-    return max(ALIGN, -(-n // ALIGN) * ALIGN)
 
 
 def _bodies(o, long) -> dict[str, Part]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 
 from llvmlite import ir
@@ -174,21 +175,27 @@ class Placing(Scattering):
 
     def _put_stages(self, k, chunks):
         """Zeros, to which each element is added at its place: some rows at a time, while they
-        are near, one row's elements one after the other.
+        are near, one row's elements one after the other. In a chain these are an image.
         """
         (o,) = k.roots
         shape, y = o.inputs[0].spec.shape, o.outputs[0]
         if 0 in y.spec.shape:
             return
-        rows = (*shape[:-1], 1)
+        rows, lead = (*shape[:-1], 1), 1 if k.pieces else 0
         cut = pieces(rows, chunks)
 
         def write(e, chunk):
             spans = e.spans(rows, cut, chunk)
-            e.over(y.spec.shape, lambda index: e.first_of(None, y, index), spans)
-            e.begin(k)
-            if 0 not in shape:
-                e.nest(shape, (), lambda index: e._added(o, index), spans)
+
+            def some(first):
+                inner = y.spec.shape[lead:], lambda i: e.first_of(None, y, (*first, *i))
+                e.over(*inner, spans[lead:])
+                e.begin(k)
+                if 0 not in shape:
+                    add = functools.partial(e._added, o)
+                    e.nest(shape[lead:], first, add, spans[lead:])
+
+            e.nest(rows[:lead], (), some, spans[:lead])
 
         yield Stage(math.prod(cut), write)
 

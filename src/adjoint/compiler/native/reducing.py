@@ -159,6 +159,8 @@ def reduce_cut(k, chunks):
     """In how many pieces kept and reduced dims are cut."""
     (o,) = k.roots
     kept, dims = _spaces(o)
+    if k.pieces:
+        return (1,) * len(kept), (k.pieces, *(1 for _ in dims[1:]))
     across = pieces(kept, chunks)
     if math.prod(across) >= min(chunks, FEW):
         return across, (1,) * len(dims)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import math
 
-from .affine import ZERO, broadcast
+from .affine import ZERO, Affine, broadcast
 from .elements import element
-from .nests import vectored
+from .nests import I64, vectored
 from .sharing import LINE, Stage, few, pieces
 from .sums import HOW, Sums
+from .vectors import least
+
+MOST, NEAR = 8, 2**10  # rows at a time at the most, and elements of them
 
 
 class Rows(Sums):
@@ -55,23 +58,55 @@ class Rows(Sums):
             yield Stage(1, finish)
 
     def _rows(self, k, spans, part=()):
-        """Row by row, each in passes; what a pass sums up is there for the next.
+        """Row by row, or some rows at a time; what a pass sums up is there for the next.
 
         `part` are the ends of the dims of a row, if not all of it is there.
         """
-        passes, names = passes_of(k), {o: role(k, o) for o in k.roots}
+        many = at_once(k)
+        if many == 1:
+            self.nest(k.space[: k.rank], (), lambda at: self._one(k, at, part), spans)
+            return
+        n, *spans = k.space[k.rank - 1], *(spans or [None] * k.rank)
+        *spans, span = spans
+        start, stop = (I64(0), I64(n)) if span is None else span
 
-        def row(outer):
-            self.fixed = {}
-            for items in passes:
-                looped = [o for o in items if names[o] != "row"]
-                self._pass(k, outer, looped, names, part)
-                for o in items:
-                    if names[o] == "row":
-                        self._single(k, o, outer)
-            self.fixed = {}
+        def rows(outer):
+            with self.loop(start, stop, many) as i:
+                count = least(self.b, self.b.sub(stop, self.at[i.mark]), I64(many))
+                self._some(k, (*outer, Affine({i.mark: 1})), count, part)
 
-        self.nest(k.space[: k.rank], (), row, spans)
+        self.nest(k.space[: k.rank - 1], (), rows, spans)
+
+    def _one(self, k, outer, part):
+        """A row, all passes."""
+        self.fixed = {}
+        for items in passes_of(k):
+            self._items(k, outer, items, part)
+        self.fixed = {}
+
+    def _some(self, k, first, count, part):
+        """Rows from the first on, pass by pass.
+
+        What a short row sums up comes late to it, and meanwhile the others go on.
+        """
+        before: list = []
+        for items in passes_of(k):
+            with self.loop(0, count) as i:
+                *outer, row = first
+                at = (*outer, row + (here := Affine({i.mark: 1})))
+                with self.turn(here):
+                    self.fixed = {v: self.load(v, _first(k, v, at)) for v in before}
+                    self._items(k, at, items, part)
+            before += [o.outputs[0] for o in items if role(k, o) in ("sum", "row")]
+        self.fixed = {}
+
+    def _items(self, k, outer, items, part):
+        """What a pass computes of a row, then what a row has one of."""
+        names = {o: role(k, o) for o in items}
+        self._pass(k, outer, [o for o in items if names[o] != "row"], names, part)
+        for o in items:
+            if names[o] == "row":
+                self._single(k, o, outer)
 
     def _column(self, y, inner):
         """The index of a column's sum."""
@@ -80,7 +115,7 @@ class Rows(Sums):
     def _single(self, k, o, outer):
         """A value that each row has one of."""
         v = o.outputs[0]
-        at = (*outer, *(ZERO,) * (len(v.spec.shape) - k.rank))
+        at = _first(k, v, outer)
         x = self.compute(o, at)
         self.fixed[v] = x
         self.store(x, v, at)
@@ -143,13 +178,26 @@ class Rows(Sums):
             self.fixed[v] = total
         else:
             self.pointers[v] = self._own(o, chunk)
-        self.store(total, v, (*outer, *(ZERO,) * (len(v.spec.shape) - k.rank)))
+        self.store(total, v, _first(k, v, outer))
 
     def _add_to_column(self, k, o, index):
         y, how = o.outputs[0], HOW[o.prim.name]
         x = self.lanes.cast(self.value(o.inputs[0], index), element(y.spec.dtype))
         at = self._column(y, index[k.rank :])
         self.store(how.join(self.lanes, self.load(y, at), x), y, at)
+
+
+def at_once(k) -> int:
+    """How many rows are gone through at a time: short ones, each in more than one pass."""
+    row = math.prod(k.space[k.rank :])
+    if not k.rank or len(passes_of(k)) == 1 or not row:
+        return 1
+    return max(1, min(k.space[k.rank - 1], MOST, NEAR // row))
+
+
+def _first(k, v, outer):
+    """Where a row's values begin, or the one that it has."""
+    return (*outer, *(ZERO,) * (len(v.spec.shape) - k.rank))
 
 
 def role(k, o) -> str:

@@ -96,6 +96,12 @@ def few(count, bytes_) -> int:
     return max(1, min(count, max(4, ROOM // max(bytes_, 1))))
 
 
+def elements_apart(o) -> int:
+    """Elements from the place of one chunk's own sums to the next."""
+    y = o.outputs[0].spec
+    return apart(y.bytes) // y.dtype.itemsize
+
+
 def apart(bytes_) -> int:
     """Bytes from one chunk's place to the next, so that cores do not take each other's lines."""
     return -(-bytes_ // APART) * APART

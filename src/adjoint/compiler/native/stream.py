@@ -1,4 +1,4 @@
-"""Random numbers in lanes: Philox4x32-10, bit for bit that of `core.philox`."""
+"""Random numbers in lanes, bit for bit those of `core.philox`."""
 
 from __future__ import annotations
 
@@ -7,31 +7,10 @@ import math
 import numpy as np
 from llvmlite import ir
 
-from ...core.philox import MULTIPLIERS, ROUNDS, WEYL, kept_bits
+from ...core.philox import kept_bits
+from .cipher import long_words, philox
 from .kinds import DOUBLE, FLOAT, INT32, INT64
 from .lanes import Lanes
-
-_LOW = 0xFFFFFFFF
-
-
-def philox(b: Lanes, seed, block):
-    """The four words of each block, in lanes of 64 bits; `seed` is one number of 64."""
-    key = [b.b.and_(seed, INT64(_LOW)), b.b.lshr(seed, INT64(32))]
-    even = [b.bit_and(block, _LOW), b.number(0, block)]
-    odd = [_high(b, block), b.number(0, block)]
-    for _ in range(ROUNDS):
-        # (L0, R0, L1, R1) -> (hi1 ^ R0 ^ k0, lo1, hi0 ^ R1 ^ k1, lo0)
-        products = [b.mul(x, m) for x, m in zip(even, MULTIPLIERS, strict=True)][::-1]
-        mixed = zip(products, odd, key, strict=True)
-        even = [b.bit_xor(b.bit_xor(_high(b, x), y), b.splat(k)) for x, y, k in mixed]
-        odd = [b.bit_and(x, _LOW) for x in products]
-        steps = zip(key, WEYL, strict=True)
-        key = [b.b.and_(b.b.add(k, INT64(w)), INT64(_LOW)) for k, w in steps]
-    return [even[0], odd[0], even[1], odd[1]]
-
-
-def _high(b, x):
-    return b.b.lshr(x, b.number(32, x))
 
 
 class Stream:
@@ -52,7 +31,7 @@ class Stream:
     def long_words(self, index):
         """A word of 64 bits for each element."""
         b, words, place = self._drawn(index, 2)
-        words = _long(b, words)
+        words = long_words(b, words)
         return _interleaved(b, words) if place is None else _chosen(b, place, words)
 
     def uniform(self, index, dtype: np.dtype):
@@ -76,7 +55,7 @@ class Stream:
         """Standard normal numbers, two of two uniform ones (Box and Muller)."""
         if dtype == np.float64:
             b, words, place = self._drawn(index, 2)
-            u, v = _long(b, words)
+            u, v = long_words(b, words)
         else:
             b, words, place = self._drawn(index, 4)
             b, u, v = _pairs(b, place, [_small(b, w) for w in words])
@@ -119,15 +98,6 @@ def _pairs(b, place, words):
 def _small(b, words):
     """The lower halves of lanes of 64 bits."""
     return b.b.trunc(words, b.vector(INT32))
-
-
-def _long(b, words):
-    """Pairs of words as long words, the first above."""
-    thirty_two = b.number(32, words[0])
-    return [
-        b.b.or_(b.b.shl(high, thirty_two), low)
-        for high, low in zip(words[::2], words[1::2], strict=True)
-    ]
 
 
 def _polar(b, u, v):

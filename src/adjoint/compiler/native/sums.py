@@ -12,7 +12,7 @@ from .elements import Elements, Flat, element
 from .kinds import BIT, Unsigned, element_of
 from .lanes import Lanes
 from .nests import I64, vectored
-from .sharing import JOINED, Stage, Sum, pieces
+from .sharing import JOINED, Stage, Sum, elements_apart, pieces
 from .vectors import either
 
 ABREAST = 4  # sums of a row at a time: an addition waits four cycles for the one before
@@ -104,8 +104,7 @@ class Sums(Elements):
 
     def _own(self, o, chunk):
         """Where a chunk has its own sums."""
-        y = o.outputs[0]
-        place = self.b.mul(chunk, I64(math.prod(y.spec.shape)))
+        place = self.b.mul(chunk, I64(elements_apart(o)))
         return self.b.gep(self.pointers[Sum(o)], [place])
 
     def _spans(self, n):

@@ -10,6 +10,7 @@ import numpy as np
 from llvmlite import ir
 
 from . import conv
+from .chained import Chained, in_room
 from .contractions import form_of
 from .crew import CHUNKS, PARALLEL
 from .deep import Parts
@@ -17,9 +18,8 @@ from .elements import BYTE, I64, element, stored_element
 from .emit import Emitter
 from .failing import FAILED
 from .likeness import likeness
-from .loops import Loops
 from .products import Product
-from .sharing import Sum
+from .sharing import Sum, elements_apart
 from .slices import Slices
 from .sorting import Sorting, order_of
 from .spelling import function
@@ -29,7 +29,7 @@ POINTER = BYTE.as_pointer()
 MANY = 40  # kernels from which on each is a function
 
 
-class Writer(Loops):
+class Writer(Chained):
     """Writes parts at a builder's place; `table` holds what is only known at run time."""
 
     def __init__(self, builder, table, slot, arena, panel):
@@ -66,6 +66,9 @@ class Writer(Loops):
         clock, self.clock = self.clock, None  # parts inside are not told apart
         for i, k in enumerate(part.schedule.kernels):
             self._tell(clock, i)
+            if k in part.chains:
+                self._chain(e, k, part, base)
+                continue
             getattr(self, f"_{k.kind}", self._plain)(e, k, part, base)
             self._stop_if_failed(e)
         self._tell(clock, len(part.schedule.kernels))
@@ -144,21 +147,31 @@ class Writer(Loops):
 
     def _shared(self, e, k, stage, part, base, number):
         """A stage as a function of a range of chunks, which threads run."""
-        own = {v: part.offsets[v] for v in k.made if v in part.schedule.local}
+        local = (v for v in k.made if v in part.schedule.local)
+        own = {v: (part.offsets[v], 0) for v in local}
+        f, pointers = self._chunks_of(e, k, stage, number, own)
+        room = self.inside(base + part.offsets[k])
+        self.share(f, pointers, stage.chunks, room, part.rooms.get(k, 0))
+
+    def _chunks_of(self, e, k, stage, number, own):
+        """(function of a range of a stage's chunks, the pointers that it works on).
+
+        `own` says where in the room values lie, and how many bytes of them a chunk has, if that
+        is all there is room for.
+        """
         key, values, pointers = _pointers(e, k, own)
         number = *number, *own.values()
         f = self.alike.get((key, number))
         if f is None or key is None:
             f = self._in_chunks(e, k, stage, values, pointers, own)
             f = self.alike[key, number] = self._once(f)
-        room = self.inside(base + part.offsets[k])
-        self.share(f, pointers, stage.chunks, room, part.rooms.get(k, 0))
+        return f, pointers
 
     def _in_chunks(self, e, k, stage, values, pointers, own):
         f, b, given, (first, last, room) = self._job(pointers)
         at = {v: given[e.pointers[v]] for v in values}
-        for v, offset in own.items():
-            at[v] = b.bitcast(b.gep(room, [I64(offset)]), e.pointers[v].type)
+        for v, place in own.items():
+            at[v] = b.bitcast(in_room(b, room, place, first), e.pointers[v].type)
         inner = e.elsewhere(b, at)
         inner.begin(k)
         with loop(b, first, last, 1) as chunk:
@@ -340,7 +353,7 @@ class Writer(Loops):
 
         What is summed over images each chunk sums in its own place.
         """
-        (some, n), size = sizes, math.prod(o.outputs[0].spec.shape)
+        (some, n), size = sizes, elements_apart(o)
         pointers = list(dict.fromkeys([*places[:2], own or places[2]]))
         job, b, given, (first, last, room) = self._job(pointers)
         room = b.bitcast(room, places[0].type)
