@@ -22,7 +22,7 @@ def names(text):
 
 LINALG = """adjugate cholesky det eig eigh eigvals eigvalsh inv lu matrix_exp pinv qr slogdet
     solve svd svdvals triangular_solve zero_pivot"""
-OTHERS = "checked printed rfft"
+OTHERS = "checked printed rfft tried"
 CALLBACKS = names(f"{LINALG} {OTHERS}")
 # Besides, of complex numbers: what has no order, and products of what meets at a place.
 COMPLEX = names("""adaptive_argmax amax amin argmax argmin argsort cummax_index cummin_index
