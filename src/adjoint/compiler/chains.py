@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 from ..ir.dims import MET, carried
 from ..ir.graph import Const
-from .native import conv
 from .native.arena import Tenant, settled, whole
+from .native.late import conv
 from .positions import doubtful
 from .schedule import Kernel
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from . import conv
 from .elements import I64, element
+from .late import conv
 from .loops import Loops
 from .sharing import Sum, elements_apart
 from .vectors import loop
