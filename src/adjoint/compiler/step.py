@@ -461,14 +461,19 @@ class Step:
         return {*c.rewritten, *(i for i, s in states if s.written is not None)}
 
     def pullback(self, wanted) -> Compiled:
-        """The compiled function of the reverse, for these inputs."""
-        if wanted not in self.reverse:
-            f = pullback(self.captured, wanted)
-            self.reverse[wanted] = Compiled(
-                f, Settings(self.backend, memory=self.captured.memory)
+        """The compiled function of the reverse, for these inputs: one for all sizes of a batch."""
+        family = getattr(self.run, "family", None)
+        known = self.reverse if family is None else family.reverse
+        if wanted not in known:
+            found = (lambda _: self.captured) if family is None else family.captured_for
+            settings = Settings(
+                self.backend,
+                batch=family is not None and family.most,
+                memory=self.captured.memory,
             )
-            self.reverse[wanted].warm = True
-        return self.reverse[wanted]
+            known[wanted] = Compiled(pullback(found, wanted), settings)
+            known[wanted].warm = True
+        return known[wanted]
 
 
 class Method:
