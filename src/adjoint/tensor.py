@@ -172,10 +172,8 @@ class Tensor(Box):
             steps = tuple(s // value.itemsize for s in value.strides)
         elif isinstance(value, Tensor):
             steps = value._strides()
-        elif self.base is not None or "laid" in self.__dict__:
-            steps = tuple(s // dtype_of(self).itemsize for s in layout(self).strides)
         else:
-            steps = row_by_row(value.shape)
+            steps = tuple(s // dtype_of(self).itemsize for s in layout(self).strides)
         return steps if d is None else (*steps[:d], *steps[d + 1 :])
 
     def is_contiguous(self, memory_format=None) -> bool:

@@ -142,6 +142,8 @@ def _become(x, new):
         x.node = new.node
     else:
         _need_place(x, new)
+        if x.base is None:
+            x.__dict__.setdefault("made", x.value)  # whose memory it has
         adopt(x, new)
     for y in x.__dict__.get("sharers", ()):
         if y() is not None and y() is not x:
@@ -203,8 +205,9 @@ def shared(x):
         out.batch_dim = base.batch_dim
     if isinstance(base.value, np.ndarray) and base is x:
         return out
-    if "laid" in base.__dict__:
-        out.laid = base.laid
+    for known in ("laid", "made"):
+        if known in base.__dict__:
+            out.__dict__[known] = base.__dict__[known]
     if not isinstance(base.value, np.ndarray):
         out.sharers = base.__dict__.setdefault("sharers", [weakref.ref(base)])
         out.sharers.append(weakref.ref(out))

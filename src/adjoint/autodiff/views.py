@@ -92,6 +92,7 @@ def layout(x) -> np.ndarray:
     if type(base.value) is np.ndarray:
         y = base.value
     else:
+        laid = laid or _lies(base)
         y = np.empty(shape, d) if laid is None or 0 in shape else laid.array(shape, d)
     for prim, params, pick in x.chain:
         y = prim.eager(y, **params)
@@ -99,12 +100,22 @@ def layout(x) -> np.ndarray:
     return np.asarray(y)
 
 
+def _lies(x):
+    """How the memory will lie that a value of a program was made in; None: row by row."""
+    made = at_bottom(x.__dict__.get("made", x.value))
+    if not isinstance(made, Box) or tuple(made.shape) != tuple(x.shape):
+        return None
+    steps = made.level.lies(made)
+    size = dtype_of(x).itemsize
+    return None if steps is None else Laid(tuple(s * size for s in steps))
+
+
 def _may_copy(x) -> bool:
     """Whether it is a view, or its memory lies otherwise than row by row."""
     value = x.value
     if type(value) is np.ndarray:
         return not value.flags.c_contiguous
-    return x.base is not None or "laid" in x.__dict__
+    return x.base is not None or "laid" in x.__dict__ or _lies(x) is not None
 
 
 def _copies(x, params) -> bool:

@@ -78,6 +78,7 @@ class Capture(Follower, TraceLevel):
         self.sights: dict = {}  # places that were read, with what was there
         self.read: dict[int, Read] = {}  # tensors whose numbers Python has read
         self.made: list = []  # all values, weakly
+        self.boxes: list = []  # (what stands for an argument, variable)
         self.draws: dict[int, list] = {}  # generators: [generator, variable, blocks]
         self.given: dict[
             int, int
@@ -338,6 +339,19 @@ class Capture(Follower, TraceLevel):
     def replaces(self, mapping, key) -> None:
         self.slots.setdefault((id(mapping), key), (mapping, key, look(mapping, key)))
 
+    def lies_outside(self, var):
+        """How an argument lies, which the program has to be given so from now on, or a state."""
+        for box, v in self.boxes:
+            if v is var and "laid" in box.__dict__:
+                box.laid.seen = True
+                return _steps(box.laid.strides, var)
+        for x, v in self.held.values():
+            if v is var and isinstance(x.value, Tracer):
+                return x.value.level.lies(x.value)
+            if v is var and not _row_by_row(x):
+                return _steps(x.value.strides, var)
+        return None
+
     # ------------------------------------------------------------ arguments
 
     def stand_ins(self, leaves) -> list:
@@ -345,7 +359,6 @@ class Capture(Follower, TraceLevel):
 
         One that is given twice is one; gradients that arguments have are inputs too.
         """
-        self.boxes: list = []
         self.awaiting: set = set()  # numbers of those at which gradients arrive
         known: dict = {}
         out = [self._stand_in(x, known) if isinstance(x, Box) else x for x in leaves]
@@ -399,6 +412,10 @@ class Capture(Follower, TraceLevel):
             x.value, x.plain = value, plain
         for slot in self.slots.values():
             put(*slot)
+
+
+def _steps(strides, var) -> tuple:
+    return tuple(s // var.spec.dtype.itemsize for s in strides)
 
 
 def _row_by_row(x) -> bool:

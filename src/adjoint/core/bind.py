@@ -113,6 +113,9 @@ class Level:
     def changes(self, x) -> None:
         """`x` is about to be written in place."""
 
+    def lies(self, value):
+        """The steps in memory that a value will have, in elements; None: row by row."""
+
     def perhaps(self, y, x) -> None:
         """`y` shows the memory of `x` or is new, as numbers decide when a program runs."""
 

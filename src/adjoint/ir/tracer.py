@@ -12,6 +12,7 @@ from ..core.dtype import is_inexact
 from ..core.primitive import op
 from ..errors import TraceError, user_site
 from .graph import Const, Graph
+from .laying import Strides
 
 
 def in_backward(site):
@@ -72,6 +73,16 @@ class TraceLevel(Level):
         self.left: dict = {}
 
     closed = False  # the program is finished
+    strides: Strides | None = None
+
+    def lies(self, value):
+        if self.strides is None:
+            self.strides = Strides(self.graph, self.lies_outside)
+        return self.strides.of(value.var)
+
+    def lies_outside(self, var):
+        """The same of an input."""
+
     walking: tuple | None = None  # the site of what is differentiated just now
 
     def process(self, prim, args, params):

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from llvmlite import ir
 
+from .matmul import DEPTH
 from .sharing import LINE
 from .vectors import I64
 
@@ -61,6 +62,20 @@ def next_rows(block, i) -> Lines | None:
     place = block.offset(start, (at, form.a[0]))
     steps = form.a[0], LINE // form.item
     return _lines_of(block, place, steps, form.tile[0], _lines(block), inside)
+
+
+def next_columns(block, i) -> Lines:
+    """Of A's columns what is packed while the group after that at row i is multiplied: two
+    groups on, or where the next part of k begins.
+    """
+    form, b = block.form, block.b
+    after = b.add(i, I64(2 * form.group))
+    inside = b.icmp_signed("<", after, block.m1)
+    again = b.sub(after, b.sub(block.m1, block.m0))
+    start = b.select(inside, block.ak, _below(block, block.ak, form.a[1]))
+    place = block.offset(start, (b.select(inside, after, again), 1))
+    total = b.select(b.or_(inside, block.more), block.count, I64(0))
+    return Lines(place, form.a[1], 0, DEPTH.bit_length(), total)
 
 
 def _below(block, place, step):

@@ -6,7 +6,7 @@ import functools
 
 from llvmlite import ir
 
-from .asking import next_panel, next_rows
+from .asking import next_columns, next_panel, next_rows
 from .vectors import I64, least, loop, strides
 
 SLIVERS = 8  # that one call packs
@@ -187,16 +187,21 @@ class Block:
             self._rows(end, self.m1, lambda *tile: self._across(slivers, *tile))
 
     def _next_to(self, i, slivers, more, copied):
-        """A group and all panels; in its first tile, if there are more, the next is packed."""
+        """A group and all panels; in its first tile, if there are more, the next is packed.
+
+        The others ask for what is packed then.
+        """
         form, b = self.form, self.b
         rows = form.tile[0]
+        asked = next_columns(self, i)
 
         def panel(j, vectors, lanes, t):
             left = self.offset(slivers, (I64(t), form.room)), (1, rows)
             right = self.offset(self.scratch, (j, form.depth))
             place = (b.add(i, I64(t * rows)), rows), (j, vectors, lanes)
             if t:
-                self._tile(left, right, *place)
+                share = self._share(asked, j, I64(0), self.columns, form.width)
+                self._tile(left, right, *place, *share)
                 return
             with b.if_else(b.and_(more, b.icmp_signed("==", j, I64(0)))) as (
                 then,
