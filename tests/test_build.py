@@ -104,6 +104,40 @@ def test_the_same_text_in_every_process():
     assert len(texts) == 1
 
 
+SCALAR = """
+import sys
+import adjoint as ad
+f = ad.compile(lambda x: ad.sin(x) * ad.exp(-x))
+for _ in range(2):
+    f(ad.tensor(0.7))
+assert f.programs[next(iter(f.programs))].native is not None
+parts = [m for m in sys.modules if m.startswith(("adjoint.compiler", "adjoint.ir"))]
+print(*(m.rpartition(".")[2] for m in parts))
+"""
+
+
+def test_what_a_program_does_not_need_is_not_imported(tmp_path):
+    env = {**os.environ, "PYTHONPATH": SRC, "ADJOINT_CACHE": str(tmp_path)}
+    got = subprocess.run(
+        [sys.executable, "-c", SCALAR], capture_output=True, text=True, env=env
+    )
+    assert got.returncode == 0, got.stderr
+    late = "blocks contractions conv deep economy form products slices sorting winograd"
+    assert {"program", "elements"} <= {*got.stdout.split()}
+    assert {*late.split()}.isdisjoint(got.stdout.split())
+
+
+def test_the_way_in_is_written_as_it_is():
+    f = compile(lambda x: ad.sin(x))
+    f(ad.tensor(0.7)), f(ad.tensor(0.7))
+    (step,) = f.programs.values()
+    functions = re.findall(r"^define .*", step.native.text(), re.M)
+    ways = [x for x in functions if re.search('"(call|tensor|memory of)', x)]
+    assert len(ways) == 3
+    assert all("optnone" in x for x in ways)
+    assert not any("optnone" in x for x in functions if '"run"' in x)
+
+
 def test_powers_of_an_optimizer_are_computed_together():
     _, step = trained(tower(), ad.ones(5, 9))
     powers = [r for r in step.explain().regions if "pow" in r.operations]

@@ -187,6 +187,30 @@ def test_what_is_done_image_by_image_is_what_was_to_be_done(f):
             assert x is None or x.tobytes() == y.tobytes()
 
 
+def test_a_kernel_of_as_many_elements_as_images_starts_none():
+    """Updates of eight biases, and a batch of eight: all kernels still run."""
+    ad.manual_seed(0)
+    model = nn.Sequential(
+        *(nn.Conv2d(1, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, 8, 3)),
+    )
+    opt = optim.SGD(model.parameters(), lr=1e-2)
+
+    def step(x):
+        opt.zero_grad()
+        loss = model(x).square().mean()
+        loss.backward()
+        opt.step()
+        return loss
+
+    x, f, found = rand(8, 1, 9, 9), ad.compile(step), []
+    start = {name: v.detach().clone() for name, v in model.state_dict().items()}
+    for g in (step, f):
+        model.load_state_dict(start)
+        found.append([g(x).item() for _ in range(4)])
+    assert chains_of(f, x)
+    assert found[1] == pytest.approx(found[0], rel=1e-4)
+
+
 def test_what_only_a_chain_reads_has_memory_for_a_piece():
     """A worker's own, instead of all of it."""
     f = ad.compile(lambda x: relu(conv(relu(conv(x, w)), w2)))

@@ -12,8 +12,7 @@ import pytest
 
 import adjoint as ad
 from adjoint import compile, nn, optim
-from adjoint.compiler import capture
-from adjoint.compiler import step as steps
+from adjoint.compiler import capture, compiled, step
 from adjoint.errors import AdjointError, TraceError
 from adjoint.ir import passes
 
@@ -21,7 +20,7 @@ pytest.importorskip("llvmlite")
 from adjoint.compiler.native import bound, budget, machine, program, writer
 
 PHASES = {
-    "capture": (steps, "capture"),
+    "capture": (compiled, "capture"),
     "the end of capture": (capture, "Ending"),
     "passes": (passes.PASSES, "simplify"),
     "parts": (budget, "Part"),
@@ -319,7 +318,7 @@ def test_without_llvmlite_a_step_trains(monkeypatch, caplog):
     monkeypatch.setitem(sys.modules, "llvmlite", None)
     for name in [n for n in sys.modules if n.startswith("adjoint.compiler.native")]:
         monkeypatch.delitem(sys.modules, name)
-    steps._native.cache_clear()
+    step.native_code.cache_clear()
     try:
         with caplog.at_level(logging.WARNING, "adjoint.compiler"):
             trained, x = Trained(), X.clone()
@@ -329,7 +328,7 @@ def test_without_llvmlite_a_step_trains(monkeypatch, caplog):
         (made,) = trained.step.programs.values()
         assert made.native is None
     finally:
-        steps._native.cache_clear()
+        step.native_code.cache_clear()
 
 
 ROWS = ad.arange(20.0, dtype=ad.float64).reshape(4, 5)

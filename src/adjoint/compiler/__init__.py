@@ -1,6 +1,6 @@
 """The compiler: a function of tensors captured whole and run as one program."""
 
 from . import cache, inner
-from .step import compile
+from .compiled import compile
 
 __all__ = ["cache", "compile", "inner"]

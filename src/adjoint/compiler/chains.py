@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 from ..ir.dims import MET, carried
 from ..ir.graph import Const
-from .native import conv
 from .native.arena import Tenant, settled, whole
+from .native.late import conv
 from .positions import doubtful
 from .schedule import Kernel
 
@@ -99,15 +99,13 @@ class _Growth:
         self.before: list = []  # what lies between and does not need them
         self.after: list = []  # and what does
         self.made: set = set()  # by members, image by image
-        self.late: set = (
-            set()
-        )  # by them, summed over images too, or by what comes after
+        self.late: set = set()  # by them, sums too, and by what comes after
 
     def grown(self, start) -> _Growth:
-        """With all kernels from `start` on that fit, up to another chain."""
+        """With all kernels from `start` on that fit, if it does, up to another chain."""
         between: list = []
         for k in self.s.kernels[self.s.number[start] :]:
-            if k.pieces or len(between) > GAP:
+            if k.pieces or len(between) > (GAP if self.members else 0):
                 break
             if self._fits(k):
                 self._settle(between)

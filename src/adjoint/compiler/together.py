@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from ..ops.contract import letters_of
 from .bands import UNIT, Axis, Ends, makes, reads
-from .native.contractions import form_of
+from .native.late import contractions
 from .positions import doubtful
 from .regions import REDUCTIONS
 from .schedule import LARGEST, Kernel
@@ -315,7 +315,7 @@ class _Growth:
         if k.kind != "contract":
             return role in _free(k)
         (o,) = k.roots
-        found = form_of(o, self.at[k], self.s.steps)
+        found = contractions.form_of(o, self.at[k], self.s.steps)
         if found is None:
             return False
         form, swap = found

@@ -11,7 +11,7 @@ from llvmlite import ir
 from ...core import tree
 from ...core.bind import Box
 from .failing import FAILED
-from .objects import DATA, I32, I64, ITEMS, POINTER, Objects
+from .objects import DATA, I32, I64, ITEMS, POINTER, Objects, waiting
 
 ONE, TUPLE, OTHER = "one tensor", "a tuple of tensors", "other"
 EMPTY = "PyArray_Empty"  # (rank, sizes, dtype, whether column-major) -> a new array
@@ -108,7 +108,7 @@ class Answers(Objects):
         f = self.module.globals.get("tensor")
         if f is None:
             kind = ir.FunctionType(POINTER, [POINTER.as_pointer(), POINTER])
-            f = ir.Function(self.module, kind, "tensor")
+            f = waiting(ir.Function(self.module, kind, "tensor"))
             f.linkage = "internal"
             e = copy(self)
             e.b, e.table = ir.IRBuilder(f.append_basic_block()), f.args[0]

@@ -9,11 +9,11 @@ from __future__ import annotations
 import numpy as np
 
 from ...errors import ArgumentError
-from ...ir.economy import Life, Plan, chosen, computed_again, least
 from ...ir.graph import LOOPS
 from ..amounts import shown
 from ..cost import BYTE, nanoseconds, nanoseconds_of
 from ..memory import at_peak
+from .late import economy
 from .part import Part
 
 TRIES = 5
@@ -31,7 +31,7 @@ def within(graph, renewed, memory: int | None, outside: dict[str, list]) -> Part
     room = memory - sum(v.spec.bytes for vs in outside.values() for v in vs)
     part = cheap if cheap.inside <= room else _smaller(whole, renewed, room)
     if part.inside > room:
-        room = least(planned(whole)) + whole.scratch()
+        room = economy.least(planned(whole)) + whole.scratch()
         raise _too_little(_smaller(whole, renewed, room), memory, outside)
     return part
 
@@ -44,19 +44,19 @@ def _cheaper(part: Part, renewed) -> Part:
     least = HARDLY * sum(nanoseconds(k, part.schedule) for k in part.schedule.kernels)
     for percent in range(95, 0, -5):
         room = part.bytes * percent // 100
-        choice = chosen(plan, room)
+        choice = economy.chosen(plan, room)
         if choice.peak > room or choice.cost > least:
             break
         best = choice
-    return Part(computed_again(part.graph, best), renewed) if best else part
+    return Part(economy.computed_again(part.graph, best), renewed) if best else part
 
 
 def _smaller(part: Part, renewed, room: int) -> Part:
     """The same program with at most `room` bytes inside, or as near as was found."""
     plan, best, aim = planned(part), part, room - part.scratch()
     for _ in range(TRIES):
-        choice = chosen(plan, aim)
-        tried = Part(computed_again(part.graph, choice), renewed)
+        choice = economy.chosen(plan, aim)
+        tried = Part(economy.computed_again(part.graph, choice), renewed)
         best = min(best, tried, key=lambda p: p.inside)
         if best.inside <= room or choice.peak > aim:
             break
@@ -80,7 +80,7 @@ def _too_little(part: Part, memory: int, outside) -> ArgumentError:
     return ArgumentError("\n".join(lines), hint=hint)
 
 
-def planned(part: Part) -> Plan:
+def planned(part: Part):
     """The lives of a part's values."""
     s, last = part.schedule, part.last_reads()
     number, lives, rest = s.number, {}, np.zeros(len(s.kernels) + 1, np.int64)
@@ -105,7 +105,7 @@ def planned(part: Part) -> Plan:
     time = {o: number[k] for k in s.kernels for o in k.roots}
     stored = {v for v in s.stored if v not in s.alias}
     ordered = dict(sorted(lives.items(), key=lambda pair: s.order(pair[0])))
-    return Plan(ordered, rest, time, stored)
+    return economy.Plan(ordered, rest, time, stored)
 
 
 def _cost(v, cone, sources) -> float:
@@ -124,13 +124,13 @@ def _repeatable(o) -> bool:
     return not p.calls_back and p.outputs == 1 and p.name not in LOOPS
 
 
-def _life(part, v, made, times, gone) -> Life:
+def _life(part, v, made, times, gone):
     s = part.schedule
     local = v in s.local
     cone = list(s.computed(s.maker[v]))
     sliced = s.kernel_of[v].kind == "together" and local
     known = not sliced and all(map(_repeatable, cone))
-    return Life(
+    return economy.Life(
         bytes=0 if local else part.size(v),
         made=made,
         reads=times,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from . import conv
 from .elements import I64, element
+from .late import conv
 from .loops import Loops
 from .sharing import Sum, elements_apart
 from .vectors import loop
@@ -46,13 +46,14 @@ class Chained(Loops):
         begin, each, after = lists
         (o,), chain = k.roots, part.chains[k]
         made, name = conv.kernel(o), f"convolution{next(self.names)}"
-        made.build(self.b.module, element(o.outputs[0].spec.dtype), name)
+        scalar = element(o.outputs[0].spec.dtype)
+        ready, some = made.in_two(self.b.module, scalar, name)
         values = [part.schedule.root(v) for v in (*o.inputs, *o.outputs)]
         values[2] = Sum(o) if Sum(o) in e.pointers else values[2]
         own, place = self._own(k, part), part.within[chain][k]
         kept = list(dict.fromkeys(v for v in values if v not in own))
         pointers = [e.pointers[v] for v in kept]
-        for g, jobs in ((made.ready, begin), (made.some, each)):
+        for g, jobs in ((ready, begin), (some, each)):
             f, b, given, (first, last, room) = self._job(pointers)
             at = {v: given[e.pointers[v]] for v in kept}
             for v in own:

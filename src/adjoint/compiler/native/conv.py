@@ -37,25 +37,33 @@ class _Kernel(Tiles):
     def build(self, module, scalar, name):
         """function(first operand, second, result, scratch, first image, the one after the last).
 
-        Images are all, or some that begin and end at multiples of `many`. It is `ready`, which
-        prepares the scratch, and then `some`, which can be called again with other images.
+        Images are all, or some that begin and end at multiples of `many`.
         """
-        Tiles.__init__(self, module, scalar)
-        self.name = name
-        p = scalar.as_pointer()
-        kinds = p, p, p, p, I64, I64
-        self.tables()
-        self.ready, b = self.function(f"{name}.ready", *kinds)
-        self.prepare(b, self.ready.args[1], self.ready.args[3])
-        b.ret_void()
-        self.some, b = self.function(f"{name}.some", *kinds)
-        self.write(b, *self.some.args)
-        b.ret_void()
-        f, b = self.function(name, *kinds)
-        for part in (self.ready, self.some):
-            b.call(part, f.args)
+        f, b = self._begun(module, scalar, name)
+        self.prepare(b, f.args[1], f.args[3])
+        self.write(b, *f.args)
         b.ret_void()
         return f
+
+    def in_two(self, module, scalar, name):
+        """The same as two functions: one prepares the scratch, the other can then be called for
+        some images after others.
+        """
+        ready, b = self._begun(module, scalar, f"{name}.ready")
+        self.prepare(b, ready.args[1], ready.args[3])
+        b.ret_void()
+        some, b = self.function(name, *(a.type for a in ready.args))
+        self.write(b, *some.args)
+        b.ret_void()
+        return ready, some
+
+    def _begun(self, module, scalar, name):
+        """(a function, its builder), with the tables that it looks things up in."""
+        Tiles.__init__(self, module, scalar)
+        self.name = name
+        self.tables()
+        p = scalar.as_pointer()
+        return self.function(name, p, p, p, p, I64, I64)
 
     def table(self, what, numbers):
         """Numbers that the code looks up."""

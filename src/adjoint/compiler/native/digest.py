@@ -23,7 +23,7 @@ from ...core.primitive import Primitive, op
 from ...ir.graph import Graph
 from . import entry
 from .answers import answer
-from .machine import cache, registers, vector_bits
+from .machine import cache, processor, registers, vector_bits
 
 ROOT = Path(__file__).parents[2]
 _PLAIN = (bool, int, float, complex, str, bytes, type(None), type(...))
@@ -149,8 +149,7 @@ def surroundings() -> str:
             llvmlite.__version__,
             llvm.llvm_version_info,
             llvm.get_default_triple(),
-            llvm.get_host_cpu_name(),
-            llvm.get_host_cpu_features().flatten(),
+            processor(),
             vector_bits(),
             registers(),
             cache(2),

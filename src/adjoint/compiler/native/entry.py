@@ -33,6 +33,7 @@ from .objects import (
     SHAPE,
     SIZE,
     TYPE,
+    waiting,
 )
 
 I1 = ir.IntType(1)
@@ -99,7 +100,7 @@ class Entry(Answers):
     def __init__(self, module, run, table, number_of, long: bool):
         self.module, self.run, self.number_of, self.long = module, run, number_of, long
         kind = ir.FunctionType(POINTER, [POINTER, POINTER.as_pointer(), I64])
-        f = ir.Function(module, kind, "call")
+        f = waiting(ir.Function(module, kind, "call"))
         self.args, self.count = f.args[1], f.args[2]
         self.b = ir.IRBuilder(f.append_basic_block("entry"))
         self.miss = f.append_basic_block("miss")
@@ -188,7 +189,7 @@ class Entry(Answers):
         f = self.module.globals.get(name)
         if f is None:
             kinds = [POINTER, POINTER.as_pointer(), POINTER, *[I64] * rank]
-            f = ir.Function(self.module, ir.FunctionType(POINTER, kinds), name)
+            f = waiting(ir.Function(self.module, ir.FunctionType(POINTER, kinds), name))
             f.linkage = "internal"
             self._write_finder(f, leaf)
         return f

@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import functools
 
-import llvmlite.binding as llvm
 from llvmlite import ir
 
 from .arithmetic import Arithmetic
 from .kinds import FLOAT, INT32, element_of
-from .machine import vector_bits
+from .machine import has, vector_bits
 
 REGISTERS = (128, 512)  # bits of the smallest and the largest that it works on
 _LEAST = 2.0**-100  # roots of less need what lies below the smallest float
@@ -24,7 +23,7 @@ _TINY, _RANGE = 27 << 23, 228 << 23  # its bits, and from there to those of infi
 @functools.cache
 def _estimates() -> bool:
     """Whether the processor estimates 1/x to 2^-14."""
-    return vector_bits() == 512 and bool(llvm.get_host_cpu_features().get("avx512vl"))
+    return vector_bits() == 512 and has("avx512vl")
 
 
 class Estimate(Arithmetic):

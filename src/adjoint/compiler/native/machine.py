@@ -17,23 +17,31 @@ def _start() -> None:
     llvm.initialize_native_asmprinter()
 
 
+@functools.cache
+def processor() -> tuple[str, str]:
+    """Its name and all of its features, as LLVM calls them."""
+    return llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten()
+
+
+def has(feature: str) -> bool:
+    """Whether this processor has it."""
+    return f"+{feature}" in processor()[1].split(",")
+
+
 def host(effort: int = 3):
     """A description of this processor, all of its features on; an engine takes it over."""
     _start()
+    name, features = processor()
     return llvm.Target.from_default_triple().create_target_machine(
-        cpu=llvm.get_host_cpu_name(),
-        features=llvm.get_host_cpu_features().flatten(),
-        opt=effort,
-        jit=True,
+        cpu=name, features=features, opt=effort, jit=True
     )
 
 
 @functools.cache
 def vector_bits() -> int:
     """The widest vector that this processor has."""
-    features = llvm.get_host_cpu_features()
     for feature, bits in (("avx512f", 512), ("avx", 256)):
-        if features.get(feature):
+        if has(feature):
             return bits
     return 128
 

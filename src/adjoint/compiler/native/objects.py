@@ -29,6 +29,16 @@ API = {
 }
 
 
+def waiting(f):
+    """The function, for LLVM to write as it is: nearly all of its time is in what it calls.
+
+    Machine code of the way in takes two thirds of the time so, and runs as fast.
+    """
+    for attribute in ("noinline", "optnone"):
+        f.attributes.add(attribute)
+    return f
+
+
 class Objects:
     """What code that Python calls does with its objects; `table` has those that it knows."""
 

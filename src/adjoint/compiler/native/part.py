@@ -16,15 +16,17 @@ from ..chains import chains
 from ..schedule import Schedule
 from ..sooner import sooner
 from ..together import together
-from . import conv, reducing, rows, sorting
+from . import reducing, rows
 from .arena import ALIGN, Tenant, settled, whole
-from .contractions import form_of
-from .deep import deep
+from .late import contractions, conv, deep, slices, sorting
 from .machine import cache
 from .sharing import KINDS, Sum, apart, unshared, wanted, worth
-from .slices import panels
 
-SUMS = {"rows": rows.own_sums, "reduce": reducing.own_sums, "conv": conv.own_sums}
+SUMS = {
+    "rows": rows.own_sums,
+    "reduce": reducing.own_sums,
+    "conv": lambda *args: conv.own_sums(*args),
+}
 ROOMS = {  # what a kernel needs to work in
     "conv": lambda o: conv.kernel(o).bytes,
     "order": lambda o: sorting.order_of(o).bytes,
@@ -82,10 +84,14 @@ class Part:
         """kernel -> how its product is cut along its sum, of those that threads share so."""
         s, found = self.schedule, {}
         for k, n in self.shares.items():
-            form = form_of(k.roots[0], steps=s.steps) if k.kind == "contract" else None
+            form = (
+                contractions.form_of(k.roots[0], steps=s.steps)
+                if k.kind == "contract"
+                else None
+            )
             if n > 1 and form:
                 weights = s.root(k.roots[0].inputs[0 if form[1] else 1])
-                found[k] = deep(form[0], weights in updated)
+                found[k] = deep.deep(form[0], weights in updated)
         return {k: cut for k, cut in found.items() if cut}
 
     def _chained(self, renewed) -> dict:
@@ -100,7 +106,7 @@ class Part:
     def _may_fail(self, k) -> bool:
         """Whether NumPy does it, or something in a loop or branch may fail."""
         if k.kind == "contract":
-            return form_of(k.roots[0], steps=self.schedule.steps) is None
+            return contractions.form_of(k.roots[0], steps=self.schedule.steps) is None
         return k.kind == "call" or any(p.safe for p in self.inner.get(k, {}).values())
 
     def early(self, v) -> bool:
@@ -177,7 +183,7 @@ class Part:
         """Bytes that a worker needs for the products here and in inner parts, one at a time."""
         contracts = [k for k in self.schedule.kernels if k.kind == "contract"]
         steps = self.schedule.steps
-        forms = [form_of(k.roots[0], steps=steps) for k in contracts]
+        forms = [contractions.form_of(k.roots[0], steps=steps) for k in contracts]
         inner = [p.scratch() for parts in self.inner.values() for p in parts.values()]
         forms = [f[0] for f in forms if f]
         return max([0, *inner, *(f.bytes for f in (*forms, *self.deep.values()))])
@@ -230,7 +236,7 @@ class Part:
             after = self._successors(k, i, last, found)
             needed = [(v, self.size(v)) for v in k.made if self._placed(v)]
             if k.kind == "together":
-                needed = self._roomed(k, needed, panels(self.schedule, k))
+                needed = self._roomed(k, needed, slices.panels(self.schedule, k))
             elif k in self.chains:
                 needed += self._chain_room(k)
             elif k in self.shares and k.kind not in OWN:

@@ -9,19 +9,14 @@ import math
 import numpy as np
 from llvmlite import ir
 
-from . import conv
 from .chained import Chained, in_room
-from .contractions import form_of
 from .crew import CHUNKS, PARALLEL
-from .deep import Parts
 from .elements import BYTE, I64, element, stored_element
 from .emit import Emitter
 from .failing import FAILED
+from .late import contractions, conv, deep, products, slices, sorting
 from .likeness import likeness
-from .products import Product
 from .sharing import Sum, elements_apart
-from .slices import Slices
-from .sorting import Sorting, order_of
 from .spelling import function
 from .vectors import loop
 
@@ -248,7 +243,7 @@ class Writer(Chained):
         for v, offset in own.items():
             at[v] = b.bitcast(b.gep(room, [I64(offset)]), e.pointers[v].type)
         ends = [b.udiv(b.mul(i, I64(k.tasks)), I64(chunks)) for i in (first, last)]
-        Slices(e.elsewhere(b, at), k, room).tasks(*ends)
+        slices.Slices(e.elsewhere(b, at), k, room).tasks(*ends)
         if e.streamed.intersection(k.made):
             b.fence("seq_cst")
         b.ret_void()
@@ -259,7 +254,7 @@ class Writer(Chained):
     def _contract(self, e, k, part, base):
         (o,) = k.roots
         s = part.schedule
-        found = form_of(o, steps=s.steps)
+        found = contractions.form_of(o, steps=s.steps)
         if found is None:
             self._call(e, k, part, base)
             return
@@ -267,7 +262,7 @@ class Writer(Chained):
         if not form.tasks:
             return
         scalar = element(o.outputs[0].spec.dtype)
-        product = Product(self.b.module, scalar, form)
+        product = products.Product(self.b.module, scalar, form)
         x, y = (e.pointers[s.root(v)] for v in o.inputs)
         offsets = [s.views[v].offset if v in s.views else 0 for v in o.inputs]
         x, y = (
@@ -284,10 +279,10 @@ class Writer(Chained):
 
     def _order(self, e, k, part, base):
         (o,) = k.roots
-        form = order_of(o)
+        form = sorting.order_of(o)
         if not form.rows * form.made:
             return
-        call = Sorting(self.b.module, form).call
+        call = sorting.Sorting(self.b.module, form).call
         values = zip((*o.inputs, *o.outputs), call.args, strict=False)
         places = [
             self.b.bitcast(e.pointers[part.schedule.root(v)], a.type) for v, a in values
@@ -315,7 +310,7 @@ class Writer(Chained):
 
     def _deep(self, e, k, part, base, places):
         """A product cut along its sum: parts of it by threads, then joined unless one did all."""
-        own, code = e.pointers[Sum(k.roots[0])], Parts(self.b.module, part.deep[k])
+        own, code = e.pointers[Sum(k.roots[0])], deep.Parts(self.b.module, part.deep[k])
         done = self.inside(base + part.offsets[k, "done"])
         done = self.b.bitcast(done, I64.as_pointer())
         self.b.store(I64(0), done)

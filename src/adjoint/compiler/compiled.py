@@ -1,0 +1,406 @@
+"""compile: the face. Which program a call is for, and what is done where there is none."""
+
+from __future__ import annotations
+
+import functools
+import gc
+import inspect
+import logging
+import sys
+import types
+import weakref
+from collections import OrderedDict
+from collections.abc import Callable
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import numpy as np
+
+from ..autodiff.modes import inferring, recording
+from ..autodiff.tape import BASE
+from ..core import tree
+from ..core.bind import NUMPY, Box, floor, modes
+from ..core.dtype import get_default_dtype
+from ..errors import ArgumentTypeError, TraceError
+from .amounts import read_bytes
+from .batches import Batches, need_batch
+from .binding import MISS
+from .building import PATIENCE, Building
+from .capture import capture
+from .captured import inputs_of
+from .ending import Unfit, Unready
+from .insight import Insight
+from .probe import CHECKS, looked_at, need_check
+from .signature import difference, key_of, twice
+from .step import Step, miss, native_code
+
+log = logging.getLogger("adjoint.compiler")
+
+
+def compile(
+    func: Callable | None = None,
+    *,
+    backend: str = "native",
+    cache_size: int = 32,
+    background: bool = False,
+    check: str | None = None,
+    batch: bool | int = False,
+    memory: int | str | None = None,
+):
+    """Make one native program of a function of tensors, its state found by itself.
+
+    The first call runs as it is written, so that state which is made on the way exists; the
+    next one is captured. Another program is made for other shapes, dtypes and static values.
+    What was there before, such as an argument, state, its `.grad` or a view, is returned itself,
+    as the function does.
+
+    With `background`, calls are interpreted while a program that takes long is built: they do
+    not wait, but two runs may differ in the last bits.
+
+    With `batch`, one program works for every number of examples, which are the first dim of
+    the first tensor and of all that are as long: up to the number given, or, with True, up to
+    the next power of two. Without, each number of examples has a program of its own.
+
+    With `memory`, bytes such as "512MB", a program takes no more than that together with its
+    state, arguments and results: values of the way forward are computed a second time on the
+    way back instead of being kept, those first that cost the least time for what they free.
+    `memory()` tells which. If that is not enough, the error tells how little can be. Where
+    operations run one by one, with `check` or by NumPy, it has no effect, and a warning says so.
+
+    With `check="nan"` it runs slowly, operation by operation, and the first that makes NaN
+    raises a NotFiniteError with its line and what it was given, in gradients too; with
+    `check="inf"` the first that makes Inf does so as well.
+
+    >>> @compile
+    ... def f(x):
+    ...     return (x * x).sum()
+    >>> f(tensor([1., 2.])), f(tensor([3., 4.]))
+    (tensor(5.), tensor(25.))
+    """
+    need_check(check)
+    need_batch(batch)
+    most = read_bytes(memory, "memory")
+    if most is not None and (check or backend) != "native":
+        log.warning(
+            "memory=%r has no effect with %s: it runs operation by operation",
+            memory,
+            f"check={check!r}" if check else f"backend={backend!r}",
+        )
+    settings = Settings(check or backend, cache_size, background, batch, most)
+    return settings.of if func is None else settings.of(func)
+
+
+class Settings(NamedTuple):
+    """What is asked of a compiled function."""
+
+    backend: str = "native"
+    cache_size: int = 32
+    background: bool = False
+    batch: bool | int = False
+    memory: int | None = None  # bytes
+
+    def of(self, func):
+        """The function, compiled so; of a module, one on the same parts."""
+        _need_function(func)
+        made = Compiled(func, self)
+        return as_module(func, made) if hasattr(func, "named_parameters") else made
+
+
+def _need_function(func):
+    """What is compiled must be called once for a result."""
+    if not callable(func):
+        raise ArgumentTypeError(
+            f"compile: expected a function or a module, got {type(func).__name__}"
+        )
+    for kind in ("generator", "coroutine", "asyncgen"):
+        if getattr(inspect, f"is{kind}function")(func):
+            raise ArgumentTypeError(
+                f"compile: {func.__name__} is a generator or async function, which stops "
+                "and goes on between its values",
+                hint="compile the function that it calls for each of them",
+            )
+
+
+VAIN = 8  # programs that ran but once, after which a call runs as it is written
+
+
+class Compiled(Insight):
+    """A function that runs as a program: first eagerly, to make what state it makes."""
+
+    def __init__(self, func, settings: Settings, owner=None):
+        functools.update_wrapper(self, func)
+        self.written, self.owner = func, owner  # the object whose method it is, weakly
+        self.settings, self.backend = settings, settings.backend
+        self.methods: dict = {}  # id of an object -> its own compiled method
+        self.programs: OrderedDict = OrderedDict()
+        self.moving: set = set()  # options that change from call to call
+        self.pinned: set = set()  # those that the function branches on
+        self.unfit: set = set()  # keys of calls for which there is no program
+        self.wasted: dict = {}  # how many programs in a row have run but once
+        self.batches = Batches(settings.batch) if settings.batch else None
+        self.warm = self.backend in CHECKS  # gradients are looked at in programs alone
+        self.last = miss
+
+    @property
+    def func(self):
+        """The function as it was written."""
+        return self.written if self.owner is None else self._method(self.owner())
+
+    def _method(self, x):
+        return types.MethodType(self.written, x)
+
+    def __get__(self, x, kind=None):
+        """As a method: each object has programs of its own, for as long as it is there."""
+        if x is None:
+            return self
+        key = id(x)
+        own = self.methods.get(key)
+        if own is None:
+            ref = weakref.ref(x, lambda _: self.methods.pop(key, None))
+            own = self.methods[key] = Compiled(self.written, self.settings, ref)
+        return Method(own, x)
+
+    def __reduce__(self):
+        """A copy of it, or what another process gets, makes programs of its own."""
+        name = getattr(self.written, "__qualname__", "")
+        module = sys.modules.get(getattr(self.written, "__module__", None) or "")
+        if module is not None and vars(module).get(name) is self:
+            return name
+        return Compiled, (self.written, self.settings)
+
+    def __call__(self, *args, **kwargs):
+        y = MISS if kwargs else self.last(*args)
+        return self._call(args, kwargs) if y is MISS else y
+
+    def _call(self, args, kwargs):
+        """Find the program for these arguments, or make it, and run it."""
+        leaves, shape = tree.flatten((args, kwargs))
+        outside = any(isinstance(x, Box) and x.level is not BASE for x in leaves)
+        if not self.warm or outside or floor.get() is not NUMPY:
+            self.warm = self.warm or floor.get() is NUMPY
+            return self._as_written(args, kwargs)
+        step, leaves = self._found(leaves, shape)
+        given = inputs_of(leaves)
+        if step is None or not step.suits(given):
+            return self._as_written(args, kwargs)
+        flat = not kwargs and all(isinstance(x, Box) for x in args)
+        usual = flat and recording.get() and not inferring.get()
+        self.last = step.quick if usual else miss
+        return step(given)
+
+    def _as_written(self, args, kwargs):
+        if self.backend not in CHECKS or floor.get() is not NUMPY:
+            return self.func(*args, **kwargs)
+        return looked_at(self.backend, self.func, args, kwargs)
+
+    def _found(self, leaves, shape):
+        """The program for these arguments, which is not run, and the arguments as tensors.
+
+        There is none where the function has to run as it is written.
+        """
+        leaves = [BASE.wrap(x) if isinstance(x, np.ndarray) else x for x in leaves]
+        kinds = tuple(map(key_of, leaves))
+        state = recording.get(), inferring.get(), modes.value, get_default_dtype()
+        key = shape, kinds, twice(leaves), *state
+        if self._is_unfit(key):
+            return None, leaves
+        step = _replaced(self.programs.get(key))
+        if step is None or not step.fits():
+            with _no_sweeping():
+                step = self._made(key, leaves, shape, step)
+        if step is not None:
+            self.programs[key] = step
+            self.programs.move_to_end(key)
+        return step, leaves
+
+    def _in_vain(self, key, before) -> bool:
+        """Whether programs for these arguments have run but once, time and again."""
+        if before is not None:
+            again = before.run.calls.value > 1
+            self.wasted[key] = 0 if again else self.wasted.get(key, 0) + 1
+        return self.wasted.get(key, 0) >= VAIN
+
+    def _is_unfit(self, key) -> bool:
+        """Whether such a call runs as it is written, which is said once if it has no hash."""
+        try:
+            return key in self.unfit
+        except TypeError as error:
+            if not self.unfit:
+                self.unfit.add(None)
+                hint = "pass tuples and frozensets for lists and sets"
+                log.warning("%s runs as it is written: %s; %s", self, error, hint)
+            return True
+
+    def _made(self, key, leaves, shape, before):
+        """A new program; None where this call, or every such call, runs as it is written."""
+        name = getattr(self.func, "__name__", "f")
+        if self._in_vain(key, before):
+            log.warning(
+                "%s runs as it is written: what it reads was changed before each of the "
+                "last calls; hold it in a tensor, or make it an argument",
+                name,
+            )
+            self.unfit.add(key)
+            return None
+        try:
+            captured = self._captured(leaves, shape, name, before)
+        except Unready:
+            return None
+        except Unfit as error:
+            log.warning("%s runs as it is written: %s", name, error)
+            self.unfit.add(key)
+            return None
+        step = self._of_batch(captured, leaves, shape, key)
+        if step is None:
+            step = self._built(captured)
+            if step.native is not None:
+                word = "loaded" if step.native.cached else "compiled"
+                log.info("%s %s: %s", word, name, self._why(key, before))
+        self.programs.pop(key, None)
+        while len(self.programs) >= max(self.settings.cache_size, 1):
+            self.programs.popitem(last=False)
+        return step
+
+    def _of_batch(self, captured, leaves, shape, key):
+        """What runs it in a program for any number of examples, if there is one."""
+        if self.batches is None or self.backend in CHECKS:
+            return None
+        name = captured.graph.name
+
+        def again(leaves):
+            return self._captured(leaves, shape, name, None)
+
+        def run(captured):
+            return _step(captured, self.backend).run
+
+        member = self.batches.member(captured, leaves, key, again, run)
+        return member and _step(captured, self.backend, run=member)
+
+    def _built(self, captured):
+        """The program; with `background` one that is interpreted if it takes long to build."""
+        code = (
+            native_code()
+            if self.settings.background and self.backend == "native"
+            else None
+        )
+        if code is None:
+            return _step(captured, self.backend)
+        building = Building(functools.partial(code.Native, captured))
+        if building.done(PATIENCE):
+            return _step(captured, self.backend, native=building.result())
+        return _step(captured, "numpy", building=building)
+
+    def wait(self) -> None:
+        """Wait until the programs are there that are built in the background.
+
+        >>> f = compile(lambda x: x * 2, background=True)
+        >>> f(tensor(1.)), f(tensor(2.))
+        (tensor(2.), tensor(4.))
+        >>> f.wait()
+        """
+        for step in self.programs.values():
+            if step.building is not None:
+                step.building.result()
+
+    def _captured(self, leaves, shape, name, before):
+        """What the function does, and what memory that may take."""
+        captured = self._traced(leaves, shape, name, before)
+        captured.memory = self.settings.memory
+        return captured
+
+    def _traced(self, leaves, shape, name, before):
+        """What the function does; numbers that changed since are inputs where that can be."""
+        if before is not None:
+            self.moving |= before.run.stirred - self.pinned
+        try:
+            return capture(self.func, leaves, shape, name, frozenset(self.moving))
+        except TraceError:
+            if not self.moving:
+                raise
+        self.pinned |= self.moving  # something branches on them
+        self.moving = set()
+        return capture(self.func, leaves, shape, name)
+
+    def _why(self, key, before) -> str:
+        """Why a program was made."""
+        if before is not None:
+            return "what it works on was changed"
+        if not self.programs:
+            return "first"
+        return difference(next(reversed(self.programs)), key)
+
+
+def _step(captured, backend, **ways) -> Step:
+    """A program for calls, whose reverse is a compiled function as well."""
+    return Step(captured, backend, _reverse, **ways)
+
+
+def _reverse(f, backend, memory, batch) -> Compiled:
+    """The derivative of a program, compiled: nothing has to run before it is captured."""
+    made = Compiled(f, Settings(backend, batch=batch, memory=memory))
+    made.warm = True
+    return made
+
+
+@contextmanager
+def _no_sweeping():
+    """Without the search for garbage, which looks at all that is being made again and again."""
+    sweeps = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if sweeps:
+            gc.collect(
+                0
+            )  # of this alone: Python's own next search may be of everything
+            gc.enable()
+
+
+def _replaced(step):
+    """The native program instead of its stand-in, once it is there."""
+    if step is None or step.building is None or not step.building.done(0):
+        return step
+    if not step.fits():
+        return step
+    native = step.building.result()
+    log.info("compiled %s in the background", step.captured.graph)
+    return _step(step.captured, "native", native=native)
+
+
+class Method:
+    """A compiled method of an object, which it keeps."""
+
+    def __init__(self, compiled, owner):
+        self.compiled, self.__self__ = compiled, owner
+
+    def __call__(self, *args, **kwargs):
+        return self.compiled(*args, **kwargs)
+
+    def __getattr__(self, name):
+        return getattr(self.compiled, name)
+
+
+def as_module(module, compiled):
+    """A module on the same parts whose call is compiled."""
+
+    def call(self, *args, **kwargs):
+        return compiled(*args, **kwargs)
+
+    def again(self):
+        return _compiled_again, (module, compiled.settings)
+
+    shown = {k: getattr(compiled, k) for k in dir(Insight) if not k.startswith("_")}
+    programs = {k: property(lambda _, k=k: getattr(compiled, k)) for k in _SHOWN}
+    kind = type(module)
+    names = {**shown, **programs, "__call__": call, "__reduce__": again}
+    out = object.__new__(type(kind.__name__, (kind,), names))
+    object.__setattr__(out, "__dict__", module.__dict__)
+    return out
+
+
+def _compiled_again(module, settings):
+    return as_module(module, Compiled(module, settings))
+
+
+_SHOWN = ("programs", "warm", "last", "settings", "backend", "wait")
