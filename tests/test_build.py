@@ -127,6 +127,17 @@ def test_what_a_program_does_not_need_is_not_imported(tmp_path):
     assert {*late.split()}.isdisjoint(got.stdout.split())
 
 
+def test_a_product_that_one_thread_does_is_one_block():
+    f = compile(lambda x, y: x @ y)
+    for _ in range(2):
+        z = f(ad.ones(20, 30), ad.ones(30, 40))
+    np.testing.assert_array_equal(z.numpy(), np.full((20, 40), 30.0, np.float32))
+    (step,) = f.programs.values()
+    functions = re.findall(r'^define .*?"(product.*?)"', step.native.text(), re.M)
+    named = [x for x in functions if x.startswith("product.")]
+    assert [x.rpartition(".")[2] for x in named] == ["block"]
+
+
 def test_the_way_in_is_written_as_it_is():
     f = compile(lambda x: ad.sin(x))
     f(ad.tensor(0.7)), f(ad.tensor(0.7))

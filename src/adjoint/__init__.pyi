@@ -1054,7 +1054,7 @@ def set_flush_denormal(mode: _bool) -> _bool:
     """Take numbers below 2^-126 (float32) or 2^-1022 (float64) as 0, or, as at first, not."""
 def set_num_interop_threads(n: _int) -> None:
     """Accepted as in PyTorch; operations run one after the other all the same."""
-def set_num_threads(n: _int) -> None:
+def set_num_threads(n: _int | None) -> None:
     """How many threads a compiled program may use, from its next call on."""
 def set_rng_state(new_state: Any) -> None:
     """Continue the default stream from what `get_rng_state` gave."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 from llvmlite import ir
 
 from .blocks import Block
@@ -15,10 +17,26 @@ class Product(Panels):
 
     def __init__(self, module, scalar, form: Form):
         super().__init__(module, scalar)
-        self.form = form
-        name = f"product.{form.name}"
-        found = module.globals.get(name)
-        self.call = found or self._tasks(name)
+        self.form, self.name = form, f"product.{form.name}"
+
+    @functools.cached_property
+    def call(self):
+        """The function of some tasks."""
+        return self.module.globals.get(self.name) or self._tasks(self.name)
+
+    @functools.cached_property
+    def block(self):
+        """The function of a block of C, of which there may be all."""
+        name = f"{self.name}.block"
+        return self.module.globals.get(name) or self._block(name)
+
+    def whole(self, b, places, scratch) -> None:
+        """All tasks by one thread: those of one product are one block, its bounds known."""
+        form = self.form
+        scratch = b.bitcast(scratch, self.scalar.as_pointer())
+        bounds = (0, form.tasks) if form.batch else (0, form.m, 0, form.n)
+        f = self.call if form.batch else self.block
+        b.call(f, [*places, scratch, *map(I64, bounds)])
 
     def _offset(self, b, p, *terms):
         """p plus numbers times steps."""
@@ -30,7 +48,6 @@ class Product(Panels):
 
     def _tasks(self, name):
         form, p = self.form, self.scalar.as_pointer()
-        block = self._block(f"{name}.block")
         f, b = self.function(name, p, p, p, p, I64, I64)
         *places, scratch, first, last = f.args
         down, across, *_ = form.grid
@@ -40,7 +57,7 @@ class Product(Panels):
             start = b.mul(number, tiles)
             end = least(b, b.sub(last, start), tiles)
             here = self._of_batch(b, places, number)
-            self._some(b, block, [*here, scratch], b.sub(t, start), end)
+            self._some(b, self.block, [*here, scratch], b.sub(t, start), end)
             done(b.add(start, end))
         b.ret_void()
         return f

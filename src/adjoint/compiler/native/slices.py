@@ -129,9 +129,8 @@ class Slices:
     def _product(self, m, index, rows):
         p = _Places(self, m, index)
         if rows is None:
-            tasks = I64(p.form.tasks)
             product = Product(self.b.module, p.scalar, p.form)
-            self.b.call(product.call, [*p.places, self._scratch(p), I64(0), tasks])
+            product.whole(self.b, p.places, self._scratch(p))
             return
         bounds = self._bounds(m, p.form, p.left, p.out, rows)
         if m in self.ready:

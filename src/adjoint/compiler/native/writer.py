@@ -274,8 +274,11 @@ class Writer(Chained):
         if k in part.deep:
             self._deep(e, k, part, base, places)
             return
-        chunks = min(part.shares.get(k, 1), form.tasks)
-        self._tasks(product.call, form.tasks, places, chunks, (self.panel, form.bytes))
+        chunks, room = min(part.shares.get(k, 1), form.tasks), (self.panel, form.bytes)
+        if chunks > 1:
+            self._tasks(product.call, form.tasks, places, chunks, room)
+        else:
+            product.whole(self.b, places, self.panel)
 
     def _order(self, e, k, part, base):
         (o,) = k.roots
