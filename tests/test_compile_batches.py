@@ -167,37 +167,37 @@ def test_results_and_their_gradients_have_the_size():
         near(got, w.grad)
 
 
-@pytest.mark.parametrize(
-    "f",
-    [
-        lambda x: (x - x.mean(0)) / x.std(0),
-        lambda x: x.amax(0) - x.amin(0) + x.prod(0),
-        lambda x: ad.softmax(x.sum(1), 0),
-        lambda x: x.reshape(-1, 2).transpose(0, 1).reshape(-1).sum(),
-        lambda x: ad.einsum("bi,bj->ij", x, x),
-        lambda x: x / len(x) + ad.arange(len(x))[:, None],
-        lambda x: ad.logsumexp(x, (0, 1)),
-        lambda x: x[0] * x.numel() + x[1] + x[:2].sum(),
-        lambda x: ad.where(x > 0, x, 0).norm(),
-        lambda x: ad.grad(lambda v: (v.sin() ** 2).mean())(x),
-        lambda x: ad.vmap(lambda row: row @ row)(x),
-        lambda x: ad.hessian(lambda w: ((x @ w) ** 2).mean())(ad.ones(4).double()),
-        lambda x: ad.scan(
-            lambda c, t: (c + t.mean(), c * t), ad.zeros(()).double(), x.T
-        )[1],
-        lambda x: ad.cond(x.sum() > 0, lambda v: v.mean(0), lambda v: v.sum(0), x),
-        lambda x: ad.while_loop(lambda v: v.mean() < 10, lambda v: v * 2 + 1, x),
-        lambda x: x.argmax(1).double() @ x,
-        lambda x: ad.linalg.inv(x[:, :, None] * ad.ones(4) + 9 * ad.eye(4)).sum(),
-        lambda x: ad.fft.fft(x).abs().mean(),
-        lambda x: ad.cumsum(x, 1).mean(0),
-        lambda x: ad.sort(x, 1)[0][:, -1].sum(),
-        lambda x: ad.nn.functional.one_hot(x.argmin(1), 4).sum(0),
-        lambda x: x.to(ad.bfloat16).mean(),
-        lambda x: (x + 1j).prod(1).sum(),
-        lambda x: (x > 0).all(0) | (x > 1).any(0),
+ALIKE = [
+    lambda x: (x - x.mean(0)) / x.std(0),
+    lambda x: x.amax(0) - x.amin(0) + x.prod(0),
+    lambda x: ad.softmax(x.sum(1), 0),
+    lambda x: x.reshape(-1, 2).transpose(0, 1).reshape(-1).sum(),
+    lambda x: ad.einsum("bi,bj->ij", x, x),
+    lambda x: x / len(x) + ad.arange(len(x))[:, None],
+    lambda x: ad.logsumexp(x, (0, 1)),
+    lambda x: x[0] * x.numel() + x[1] + x[:2].sum(),
+    lambda x: ad.where(x > 0, x, 0).norm(),
+    lambda x: ad.grad(lambda v: (v.sin() ** 2).mean())(x),
+    lambda x: ad.vmap(lambda row: row @ row)(x),
+    lambda x: ad.hessian(lambda w: ((x @ w) ** 2).mean())(ad.ones(4).double()),
+    lambda x: ad.scan(lambda c, t: (c + t.mean(), c * t), ad.zeros(()).double(), x.T)[
+        1
     ],
-)
+    lambda x: ad.cond(x.sum() > 0, lambda v: v.mean(0), lambda v: v.sum(0), x),
+    lambda x: ad.while_loop(lambda v: v.mean() < 10, lambda v: v * 2 + 1, x),
+    lambda x: x.argmax(1).double() @ x,
+    lambda x: ad.linalg.inv(x[:, :, None] * ad.ones(4) + 9 * ad.eye(4)).sum(),
+    lambda x: ad.fft.fft(x).abs().mean(),
+    lambda x: ad.cumsum(x, 1).mean(0),
+    lambda x: ad.sort(x, 1)[0][:, -1].sum(),
+    lambda x: ad.nn.functional.one_hot(x.argmin(1), 4).sum(0),
+    lambda x: x.to(ad.bfloat16).mean(),
+    lambda x: (x + 1j).prod(1).sum(),
+    lambda x: (x > 0).all(0) | (x > 1).any(0),
+]
+
+
+@pytest.mark.parametrize("f", ALIKE)
 def test_places_without_examples_change_nothing(f):
     g, rng = ad.compile(f, batch=11), np.random.default_rng(5)
     for n in (7, 7, 5, 11, 2, 10):
@@ -207,6 +207,61 @@ def test_places_without_examples_change_nothing(f):
         near(got.to(ad.complex128), want.to(ad.complex128), tol)
     natives = {id(s.native) for s in g.programs.values()}
     assert len(natives) == 1 and hasattr(next(iter(g.programs.values())).run, "family")
+
+
+def reverses(g):
+    """The programs of the reverse, of all sizes."""
+    steps = [s.run.family.reverse for s in g.programs.values()]
+    found = {id(c): c for reverse in steps for c in reverse.values()}
+    return {id(s.native) for c in found.values() for s in c.programs.values()}
+
+
+@pytest.mark.parametrize("f", ALIKE)
+def test_gradients_of_results_that_are_walked_back_later(f):
+    """The reverse of a result is a program for all sizes too."""
+    g, rng, found = ad.compile(f, batch=11), np.random.default_rng(5), []
+    g(ad.tensor(rng.normal(size=(7, 4))))
+    for n in (7, 5, 11, 2, 10):
+        x, found = ad.tensor(rng.normal(size=(n, 4))), []
+        for run in (g, f):
+            v = x.detach().requires_grad_()
+            y = run(v)
+            if y.requires_grad:
+                (y.to(ad.complex128).abs() ** 2).sum().backward()
+                found.append(v.grad)
+        if found:
+            near(*found, 5e-2 if y.dtype == ad.bfloat16 else 1e-9)
+    alone = ALIKE.index(f) in (1, 12)  # products of all but one; examples come second
+    assert not found or (len(reverses(g)) == 1) != alone
+
+
+def test_weights_that_are_as_many_as_the_examples():
+    w = ad.tensor(np.random.default_rng(0).normal(size=(4, 3)), requires_grad=True)
+    g = ad.compile(lambda x: (x @ w).tanh().mean(1), batch=9)
+    for n in (4, 4, 6, 4, 9, 2):
+        x = ad.tensor(np.random.default_rng(n).normal(size=(n, 4)))
+        grads = []
+        for f in (g, g.func):
+            w.grad = None
+            (f(x) ** 2).sum().backward()
+            grads.append(w.grad.clone())
+        near(*grads)
+
+
+def test_a_reverse_with_random_numbers():
+    w = ad.ones(4, 3).double().requires_grad_()
+    net = nn.Dropout(0.5)
+    g = ad.compile(lambda x: net(x @ w) + ad.poisson(ad.ones(len(x), 3)), batch=9)
+    g(ad.ones(5, 4).double())
+    for n in (5, 6, 9, 3):
+        x, grads = ad.tensor(np.random.default_rng(n).normal(size=(n, 4))), []
+        for f in (g, g.func):
+            ad.manual_seed(n)
+            w.grad = None
+            (f(x) ** 2).sum().backward()
+            grads.append(w.grad.clone())
+        near(*grads)
+    assert len(reverses(g)) == 1
 
 
 @pytest.mark.parametrize(

@@ -104,8 +104,11 @@ def in_place(seed, wild=False):
         return rows
 
     with ad.no_grad():
-        want, got = run(lambda f: f), run(compile)
-        agree(got, want, seed, lambda k: run(lambda f: f, k))
+        try:
+            want = run(lambda f: f)
+        except AdjointError:
+            return  # a probability of a later call is not a number
+        agree(run(compile), want, seed, lambda k: run(lambda f: f, k))
 
 
 def all_kinds(seed):

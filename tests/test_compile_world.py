@@ -1,5 +1,6 @@
 """Compiled functions notice what they read: numbers, variables, hooks, modes; and what they are."""
 
+import collections
 import copy
 import gc
 import pickle
@@ -741,3 +742,109 @@ def test_long_comparisons_are_told_and_read_only_arrays_need_none(caplog, monkey
     a.flags.writeable = False
     run()
     assert "compared" not in caplog.text
+
+
+def counted(wrap, make, calls=4):
+    """What calls give, and what is counted beside them, of a function that `make` gives."""
+    f, told = make()
+    g, x = wrap(f), ad.arange(3.0)
+    return [g(x * (k + 1)).tolist() for k in range(calls)], told()
+
+
+def _module_hook():
+    net, seen = nn.Linear(3, 2), {}
+    for p in net.parameters():
+        p.data.fill_(1.0)
+    net.register_forward_hook(lambda m, x, y: seen.update(y=y.detach()))
+    return lambda x: net(x), lambda: seen["y"].tolist()
+
+
+def _counting_hook():
+    net, n = nn.Linear(3, 2), []
+    for p in net.parameters():
+        p.data.fill_(1.0)
+    net.register_forward_hook(lambda m, x, y: n.append(1))
+    return lambda x: net(x), lambda: n
+
+
+def _gradient_hook():
+    w, n = ad.ones(3, requires_grad=True), []
+    w.register_hook(lambda g: n.append(1))
+
+    def f(x):
+        w.grad = None
+        (w * x).sum().backward()
+        return w.grad * 1
+
+    return f, lambda: n
+
+
+def _function_by_name():
+    n, name = [], "a"
+    table = {"a": lambda x: (n.append(1), x * 2)[1]}
+    return lambda x: table[name](x), lambda: n
+
+
+def _set():
+    s = set()
+    return lambda x: (s.add(len(s)), x * len(s))[1], lambda: s
+
+
+def _deque():
+    q = collections.deque(maxlen=3)
+    return lambda x: (q.append(1), x * len(q))[1], lambda: list(q)
+
+
+def _counter():
+    n = collections.Counter()
+    return lambda x: (n.update(a=1), x * n["a"])[1], lambda: dict(n)
+
+
+def _iterator():
+    numbers = iter([1.0, 2.0, 3.0, 4.0, 5.0])
+    return lambda x: x * next(numbers), lambda: next(numbers)
+
+
+MAKES = [
+    *(_module_hook, _counting_hook, _gradient_hook, _function_by_name),
+    *(_set, _deque, _counter, _iterator),
+]
+
+
+@pytest.mark.parametrize("make", MAKES)
+def test_what_is_counted_beside_tensors_is_counted_with_each_call(make):
+    assert counted(compile, make) == counted(lambda f: f, make)
+
+
+class Scaled:
+    scale = 2
+
+    @property
+    def twice(self):
+        return self.scale * 2
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda o: lambda x: x * o.scale,
+        lambda o: lambda x: x * o.twice,
+        lambda o: lambda x: x * getattr(o, "scale"),  # noqa: B009
+    ],
+)
+def test_attributes_that_come_to_an_object(make):
+    o = Scaled()
+    f = compile(make(o))
+    for scale in (None, None, None, 5, 5, 5):
+        if scale is not None:
+            o.scale = scale
+        assert f(ad.ones(2)).tolist() == make(o)(ad.ones(2)).tolist()
+
+
+def test_sets_that_are_read_are_read_anew():
+    s = {1, 2}
+    f = compile(lambda x: x * len(s))
+    for k in range(6):
+        if k == 3:
+            s.add(7)
+        assert f(ad.ones(2)).tolist() == [float(len(s))] * 2

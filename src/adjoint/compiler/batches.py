@@ -122,20 +122,28 @@ class Family:
     """A program for up to `most` examples."""
 
     def __init__(self, capture, run, most: int):
+        why = None
         for n in range(most, most + TRIES):
             try:
                 first, second = _traced(capture, n), _traced(capture, n + 1)
                 self.sizes = Sizes(simple(first.graph), n, simple(second.graph))
                 break
-            except Unlike:
+            except Unlike as error:
+                why = why or error
                 if n == most + TRIES - 1:
-                    raise
+                    raise why from None
         _need_plain(first, self.sizes)
         graph = padded(self.sizes)
         extra = len(graph.inputs) - len(first.graph.inputs)
         self.most, self.graph = n, graph
         self.captured = replace(first, graph=graph, sized=extra)
         self.run = run(self.captured)
+        self.traced = {n: first, n + 1: second}  # a size -> what was captured of it
+        self.reverse: dict = {}  # inputs that want a gradient -> the compiled reverse
+
+    def captured_for(self, inputs):
+        """What was captured of as many examples as these are."""
+        return self.traced[_examples(inputs)]
 
 
 def _traced(capture, n):
@@ -176,6 +184,7 @@ class Member(Binding):
         self.native = getattr(whole.run, "native", None)
         given = zip(values, whole.sizes.given, strict=True)
         self.given = [self._to_most(c.value, d.spec) for c, (d, _) in given]
+        whole.traced[n] = captured
 
     def fits(self) -> bool:
         return super().fits() and self.family.run.fits()

@@ -429,6 +429,8 @@ def capture(func, leaves, shape, name: str, moving=frozenset()) -> Captured:
     given = level.stand_ins(leaves)
     args, kwargs = tree.unflatten(shape, given)
     around = Surroundings(func, args)
+    if around.iterators:
+        raise Unfit("it takes from an iterator; give it the value as an argument")
     token = floor.set(level)
     try:
         results = func(*args, **kwargs)

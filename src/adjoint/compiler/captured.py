@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -186,6 +187,7 @@ class Captured:
             or any(s.place is not None and s.place.key != "_grad" for s in self.states)
             or any(id(x) in grads for x in self.owners)
             or any(not r.tensor.value.flags.c_contiguous for r in self.read)
+            or any(isinstance(s.mapping, (set, deque)) for s in self.seen)
             or self.asks
             or self.sized
         )

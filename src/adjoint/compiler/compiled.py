@@ -335,9 +335,9 @@ def _step(captured, backend, **ways) -> Step:
     return Step(captured, backend, _reverse, **ways)
 
 
-def _reverse(f, backend, memory) -> Compiled:
+def _reverse(f, backend, memory, batch) -> Compiled:
     """The derivative of a program, compiled: nothing has to run before it is captured."""
-    made = Compiled(f, Settings(backend, memory=memory))
+    made = Compiled(f, Settings(backend, batch=batch, memory=memory))
     made.warm = True
     return made
 

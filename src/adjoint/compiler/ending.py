@@ -34,7 +34,7 @@ from .captured import (
     Traits,
 )
 from .positions import refused
-from .surroundings import ABSENT, equal, look
+from .surroundings import ABSENT, SEQUENCES, equal, look
 
 _detached = methodcaller("detach")
 
@@ -149,7 +149,11 @@ class Ending:
         leaves, new_shape = tree.flatten(now)
         if before is ABSENT:
             raise Unready
-        if now is ABSENT or type(keeper) is list or not any(map(_traced, leaves)):
+        if (
+            now is ABSENT
+            or isinstance(keeper, SEQUENCES)
+            or not any(map(_traced, leaves))
+        ):
             raise Unfit(_CHANGES.format(_named(keeper, key)))
         if shape != new_shape:
             raise Unready
@@ -266,7 +270,8 @@ class Ending:
         c.asks = level.asks
         kept: dict = {}
         for place, (keeper, key, x) in {**around.places, **level.sights}.items():
-            if x is not ABSENT and place not in level.slots:
+            comes = place in around.places and type(keeper) is dict
+            if (x is not ABSENT or comes) and place not in level.slots:
                 kept.setdefault(id(keeper), Seen(keeper, {})).items[key] = x
         groups = level.groups.values()
         c.seen = [*kept.values(), *(Seen(o.group, o.others()) for o in groups)]
@@ -319,8 +324,8 @@ _CHANGES = (
 
 
 def _named(keeper, key) -> str:
-    if type(keeper) is list:
-        return "a list"
+    if isinstance(keeper, SEQUENCES):
+        return f"a {type(keeper).__name__}"
     return "a variable" if key == "cell_contents" else repr(key)
 
 

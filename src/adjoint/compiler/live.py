@@ -48,11 +48,16 @@ def reached(captured) -> list[bool]:
     return [v in alive for v in graph.inputs[:count]]
 
 
-def pullback(captured, wanted):
-    """(inputs, cotangents, other inputs) -> gradients of the wanted inputs."""
-    smooth = _smooth(captured)
+def pullback(captured_for, wanted):
+    """(inputs, cotangents, other inputs) -> gradients of the wanted inputs.
+
+    `captured_for(inputs)` is the program that gave the results, for as many examples.
+    """
 
     def pull(inputs, gs, extras):
+        captured = captured_for(inputs)
+        smooth = _smooth(captured)
+
         def f(*moving):
             moving = iter(moving)
             xs = [next(moving) if w else x for x, w in zip(inputs, wanted, strict=True)]

@@ -134,11 +134,15 @@ class Step:
         return {*c.rewritten, *(i for i, s in states if s.written is not None)}
 
     def pullback(self, wanted) -> Callable:
-        """The compiled function of the reverse, for these inputs."""
-        if wanted not in self.reverse:
-            f, memory = pullback(self.captured, wanted), self.captured.memory
-            self.reverse[wanted] = self.compiled(f, self.backend, memory)
-        return self.reverse[wanted]
+        """The compiled function of the reverse, for these inputs: one for all sizes of a batch."""
+        family = getattr(self.run, "family", None)
+        known = self.reverse if family is None else family.reverse
+        if wanted not in known:
+            found = (lambda _: self.captured) if family is None else family.captured_for
+            most = family is not None and family.most
+            f, memory = pullback(found, wanted), self.captured.memory
+            known[wanted] = self.compiled(f, self.backend, memory, most)
+        return known[wanted]
 
 
 @functools.cache

@@ -11,7 +11,9 @@ import functools
 import logging
 import sys
 import types
+from collections import deque
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -24,15 +26,17 @@ log = logging.getLogger("adjoint.compiler")
 ABSENT: Any = object()  # nothing is known of a value, or nothing is there
 _SIMPLE = (int, float, complex, bool, str, bytes)
 _QUIET = ("CACHE", "PRECALL", "NOP", "PUSH_NULL", "COPY", "EXTENDED_ARG", "RESUME")
+_LOADS = "LOAD_FAST", "LOAD_DEREF", "LOAD_GLOBAL", "LOAD_NAME"
 _OURS = __name__.partition(".")[0]
 _KNOWN = {_OURS, "numpy", "scipy", *sys.stdlib_module_names} - {"__main__"}
+SEQUENCES = list, set, deque
 MOST = 200  # places that are looked at
 LARGE = 2**24  # bytes of an array of NumPy that take long to compare before each call
 
 
 def look(keeper, key):
-    """What a dict or class has under a key, a cell, or a list as a whole; or ABSENT."""
-    if type(keeper) is list:
+    """What a dict or class has under a key, a cell, or a list or set as a whole; or ABSENT."""
+    if isinstance(keeper, SEQUENCES):
         return tuple(keeper)
     if isinstance(keeper, type):
         return vars(keeper).get(key, ABSENT)
@@ -46,8 +50,9 @@ def look(keeper, key):
 
 def put(keeper, key, x) -> None:
     """Keep x there; ABSENT takes away what is there."""
-    if type(keeper) is list:
-        keeper[:] = x
+    if isinstance(keeper, SEQUENCES):
+        keeper.clear()
+        keeper.update(x) if isinstance(keeper, set) else keeper.extend(x)
         return
     if type(keeper) is types.CellType:
         keeper.cell_contents = x
@@ -90,6 +95,7 @@ class Surroundings:
         self.dicts: dict = {}  # id of a dict -> (itself, its keys)
         self.done: set = set()
         self.arrays: dict = {}  # id of an array -> (itself, a copy)
+        self.iterators: list = []  # which a call uses up
         self.streams = Streams()  # random numbers that are not ours
         self.function(func, args)
 
@@ -139,6 +145,8 @@ class Surroundings:
             name, arg = i.opname, i.argval
             if name in _QUIET:
                 continue
+            if isinstance(top, dict) and name.startswith(_LOADS):
+                self._whole(top)  # the key is what is loaded
             if name == "LOAD_CONST":
                 below, top, key = top, ABSENT, arg
                 if isinstance(arg, types.CodeType):
@@ -155,9 +163,11 @@ class Surroundings:
                 local[arg], top = top, ABSENT
             elif name in ("LOAD_ATTR", "LOAD_METHOD", "STORE_ATTR"):
                 top = self._attribute(top, arg)
-            elif name in ("BINARY_SUBSCR", "STORE_SUBSCR") and type(below) is dict:
+            elif name in ("BINARY_SUBSCR", "STORE_SUBSCR") and isinstance(below, dict):
                 top = self._kept(below, key)
-            elif type(top) is dict and name != "POP_TOP":
+            elif name == "CALL" and type(key) is str and _has_own(below):
+                top = self._attribute(below, key)  # getattr(x, "name")
+            elif isinstance(top, dict) and name != "POP_TOP":
                 top = self._whole(top)
             else:
                 top = ABSENT
@@ -179,19 +189,42 @@ class Surroundings:
             if x.nbytes > LARGE:
                 log.warning(_LONG, x.nbytes / 2**20)
             self.arrays[id(x)] = x, x.copy()
-        if type(x) is list and (id(x), None) not in self.places:
+        if isinstance(x, SEQUENCES) and (id(x), None) not in self.places:
             self._kept(x, None)
-            for y in x[:MOST]:
+            for y in islice(x, MOST):
                 self._entered(y)
-                if type(y) is dict:
+                if isinstance(y, dict):
                     self._whole(y)
-        elif type(x) is dict and id(x) not in self.dicts:
+        elif isinstance(x, dict) and id(x) not in self.dicts:
             self.dicts[id(x)] = x, frozenset(x)
         elif isinstance(x, (types.FunctionType, types.MethodType)):
             self.function(x)
+        elif isinstance(x, Box):
+            self._hooks(x)
+        elif isinstance(x, Iterator):
+            self.iterators.append(x)
         elif callable(getattr(x, "modules", None)) and not isinstance(x, type):
-            for m in x.modules():
-                self.function(type(m).forward, (m,))
+            self._module(x)
+
+    def _module(self, x):
+        """What its parts do, hooks among them."""
+        for m in x.modules():
+            self.function(type(m).forward, (m,))
+            for hooks in (getattr(m, "_hooks", None) or {}).values():
+                for hook in tree.flatten(list(hooks.values()))[0]:
+                    self.function(hook)
+        for p in x.parameters():
+            self._hooks(p)
+
+    def _hooks(self, x):
+        """What is done with a tensor's gradient."""
+        node = x.__dict__.get("node")
+        found = [
+            x.post_hooks,
+            *((node.hooks, node.prehooks) if node is not None else ()),
+        ]
+        for hook in (h for hooks in found if hooks for h in hooks.values()):
+            self.function(hook)
 
     def _whole(self, x):
         """Any item of a dict may be read."""
@@ -205,7 +238,7 @@ class Surroundings:
             return ABSENT
         if isinstance(x, type):
             return self._of_class(x, name)
-        if type(x) is dict:
+        if isinstance(x, dict):
             return self._whole(x)
         if isinstance(x, types.ModuleType) and _is_library(x.__name__):
             return ABSENT
@@ -216,6 +249,7 @@ class Surroundings:
                 return own[name]
             return self._kept(own, name)
         f = getattr(type(x), name, None)
+        f = f.fget if isinstance(f, property) else f
         if isinstance(f, types.FunctionType):
             self.function(f, (x,))
             return ABSENT
@@ -234,6 +268,11 @@ class Surroundings:
                     else ABSENT
                 )
         return ABSENT
+
+
+def _has_own(x) -> bool:
+    """Whether it is an object that keeps attributes, and not of ours."""
+    return type(getattr(x, "__dict__", None)) is dict and not isinstance(x, (Box, type))
 
 
 def _defaults(f) -> dict:

@@ -107,8 +107,15 @@ def _slice(o, i, d):
 
 
 def _unslice(o, i, d):
-    key, shape = o.params["key"], o.outputs[0].spec.shape
-    return d if d >= len(key) or key[d] == (0, shape[d], 1) else None
+    """A dim that fills that of the result; numbers of the key are dims that x lacks."""
+    at, mine = 0, -1
+    for k in o.params["key"]:
+        mine += not isinstance(k, int)
+        if mine == d and not isinstance(k, int):
+            shape = o.outputs[0].spec.shape
+            return at if k and k == (0, shape[at], 1) else None
+        at += k is not None
+    return at + d - mine - 1
 
 
 def _select(o, i, d):

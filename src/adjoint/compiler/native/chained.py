@@ -44,31 +44,37 @@ class Chained(Loops):
 
     def _piece_of_conv(self, e, k, part, lists):
         begin, each, after = lists
-        (o,), chain = k.roots, part.chains[k]
+        (o,), pieces = k.roots, part.chains[k].pieces
         made, name = conv.kernel(o), f"convolution{next(self.names)}"
         scalar = element(o.outputs[0].spec.dtype)
-        ready, some = made.in_two(self.b.module, scalar, name)
+        for g, jobs in zip(
+            made.in_two(self.b.module, scalar, name), (begin, each), strict=True
+        ):
+            jobs.append(self._images_of(e, k, part, g, made.shape.n // pieces))
+        if Sum(o) in e.pointers:
+            stages = e.closing(o, pieces, pieces)
+            after += [(k, i, stage) for i, stage in enumerate(stages)]
+
+    def _images_of(self, e, k, part, g, some):
+        """(function of a piece of `some` images that calls g for them, what it points to)."""
+        (o,), own = k.roots, self._own(k, part)
         values = [part.schedule.root(v) for v in (*o.inputs, *o.outputs)]
         values[2] = Sum(o) if Sum(o) in e.pointers else values[2]
-        own, place = self._own(k, part), part.within[chain][k]
         kept = list(dict.fromkeys(v for v in values if v not in own))
         pointers = [e.pointers[v] for v in kept]
-        for g, jobs in ((ready, begin), (some, each)):
-            f, b, given, (first, last, room) = self._job(pointers)
-            at = {v: given[e.pointers[v]] for v in kept}
-            for v in own:
-                at[v] = b.bitcast(in_room(b, room, own[v], first), e.pointers[v].type)
-            if Sum(o) in at:
-                step = b.mul(first, I64(elements_apart(o)))
-                at[Sum(o)] = b.gep(at[Sum(o)], [step])
-            work = b.bitcast(b.gep(room, [I64(place)]), at[values[0]].type)
-            ends = (b.mul(i, I64(made.shape.n // chain.pieces)) for i in (first, last))
-            b.call(g, [*(at[v] for v in values), work, *ends])
-            b.ret_void()
-            jobs.append((self._once(f), pointers))
-        if Sum(o) in e.pointers:
-            stages = e.closing(o, chain.pieces, chain.pieces)
-            after += [(k, i, stage) for i, stage in enumerate(stages)]
+        f, b, given, (first, last, room) = self._job(pointers)
+        at = {v: given[e.pointers[v]] for v in kept}
+        for v in own:
+            at[v] = b.bitcast(in_room(b, room, own[v], first), e.pointers[v].type)
+        if Sum(o) in at:
+            step = b.mul(first, I64(elements_apart(o)))
+            at[Sum(o)] = b.gep(at[Sum(o)], [step])
+        place = part.within[part.chains[k]][k]
+        work = b.bitcast(b.gep(room, [I64(place)]), at[values[0]].type)
+        ends = (b.mul(i, I64(some)) for i in (first, last))
+        b.call(g, [*(at[v] for v in values), work, *ends])
+        b.ret_void()
+        return self._once(f), pointers
 
     def _of_pieces(self, begin, each):
         """(function of a range of pieces, the contexts of what it calls)."""

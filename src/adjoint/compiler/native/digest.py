@@ -21,6 +21,7 @@ import numpy as np
 from ...core import LOADED
 from ...core.primitive import Primitive, op
 from ...ir.graph import Graph
+from ..surroundings import ABSENT
 from . import entry
 from .answers import answer
 from .machine import cache, processor, registers, vector_bits
@@ -116,7 +117,8 @@ def _seen(keeper, items):
     """What the code compares: items of a list, or what is under some keys."""
     if isinstance(keeper, list):
         return "list", [len(x) for x in items.values()]
-    return isinstance(keeper, dict), [_named(name) for name in items]
+    names = [(_named(name), x is ABSENT) for name, x in items.items()]
+    return isinstance(keeper, dict), names
 
 
 def _param(x):

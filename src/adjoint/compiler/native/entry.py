@@ -115,11 +115,18 @@ class Entry(Answers):
 
     def item(self, key, name):
         """A dict's item; MISS is answered if there is none."""
-        y = self.api(
-            "PyDict_GetItemWithError", self.slot(key), self.slot(("name", name))
-        )
+        y = self._found(key, name)
         self.need(self.b.icmp_unsigned("!=", y, POINTER(None)))
         return y
+
+    def missing(self, key, name):
+        """A dict has no such item."""
+        self.need(self.b.icmp_unsigned("==", self._found(key, name), POINTER(None)))
+
+    def _found(self, key, name):
+        return self.api(
+            "PyDict_GetItemWithError", self.slot(key), self.slot(("name", name))
+        )
 
     def kept(self, key, name, is_dict: bool):
         """What a dict, or a cell, keeps under a name."""

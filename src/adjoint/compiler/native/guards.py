@@ -15,6 +15,7 @@ from ...autodiff.modes import inferring, recording
 from ...autodiff.node import Leaf
 from ...core.bind import NUMPY, Box, changed, floor, moved
 from ..captured import Gradient, Read, Seen, State
+from ..surroundings import ABSENT
 from .entry import Entry
 from .room import LEAST
 from .table import Table
@@ -156,6 +157,9 @@ class Kept(Guard):
             if isinstance(self.keeper, list):
                 e.items(("keeper", self.i), ("items", self.i), len(x))
                 continue
+            if x is ABSENT:
+                e.missing(("keeper", self.i), name)
+                continue
             found = e.kept(("keeper", self.i), name, isinstance(self.keeper, dict))
             e.need(e.same(found, e.slot(("item", self.i, name))))
 
@@ -166,7 +170,8 @@ class Kept(Guard):
                 table.kept.append(x)
                 table.array(("items", self.i), np.array([id(y) for y in x], np.int64))
                 continue
-            table.object(("item", self.i, name), x)
+            if x is not ABSENT:
+                table.object(("item", self.i, name), x)
             table.name(name)
 
 
