@@ -11,7 +11,7 @@ from .sharing import LINE, Stage, few, pieces
 from .sums import HOW, Sums
 from .vectors import least
 
-MOST, NEAR = 8, 2**10  # rows at a time at the most, and elements of them
+MOST, NEAR = 8, 2**9  # rows at a time, and elements of so many at the most
 
 
 class Rows(Sums):
@@ -192,7 +192,7 @@ def at_once(k) -> int:
     row = math.prod(k.space[k.rank :])
     if not k.rank or len(passes_of(k)) == 1 or not row:
         return 1
-    return max(1, min(k.space[k.rank - 1], MOST, NEAR // row))
+    return min(k.space[k.rank - 1], MOST) if row * MOST <= NEAR else 1
 
 
 def _first(k, v, outer):
