@@ -67,9 +67,7 @@ class Strides:
             if o.prim.view:
                 return _of_view(o, v, steps[0])
             return _of_kept(o, v, steps)
-        except (
-            Exception
-        ):  # eager has an error for it, which comes when the program runs
+        except Exception:  # an error of eager's, which comes when the program runs
             return None
 
 
