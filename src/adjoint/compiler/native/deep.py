@@ -87,8 +87,7 @@ class Parts:
         )
         with b.if_else(all_) as (alone, some):
             with alone:
-                tasks = I64(self.cut.whole.tasks)
-                b.call(self.whole.call, [x, y, z, room, I64(0), tasks])
+                self.whole.whole(b, (x, y, z), room)
                 b.store(I64(1), done)
             with some:
                 self._of_parts(b, x, y, own, room, first, last)

@@ -66,16 +66,15 @@ class Rows(Sums):
         if many == 1:
             self.nest(k.space[: k.rank], (), lambda at: self._one(k, at, part), spans)
             return
-        n, *spans = k.space[k.rank - 1], *(spans or [None] * k.rank)
-        *spans, span = spans
-        start, stop = (I64(0), I64(n)) if span is None else span
+        *before, span = spans or [None] * k.rank
+        start, stop = span or (I64(0), I64(k.space[k.rank - 1]))
 
         def rows(outer):
             with self.loop(start, stop, many) as i:
                 count = least(self.b, self.b.sub(stop, self.at[i.mark]), I64(many))
                 self._some(k, (*outer, Affine({i.mark: 1})), count, part)
 
-        self.nest(k.space[: k.rank - 1], (), rows, spans)
+        self.nest(k.space[: k.rank - 1], (), rows, before)
 
     def _one(self, k, outer, part):
         """A row, all passes."""
