@@ -90,6 +90,8 @@ class Schedule:
         }
         self._order: dict | None = None
         self._accessed: dict = {}
+        self._places: dict = {}
+        self._computed: dict = {}
         self.alias: dict = {}  # a reshaped value shows another's memory
         self.views: dict[Var, View] = {}  # parts of others, which only products read
         self._decide()
@@ -119,17 +121,20 @@ class Schedule:
         self.kernels = kernels
         self.number = {k: i for i, k in enumerate(kernels)}
 
-    def computed(self, o):
+    def computed(self, o) -> list:
         """An operation and all that are computed with it, where it reads them."""
-        todo = [o]
+        if o in self._computed:
+            return self._computed[o]
+        todo, found = [o], self._computed.setdefault(o, [])
         while todo:
             p = todo.pop()
-            yield p
+            found.append(p)
             todo += [
                 self.maker[v]
                 for v in p.inputs
                 if v in self.maker and v not in self.stored and v not in self.alias
             ]
+        return found
 
     def last_check(self, fails) -> int:
         """The number of the last kernel that looks at positions, or that `fails`; or -1."""
@@ -164,8 +169,9 @@ class Schedule:
     def _decide(self):
         outputs = set(self.graph.outputs)
         passed = self._find_views()
+        inlined = {o for o in self.graph.operations if inline(o)}
         for o in self.graph.operations:
-            if not inline(o):
+            if o not in inlined:
                 self.stored.update(o.outputs)
                 self._store_inputs(o)
             elif outputs.intersection(o.outputs) or self._shared(o):
@@ -173,12 +179,12 @@ class Schedule:
             if spaced(o):
                 self._store_lookups(o)
         for o in reversed(self.graph.operations):
-            if inline(o) and shows(o):
+            if o in inlined and shows(o):
                 if o.outputs[0] not in passed:
                     self.store(o.inputs[0])
-            elif inline(o) and o.prim.name in TABLES:
+            elif o in inlined and o.prim.name in TABLES:
                 self.stored.add(o.inputs[0])
-        self._cut_chains()
+        self._cut_chains(inlined)
         for o in self.graph.operations:
             known = self.root(o.inputs[0]) in self.stored if o.inputs else False
             if known and (o.prim.name == "reshape" or shows(o)):
@@ -215,7 +221,7 @@ class Schedule:
             return False
         return not products or readable(view, v.spec)
 
-    def _cut_chains(self):
+    def _cut_chains(self, inlined):
         """Store a value now and then of long chains: their code is written by recursion."""
         depth: dict = {}
         self.cost: dict = {}  # operation -> how many are computed for it where they are read
@@ -223,7 +229,7 @@ class Schedule:
         for o in self.graph.operations:
             n = 1 + max((depth.get(v, 0) for v in o.inputs), default=0)
             self.cost[o] = 1 + sum(inside.get(v, 0) for v in o.inputs)
-            if n > DEEPEST and inline(o):
+            if n > DEEPEST and o in inlined:
                 self.stored.update(o.outputs)
             for v in o.outputs:
                 depth[v] = 0 if v in self.stored else n
@@ -408,8 +414,13 @@ class Schedule:
             level = max(level, k.levels[p] + (not same))
         return level
 
-    def places(self, o):
+    def places(self, o) -> list:
         """(stored value, which dim of the space counts each of its dims) of all that `o` reads."""
+        if o not in self._places:
+            self._places[o] = list(self._read_places(o))
+        return self._places[o]
+
+    def _read_places(self, o):
         shape = (
             o.inputs[0].spec.shape
             if o.prim.name in REDUCTIONS
