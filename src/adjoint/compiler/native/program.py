@@ -10,7 +10,7 @@ from llvmlite import ir
 
 from ...ir.passes import prepared
 from .. import cache
-from ..cost import flop
+from ..cost import flop, lasting
 from . import entry, machine
 from .answers import answer
 from .budget import within
@@ -164,7 +164,8 @@ class Native:
 
     def _call_in(self, m, run, table):
         """The function that Python calls: all looks come before anything is taken."""
-        long = sum(map(flop, self.part.graph.operations)) > LONG
+        operations = self.part.graph.operations
+        long = sum(map(flop, operations)) > LONG or any(map(lasting, operations))
         e = entry.Entry(m, run, table, self.slots.number, long)
         for guard in guards(self):
             guard.write(e)
