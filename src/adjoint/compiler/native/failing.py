@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from llvmlite import ir
-
 from ..positions import spelled
+from . import llvm_ir as ir
 from .nests import I64, Nests
 
 # The module's words: what failed, a number, two more about it, by whom in four; in three what

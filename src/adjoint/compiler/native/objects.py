@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import Any
 
-from llvmlite import ir
+from . import llvm_ir as ir
 
 I64, I32 = ir.IntType(64), ir.IntType(32)
 POINTER = ir.IntType(8).as_pointer()
@@ -40,8 +40,7 @@ def waiting(f):
 
     Machine code of the way in takes two thirds of the time so, and runs as fast.
     """
-    for attribute in ("noinline", "optnone"):
-        f.attributes.add(attribute)
+    f.mark("noinline", "optnone")
     return f
 
 

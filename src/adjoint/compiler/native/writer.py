@@ -7,8 +7,8 @@ import itertools
 import math
 
 import numpy as np
-from llvmlite import ir
 
+from . import llvm_ir as ir
 from .chained import Chained, in_room
 from .crew import CHUNKS, PARALLEL
 from .elements import BYTE, I64, element, stored_element
@@ -18,7 +18,6 @@ from .late import contractions, conv, deep, products, slices, sorting
 from .likeness import likeness
 from .polling import ask, locked
 from .sharing import Sum, elements_apart
-from .spelling import function
 from .vectors import loop
 
 POINTER = BYTE.as_pointer()
@@ -33,7 +32,6 @@ class Writer(Chained):
         self.b, self.table, self.slot = builder, table, slot
         self.arena, self.panel = arena, panel
         self.apart: dict[str, ir.Function] = {}  # by their text
-        self.texts: dict[ir.Function, str] = {}  # which is kept
         self.alike: dict = {}  # by what they compute
         self.names = itertools.count()
         self.clock = None  # where the time at which each kernel starts is written
@@ -43,7 +41,7 @@ class Writer(Chained):
     def elsewhere(self, builder, arena, panel) -> Writer:
         """The same in another function, with memory of its own."""
         w = Writer(builder, None, self.slot, arena, panel)
-        for name in ("apart", "texts", "alike", "names", "called"):
+        for name in ("apart", "alike", "names", "called"):
             setattr(w, name, getattr(self, name))
         return w
 
@@ -209,13 +207,12 @@ class Writer(Chained):
         kind = ir.FunctionType(ir.VoidType(), kinds)
         f = ir.Function(self.b.module, kind, f"kernel{next(self.names)}")
         f.linkage = "internal"
-        for attribute in ("nounwind", "noinline"):
-            f.attributes.add(attribute)
+        f.mark("nounwind", "noinline")
         return f, ir.IRBuilder(f.append_basic_block())
 
     def _once(self, f):
         """The function; or, of those that read alike, the first."""
-        text = self.texts[f] = function(f)
+        text = f.done()
         same = self.apart.setdefault(text.replace(f.name, "kernel", 1), f)
         if same is not f:
             del self.b.module.globals[f.name]
