@@ -11,9 +11,8 @@ import sys
 import time
 from contextlib import contextmanager
 
-from llvmlite import ir
-
 from .. import cost
+from . import llvm_ir as ir
 from .failing import FAILED, INSIDE, INTERRUPTED, RAISED
 from .objects import API, I32, I64, POINTER
 
@@ -65,8 +64,7 @@ def _look(module):
     kind = ir.FunctionType(I64, [I64.as_pointer()])
     f = ir.Function(module, kind, name)
     f.linkage = "internal"
-    for attribute in ("nounwind", "noinline"):
-        f.attributes.add(attribute)
+    f.mark("nounwind", "noinline")
     b = ir.IRBuilder(f.append_basic_block())
     failed = b.gep(module.globals[FAILED], [I64(0), I64(0)])
     (last,), now = f.args, _now(b)
