@@ -13,11 +13,11 @@ import sys
 from copy import copy
 
 import numpy as np
-from llvmlite import ir
 
 from ...autodiff.node import Leaf
 from ...core.bind import Box
 from . import llvm
+from . import llvm_ir as ir
 from .answers import EMPTY, Answers, empty
 from .objects import (
     API,
