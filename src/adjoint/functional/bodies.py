@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..autodiff.backward import in_graph
-from ..autodiff.function import bespoke
+from ..autodiff.function_node import bespoke
 from ..autodiff.keeping import as_it_is
 from ..autodiff.modes import recording
 from ..autodiff.node import Leaf, Node, Unread

@@ -12,9 +12,9 @@ import functools
 import math
 
 import numpy as np
-from llvmlite import ir
 
 from . import coefficients as table
+from . import llvm_ir as ir
 from .conversion import Conversion
 from .kinds import FLOAT, INT32, is_int
 from .machine import vector_bits

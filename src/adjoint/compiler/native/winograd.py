@@ -12,8 +12,7 @@ from __future__ import annotations
 import functools
 import math
 
-from llvmlite import ir
-
+from . import llvm_ir as ir
 from .frame import Frame
 from .geometry import Shape
 from .matmul import VECTORS, tile_rows
