@@ -115,6 +115,9 @@ class Floor(Level):
         of every call instead of now."""
         return False
 
+    def trims(self, graph) -> None:
+        """A part of a program, written down, is about to lose what no output of it needs."""
+
     def apart(self):
         """A context in which a part of a program is written down."""
         return nullcontext()

@@ -154,6 +154,7 @@ def traced(f, specs, shape, name: str, moving: list | None = None) -> Body:
             _need_plain(results, tape)
             pairs = [tape.result(y) for y in results]
     level.graph.outputs = [v for v, _ in pairs]
+    floor.get().trims(level.graph)
     recorded = [r for _, r in pairs]
     return Body(level.graph.without_dead(), level.outside, out_shape, recorded)
 
