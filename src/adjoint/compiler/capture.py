@@ -14,46 +14,20 @@ from typing import Any
 import numpy as np
 
 from ..autodiff.modes import recording
-from ..autodiff.node import Leaf
 from ..autodiff.tape import BASE
-from ..autodiff.views import Laid
 from ..core import tree
 from ..core.bind import Box, floor
 from ..core.primitive import op, spec_of
-from ..core.shape import Spec
 from ..errors import TraceError, user_site
 from ..ir.tracer import Follower, Stateful, TraceLevel, Tracer
+from .arguments import Arguments, row_by_row
 from .captured import Captured, Read
-from .ending import Ending, Unfit, own_of
-from .surroundings import Surroundings, look, put
-
-
-class Options:
-    """A group of options as a program sees it: those that move are variables."""
-
-    def __init__(self, group):
-        self.group, self.lifted = group, dict(group)
-        self.numbers: list = []  # (name, place in a tuple or None, variable)
-
-    def lift(self, name, variable) -> None:
-        """Make an option an input: a number, or each number of a tuple."""
-        x = self.group.get(name)
-        if type(x) in (int, float):
-            self.lifted[name] = self._number(name, None, variable)
-        elif type(x) is tuple and all(type(v) is float for v in x):
-            self.lifted[name] = tuple(
-                self._number(name, i, variable) for i in range(len(x))
-            )
-
-    def _number(self, name, place, variable):
-        tracer = variable(name)
-        self.numbers.append((name, place, tracer.var))
-        return BASE.wrap(tracer)
-
-    def others(self) -> dict:
-        """What the program took as it was."""
-        skip = {"params", *(name for name, _, _ in self.numbers)}
-        return {k: v for k, v in self.group.items() if k not in skip}
+from .changes import Changes
+from .ending import Ending, Unfit
+from .options import Groups
+from .outside import Outside
+from .positions import tied
+from .surroundings import Surroundings, look
 
 
 class Capture(Follower, TraceLevel):
@@ -61,33 +35,17 @@ class Capture(Follower, TraceLevel):
 
     def __init__(self, name: str, moving=frozenset()):
         super().__init__(name)
-        self.moving = moving  # (id of a group, name): options that are inputs
-        self.held: dict[int, tuple] = {}  # id of an array -> (its tensor, variable)
-        self.now: dict[int, object] = {}  # and its value so far, once written
-        self.sharing: dict[int, dict] = {}  # and other tensors of it, weakly
-        self.shown: dict[int, object] = {}  # what views show at first
-        self.places: dict[int, tuple] = {}  # tensors whose place in the graph changed
-        self.grads: dict = {}  # tensors whose .grad was set, with the old one
+        self.arguments = Arguments(self)
+        self.outside = Outside()
+        self.changed = Changes()
+        self.groups = Groups(self, moving)
+        self.draws: dict[int, list] = {}  # generators: [generator, variable, blocks]
+        self.sights: dict = {}  # places that were read, with what was there
+        self.read: dict[int, Read] = {}  # tensors whose numbers Python has read
         self.owners: dict[int, Box] = {}  # id of a gradient's array -> whose it is
         self.absent: dict[int, Box] = {}  # tensors whose missing .grad was read
         self.doubtful: list = []  # pairs of tensors that may turn out to be one
-        self.moved: dict[
-            int, tuple
-        ] = {}  # tensors given other memory, with the old one
-        self.slots: dict = {}  # places that were set, with what was there
-        self.sights: dict = {}  # places that were read, with what was there
-        self.read: dict[int, Read] = {}  # tensors whose numbers Python has read
         self.made: list = []  # all values, weakly
-        self.boxes: list = []  # (what stands for an argument, variable)
-        self.draws: dict[int, list] = {}  # generators: [generator, variable, blocks]
-        self.given: dict[
-            int, int
-        ] = {}  # id of what stands for an argument -> its number
-        self.groups: dict[int, Options] = {}  # of parameters, whose options were read
-        self.after: list = []  # (function, arguments): for Python, after each call
-        self.stepped: set = set()  # ids of groups whose options these change
-        self.strange: set = set()  # ids of arguments that are results of other programs
-        self.asks = False  # whether the gradient of an argument was read
         self.fixed: set = set()  # variables that depend on nothing with a derivative
         self.nodes: tuple = ()  # places in the graph of inputs of the next operation
 
@@ -133,13 +91,12 @@ class Capture(Follower, TraceLevel):
         """Whether it is a value of this program, or memory that it holds."""
         if isinstance(value, Tracer):
             return value.level is self
-        return id(value) in self.held or id(value) in self.now
+        return self.outside.has(value)
 
     def hold(self, x) -> None:
         """Make a tensor from outside an input; a view is one of its base."""
-        key = id(x.value)
-        if key in self.held or key in self.now:
-            self._prefer(key, x)
+        if self.outside.has(x.value):
+            self.outside.meet(x)
             return
         base = x.base
         if base is not None and self.holds(base):
@@ -147,32 +104,20 @@ class Capture(Follower, TraceLevel):
             value = Tracer(self, self.var(base.value))
             for prim, params, _ in x.chain:
                 value = prim(value, **params)
-            self.now[key] = self.shown[key] = value.var
-            self._remember(x)
+            self.outside.show(x, value.var)
+            self.changed.place(x)
             return
-        var = self.graph.add_input(f"s{len(self.held) + 1}", spec_of(x))
-        self.held[key] = x, var
-
-    def _prefer(self, key, x):
-        """Of the tensors that share memory, that with a gradient stands for it."""
-        first, var = self.held.get(key, (x, None))
-        if first is not x:
-            self.sharing.setdefault(key, {}).setdefault(id(x), weakref.ref(x))
-        if first.node is None and x.node is not None:
-            self.held[key] = x, var
+        name = f"s{len(self.outside.held) + 1}"
+        self.outside.add(x, self.graph.add_input(name, spec_of(x)))
 
     def var(self, x):
-        if type(x) is np.ndarray:
-            if id(x) in self.now:
-                return self.now[id(x)]
-            if id(x) in self.held:
-                return self.held[id(x)][1]
+        if type(x) is np.ndarray and self.outside.has(x):
+            return self.outside.var(x)
         return super().var(x)
 
     def known(self, x):
         """Arithmetic on it is written down, not done once and for all."""
-        key = id(x)
-        return Tracer(self, self.var(x)) if key in self.held or key in self.now else x
+        return Tracer(self, self.var(x)) if self.outside.has(x) else x
 
     def constant(self, value):
         return Tracer(self, self.graph.const(value))
@@ -183,8 +128,7 @@ class Capture(Follower, TraceLevel):
             return
         x.sync()
         key = id(x.value)
-        before = self.shown.get(key) or self.held.get(key, (None, None))[1]
-        if self.now.get(key, before) is not before or key in self.owners:
+        if self.outside.is_written(x.value) or key in self.owners:
             raise TraceError(
                 "Python reads numbers that are only there when the program runs: "
                 "the function has written them, or they are a gradient",
@@ -220,39 +164,29 @@ class Capture(Follower, TraceLevel):
         raise Unfit("it seeds a stream of random numbers; do that before the call")
 
     def options(self, group):
-        """Its learning rate is an input, and what else was seen to change between calls."""
-        if id(group) in self.stepped:
-            raise Unfit("a scheduler makes its step before the optimizer makes one")
-        found = self.groups.get(id(group))
-        if found is None:
-            found = self.groups[id(group)] = Options(group)
-            for name in group:
-                if name == "lr" or (id(group), name) in self.moving:
-                    found.lift(name, self._real)
-        return found.lifted
+        return self.groups.options(group)
+
+    def trims(self, graph) -> None:
+        if (
+            self.walking is None
+        ):  # on the way back nothing is refused that was not before
+            graph.outputs = tied(graph, graph.outputs)
 
     def later(self, f, args, groups) -> bool:
         if self.sections:
             raise Unfit(
                 "a scheduler makes a step in a part that runs under a condition"
             )
-        self.after.append((f, args))
-        self.stepped.update(map(id, groups))
+        self.groups.later(f, args, groups)
         return True
 
     def needs_python(self, why) -> None:
         raise Unfit(why)
 
-    def _real(self, name):
-        """A number that is an input."""
-        count = sum(len(o.numbers) for o in self.groups.values())
-        spec = Spec((), np.dtype(np.float64))
-        return Tracer(self, self.graph.add_input(f"{name}{count + 1}", spec))
-
     def read_grad(self, x) -> None:
         """The .grad of `x` is about to be read."""
-        self.asks = self.asks or id(x) in self.given
-        if id(x) in self.grads or not self.holds(x):
+        self.arguments.asked = self.arguments.asked or x in self.arguments
+        if id(x) in self.changed.grads or not self.holds(x):
             return
         g = x.__dict__.get("_grad")
         if g is None:
@@ -283,22 +217,17 @@ class Capture(Follower, TraceLevel):
         """The memory of `x` will hold `new`."""
         self._need_whole(f"a tensor of shape {tuple(x.shape)} is written in place")
         self.hold(x)
-        self._remember(x)
+        self.changed.place(x)
         self.keep((new,))
-        first, _ = self.held.get(id(x.value), (x, None))
-        if first is not x:
-            self._remember(first)
-            first.writes += 1
-        for other in self.sharing.get(id(x.value), {}).values():
-            if (y := other()) is not None and y is not x:
-                self._remember(y)
-                y.writes += 1  # their views look again
+        for y in self.outside.beside(x):
+            self.changed.place(y)
+            y.writes += 1  # their views look again
         value = new.value if isinstance(new, Box) and new.level is BASE else new
-        self.now[id(x.value)] = self.var(value)
+        self.outside.write(x, self.var(value))
 
     def changes(self, x) -> None:
         base = x if x.base is None else x.base
-        if id(base) in self.strange and recording.get():
+        if id(base) in self.arguments.strange and recording.get():
             raise Unfit("it writes into an argument that is part of a graph")
         for pair in self.doubtful:
             if any(y() is base for y in pair) and None not in (y() for y in pair):
@@ -312,14 +241,11 @@ class Capture(Follower, TraceLevel):
         base = x if x.base is None else x.base
         self.doubtful.append((weakref.ref(y), weakref.ref(base)))
 
-    def _remember(self, x):
-        self.places.setdefault(id(x), (x, (x.node, x.seen, x.writes)))
-
     def rebind(self, x) -> None:
         """The .grad of `x` is about to be set."""
-        if id(x) in self.given or self.holds(x):
+        if x in self.arguments or self.holds(x):
             self._need_whole(f"the gradient of a {tuple(x.shape)} tensor is set")
-            self.grads.setdefault(id(x), (x, x.__dict__.get("_grad")))
+            self.changed.grad(x)
 
     def leaves(self, x, whole: bool) -> None:
         if self.holds(x) and x.node is not None:
@@ -329,104 +255,43 @@ class Capture(Follower, TraceLevel):
             super().leaves(x, whole)
 
     def moves(self, x) -> None:
-        if id(x) in self.given or self.holds(x):
-            self.moved.setdefault(id(x), (x, x.value, x.plain))
+        if x in self.arguments or self.holds(x):
+            self.changed.memory(x)
 
     def reads(self, mapping, key) -> None:
         x = look(mapping, key)
         self.sights.setdefault((id(mapping), key), (mapping, key, x))
 
     def replaces(self, mapping, key) -> None:
-        self.slots.setdefault((id(mapping), key), (mapping, key, look(mapping, key)))
+        self.changed.slot(mapping, key)
 
     def lies_outside(self, var):
-        """How an argument lies, which the program has to be given so from now on, or a state."""
-        for box, v in self.boxes:
-            if v is var and "laid" in box.__dict__:
-                box.laid.seen = True
-                return _steps(box.laid.strides, var)
-        for x, v in self.held.values():
+        """How an argument or a state lies; an argument has to lie so from now on."""
+        steps = self.arguments.strides(var)
+        if steps is not None:
+            return _in_elements(steps, var)
+        for x, v in self.outside.held.values():
             if v is var and isinstance(x.value, Tracer):
                 return x.value.level.lies(x.value)
-            if v is var and not _row_by_row(x):
-                return _steps(x.value.strides, var)
+            if v is var and not row_by_row(x):
+                return _in_elements(x.value.strides, var)
         return None
-
-    # ------------------------------------------------------------ arguments
-
-    def stand_ins(self, leaves) -> list:
-        """The leaves with tensors of this program in the place of the tensors.
-
-        One that is given twice is one; gradients that arguments have are inputs too.
-        """
-        self.awaiting: set = set()  # numbers of those at which gradients arrive
-        known: dict = {}
-        out = [self._stand_in(x, known) if isinstance(x, Box) else x for x in leaves]
-        tensors = [x for x in leaves if isinstance(x, Box)]
-        for x, box in [(x, known[id(x)]) for x in tensors if x._grad is not None]:
-            g = self._stand_in(x._grad, {})
-            box.__dict__.setdefault("_grad", g)
-        return out
-
-    def _stand_in(self, x, known):
-        """A tensor without numbers for an argument."""
-        var = self.graph.add_input(f"x{len(self.boxes) + 1}", spec_of(x))
-        box = known.get(id(x))
-        if box is None:
-            box = known[id(x)] = object.__new__(type(x))
-            box.value = Tracer(self, var)
-            box.__dict__.update(own_of(x))
-            if not _row_by_row(x):
-                box.laid = Laid(x.value.strides)
-            if x.requires_grad:
-                box.node = Leaf(box)
-            else:
-                self.fixed.add(var)
-            if not x.is_leaf:
-                self.strange.add(id(box))
-            self.given[id(box)] = len(self.boxes)
-        if x.requires_grad and x.is_leaf:
-            self.awaiting.add(len(self.boxes))
-        self.boxes.append((box, var))
-        return box
-
-    # ------------------------------------------------------------ the end
 
     def forget(self) -> None:
         """Let go of all tensors."""
-        self.boxes, self.slots, self.after = [], {}, []
-        for kept in (self.grads, self.moved, self.places, self.left):
-            kept.clear()
-
-    def undo(self) -> None:
-        """Give all tensors and places from outside back what they had."""
-        for x, place in self.places.values():
-            x.__dict__.pop("sharers", None)
-            x.node, x.seen, x.writes = place
-        for x, old in self.grads.values():
-            if old is None:
-                x.__dict__.pop("_grad", None)
-            else:
-                x.__dict__["_grad"] = old
-        for x, value, plain in self.moved.values():
-            x.value, x.plain = value, plain
-        for slot in self.slots.values():
-            put(*slot)
+        self.arguments.boxes, self.groups.after = [], []
+        self.changed.forget()
+        self.left.clear()
 
 
-def _steps(strides, var) -> tuple:
+def _in_elements(strides, var) -> tuple:
     return tuple(s // var.spec.dtype.itemsize for s in strides)
-
-
-def _row_by_row(x) -> bool:
-    """Whether the memory of an argument lies as that of a new array does."""
-    return x.value.flags.c_contiguous or x.__dict__.get("sample", False)
 
 
 def capture(func, leaves, shape, name: str, moving=frozenset()) -> Captured:
     """Trace func(*args, **kwargs) on containers of these leaves: tensors and static values."""
     level = Capture(name, moving)
-    given = level.stand_ins(leaves)
+    given = level.arguments.stand_ins(leaves)
     args, kwargs = tree.unflatten(shape, given)
     around = Surroundings(func, args)
     if around.iterators:
@@ -449,7 +314,7 @@ def capture(func, leaves, shape, name: str, moving=frozenset()) -> Captured:
         around.rewritten()
         around.streams.rewind()
         floor.reset(token)
-        level.undo()
+        level.changed.undo()
         level.closed = True
     del given, args, kwargs
     _need_no_leak(level)
@@ -459,7 +324,7 @@ def capture(func, leaves, shape, name: str, moving=frozenset()) -> Captured:
 def _note(level, around) -> None:
     """What the function has put elsewhere without a word."""
     for keeper, key, before in around.changed():
-        level.slots.setdefault((id(keeper), key), (keeper, key, before))
+        level.changed.put(keeper, key, before)
 
 
 def _need_same(given, args, kwargs) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.lib.array_utils import byte_bounds
 
 from ..autodiff.backward import in_graph
-from ..autodiff.function import bespoke
+from ..autodiff.function_node import bespoke
 from ..autodiff.node import Leaf
 from ..autodiff.tape import BASE
 from ..autodiff.views import Chosen
@@ -19,6 +19,7 @@ from ..core.bind import Box
 from ..errors import TraceError, show_site
 from ..functional.debug import attempt
 from ..ir.tracer import Tracer
+from .arguments import own_of
 from .captured import (
     Captured,
     Gradient,
@@ -53,8 +54,8 @@ class Ending:
     def __init__(self, level, results, around):
         self.level, self.graph = level, level.graph
         leaves, shape = tree.flatten(results)
-        self.captured = c = Captured(self.graph, len(level.boxes), shape)
-        c.leaves = frozenset(level.awaiting)
+        self.captured = c = Captured(self.graph, len(level.arguments.boxes), shape)
+        c.leaves = frozenset(level.arguments.awaiting)
         self.graph.outputs = []
         self._results(leaves)
         self.at: dict = {}  # id of an array that a slot had -> its place
@@ -95,15 +96,15 @@ class Ending:
 
     def _homes(self):
         """(id of a tensor, the place where the program keeps it)."""
-        for keeper, key, _ in self.level.slots.values():
+        for keeper, key, _ in self.level.changed.slots.values():
             for i, y in enumerate(tree.flatten(look(keeper, key))[0]):
                 if isinstance(y, Box):
                     yield id(y), Place(keeper, key, i)
         for x in (
-            *(x for x, _ in self.level.grads.values()),
+            *(x for x, _ in self.level.changed.grads.values()),
             *self.level.owners.values(),
         ):
-            if id(x) not in self.level.given and vars(x).get("_grad") is not None:
+            if x not in self.level.arguments and vars(x).get("_grad") is not None:
                 yield id(x._grad), Place(vars(x), "_grad")
 
     def _passed(self, y) -> Passed | None:
@@ -121,17 +122,17 @@ class Ending:
 
     def _there_before(self, x) -> Passed | None:
         level = self.level
-        if id(x) in level.given:
-            return Passed(level.given[id(x)])
-        for box, _ in level.boxes:
+        if x in level.arguments:
+            return Passed(level.arguments.number[id(x)])
+        for box, _ in level.arguments.boxes:
             if any(r() is x for r in box.__dict__.get("sharers", ())):
-                return Passed(level.given[id(box)], (_detached,))
+                return Passed(level.arguments.number[id(box)], (_detached,))
         if id(x) in self.homes:
             return Passed(self.homes[id(x)])
         if not level.holds(x) or id(x.value) in level.owners:
             return None
         level.keep((x,))
-        held, _ = level.held.get(id(x.value), (None, None))
+        held, _ = level.outside.held.get(id(x.value), (None, None))
         if held is None:
             return None
         return Passed(held) if held is x else Passed(held, (_detached,))
@@ -139,7 +140,7 @@ class Ending:
     # ------------------------------------------------------------ what is written
 
     def _slots(self):
-        for keeper, key, before in self.level.slots.values():
+        for keeper, key, before in self.level.changed.slots.values():
             now = look(keeper, key)
             if not equal(now, before):
                 self.captured.slots.append(self._slot(keeper, key, before, now))
@@ -175,7 +176,7 @@ class Ending:
 
     def _later(self):
         """What Python does after each call, with results of the program."""
-        for f, args in self.level.after:
+        for f, args in self.level.groups.after:
             given = [self._made(x) if _traced(x) else (x,) for x in args]
             self.captured.after.append(Later(f, given))
 
@@ -184,40 +185,44 @@ class Ending:
 
     def _arguments(self):
         """New values of the arguments, and how some must lie in memory."""
-        for i, (box, var) in enumerate(self.level.boxes):
+        for i, (box, var) in enumerate(self.level.arguments.boxes):
             laid = box.__dict__.get("laid")
             if laid is not None and laid.seen:
                 self.captured.laid[i] = laid.strides
-            if self.level.given.get(id(box)) != i or id(box) in self.level.moved:
+            if (
+                self.level.arguments.number.get(id(box)) != i
+                or id(box) in self.level.changed.moved
+            ):
                 continue
             if end(self.level, box) is not var:
                 self.captured.rewritten[i] = self._output(box)
 
     def _memory(self):
-        for x, old, _ in self.level.moved.values():
+        for x, old, _ in self.level.changed.moved.values():
             if x.value is old:
                 continue
             if not _traced(x):
                 raise Unfit("it gives a tensor the memory of another")
-            self.captured.moved.append(Moved(self._target(x), self._output(x)))
-
-    def _target(self, x):
-        return self.level.given.get(id(x), x)
+            self.captured.moved.append(
+                Moved(self.level.arguments.or_number(x), self._output(x))
+            )
 
     def _gradients(self):
         """Gradients that are others now; those in the same memory are states."""
-        for x, old in self.level.grads.values():
+        for x, old in self.level.changed.grads.values():
             g = x.__dict__.get("_grad")
             if g is old or (g is not None and old is not None and g.value is old.value):
                 continue
-            if id(x) in self.level.strange:
+            if id(x) in self.level.arguments.strange:
                 self.captured.bespoke = True
             y = None if g is None else self._output(g)
-            self.captured.gradients.append(Gradient(self._target(x), y))
+            self.captured.gradients.append(
+                Gradient(self.level.arguments.or_number(x), y)
+            )
 
     def _refusals(self):
         """What no result needs is tried all the same, where eager may refuse its positions."""
-        live = [*self.graph.outputs, *self.level.now.values()]
+        live = [*self.graph.outputs, *self.level.outside.now.values()]
         for o in refused(self.graph, live):
             attempt(
                 o.prim, [BASE.wrap(Tracer(self.level, v)) for v in o.inputs], o.params
@@ -225,11 +230,11 @@ class Ending:
 
     def _states(self):
         level = self.level
-        for key, (x, var) in level.held.items():
+        for key, (x, var) in level.outside.held.items():
             owner = level.owners.get(key)
             place = self.at.get(key) if owner is None else Place(vars(owner), "_grad")
             state = State(var, x if place is None else None, place)
-            new = level.now.get(key)
+            new = level.outside.now.get(key)
             if new is not None and new is not var:
                 state.written = len(self.graph.outputs)
                 self.graph.outputs.append(new)
@@ -239,8 +244,8 @@ class Ending:
 
     def _need_apart(self):
         """Memory that is written must not be part of another state's."""
-        pairs = zip(self.captured.states, self.level.held.values(), strict=True)
-        moved = self.level.moved
+        pairs = zip(self.captured.states, self.level.outside.held.values(), strict=True)
+        moved = self.level.changed.moved
         arrays = [(moved.get(id(x), (x, x.value))[1], s) for s, (x, _) in pairs]
         spans = [(*byte_bounds(x), s) for x, s in arrays if x.size]
         spans.sort(key=lambda span: span[0])
@@ -251,11 +256,15 @@ class Ending:
     def _changed(self):
         """Tensors that have another place in the graph than before."""
         level = self.level
-        yield from (x for x, (node, *_) in level.places.values() if x.node is not node)
-        yield from (x for i, (x, _) in enumerate(level.boxes) if self._is_new(i, x))
-        yield from (x for x, *_ in level.moved.values())
+        yield from (
+            x for x, (node, *_) in level.changed.places.values() if x.node is not node
+        )
+        yield from (
+            x for i, (x, _) in enumerate(level.arguments.boxes) if self._is_new(i, x)
+        )
+        yield from (x for x, *_ in level.changed.moved.values())
         yield from self.kept
-        for x, _ in level.grads.values():
+        for x, _ in level.changed.grads.values():
             if x.__dict__.get("_grad") is not None:
                 yield x._grad
 
@@ -267,18 +276,18 @@ class Ending:
     def _guards(self, around):
         c, level = self.captured, self.level
         c.absent, c.owners = list(level.absent.values()), list(level.owners.values())
-        c.asks = level.asks
+        c.asks = level.arguments.asked
         kept: dict = {}
         for place, (keeper, key, x) in {**around.places, **level.sights}.items():
             comes = place in around.places and type(keeper) is dict
-            if (x is not ABSENT or comes) and place not in level.slots:
+            if (x is not ABSENT or comes) and place not in level.changed.slots:
                 kept.setdefault(id(keeper), Seen(keeper, {})).items[key] = x
-        groups = level.groups.values()
+        groups = level.groups.read.values()
         c.seen = [*kept.values(), *(Seen(o.group, o.others()) for o in groups)]
-        tensors = [x for x, _ in level.held.values()]
+        tensors = [x for x, _ in level.outside.held.values()]
         tensors += [*level.owners.values(), *level.absent.values()]
         c.traits = [Traits(x, traits(x)) for x in {id(x): x for x in tensors}.values()]
-        asked = [box for box, _ in level.boxes if box.requires_grad]
+        asked = [box for box, _ in level.arguments.boxes if box.requires_grad]
         c.alike = [x for x in tensors if any(_may_be(x, box) for box in asked)]
         c.read = list(level.read.values())
         for r in c.read:
@@ -288,14 +297,14 @@ class Ending:
     def _arrays(self, arrays):
         """Arrays of NumPy that the function names, whose numbers may be part of the program."""
         for x, before in arrays:
-            held = (y for y, _ in self.level.held.values())
+            held = (y for y, _ in self.level.outside.held.values())
             if not any(np.may_share_memory(x, y.value) for y in held):
                 yield Read(BASE.wrap(x), before, None)
 
     def _need_still(self, read):
         """Numbers that Python has read must not be the program's to change."""
         for s, (x, _) in zip(
-            self.captured.states, self.level.held.values(), strict=True
+            self.captured.states, self.level.outside.held.values(), strict=True
         ):
             mine = s.written is not None or s.place is not None
             if mine and np.may_share_memory(x.value, read.tensor.value):
@@ -309,12 +318,12 @@ class Ending:
     def _inputs(self):
         """The inputs in order: arguments, states, random streams, numbers."""
         c, g, level = self.captured, self.graph, self.level
-        groups = level.groups.values()
-        c.numbers = [(o.group, *n[:2]) for o in groups for n in o.numbers]
+        numbers = level.groups.numbers()
+        c.numbers = [n[:3] for n in numbers]
         c.draws = [(generator, n) for generator, _, n in level.draws.values()]
         order = [*g.inputs[: c.arguments], *(s.var for s in c.states)]
         draws = [var for _, var, _ in level.draws.values()]
-        g.inputs = [*order, *draws, *(n[2] for o in groups for n in o.numbers)]
+        g.inputs = [*order, *draws, *(n[3] for n in numbers)]
 
 
 _CHANGES = (
@@ -327,14 +336,6 @@ def _named(keeper, key) -> str:
     if isinstance(keeper, SEQUENCES):
         return f"a {type(keeper).__name__}"
     return "a variable" if key == "cell_contents" else repr(key)
-
-
-_OWN = frozenset({"name", "persistent", "lasting"})
-
-
-def own_of(x) -> dict:
-    """What a tensor has besides its numbers and its place in the graph."""
-    return {k: v for k, v in vars(x).items() if k in _OWN}
 
 
 def _may_be(x, y) -> bool:

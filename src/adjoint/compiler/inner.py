@@ -63,7 +63,7 @@ class Inner(Capture):
     """The floor while the body of a loop is captured; values of `outer` are from outside."""
 
     def __init__(self, outer, length: int):
-        super().__init__("scan", outer.moving)
+        super().__init__("scan", outer.groups.moving)
         self.outer, self.length = outer, length
         self.cleared: list = []
 
@@ -81,18 +81,17 @@ class Inner(Capture):
         return super().knows(value) or self.outer.knows(value)
 
     def var(self, x):
-        known = id(x) in self.now or id(x) in self.held
+        known = self.outside.has(x)
         if not known and self._foreign(x) and self.outer.knows(x):
             self.hold(BASE.wrap(x))
         if isinstance(x, Tracer) and x.level is not self:
-            return self.now[id(x)] if id(x) in self.now else self.held[id(x)][1]
+            return self.outside.var(x)
         return super().var(x)
 
     def write(self, x, new) -> None:
         super().write(x, new)
-        key = id(x.value)
-        if key in self.held and isinstance(x.value, Tracer):
-            self.held[key] = x, self.held[key][1]  # the one to be written afterwards
+        if isinstance(x.value, Tracer):
+            self.outside.stand(x)  # the one to be written afterwards
 
     def options(self, group):
         return self.outer.options(group)
@@ -101,7 +100,7 @@ class Inner(Capture):
         raise Unfit("a scheduler makes a step in a loop")
 
     def read_grad(self, x) -> None:
-        if id(x) not in self.grads and self.holds(x):
+        if id(x) not in self.changed.grads and self.holds(x):
             self.outer.read_grad(x)
         super().read_grad(x)
 
@@ -137,11 +136,13 @@ class Inner(Capture):
 
     def rounds(self) -> list[Round]:
         """All that a step changes; called while the changes are in place."""
-        self.ends = {i: x.__dict__.get("_grad") for i, (x, _) in self.grads.items()}
+        self.ends = {
+            i: x.__dict__.get("_grad") for i, (x, _) in self.changed.grads.items()
+        }
         out = []
-        for key, (x, var) in list(self.held.items()):
+        for key, (x, var) in list(self.outside.held.items()):
             owner = self.owners.get(key)
-            new, finish = self.now.get(key, var), lambda y, x=x: _write(x, y)
+            new, finish = self.outside.now.get(key, var), lambda y, x=x: _write(x, y)
             if owner is not None and id(owner) in self.ends:
                 last = self.ends.pop(id(owner))
                 if last is None:
@@ -155,7 +156,7 @@ class Inner(Capture):
 
     def _ended(self, var, x):
         """What a step leaves x with, and whether it may be differentiated."""
-        place, *_ = self.places.get(id(x), (x, (x.node,)))[1]
+        place, *_ = self.changed.places.get(id(x), (x, (x.node,)))[1]
         live = x.node is not place and in_graph(x)
         return self.passing(var, x.node if live else None, self.left), live
 
@@ -169,7 +170,7 @@ class Inner(Capture):
     def _new_gradients(self):
         """Those that steps set but never read."""
         for key, g in self.ends.items():
-            x = self.grads[key][0]
+            x = self.changed.grads[key][0]
             if g is None:
                 self.cleared.append(x)
                 continue
@@ -242,7 +243,7 @@ def _traced(level, func, specs, moving, shape, carries) -> Loop:
         rounds = level.rounds()
     finally:
         floor.reset(token)
-        level.undo()
+        level.changed.undo()
     level.closed = True
     level.left.clear()
     return _made(level, carries, ends, rounds, out_shape)
@@ -252,10 +253,13 @@ def _made(level, carries, ends, rounds, out_shape) -> Loop:
     g = level.graph
     given = level.given_inputs
     taken = {r.before for r in rounds}
-    held = [(x, v) for x, v in level.held.values() if v not in taken]
+    held = [(x, v) for x, v in level.outside.held.values() if v not in taken]
     around = [*given[:carries], *(r.before for r in rounds)]
     g.inputs = [*around, *given[carries:], *(v for _, v in held)]
-    g.outputs = [v for v, _ in ends]
+    g.outputs = [*(v for v, _ in ends), *(r.after for r in rounds)]
+    level.outer.trims(g)
+    for r in reversed(rounds):
+        r.after = g.outputs.pop()
     outside, recorded = [x for x, _ in held], [r for _, r in ends]
     return Loop(g, rounds, outside, out_shape, recorded, level.cleared)
 

@@ -1,0 +1,77 @@
+"""Options: groups of parameters whose options a program reads, some of them as inputs."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..autodiff.tape import BASE
+from ..core.shape import Spec
+from ..ir.tracer import Tracer
+from .ending import Unfit
+
+
+class Options:
+    """A group of options as a program sees it: those that move are variables."""
+
+    def __init__(self, group):
+        self.group, self.lifted = group, dict(group)
+        self.numbers: list = []  # (name, place in a tuple or None, variable)
+
+    def lift(self, name, variable) -> None:
+        """Make an option an input: a number, or each number of a tuple."""
+        x = self.group.get(name)
+        if type(x) in (int, float):
+            self.lifted[name] = self._number(name, None, variable)
+        elif type(x) is tuple and all(type(v) is float for v in x):
+            self.lifted[name] = tuple(
+                self._number(name, i, variable) for i in range(len(x))
+            )
+
+    def _number(self, name, place, variable):
+        tracer = variable(name)
+        self.numbers.append((name, place, tracer.var))
+        return BASE.wrap(tracer)
+
+    def others(self) -> dict:
+        """What the program took as it was."""
+        skip = {"params", *(name for name, _, _ in self.numbers)}
+        return {k: v for k, v in self.group.items() if k not in skip}
+
+
+class Groups:
+    """All groups that were read, and what schedulers do to them after each call."""
+
+    def __init__(self, level, moving):
+        self.level = level
+        self.moving = moving  # (id of a group, name): options that are inputs
+        self.read: dict[int, Options] = {}  # by the id of the group
+        self.after: list = []  # (function, arguments): for Python, after each call
+        self.stepped: set = set()  # ids of groups whose options these change
+
+    def options(self, group) -> dict:
+        """Its learning rate is an input, and what else was seen to change between calls."""
+        if id(group) in self.stepped:
+            raise Unfit("a scheduler makes its step before the optimizer makes one")
+        found = self.read.get(id(group))
+        if found is None:
+            found = self.read[id(group)] = Options(group)
+            for name in group:
+                if name == "lr" or (id(group), name) in self.moving:
+                    found.lift(name, self._input)
+        return found.lifted
+
+    def _input(self, name):
+        """A number that is an input."""
+        count = sum(len(o.numbers) for o in self.read.values())
+        spec = Spec((), np.dtype(np.float64))
+        var = self.level.graph.add_input(f"{name}{count + 1}", spec)
+        return Tracer(self.level, var)
+
+    def later(self, f, args, groups) -> None:
+        """f(*args) changes options of these groups when the program has run."""
+        self.after.append((f, args))
+        self.stepped.update(map(id, groups))
+
+    def numbers(self) -> list:
+        """(group, name, place in a tuple, variable) of all that are inputs."""
+        return [(o.group, *n) for o in self.read.values() for n in o.numbers]

@@ -1,0 +1,70 @@
+"""Outside: memory that was there before a function was captured, as the program has it."""
+
+from __future__ import annotations
+
+import weakref
+
+
+class Outside:
+    """Arrays of tensors from outside: the input that each is, and what it holds so far.
+
+    All are kept by the id of the array. Of the tensors that share one, the first that was met
+    stands for it, or one with a gradient.
+    """
+
+    def __init__(self):
+        self.held: dict[int, tuple] = {}  # (its tensor, the input)
+        self.now: dict[
+            int, object
+        ] = {}  # its value so far, of views and what was written
+        self.shown: dict[int, object] = {}  # what views show at first
+        self.sharing: dict[int, dict] = {}  # id of another tensor -> the tensor, weakly
+
+    def has(self, array) -> bool:
+        return id(array) in self.held or id(array) in self.now
+
+    def var(self, array):
+        """The variable that it is now."""
+        key = id(array)
+        return self.now[key] if key in self.now else self.held[key][1]
+
+    def add(self, x, var) -> None:
+        """The memory of `x` is an input."""
+        self.held[id(x.value)] = x, var
+
+    def show(self, x, var) -> None:
+        """`x` is a view, and `var` the part that it shows."""
+        self.now[id(x.value)] = self.shown[id(x.value)] = var
+
+    def meet(self, x) -> None:
+        """`x` has memory that is known; if it has a gradient it stands for it from now on."""
+        key = id(x.value)
+        first, var = self.held.get(key, (x, None))
+        if first is not x:
+            self.sharing.setdefault(key, {}).setdefault(id(x), weakref.ref(x))
+        if first.node is None and x.node is not None:
+            self.held[key] = x, var
+
+    def stand(self, x) -> None:
+        """`x` stands for its memory, if that is an input."""
+        key = id(x.value)
+        if key in self.held:
+            self.held[key] = x, self.held[key][1]
+
+    def beside(self, x):
+        """The other tensors of its memory."""
+        first, _ = self.held.get(id(x.value), (x, None))
+        if first is not x:
+            yield first
+        for other in self.sharing.get(id(x.value), {}).values():
+            if (y := other()) is not None and y is not x:
+                yield y
+
+    def write(self, x, var) -> None:
+        self.now[id(x.value)] = var
+
+    def is_written(self, array) -> bool:
+        """Whether it holds something else than before the call."""
+        key = id(array)
+        first = self.shown.get(key) or self.held.get(key, (None, None))[1]
+        return self.now.get(key, first) is not first
