@@ -24,6 +24,12 @@ API = {
     "PyEval_SaveThread": (POINTER, []),
     "PyEval_RestoreThread": (ir.VoidType(), [POINTER]),
     "PyErr_Clear": (ir.VoidType(), []),
+    "PyErr_CheckSignals": (I32, []),
+    "PyErr_Fetch": (ir.VoidType(), [POINTER.as_pointer()] * 3),
+    "PyGILState_Ensure": (I32, []),
+    "PyGILState_GetThisThreadState": (POINTER, []),
+    "PyGILState_Release": (ir.VoidType(), [I32]),
+    "PyThread_get_thread_ident": (I64, []),
     "Py_IncRef": (ir.VoidType(), [POINTER]),
     "Py_DecRef": (ir.VoidType(), [POINTER]),
 }

@@ -8,7 +8,7 @@ import time
 
 from ...ir.passes import prepared
 from .. import cache
-from ..cost import flop
+from ..cost import flop, lasting
 from . import entry, machine
 from . import llvm_ir as ir
 from .answers import answer
@@ -161,7 +161,8 @@ class Native:
 
     def _call_in(self, m, run, table):
         """The function that Python calls: all looks come before anything is taken."""
-        long = sum(map(flop, self.part.graph.operations)) > LONG
+        operations = self.part.graph.operations
+        long = sum(map(flop, operations)) > LONG or any(map(lasting, operations))
         e = entry.Entry(m, run, table, self.slots.number, long)
         for guard in guards(self):
             guard.write(e)

@@ -13,13 +13,15 @@ from .chained import Chained, in_room
 from .crew import CHUNKS, PARALLEL
 from .elements import BYTE, I64, element, stored_element
 from .emit import Emitter
-from .failing import FAILED
+from .failing import CALLBACK, FAILED
 from .late import contractions, conv, deep, products, slices, sorting
 from .likeness import likeness
+from .polling import ask, locked
 from .sharing import Sum, elements_apart
 from .vectors import loop
 
 POINTER = BYTE.as_pointer()
+DONE = 0x600D  # what a callback answers; of one that Python cut short, it is anything
 MANY = 40  # kernels from which on each is a function
 
 
@@ -390,10 +392,16 @@ class Writer(Chained):
             b.store(b.bitcast(p, POINTER), b.gep(table, [I64(i)]))
         kind = ir.FunctionType(I64, [POINTER.as_pointer()]).as_pointer()
         f = b.load(b.gep(self.table, [I64(self.slot(key))]))
-        failed = b.call(b.bitcast(f, kind), [table])
-        words = b.module.globals[FAILED]
-        b.store(failed, b.gep(words, [I64(0), I64(0)]))
-        self._go_on(b.icmp_unsigned("==", failed, I64(0)))
+        failed = b.gep(b.module.globals[FAILED], [I64(0), I64(0)])
+        with locked(b):
+            ask(
+                b
+            )  # else a signal's handler would run before the callback can see to it
+            with b.if_then(b.icmp_unsigned("==", b.load(failed), I64(0))):
+                done = b.call(b.bitcast(f, kind), [table])
+                well = b.icmp_unsigned("==", done, I64(DONE))
+                b.store(b.select(well, I64(0), I64(CALLBACK)), failed)
+        self._go_on(b.icmp_unsigned("==", b.load(failed), I64(0)))
 
 
 def _pointers(e, k, without=()):
@@ -422,8 +430,8 @@ def callback(o, errors):
                 np.copyto(out, y)
         except BaseException as error:  # raised again where the program was called
             errors.append(error)
-            return 1
-        return 0
+            return 0
+        return DONE
 
     return ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.POINTER(ctypes.c_void_p))(run)
 
