@@ -408,6 +408,19 @@ class Schedule:
             level = max(level, k.levels[p] + (not same))
         return level
 
+    def read_before(self, k, u, v) -> bool:
+        """Whether a kernel of rows reads elements of u for their own, in no pass after v's."""
+        own = [d for d, n in enumerate(k.space) if n != 1]
+        for o in k.roots:
+            for w, tags in self.places(o):
+                if self.root(w) is not u:
+                    continue
+                seen = [t for t, n in zip(tags, w.spec.shape, strict=True) if n != 1]
+                late = k.levels[o] > k.levels[self.maker[v]]
+                if w is not u or seen != own or late:
+                    return False
+        return True
+
     def places(self, o):
         """(stored value, which dim of the space counts each of its dims) of all that `o` reads."""
         shape = (
