@@ -174,7 +174,9 @@ class Schedule:
                 self._store_lookups(o)
         for o in reversed(self.graph.operations):
             if inline(o) and shows(o):
-                if o.outputs[0] not in passed:
+                if o.prim.name in VIEWS:
+                    self.stored.add(o.inputs[0])  # constants too, which have no parts
+                elif o.outputs[0] not in passed:
                     self.store(o.inputs[0])
             elif inline(o) and o.prim.name in TABLES:
                 self.stored.add(o.inputs[0])
