@@ -108,6 +108,9 @@ class Level:
     def numbers(self, x) -> None:
         """Python is about to read the numbers of `x`, an array of the base tape."""
 
+    def shown(self, x) -> None:
+        """Python is about to make a text of `x`."""
+
     def reads(self, mapping: dict, key) -> None:
         """mapping[key] decides what is done next, unseen in the function's own code."""
 
