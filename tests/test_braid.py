@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from llvmlite import ir
 
 import adjoint as ad
+from adjoint.compiler.native import llvm_ir as ir
 from adjoint.compiler.native.braid import braid, side_by_side
 
 # Elements that leave 0, 1, some or many vectors and lanes over, in one dim and in rows.

@@ -10,8 +10,7 @@ import adjoint as ad
 from adjoint.core.primitive import op
 
 pytest.importorskip("llvmlite")
-from llvmlite import ir
-
+from adjoint.compiler.native import llvm_ir as ir
 from adjoint.compiler.native import machine
 from adjoint.compiler.native.contractions import form_of
 from adjoint.compiler.native.form import Form

@@ -27,6 +27,7 @@ from .changes import Changes
 from .ending import Ending, Unfit
 from .options import Groups
 from .outside import Outside
+from .positions import tied
 from .surroundings import Surroundings, look
 
 log = logging.getLogger("adjoint.compiler")
@@ -178,6 +179,12 @@ class Capture(Follower, TraceLevel):
 
     def options(self, group):
         return self.groups.options(group)
+
+    def trims(self, graph) -> None:
+        if (
+            self.walking is None
+        ):  # on the way back nothing is refused that was not before
+            graph.outputs = tied(graph, graph.outputs)
 
     def later(self, f, args, groups) -> bool:
         if self.sections:

@@ -12,7 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..core.bind import NUMPY, Level, at_bottom, bind, floor
+from ..core.bind import NUMPY, at_bottom, bind, floor
+from ..core.level import Floor
 from ..errors import ArgumentError, NotFiniteError, show_site, user_site
 from ..ir.graph import Const, Graph
 from ..ir.tracer import in_backward
@@ -65,7 +66,7 @@ class Several(NamedTuple):
     outputs: int = 0
 
 
-class Looking(Level):
+class Looking(Floor):
     """NumPy's floor where each result is looked at: for what runs as it is written."""
 
     depth = -1

@@ -98,7 +98,11 @@ class Step:
     def _run(self, given, extras):
         """The arrays of the results, after all that the program sets has its new value."""
         c = self.captured
-        made = self.run([x.value for x in given], extras)
+        try:
+            made = self.run([x.value for x in given], extras)
+        except BaseException:
+            self.run.undraw(extras)
+            raise
         self.run.calls.value += 1
         for i in c.rewritten:
             versioned(given[i]).n += 1

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..autodiff.backward import in_graph, reachable
-from ..autodiff.function import bespoke
+from ..autodiff.function_node import bespoke
 from ..autodiff.keeping import as_it_is
 from ..autodiff.modes import recording
 from ..autodiff.node import Leaf, Node, Unread
@@ -181,6 +181,7 @@ def traced(f, specs, shape, name: str, moving: list | None = None) -> Body:
             _need_plain(results, tape)
             pairs = [tape.result(y) for y in results]
     level.graph.outputs = [v for v, _ in pairs]
+    floor.get().trims(level.graph)
     recorded = [r for _, r in pairs]
     return Body(level.graph.without_dead(), level.outside, out_shape, recorded)
 

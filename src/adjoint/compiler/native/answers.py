@@ -6,10 +6,10 @@ import ctypes
 from copy import copy
 
 import numpy as np
-from llvmlite import ir
 
 from ...core import tree
 from ...core.bind import Box
+from . import llvm_ir as ir
 from .failing import FAILED
 from .objects import DATA, I32, I64, ITEMS, POINTER, Objects, waiting
 

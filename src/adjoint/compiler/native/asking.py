@@ -9,8 +9,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from llvmlite import ir
-
+from . import llvm_ir as ir
 from .matmul import DEPTH
 from .sharing import LINE
 from .vectors import I64

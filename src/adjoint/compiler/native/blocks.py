@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import functools
 
-from llvmlite import ir
-
+from . import llvm_ir as ir
 from .asking import next_columns, next_panel, next_rows
 from .vectors import I64, least, loop, strides
 

@@ -40,13 +40,13 @@ def braid(block, starts) -> None:
     """
     ends = [*starts[1:], len(block.instructions)]
     strands = [block.instructions[a:z][::-1] for a, z in zip(starts, ends, strict=True)]
-    waiting = {id(x) for strand in strands for x in strand}
+    waiting = {x.text for strand in strands for x in strand}
     out = []
     while any(strands):
         for strand in strands:
-            if strand and waiting.isdisjoint(map(id, strand[-1].operands)):
+            if strand and waiting.isdisjoint([x.text for x in strand[-1].operands]):
                 x = strand.pop()
-                waiting.discard(id(x))
+                waiting.discard(x.text)
                 out.append(x)
     block.instructions[starts[0] :] = out
 

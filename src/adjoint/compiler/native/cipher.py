@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from llvmlite import ir
-
 from ...core.philox import MULTIPLIERS, ROUNDS, WEYL
+from . import llvm_ir as ir
 from .kinds import DOUBLE, INT64
 
 _LOW = 0xFFFFFFFF

@@ -6,11 +6,10 @@ import math
 from functools import cache
 from itertools import pairwise
 
-from llvmlite import ir
-
 from . import coefficients as table
+from . import llvm_ir as ir
 from .estimate import Estimate
-from .kinds import DOUBLE, FLOAT, INT32, INT64
+from .kinds import BIT, DOUBLE, FLOAT, INT32, INT64
 
 _INT128 = ir.IntType(128)
 
@@ -246,7 +245,7 @@ def _fraction(e, m, bits):
 def _in_radians(b, size, rest):
     """(size 2⁻⁶⁴ + rest 2⁻¹²⁸) π/2 in two parts; size is not 0."""
     e = b.b
-    count = e.ctlz(size, ir.Constant(ir.IntType(1), 1))
+    count = e.call(b.function("llvm.ctlz.i64", INT64, [INT64, BIT]), [size, BIT(1)])
     top = b.call("fshl", size, rest, count)
     scale = e.sub(INT64(1023 - 64), count)
     scale = e.bitcast(e.shl(scale, INT64(52)), DOUBLE)
@@ -254,8 +253,8 @@ def _in_radians(b, size, rest):
     low = e.fmul(e.uitofp(e.and_(top, INT64(2047)), DOUBLE), scale)
     big, small, _ = (DOUBLE(c) for c in table.HALF_PI[64])
     y = e.fmul(high, big)
-    lost = e.fma(high, big, e.fneg(y))
-    return y, e.fma(low, big, e.fma(high, small, lost))
+    lost = b.call("fma", high, big, e.fneg(y))
+    return y, b.call("fma", low, big, b.call("fma", high, small, lost))
 
 
 _BEFORE = 64  # zero bits put before those of 2/π

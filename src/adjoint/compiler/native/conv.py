@@ -11,8 +11,7 @@ from __future__ import annotations
 import itertools
 import math
 
-from llvmlite import ir
-
+from . import llvm_ir as ir
 from . import sharing, winograd
 from .geometry import Shape
 from .matmul import Tiles
@@ -71,7 +70,7 @@ class _Kernel(Tiles):
         g = ir.GlobalVariable(self.module, kind, f"{self.name}.{what}")
         g.linkage, g.global_constant = "internal", True
         g.initializer = ir.Constant(kind, list(numbers))
-        return g.gep([I64(0), I64(0)])
+        return ir.Value(I64.as_pointer(), g.text)
 
 
 def _tile_sizes(m):

@@ -17,10 +17,9 @@ import threading
 import time
 from contextlib import contextmanager
 
-from llvmlite import ir
-
 from ...core.threads import MOST, threads
 from .. import cache
+from . import llvm_ir as ir
 from .digest import surroundings
 from .machine import Library, plain_code
 
@@ -136,7 +135,7 @@ class Code:
     def function(self, name, result, *args, linkage="internal"):
         f = ir.Function(self.module, ir.FunctionType(result, args), name)
         f.linkage = linkage
-        f.attributes.add("nounwind")
+        f.mark("nounwind")
         self.b = ir.IRBuilder(f.append_basic_block())
         return f
 

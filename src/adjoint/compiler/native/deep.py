@@ -13,8 +13,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import NamedTuple
 
-from llvmlite import ir
-
+from . import llvm_ir as ir
 from .form import Form
 from .matmul import DEPTH
 from .products import Product

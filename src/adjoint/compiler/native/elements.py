@@ -7,12 +7,12 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
-from llvmlite import ir
 
 from ...core.dtype import is_inexact
 from ...core.primitive import Elementwise
 from ...ir.graph import Const
 from ..positions import divides
+from . import llvm_ir as ir
 from .affine import ZERO, Affine, broadcast, keyed, on_diagonal
 from .failing import BY_ZERO, Failing
 from .kinds import BFLOAT, BIT, DOUBLE, FLOAT, HALF, INT64, UINT8
@@ -314,7 +314,7 @@ class Elements(Failing):
 
     def _write_alone(self, f, o, xs):
         f.linkage = "internal"
-        f.attributes.add("nounwind")
+        f.mark("nounwind")
         args = iter(f.args)
         xs = [x if isinstance(x, ir.Constant) else next(args) for x in xs]
         b = ir.IRBuilder(f.append_basic_block())

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import functools
 
-from llvmlite import ir
-
+from . import llvm_ir as ir
 from .arithmetic import Arithmetic
 from .kinds import FLOAT, INT32, element_of
 from .machine import has, vector_bits

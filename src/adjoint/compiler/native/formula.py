@@ -10,9 +10,9 @@ import functools
 import math
 
 import numpy as np
-from llvmlite import ir
 
 from . import cipher
+from . import llvm_ir as ir
 from .kinds import DOUBLE
 
 _SIGNS = {

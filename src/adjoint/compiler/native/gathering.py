@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import math
 
-from llvmlite import ir
-
 from ..positions import counts, within
+from . import llvm_ir as ir
 from .affine import ZERO, Affine, broadcast
 from .elements import Elements, element, stored_element
 from .failing import OUTSIDE

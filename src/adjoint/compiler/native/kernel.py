@@ -7,8 +7,8 @@ import itertools
 from collections.abc import Callable
 
 import numpy as np
-from llvmlite import ir
 
+from . import llvm_ir as ir
 from .kinds import INT64
 from .lanes import Lanes
 from .machine import Library, machine_code
@@ -27,7 +27,7 @@ class Kernel:
         pointers = [kind.as_pointer() for kind in kinds]
         signature = ir.FunctionType(ir.VoidType(), [*pointers, INT64])
         f = ir.Function(module, signature, "adjoint.kernel")
-        f.attributes.add("nounwind")
+        f.mark("nounwind")
         self._loop(f, write, width)
         self.written = str(module).count("\n")  # its size in lines
         self.library = Library(machine_code(str(module)))

@@ -2,31 +2,21 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, NamedTuple
+from typing import NamedTuple
 
-from llvmlite import ir
-
-
-class _Marked(ir.IntType):
-    """An integer to LLVM; here more is known of it."""
-
-    def __eq__(self, other):
-        return type(self) is type(other) and self.width == other.width
-
-    def __hash__(self):
-        return hash((type(self), self.width))
+from . import llvm_ir as ir
 
 
-class Unsigned(_Marked):
-    """An integer without sign."""
+class Unsigned(ir.IntType):
+    """An integer without sign, which is the same to LLVM."""
 
-    _instance_cache: ClassVar[dict] = {}
+    __slots__ = ()
 
 
-class Brain(_Marked):
-    """The upper half of a float, as memory holds it."""
+class Brain(ir.IntType):
+    """The upper half of a float, as memory holds it: an integer to LLVM."""
 
-    _instance_cache: ClassVar[dict] = {}
+    __slots__ = ()
 
 
 BIT, UINT8, BFLOAT = ir.IntType(1), Unsigned(8), Brain(16)

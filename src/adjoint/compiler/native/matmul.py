@@ -6,8 +6,7 @@ is added to C. So every element's sum is the same, whatever tile, task or thread
 
 from __future__ import annotations
 
-from llvmlite import ir
-
+from . import llvm_ir as ir
 from .machine import registers
 from .vectors import BIT, I64, Vectors, least, repeat, strides
 

@@ -6,8 +6,7 @@ import functools
 import math
 from contextlib import contextmanager, nullcontext
 
-from llvmlite import ir
-
+from . import llvm_ir as ir
 from .affine import Affine
 from .braid import braid, worth
 from .lanes import Lanes

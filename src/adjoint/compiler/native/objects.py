@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import Any
 
-from llvmlite import ir
+from . import llvm_ir as ir
 
 I64, I32 = ir.IntType(64), ir.IntType(32)
 POINTER = ir.IntType(8).as_pointer()
@@ -24,6 +24,12 @@ API = {
     "PyEval_SaveThread": (POINTER, []),
     "PyEval_RestoreThread": (ir.VoidType(), [POINTER]),
     "PyErr_Clear": (ir.VoidType(), []),
+    "PyErr_CheckSignals": (I32, []),
+    "PyErr_Fetch": (ir.VoidType(), [POINTER.as_pointer()] * 3),
+    "PyGILState_Ensure": (I32, []),
+    "PyGILState_GetThisThreadState": (POINTER, []),
+    "PyGILState_Release": (ir.VoidType(), [I32]),
+    "PyThread_get_thread_ident": (I64, []),
     "Py_IncRef": (ir.VoidType(), [POINTER]),
     "Py_DecRef": (ir.VoidType(), [POINTER]),
 }
@@ -34,8 +40,7 @@ def waiting(f):
 
     Machine code of the way in takes two thirds of the time so, and runs as fast.
     """
-    for attribute in ("noinline", "optnone"):
-        f.attributes.add(attribute)
+    f.mark("noinline", "optnone")
     return f
 
 

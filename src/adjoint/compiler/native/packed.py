@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from llvmlite import ir
-
+from . import llvm_ir as ir
 from .blocks import Block
 from .form import Form
 from .products import Product

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from llvmlite import ir
-
+from . import llvm_ir as ir
 from .matmul import Tiles
 from .vectors import I32, I64, loop, repeat, strides
 

@@ -20,6 +20,7 @@ from . import reducing, rows
 from .arena import ALIGN, Tenant, settled, whole
 from .late import contractions, conv, deep, slices, sorting
 from .machine import cache
+from .polling import polled
 from .sharing import KINDS, Sum, apart, unshared, wanted, worth
 
 SUMS = {
@@ -104,10 +105,12 @@ class Part:
         return {k: chain for chain in found for k in chain.members}
 
     def _may_fail(self, k) -> bool:
-        """Whether NumPy does it, or something in a loop or branch may fail."""
+        """Whether NumPy does it, it may be interrupted, or something inside of it may fail."""
         if k.kind == "contract":
             return contractions.form_of(k.roots[0], steps=self.schedule.steps) is None
-        return k.kind == "call" or any(p.safe for p in self.inner.get(k, {}).values())
+        if k.kind == "call" or any(map(polled, k.roots)):
+            return True
+        return any(p.safe for p in self.inner.get(k, {}).values())
 
     def early(self, v) -> bool:
         """Whether something may still fail when an output has been computed."""

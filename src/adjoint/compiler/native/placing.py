@@ -5,8 +5,7 @@ from __future__ import annotations
 import functools
 import math
 
-from llvmlite import ir
-
+from . import llvm_ir as ir
 from .affine import ZERO, Affine, broadcast, every, keyed, on_diagonal, shifted, then
 from .elements import I64, element
 from .nests import looped

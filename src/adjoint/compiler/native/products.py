@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import functools
 
-from llvmlite import ir
-
+from . import llvm_ir as ir
 from .blocks import Block
 from .form import Form
 from .panels import Panels

@@ -6,12 +6,11 @@ import ctypes
 import json
 import time
 
-from llvmlite import ir
-
 from ...ir.passes import prepared
 from .. import cache
-from ..cost import flop
+from ..cost import flop, lasting
 from . import entry, machine
+from . import llvm_ir as ir
 from .answers import answer
 from .budget import within
 from .digest import digest
@@ -19,7 +18,6 @@ from .failing import FAILED, WORDS
 from .guards import Stream, guards
 from .nests import I64
 from .pool import LARGE
-from .spelling import forget, spelled
 from .table import Slots
 from .writer import POINTER, Writer, callback
 
@@ -128,9 +126,8 @@ class Native:
         run = self._run(m)
         if entry.usable() and len(self.results) < entry.MOST and not self.captured.rare:
             self._call_in(m, run, table)
-        text = spelled(m, self.texts)
-        del self.texts
-        forget(m)
+        text = str(m)
+        m.take_apart()
         return text
 
     def assembly(self) -> str:
@@ -142,7 +139,7 @@ class Native:
         f = ir.Function(
             m, ir.FunctionType(ir.VoidType(), [POINTER.as_pointer()]), "run"
         )
-        f.attributes.add("nounwind")
+        f.mark("nounwind")
         b, number = ir.IRBuilder(f.append_basic_block()), self.slots.number
         at = {
             v: b.load(b.gep(f.args[0], [I64(number(v))]))
@@ -159,12 +156,13 @@ class Native:
         if self.part.streamed:
             b.fence("seq_cst")
         b.ret_void()
-        self.called, self.texts = write.called, write.texts
+        self.called = write.called
         return f
 
     def _call_in(self, m, run, table):
         """The function that Python calls: all looks come before anything is taken."""
-        long = sum(map(flop, self.part.graph.operations)) > LONG
+        operations = self.part.graph.operations
+        long = sum(map(flop, operations)) > LONG or any(map(lasting, operations))
         e = entry.Entry(m, run, table, self.slots.number, long)
         for guard in guards(self):
             guard.write(e)

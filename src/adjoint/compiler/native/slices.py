@@ -5,9 +5,8 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-from llvmlite import ir
-
 from ...ops.contract import letters_of
+from . import llvm_ir as ir
 from .contractions import form_of, steps_of
 from .elements import element
 from .nests import I64

@@ -12,8 +12,8 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from llvmlite import ir
 
+from . import llvm_ir as ir
 from .elements import stored_element
 from .lanes import Lanes
 from .vectors import I32, I64, either, loop, strides
@@ -87,8 +87,7 @@ class Sorting:
             return found, None
         f = ir.Function(self.module, ir.FunctionType(result, kinds), name)
         f.linkage = "internal"
-        for attribute in ("nounwind", "noinline"):
-            f.attributes.add(attribute)
+        f.mark("nounwind", "noinline")
         return f, ir.IRBuilder(f.append_basic_block())
 
     # ------------------------------------------------------------ rows

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 
-from llvmlite import ir
-
+from . import llvm_ir as ir
 from .affine import ZERO, Affine
 from .elements import Elements, stored_element
 from .kinds import BIT, HALF, mangled

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from llvmlite import ir
 
 from ...core.philox import kept_bits
+from . import llvm_ir as ir
 from .cipher import long_words, philox
 from .kinds import DOUBLE, FLOAT, INT32, INT64
 from .lanes import Lanes

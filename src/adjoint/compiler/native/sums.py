@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import math
 
-from llvmlite import ir
-
 from ..cost import STEP, weight
+from . import llvm_ir as ir
 from .affine import Affine
 from .elements import Elements, Flat, element
 from .kinds import BIT, Unsigned, element_of

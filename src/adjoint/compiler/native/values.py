@@ -5,21 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import contextmanager, nullcontext
 
-from llvmlite import ir
-
+from . import llvm_ir as ir
 from .kinds import FORMATS, INT32, Format, element_of, is_int_type, mangled
 from .vectors import either
 
 
 def shared_by_lanes(x):
     """The number that all lanes of x are seen to be, or None."""
-    if isinstance(x, ir.Constant) and isinstance(x.constant, (list, tuple)):
-        return x.constant[0] if len(set(map(str, x.constant))) == 1 else None
-    if not isinstance(x, ir.instructions.ShuffleVector):
+    if isinstance(x, ir.Constant):
+        return x.of_all_lanes()
+    if getattr(x, "opname", "") != "shufflevector":
         return None
-    first, places = x.operands[0], x.operands[2].constant
-    zero = places is None or {getattr(i, "constant", i) for i in places} == {0}
-    spread = isinstance(first, ir.instructions.InsertElement)
+    first, _, places = x.operands
+    zero = places.constant is None or set(places.constant) == {0}
+    spread = getattr(first, "opname", "") == "insertelement"
     return first.operands[1] if zero and spread else None
 
 
@@ -162,9 +161,7 @@ class Values:
             to = ir.LiteralStructType(result) if result else kinds[0]
             f = ir.Function(self.b.module, ir.FunctionType(to, kinds), text)
             f.linkage = "internal"
-            f.attributes.add("nounwind")
-            for attribute in ("cold", "noinline", "optnone") if cold else ():
-                f.attributes.add(attribute)
+            f.mark("nounwind", *(("cold", "noinline", "optnone") if cold else ()))
             self._write(f, write)
         y = self.b.call(f, xs)
         if result is None:
@@ -175,7 +172,7 @@ class Values:
         builder = ir.IRBuilder(f.append_basic_block())
         y = write(type(self)(builder, self.width), *f.args)
         if isinstance(y, tuple):
-            parts, y = y, ir.Constant(f.return_value.type, ir.Undefined)
+            parts, y = y, ir.Constant(f.return_type, ir.Undefined)
             for i, v in enumerate(parts):
                 y = builder.insert_value(y, v, i)
         builder.ret(y)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 
-from llvmlite import ir
-
+from . import llvm_ir as ir
 from .machine import vector_bits
 
 I64, I32, BIT = ir.IntType(64), ir.IntType(32), ir.IntType(1)
@@ -31,8 +30,7 @@ class Vectors:
         """A new function of the module, seen only there, that returns nothing."""
         f = ir.Function(self.module, ir.FunctionType(ir.VoidType(), args), name)
         f.linkage = "internal"
-        f.attributes.add("nounwind")
-        f.attributes.add("noinline")
+        f.mark("nounwind", "noinline")
         return f, ir.IRBuilder(f.append_basic_block())
 
     def first(self, count):
@@ -121,7 +119,7 @@ class Vectors:
         f, b = self.function(name, *args)
         for x in f.args:
             if x.type == self.scalar.as_pointer():
-                x.add_attribute("noalias")
+                x.mark("noalias")
         return f, b
 
     def begin(self, b, first, spots):

@@ -7,20 +7,21 @@ import itertools
 import math
 
 import numpy as np
-from llvmlite import ir
 
+from . import llvm_ir as ir
 from .chained import Chained, in_room
 from .crew import CHUNKS, PARALLEL
 from .elements import BYTE, I64, element, stored_element
 from .emit import Emitter
-from .failing import FAILED
+from .failing import CALLBACK, FAILED
 from .late import contractions, conv, deep, products, slices, sorting
 from .likeness import likeness
+from .polling import ask, locked
 from .sharing import Sum, elements_apart
-from .spelling import function
 from .vectors import loop
 
 POINTER = BYTE.as_pointer()
+DONE = 0x600D  # what a callback answers; of one that Python cut short, it is anything
 MANY = 40  # kernels from which on each is a function
 
 
@@ -31,7 +32,6 @@ class Writer(Chained):
         self.b, self.table, self.slot = builder, table, slot
         self.arena, self.panel = arena, panel
         self.apart: dict[str, ir.Function] = {}  # by their text
-        self.texts: dict[ir.Function, str] = {}  # which is kept
         self.alike: dict = {}  # by what they compute
         self.names = itertools.count()
         self.clock = None  # where the time at which each kernel starts is written
@@ -41,7 +41,7 @@ class Writer(Chained):
     def elsewhere(self, builder, arena, panel) -> Writer:
         """The same in another function, with memory of its own."""
         w = Writer(builder, None, self.slot, arena, panel)
-        for name in ("apart", "texts", "alike", "names", "called"):
+        for name in ("apart", "alike", "names", "called"):
             setattr(w, name, getattr(self, name))
         return w
 
@@ -207,13 +207,12 @@ class Writer(Chained):
         kind = ir.FunctionType(ir.VoidType(), kinds)
         f = ir.Function(self.b.module, kind, f"kernel{next(self.names)}")
         f.linkage = "internal"
-        for attribute in ("nounwind", "noinline"):
-            f.attributes.add(attribute)
+        f.mark("nounwind", "noinline")
         return f, ir.IRBuilder(f.append_basic_block())
 
     def _once(self, f):
         """The function; or, of those that read alike, the first."""
-        text = self.texts[f] = function(f)
+        text = f.done()
         same = self.apart.setdefault(text.replace(f.name, "kernel", 1), f)
         if same is not f:
             del self.b.module.globals[f.name]
@@ -393,10 +392,16 @@ class Writer(Chained):
             b.store(b.bitcast(p, POINTER), b.gep(table, [I64(i)]))
         kind = ir.FunctionType(I64, [POINTER.as_pointer()]).as_pointer()
         f = b.load(b.gep(self.table, [I64(self.slot(key))]))
-        failed = b.call(b.bitcast(f, kind), [table])
-        words = b.module.globals[FAILED]
-        b.store(failed, b.gep(words, [I64(0), I64(0)]))
-        self._go_on(b.icmp_unsigned("==", failed, I64(0)))
+        failed = b.gep(b.module.globals[FAILED], [I64(0), I64(0)])
+        with locked(b):
+            ask(
+                b
+            )  # else a signal's handler would run before the callback can see to it
+            with b.if_then(b.icmp_unsigned("==", b.load(failed), I64(0))):
+                done = b.call(b.bitcast(f, kind), [table])
+                well = b.icmp_unsigned("==", done, I64(DONE))
+                b.store(b.select(well, I64(0), I64(CALLBACK)), failed)
+        self._go_on(b.icmp_unsigned("==", b.load(failed), I64(0)))
 
 
 def _pointers(e, k, without=()):
@@ -425,8 +430,8 @@ def callback(o, errors):
                 np.copyto(out, y)
         except BaseException as error:  # raised again where the program was called
             errors.append(error)
-            return 1
-        return 0
+            return 0
+        return DONE
 
     return ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.POINTER(ctypes.c_void_p))(run)
 
