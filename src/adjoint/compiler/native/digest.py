@@ -14,15 +14,13 @@ import platform
 import sys
 from pathlib import Path
 
-import llvmlite
-import llvmlite.binding as llvm
 import numpy as np
 
 from ...core import LOADED
 from ...core.primitive import Primitive, op
 from ...ir.graph import Graph
 from ..surroundings import ABSENT
-from . import entry
+from . import entry, llvm
 from .answers import answer
 from .machine import cache, processor, registers, vector_bits
 
@@ -148,9 +146,8 @@ def surroundings() -> str:
         (
             _sources(),
             sys.modules[__name__.partition(".")[0]].__version__,
-            llvmlite.__version__,
-            llvm.llvm_version_info,
-            llvm.get_default_triple(),
+            llvm.version(),
+            llvm.triple(),
             processor(),
             vector_bits(),
             registers(),

@@ -12,11 +12,11 @@ import functools
 import sys
 from copy import copy
 
-import llvmlite.binding as llvm
 import numpy as np
 
 from ...autodiff.node import Leaf
 from ...core.bind import Box
+from . import llvm
 from . import llvm_ir as ir
 from .answers import EMPTY, Answers, empty
 from .objects import (

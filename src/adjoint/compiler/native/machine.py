@@ -6,21 +6,14 @@ import functools
 import platform
 from pathlib import Path
 
-import llvmlite.binding as llvm
-
+from . import llvm
 from .remains import let_go
-
-
-@functools.cache
-def _start() -> None:
-    llvm.initialize_native_target()
-    llvm.initialize_native_asmprinter()
 
 
 @functools.cache
 def processor() -> tuple[str, str]:
     """Its name and all of its features, as LLVM calls them."""
-    return llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten()
+    return llvm.processor()
 
 
 def has(feature: str) -> bool:
@@ -28,13 +21,9 @@ def has(feature: str) -> bool:
     return f"+{feature}" in processor()[1].split(",")
 
 
-def host(effort: int = 3):
+def host(effort: int = 3) -> llvm.Machine:
     """A description of this processor, all of its features on; an engine takes it over."""
-    _start()
-    name, features = processor()
-    return llvm.Target.from_default_triple().create_target_machine(
-        cpu=name, features=features, opt=effort, jit=True
-    )
+    return llvm.Machine(*processor(), effort)
 
 
 @functools.cache
@@ -75,62 +64,55 @@ def cache(level: int) -> int:
 # What the emitter leaves to LLVM. It writes vectors, and each value once, so a tenth of LLVM's
 # own list does: the same speed for a quarter of the time (docs/notes/build_time.md).
 PASSES = (
-    "always_inliner",
-    "ipsccp",  # functions of which all callers give one number
-    "global_dead_code_eliminate",
-    "sroa",
-    "instruction_combine",
-    "simplify_cfg",
-    "loop_unroll",
-    "simplify_cfg",
+    "AlwaysInliner",
+    "IPSCCP",  # functions of which all callers give one number
+    "GlobalDCE",
+    "SROA",
+    "InstCombine",
+    "SimplifyCFG",
+    "LoopUnroll",
+    "SimplifyCFG",
 )
 
 
-def _optimised(text: str):
+def _optimised(text: str) -> tuple[llvm.Module, llvm.Machine]:
     """(the module of this text after LLVM's passes, a description of the processor)."""
-    module = llvm.parse_assembly(text)
-    module.triple = llvm.get_default_triple()
+    module, machine = llvm.Module(text), host()
     module.verify()
-    machine, passes = host(), llvm.create_new_module_pass_manager()
-    for name in PASSES:
-        getattr(passes, f"add_{name}_pass")()
-    options = llvm.create_pipeline_tuning_options()
-    passes.run(module, llvm.create_pass_builder(machine, options))
+    machine.run(PASSES, module)
     return module, machine
 
 
 def machine_code(text: str) -> bytes:
     """An object file of a module, given as text."""
     module, machine = _optimised(text)
-    return machine.emit_object(module)
+    return machine.code(module, is_object=True)
 
 
 def plain_code(text: str) -> bytes:
     """The same without any passes, in a third of the time: for code that mostly waits."""
-    module = llvm.parse_assembly(text)
-    module.triple = llvm.get_default_triple()
-    return host(effort=0).emit_object(module)
+    return host(effort=0).code(llvm.Module(text), is_object=True)
 
 
 def assembly(text: str) -> str:
     """The same for people."""
     module, machine = _optimised(text)
-    return machine.emit_assembly(module)
+    return machine.code(module, is_object=False).decode()
 
 
 class Library:
     """Machine code in memory, for as long as this lives."""
 
     def __init__(self, code: bytes):
-        self.engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), host())
-        self.engine.add_object_file(llvm.object_file.ObjectFileRef.from_data(code))
-        self.engine.finalize_object()
+        self.engine = llvm.Engine(host())
+        self.engine.add(code)
+        self.engine.finish()
         let_go()
 
     def data(self, name: str) -> int:
         """Where a global variable lies."""
-        return self.engine.get_global_value_address(name)
+        return self.engine.data(name)
 
     def address(self, name: str) -> int:
         """Where a function of the module starts."""
-        return self.engine.get_function_address(name)
+        return self.engine.function(name)
