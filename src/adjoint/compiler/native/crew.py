@@ -21,7 +21,7 @@ from ...core.threads import MOST, threads
 from .. import cache
 from . import llvm_ir as ir
 from .digest import surroundings
-from .machine import Library, plain_code
+from .machine import Library, machine_code
 
 I64, I32, BIT, BYTE = (ir.IntType(n) for n in (64, 32, 1, 8))
 POINTER, VOID = BYTE.as_pointer(), ir.VoidType()
@@ -598,7 +598,7 @@ def _code() -> bytes:
     found = cache.load(key)
     if found is not None:
         return found[1]
-    code = plain_code(str(Code().module))
+    code = machine_code(str(Code().module), effort=0)
     cache.save(key, {"name": "crew"}, code)
     return code
 

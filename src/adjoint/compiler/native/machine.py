@@ -75,37 +75,35 @@ PASSES = (
 )
 
 
-def _optimised(text: str) -> tuple[llvm.Module, llvm.Machine]:
-    """(the module of this text after LLVM's passes, a description of the processor)."""
-    module, machine = llvm.Module(text), host()
-    module.verify()
-    machine.run(PASSES, module)
-    return module, machine
+def _made(text: str, effort: int, is_object: bool) -> bytes:
+    """An object file of a module, given as text, or the assembler's text of it.
+
+    Without effort it is made as it was written, in a third of the time.
+    """
+    module, machine = llvm.Module(text), host(effort)
+    if effort:
+        module.verify()
+        machine.run(PASSES, module)
+    return machine.code(module, is_object)
 
 
-def machine_code(text: str) -> bytes:
-    """An object file of a module, given as text."""
-    module, machine = _optimised(text)
-    return machine.code(module, is_object=True)
+def machine_code(text: str, effort: int = 3) -> bytes:
+    """An object file of a module; no effort is for code that mostly waits."""
+    return _made(text, effort, is_object=True)
 
 
-def plain_code(text: str) -> bytes:
-    """The same without any passes, in a third of the time: for code that mostly waits."""
-    return host(effort=0).code(llvm.Module(text), is_object=True)
-
-
-def assembly(text: str) -> str:
+def assembly(text: str, effort: int = 3) -> str:
     """The same for people."""
-    module, machine = _optimised(text)
-    return machine.code(module, is_object=False).decode()
+    return _made(text, effort, is_object=False).decode()
 
 
 class Library:
     """Machine code in memory, for as long as this lives."""
 
-    def __init__(self, code: bytes):
+    def __init__(self, *codes: bytes):
         self.engine = llvm.Engine(host())
-        self.engine.add(code)
+        for code in codes:
+            self.engine.add(code)
         self.engine.finish()
         let_go()
 
