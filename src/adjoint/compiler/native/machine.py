@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import functools
+import os
 import platform
-from pathlib import Path
+from contextlib import suppress
 
 from . import llvm
 from .remains import let_go
@@ -46,19 +47,27 @@ _SIXTEEN = frozenset({"x86_64", "amd64", "i386", "i686"})
 _CACHES = {1: 2**15, 2: 2**20, 3: 2**23}  # bytes, where the system does not say
 
 
-@functools.cache
 def cache(level: int) -> int:
     """Bytes of the data cache of a level that a core has, or shares."""
-    for place in Path("/sys/devices/system/cpu/cpu0/cache").glob("index*"):
-        try:
-            kind, number, size = (
-                (place / name).read_text().strip() for name in ("type", "level", "size")
-            )
-        except OSError:
-            continue
-        if int(number) == level and kind != "Instruction":
-            return int(size[:-1]) * {"K": 2**10, "M": 2**20}[size[-1]]
-    return _CACHES[level]
+    return _caches().get(level) or _CACHES[level]
+
+
+@functools.cache
+def _caches() -> dict[int, int]:
+    """The sizes of data caches by their levels, as the system tells them."""
+    folder, found = "/sys/devices/system/cpu/cpu0/cache", {}
+    with suppress(OSError):
+        for name in filter(lambda x: x.startswith("index"), os.listdir(folder)):
+            place = os.path.join(folder, name)
+            kind, level, size = (_line(place, x) for x in ("type", "level", "size"))
+            if kind != "Instruction":
+                found[int(level)] = int(size[:-1]) * {"K": 2**10, "M": 2**20}[size[-1]]
+    return found
+
+
+def _line(place: str, name: str) -> str:
+    with open(os.path.join(place, name)) as f:
+        return f.read().strip()
 
 
 # What the emitter leaves to LLVM. It writes vectors, and each value once, so a tenth of LLVM's
