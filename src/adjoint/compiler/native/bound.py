@@ -169,7 +169,10 @@ class Bound(Binding):
         return made
 
     def _failure(self):
-        """What is answered when an operation failed."""
+        """What is answered when an operation failed: nothing has changed."""
+        self.calls.value -= 1
+        drawn = (self.table.arrays["drawn", i] for i in range(len(self.captured.draws)))
+        self.undraw(drawn)
         self._raise()
 
     def _raise(self):

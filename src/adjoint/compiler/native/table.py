@@ -45,6 +45,7 @@ class Table:
         self.slots = slots
         self.pointers = (ctypes.c_void_p * (len(slots.numbers) + 1))()
         self.kept: list = []
+        self.arrays: dict = {}
 
     def point(self, key, address) -> None:
         slot = self.slots.numbers.get(self.slots.spelled(key))
@@ -66,5 +67,5 @@ class Table:
 
     def array(self, key, x) -> None:
         """The memory of an array."""
-        self.kept.append(x)
+        self.arrays[key] = x
         self.point(key, x.ctypes.data)
