@@ -6,7 +6,7 @@ import pytest
 
 pytest.importorskip("llvmlite")
 from adjoint.compiler.native import crew, sharing
-from adjoint.compiler.native.machine import Library, plain_code
+from adjoint.compiler.native.machine import Library, machine_code
 
 if not sharing.possible():
     pytest.skip("needs POSIX threads", allow_module_level=True)
@@ -18,7 +18,7 @@ class Judge:
     """A crew without threads: jobs are told to it, with the work and the time that they took."""
 
     def __init__(self):
-        self.library = Library(plain_code(str(crew.Code().module)))
+        self.library = Library(machine_code(str(crew.Code().module), effort=0))
         kind = ctypes.c_int64 * crew.WORDS
         self.words = kind.from_address(self.library.data("crew"))
         self.words[crew.PLACES["period"]] = crew.SHORTEST

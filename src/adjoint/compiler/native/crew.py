@@ -21,13 +21,11 @@ from ...core.threads import MOST, threads
 from .. import cache
 from . import llvm_ir as ir
 from .digest import surroundings
-from .machine import Library, plain_code
+from .machine import Library, machine_code
+from .sharing import CHUNKS, PARALLEL
 
 I64, I32, BIT, BYTE = (ir.IntType(n) for n in (64, 32, 1, 8))
 POINTER, VOID = BYTE.as_pointer(), ir.VoidType()
-# (context, first chunk, the one after the last, room)
-CHUNKS = ir.FunctionType(VOID, [POINTER, I64, I64, POINTER])
-PARALLEL = ir.FunctionType(VOID, [CHUNKS.as_pointer(), POINTER, I64, POINTER, I64])
 LINE = 16  # words of two cache lines: what different threads write lies apart
 SPIN = 100_000  # nanoseconds that a thread waits awake: Python takes 60 between steps
 # Whether help is worth its cost is seen from how much work is done in how much time. An
@@ -598,7 +596,7 @@ def _code() -> bytes:
     found = cache.load(key)
     if found is not None:
         return found[1]
-    code = plain_code(str(Code().module))
+    code = machine_code(str(Code().module), effort=0)
     cache.save(key, {"name": "crew"}, code)
     return code
 

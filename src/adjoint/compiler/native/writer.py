@@ -10,14 +10,13 @@ import numpy as np
 
 from . import llvm_ir as ir
 from .chained import Chained, in_room
-from .crew import CHUNKS, PARALLEL
 from .elements import BYTE, I64, element, stored_element
 from .emit import Emitter
 from .failing import CALLBACK, FAILED
 from .late import contractions, conv, deep, products, slices, sorting
 from .likeness import likeness
 from .polling import ask, locked
-from .sharing import Sum, elements_apart
+from .sharing import CHUNKS, PARALLEL, Sum, elements_apart
 from .vectors import loop
 
 POINTER = BYTE.as_pointer()
