@@ -76,6 +76,19 @@ def test_rows_read_what_they_write_over(way, n):
             assert np.allclose(x.numpy(), y, rtol=2e-4, atol=2e-5 * np.abs(y).max())
 
 
+def test_sums_of_columns_that_are_one_begin_before_what_they_read_is_read():
+    x = ad.tensor(np.random.default_rng(0).integers(-2, 3, (1, 19, 2)).astype("int8"))
+
+    def f(x):
+        ends = [*x.max(0), *x.min(0), x.amax(0), x.amin(0)]
+        return *ends, x.argmax(0), x.argmin(0, keepdim=True)
+
+    step, want = ad.compile(f), f(x)
+    for _ in range(3):
+        for y, z in zip(step(x), want, strict=True):
+            assert np.array_equal(y.numpy(), z.numpy())
+
+
 def places_of(f, *args):
     """(place of the product, of the sum with it) in the memory of a program."""
     part = f._native(*args).part

@@ -202,10 +202,10 @@ class Schedule(Stored):
 
     def read_before(self, k, u, v) -> bool:
         """Whether a kernel of rows reads elements of u for their own, in no pass after v's."""
+        if _sums(self.maker[v]) or self._once_a_row(self.maker[v], k):
+            return False
         return all(
-            w is u
-            and _own_place(k, w, tags)
-            and k.levels[o] <= k.levels[self.maker[v]]
+            w is u and _own_place(k, w, tags) and k.levels[o] <= k.levels[self.maker[v]]
             for o in k.roots
             for w, tags in self.places(o)
             if self.root(w) is u
