@@ -20,6 +20,7 @@ class Late:
 
 contractions = Late(".contractions")
 conv = Late(".conv")
+crew_code = Late(".crew_code")
 deep = Late(".deep")
 economy = Late("...ir.economy")
 products = Late(".products")
