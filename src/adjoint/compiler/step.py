@@ -159,5 +159,7 @@ def native_code():
     except ImportError as error:
         if (error.name or "").partition(".")[0] != "llvmlite":
             raise
-        log.warning("llvmlite is not installed: compiled functions run on NumPy")
+        missing = isinstance(error, ModuleNotFoundError)
+        why = "llvmlite is not installed" if missing else error
+        log.warning("%s: compiled functions run on NumPy", why)
         return None

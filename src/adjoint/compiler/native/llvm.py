@@ -62,10 +62,23 @@ _FUNCTIONS = {
 }
 
 
+KNOWN = (0, 45), (0, 50)  # the releases in which these functions are so
+
+
 def _loaded():
     """The library, its functions told what they take."""
+    first, last = KNOWN
+    version = llvmlite.__version__
+    if not first <= tuple(map(int, version.split(".")[:2])) <= last:
+        asked = " to ".join(f"{x}.{y}" for x, y in KNOWN)
+        raise ImportError(f"llvmlite is {version} instead of {asked}", name="llvmlite")
     place = Path(llvmlite.__file__).with_name("binding") / get_library_name()
-    library = ctypes.CDLL(os.fspath(place))
+    try:
+        library = ctypes.CDLL(os.fspath(place))
+    except OSError as error:
+        raise ImportError(
+            f"llvmlite has no library: {error}", name="llvmlite"
+        ) from error
     for name, (result, kinds) in _FUNCTIONS.items():
         f = getattr(library, f"LLVMPY_{name}")
         f.restype, f.argtypes = result, kinds
