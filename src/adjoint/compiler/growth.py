@@ -56,6 +56,7 @@ class Growth:
         self.at: dict = {}  # member -> its dims or letters that count slices
         self.dims: dict = {}  # value -> which of its dims do
         self.made: set = set()
+        self.shown = set(s.alias.values()) | {s.root(v) for v in s.graph.outputs}
         self.inside: list = []  # values that only members read
         self.band: Band | None = None  # how slices are cut further
         o = seed.roots[0]
@@ -152,13 +153,11 @@ class Growth:
 
     def _inside(self) -> list:
         """Values that only members read."""
-        s = self.s
-        shown = set(s.alias.values()) | {s.root(v) for v in s.graph.outputs}
-        members = set(self.members)
+        s, members = self.s, set(self.members)
         return [
             v
             for v in sorted(self.made, key=s.order)
-            if v not in shown
+            if v not in self.shown
             and s.leaves[v]
             and s.leaves[v] <= members
             and self.leading(v) is not None

@@ -48,6 +48,8 @@ class Stored:
         }
         self._order: dict | None = None
         self._accessed: dict = {}
+        self._computed: dict = {}
+        self._places: dict = {}
         self.alias: dict = {}  # a reshaped value shows another's memory
         self.views: dict[Var, View] = {}  # parts of others, which only products read
         self._decide()
@@ -62,17 +64,20 @@ class Stored:
             v = self.alias[v]
         return v
 
-    def computed(self, o):
+    def computed(self, o) -> list:
         """An operation and all that are computed with it, where it reads them."""
-        todo = [o]
+        if o in self._computed:
+            return self._computed[o]
+        todo, found = [o], self._computed.setdefault(o, [])
         while todo:
             p = todo.pop()
-            yield p
+            found.append(p)
             todo += [
                 self.maker[v]
                 for v in p.inputs
                 if v in self.maker and v not in self.stored and v not in self.alias
             ]
+        return found
 
     def order(self, v) -> int:
         """A number for each value, in the order of the program."""
@@ -82,8 +87,13 @@ class Stored:
             self._order = {v: i for i, v in enumerate(values)}
         return self._order[v]
 
-    def places(self, o):
+    def places(self, o) -> list:
         """(stored value, which dim of the space counts each of its dims) of all that `o` reads."""
+        if o not in self._places:
+            self._places[o] = list(self._read_places(o))
+        return self._places[o]
+
+    def _read_places(self, o):
         sums = o.prim.name in REDUCTIONS
         whole = o.inputs[0] if sums else o.outputs[0]  # what is as large as the space
         tags = tuple(d if n != 1 else None for d, n in enumerate(whole.spec.shape))
@@ -121,20 +131,21 @@ class Stored:
 
     def _decide(self):
         seen_through = self._find_views()
-        self._store_results()
-        self._store_shown(seen_through)
-        self._cut_chains()
+        inlined = {o for o in self.graph.operations if inline(o)}
+        self._store_results(inlined)
+        self._store_shown(inlined, seen_through)
+        self._cut_chains(inlined)
         for o in self.graph.operations:
             known = self.root(o.inputs[0]) in self.stored if o.inputs else False
             if known and (o.prim.name == "reshape" or shows(o)):
                 self.alias[o.outputs[0]] = self.root(o.inputs[0])
         self.alias.update((v, self.root(w.root)) for v, w in self.views.items())
 
-    def _store_results(self):
+    def _store_results(self, inlined):
         """Store what is not computed where it is read, and what that needs in memory."""
         outputs = set(self.graph.outputs)
         for o in self.graph.operations:
-            if not inline(o):
+            if o not in inlined:
                 self.stored.update(o.outputs)
                 self._store_inputs(o)
             elif outputs.intersection(o.outputs) or self._shared(o):
@@ -142,13 +153,13 @@ class Stored:
             if spaced(o):
                 self._store_lookups(o)
 
-    def _store_shown(self, seen_through):
+    def _store_shown(self, inlined, seen_through):
         """Store what is shown in other shapes, and what tables are read from."""
         for o in reversed(self.graph.operations):
-            if inline(o) and shows(o):
+            if o in inlined and shows(o):
                 if o.outputs[0] not in seen_through:
                     self.store(o.inputs[0])
-            elif inline(o) and o.prim.name in TABLES:
+            elif o in inlined and o.prim.name in TABLES:
                 self.stored.add(o.inputs[0])
 
     def _find_views(self) -> set:
@@ -181,7 +192,7 @@ class Stored:
             return False
         return not products or readable(view, v.spec)
 
-    def _cut_chains(self):
+    def _cut_chains(self, inlined):
         """Store a value now and then of long chains: their code is written by recursion."""
         depth: dict = {}
         self.cost: dict = {}  # operation -> how many are computed for it where they are read
@@ -189,7 +200,7 @@ class Stored:
         for o in self.graph.operations:
             n = 1 + max((depth.get(v, 0) for v in o.inputs), default=0)
             self.cost[o] = 1 + sum(inside.get(v, 0) for v in o.inputs)
-            if n > DEEPEST and inline(o):
+            if n > DEEPEST and o in inlined:
                 self.stored.update(o.outputs)
             for v in o.outputs:
                 depth[v] = 0 if v in self.stored else n
