@@ -8,7 +8,7 @@ pytest.importorskip("llvmlite")
 from adjoint.compiler.native import crew_code, sharing
 from adjoint.compiler.native.crew_balance import KEPT, LONGEST, SHORTEST
 from adjoint.compiler.native.crew_words import PLACES, WORDS
-from adjoint.compiler.native.machine import Library, plain_code
+from adjoint.compiler.native.machine import Library, machine_code
 
 if not sharing.possible():
     pytest.skip("needs POSIX threads", allow_module_level=True)
@@ -20,7 +20,7 @@ class Judge:
     """A crew without threads: jobs are told to it, with the work and the time that they took."""
 
     def __init__(self):
-        self.library = Library(plain_code(str(crew_code.Code().module)))
+        self.library = Library(machine_code(str(crew_code.Code().module), effort=0))
         kind = ctypes.c_int64 * WORDS
         self.words = kind.from_address(self.library.data("crew"))
         self.words[PLACES["period"]] = SHORTEST

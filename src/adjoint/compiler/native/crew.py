@@ -15,16 +15,11 @@ import threading
 
 from ...core.threads import MOST, threads
 from .. import cache
-from . import llvm_ir as ir
 from .crew_balance import SHORTEST
-from .crew_words import I64, PLACES, POINTER, VOID, WORDS
+from .crew_words import PLACES, WORDS
 from .digest import surroundings
 from .late import crew_code
-from .machine import Library, plain_code
-
-# (context, first chunk, the one after the last, room)
-CHUNKS = ir.FunctionType(VOID, [POINTER, I64, I64, POINTER])
-PARALLEL = ir.FunctionType(VOID, [CHUNKS.as_pointer(), POINTER, I64, POINTER, I64])
+from .machine import Library, machine_code
 
 
 class Crew:
@@ -65,7 +60,7 @@ def _code() -> bytes:
     found = cache.load(key)
     if found is not None:
         return found[1]
-    code = plain_code(str(crew_code.Code().module))
+    code = machine_code(str(crew_code.Code().module), effort=0)
     cache.save(key, {"name": "crew"}, code)
     return code
 

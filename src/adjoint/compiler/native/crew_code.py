@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import signal
 
-from .crew import CHUNKS, PARALLEL
 from .crew_balance import BRIEF, KEPT, TRIED, Balance
 from .crew_words import ALIVE, I32, I64, JOB, LINE, POINTER, TICKETS, VOID
+from .sharing import CHUNKS, PARALLEL
 
 # A ticket is a job's number, the end of a range of its chunks, and the next one, in 32, 16 and
 # 16 bits: who takes the next chunk knows thereby that the job is not over, and that what was

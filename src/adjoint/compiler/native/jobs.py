@@ -6,8 +6,8 @@ import itertools
 from typing import Self
 
 from . import llvm_ir as ir
-from .crew import CHUNKS, PARALLEL
 from .elements import BYTE, I64, stored_element
+from .sharing import CHUNKS, PARALLEL
 
 POINTER = BYTE.as_pointer()
 

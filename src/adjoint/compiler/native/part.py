@@ -10,13 +10,10 @@ import functools
 import math
 
 from ...ir.passes import prepared
-from ..apart import SUMMED, lots
-from ..chains import chains
 from ..schedule import Schedule
 from ..sooner import sooner
-from ..together import together
 from .arena import ALIGN, whole
-from .late import contractions, deep
+from .late import chains, contractions, deep, lots, together
 from .machine import cache
 from .polling import polled
 from .sharing import KINDS, unshared, wanted, worth
@@ -36,7 +33,8 @@ class Part:
     def __init__(self, graph, renewed: dict[int, int], kept=(), long=None):
         self.graph = g = graph
         self.schedule = s = Schedule(g)
-        together(s)
+        if any(k.kind == "contract" for k in s.kernels):
+            together.together(s)
         self.outputs = [s.root(v) for v in g.outputs]
         self.homes: dict = {}  # output -> the input in whose memory it is, or None
         self.copies: list = []  # (output, input): to be copied at the end
@@ -89,7 +87,9 @@ class Part:
 
     def _chained(self, renewed) -> dict:
         """kernel -> the chain that it is in; those of a chain follow each other."""
-        found = chains(self.schedule, self.shares, renewed.keys())
+        if not any(k.kind == "conv" for k in self.shares):
+            return {}
+        found = chains.chains(self.schedule, self.shares, renewed.keys())
         for chain in found:
             self.shares.update(dict.fromkeys(chain.members, chain.pieces))
         if found:
@@ -121,7 +121,9 @@ class Part:
     def _in_lots(self, k) -> dict[str, Part] | None:
         """The body for some rows, if a loop is long and its rows do not need each other."""
         (o,) = k.roots
-        found = lots(o, cache(2) // 2) if self.long and o.prim.name == "scan" else None
+        if not self.long or o.prim.name != "scan":
+            return None
+        found = lots.lots(o, cache(2) // 2)
         if found is None:
             return None
         around = {i: i for i in range(o.params["carries"])}
@@ -138,7 +140,7 @@ class Part:
         """
         s, (o,) = self.schedule, k.roots
         first, i = o.params["carries"], o.outputs.index(v)
-        if i < first or self.lots[k].outputs[i] == SUMMED:
+        if i < first or self.lots[k].outputs[i] == lots.SUMMED:
             return False
         if v in self.outputs or v in s.alias or v in s.alias.values():
             return False

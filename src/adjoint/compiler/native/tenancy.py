@@ -5,10 +5,9 @@ from __future__ import annotations
 import itertools
 import math
 
-from ..apart import SUMMED
 from . import reducing, rows
 from .arena import ALIGN, Tenant, settled, whole
-from .late import conv, slices, sorting
+from .late import conv, lots, slices, sorting
 from .sharing import Sum, apart
 
 SUMS = {
@@ -145,7 +144,7 @@ class Tenancy:
         sums = [
             ((k, i), self.part.shares[k] * apart(v.spec.bytes))
             for i, v in enumerate(k.made)
-            if self.part.lots[k].outputs[i] == SUMMED
+            if self.part.lots[k].outputs[i] == lots.SUMMED
         ]
         return [(k, self.rooms[k]), *sums]
 
