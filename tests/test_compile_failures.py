@@ -25,7 +25,7 @@ PHASES = {
     "passes": (passes.PASSES, "simplify"),
     "parts": (budget, "Part"),
     "emission": (writer.Writer, "part"),
-    "LLVM": (machine, "_optimised"),
+    "LLVM": (machine, "_made"),
     "machine code": (machine, "machine_code"),
     "loading": (machine.Library, "__init__"),
     "binding": (bound.Bound, "__init__"),
@@ -136,7 +136,7 @@ def test_llvm_refuses_the_text(monkeypatch):
     trained.step(x)
     before = trained.state()
     with monkeypatch.context() as m:
-        m.setattr(program.Native, "text", lambda self: "define nothing")
+        m.setattr(program.Native, "texts", lambda self: ["define nothing"])
         with pytest.raises(RuntimeError, match="LLVM IR parsing error"):
             trained.step(x)
     same(trained.state(), before)

@@ -7,6 +7,7 @@ gradients that are set, become outputs. Nothing outside changes while the functi
 from __future__ import annotations
 
 import gc
+import logging
 import weakref
 from collections.abc import Callable
 from typing import Any
@@ -28,6 +29,8 @@ from .options import Groups
 from .outside import Outside
 from .positions import tied
 from .surroundings import Surroundings, look
+
+log = logging.getLogger("adjoint.compiler")
 
 
 class Capture(Follower, TraceLevel):
@@ -121,6 +124,17 @@ class Capture(Follower, TraceLevel):
 
     def constant(self, value):
         return Tracer(self, self.graph.const(value))
+
+    told = False  # that texts have no numbers
+
+    def shown(self, x) -> None:
+        if not self.told:
+            log.warning(
+                "%s makes a text of a tensor, such as print does: only now, and without "
+                "numbers; ad.debug.print prints them in every call",
+                self.graph.name,
+            )
+        self.told = True
 
     def numbers(self, x) -> None:
         """Numbers that Python reads are part of the program, which holds while they do."""

@@ -21,7 +21,7 @@ from ..autodiff.tape import BASE
 from ..core import tree
 from ..core.bind import NUMPY, Box, floor, modes
 from ..core.dtype import get_default_dtype
-from ..errors import ArgumentTypeError, TraceError
+from ..errors import ArgumentError, ArgumentTypeError, TraceError
 from .amounts import read_bytes
 from .batches import Batches, need_batch
 from .binding import MISS
@@ -78,6 +78,7 @@ def compile(
     (tensor(5.), tensor(25.))
     """
     need_check(check)
+    _need_backend(backend)
     need_batch(batch)
     most = read_bytes(memory, "memory")
     if most is not None and (check or backend) != "native":
@@ -106,8 +107,20 @@ class Settings(NamedTuple):
         return as_module(func, made) if hasattr(func, "named_parameters") else made
 
 
+def _need_backend(backend):
+    if backend not in ("native", "numpy"):
+        raise ArgumentError(
+            f"compile: backend must be 'native' or 'numpy', got {backend!r}"
+        )
+
+
 def _need_function(func):
     """What is compiled must be called once for a result."""
+    if isinstance(func, type):
+        raise ArgumentTypeError(
+            f"compile: expected a function or a module, got the class {func.__name__}",
+            hint="compile what it makes, or one of its methods",
+        )
     if not callable(func):
         raise ArgumentTypeError(
             f"compile: expected a function or a module, got {type(func).__name__}"
@@ -121,6 +134,13 @@ def _need_function(func):
             )
 
 
+def _name_of(func) -> str:
+    """What a function is called; of a partial, what it calls; of an object, its class."""
+    while isinstance(func, functools.partial):
+        func = func.func
+    return getattr(func, "__name__", type(func).__name__)
+
+
 VAIN = 8  # programs that ran but once, after which a call runs as it is written
 
 
@@ -129,17 +149,21 @@ class Compiled(Insight):
 
     def __init__(self, func, settings: Settings, owner=None):
         functools.update_wrapper(self, func)
+        self.__name__ = _name_of(func)
         self.written, self.owner = func, owner  # the object whose method it is, weakly
         self.settings, self.backend = settings, settings.backend
         self.methods: dict = {}  # id of an object -> its own compiled method
         self.programs: OrderedDict = OrderedDict()
         self.moving: set = set()  # options that change from call to call
         self.pinned: set = set()  # those that the function branches on
-        self.unfit: set = set()  # keys of calls for which there is no program
+        self.unfit: dict = {}  # keys of calls for which there is no program -> why
         self.wasted: dict = {}  # how many programs in a row have run but once
         self.batches = Batches(settings.batch) if settings.batch else None
         self.warm = self.backend in CHECKS  # gradients are looked at in programs alone
         self.last = miss
+
+    def __repr__(self):
+        return f"<compiled {self.__name__}>"
 
     @property
     def func(self):
@@ -226,30 +250,25 @@ class Compiled(Insight):
             return key in self.unfit
         except TypeError as error:
             if not self.unfit:
-                self.unfit.add(None)
-                hint = "pass tuples and frozensets for lists and sets"
-                log.warning("%s runs as it is written: %s; %s", self, error, hint)
+                why = f"{error}; pass tuples and frozensets for lists and sets"
+                self._leave(None, why)
             return True
 
     def _made(self, key, leaves, shape, before):
         """A new program; None where this call, or every such call, runs as it is written."""
-        name = getattr(self.func, "__name__", "f")
+        name = self.__name__
         if self._in_vain(key, before):
-            log.warning(
-                "%s runs as it is written: what it reads was changed before each of the "
-                "last calls; hold it in a tensor, or make it an argument",
-                name,
+            return self._leave(
+                key,
+                "what it reads was changed before each of the last calls; hold it in a "
+                "tensor, or make it an argument",
             )
-            self.unfit.add(key)
-            return None
         try:
             captured = self._captured(leaves, shape, name, before)
         except Unready:
             return None
         except Unfit as error:
-            log.warning("%s runs as it is written: %s", name, error)
-            self.unfit.add(key)
-            return None
+            return self._leave(key, str(error))
         step = self._of_batch(captured, leaves, shape, key)
         if step is None:
             step = self._built(captured)
@@ -260,6 +279,11 @@ class Compiled(Insight):
         while len(self.programs) >= max(self.settings.cache_size, 1):
             self.programs.popitem(last=False)
         return step
+
+    def _leave(self, key, why: str) -> None:
+        """Have such calls run as they are written from now on."""
+        log.warning("%s runs as it is written: %s", self.__name__, why)
+        self.unfit[key] = why
 
     def _of_batch(self, captured, leaves, shape, key):
         """What runs it in a program for any number of examples, if there is one."""

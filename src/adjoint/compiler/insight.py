@@ -52,7 +52,9 @@ class Explanation:
     cuts: list[str]
 
     def __str__(self):
-        head = f"{self.name}: {len(self.regions)} regions, built in {self.build_seconds:.2f} s"
+        count = len(self.regions)
+        parts = f"{count} region{'s' * (count != 1)}"
+        head = f"{self.name}: {parts}, built in {self.build_seconds:.2f} s"
         rows = [
             ("", "region", "space", "MFLOP", "MB", "µs", "of limit", "threads", "from")
         ]
@@ -79,6 +81,7 @@ class Insight:
 
     programs: OrderedDict
     warm: bool
+    unfit: dict
     _found: Callable
     __name__: str
 
@@ -88,6 +91,11 @@ class Insight:
             step, _ = self._found(*tree.flatten((args, kwargs)))
             if step is not None:
                 return step
+        if not self.programs and self.unfit:
+            why = next(reversed(self.unfit.values()))
+            raise ArgumentError(
+                f"there is no program: {self.__name__} runs as it is written: {why}"
+            )
         if not self.programs:
             raise ArgumentError(
                 "there is no program yet: the first call runs eagerly, the second is compiled",
@@ -164,10 +172,8 @@ class Insight:
         if args or kwargs:
             spent = self._measured(args, kwargs)
             regions = [_timed(r, s) for r, s in zip(regions, spent, strict=True)]
-        name = self.__name__  # type: ignore
-        return Explanation(
-            name, regions, native.build_seconds, _cuts(native.part.schedule)
-        )
+        cuts = _cuts(native.part.schedule)
+        return Explanation(self.__name__, regions, native.build_seconds, cuts)
 
     def profile(self, *args, **kwargs) -> dict:
         """One run as a Chrome trace, to be written as JSON and opened in Perfetto."""
@@ -231,7 +237,7 @@ def _line(o) -> str:
     file, line, text = o.where()
     if not file:
         return ""
-    return f"{os.path.basename(file)}:{line}: {text.strip()}"
+    return f"{os.path.basename(file)}:{line}: {text.strip()}" if line else ""
 
 
 def _each(seconds, part) -> list[float]:

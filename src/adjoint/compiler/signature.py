@@ -26,5 +26,15 @@ def difference(old, new) -> str:
         return "other containers or numbers of arguments"
     for i, (a, b) in enumerate(zip(old[1], new[1], strict=True)):
         if a != b:
-            return f"argument {i + 1} is {b}, was {a}"
+            return f"argument {i + 1} is {_shown(b)}, was {_shown(a)}"
     return "another mode"
+
+
+def _shown(key) -> str:
+    """What `key_of` noted, in words."""
+    if isinstance(key[0], type):
+        return repr(key[1])
+    shape, dtype, requires_grad, is_leaf, *rows, g = key
+    more = [*rows, *["requires grad"] * requires_grad, *["no leaf"] * (not is_leaf)]
+    more += [] if g is None else [f"with a .grad of {g}"]
+    return ", ".join([f"{dtype.name}{list(shape)}", *more])

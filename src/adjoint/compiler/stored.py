@@ -157,7 +157,9 @@ class Stored:
         """Store what is shown in other shapes, and what tables are read from."""
         for o in reversed(self.graph.operations):
             if o in inlined and shows(o):
-                if o.outputs[0] not in seen_through:
+                if o.prim.name in VIEWS:
+                    self.stored.add(o.inputs[0])  # constants too, which have no parts
+                elif o.outputs[0] not in seen_through:
                     self.store(o.inputs[0])
             elif o in inlined and o.prim.name in TABLES:
                 self.stored.add(o.inputs[0])

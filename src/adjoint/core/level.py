@@ -23,6 +23,13 @@ class Level:
         """`x`, of a level further down, as a value of this one."""
         return self.wrap(x)
 
+    def stand_in(self, x, roots):
+        """What operations of this level read for `x`, on the way back from `roots` to it."""
+        return x
+
+    def arrives(self, x) -> None:
+        """A gradient of this level is about to be that of `x`."""
+
     def wrap(self, value):
         """A value of this level around one of the level below."""
         raise NotImplementedError
@@ -96,6 +103,9 @@ class Floor(Level):
 
     def numbers(self, x) -> None:
         """Python is about to read the numbers of `x`, an array of the base tape."""
+
+    def shown(self, x) -> None:
+        """Python is about to make a text of `x`."""
 
     def needs_python(self, why: str) -> None:
         """What follows is done with numbers of Python, for which no program can stand."""

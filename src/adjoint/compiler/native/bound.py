@@ -17,7 +17,6 @@ from ...ops.index import out_of_bounds
 from ..binding import MISS, Binding, Interpreted
 from ..positions import read_name
 from . import entry
-from .crew import crew
 from .failing import (
     BY_ZERO,
     FAILED,
@@ -29,6 +28,7 @@ from .failing import (
     WORDS,
 )
 from .guards import guards
+from .late import crew
 from .pool import maker
 from .program import Native
 from .remains import let_go
@@ -58,7 +58,7 @@ class Bound(Binding):
         for c in native.constants:
             self.table.array(c, np.ascontiguousarray(c.value))
         if "parallel" in native.slots:
-            self.table.point("parallel", crew().parallel)
+            self.table.point("parallel", crew.crew().parallel)
         for i, f in enumerate(native.callbacks):
             address = ctypes.cast(f, ctypes.c_void_p).value
             self.table.point(("callback", i), address)

@@ -25,6 +25,8 @@ from .answers import answer
 from .machine import cache, processor, registers, vector_bits
 
 ROOT = Path(__file__).parents[2]
+# Folders of what writes the code of a captured program.
+WRITING = (".", "autodiff", "compiler", "compiler/native", "core", "ir", "ops")
 _PLAIN = (bool, int, float, complex, str, bytes, type(None), type(...))
 
 
@@ -106,7 +108,7 @@ def _dtype(x):
 
 
 def _named(name):
-    if type(name) is not str:
+    if type(name) not in (str, bytes):
         raise _Nameless
     return name
 
@@ -169,17 +171,16 @@ def _libc() -> str:
 
 
 def _sources() -> list:
-    """Size and time of each of our files: a change of the compiler makes other code.
+    """Size and time of each file that writes code: a change of the compiler makes other code.
 
-    If one was changed since it was loaded, nobody else finds what this process makes.
+    What other files do, such as a layer or an optimizer, is in the captured program. If one
+    was changed since it was loaded, nobody else finds what this process makes.
     """
-    found, todo = [], [os.fspath(ROOT)] if ROOT.is_dir() else []
-    while todo:
-        with os.scandir(todo.pop()) as folder:
+    found = []
+    for name in WRITING if ROOT.is_dir() else ():
+        with os.scandir(ROOT / name) as folder:
             for f in folder:
-                if f.is_dir():
-                    todo.append(f.path)
-                elif f.name.endswith(".py"):
+                if f.name.endswith(".py"):
                     status = f.stat()
                     found.append((f.name, status.st_size, status.st_mtime_ns))
     changed = any(time > LOADED for _, _, time in found)

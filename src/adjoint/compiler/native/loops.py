@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
-from ..apart import SUMMED
 from .elements import BYTE, I64, Flat, element
+from .late import lots
 from .polling import Polling, polled
 from .sharing import apart
 from .vectors import Vectors, loop
@@ -149,7 +149,7 @@ class Loops(Polling):
     def _all_steps(self, e, lot, ins, outs, constants):
         """All steps for one lot."""
         for i, v in enumerate(lot.body.graph.inputs[: lot.o.params["carries"]]):
-            if lot.outputs[i] == SUMMED:
+            if lot.outputs[i] == lots.SUMMED:
                 Vectors(self.b.module, element(v.spec.dtype)).clear(
                     self.b, outs[i], v.spec.size
                 )
@@ -186,7 +186,7 @@ class _Lot:
     def sums(self):
         """(number, result) of what lots sum up."""
         results = zip(self.o.outputs, self.outputs, strict=True)
-        return [(i, v) for i, (v, d) in enumerate(results) if d == SUMMED]
+        return [(i, v) for i, (v, d) in enumerate(results) if d == lots.SUMMED]
 
     def step(self, v) -> int:
         """Elements from a lot's sum to the next one's."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import functools
+import os
 import platform
-from pathlib import Path
+from contextlib import suppress
 
 from . import llvm
 from .remains import let_go
@@ -46,19 +47,27 @@ _SIXTEEN = frozenset({"x86_64", "amd64", "i386", "i686"})
 _CACHES = {1: 2**15, 2: 2**20, 3: 2**23}  # bytes, where the system does not say
 
 
-@functools.cache
 def cache(level: int) -> int:
     """Bytes of the data cache of a level that a core has, or shares."""
-    for place in Path("/sys/devices/system/cpu/cpu0/cache").glob("index*"):
-        try:
-            kind, number, size = (
-                (place / name).read_text().strip() for name in ("type", "level", "size")
-            )
-        except OSError:
-            continue
-        if int(number) == level and kind != "Instruction":
-            return int(size[:-1]) * {"K": 2**10, "M": 2**20}[size[-1]]
-    return _CACHES[level]
+    return _caches().get(level) or _CACHES[level]
+
+
+@functools.cache
+def _caches() -> dict[int, int]:
+    """The sizes of data caches by their levels, as the system tells them."""
+    folder, found = "/sys/devices/system/cpu/cpu0/cache", {}
+    with suppress(OSError):
+        for name in filter(lambda x: x.startswith("index"), os.listdir(folder)):
+            place = os.path.join(folder, name)
+            kind, level, size = (_line(place, x) for x in ("type", "level", "size"))
+            if kind != "Instruction":
+                found[int(level)] = int(size[:-1]) * {"K": 2**10, "M": 2**20}[size[-1]]
+    return found
+
+
+def _line(place: str, name: str) -> str:
+    with open(os.path.join(place, name)) as f:
+        return f.read().strip()
 
 
 # What the emitter leaves to LLVM. It writes vectors, and each value once, so a tenth of LLVM's
@@ -75,37 +84,35 @@ PASSES = (
 )
 
 
-def _optimised(text: str) -> tuple[llvm.Module, llvm.Machine]:
-    """(the module of this text after LLVM's passes, a description of the processor)."""
-    module, machine = llvm.Module(text), host()
-    module.verify()
-    machine.run(PASSES, module)
-    return module, machine
+def _made(text: str, effort: int, is_object: bool) -> bytes:
+    """An object file of a module, given as text, or the assembler's text of it.
+
+    Without effort it is made as it was written, in a third of the time.
+    """
+    module, machine = llvm.Module(text), host(effort)
+    if effort:
+        module.verify()
+        machine.run(PASSES, module)
+    return machine.code(module, is_object)
 
 
-def machine_code(text: str) -> bytes:
-    """An object file of a module, given as text."""
-    module, machine = _optimised(text)
-    return machine.code(module, is_object=True)
+def machine_code(text: str, effort: int = 3) -> bytes:
+    """An object file of a module; no effort is for code that mostly waits."""
+    return _made(text, effort, is_object=True)
 
 
-def plain_code(text: str) -> bytes:
-    """The same without any passes, in a third of the time: for code that mostly waits."""
-    return host(effort=0).code(llvm.Module(text), is_object=True)
-
-
-def assembly(text: str) -> str:
+def assembly(text: str, effort: int = 3) -> str:
     """The same for people."""
-    module, machine = _optimised(text)
-    return machine.code(module, is_object=False).decode()
+    return _made(text, effort, is_object=False).decode()
 
 
 class Library:
     """Machine code in memory, for as long as this lives."""
 
-    def __init__(self, code: bytes):
+    def __init__(self, *codes: bytes):
         self.engine = llvm.Engine(host())
-        self.engine.add(code)
+        for code in codes:
+            self.engine.add(code)
         self.engine.finish()
         let_go()
 
