@@ -108,7 +108,7 @@ def _dtype(x):
 
 
 def _named(name):
-    if type(name) is not str:
+    if type(name) not in (str, bytes):
         raise _Nameless
     return name
 

@@ -176,7 +176,10 @@ class VectorType(_Many):
     def spell(self, value):
         if not isinstance(value, (list, tuple)):
             return f"splat ({_typed(self.element, value)})"
-        if len({*map(id, value)}) > 1 and len({_word(self.element, x) for x in value}) > 1:
+        if (
+            len({*map(id, value)}) > 1
+            and len({_word(self.element, x) for x in value}) > 1
+        ):
             return super().spell(value)
         return f"splat ({_typed(self.element, value[0])})"
 

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from .. import cost
 from . import llvm_ir as ir
 from .failing import FAILED, INSIDE, INTERRUPTED, RAISED
+from .jobs import Jobs
 from .objects import API, I32, I64, POINTER
 
 BUDGET = 1_000_000  # nanoseconds, by the price of rounds, until the clock is looked at
@@ -26,12 +27,10 @@ def polled(o) -> bool:
     return POSSIBLE and cost.lasting(o)
 
 
-class Polling:
+class Polling(Jobs):
     """What a writer does with a loop's rounds."""
 
-    budget = (
-        None  # (what is left, when Python was asked), of the function that is written
-    )
+    budget = None  # (what is left, when Python was asked), of this function
 
     def poll(self, o, share: int = 1) -> None:
         """At the end of a round of which so many threads each do a part."""

@@ -14,13 +14,15 @@ from . import entry, machine
 from . import llvm_ir as ir
 from .answers import answer
 from .budget import within
+from .callbacks import callback
 from .digest import digest
 from .failing import FAILED, WORDS
 from .guards import Stream, guards
+from .jobs import POINTER
 from .nests import I64
 from .pool import LARGE
 from .table import Slots
-from .writer import POINTER, Writer, callback
+from .writer import Writer
 
 LONG = 50_000  # operations after which other threads of Python get their turn
 

@@ -35,7 +35,8 @@ def _spelled(x) -> str:
         return x.__name__
     if isinstance(x, np.dtype):
         return f"{x.str} {x.name}"
-    return str(x) if isinstance(x, (str, int, type(None))) else type(x).__name__
+    plain = isinstance(x, (str, bytes, int, type(None)))
+    return str(x) if plain else type(x).__name__
 
 
 class Table:
