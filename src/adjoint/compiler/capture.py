@@ -19,6 +19,7 @@ from ..core import tree
 from ..core.bind import Box, floor
 from ..core.primitive import op, spec_of
 from ..errors import TraceError, user_site
+from ..ir.instead import instead
 from ..ir.tracer import Follower, Stateful, TraceLevel, Tracer
 from .arguments import Arguments, row_by_row
 from .captured import Captured, Read
@@ -131,8 +132,7 @@ class Capture(Follower, TraceLevel):
             raise TraceError(
                 "Python reads numbers that are only there when the program runs: "
                 "the function has written them, or they are a gradient",
-                hint="where(condition, a, b) computes both and selects; "
-                "cond, scan and while_loop decide on values inside a program",
+                hint=instead(user_site()),
             )
         self.read.setdefault(key, Read(x, x.value.copy(order="C"), user_site()))
 
