@@ -28,8 +28,8 @@ from .errors import (
     DtypeError,
     GradError,
     TraceError,
+    calling_site,
     in_our_words,
-    user_site,
 )
 from .functional.face import (
     FUNCTIONS,
@@ -220,12 +220,12 @@ class Tensor(Box):
             if x.__dict__.get("batch_dim") is not None:
                 raise TraceError(
                     "this value is batched by vmap: its numbers are not single here",
-                    hint=instead(user_site()),
+                    hint=instead(calling_site()),
                 )
             if not hasattr(x, "value"):
                 raise TraceError(
                     "this value is traced: it has a shape and a dtype but no numbers yet",
-                    hint=instead(user_site()),
+                    hint=instead(calling_site()),
                 )
             if type(x.value) is np.ndarray:
                 floor.get().numbers(x)

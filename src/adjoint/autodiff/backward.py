@@ -10,7 +10,14 @@ import numpy as np
 
 from ..core.bind import NUMPY, Box, dtype_of, floor, hushed, new_level
 from ..core.primitive import op
-from ..errors import ArgumentError, ArgumentTypeError, GradError, show_site
+from ..errors import (
+    ArgumentError,
+    ArgumentTypeError,
+    GradError,
+    in_backward,
+    show_site,
+    written,
+)
 from .arrivals import Arrival
 from .batch import Batch
 from .inplace import assign
@@ -75,12 +82,12 @@ class Sweep:
         """Walk, and return what was captured."""
         token = recording.set(True) if self.create else None
         try:
-            below = floor.get()
-            if below is not NUMPY:
+            if floor.get() is not NUMPY:
+                around = written.get()  # a derivative of which this is a part, or None
                 try:
                     self._walk()
                 finally:
-                    below.walks(None)
+                    written.set(around)
             else:
                 with hushed():
                     self._walk()
@@ -123,7 +130,7 @@ class Sweep:
             if y is not None and (create or node.y_version is not None):
                 y = _output(node, create)
             if not numbers:
-                floor.get().walks(node.site)
+                written.set(in_backward(node.site))
             gs = node.prim.vjp(g, y, xs, node.params, need)
             if not numbers:
                 floor.get().walked(node, g, gs)

@@ -18,7 +18,7 @@ from ..autodiff.tape import BASE
 from ..core import tree
 from ..core.bind import Box, floor
 from ..core.primitive import op, spec_of
-from ..errors import TraceError, user_site
+from ..errors import TraceError, calling_site
 from ..ir.instead import instead
 from ..ir.tracer import Follower, Stateful, TraceLevel, Tracer
 from .arguments import Arguments, row_by_row
@@ -132,9 +132,9 @@ class Capture(Follower, TraceLevel):
             raise TraceError(
                 "Python reads numbers that are only there when the program runs: "
                 "the function has written them, or they are a gradient",
-                hint=instead(user_site()),
+                hint=instead(calling_site()),
             )
-        self.read.setdefault(key, Read(x, x.value.copy(order="C"), user_site()))
+        self.read.setdefault(key, Read(x, x.value.copy(order="C"), calling_site()))
 
     def take(self, generator, blocks: int):
         """The state of a generator, of which `blocks` blocks are used up."""

@@ -17,7 +17,7 @@ from ..autodiff.views import Chosen
 from ..core import tree
 from ..core.bind import Box
 from ..errors import TraceError, show_site
-from ..functional.debug import attempt
+from ..functional.effects import attempt
 from ..ir.instead import instead
 from ..ir.tracer import Tracer
 from .arguments import own_of

@@ -15,7 +15,6 @@ import numpy as np
 from ..core.bind import NUMPY, Level, at_bottom, bind, floor
 from ..errors import ArgumentError, NotFiniteError, show_site, user_site
 from ..ir.graph import Const, Graph
-from ..ir.tracer import in_backward
 
 CHECKS = {"nan": np.isnan, "inf": lambda x: ~np.isfinite(x)}
 
@@ -69,7 +68,6 @@ class Looking(Level):
     """NumPy's floor where each result is looked at: for what runs as it is written."""
 
     depth = -1
-    walking: tuple | None = None
 
     def __init__(self, check: str):
         self.probe = Probe(check)
@@ -77,15 +75,12 @@ class Looking(Level):
     def process(self, prim, args, params):
         y = NUMPY.process(prim, args, params)
         names = [f"x{i + 1}" for i in range(len(args))]
-        self.probe.look(prim, names, args, y, self.walking or user_site())
+        self.probe.look(prim, names, args, y, user_site())
         return y
-
-    def walks(self, site) -> None:
-        self.walking = in_backward(site)
 
     def walked(self, node, g, gs) -> None:
         one = [x for x in gs if x is not None]
-        self.probe.look(Several(node.prim.name), ["gradient"], [g], one, self.walking)
+        self.probe.look(Several(node.prim.name), ["gradient"], [g], one, user_site())
 
 
 def looked_at(check: str, func, args, kwargs):

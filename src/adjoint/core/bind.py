@@ -130,9 +130,6 @@ class Level:
         """The state of a stream of random numbers, of which `blocks` blocks are used up."""
         return generator.take(blocks)
 
-    def walks(self, site) -> None:
-        """What follows is the derivative of an operation written at `site`; None: no more."""
-
     def walked(self, node, g, gs) -> None:
         """The derivative of a node made `gs` of `g`."""
 

@@ -11,6 +11,7 @@ from ..core.dtype import is_inexact
 from ..core.primitive import Primitive, op, spec_of
 from ..core.shape import Spec
 from ..errors import ArgumentError
+from ..ir.rewrite import quiet
 from .bodies import (
     batch_at,
     bound,
@@ -30,6 +31,7 @@ from .bodies import (
     traced,
     unchanged,
 )
+from .effects import in_order, threaded
 from .face import FUNCTIONS, function
 from .scan import scan
 
@@ -62,6 +64,19 @@ def while_loop(cond_fun, body_fun, init_val):
     >>> while_loop(lambda x: x < 100, lambda x: x * 2, tensor(3.))
     tensor(192.)
     """
+
+    def with_order(order):
+        order, y = _while(
+            lambda s: cond_fun(s[1]),
+            lambda s: in_order(body_fun)(*s)[::-1],
+            (order, init_val),
+        )
+        return y, order
+
+    return threaded(lambda: _while(cond_fun, body_fun, init_val), with_order)
+
+
+def _while(cond_fun, body_fun, init_val):
     if floor.get() is NUMPY:
         return _python_while(cond_fun, body_fun, init_val)
     first, shape = leaves_of(init_val)
@@ -144,10 +159,10 @@ class RepeatWhile(Primitive):
         return tuple(v.spec for v in body.outputs)
 
     def vjp(self, g, y, xs, params, need):
-        return _reverse_while(g, xs, params, need)
+        return _reverse_while(g, xs, quiet(params), need)
 
     def jvp(self, ts, y, xs, params):
-        return _forward_while(ts, y, xs, params)
+        return _forward_while(ts, y, xs, quiet(params))
 
     def batch(self, size, xs, dims, params):
         return _batched_while(size, xs, dims, params)

@@ -15,6 +15,7 @@ from ..core.dtype import is_inexact
 from ..core.primitive import Primitive, op, spec_of
 from ..core.shape import Spec
 from ..errors import ArgumentError, GradError
+from ..ir.rewrite import quiet
 from ..ir.tracer import Stateful
 from .bodies import (
     batch_at,
@@ -36,6 +37,7 @@ from .bodies import (
     traced,
     unchanged,
 )
+from .effects import Effectful, in_order, threaded
 from .face import FUNCTIONS, function
 
 
@@ -49,7 +51,30 @@ def scan(f, init, xs=None, length=None, reverse=False) -> tuple[Any, Any]:
     >>> scan(lambda c, x: (c + x, c * x), tensor(0.), tensor([1., 2., 3.]))
     (tensor(6.), tensor([0., 2., 9.]))
     """
-    return _looped(f, init, xs, length, reverse, is_outermost())
+
+    def step(state, x):
+        (c, y), order = in_order(_pair_of(f))(*state, x)
+        return (order, c), y
+
+    def with_order(order):
+        (order, c), ys = _looped(step, (order, init), xs, length, reverse)
+        return (c, ys), order
+
+    return threaded(
+        lambda: _looped(f, init, xs, length, reverse, is_outermost()), with_order
+    )
+
+
+def _pair_of(f):
+    """f, whose result is a pair or an error."""
+
+    def pair(carry, x):
+        y = f(carry, x)
+        if not isinstance(y, tuple) or len(y) != 2:
+            raise ArgumentError("scan: the function must return a pair (carry, y)")
+        return y
+
+    return pair
 
 
 def _looped(f, init, xs, length, reverse, whole=False):
@@ -86,6 +111,8 @@ def _body(f, first, mapped, shape, n, whole):
     moving = [True] * len(first) + [moves(x) for x in mapped]
     try:
         return traced(f, specs, shape, "scan", moving)
+    except Effectful:
+        raise
     except (Stateful, GradError):  # it needs state, or gradients of it
         if not hasattr(below, "loop") or not n:
             raise
@@ -240,10 +267,10 @@ class Scan(Primitive):
         return *last, *rows
 
     def vjp(self, g, y, xs, params, need):
-        return _reverse_scan(g, y, xs, params, need)
+        return _reverse_scan(g, y, xs, quiet(params), need)
 
     def jvp(self, ts, y, xs, params):
-        return _forward_scan(ts, y, xs, params)
+        return _forward_scan(ts, y, xs, quiet(params))
 
     def batch(self, size, xs, dims, params):
         return _batched_scan(size, xs, dims, params)
