@@ -67,5 +67,5 @@ def _need_count(n) -> None:
     if type(n) is not int:
         kind = type(n).__name__
         raise ArgumentTypeError(f"compile: cache_size must be an int, got {kind}")
-    if n < 1:
-        raise ArgumentError(f"compile: cache_size must be 1 program or more, got {n}")
+    if n < 0:
+        raise ArgumentError(f"compile: cache_size must be 0 or more, got {n}")

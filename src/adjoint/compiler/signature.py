@@ -85,7 +85,8 @@ def _told(kind, other=None) -> str:
         return f"{text}, {traits[2] if len(traits) > 3 else 'row by row'}"
     pairs = zip(_TRAITS, traits, other[2:], strict=False)
     found = [yes if b else no for (yes, no), b, c in pairs if b != c]
-    return " ".join([text, *(found or ["with other .grad"])])
+    g = f"with .grad {traits[-1]}" if traits[-1] else "without .grad"
+    return " ".join([text, *(found or [g])])
 
 
 _TRAITS = ("that requires grad", "without requires grad"), ("a leaf", "no leaf")
