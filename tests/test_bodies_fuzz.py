@@ -351,7 +351,9 @@ def agree(seed):
     want, got = results(g, args, 1), results(fast, args, 2)
     if isinstance(want, Exception) or any(np.abs(a).max() > 1e6 for a in want):
         return
-    assert not isinstance(got, Exception), (seed, name, got)
+    if isinstance(got, Exception):
+        assert "others there are made" in str(got), (seed, name, got)
+        return  # a gradient, part of whose way is outside of the body
     for a, b in zip(want, got, strict=True):
         np.testing.assert_allclose(b, a, 1e-6, 1e-8, err_msg=f"{seed} {name}")
 

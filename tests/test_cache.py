@@ -20,9 +20,11 @@ from adjoint.compiler.native import digest as digest_module
 from adjoint.compiler.native.digest import digest
 from adjoint.core.primitive import Elementwise
 from adjoint_cli import main
+from test_layers import imports
 
 SRC = str(Path(__file__).parents[1] / "src")
 KEY = "0" * 64
+CAPTURING = {"ending.py", "inner.py"}  # what they do is in the captured program
 posix = pytest.mark.skipif(not hasattr(os, "geteuid"), reason="has no owners of files")
 
 
@@ -389,6 +391,20 @@ def test_what_makes_another_digest():
     assert None not in keys
     assert len(set(keys)) == len(keys)
     assert key_of(lambda y: y.sum(0), x + 1) == keys[0]
+
+
+def test_all_that_writes_code_is_looked_at():
+    """It imports nothing from other folders but errors and their like; capturing may."""
+    root = digest_module.ROOT
+    folders = {(root / name).resolve() for name in digest_module.WRITING}
+    assert folders >= {f.parent for f in (root / "compiler").rglob("*.py")}
+    lower = {name for name in digest_module.WRITING if "/" not in name}
+    lower |= {f.stem for f in root.glob("*.py")} | {"", "__init__"}
+    for folder in folders - {root}:
+        for path in folder.glob("*.py"):
+            if path.name not in CAPTURING:
+                reached = {row for _, rows, _ in imports(path) for row in rows}
+                assert reached <= lower, f"{path}: {reached - lower}"
 
 
 def test_sources_that_changed_since_they_were_loaded(monkeypatch):

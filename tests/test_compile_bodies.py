@@ -311,6 +311,49 @@ def test_a_gradient_that_a_branch_would_set_is_refused():
     assert "whose gradient it would set" in refused(f, start())
 
 
+def slope_by_a_leaf(make):
+    """c times the derivative of make(c, z), where z is a leaf made of a value from outside."""
+
+    def of(x):
+        def body(c):
+            z = x.detach().requires_grad_()
+            (g,) = ad.autograd.grad(make(c, z).sum(), z, create_graph=True)
+            return c * g
+
+        return body
+
+    return of
+
+
+LOOKS = {
+    "cond": lambda f, x: ad.cond(x.sum() > 0, f, lambda c: c, x * 1),
+    "while": lambda f, x: ad.while_loop(lambda c: c.sum() < 100, f, x * 1),
+    "scan": lambda f, x: ad.scan(lambda c, r: (f(c), r), x * 1, x)[0],
+    "map": lambda f, x: ad.map(f, ad.stack([x, x + 1])),
+}
+
+
+@pytest.mark.parametrize("look", LOOKS)
+def test_a_gradient_with_respect_to_what_is_outside(look):
+    of = slope_by_a_leaf(lambda c, z: c * z * z)
+    want, got = both(lambda x: LOOKS[look](of(x), x), start())
+    same(got, want)
+
+
+@pytest.mark.parametrize("look", ["cond", "while"])
+def test_a_gradient_by_way_of_what_is_made_outside_is_refused(look):
+    """Part of the way is not on the tape of the body, so its part would be missing."""
+    of = slope_by_a_leaf(lambda c, z: c * z + c * (z * 1.0))
+    assert "others there are made" in refused(lambda x: LOOKS[look](of(x), x), start())
+
+
+@pytest.mark.parametrize("look", ["scan", "map"])
+def test_a_loop_captured_with_its_state_sees_all_of_it(look):
+    of = slope_by_a_leaf(lambda c, z: c * z + c * (z * 1.0))
+    want, got = both(lambda x: LOOKS[look](of(x), x), start())
+    same(got, want)
+
+
 # ---------------------------------------------------------------- once, and what no program has
 
 

@@ -25,7 +25,7 @@ PHASES = {
     "passes": (passes.PASSES, "simplify"),
     "parts": (budget, "Part"),
     "emission": (writer.Writer, "part"),
-    "LLVM": (machine, "_optimised"),
+    "LLVM": (machine, "_made"),
     "machine code": (machine, "machine_code"),
     "loading": (machine.Library, "__init__"),
     "binding": (bound.Bound, "__init__"),
@@ -136,7 +136,7 @@ def test_llvm_refuses_the_text(monkeypatch):
     trained.step(x)
     before = trained.state()
     with monkeypatch.context() as m:
-        m.setattr(program.Native, "text", lambda self: "define nothing")
+        m.setattr(program.Native, "texts", lambda self: ["define nothing"])
         with pytest.raises(RuntimeError, match="LLVM IR parsing error"):
             trained.step(x)
     same(trained.state(), before)
@@ -314,8 +314,30 @@ def test_a_thread_that_fails_leaves_the_others_alone():
     goes_on(trained, 2)
 
 
-def test_without_llvmlite_a_step_trains(monkeypatch, caplog):
+def no_llvmlite(monkeypatch):
     monkeypatch.setitem(sys.modules, "llvmlite", None)
+    return "llvmlite is not installed"
+
+
+def a_later_llvmlite(monkeypatch):
+    import llvmlite
+
+    monkeypatch.setattr(llvmlite, "__version__", "0.99.1rc2")
+    return "llvmlite is 0.99.1rc2 instead of 0.45 to 0.50"
+
+
+def llvmlite_without_its_library(monkeypatch):
+    from llvmlite import utils
+
+    monkeypatch.setattr(utils, "get_library_name", lambda: "nothing.so")
+    return "llvmlite has no library"
+
+
+@pytest.mark.parametrize(
+    "broken", [no_llvmlite, a_later_llvmlite, llvmlite_without_its_library]
+)
+def test_without_llvmlite_a_step_trains(monkeypatch, caplog, broken):
+    why = broken(monkeypatch)
     for name in [n for n in sys.modules if n.startswith("adjoint.compiler.native")]:
         monkeypatch.delitem(sys.modules, name)
     step.native_code.cache_clear()
@@ -324,7 +346,8 @@ def test_without_llvmlite_a_step_trains(monkeypatch, caplog):
             trained, x = Trained(), X.clone()
             trained.step(x)
             goes_on(trained, 1)
-        assert "llvmlite is not installed" in caplog.text
+        assert why in caplog.text
+        assert "compiled functions run on NumPy" in caplog.text
         (made,) = trained.step.programs.values()
         assert made.native is None
     finally:

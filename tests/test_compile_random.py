@@ -200,28 +200,50 @@ def test_counts_are_constants_to_derivatives():
         assert ad.equal(g(x), want)
 
 
+# law -> (a draw from it, with something wrong where x is 1, and x where nothing is)
 WRONG = {
-    "a rate is negative": lambda x: ad.poisson(x * -1),
-    "a count is negative": lambda x: ad.binomial(x - 2, x / 2),
-    "p is not in [0, 1]": lambda x: ad.binomial(x, x + 1),
+    "invalid Poisson rate": (lambda x: ad.poisson(x * -1), -1.0),
+    "binomial: a count is negative": (lambda x: ad.binomial(x - 2, x / 2), 2.0),
+    "binomial: p is not in [0, 1]": (lambda x: ad.binomial(x, x + 1), 0.0),
+    "bernoulli: probabilities must be in [0, 1]": (lambda x: ad.bernoulli(x * 2), 0.5),
+    "bernoulli: probabilities": (lambda x: ad.zeros(3).bernoulli_(x - 1.5), 2.0),
+    "normal expects all elements of std >= 0.0": (lambda x: ad.normal(x, -x), -1.0),
+    "multinomial: probability tensor contains": (
+        lambda x: ad.multinomial(x.log() - 1, 2) * 1.0,
+        9.0,
+    ),
+    "invalid multinomial distribution": (
+        lambda x: ad.multinomial(x - 1, 2, True) * 1.0,
+        2.0,
+    ),
 }
 
 
-GOOD = {
-    "a rate is negative": -1.0,
-    "a count is negative": 2.0,
-    "p is not in [0, 1]": 0.0,
-}
-
-
+@pytest.mark.parametrize("loop", [False, True])
 @pytest.mark.parametrize("text", WRONG)
-def test_laws_that_are_none(text):
+def test_laws_that_are_none(text, loop):
     """A program that has run fails as eager does, and goes on from where it was."""
-    law = WRONG[text]
-    g = compile(lambda x, bad: law(ad.where(bad, x, x * 0 + GOOD[text])))
+    law, good = WRONG[text]
+
+    def f(x, bad):
+        x = ad.where(bad, x, x * 0 + good)
+        if not loop:
+            return law(x)
+        return ad.scan(lambda c, _: (c, law(c)), x, length=2)[1]
+
+    g = compile(f)
     fine, bad = ad.tensor(False), ad.tensor(True)
     for _ in range(3):
-        g(ad.ones(3), fine)
-    with pytest.raises(ad.errors.ArgumentError, match=re.escape(text)):
+        ad.manual_seed(3)
+        y = g(ad.ones(3), fine)
+        ad.manual_seed(3)
+        assert y.equal(f(ad.ones(3), fine))
+    with pytest.raises(ad.errors.ArgumentError, match=re.escape(text)) as eager:
+        f(ad.ones(3), bad)
+    before = ad.get_rng_state()
+    with pytest.raises(ad.errors.ArgumentError) as error:
         g(ad.ones(3), bad)
+    first = str(error.value).splitlines()[0]
+    assert first == str(eager.value).splitlines()[0]
+    assert ad.get_rng_state().equal(before)
     assert g(ad.ones(3), fine).isfinite().all()

@@ -259,3 +259,8 @@ def test_numbers_in_place_of_each_other():
     for _ in range(3):
         a, b = x.clone(), x.clone()
         assert ad.equal(f(a), g(b)) and ad.equal(a, b)
+
+
+def test_a_complex_number_that_is_always_the_same():
+    for make in (lambda: ad.zeros((), dtype=ad.complex64), lambda: ad.full((), 1j) + 2):
+        same(lambda x, make=make: (x * 1, make()), numbers("float64", 3))

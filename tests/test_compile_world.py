@@ -502,9 +502,14 @@ def test_only_functions_that_are_called_once_can_be_compiled():
     async def later(x):
         return x
 
-    for f in (steps, later, 3):
+    for f in (steps, later, 3, ad.nn.Linear):
         with pytest.raises(ArgumentTypeError, match="compile"):
             compile(f)
+    for backend in ("gcc", None):
+        with pytest.raises(
+            ArgumentError, match="backend must be one of 'native', 'numpy'"
+        ):
+            compile(lambda x: x, backend=backend)
 
 
 def test_programs_of_methods_go_with_their_object():

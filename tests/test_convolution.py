@@ -188,3 +188,43 @@ def test_fold_and_unfold_are_torch(options):
         lambda y: functional.fold(y, (6, 7), (2, 3), **options),
         [columns],
     )
+
+
+class TestNoChannels:
+    """What has no channels, or no places, is told before anything is computed."""
+
+    @pytest.mark.parametrize("n", [1, 2, 3])
+    @pytest.mark.parametrize("groups", [1, 2])
+    def test_none_of_the_output(self, n, groups):
+        x = ad.ones(2, 4, *(5,) * n)
+        w = ad.ones(0, 4 // groups, *(2,) * n)
+        conv = getattr(F, f"conv{n}d")
+        with pytest.raises(
+            ad.errors.ShapeError, match=f"weight to be at least {groups}"
+        ):
+            conv(x, w, groups=groups)
+        with pytest.raises(ad.errors.ShapeError, match="at least one place"):
+            conv(x, ad.ones(4, 4, *(0,) * n))
+        with pytest.raises(ad.errors.ShapeError, match="weight to be at least 1"):
+            transposed = getattr(F, f"conv_transpose{n}d")
+            transposed(ad.ones(2, 0, *(5,) * n), ad.ones(0, 4, *(2,) * n))
+
+    @pytest.mark.parametrize("groups", [1, 2])
+    @pytest.mark.parametrize("wrap", [lambda f: f, ad.compile])
+    def test_none_of_the_input_leaves_the_bias(self, groups, wrap):
+        def f(x, w, b):
+            y = F.conv2d(x, w, b, groups=groups)
+            y.sum().backward()
+            return y.detach()
+
+        g = wrap(f)
+        for _ in range(3):
+            x = ad.ones(2, 0, 5, 5, requires_grad=True)
+            w = ad.ones(4, 0, 2, 2, requires_grad=True)
+            b = ad.arange(4.0).requires_grad_()
+            y = g(x, w, b)
+            assert y.shape == (2, 4, 4, 4)
+            assert (y == ad.arange(4.0).reshape(4, 1, 1)).all()
+            assert b.grad.tolist() == [32.0] * 4
+            assert x.grad.shape == x.shape
+            assert w.grad.shape == w.shape

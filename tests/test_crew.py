@@ -5,8 +5,10 @@ import ctypes
 import pytest
 
 pytest.importorskip("llvmlite")
-from adjoint.compiler.native import crew, sharing
-from adjoint.compiler.native.machine import Library, plain_code
+from adjoint.compiler.native import crew_code, sharing
+from adjoint.compiler.native.crew_balance import KEPT, LONGEST, SHORTEST
+from adjoint.compiler.native.crew_words import PLACES, WORDS
+from adjoint.compiler.native.machine import Library, machine_code
 
 if not sharing.possible():
     pytest.skip("needs POSIX threads", allow_module_level=True)
@@ -18,23 +20,23 @@ class Judge:
     """A crew without threads: jobs are told to it, with the work and the time that they took."""
 
     def __init__(self):
-        self.library = Library(plain_code(str(crew.Code().module)))
-        kind = ctypes.c_int64 * crew.WORDS
+        self.library = Library(machine_code(str(crew_code.Code().module), effort=0))
+        kind = ctypes.c_int64 * WORDS
         self.words = kind.from_address(self.library.data("crew"))
-        self.words[crew.PLACES["period"]] = crew.SHORTEST
+        self.words[PLACES["period"]] = SHORTEST
         kinds = [ctypes.c_int64] * 3 + [ctypes.c_bool]
         judge = ctypes.CFUNCTYPE(None, *kinds)
         self.judge, self.now = judge(self.library.address("judge")), 0
 
     def word(self, name) -> int:
-        return self.words[crew.PLACES[name]]
+        return self.words[PLACES[name]]
 
     @property
     def alone(self) -> bool:
         """Whether the next job is done by its caller alone, as `parallel` decides."""
         state = self.word("alone")
-        if state == crew.KEPT and self.now >= self.word("held"):
-            self.words[crew.PLACES["alone"]] = state = 0
+        if state == KEPT and self.now >= self.word("held"):
+            self.words[PLACES["alone"]] = state = 0
         return state != 0
 
     def job(self, together: float, alone: float) -> bool:
@@ -42,7 +44,7 @@ class Judge:
         by_one = self.alone
         took = int(MS * (alone if by_one else together))
         self.now += took
-        if self.word("alone") != crew.KEPT:
+        if self.word("alone") != KEPT:
             self.judge(MS, took, self.now, by_one)
         return by_one
 
@@ -65,7 +67,7 @@ def code():
 @pytest.fixture
 def judge(code):
     ctypes.memset(code.words, 0, ctypes.sizeof(code.words))
-    code.words[crew.PLACES["period"]], code.now = crew.SHORTEST, 0
+    code.words[PLACES["period"]], code.now = SHORTEST, 0
     return code
 
 
@@ -77,7 +79,7 @@ def test_help_that_pays_nothing_is_hardly_asked_for(judge):
     """Less and less often, up to every two seconds."""
     judge.share(5, together=3.0, alone=2.0)
     assert judge.share(20, together=3.0, alone=2.0) > 0.95
-    assert judge.word("period") == crew.LONGEST
+    assert judge.word("period") == LONGEST
 
 
 def test_help_that_pays_a_little_on_a_busy_machine_is_kept(judge):
@@ -91,7 +93,7 @@ def test_when_others_are_gone_help_is_back_at_the_next_try(judge):
     assert judge.share(2.2, together=0.3, alone=1.0) < 1
     assert not judge.alone
     assert judge.share(5, together=0.3, alone=1.0) == 0
-    assert judge.word("period") == crew.SHORTEST
+    assert judge.word("period") == SHORTEST
 
 
 def test_less_than_twenty_milliseconds_decide_nothing(judge):

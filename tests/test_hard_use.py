@@ -139,6 +139,18 @@ def test_a_checkpointed_part_may_write_in_place():
         assert ad.equal(g, h)
 
 
+@pytest.mark.parametrize("outer", [ad.grad, ad.jacrev, lambda f: ad.grad(ad.grad(f))])
+def test_a_checkpointed_part_may_write_in_place_under_a_transform(outer):
+    def part(x):
+        z = x.sin()
+        z.mul_(x.cos())
+        return z * x
+
+    x = ad.tensor(0.3, dtype=ad.float64)
+    got = outer(lambda x: ad.checkpoint(part, x))(x)
+    assert ad.allclose(got, outer(part)(x))
+
+
 def test_hooks_of_saved_tensors_get_what_was_there_before_a_write():
     p = ad.tensor([1.0, 2.0], requires_grad=True)
     with ad.autograd.graph.saved_tensors_hooks(lambda x: x.detach(), lambda x: x):

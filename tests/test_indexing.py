@@ -975,3 +975,21 @@ def test_offsets_that_make_no_bags(offsets, words):
         nn.functional.embedding_bag(
             ad.tensor([0, 1, 2, 3]), ad.ones(4, 2), ad.tensor(offsets)
         )
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda c, r: ad.isin(c, r),
+        lambda c, r: ad.isin(r, 1j),
+        lambda c, r: ad.searchsorted(c, c),
+        lambda c, r: ad.searchsorted(r, 1j),
+        lambda c, r: ad.bucketize(r, c),
+        lambda c, r: c.index_reduce(0, ad.tensor([0, 1]), c, "prod"),
+        lambda c, r: c.scatter_reduce(0, ad.tensor([0, 1]), c, "amax"),
+    ],
+)
+def test_complex_numbers_have_no_order(f):
+    c = ad.tensor([1 + 2j, 3.0])
+    with pytest.raises(ad.errors.DtypeError, match="not implemented for complex"):
+        f(c, c.real)

@@ -1,11 +1,13 @@
 """What compiled functions tell about themselves."""
 
+import functools
 import json
 
 import pytest
 
 import adjoint as ad
 from adjoint import nn, optim
+from adjoint.errors import ArgumentError, TraceError
 
 ARGS = ad.ones(32, 8), ad.zeros(32).long()
 
@@ -121,7 +123,7 @@ def test_regions_name_their_place_and_are_measured_without_arguments(step):
 def test_after_the_first_call_there_is_a_program_to_look_at(step):
     """The fixture has called it once."""
     assert step.memory().peak > 0 and len(step.programs) == 1
-    assert repr(step).endswith("step: 1 program>")
+    assert repr(step) == "<compiled step>"
     before = step(*ARGS)
     assert step(*ARGS) < before and len(step.programs) == 1
 
@@ -203,3 +205,73 @@ def test_the_reverse_of_a_loop_is_told_by_its_own_line():
         g(ad.zeros(3))
     text = ad.compile(ad.grad(f)).program(ad.ones(3), lines=True)
     assert all(".py:" in line for line in text.split("\n") if " = " in line)
+
+
+def shifted(x, by):
+    return x + by
+
+
+@pytest.mark.parametrize(
+    ("f", "name"),
+    [
+        (shifted, "shifted"),
+        (functools.partial(functools.partial(shifted), by=2.0), "shifted"),
+        (nn.Tanh().forward, "forward"),
+    ],
+)
+def test_names(f, name):
+    fast = ad.compile(f)
+    args = (ad.ones(2), 1.0)[: 2 if f is shifted else 1]
+    for _ in range(2):
+        fast(*args)
+    assert repr(fast) == f"<compiled {name}>"
+    assert str(fast.explain()).startswith(f"{name}: 1 region, built in ")
+
+
+def test_why_there_is_no_program():
+    seen = []
+    f = ad.compile(lambda x: seen.append(x) or x * 1)
+    for _ in range(3):
+        f(ad.ones(2))
+    with pytest.raises(ArgumentError, match="runs as it is written: it changes a list"):
+        f.explain()
+
+
+def test_the_log_says_what_is_other(caplog):
+    f = ad.compile(lambda x, k=1: x * k)
+    with caplog.at_level("INFO", "adjoint.compiler"):
+        for args in [
+            (ad.ones(3),),
+            (ad.ones(3),),
+            (ad.ones(2, 4).t(),),
+            (ad.ones(2), 2),
+        ]:
+            f(*args)
+        f(ad.ones(2), 3)
+    first, turned, more, number = (r.message.partition(": ")[2] for r in caplog.records)
+    assert first == "first"
+    assert turned == "argument 1 is float32[4, 2], was float32[3]"
+    assert more == "it was given (float32[2], 2), before (float32[4, 2])"
+    assert number == "argument 2 is 3, was 2"
+
+
+def test_texts_of_tensors_have_no_numbers_and_it_is_said(caplog, capsys):
+    @ad.compile
+    def f(x):
+        print(x, x.sum())
+        return x
+
+    for _ in range(3):
+        f(ad.ones(2))
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "tensor([1., 1.]) tensor(2.)"
+    assert lines[1].startswith("tensor(<traced>, shape=(2,), dtype=adjoint.float32)")
+    assert len(lines) == 2
+    assert ["ad.debug.print" in r.message for r in caplog.records] == [True]
+
+
+def test_a_number_of_a_program_cannot_be_formatted():
+    f = ad.compile(lambda x: f"{x.sum():.3f}")
+    assert f(ad.ones(2)) == "2.000"
+    with pytest.raises(TraceError, match="no numbers yet"):
+        f(ad.ones(2))

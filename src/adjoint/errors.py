@@ -38,7 +38,7 @@ def calling_site(skip: int = 1):
 
 def in_backward(site):
     """The site of an operation as that of its derivative; None for none."""
-    if site is None or site[2].endswith(BACKWARD):
+    if site is None or _is_derivative(site):
         return site
     return (*site[:2], f"{site[2]}, {BACKWARD}" if site[2] else BACKWARD)
 

@@ -340,7 +340,8 @@ class Tensor(Box):
         return _show(self)
 
     def __format__(self, spec):
-        if self.ndim == 0 and isinstance(self.value, np.ndarray):
+        traced = spec and not hasattr(at_bottom(self), "item")
+        if self.ndim == 0 and (isinstance(self.value, np.ndarray) or traced):
             return format(self.item(), spec)
         return object.__format__(self, spec)
 
@@ -736,6 +737,9 @@ def _rebuild(kind, value, requires_grad, own):
 
 def _show(x) -> str:
     value = x.value
+    floor.get().shown(x)
+    if not hasattr(at_bottom(x), "item"):
+        return f"tensor(<traced>, shape={tuple(x.shape)}, dtype={x.dtype})"
     if not isinstance(value, np.ndarray):
         return f"{type(x).__name__}({value!r}, shape={list(x.shape)})"
     suffixes = []

@@ -434,6 +434,8 @@ def backward(
         if not inputs:
             raise GradError("backward: inputs must not be empty")
         inputs = [_tensor_at(x) for x in inputs]
+        for x in inputs:
+            roots[0].level.arrives(x)
         into = {_node_of(x, i): x for i, x in enumerate(inputs)}
     retain = create_graph if retain_graph is None else retain_graph
     leaves = (
@@ -482,7 +484,8 @@ def grad(
         )
     allow_unused = materialize_grads if allow_unused is None else allow_unused
     roots, seeds = _start(outputs, grad_outputs, create_graph)
-    nodes = [_node_of(x, i) for i, x in enumerate(inputs)]
+    stand_in = roots[0].level.stand_in
+    nodes = [_node_of(stand_in(x, roots), i) for i, x in enumerate(inputs)]
     retain = create_graph if retain_graph is None else retain_graph
     found = Sweep(
         roots, seeds, targets=dict.fromkeys(nodes), retain=retain, create=create_graph

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from contextvars import ContextVar
 
-from ..core.bind import Level, bind
+from ..core.bind import bind
+from ..core.level import Level
 from ..core.primitive import op
 from .tape import belongs, enclosed, opened
 from .views import mark_views

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from ..core.bind import Level, bind, dtype_of
+from ..core.bind import bind, dtype_of
 from ..core.dtype import is_inexact
+from ..core.level import Level
 from .tape import enclosed, opened
 from .views import mark_views
 

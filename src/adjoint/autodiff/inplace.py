@@ -260,7 +260,7 @@ def updated(x, f, name: str):
 def _as_it_is(x):
     """Another box for the value that x has, which stays when x is given another."""
     out = alias(x, x.node)
-    out.version = None
+    out.version = Version()  # not that of the node, which counts writes to x
     return out
 
 

@@ -14,8 +14,9 @@ from collections.abc import Callable
 import numpy as np
 
 from ..core import tree
-from ..core.bind import Box, Level, bind, dtype_of, new_level
+from ..core.bind import Box, bind, dtype_of, new_level
 from ..core.dtype import is_inexact
+from ..core.level import Level
 from ..core.primitive import guarded, op
 from ..errors import ArgumentError, ArgumentTypeError, GradError
 from .tape import BASE, enclosed

@@ -6,7 +6,8 @@ import weakref
 from itertools import count
 from typing import NamedTuple
 
-from ..core.bind import Box, Level, note_change
+from ..core.bind import Box, note_change
+from ..core.level import Level
 from ..core.shape import Spec
 from ..errors import GradError, show_site
 from .keeping import Packed, PackedResult

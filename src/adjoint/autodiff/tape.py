@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..core.bind import NUMPY, Box, Level, bind, dtype_of, floor, quiet
+from ..core.bind import NUMPY, Box, bind, dtype_of, floor, quiet
 from ..core.dtype import is_inexact
+from ..core.level import Level
 from ..core.primitive import spec_of
 from ..core.shape import Spec
 from ..errors import user_site

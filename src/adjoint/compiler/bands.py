@@ -62,16 +62,13 @@ class Axis:
                 d = tags.index(role)
                 if v.spec.shape[d] != 1:
                     self.sound = self.sound and self.dims.setdefault(v, d) == d
-        if (
-            k.kind == "contract"
-            and role not in letters_of(k.roots[0].params["spec"])[2]
-        ):
+        if _multiplies(k) and role not in letters_of(k.roots[0].params["spec"])[2]:
             self.sums.add(k)
 
 
 def reads(s, k):
     """(stored value, the dim or letter that counts each of its dims); None: not known."""
-    if k.kind == "contract":
+    if _multiplies(k):
         (o,) = k.roots
         for v, letters in zip(o.inputs, letters_of(o.params["spec"]), strict=False):
             r = s.root(v)
@@ -87,10 +84,14 @@ def makes(k):
     """(value, the dim or letter that counts each of its dims) of all that it stores."""
     for o in k.roots:
         v = o.outputs[0]
-        if k.kind == "contract":
+        if _multiplies(k):
             yield v, tuple(letters_of(o.params["spec"])[2])
         else:
             yield v, tuple(range(len(v.spec.shape)))
+
+
+def _multiplies(k) -> bool:
+    return k.kind == "contract"
 
 
 class Ends:
@@ -106,23 +107,17 @@ class Ends:
         """An array of the ends, or None if all columns are needed."""
         self.shape = shape
         self.squares = {v for v in self.rows.dims if v in self.columns.dims}
-        loops = [k for k in self.rows.members if k.kind != "contract"]
-        if not all(self._plain(k) for k in loops if k in self.columns.roles):
+        ended = [k for k in self.rows.members if k in self.columns.roles]
+        loops = [k for k in ended if not _multiplies(k)]
+        made = [o for k in loops for o in self.s.operations(k)]
+        if not all(map(self._plain, loops)) or not all(map(self._follow, made)):
             return None
-        for k in loops:
-            for o in self.s.operations(k) if k in self.columns.roles else ():
-                if not self._follow(o):
-                    return None
         if self.found is None or self.found.min() < 1:
             return None
-        made = [
-            o for k in loops if k in self.columns.roles for o in self.s.operations(k)
-        ]
         values = {v for o in made for v in o.outputs if self._square(v)} | self.squares
         known = all(v in self.facts or self._idle(v) for v in values)
-        return (
-            self.found if known and all(map(self._limited, self._products())) else None
-        )
+        products = filter(_multiplies, self.rows.members)
+        return self.found if known and all(map(self._limited, products)) else None
 
     def _plain(self, k) -> bool:
         """Whether its rows are the axis before the last dim, and its columns the last."""
@@ -131,9 +126,6 @@ class Ends:
 
     def _square(self, v) -> bool:
         return tuple(v.spec.shape[-2:]) == self.shape
-
-    def _products(self):
-        return [k for k in self.rows.members if k.kind == "contract"]
 
     def _limited(self, k) -> bool:
         """Whether a product needs nothing of what is beyond: zeros, or nobody reads it."""
@@ -215,13 +207,7 @@ class Ends:
 
     def _ends(self, low) -> bool:
         """Note where the rows end of which the rest is low; whether any do."""
-        if (
-            low.ndim < 2
-            or low.shape[-2:] != self.shape
-            or low.size != low[..., :, :].size
-        ):
-            return False
-        if math.prod(low.shape[:-2]) != 1:
+        if low.shape[-2:] != self.shape or math.prod(low.shape[:-2]) != 1:
             return False
         beyond = low.reshape(self.shape)
         ends = self.shape[1] - np.argmin(beyond[:, ::-1], axis=1)

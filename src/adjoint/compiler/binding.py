@@ -85,6 +85,12 @@ class Binding:
         draws = [generator.take(n) for generator, n in c.draws]
         return [*draws, *(np.array(number(*n)) for n in c.numbers)]
 
+    def undraw(self, extras) -> None:
+        """The call failed: generators go on from where they were before `extras`."""
+        taken = list(zip(self.captured.draws, extras, strict=False))
+        for (generator, blocks), numbers in reversed(taken):
+            generator.give_back(numbers, blocks)
+
     def give(self, gradients) -> None:
         """These tensors were made the gradients."""
 

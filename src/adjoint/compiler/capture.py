@@ -7,6 +7,7 @@ gradients that are set, become outputs. Nothing outside changes while the functi
 from __future__ import annotations
 
 import gc
+import logging
 import weakref
 from collections.abc import Callable
 from typing import Any
@@ -18,7 +19,7 @@ from ..autodiff.tape import BASE
 from ..core import tree
 from ..core.bind import Box, floor
 from ..core.primitive import op, spec_of
-from ..errors import TraceError, calling_site
+from ..errors import TraceError, calling_site, differentiating
 from ..ir.instead import instead
 from ..ir.tracer import Follower, Stateful, TraceLevel, Tracer
 from .arguments import Arguments, row_by_row
@@ -27,7 +28,10 @@ from .changes import Changes
 from .ending import Ending, Unfit
 from .options import Groups
 from .outside import Outside
+from .positions import tied
 from .surroundings import Surroundings, look
+
+log = logging.getLogger("adjoint.compiler")
 
 
 class Capture(Follower, TraceLevel):
@@ -122,6 +126,17 @@ class Capture(Follower, TraceLevel):
     def constant(self, value):
         return Tracer(self, self.graph.const(value))
 
+    told = False  # that texts have no numbers
+
+    def shown(self, x) -> None:
+        if not self.told:
+            log.warning(
+                "%s makes a text of a tensor, such as print does: only now, and without "
+                "numbers; ad.debug.print prints them in every call",
+                self.graph.name,
+            )
+        self.told = True
+
     def numbers(self, x) -> None:
         """Numbers that Python reads are part of the program, which holds while they do."""
         if x.level is not BASE:
@@ -164,6 +179,11 @@ class Capture(Follower, TraceLevel):
 
     def options(self, group):
         return self.groups.options(group)
+
+    def trims(self, graph) -> None:
+        # On the way back nothing is refused that was not before.
+        if not differentiating():
+            graph.outputs = tied(graph, graph.outputs)
 
     def later(self, f, args, groups) -> bool:
         if self.sections:

@@ -104,6 +104,11 @@ def _as_written(func):
 
 def _need_function(func):
     """What is compiled must be called once for a result."""
+    if isinstance(func, type):
+        raise ArgumentTypeError(
+            f"compile: expected a function or a module, got the class {func.__name__}",
+            hint="compile what it makes, or one of its methods",
+        )
     if not callable(func):
         raise ArgumentTypeError(
             f"compile: expected a function or a module, got {type(func).__name__}"
@@ -117,6 +122,13 @@ def _need_function(func):
             )
 
 
+def _name_of(func) -> str:
+    """What a function is called; of a partial, what it calls; of an object, its class."""
+    while isinstance(func, functools.partial):
+        func = func.func
+    return getattr(func, "__name__", type(func).__name__)
+
+
 VAIN = 8  # programs that ran but once, after which a call runs as it is written
 
 
@@ -125,13 +137,14 @@ class Compiled(Insight):
 
     def __init__(self, func, settings: Settings, owner=None):
         functools.update_wrapper(self, func)
+        self.__name__ = _name_of(func)
         self.written, self.owner = func, owner  # the object whose method it is, weakly
         self.settings, self.backend = settings, settings.backend
         self.methods: dict = {}  # id of an object -> its own compiled method
         self.programs: OrderedDict = OrderedDict()
         self.moving: set = set()  # options that change from call to call
         self.pinned: set = set()  # those that the function branches on
-        self.unfit: set = set()  # keys of calls for which there is no program
+        self.unfit: dict = {}  # keys of calls for which there is no program -> why
         self.wasted: dict = {}  # how many programs in a row have run but once
         self.batches = Batches(settings.batch) if settings.batch else None
         self.warm = self.backend in CHECKS  # gradients are looked at in programs alone
@@ -139,8 +152,7 @@ class Compiled(Insight):
         self.last = miss
 
     def __repr__(self):
-        n, name = len(self.programs), getattr(self.written, "__qualname__", "f")
-        return f"<compiled {name}: {n} program{'' if n == 1 else 's'}>"
+        return f"<compiled {self.__name__}>"
 
     @property
     def func(self):
@@ -228,30 +240,25 @@ class Compiled(Insight):
             return key in self.unfit
         except TypeError as error:
             if not self.unfit:
-                self.unfit.add(None)
-                hint = "pass tuples and frozensets for lists and sets"
-                log.warning("%s runs as it is written: %s; %s", self, error, hint)
+                why = f"{error}; pass tuples and frozensets for lists and sets"
+                self._leave(None, why)
             return True
 
     def _made(self, key, leaves, shape, before):
         """A new program; None where this call, or every such call, runs as it is written."""
-        name = getattr(self.func, "__name__", "f")
+        name = self.__name__
         if self._in_vain(key, before):
-            log.warning(
-                "%s runs as it is written: what it reads was changed before each of the "
-                "last calls; hold it in a tensor, or make it an argument",
-                name,
+            return self._leave(
+                key,
+                "what it reads was changed before each of the last calls; hold it in a "
+                "tensor, or make it an argument",
             )
-            self.unfit.add(key)
-            return None
         try:
             captured = self._captured(leaves, shape, name, before)
         except Unready:
             return None
         except Unfit as error:
-            log.warning("%s runs as it is written: %s", name, error)
-            self.unfit.add(key)
-            return None
+            return self._leave(key, str(error))
         step = self._of_batch(captured, leaves, shape, key)
         if step is None:
             step = self._built(captured)
@@ -262,6 +269,11 @@ class Compiled(Insight):
         while len(self.programs) >= max(self.settings.cache_size, 1):
             self.programs.popitem(last=False)
         return step
+
+    def _leave(self, key, why: str) -> None:
+        """Have such calls run as they are written from now on."""
+        log.warning("%s runs as it is written: %s", self.__name__, why)
+        self.unfit[key] = why
 
     def _of_batch(self, captured, leaves, shape, key):
         """What runs it in a program for any number of examples, if there is one."""

@@ -22,6 +22,7 @@ ceil trunc round sum mean amax amin heaviside threshold leaky_relu hardtanh"""
 _NONE = "reshape expand slice select contiguous stop_gradient real permute"
 _STEPS, _FREE = (frozenset(names.split()) for names in (_ONE, _NONE))
 ROUNDS = 100  # of a loop whose length is not known
+LASTING = 50e6  # nanoseconds of a loop from which on nobody wants to wait for its end
 
 
 def nanoseconds(k, schedule) -> float:
@@ -42,6 +43,28 @@ def nanoseconds_of(o: Operation) -> float:
         return flop(o) * PRODUCT * _size(o)
     count = max(math.prod(v.spec.shape) for v in (*o.inputs, *o.outputs))
     return count * weight(o) * _size(o)
+
+
+def round_of(o: Operation) -> float:
+    """Of one round of a loop; what is so small that it is free here takes its time as well."""
+    bodies = [g for g in o.params.values() if isinstance(g, Graph)]
+    return 1 + sum(1 + nanoseconds_of(p) for g in bodies for p in g.operations)
+
+
+def lasting(o: Operation) -> bool:
+    """Whether an operation is a loop that may take long, of unknown length or of very many
+    rounds, or has one inside.
+    """
+    if o.prim.name not in LOOPS:
+        return False
+    if o.prim.name != "branch" and _rounds(o) * round_of(o) > LASTING:
+        return True
+    bodies = [g for g in o.params.values() if isinstance(g, Graph)]
+    return any(lasting(p) for g in bodies for p in g.operations)
+
+
+def _rounds(o) -> float:
+    return o.params.get("length", math.inf)
 
 
 def _size(o) -> float:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.lib.array_utils import byte_bounds
 
 from ..autodiff.backward import in_graph
-from ..autodiff.function import bespoke
+from ..autodiff.function_node import bespoke
 from ..autodiff.node import Leaf
 from ..autodiff.tape import BASE
 from ..autodiff.views import Chosen

@@ -256,7 +256,10 @@ def _made(level, carries, ends, rounds, out_shape) -> Loop:
     held = [(x, v) for x, v in level.outside.held.values() if v not in taken]
     around = [*given[:carries], *(r.before for r in rounds)]
     g.inputs = [*around, *given[carries:], *(v for _, v in held)]
-    g.outputs = [v for v, _ in ends]
+    g.outputs = [*(v for v, _ in ends), *(r.after for r in rounds)]
+    level.outer.trims(g)
+    for r in reversed(rounds):
+        r.after = g.outputs.pop()
     outside, recorded = [x for x, _ in held], [r for _, r in ends]
     return Loop(g, rounds, outside, out_shape, recorded, level.cleared)
 

@@ -55,7 +55,9 @@ class Explanation:
     note: str = ""  # on which arguments the times were measured
 
     def __str__(self):
-        head = f"{self.name}: {len(self.regions)} regions, built in {self.build_seconds:.2f} s"
+        count = len(self.regions)
+        parts = f"{count} region{'s' * (count != 1)}"
+        head = f"{self.name}: {parts}, built in {self.build_seconds:.2f} s"
         rows = [
             ("", "region", "space", "MFLOP", "MB", "µs", "of limit", "threads", "from")
         ]
@@ -83,6 +85,7 @@ class Insight:
 
     programs: OrderedDict
     met: tuple
+    unfit: dict
     _found: Callable
     __name__: str
 
@@ -96,6 +99,11 @@ class Insight:
             step, _ = self._found(leaves, shape)
             if step is not None:
                 return step
+        if not self.programs and self.unfit:
+            why = next(reversed(self.unfit.values()))
+            raise ArgumentError(
+                f"there is no program: {self.__name__} runs as it is written: {why}"
+            )
         if not self.programs:
             raise ArgumentError(
                 "there is no program yet: the first call runs eagerly, the second is compiled",
@@ -187,8 +195,7 @@ class Insight:
         if spent:
             regions = list(map(_timed, regions, kernels, spent))
         cuts = _cuts(native.part.schedule)
-        name = self.__name__  # type: ignore
-        return Explanation(name, regions, native.build_seconds, cuts, note)
+        return Explanation(self.__name__, regions, native.build_seconds, cuts, note)
 
     def profile(self, *args, to=None, **kwargs) -> dict:
         """One run as a Chrome trace, for chrome://tracing and Perfetto; `to` names a file.

@@ -47,8 +47,8 @@ def _listed(title, lines) -> list[str]:
 
 def at_peak(part) -> tuple[str, list[str]]:
     """(the region at which the most is alive inside, what is alive then, the largest first)."""
-    _, when = peak(part.tenants)
-    alive = [t for t in part.tenants if t.first <= when <= t.last]
+    _, when = peak(part.memory.tenants)
+    alive = [t for t in part.memory.tenants if t.first <= when <= t.last]
     alive.sort(key=lambda t: -t.bytes)
     return _region(part, when), [_line(part, t) for t in alive]
 

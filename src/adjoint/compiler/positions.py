@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..core.primitive import op
 from ..ir.dims import counted
 from ..ir.graph import Const
 from ..ir.price import FEW
@@ -58,15 +59,53 @@ SURE = frozenset([*_SURE.split(), "cummin_index", "pool_argmax", "adaptive_argma
 
 
 def refused(graph, live) -> list:
-    """The operations that none of `live` needs, whose positions come from outside."""
+    """The operations that none of `live` needs, whose positions come from outside, if nothing
+    that is needed looks at the same.
+    """
     maker = {v: o for o in graph.operations for v in o.outputs}
-    live, dead = set(live), []
+    live, dead, seen = set(live), [], set()
     for o in reversed(graph.operations):
         if not live.isdisjoint(o.outputs):
             live.update(o.inputs)
-        elif any(_from_outside(v, graph, maker) for v, _ in doubtful(o, maker)):
+            seen.update(doubtful(o, maker))
+        else:
             dead.append(o)
-    return dead[::-1]
+    found = [(o, set(doubtful(o, maker)) - seen) for o in dead[::-1]]
+    return [o for o, ds in found if any(_from_outside(v, graph, maker) for v, _ in ds)]
+
+
+def tied(graph, outputs) -> list:
+    """The outputs of a body, all that it makes needing what is refused in it as well.
+
+    So it is carried out in every round: they are chosen by its result, always in the same way.
+    """
+    dead = [o for o in refused(graph, outputs) if o.outputs[0].spec.size]
+    if not dead:
+        return outputs
+    own = {v for o in graph.operations for v in o.outputs}
+    own = own.intersection(outputs) or set(outputs[:1])
+    flags = [_never(graph, o) for o in dead]
+    return [_unless(graph, flags, v) if v in own else v for v in outputs]
+
+
+def _never(graph, o):
+    """A truth value, always False, that is not known without the result of an operation."""
+    x = o.outputs[0]
+    if x.spec.dtype.kind == "c":
+        (x,) = graph.add(op.real, [x], {}, o.site)
+    (x,) = graph.add(op.cast, [x], {"dtype": np.dtype(np.float32)}, o.site)
+    dims = tuple(range(len(x.spec.shape)))
+    (x,) = graph.add(op.amax, [x], {"dim": dims, "keepdim": False}, o.site)
+    least = graph.const(np.array(-np.inf, np.float32))
+    return graph.add(op.lt, [x, least], {}, o.site)[0]
+
+
+def _unless(graph, flags, y):
+    """y, or zeros where one of the flags holds."""
+    zero = graph.const(np.zeros((), y.spec.dtype))
+    for flag in flags:
+        (y,) = graph.add(op.where, [flag, zero, y], {})
+    return y
 
 
 def _from_outside(v, graph, maker) -> bool:

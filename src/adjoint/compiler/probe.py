@@ -12,8 +12,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..core.bind import NUMPY, Level, at_bottom, bind, floor
-from ..errors import ArgumentError, NotFiniteError, show_site, user_site
+from ..core.bind import NUMPY, at_bottom, bind, floor
+from ..core.level import Floor
+from ..errors import (
+    ArgumentError,
+    NotFiniteError,
+    differentiating,
+    show_site,
+    user_site,
+)
 from ..ir.graph import Const, Graph
 
 CHECKS = {"nan": np.isnan, "inf": lambda x: ~np.isfinite(x)}
@@ -33,24 +40,58 @@ class Probe:
 
     def look(self, prim, names, xs, y, site) -> None:
         """Raise if something wrong was made of what was right."""
+        found = self.found(prim, names, xs, y, site)
+        if found is not None:
+            raise found
+
+    def has(self, y) -> bool:
+        """Whether something is wrong with a result, or one of several."""
+        return _any(self.wrong, y if isinstance(y, (tuple, list)) else (y,))
+
+    def found(self, prim, names, xs, y, site) -> NotFiniteError | None:
+        """The error for something wrong that was made of what was right."""
         ys = y if prim.outputs != 1 else (y,)
         if _any(self.wrong, ys) and not _any(self.wrong, xs):
-            raise _error(prim, names, xs, ys, self.wrong, self.infinite, site)
+            return _error(prim, names, xs, ys, self.wrong, self.infinite, site)
         if not self.infinite and _any(np.isinf, ys) and not _any(np.isinf, xs):
             self.infinite = f"{prim.name}, {show_site(site)}"
+        return None
+
+
+def _guarded(graph: Graph) -> set:
+    """The operations whose results come to guards alone, which make zeros of NaN and Inf."""
+    read, veiled, found = set(graph.outputs), set(), set()
+    for o in reversed(graph.operations):
+        if read.isdisjoint(o.outputs) and not veiled.isdisjoint(o.outputs):
+            found.add(o)
+            veiled.update(o.inputs)
+        elif o.prim.name == "guard":
+            read.add(o.inputs[0])
+            veiled.add(o.inputs[1])
+        else:
+            read.update(o.inputs)
+    return found
 
 
 def probed(graph: Graph, check: str) -> Callable:
     """`graph.run` that raises where `check` finds something in a result."""
+    guarded = _guarded(graph)
 
     def run(args) -> list:
         probe = Probe(check)
+        held: dict = {}  # results that only guards read -> what is wrong with them
         env: dict = dict(zip(graph.inputs, args, strict=True))
         env.update((c, c.value) for c in graph.consts)
         for o in graph.operations:
             xs = [env[v] for v in o.inputs]
             y = bind(o.prim, *xs, **_with_bodies(o, check))
-            probe.look(o.prim, [v.name for v in o.inputs], xs, y, o.site)
+            wrong = probe.found(o.prim, [v.name for v in o.inputs], xs, y, o.site)
+            before = (held[v] for v in o.inputs if v in held)
+            wrong = wrong or next(before, None)
+            if wrong is not None and o in guarded:
+                held.update(dict.fromkeys(o.outputs, wrong))
+            elif wrong is not None and probe.has(y):
+                raise wrong
             env.update(zip(o.outputs, y if o.prim.outputs != 1 else (y,), strict=True))
         return [v.value if isinstance(v, Const) else env[v] for v in graph.outputs]
 
@@ -64,7 +105,7 @@ class Several(NamedTuple):
     outputs: int = 0
 
 
-class Looking(Level):
+class Looking(Floor):
     """NumPy's floor where each result is looked at: for what runs as it is written."""
 
     depth = -1
@@ -74,6 +115,8 @@ class Looking(Level):
 
     def process(self, prim, args, params):
         y = NUMPY.process(prim, args, params)
+        if differentiating():
+            return y  # part of a rule, whose results may be guarded
         names = [f"x{i + 1}" for i in range(len(args))]
         self.probe.look(prim, names, args, y, user_site())
         return y

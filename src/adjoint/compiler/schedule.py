@@ -1,8 +1,7 @@
-"""Schedule: which values are stored, and which loops compute them.
+"""Schedule: which loops compute the values that are stored.
 
-An operation on elements or on indices is computed where it is read, unless it is an output,
-has several readers, or feeds what needs memory. Stored values of one shape share a loop when
-each reads of the others only its own element.
+Those of one shape share a loop when each reads of the others only its own element, or its own
+row.
 """
 
 from __future__ import annotations
@@ -11,33 +10,18 @@ import math
 from collections import defaultdict
 from dataclasses import dataclass, field
 
-from ..ir.graph import Const, Graph, Operation, Var
-from ..ops.random import Draw
+from ..ir.graph import Graph, Operation
 from .positions import doubtful
 from .regions import (
-    ARITHMETIC,
-    FREE,
-    LOOKING,
     REDUCTIONS,
-    SEEN,
-    SIMPLE,
-    TABLES,
-    VIEWS,
-    inline,
-    is_own,
     is_row,
     kind_of,
     same_but_ones,
-    shows,
     space_of,
-    spaced,
     sums_columns,
-    through,
 )
-from .views import View, moved, readable, whole
+from .stored import Stored
 
-AGAIN = 3  # operations that are done again rather than stored for several readers
-DEEPEST = 60  # operations that are computed where they are read, one in the other
 LARGEST = 240  # operations of one loop nest: LLVM is slow on long ones
 NUMBERS = 1920  # of one without a loop: what waits for one of them must not wait for two nests
 ALONE = 2**14  # elements of a loop from which on it is shared only where data are
@@ -75,24 +59,11 @@ class Kernel:
         return self.cost + cost <= (LARGEST if math.prod(self.space) > 1 else NUMBERS)
 
 
-class Schedule:
-    """The kernels of a program in order; `stored` are the values that have memory."""
+class Schedule(Stored):
+    """The kernels of a program in order."""
 
     def __init__(self, graph: Graph):
-        self.graph = graph
-        self.maker = {v: o for o in graph.operations for v in o.outputs}
-        self.readers = defaultdict(list)
-        for o in graph.operations:
-            for v in dict.fromkeys(o.inputs):
-                self.readers[v].append(o)
-        self.stored: set = set(graph.inputs) | {
-            c for c in graph.consts if c.value.size > 1
-        }
-        self._order: dict | None = None
-        self._accessed: dict = {}
-        self.alias: dict = {}  # a reshaped value shows another's memory
-        self.views: dict[Var, View] = {}  # parts of others, which only products read
-        self._decide()
+        super().__init__(graph)
         self.constants = [c for c in graph.consts if c in self.stored]
         self.kernels: list[Kernel] = []
         self.number: dict = {}  # the place of each in the order in which they run
@@ -119,18 +90,6 @@ class Schedule:
         self.kernels = kernels
         self.number = {k: i for i, k in enumerate(kernels)}
 
-    def computed(self, o):
-        """An operation and all that are computed with it, where it reads them."""
-        todo = [o]
-        while todo:
-            p = todo.pop()
-            yield p
-            todo += [
-                self.maker[v]
-                for v in p.inputs
-                if v in self.maker and v not in self.stored and v not in self.alias
-            ]
-
     def last_check(self, fails) -> int:
         """The number of the last kernel that looks at positions, or that `fails`; or -1."""
         last, seen = -1, set()
@@ -146,178 +105,10 @@ class Schedule:
             seen |= pairs
         return last
 
-    def order(self, v) -> int:
-        """A number for each value, in the order of the program."""
-        if self._order is None:
-            made = [v for o in self.graph.operations for v in o.outputs]
-            values = [*self.graph.inputs, *self.graph.consts, *made]
-            self._order = {v: i for i, v in enumerate(values)}
-        return self._order[v]
-
     def operations(self, kernel) -> list:
         """Of a kernel, those computed where they are read among them, in order."""
         found = {p for o in kernel.roots for p in self.computed(o)}
         return sorted(found, key=lambda o: self.order(o.outputs[0]))
-
-    # ------------------------------------------------------------ what is stored
-
-    def _decide(self):
-        outputs = set(self.graph.outputs)
-        passed = self._find_views()
-        for o in self.graph.operations:
-            if not inline(o):
-                self.stored.update(o.outputs)
-                self._store_inputs(o)
-            elif outputs.intersection(o.outputs) or self._shared(o):
-                self.stored.update(o.outputs)
-            if spaced(o):
-                self._store_lookups(o)
-        for o in reversed(self.graph.operations):
-            if inline(o) and shows(o):
-                if o.outputs[0] not in passed:
-                    self.store(o.inputs[0])
-            elif inline(o) and o.prim.name in TABLES:
-                self.stored.add(o.inputs[0])
-        self._cut_chains()
-        for o in self.graph.operations:
-            known = self.root(o.inputs[0]) in self.stored if o.inputs else False
-            if known and (o.prim.name == "reshape" or shows(o)):
-                self.alias[o.outputs[0]] = self.root(o.inputs[0])
-        self.alias.update((v, self.root(w.root)) for v, w in self.views.items())
-
-    def _find_views(self) -> set:
-        """Note what only products read and is a part of an array; what is seen through."""
-        chain: dict = {}
-        for o in self.graph.operations:
-            if len(o.inputs) == 1 and not isinstance(o.inputs[0], Const):
-                (x,) = o.inputs
-                found = moved(o, chain.get(x) or whole(x))
-                if found is not None:
-                    chain[o.outputs[0]] = found
-        passed: set = set()
-        for v in reversed(chain):
-            if self._passes(v, chain[v], passed):
-                passed.add(v)
-        for v in chain:
-            if v in passed and any(r.prim.name == "contract" for r in self.readers[v]):
-                self.views[v] = chain[v]
-                self.store(chain[v].root)
-        return passed
-
-    def _passes(self, v, view, passed) -> bool:
-        """Whether products alone read it, or what is seen through it."""
-        products = [r for r in self.readers[v] if r.prim.name == "contract"]
-        rest = [r for r in self.readers[v] if r.outputs[0] not in passed]
-        floats = v.spec.dtype.str[1:] in ("f4", "f8")  # of which products are ours
-        if v in self.graph.outputs or not self.readers[v] or not floats:
-            return False
-        if not all(kind_of(r) == "contract" for r in {*products, *rest}):
-            return False
-        return not products or readable(view, v.spec)
-
-    def _cut_chains(self):
-        """Store a value now and then of long chains: their code is written by recursion."""
-        depth: dict = {}
-        self.cost: dict = {}  # operation -> how many are computed for it where they are read
-        inside: dict = {}
-        for o in self.graph.operations:
-            n = 1 + max((depth.get(v, 0) for v in o.inputs), default=0)
-            self.cost[o] = 1 + sum(inside.get(v, 0) for v in o.inputs)
-            if n > DEEPEST and inline(o):
-                self.stored.update(o.outputs)
-            for v in o.outputs:
-                depth[v] = 0 if v in self.stored else n
-                inside[v] = 0 if v in self.stored else self.cost[o]
-
-    def store(self, v):
-        """Give `v` memory."""
-        if not isinstance(v, Const):
-            self.stored.add(v)
-
-    def _store_inputs(self, o):
-        kind = kind_of(o)
-        if kind in ("reduce", "rows", "place", "scatter", "gather", "run"):
-            return
-        for v in o.inputs:
-            known = isinstance(v, Const) and kind == "call"  # NumPy has its constants
-            if not known and v not in self.views:
-                self.stored.add(v)
-
-    def _shared(self, o) -> bool:
-        """Read in more than one place, or more often than it has elements."""
-        if o.prim.name in FREE | VIEWS or o.prim.name == "undiagonal":
-            return False
-        (v,) = o.outputs
-        size, readers = math.prod(v.spec.shape), self.readers[v]
-        if all(isinstance(r.prim, Draw) for r in readers):
-            return False  # the state of a stream, which a kernel reads once
-        if any(r.outputs[0].spec.size > size and not spaced(r) for r in readers):
-            return True
-        several = len(readers) > 1 and size > 1 and o.prim.name != "cast"
-        return several and not self._again(o)
-
-    def _again(self, o) -> bool:
-        """Whether doing it again costs less than memory: little arithmetic on one value."""
-        todo, count, large, size = [o], 0, set(), o.outputs[0].spec.size
-        while todo:
-            p = todo.pop()
-            count += p.prim.name in ARITHMETIC
-            if p.prim.name not in SIMPLE or p.prim.name in LOOKING:
-                return False
-            for v in p.inputs:
-                if v not in self.stored and v in self.maker:
-                    todo.append(self.maker[v])
-                elif v in self.stored and 8 * v.spec.size > size:
-                    large.add(v)
-            if count > AGAIN or len(large) > 1:
-                return False
-        return True
-
-    def _store_lookups(self, o):
-        """Store what reads memory by itself on the way to `o`, which reads by a mask."""
-        todo = [v for v in o.inputs if v in self.maker and v not in self.stored]
-        while todo:
-            p = self.maker[todo.pop()]
-            if p.prim.name in LOOKING or isinstance(p.prim, Draw):
-                self.stored.update(p.outputs)
-                continue
-            todo += [v for v in p.inputs if v in self.maker and v not in self.stored]
-
-    def is_product(self, v, beside) -> bool:
-        """Whether v is one that is computed where it is read, perhaps seen through views.
-
-        What it is added to must not be made of it: x - max(x) is 0 at the largest x.
-        """
-        while v in self.maker and v not in self.stored and v not in self.alias:
-            o = self.maker[v]
-            if o.prim.name == "mul":
-                return not self._is_made_of(beside, v)
-            if o.prim.name not in SEEN:
-                return False
-            v = o.inputs[0]
-        return False
-
-    def _is_made_of(self, v, part) -> bool:
-        first, todo, seen = self.order(part), [v], {v}
-        while todo:
-            v = todo.pop()
-            if v is part:
-                return True
-            inputs = self.maker[v].inputs if v in self.maker else ()
-            later = {x for x in inputs if self.order(x) >= first} - seen
-            seen |= later
-            todo += later
-        return False
-
-    def steps(self, v):
-        """The steps of its dims if it is a view of another, else None."""
-        return self.views[v].steps if v in self.views else None
-
-    def root(self, v):
-        """The value whose memory `v` is."""
-        while v in self.alias:
-            v = self.alias[v]
-        return v
 
     # ------------------------------------------------------------ which loop
 
@@ -391,40 +182,34 @@ class Schedule:
         return True
 
     def _level(self, k, o) -> int:
-        """The pass of an operation: after those whose sums it reads."""
-        shape = tuple(o.outputs[0].spec.shape)
-        row = o.prim.name not in REDUCTIONS and is_row(shape, k.space, k.rank)
+        """The pass of an operation: that of what it reads, or the next where that is a sum."""
         level = 0
         for w, tags in self.places(o):
             p = self.maker.get(self.root(w))
-            if p is None or self.kernel_of.get(self.root(w)) is not k or p is o:
-                continue
-            whole = p.prim.name not in REDUCTIONS and not is_row(
-                tuple(p.outputs[0].spec.shape), k.space, k.rank
-            )
-            seen = [t for t, n in zip(tags, w.spec.shape, strict=True) if n != 1]
-            own = seen == [d for d, n in enumerate(k.space) if n != 1]
-            same = row or (whole and own)
-            level = max(level, k.levels[p] + (not same))
+            if p is not None and p is not o and self.kernel_of.get(self.root(w)) is k:
+                same = self._once_a_row(o, k) or self._element_by_element(p, k, w, tags)
+                level = max(level, k.levels[p] + (not same))
         return level
 
-    def places(self, o):
-        """(stored value, which dim of the space counts each of its dims) of all that `o` reads."""
-        shape = (
-            o.inputs[0].spec.shape
-            if o.prim.name in REDUCTIONS
-            else o.outputs[0].spec.shape
+    def _once_a_row(self, o, k) -> bool:
+        """Whether it is computed at the end of a pass, as the sums of rows are then there."""
+        return not _sums(o) and is_row(o.outputs[0].spec.shape, k.space, k.rank)
+
+    def _element_by_element(self, p, k, w, tags) -> bool:
+        """Whether `w`, a result of p, has an element for each of the space, read in its place."""
+        own = _own_place(k, w, tags)
+        return own and not _sums(p) and not self._once_a_row(p, k)
+
+    def read_before(self, k, u, v) -> bool:
+        """Whether a kernel of rows reads elements of u for their own, in no pass after v's."""
+        if _sums(self.maker[v]) or self._once_a_row(self.maker[v], k):
+            return False
+        return all(
+            w is u and _own_place(k, w, tags) and k.levels[o] <= k.levels[self.maker[v]]
+            for o in k.roots
+            for w, tags in self.places(o)
+            if self.root(w) is u
         )
-        tags = tuple(d if n != 1 else None for d, n in enumerate(shape))
-        todo = [(o, tags)]
-        while todo:
-            p, index = todo.pop()
-            for i, v in enumerate(p.inputs):
-                at = index if p.prim.name in REDUCTIONS else through(p, i, index)
-                if v in self.stored or v in self.alias:
-                    yield v, at
-                elif not isinstance(v, Const):
-                    todo.append((self.maker[v], at))
 
     def _find_local(self) -> None:
         """Values that only their own kernel reads, row by row, need the memory of a few rows."""
@@ -440,29 +225,15 @@ class Schedule:
                     self.local[v] = k.rank
                     self.rows[v] = k
 
-    def accesses(self, o) -> dict:
-        """Stored values that computing `o` reads -> whether only at its own index."""
-        if o not in self._accessed:
-            self._accessed[o] = self._accesses(o)
-        return self._accessed[o]
 
-    def _accesses(self, o):
-        out: dict = {}
-        todo = [(v, is_own(o)) for v in o.inputs]
-        while todo:
-            v, own = todo.pop()
-            if isinstance(v, Const) and v not in self.stored:
-                continue
-            r = self.root(v)
-            if v in self.stored or r is not v:
-                own = own and math.prod(v.spec.shape) == math.prod(
-                    o.outputs[0].spec.shape
-                )
-                out[r] = out.get(r, True) and own
-                continue
-            p = self.maker[v]
-            todo += [(x, own and is_own(p)) for x in p.inputs]
-        return out
+def _own_place(k, w, tags) -> bool:
+    """Whether dims counted so give each place of a kernel's space an element of its own."""
+    seen = [t for t, n in zip(tags, w.spec.shape, strict=True) if n != 1]
+    return seen == [d for d, n in enumerate(k.space) if n != 1]
+
+
+def _sums(o) -> bool:
+    return o.prim.name in REDUCTIONS
 
 
 def _own_rank(o, kind) -> int:

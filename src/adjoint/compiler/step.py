@@ -98,7 +98,11 @@ class Step:
     def _run(self, given, extras):
         """The arrays of the results, after all that the program sets has its new value."""
         c = self.captured
-        made = self.run([x.value for x in given], extras)
+        try:
+            made = self.run([x.value for x in given], extras)
+        except BaseException:
+            self.run.undraw(extras)
+            raise
         self.run.calls.value += 1
         for i in c.rewritten:
             versioned(given[i]).n += 1
@@ -155,5 +159,7 @@ def native_code():
     except ImportError as error:
         if (error.name or "").partition(".")[0] != "llvmlite":
             raise
-        log.warning("llvmlite is not installed: compiled functions run on NumPy")
+        missing = isinstance(error, ModuleNotFoundError)
+        why = "llvmlite is not installed" if missing else error
+        log.warning("%s: compiled functions run on NumPy", why)
         return None

@@ -6,31 +6,31 @@ key. What they held when the program was made is compared before the program is 
 
 from __future__ import annotations
 
-import dis
 import functools
+import inspect
 import logging
+import os
 import sys
 import types
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import islice
-from typing import Any
 
 import numpy as np
 
 from ..core import tree
 from ..core.bind import Box
 from .foreign import Streams
+from .instructions import ABSENT, Known, Walk
 
 log = logging.getLogger("adjoint.compiler")
-ABSENT: Any = object()  # nothing is known of a value, or nothing is there
 _SIMPLE = (int, float, complex, bool, str, bytes)
-_QUIET = ("CACHE", "PRECALL", "NOP", "PUSH_NULL", "COPY", "EXTENDED_ARG", "RESUME")
-_LOADS = "LOAD_FAST", "LOAD_DEREF", "LOAD_GLOBAL", "LOAD_NAME"
 _OURS = __name__.partition(".")[0]
 _KNOWN = {_OURS, "numpy", "scipy", *sys.stdlib_module_names} - {"__main__"}
 SEQUENCES = list, set, deque
 MOST = 200  # places that are looked at
+DEEP = 30  # functions that call each other
+_ENVIRONMENT = ("environ", "getenv")
 LARGE = 2**24  # bytes of an array of NumPy that take long to compare before each call
 
 
@@ -45,7 +45,9 @@ def look(keeper, key):
             return keeper.cell_contents
         except ValueError:
             return ABSENT
-    return keeper.get(key, ABSENT)
+    if isinstance(keeper, Mapping):
+        return keeper.get(key, ABSENT)
+    return getattr(keeper, key, ABSENT)  # of an object with slots
 
 
 def put(keeper, key, x) -> None:
@@ -56,7 +58,7 @@ def put(keeper, key, x) -> None:
         return
     if type(keeper) is types.CellType:
         keeper.cell_contents = x
-    elif isinstance(keeper, type):
+    elif isinstance(keeper, type) or not isinstance(keeper, Mapping):
         delattr(keeper, key) if x is ABSENT else setattr(keeper, key, x)
     elif x is ABSENT:
         keeper.pop(key, None)
@@ -97,6 +99,7 @@ class Surroundings:
         self.arrays: dict = {}  # id of an array -> (itself, a copy)
         self.iterators: list = []  # which a call uses up
         self.streams = Streams()  # random numbers that are not ours
+        self.depth = 0  # of functions that call each other
         self.function(func, args)
 
     def changed(self) -> Iterator[tuple]:
@@ -114,10 +117,10 @@ class Surroundings:
             np.copyto(x, y)
         return bool(changed)
 
-    def function(self, f, args=()) -> None:
-        """What it reads, if a user wrote it."""
+    def function(self, f, args=(), named=None) -> None:
+        """What it reads, if a user wrote it, given these arguments."""
         while isinstance(f, functools.partial):
-            f, args = f.func, (*f.args, *args)
+            f, args, named = f.func, (*f.args, *args), {**f.keywords, **(named or {})}
         if isinstance(f, types.MethodType):
             f, args = f.__func__, (f.__self__, *args)
         elif isinstance(type(f).__call__, types.FunctionType):
@@ -125,58 +128,35 @@ class Surroundings:
         f = getattr(f, "__wrapped__", f)
         if type(f) is not types.FunctionType or _is_library(f.__module__):
             return
-        key = id(f.__code__), *map(id, args)
+        named = named or {}
+        key = id(f.__code__), *map(id, args), *named, *map(id, named.values())
         if key in self.done or len(self.places) > MOST:
             return
         self.done.add(key)
         cells = dict(zip(f.__code__.co_freevars, f.__closure__ or (), strict=True))
-        names = zip(f.__code__.co_varnames, args, strict=False)
-        names = {k: x for k, x in names if type(x) not in (dict, list)}  # copies
+        names = zip(
+            f.__code__.co_varnames[: f.__code__.co_argcount], args, strict=False
+        )
+        names = {**dict(names), **named}
+        names = {
+            k: x for k, x in names.items() if type(x) not in (dict, list)
+        }  # copies
         defaults = _defaults(f)
         for x in defaults.values():
             self._entered(x)
         names = {**defaults, **names}
-        self._code(f.__code__, f.__globals__, cells, names)
+        if self.depth < DEEP:
+            self.depth += 1
+            Walk(self, f.__globals__, cells, names).code(f.__code__)
+            self.depth -= 1
 
-    def _code(self, code, names, cells, local) -> None:
-        top = below = ABSENT  # the value on the stack, and that under a constant
-        key: Any = ABSENT
-        for i in dis.get_instructions(code):
-            name, arg = i.opname, i.argval
-            if name in _QUIET:
-                continue
-            if isinstance(top, dict) and name.startswith(_LOADS):
-                self._whole(top)  # the key is what is loaded
-            if name == "LOAD_CONST":
-                below, top, key = top, ABSENT, arg
-                if isinstance(arg, types.CodeType):
-                    self._code(arg, names, cells, {})
-                continue
-            if name in ("LOAD_GLOBAL", "STORE_GLOBAL", "LOAD_NAME"):
-                top = self._kept(names, arg)
-            elif name in ("LOAD_DEREF", "STORE_DEREF"):
-                cell = cells.get(arg)
-                top = ABSENT if cell is None else self._kept(cell, "cell_contents")
-            elif name.startswith("LOAD_FAST"):
-                top = local.get(arg, ABSENT) if type(arg) is str else ABSENT
-            elif name == "STORE_FAST":
-                local[arg], top = top, ABSENT
-            elif name in ("LOAD_ATTR", "LOAD_METHOD", "STORE_ATTR"):
-                top = self._attribute(top, arg)
-            elif name in ("BINARY_SUBSCR", "STORE_SUBSCR") and isinstance(below, dict):
-                top = self._kept(below, key)
-            elif name == "CALL" and type(key) is str and _has_own(below):
-                top = self._attribute(below, key)  # getattr(x, "name")
-            elif isinstance(top, dict) and name != "POP_TOP":
-                top = self._whole(top)
-            else:
-                top = ABSENT
-            below = key = ABSENT
+    def kept(self, keeper, key, comes=False):
+        """What is kept there, noted, and looked into if it is a function or a module.
 
-    def _kept(self, keeper, key):
-        """What is kept there, noted, and looked into if it is a function or a module."""
+        `comes`: if there is nothing, that is noted too.
+        """
         x = look(keeper, key)
-        if x is ABSENT or isinstance(x, types.ModuleType):
+        if (x is ABSENT and not comes) or isinstance(x, types.ModuleType):
             return x
         if len(self.places) < MOST:
             self.places.setdefault((id(keeper), key), (keeper, key, x))
@@ -190,11 +170,11 @@ class Surroundings:
                 log.warning(_LONG, x.nbytes / 2**20)
             self.arrays[id(x)] = x, x.copy()
         if isinstance(x, SEQUENCES) and (id(x), None) not in self.places:
-            self._kept(x, None)
+            self.kept(x, None)
             for y in islice(x, MOST):
                 self._entered(y)
                 if isinstance(y, dict):
-                    self._whole(y)
+                    self.whole(y)
         elif isinstance(x, dict) and id(x) not in self.dicts:
             self.dicts[id(x)] = x, frozenset(x)
         elif isinstance(x, (types.FunctionType, types.MethodType)):
@@ -226,33 +206,43 @@ class Surroundings:
         for hook in (h for hooks in found if hooks for h in hooks.values()):
             self.function(hook)
 
-    def _whole(self, x):
+    def whole(self, x):
         """Any item of a dict may be read."""
         for key in list(x)[:MOST]:
-            self._kept(x, key)
+            self.kept(x, key)
         return ABSENT
 
-    def _attribute(self, x, name):
+    def attribute(self, x, name):
         """x.name as far as it is kept in x itself, or is a method."""
         if x is ABSENT or isinstance(x, Box):
             return ABSENT
         if isinstance(x, type):
             return self._of_class(x, name)
-        if isinstance(x, dict):
-            return self._whole(x)
-        if isinstance(x, types.ModuleType) and _is_library(x.__name__):
+        if isinstance(x, Known):
             return ABSENT
+        if isinstance(x, dict):
+            return self.whole(x)
+        if isinstance(x, types.ModuleType) and _is_library(x.__name__):
+            return getattr(os, name) if x is os and name in _ENVIRONMENT else ABSENT
+        if x is os.environ:
+            return x.get if name == "get" else ABSENT
         own = getattr(x, "__dict__", None)
         if type(own) is dict and name in own:
             if callable(getattr(x, "modules", None)) and not _loose(own[name]):
                 self._entered(own[name])  # a module counts its own changes
                 return own[name]
-            return self._kept(own, name)
-        f = getattr(type(x), name, None)
+            return self.kept(own, name)
+        f = inspect.getattr_static(type(x), name, None)
         f = f.fget if isinstance(f, property) else f
         if isinstance(f, types.FunctionType):
             self.function(f, (x,))
-            return ABSENT
+            return types.MethodType(f, x)
+        if isinstance(f, (classmethod, staticmethod)):
+            f = f.__get__(x, type(x))
+            self.function(f)
+            return f
+        if isinstance(f, types.MemberDescriptorType):
+            return self.kept(x, name)
         if type(own) is dict:
             self.places.setdefault((id(own), name), (own, name, ABSENT))  # it may come
         return self._of_class(type(x), name)
@@ -263,16 +253,11 @@ class Surroundings:
             if name in vars(c) and not _is_library(c.__module__):
                 x = vars(c)[name]
                 return (
-                    self._kept(c, name)
+                    self.kept(c, name)
                     if isinstance(x, (*_SIMPLE, list, dict))
                     else ABSENT
                 )
         return ABSENT
-
-
-def _has_own(x) -> bool:
-    """Whether it is an object that keeps attributes, and not of ours."""
-    return type(getattr(x, "__dict__", None)) is dict and not isinstance(x, (Box, type))
 
 
 def _defaults(f) -> dict:

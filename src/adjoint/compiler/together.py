@@ -10,52 +10,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
-from ..ops.contract import letters_of
-from .bands import UNIT, Axis, Ends, makes, reads
-from .native.late import contractions
-from .positions import doubtful
-from .regions import REDUCTIONS
-from .schedule import LARGEST, Kernel
+from .growth import Band, Growth, counted, floats
+from .schedule import Kernel
 from .views import View, split, steps_of
 
-LEAST = 2**14  # bytes between kernels from which on they are joined
-SLICE = 2**20  # bytes of a slice that stay in the second level of caches
-LEFT, MOST = 8, 64  # blocks of rows with ends at least, rows of one at most
 WIDE = 4  # times as large as its operands is a result whose rows are worth it alone
 MANY = 32  # slices that are tasks enough
-FEW = 4  # slices that are worth it if they fit into the cache anyway
-
-
-class Band(NamedTuple):
-    """Blocks of `block` of the `height` rows of a slice.
-
-    `rows` says which dim, or letter, of each member counts rows, `columns` which counts what
-    ends at one of `ends`, of `width`, for each block; `sums` are the members that sum over
-    rows, for which blocks go from the last to the first, which has all columns.
-    """
-
-    block: int
-    height: int
-    width: int
-    rows: dict
-    columns: dict
-    ends: list[int]
-    sums: set
-
-    @property
-    def blocks(self) -> int:
-        return -(-self.height // self.block)
-
-    def share(self, member) -> float:
-        """How much of a member is computed: columns beyond the ends are left out."""
-        if not self.ends or member not in self.columns:
-            return 1.0
-        starts = range(0, self.height, self.block)
-        rows = (min(self.block, self.height - i) for i in starts)
-        done = sum(n * end for n, end in zip(rows, self.ends, strict=True))
-        return done / (self.height * self.width)
 
 
 @dataclass(eq=False)
@@ -99,314 +60,70 @@ def together(s) -> None:
     taken: set = set()
     for k in list(s.kernels):
         if k not in taken and k in s.kernels and _starts(k):
-            group = _Growth(s, k).grown()
-            if group is not None:
-                taken.update(group.members)
-                taken.add(group)
+            growth = Growth(s, k)
+            later = growth.grow()
+            if growth.worth():
+                taken.update(growth.members)
+                taken.add(_settled(s, growth, later))
 
 
 def _starts(k) -> bool:
     """Whether it makes many products of matrices, or a matrix that is larger than both."""
-    if k.kind != "contract" or not _floats(k.roots[0]):
+    if k.kind != "contract" or not floats(k.roots[0]):
         return False
     (o,) = k.roots
     wide = all(WIDE * v.spec.size <= o.outputs[0].spec.size for v in o.inputs)
-    return wide or bool(_counted(o))
+    return wide or bool(counted(o))
 
 
-def _floats(o) -> bool:
-    return o.outputs[0].spec.dtype.str[1:] in ("f4", "f8")
+def _settled(s, growth, later) -> Together:
+    """The group in the schedule, after all that it reads and before what reads it."""
+    members = growth.members
+    group = Together(
+        "together",
+        [o for k in members for o in k.roots],
+        growth.sizes,
+        members=members,
+        axes=growth.at,
+        sizes=growth.sizes,
+        band=growth.band,
+    )
+    for k in members:
+        group.reads |= k.reads
+        group.cost += k.cost
+        group.levels.update(k.levels)
+    group.inside.update(growth.inside)
+    s.local.update((v, growth.leading(v)) for v in growth.inside)
+    s.kernel_of.update(dict.fromkeys(group.made, group))
+    end = s.kernels.index(members[-1]) + 1
+    others = [k for k in s.kernels[:end] if k not in members]
+    before = [k for k in others if k not in later]
+    after = [k for k in others if k in later]
+    s.arrange([*before, group, *after, *s.kernels[end:]])
+    made = set(group.made)
+    for k in [k for k in s.kernels if k.kind == "place" and k.reads & made]:
+        _write_in_place(s, group, k)
+    return group
 
 
-def _counted(o) -> list[str]:
-    """The letters that count products."""
-    left, right, out = letters_of(o.params["spec"])
-    sizes = zip(out, o.outputs[0].spec.shape, strict=True)
-    return [c for c, n in sizes if n > 1 and c in left and c in right]
-
-
-class _Growth:
-    """A group while members are found."""
-
-    def __init__(self, s, seed):
-        self.s, self.seed, self.members = s, seed, [seed]
-        self.at: dict = {}  # member -> its dims or letters that count slices
-        self.dims: dict = {}  # value -> which of its dims do
-        self.made: set = set()
-        o = seed.roots[0]
-        letters = _counted(o)
-        out = letters_of(o.params["spec"])[2]
-        shape = dict(zip(out, o.outputs[0].spec.shape, strict=True))
-        self.sizes = tuple(shape[c] for c in letters)
-        self._take(seed, tuple(letters))
-
-    def grown(self):
-        """The group as one kernel in the schedule, or None."""
-        s = self.s
-        start = s.kernels.index(self.seed)
-        later: set = set()
-        for k in s.kernels[start + 1 :]:
-            makers = {s.kernel_of.get(v) for v in k.reads} - {k}
-            if not makers & later and self._joins(k, makers):
-                continue
-            if makers & later or makers & set(self.members):
-                later.add(k)
-        every = set(self.members)
-        return self._settled(later | every) if self._worth() else None
-
-    def _joins(self, k, makers) -> bool:
-        """Take a kernel, and those that make what it reads if they fit as well."""
-        if k.kind not in ("contract", "map", "rows"):
-            return False
-        at = self._axes_of(k)
-        if at is None:
-            return False
-        before, known = list(self.members), dict(self.dims)
-        self._take(k, at)
-        for j in makers - set(self.members) - {None}:
-            self._absorb(j, k)
-        if self.sizes or self._row_by_row():
-            return True
-        self._only(before)
-        self.dims = known
-        return False
-
-    def _row_by_row(self) -> bool:
-        """Whether what has one slice alone can be cut into blocks of rows."""
-        self.inside = self._inside()
-        axes = (Axis(self.s, self.members, (self.seed, c)) for c in self._own())
-        return any(map(self._cuttable, axes))
-
-    def _absorb(self, j, k):
-        """A product whose result is read by k, and by nobody but members."""
-        if j.kind != "contract" or not _floats(j.roots[0]):
-            return
-        o = j.roots[0]
-        v = o.outputs[0]
-        if not all(self._reader_inside(r) for r in self.s.leaves[v]):
-            return
-        found = [t for w, t in reads(self.s, k) if w is v and t is not None]
-        if not found or not all(a in found[0] for a in self.at[k]):
-            return
-        letters = letters_of(o.params["spec"])
-        at = tuple(letters[2][found[0].index(a)] for a in self.at[k])
-        if all(a in letters[0] and a in letters[1] for a in at):
-            self._take(j, at)
-
-    def _reader_inside(self, k) -> bool:
-        return k in self.members
-
-    def _take(self, k, at):
-        if k not in self.members:
-            self.members.append(k)
-        self.at[k] = at
-        for v, tags in makes(k):
-            self.dims[v] = tuple(tags.index(a) for a in at)
-            self.made.add(v)
-
-    def _axes_of(self, k):
-        """Which of its dims count slices, if it reads slices only of their own index."""
-        s = self.s
-        if sum(m.cost for m in self.members) + k.cost > LARGEST:
-            return None
-        if k.kind == "contract" and not _floats(k.roots[0]):
-            return None
-        if any(doubtful(o, s.maker) for o in s.operations(k)):
-            return None
-        found = set()
-        for v, tags in reads(self.s, k):
-            if v in self.dims:
-                if tags is None:
-                    return None
-                found.add(tuple(tags[d] for d in self.dims[v]))
-        if len(found) != 1:
-            return None
-        (at,) = found
-        return at if set(at) <= _free(k) and len(set(at)) == len(at) else None
-
-    # ------------------------------------------------------------ what is worth it
-
-    def _inside(self) -> list:
-        """Values that only members read."""
-        s = self.s
-        shown = set(s.alias.values()) | {s.root(v) for v in s.graph.outputs}
-        members = set(self.members)
-        return [
-            v
-            for v in sorted(self.made, key=s.order)
-            if v not in shown
-            and s.leaves[v]
-            and s.leaves[v] <= members
-            and self._leading(v) is not None
-            and v not in s.local
-        ]
-
-    def _leading(self, v):
-        """The first dim after those that count slices, if no others lie between."""
-        dims = self.dims[v]
-        end = 1 + max(dims, default=-1)
-        return (
-            end if all(d in dims or v.spec.shape[d] == 1 for d in range(end)) else None
-        )
-
-    def _worth(self) -> bool:
-        if len(self.members) < 2 or self._saved() < LEAST:
-            return False
-        self.members.sort(key=self.s.number.__getitem__)
-        self._trim()
-        self.inside, self.band = self._inside(), self._cut()
-        room = self._saved() // math.prod(self.sizes)
-        return bool(self.band) or (room <= SLICE and math.prod(self.sizes) >= FEW)
-
-    def _saved(self) -> int:
-        """Bytes of what only members read."""
-        return sum(v.spec.bytes for v in self._inside())
-
-    def _trim(self):
-        """Leave out last members that keep slices from being cut and save little memory."""
-        every, least = list(self.members), 0.9 * self._saved()
-        while len(self.members) > 1 and self._saved() >= least:
-            self.inside = self._inside()
-            if self._cut():
-                return
-            self._only(self.members[:-1])
-        self._only(every)
-
-    def _only(self, members):
-        self.members = members
-        self.made = {v for k in members for v in k.made}
-
-    def _cut(self):
-        """How slices are cut into blocks, if that is possible and worth it."""
-        own = self._own()
-        if len(own) != 2:
-            return None
-        for c, d in (tuple(own), tuple(own)[::-1]):
-            rows = Axis(self.s, self.members, (self.seed, c))
-            if self._cuttable(rows):
-                columns = Axis(self.s, self.members, (self.seed, d))
-                return self._band(rows, columns, (own[c], own[d]))
-        return None
-
-    def _own(self) -> dict:
-        """The sizes of the letters that only one operand of the first product has."""
-        (o,) = self.seed.roots
-        left, right, out = letters_of(o.params["spec"])
-        sizes = zip(out, o.outputs[0].spec.shape, strict=True)
-        return {c: n for c, n in sizes if n > 1 and (c in left) != (c in right)}
-
-    def _cuttable(self, rows) -> bool:
-        """Whether members are computed row by row, or only sum over rows."""
-        if not rows.sound or not all(k in rows.roles for k in self.members):
-            return False
-        if any(not self._first(rows.dims.get(v), v) for v in self.inside):
-            return False
-        return all(self._by_rows(k, rows) for k in self.members)
-
-    def _first(self, d, v) -> bool:
-        """Whether this dim is the first of a slice."""
-        before = v.spec.shape[self._leading(v) : d] if d is not None else (0,)
-        return all(n == 1 for n in before)
-
-    def _by_rows(self, k, rows) -> bool:
-        role = rows.roles[k]
-        if role in self.at[k]:
-            return False
-        if k.kind != "contract":
-            return role in _free(k)
-        (o,) = k.roots
-        found = contractions.form_of(o, self.at[k], self.s.steps)
-        if found is None:
-            return False
-        form, swap = found
-        if form.batch or form.sums:
-            return False
-        left, right, out = letters_of(o.params["spec"])
-        if role in out:
-            return role in (right if swap else left)
-        return o.outputs[0] not in self.inside
-
-    def _band(self, rows, columns, shape):
-        """The blocks: few enough rows for the cache; of rows with ends, few anyway."""
-        height, width = shape
-        room = sum(v.spec.bytes for v in self.inside) // math.prod(self.sizes)
-        ends = (
-            Ends(self.s, rows, columns).of(shape)
-            if self._ending(rows, columns)
-            else None
-        )
-        if ends is not None:
-            n = max(UNIT, min(MOST, height // LEFT // UNIT * UNIT))
-            most = [max(ends[i : i + n]) for i in range(0, height, n)]
-            most = [_rounded(int(end), width) for end in most]
-            if rows.sums:
-                most[-1] = width
-            if min(most) < width:
-                return Band(
-                    n, height, width, rows.roles, columns.roles, most, rows.sums
-                )
-        if room <= SLICE:
-            return None
-        block = max(UNIT, SLICE // 2 * height // room // UNIT * UNIT)
-        block = min(block, 2 * MOST)
-        return Band(block, height, width, rows.roles, {}, [], rows.sums)
-
-    def _ending(self, rows, columns) -> bool:
-        """Whether all that has rows and columns is seen by members alone."""
-        squares = [v for v in rows.dims if v in columns.dims and v in self.made]
-        return columns.sound and all(
-            v in self.s.local or v in self.inside for v in squares
-        )
-
-    def _settled(self, later):
-        """The group in the schedule, after all that it reads and before what reads it."""
-        s = self.s
-        group = Together(
-            "together",
-            [o for k in self.members for o in k.roots],
-            self.sizes,
-            members=self.members,
-            axes=self.at,
-            sizes=self.sizes,
-            band=self.band,
-        )
-        for k in self.members:
-            group.reads |= k.reads
-            group.cost += k.cost
-            group.levels.update(k.levels)
-        group.inside.update(self.inside)
-        s.local.update((v, self._leading(v)) for v in self.inside)
-        for v in group.made:
-            s.kernel_of[v] = group
-        last = s.kernels.index(self.members[-1])
-        mine = set(self.members)
-        before = [k for k in s.kernels[: last + 1] if k not in mine and k not in later]
-        after = [k for k in s.kernels[: last + 1] if k in later - mine]
-        s.arrange([*before, group, *after, *s.kernels[last + 1 :]])
-        for k in [
-            k for k in s.kernels if k.kind == "place" and k.reads & set(group.made)
-        ]:
-            self._join(group, k)
-        return group
-
-    def _join(self, group, k):
-        """Let products write their results side by side where they would be copied to."""
-        s, (o,) = self.s, k.roots
-        parts = [s.root(v) for v in o.inputs]
-        made = {m.roots[0].outputs[0] for m in group.members if m.kind == "contract"}
-        alone = all(v in made and s.leaves[v] == {k} for v in parts)
-        if o.prim.name != "cat" or not alone or len(set(parts)) < len(parts):
-            return
-        views = list(_side_by_side(o, parts))
-        shown = {s.root(v) for v in s.graph.outputs}
-        if any(view is None for view in views) or shown.intersection(parts):
-            return
-        (y,) = o.outputs
-        for x, v, view in zip(o.inputs, parts, views, strict=True):
-            s.views[v], s.alias[v], s.alias[x] = view, y, y
-            group.joined[v] = y
-        s.kernel_of[y] = group
-        s.arrange([other for other in s.kernels if other is not k])
+def _write_in_place(s, group, k) -> None:
+    """Let products write their results side by side where they would be copied to."""
+    (o,) = k.roots
+    parts = [s.root(v) for v in o.inputs]
+    made = {m.roots[0].outputs[0] for m in group.members if m.kind == "contract"}
+    alone = all(v in made and s.leaves[v] == {k} for v in parts)
+    if o.prim.name != "cat" or not alone or len(set(parts)) < len(parts):
+        return
+    views = list(_side_by_side(o, parts))
+    shown = {s.root(v) for v in s.graph.outputs}
+    if any(view is None for view in views) or shown.intersection(parts):
+        return
+    (y,) = o.outputs
+    for x, v, view in zip(o.inputs, parts, views, strict=True):
+        s.views[v], s.alias[v], s.alias[x] = view, y, y
+        group.joined[v] = y
+    s.kernel_of[y] = group
+    s.arrange([other for other in s.kernels if other is not k])
 
 
 def _side_by_side(o, parts):
@@ -417,19 +134,3 @@ def _side_by_side(o, parts):
         found = split(x.spec.shape, steps, v.spec.shape)
         yield None if found is None else View(y, start * steps[d], found)
         start += x.spec.shape[d]
-
-
-def _rounded(end: int, width: int) -> int:
-    """An end at which vectors and tiles end as well."""
-    end = -(-end // UNIT) * UNIT
-    return width if end // UNIT >= width // UNIT else end
-
-
-def _free(k) -> set:
-    """The dims or letters of which it computes each index alone."""
-    if k.kind == "contract":
-        return set(letters_of(k.roots[0].params["spec"])[2])
-    if k.kind == "map":
-        return set(range(len(k.space) - 1))
-    sums = [o for o in k.roots if o.prim.name in REDUCTIONS]
-    return set() if any(0 in o.params["dim"] for o in sums) else set(range(k.rank))

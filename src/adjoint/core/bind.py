@@ -9,10 +9,12 @@ from __future__ import annotations
 import ctypes
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from contextvars import Context, ContextVar
 
 import numpy as np
+
+from .level import Floor, Level
 
 
 class _Quiet(threading.local):
@@ -58,117 +60,6 @@ def hushed() -> Iterator[None]:
 moved, changed, remade, modes = (ctypes.c_int64(0) for _ in range(4))
 
 
-class Level:
-    """An interpreter at one depth of nesting."""
-
-    depth = 0
-    ground = False  # whether what a user's `Function` does is carried out here as it is
-
-    def process(self, prim, args, params):
-        """Carry out `prim` on `args`, of which at least one box is ours."""
-        raise NotImplementedError
-
-    def own(self, x):
-        """`x`, of a level further down, as a value of this one."""
-        return self.wrap(x)
-
-    def wrap(self, value):
-        """A value of this level around one of the level below."""
-        raise NotImplementedError
-
-    def stopped(self, value):
-        """`value` cut off from all derivatives; asked of levels of sections alone."""
-        return value
-
-    # What a floor that writes a program down is told of tensors from outside it.
-
-    def see(self, args) -> None:
-        """These are about to be read by an operation."""
-
-    def keep(self, args) -> None:
-        """These have a value in the program from now on."""
-
-    def known(self, x):
-        """An array of a tensor from outside as its value in the program."""
-        return x
-
-    def read_grad(self, x) -> None:
-        """The gradient of `x` is about to be read."""
-
-    def rebind(self, x) -> None:
-        """The gradient of `x` is about to be set."""
-
-    def numbers(self, x) -> None:
-        """Python is about to read the numbers of `x`, an array of the base tape."""
-
-    def reads(self, mapping: dict, key) -> None:
-        """mapping[key] decides what is done next, unseen in the function's own code."""
-
-    def replaces(self, mapping: dict, key) -> None:
-        """mapping[key], in which something from outside is kept, is about to be set."""
-
-    def moves(self, x) -> None:
-        """`x` is about to be given other memory."""
-
-    def changes(self, x) -> None:
-        """`x` is about to be written in place."""
-
-    def lies(self, value):
-        """The steps in memory that a value will have, in elements; None: row by row."""
-
-    def perhaps(self, y, x) -> None:
-        """`y` shows the memory of `x` or is new, as numbers decide when a program runs."""
-
-    def leaves(self, x, whole: bool) -> None:
-        """`x` is about to be given a value that has not its place in the graph, and not its
-        tangent if `whole`."""
-
-    def begins(self, x) -> None:
-        """`x` was made a leaf: a graph begins there."""
-
-    def take(self, generator, blocks: int):
-        """The state of a stream of random numbers, of which `blocks` blocks are used up."""
-        return generator.take(blocks)
-
-    def walked(self, node, g, gs) -> None:
-        """The derivative of a node made `gs` of `g`."""
-
-    def position(self, generator):
-        """How far a stream is used up: what `go_to` goes back to."""
-        return generator.position()
-
-    def go_to(self, generator, position) -> None:
-        """Have a stream continue from a position."""
-        generator.go_to(position)
-
-    def seeds(self, generator) -> None:
-        """A stream is about to be another."""
-
-    def options(self, group: dict) -> dict:
-        """The options of a group of parameters, about to be read."""
-        return group
-
-    def later(self, f, args, groups) -> bool:
-        """Whether f(*args), Python's own work on options of these groups, is done at the end
-        of every call instead of now."""
-        return False
-
-    def needs_python(self, why: str) -> None:
-        """What follows is done with numbers of Python, for which no program can stand."""
-
-    def constant(self, value):
-        """A new array, as this floor's programs have it."""
-        return value
-
-    def apart(self):
-        """A context in which a part of a program is written down."""
-        return nullcontext()
-
-    def holds(self, x) -> bool:
-        """Whether `x` is from outside, so that it must not change before the program runs."""
-        return False
-
-
 class Box:
     """A value with the level that looks after it; `value` is what lies one level below."""
 
@@ -178,7 +69,7 @@ class Box:
     plain = False  # an array of the base tape, not a view: nothing needs looking after
 
 
-class NumpyLevel(Level):
+class NumpyLevel(Floor):
     """The floor: NumPy does the arithmetic, silently as IEEE 754 defines it."""
 
     depth = -1
@@ -194,7 +85,7 @@ class NumpyLevel(Level):
 
 
 NUMPY = NumpyLevel()
-floor: ContextVar[Level] = ContextVar("floor", default=NUMPY)
+floor: ContextVar[Floor] = ContextVar("floor", default=NUMPY)
 _depth: ContextVar[int] = ContextVar("depth", default=1)
 
 

@@ -63,6 +63,16 @@ class Generator:
             place[2] = 0
         return np.array([seed, start], np.uint64).view(np.int64)
 
+    def give_back(self, taken: np.ndarray, blocks: int) -> None:
+        """Undo what `take` did, unless someone has taken or moved it since."""
+        seed, start = (int(n) for n in np.asarray(taken).view(np.uint64))
+        place = self.place
+        with self._lock:
+            place[2] = 1
+            if (place[0], place[1]) == (seed, (start + int(blocks)) % 2**63):
+                place[1] = start
+            place[2] = 0
+
     def position(self) -> tuple[int, int]:
         """(seed, next block): what `go_to` returns to."""
         with self._lock:

@@ -13,7 +13,7 @@ from ..core.shape import norm_dim
 from ..errors import DimError, DtypeError, ShapeError
 from .bounds import within
 from .face import lift, method, need_tensor, only_method
-from .gathering import need_integers, need_same_dtype, written
+from .gathering import need_integers, need_ordered, need_same_dtype, written
 from .scattering import check_reduce, combined, stored
 
 
@@ -161,6 +161,7 @@ def index_reduce(input, dim, index, source, reduce, *, include_self=True):
     tensor([1., 6.])
     """
     check_reduce("index_reduce", reduce, ("prod", "mean", "amax", "amin"))
+    need_ordered("index_reduce", need_tensor(input, "index_reduce"))
     return _index_write(
         "index_reduce",
         input,

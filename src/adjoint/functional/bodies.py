@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..autodiff.backward import in_graph
-from ..autodiff.function import bespoke
+from ..autodiff.backward import in_graph, reachable
+from ..autodiff.function_node import bespoke
 from ..autodiff.keeping import as_it_is
 from ..autodiff.modes import recording
 from ..autodiff.node import Leaf, Node, Unread
@@ -64,7 +64,7 @@ class BodyTape(Tape):
             var = self.section.var(x)
             y = self.wrap(self.section.boxed(var))
             if moves(x):
-                y.node = Node(_Outside(y), {}, (), (), Unread())
+                y.node = Node(_Outside(x), {}, (), (), Unread())
                 y.node.level = self
             else:
                 self.section.fixed.add(var)
@@ -83,6 +83,20 @@ class BodyTape(Tape):
         x.sync()
         mine = x.level is self or x.level is self.section
         return x if mine or x.level.depth > self.depth else self.lifted(x)
+
+    def stand_in(self, x, roots):
+        y = self.own(x)
+        if y is not x and _leads_outside(roots, x):
+            raise Stateful(
+                "the body of a branch or loop asks for the gradient with respect to a tensor "
+                f"of shape {tuple(x.shape)} from outside, of which others there are made",
+                hint="give it to the body as an argument, or make it part of the carry",
+            )
+        return y
+
+    def arrives(self, x):
+        if x.level.depth < self.depth:
+            raise _sets(x)
 
     def process(self, prim, args, params):
         args = [self.own(x) for x in args]
@@ -124,14 +138,27 @@ class _Outside:
     name, family, saves_y, differentiable = "outside", "function", False, True
 
     def __init__(self, x):
-        self.shape = tuple(x.shape)
+        self.source = x
 
     def vjp(self, g, y, xs, params, need):
-        raise Stateful(
-            f"backward in the body of a branch or loop comes to a tensor of shape {self.shape} "
-            "from outside, whose gradient it would set",
-            hint="autograd.grad, or func.grad, of what is made inside gives gradients as values",
-        )
+        raise _sets(self.source)
+
+
+def _sets(x) -> Stateful:
+    return Stateful(
+        "backward in the body of a branch or loop comes to a tensor of shape "
+        f"{tuple(x.shape)} from outside, whose gradient it would set",
+        hint="autograd.grad, or func.grad, of what is made inside gives gradients as values",
+    )
+
+
+def _leads_outside(roots, x) -> bool:
+    """Whether these nodes are made of another value from outside that is made of x."""
+    sources = [n.prim.source for n in reachable(roots) if isinstance(n.prim, _Outside)]
+    others = [y.node for y in sources if y is not x and y.node is not None]
+    return any(n is x.node for n in reachable(others)) or (
+        bool(others) and _leads_outside(others, x)
+    )
 
 
 def moves(x) -> bool:
@@ -194,6 +221,7 @@ def traced(
             _need_plain(results, tape)
             pairs = [tape.result(y) for y in results]
     level.graph.outputs = [v for v, _ in pairs]
+    floor.get().trims(level.graph)
     recorded = [r for _, r in pairs]
     return Body(level.graph.without_dead(), level.outside, out_shape, recorded)
 

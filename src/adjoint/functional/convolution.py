@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from ..core.bind import dtype_of
 from ..core.primitive import op
 from ..core.shape import whole
@@ -45,6 +47,11 @@ def _checked(x, weight, bias, n, name):
         raise ShapeError(
             f"{name}: weight must have {n + 2} dims, got shape {tuple(weight.shape)}"
         )
+    if min(weight.shape[2:]) < 1:
+        raise ShapeError(
+            f"{name}: a kernel has at least one place in each dim, got a weight of shape "
+            f"{tuple(weight.shape)}"
+        )
     for what, other in (("weight", weight), ("bias", bias)):
         if other is not None and dtype_of(other) != dtype_of(x):
             raise DtypeError(
@@ -52,6 +59,23 @@ def _checked(x, weight, bias, n, name):
                 f"{dtype_of(x).name} and {dtype_of(other).name}"
             )
     return x, alone
+
+
+def _need_channels(weight, groups, name) -> None:
+    if weight.shape[0] < groups:
+        raise ShapeError(
+            f"{name}: Given groups={groups}, expected weight to be at least {groups} at "
+            f"dimension 0, but got weight of size {list(weight.shape)} instead"
+        )
+
+
+def _some_channels(x, weight, groups):
+    """Both with a channel of zeros for each group, if there are none to read."""
+    if x.shape[1] or weight.shape[1]:
+        return x, weight
+    pairs = zip((x, weight), (groups, 1), strict=True)
+    shapes = [(y, (y.shape[0], n, *y.shape[2:])) for y, n in pairs]
+    return [op.cat(y, np.zeros(s, dtype_of(y)), dim=1) for y, s in shapes]
 
 
 def _add_bias(y, bias, channels, n, name):
@@ -90,6 +114,8 @@ def _conv(n, x, weight, bias, stride, padding, dilation, groups):
     dilation = per_dim(dilation, n, f"{name}: dilation", 1)
     if groups < 1:
         raise ArgumentError(f"{name}: groups must be at least 1, got {groups}")
+    _need_channels(weight, groups, name)
+    x, weight = _some_channels(x, weight, groups)
     padding = _padding(padding, n, weight.shape[2:], stride, dilation, name)
     y = op.conv(
         x, weight, stride=stride, padding=padding, dilation=dilation, groups=groups
@@ -136,6 +162,7 @@ def _conv_transpose(
     dilation = per_dim(dilation, n, f"{name}: dilation", 1)
     padding = per_dim(padding, n, f"{name}: padding")
     extra = per_dim(output_padding, n, f"{name}: output_padding")
+    _need_channels(weight, 1, name)
     if x.shape[1] != weight.shape[0] or x.shape[1] % groups:
         raise ShapeError(
             f"{name}: a weight of shape {tuple(weight.shape)} reads {weight.shape[0]} channels "

@@ -11,6 +11,7 @@ from ..core import dtype as dt
 from ..core.bind import Box, dtype_of
 from ..core.primitive import op
 from ..errors import ArgumentError, DtypeError
+from ..ops.index import LAWS, lawful
 from .drawing import draw_integers, draw_normal, draw_rand, draw_randn, draw_uniform
 from .face import only_method
 
@@ -163,12 +164,14 @@ def trials(p, shape, generator):
     elif isinstance(p.value, np.ndarray) and p.value.size:  # there are numbers to check
         _check_chances(p.value.min(), p.value.max())
     d = dtype_of(p) if dtype_of(p) == np.float64 else np.dtype("float32")
+    known = not isinstance(p, Box) or isinstance(p.value, np.ndarray)
     p = op.cast(p.detach() if isinstance(p, Box) else p, dtype=d)
+    if not known:
+        inside = op.logical_and(op.ge(p, np.zeros((), d)), op.le(p, np.ones((), d)))
+        p = lawful(p, inside, "bernoulli")
     return op.lt(draw_uniform(shape, d, generator), p)
 
 
 def _check_chances(low, high):
     if not 0 <= low <= high <= 1:
-        raise ArgumentError(
-            f"bernoulli: probabilities must be in [0, 1], got {low} to {high}"
-        )
+        raise ArgumentError(LAWS["bernoulli"], hint=f"they go from {low} to {high}")

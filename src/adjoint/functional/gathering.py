@@ -163,8 +163,16 @@ def isin(elements, test_elements, *, assume_unique=False, invert=False):
     if not isinstance(elements, Box) and not isinstance(test_elements, Box):
         raise ArgumentTypeError("isin(): one of the arguments must be a Tensor")
     a, b = (x if isinstance(x, Box) else array_of(x) for x in (elements, test_elements))
+    need_ordered("isin", a, b)
     found = op.isin(a, b)
     return op.logical_not(found) if invert else found
+
+
+def need_ordered(name, *xs) -> None:
+    """What orders numbers, or is defined for those with an order alone, refuses complex ones."""
+    for x in xs:
+        if dtype_of(x).kind == "c":
+            raise DtypeError(f"{name}: not implemented for {dtype_of(x).name}")
 
 
 @function
@@ -182,6 +190,7 @@ def searchsorted(
     if side == "left" and right:
         raise ArgumentError("searchsorted: side and right are opposites")
     x = input
+    need_ordered("searchsorted", rows, array_of(x) if isinstance(x, complex) else rows)
     if not isinstance(input, Box):
         if isinstance(input, float) and not is_inexact(dtype_of(rows)):
             rows = cast(rows, np.dtype("float64"))
@@ -193,6 +202,7 @@ def searchsorted(
             "searchsorted: all dims but the last must be equal, got "
             f"{list(rows.shape)} and {list(x.shape)}"
         )
+    need_ordered("searchsorted", x)
     if isinstance(input, Box) and dtype_of(x) != dtype_of(rows):
         raise DtypeError(
             f"searchsorted: sequence and values must have one dtype, got "

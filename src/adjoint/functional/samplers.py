@@ -14,6 +14,7 @@ from ..core.philox import blocks_for
 from ..core.primitive import op
 from ..core.shape import broadcast, whole
 from ..errors import ArgumentError, ArgumentTypeError, ShapeError
+from ..ops.index import LAWS, lawful
 from .creation import need_cpu
 from .drawing import delivered, draw_randn, need_floating, sample
 from .face import SCALARS, function, give, method, need_tensor, np_dtype
@@ -57,8 +58,7 @@ def multinomial(input, num_samples, replacement=False, *, generator=None, out=No
             "cannot sample n_sample > prob_dist.size(-1) samples without replacement: "
             f"{num_samples} > {n}"
         )
-    if x.level is BASE:
-        _check_weights(x)
+    x = _weights(x)
     count = math.prod(x.shape[:-1]) * (num_samples if replacement else n)
     y = sample(
         op.random_categories,
@@ -71,18 +71,27 @@ def multinomial(input, num_samples, replacement=False, *, generator=None, out=No
     return give(y, out)
 
 
-def _check_weights(x):
-    p = x.numpy_of() if isinstance(x.value, np.ndarray) else None
-    if p is None:
-        return
+def _weights(x):
+    """The weights of multinomial, which are finite, not negative, and not all zero."""
+    if not _known(x):
+        wide = op.cast(x.detach(), dtype=np.dtype(np.float64))
+        good = op.logical_and(op.ge(wide, np.array(0.0)), op.lt(wide, np.array(np.inf)))
+        wide = lawful(wide, good, "multinomial")
+        if not wide.shape[-1]:
+            return wide
+        total = op.sum(wide, dim=(wide.ndim - 1,), keepdim=True)
+        return lawful(wide, op.gt(total, np.array(0.0)), "nothing")
+    p = x.numpy_of()
     if not (np.isfinite(p).all() and (p >= 0).all()):
-        raise ArgumentError(
-            "multinomial: probability tensor contains either `inf`, `nan` or element < 0"
-        )
+        raise ArgumentError(LAWS["multinomial"])
     if p.size and not (p.astype(np.float64).sum(-1) > 0).all():
-        raise ArgumentError(
-            "invalid multinomial distribution (sum of probabilities <= 0)"
-        )
+        raise ArgumentError(LAWS["nothing"])
+    return x
+
+
+def _known(x) -> bool:
+    """Whether a tensor has its numbers now."""
+    return x.level is BASE and isinstance(x.value, np.ndarray)
 
 
 @function
@@ -112,8 +121,8 @@ def normal(
         raise ArgumentTypeError("normal(): mean and std must be Tensors or numbers")
     if isinstance(std, Number):
         check_std(std, "normal")
-    elif std.level is BASE and isinstance(std.value, np.ndarray):
-        check_std(std.numpy_of().min(initial=0), "normal")
+    elif _known(std) and not (std.numpy_of() >= 0).all():
+        raise ArgumentError(LAWS["normal"], hint=f"the least is {std.numpy_of().min()}")
     if laws and size is None:
         shape = broadcast(*(tuple(x.shape) for x in laws), name="normal")
         d = np_dtype(dtype) or dtype_of(laws[0])
@@ -122,6 +131,9 @@ def normal(
     else:
         shape, d = sizes((size,)), np_dtype(dtype) or dt.get_default_dtype().np
     mu, sigma = (x.detach() if isinstance(x, Box) else x for x in (mean, std))
+    if isinstance(sigma, Box) and not _known(sigma):
+        none = np.zeros((), dtype_of(sigma))
+        sigma = lawful(sigma, op.ge(sigma, none), "normal")
     y = draw_randn(shape, d, generator) * sigma + mu
     for x in laws:
         y = op.held(y, x) if x.requires_grad else y
@@ -137,11 +149,8 @@ def poisson(input, generator=None):
     """
     x = need_tensor(input, "poisson")
     need_floating("poisson", dtype_of(x))
-    if x.level is BASE and isinstance(x.value, np.ndarray) and (x.value < 0).any():
-        raise ArgumentError(
-            "invalid Poisson rate, expected rate to be non-negative",
-            hint=f"the smallest is {x.value.min()}",
-        )
+    if _known(x) and (x.value < 0).any():
+        raise ArgumentError(LAWS["poisson"], hint=f"the least is {x.value.min()}")
     blocks = max(math.prod(x.shape), 1)
     return sample(op.random_poisson, x, generator=generator, blocks=blocks)
 

@@ -13,7 +13,7 @@ from ..core.primitive import op
 from ..errors import ArgumentError, ArgumentTypeError
 from ..ops.order import mesh
 from .face import SCALARS, lift, method, need_tensor, only_method
-from .gathering import need_same_dtype, places_along, written
+from .gathering import need_ordered, need_same_dtype, places_along, written
 
 
 def _source(src, x, index, name):
@@ -118,6 +118,8 @@ def scatter_reduce(input, dim, index, src, reduce, *, include_self=True):
     """
     need_tensor(src, "scatter_reduce", "src")
     check_reduce("scatter_reduce", reduce, ("sum", "prod", "mean", "amax", "amin"))
+    if reduce in ("amax", "amin"):
+        need_ordered(f"scatter_reduce {reduce}", need_tensor(input, "scatter_reduce"))
     return _scattered(
         "scatter_reduce",
         input,

@@ -60,7 +60,7 @@ class _Wide:
         """The wide values that depend on the result."""
         found = set(self.o.outputs)
         for p in self.graph.operations:
-            if found.intersection(p.inputs) and self._again(p):
+            if not found.isdisjoint(p.inputs) and self._again(p):
                 found.update(p.outputs)
         return found
 
@@ -68,7 +68,7 @@ class _Wide:
         """Those, and the wide values that they are made of, as masks are."""
         found = set(self.derived)
         for p in reversed(self.graph.operations):
-            if found.intersection(p.outputs):
+            if not found.isdisjoint(p.outputs):
                 found.update(v for v in p.inputs if not self._kept(v))
         return found
 
@@ -84,7 +84,8 @@ class _Wide:
         out, products = [], []
         for p in self.graph.operations:
             if p in late:
-                p = p.changed(inputs=tuple(map(self._renewed, p.inputs)))
+                inputs = tuple(map(self._renewed, p.inputs))
+                p = p if inputs == p.inputs else p.changed(inputs=inputs)
                 out += self.written
                 products += [q for q in self.written if q.prim.name == "contract"]
                 self.written.clear()
@@ -94,12 +95,12 @@ class _Wide:
 
     def _late(self) -> set:
         """The operations that depend on a product of what is derived."""
-        late, values = set(), set()
+        late, values, derived = set(), set(), self.derived
         for p in self.graph.operations:
-            if values.intersection(p.inputs):
+            if not values.isdisjoint(p.inputs):
                 late.add(p)
                 values.update(p.outputs)
-            elif p.prim.name == "contract" and self.derived.intersection(p.inputs):
+            elif p.prim.name == "contract" and not derived.isdisjoint(p.inputs):
                 values.update(p.outputs)
         self.after = values
         return late

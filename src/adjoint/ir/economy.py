@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import heapq
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
-from typing import NamedTuple
 
 import numpy as np
 
@@ -35,7 +35,8 @@ class Life:
     until: float = float("inf")  # when something that it is made of is written over
 
 
-class Plan(NamedTuple):
+@dataclass(eq=False)
+class Plan:
     """When each value lives, as loops are planned for a program."""
 
     lives: dict[Var, Life]  # in the order of the program
@@ -43,39 +44,64 @@ class Plan(NamedTuple):
     time: dict  # operation whose result has memory -> when it runs
     stored: set  # values that have memory of their own
 
+    @cached_property
+    def values(self) -> list:
+        """All of them, in the order of the program."""
+        return list(self.lives)
+
+    @cached_property
+    def number(self) -> dict:
+        return {v: i for i, v in enumerate(self.values)}
+
+    @cached_property
+    def ends(self) -> dict:
+        """value -> when it is read for the last time, if nothing is computed again."""
+        return {v: max(x.reads, default=x.made) for v, x in self.lives.items()}
+
+    @cached_property
+    def alive(self) -> np.ndarray:
+        """Bytes at each time, if nothing is computed again."""
+        out = self.rest.copy()
+        for v, life in self.lives.items():
+            if life.kept:
+                out[life.made : self.ends[v] + 1] += life.bytes
+        return out
+
 
 class Choice:
     """Which values are dropped, each with the time of its last reader before that."""
 
     def __init__(self, plan: Plan, dropped: dict | None = None):
         self.plan, self.dropped = plan, dropped or {}
-        self.end: dict = {}  # value -> when it is read for the last time
+        self.end = dict(plan.ends)  # value -> when it is read for the last time
         self.second: dict = {}  # dropped value -> (when it is computed again, last read)
+        self.alive, self._over = plan.alive.copy(), None  # bytes at each time
         later: dict = {}  # value -> when others are computed again that are made of it
-        for v in reversed(self.plan.lives):
-            life = self.plan.lives[v]
-            reads = [*life.reads, *later.get(v, ())]
-            split = self.dropped.get(v, float("inf"))
-            early = [t for t in reads if t <= split]
-            late = [t for t in reads if t > split]
-            self.end[v] = max(early, default=life.made)
-            if late:
-                self.second[v] = min(late), max(late)
-                for u in life.sources:
-                    later.setdefault(u, []).append(min(late))
-        self.alive, self._over = self._alive(), None
+        todo = [-plan.number[v] for v in self.dropped]  # the last in the program first
+        heapq.heapify(todo)
+        while todo:
+            v = plan.values[-heapq.heappop(todo)]
+            if self._look(v, later.get(v, ())):
+                for u in plan.lives[v].sources:
+                    if u not in later and u not in self.dropped:
+                        heapq.heappush(todo, -plan.number[u])
+                    later.setdefault(u, []).append(self.second[v][0])
 
-    def _alive(self):
-        """Bytes at each time."""
-        change = np.zeros(len(self.plan.rest) + 1, np.int64)
-        for v, life in self.plan.lives.items():
-            if life.kept:
-                spans = [(life.made, self.end[v])]
-                spans += [self.second[v]] if v in self.second else []
-                for first, last in spans:
-                    change[first] += life.bytes
-                    change[last + 1] -= life.bytes
-        return self.plan.rest + np.cumsum(change[:-1])
+    def _look(self, v, later) -> bool:
+        """Note when a value lives, which is also read at times `later`; whether twice."""
+        life, old = self.plan.lives[v], self.end[v]
+        reads = [*life.reads, *later]
+        split = self.dropped.get(v, float("inf"))
+        late = [t for t in reads if t > split]
+        self.end[v] = end = max((t for t in reads if t <= split), default=life.made)
+        if late:
+            self.second[v] = min(late), max(late)
+        if life.kept:
+            self.alive[end + 1 : old + 1] -= life.bytes
+            self.alive[old + 1 : end + 1] += life.bytes
+            if late:
+                self.alive[min(late) : max(late) + 1] += life.bytes
+        return bool(late)
 
     @property
     def peak(self) -> int:

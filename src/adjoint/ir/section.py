@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..core.bind import Box, Level
+from ..core.bind import Box
+from ..core.level import Level
 from ..core.primitive import op, spec_of
 from ..errors import user_site
 from .graph import Graph

@@ -7,8 +7,9 @@ from itertools import count
 
 import numpy as np
 
-from ..core.bind import Box, Level, at_bottom
+from ..core.bind import Box, at_bottom
 from ..core.dtype import is_inexact
+from ..core.level import Floor
 from ..core.primitive import op
 from ..errors import TraceError, user_site
 from .graph import Const, Graph
@@ -55,7 +56,7 @@ class Follower:
         return out
 
 
-class TraceLevel(Level):
+class TraceLevel(Floor):
     """The interpreter that writes operations down."""
 
     depth = 0

@@ -12,6 +12,19 @@ from .samples import any1, any2
 class _Comparison(Elementwise, abstract=True):
     lowers = "buif"
     out = "bool"
+    samples = any2
+
+
+class _Order(_Comparison, abstract=True):
+    """Of real numbers alone."""
+
+    takes = "buif"
+
+
+class _Test(_Comparison, abstract=True):
+    """Of one number."""
+
+    samples = any1
 
 
 class Eq(_Comparison):
@@ -23,7 +36,6 @@ class Eq(_Comparison):
 
     eager = np.equal
     symbol = "{} == {}"
-    samples = any2
 
     def lower(b, x1, x2):
         return b.compare("==", x1, x2)
@@ -41,7 +53,6 @@ class Ne(_Comparison):
 
     eager = np.not_equal
     symbol = "{} != {}"
-    samples = any2
 
     def lower(b, x1, x2):
         return b.compare("!=", x1, x2)
@@ -50,65 +61,57 @@ class Ne(_Comparison):
         return op.logical_or(op.ne(x1[0], x2[0]), op.ne(x1[1], x2[1]))
 
 
-class Lt(_Comparison):
+class Lt(_Order):
     """x₁ < x₂.
 
     >>> tensor([1, 2]) < 2
     tensor([ True, False])
     """
 
-    takes = "buif"
     eager = np.less
     symbol = "{} < {}"
-    samples = any2
 
     def lower(b, x1, x2):
         return b.compare("<", x1, x2)
 
 
-class Le(_Comparison):
+class Le(_Order):
     """x₁ ≤ x₂.
 
     >>> tensor([1, 2]) <= 1
     tensor([ True, False])
     """
 
-    takes = "buif"
     eager = np.less_equal
     symbol = "{} <= {}"
-    samples = any2
 
     def lower(b, x1, x2):
         return b.compare("<=", x1, x2)
 
 
-class Gt(_Comparison):
+class Gt(_Order):
     """x₁ > x₂.
 
     >>> tensor([1, 2]) > 1
     tensor([False,  True])
     """
 
-    takes = "buif"
     eager = np.greater
     symbol = "{} > {}"
-    samples = any2
 
     def lower(b, x1, x2):
         return b.compare(">", x1, x2)
 
 
-class Ge(_Comparison):
+class Ge(_Order):
     """x₁ ≥ x₂.
 
     >>> tensor([1, 2]) >= 2
     tensor([False,  True])
     """
 
-    takes = "buif"
     eager = np.greater_equal
     symbol = "{} >= {}"
-    samples = any2
 
     def lower(b, x1, x2):
         return b.compare(">=", x1, x2)
@@ -122,7 +125,6 @@ class LogicalAnd(_Comparison):
     """
 
     eager = np.logical_and
-    samples = any2
 
     def lower(b, x1, x2):
         return b.logical_and(x1, x2)
@@ -139,7 +141,6 @@ class LogicalOr(_Comparison):
     """
 
     eager = np.logical_or
-    samples = any2
 
     def lower(b, x1, x2):
         return b.logical_or(x1, x2)
@@ -156,7 +157,6 @@ class LogicalXor(_Comparison):
     """
 
     eager = np.logical_xor
-    samples = any2
 
     def lower(b, x1, x2):
         return b.logical_xor(x1, x2)
@@ -165,7 +165,7 @@ class LogicalXor(_Comparison):
         return op.logical_xor(is_nonzero(x1), is_nonzero(x2))
 
 
-class LogicalNot(_Comparison):
+class LogicalNot(_Test):
     """Is zero.
 
     >>> logical_not(tensor([1, 0]))
@@ -173,7 +173,6 @@ class LogicalNot(_Comparison):
     """
 
     eager = np.logical_not
-    samples = any1
 
     def lower(b, x):
         return b.logical_not(x)
@@ -182,7 +181,7 @@ class LogicalNot(_Comparison):
         return op.logical_not(is_nonzero(x))
 
 
-class Isnan(_Comparison):
+class Isnan(_Test):
     """Is not a number.
 
     >>> isnan(tensor([1., nan]))
@@ -190,7 +189,6 @@ class Isnan(_Comparison):
     """
 
     eager = np.isnan
-    samples = any1
 
     def lower(b, x):
         return b.isnan(x)
@@ -199,7 +197,7 @@ class Isnan(_Comparison):
         return op.logical_or(op.isnan(x[0]), op.isnan(x[1]))
 
 
-class Isinf(_Comparison):
+class Isinf(_Test):
     """Is infinite.
 
     >>> isinf(tensor([1., inf]))
@@ -207,7 +205,6 @@ class Isinf(_Comparison):
     """
 
     eager = np.isinf
-    samples = any1
 
     def lower(b, x):
         return b.isinf(x)
@@ -216,7 +213,7 @@ class Isinf(_Comparison):
         return op.logical_or(op.isinf(x[0]), op.isinf(x[1]))
 
 
-class Isfinite(_Comparison):
+class Isfinite(_Test):
     """Is neither infinite nor NaN.
 
     >>> isfinite(tensor([1., inf]))
@@ -224,7 +221,6 @@ class Isfinite(_Comparison):
     """
 
     eager = np.isfinite
-    samples = any1
 
     def lower(b, x):
         return b.isfinite(x)
@@ -233,7 +229,7 @@ class Isfinite(_Comparison):
         return op.logical_and(op.isfinite(x[0]), op.isfinite(x[1]))
 
 
-class Signbit(_Comparison):
+class Signbit(_Test):
     """Has its sign bit set.
 
     >>> signbit(tensor([-0., 1.]))
@@ -242,7 +238,6 @@ class Signbit(_Comparison):
 
     takes = "buif"
     eager = np.signbit
-    samples = any1
 
     def lower(b, x):
         return b.signbit(x)

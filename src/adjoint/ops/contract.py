@@ -145,6 +145,7 @@ def multiplications(spec: str, shapes) -> int:
     return math.prod(dict(sizes).values())
 
 
+@lru_cache(4096)
 def letters_of(spec: str) -> tuple[str, str, str]:
     inputs, out = spec.split("->")
     left, right = inputs.split(",")

@@ -19,7 +19,7 @@ from ..errors import ArgumentError
 from .blockwise import blockwise, pieces_of, repeated_alone, same_in_lanes
 from .gamma import lgamma_array
 from .incomplete_gamma import gamma_front
-from .index import LAW, out_of_bounds
+from .index import LAW, LAWS, lawful, out_of_bounds
 from .random import words_by_definition
 
 _DOUBLE, _LONG = np.dtype("float64"), np.dtype("int64")
@@ -231,18 +231,6 @@ def _blocks(state, shape):
     return [op.cast(x, dtype=_DOUBLE) for x in (block, *keys)]
 
 
-def _held(x, holds, by):
-    """x, where this holds everywhere; else the error `by`."""
-    wrong = op.cast(op.logical_not(holds), dtype=_LONG)
-    wrong = op.bounded(wrong, n=1, dim=LAW, by=by, but=None)
-    return x + op.cast(wrong, dtype=_DOUBLE)
-
-
-_RATE = "poisson: a rate is negative"
-_TRIALS = "binomial: a count is negative"
-_CHANCE = "binomial: p is not in [0, 1]"
-
-
 class RandomPoisson(Primitive):
     """Poisson counts of the given rates, a block of the stream for each.
 
@@ -257,13 +245,13 @@ class RandomPoisson(Primitive):
     def eager(state, rate):
         law = rate.astype(np.float64)
         if not (law >= 0).all():
-            raise out_of_bounds(1, LAW, 1, _RATE)
+            raise out_of_bounds(1, LAW, 1, "poisson")
         y = op.poisson_of.eager(law, *_places(state, rate.shape))
         return y.astype(rate.dtype)
 
     def expand(state, rate):
         law = op.cast(rate, dtype=_DOUBLE)
-        law = _held(law, op.ge(law, np.array(0.0)), _RATE)
+        law = lawful(law, op.ge(law, np.array(0.0)), "poisson")
         y = op.poisson_of(law, *_blocks(state, rate.shape))
         return op.cast(y, dtype=dtype_of(rate))
 
@@ -277,7 +265,7 @@ class RandomPoisson(Primitive):
         return _of_state(_poisson_by_definition, state, rate)
 
     def errors():
-        return [(([0, 0], [-1.0]), {}, ArgumentError, _RATE)]
+        return [(([0, 0], [-1.0]), {}, ArgumentError, LAWS["poisson"])]
 
 
 class RandomBinomial(Primitive):
@@ -294,19 +282,19 @@ class RandomBinomial(Primitive):
     def eager(state, count, p):
         n, chance = np.floor(count.astype(np.float64)), p.astype(np.float64)
         if not (n >= 0).all():
-            raise out_of_bounds(1, LAW, 1, _TRIALS)
+            raise out_of_bounds(1, LAW, 1, "count")
         if not ((chance >= 0) & (chance <= 1)).all():
-            raise out_of_bounds(1, LAW, 1, _CHANCE)
+            raise out_of_bounds(1, LAW, 1, "binomial")
         shape = np.broadcast_shapes(n.shape, chance.shape)
         y = op.binomial_of.eager(n, chance, *_places(state, shape))
         return y.astype(count.dtype)
 
     def expand(state, count, p):
         n, p = (op.cast(x, dtype=_DOUBLE) for x in (count, p))
-        n = _held(op.floor(n), op.ge(n, np.array(0.0)), _TRIALS)
+        n = lawful(op.floor(n), op.ge(n, np.array(0.0)), "count")
         inside = op.logical_and(op.ge(p, np.array(0.0)), op.le(p, np.array(1.0)))
         shape = np.broadcast_shapes(n.shape, p.shape)
-        y = op.binomial_of(n, _held(p, inside, _CHANCE), *_blocks(state, shape))
+        y = op.binomial_of(n, lawful(p, inside, "binomial"), *_blocks(state, shape))
         return op.cast(y, dtype=dtype_of(count))
 
     def infer(self, state, count, p):
@@ -321,8 +309,8 @@ class RandomBinomial(Primitive):
 
     def errors():
         return [
-            (([0, 0], [1.0], [2.0]), {}, ArgumentError, _CHANCE),
-            (([0, 0], [-1.0], [0.5]), {}, ArgumentError, _TRIALS),
+            (([0, 0], [1.0], [2.0]), {}, ArgumentError, LAWS["binomial"]),
+            (([0, 0], [-1.0], [0.5]), {}, ArgumentError, LAWS["count"]),
         ]
 
 

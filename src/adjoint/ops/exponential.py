@@ -95,6 +95,10 @@ class Log(Elementwise):
         return log_size(*x), op.atan2(x[1], x[0])
 
 
+def _log_parts(x, base):
+    return tuple(a / number(np.log(base), a) for a in op.log.parts(x))
+
+
 class Log2(Elementwise):
     """Logarithm to base 2.
 
@@ -113,8 +117,7 @@ class Log2(Elementwise):
         return b.log2(x)
 
     def parts(x):
-        a, b = op.log.parts(x)
-        return a / number(np.log(2), a), b / number(np.log(2), b)
+        return _log_parts(x, 2)
 
 
 class Log10(Elementwise):
@@ -135,8 +138,7 @@ class Log10(Elementwise):
         return b.log10(x)
 
     def parts(x):
-        a, b = op.log.parts(x)
-        return a / number(np.log(10), a), b / number(np.log(10), b)
+        return _log_parts(x, 10)
 
 
 class Log1p(Elementwise):

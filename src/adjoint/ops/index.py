@@ -38,15 +38,33 @@ _OUTSIDE = {
     LENGTH: (ArgumentError, "{by} must lie between 0 and {most}, got {i}"),
     LAW: (ArgumentError, "{by}"),
 }
+# What is wrong with the parameters of a law of random numbers, by what programs call it.
+LAWS = {
+    "bernoulli": "bernoulli: probabilities must be in [0, 1]",
+    "binomial": "binomial: p is not in [0, 1]",
+    "count": "binomial: a count is negative",
+    "multinomial": "multinomial: probability tensor contains either `inf`, `nan` or element < 0",
+    "nothing": "invalid multinomial distribution (sum of probabilities <= 0)",
+    "normal": "normal expects all elements of std >= 0.0",
+    "poisson": "invalid Poisson rate, expected rate to be non-negative",
+}
 
 
 def out_of_bounds(i, d, n, by=""):
     """The error of a position outside of a dim, or of what else `d` says."""
     if d < 0:
         kind, text = _OUTSIDE[d]
+        by = LAWS.get(by, by) if d == LAW else by
         return kind(text.format(by=by, i=i, n=n, most=n - 1))
     by = f"{by}: " if by else ""
     return DimError(f"{by}index {i} is out of bounds for dimension {d} with size {n}")
+
+
+def lawful(x, holds, law: str):
+    """x, of which this holds everywhere; else the error of the law."""
+    wrong = op.cast(op.logical_not(holds), dtype=np.dtype(np.int64))
+    wrong = op.bounded(wrong, n=1, dim=LAW, by=law, but=None)
+    return op.add(x, op.cast(wrong, dtype=dtype_of(x)))
 
 
 class Bounded(Primitive):

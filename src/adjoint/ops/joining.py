@@ -6,7 +6,8 @@ import math
 
 import numpy as np
 
-from ..core.bind import Box, Level, bind, dtype_of
+from ..core.bind import Box, bind, dtype_of
+from ..core.level import Level
 from ..core.primitive import Linear, Primitive, op, spec_of, with_batch
 from ..core.shape import Spec
 from ..errors import ShapeError

@@ -101,71 +101,63 @@ class Sgn(Elementwise):
         return x[0] / size, x[1] / size
 
 
-class Floor(Elementwise):
+class _Rounding(Elementwise, abstract=True):
+    """Whole numbers: constant but where it jumps, where the derivative is 0 as well."""
+
+    lowers = takes = "uif"
+    samples = uniform((3, 2), low=0.1, high=0.9)
+
+    def dx(t):
+        return op.zeros_like(t)
+
+
+class Floor(_Rounding):
     """Largest integer not above x.
 
     >>> floor(tensor([1.5, -1.5]))
     tensor([ 1., -2.])
     """
 
-    lowers = "uif"
     eager = np.floor
-    samples = uniform((3, 2), low=0.1, high=0.9)
-    takes = "uif"
-
-    def dx(t):
-        return op.zeros_like(t)
 
     def lower(b, x):
         return b.floor(x)
 
 
-class Ceil(Elementwise):
+class Ceil(_Rounding):
     """Smallest integer not below x.
 
     >>> ceil(tensor([1.5, -1.5]))
     tensor([ 2., -1.])
     """
 
-    lowers = "uif"
     eager = np.ceil
-    samples = uniform((3, 2), low=0.1, high=0.9)
-    takes = "uif"
-
-    def dx(t):
-        return op.zeros_like(t)
 
     def lower(b, x):
         return b.ceil(x)
 
 
-class Trunc(Elementwise):
+class Trunc(_Rounding):
     """The integer part, towards 0.
 
     >>> trunc(tensor([1.5, -1.5]))
     tensor([ 1., -1.])
     """
 
-    lowers = "uif"
     eager = np.trunc
-    samples = uniform((3, 2), low=0.1, high=0.9)
-    takes = "uif"
-
-    def dx(t):
-        return op.zeros_like(t)
 
     def lower(b, x):
         return b.trunc(x)
 
 
-class Round(Elementwise):
+class Round(_Rounding):
     """Nearest integer, halves to even; `decimals` places.
 
     >>> round(tensor([0.5, 1.5, 1.234]), decimals=1)
     tensor([0.5000, 1.5000, 1.2000])
     """
 
-    takes = "uif"
+    lowers = "f"
     reference = staticmethod(lambda x, decimals: np.around(x, decimals))
 
     def samples(rng):
@@ -173,9 +165,6 @@ class Round(Elementwise):
 
     def eager(x, *, decimals):
         return np.round(x, decimals)
-
-    def dx(t):
-        return op.zeros_like(t)
 
     def lower(b, x, decimals):
         return b.round_to(x, decimals)

@@ -10,8 +10,7 @@ import numpy as np
 from ...core import tree
 from ...core.bind import Box
 from . import llvm_ir as ir
-from .failing import FAILED
-from .objects import DATA, I32, I64, ITEMS, POINTER, Objects, waiting
+from .objects import DATA, I32, I64, ITEMS, POINTER, Objects
 
 ONE, TUPLE, OTHER = "one tensor", "a tuple of tensors", "other"
 EMPTY = "PyArray_Empty"  # (rank, sizes, dtype, whether column-major) -> a new array
@@ -72,12 +71,9 @@ class Answers(Objects):
         `hands_on`: it makes it of what was given too.
         """
         b = self.b
-        words = self.module.globals[FAILED]
-        failed = b.load(b.gep(words, [I64(0), I64(0)]))
-        with b.if_then(b.icmp_unsigned("!=", failed, I64(0)), likely=False):
-            y = self._called("failure", [])
-            self.release()
-            b.ret(y)
+        failed = b.load(b.gep(self.failed, [I64(0), I64(0)]))
+        with b.if_then(b.icmp_unsigned("!=", failed, I64(0))):
+            self.leave(self._called("failure", []))
         tensors = [self._tensor(x) for x in arrays]
         if results == ONE:
             (y,) = tensors
@@ -90,13 +86,13 @@ class Answers(Objects):
             y = self._called("assemble", [*tensors, *(self.given if hands_on else ())])
             for x in tensors:
                 self.drop(x)
-        self.release()
-        b.ret(y)
+        self.leave(y)
 
     def _called(self, key, args):
         """What a function of Python makes of these."""
         b, n = self.b, len(args)
-        place = b.alloca(POINTER, max(n, 1))
+        with b.goto_entry_block():
+            place = b.alloca(POINTER, max(n, 1))
         for i, x in enumerate(args):
             b.store(x, b.gep(place, [I64(i)]))
         return self.api(
@@ -108,7 +104,7 @@ class Answers(Objects):
         f = self.module.globals.get("tensor")
         if f is None:
             kind = ir.FunctionType(POINTER, [POINTER.as_pointer(), POINTER])
-            f = waiting(ir.Function(self.module, kind, "tensor"))
+            f = ir.Function(self.module, kind, "tensor")
             f.linkage = "internal"
             e = copy(self)
             e.b, e.table = ir.IRBuilder(f.append_basic_block()), f.args[0]

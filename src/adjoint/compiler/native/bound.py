@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import os
+import threading
 import time
 import weakref
 
@@ -13,12 +14,21 @@ from numpy.lib.array_utils import byte_bounds
 
 from ...ops.arithmetic import by_zero
 from ...ops.index import out_of_bounds
-from ..binding import MISS, Binding
+from ..binding import MISS, Binding, Interpreted
 from ..positions import read_name
 from . import entry
-from .crew import crew
-from .failing import BY_ZERO, FAILED, OUTSIDE, WORDS
+from .failing import (
+    BY_ZERO,
+    FAILED,
+    INSIDE,
+    INTERRUPTED,
+    OUTSIDE,
+    RAISED,
+    TOLD,
+    WORDS,
+)
 from .guards import guards
+from .late import crew
 from .pool import maker
 from .program import Native
 from .remains import let_go
@@ -48,7 +58,7 @@ class Bound(Binding):
         for c in native.constants:
             self.table.array(c, np.ascontiguousarray(c.value))
         if "parallel" in native.slots:
-            self.table.point("parallel", crew().parallel)
+            self.table.point("parallel", crew.crew().parallel)
         for i, f in enumerate(native.callbacks):
             address = ctypes.cast(f, ctypes.c_void_p).value
             self.table.point(("callback", i), address)
@@ -108,6 +118,10 @@ class Bound(Binding):
     def __call__(self, arrays, extras):
         """The arrays of all outputs that are new memory, by number; the others are written."""
         while self.busy.value:  # another thread is in the program
+            if (
+                self.failed[INSIDE] == threading.get_ident()
+            ):  # no: this one, in a handler
+                return Interpreted(self.captured)(arrays, extras)
             time.sleep(1e-4)
         self.busy.value = 1
         try:
@@ -155,7 +169,10 @@ class Bound(Binding):
         return made
 
     def _failure(self):
-        """What is answered when an operation failed."""
+        """What is answered when an operation failed: nothing has changed."""
+        self.calls.value -= 1
+        drawn = (self.table.arrays["drawn", i] for i in range(len(self.captured.draws)))
+        self.undraw(drawn)
         self._raise()
 
     def _raise(self):
@@ -164,10 +181,14 @@ class Bound(Binding):
             return
         what, words[0], errors = words[0], 0, self.native.errors
         if what == OUTSIDE:
-            raise out_of_bounds(*words[1:4], read_name(words[4:]))
+            raise out_of_bounds(*words[1:4], read_name(words[4:TOLD]))
         if what == BY_ZERO:
-            raise by_zero(read_name(words[4:]))
-        error = errors.pop()
+            raise by_zero(read_name(words[4:TOLD]))
+        if what == INTERRUPTED:
+            _raise_again(words[RAISED : RAISED + 3])
+        error = (
+            errors.pop() if errors else KeyboardInterrupt()
+        )  # of which Python has told
         errors.clear()
         raise error
 
@@ -183,6 +204,13 @@ class Bound(Binding):
             self.table.point(("gradient", i), id(g))
             self.table.point(("memory", i), id(g.value))
             self.table.point(self.native.gradients[i], g.value.ctypes.data)
+
+
+def _raise_again(words):
+    """Raise what a signal's handler raised: its type, value and trace, which we own."""
+    again = ctypes.pythonapi.PyErr_Restore
+    again.restype, again.argtypes = None, [ctypes.c_void_p] * 3
+    again(*words)
 
 
 __all__ = ["Bound", "Native"]

@@ -82,14 +82,14 @@ def _too_little(part: Part, memory: int, outside) -> ArgumentError:
 
 def planned(part: Part):
     """The lives of a part's values."""
-    s, last = part.schedule, part.last_reads()
+    s, last = part.schedule, part.memory.last_reads()
     number, lives, rest = s.number, {}, np.zeros(len(s.kernels) + 1, np.int64)
     gone = {h: number[s.kernel_of[r]] for r, h in part.homes.items() if h is not None}
     reads: dict = {}
     for i, k in enumerate(s.kernels):
         for v in k.reads:
             reads.setdefault(v, []).append(i)
-    for t in part.tenants:
+    for t in part.memory.tenants:
         if t.key not in s.kernel_of:
             rest[t.first : t.last + 1] += t.bytes
     for k in s.kernels:
@@ -131,7 +131,7 @@ def _life(part, v, made, times, gone):
     sliced = s.kernel_of[v].kind == "together" and local
     known = not sliced and all(map(_repeatable, cone))
     return economy.Life(
-        bytes=0 if local else part.size(v),
+        bytes=0 if local else part.memory.size(v),
         made=made,
         reads=times,
         cost=_cost(v, cone, _met(s, v)) if known else None,

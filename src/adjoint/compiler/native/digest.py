@@ -14,19 +14,19 @@ import platform
 import sys
 from pathlib import Path
 
-import llvmlite
-import llvmlite.binding as llvm
 import numpy as np
 
 from ...core import LOADED
 from ...core.primitive import Primitive, op
 from ...ir.graph import Graph
 from ..surroundings import ABSENT
-from . import entry
+from . import entry, llvm
 from .answers import answer
 from .machine import cache, processor, registers, vector_bits
 
 ROOT = Path(__file__).parents[2]
+# Folders of what writes the code of a captured program.
+WRITING = (".", "autodiff", "compiler", "compiler/native", "core", "ir", "ops")
 _PLAIN = (bool, int, float, complex, str, bytes, type(None), type(...))
 
 
@@ -108,7 +108,7 @@ def _dtype(x):
 
 
 def _named(name):
-    if type(name) is not str:
+    if type(name) not in (str, bytes):
         raise _Nameless
     return name
 
@@ -148,9 +148,8 @@ def surroundings() -> str:
         (
             _sources(),
             sys.modules[__name__.partition(".")[0]].__version__,
-            llvmlite.__version__,
-            llvm.llvm_version_info,
-            llvm.get_default_triple(),
+            llvm.version(),
+            llvm.triple(),
             processor(),
             vector_bits(),
             registers(),
@@ -172,17 +171,16 @@ def _libc() -> str:
 
 
 def _sources() -> list:
-    """Size and time of each of our files: a change of the compiler makes other code.
+    """Size and time of each file that writes code: a change of the compiler makes other code.
 
-    If one was changed since it was loaded, nobody else finds what this process makes.
+    What other files do, such as a layer or an optimizer, is in the captured program. If one
+    was changed since it was loaded, nobody else finds what this process makes.
     """
-    found, todo = [], [os.fspath(ROOT)] if ROOT.is_dir() else []
-    while todo:
-        with os.scandir(todo.pop()) as folder:
+    found = []
+    for name in WRITING if ROOT.is_dir() else ():
+        with os.scandir(ROOT / name) as folder:
             for f in folder:
-                if f.is_dir():
-                    todo.append(f.path)
-                elif f.name.endswith(".py"):
+                if f.name.endswith(".py"):
                     status = f.stat()
                     found.append((f.name, status.st_size, status.st_mtime_ns))
     changed = any(time > LOADED for _, _, time in found)

@@ -12,13 +12,14 @@ import functools
 import sys
 from copy import copy
 
-import llvmlite.binding as llvm
 import numpy as np
 
 from ...autodiff.node import Leaf
 from ...core.bind import Box
+from . import llvm
 from . import llvm_ir as ir
 from .answers import EMPTY, Answers, empty
+from .failing import FAILED
 from .objects import (
     API,
     COUNT,
@@ -33,7 +34,6 @@ from .objects import (
     SHAPE,
     SIZE,
     TYPE,
-    waiting,
 )
 
 I1 = ir.IntType(1)
@@ -91,24 +91,31 @@ def python_function(address: int, owner):
 
 
 class Entry(Answers):
-    """Writes `call(self, args, n)` into a module, beside its `run(table)`.
+    """Writes a module with `call(self, args, n)`, which calls `run(table)` of the program's.
 
     `number_of(key)` is the place of a pointer in the table; objects that the code compares or
     calls are pointers there too, so that the code itself knows no address.
     """
 
-    def __init__(self, module, run, table, number_of, long: bool):
-        self.module, self.run, self.number_of, self.long = module, run, number_of, long
+    def __init__(self, program, number_of, long: bool):
+        self.program, self.module = program, ir.Module("adjoint.call")
+        self.number_of, self.long = number_of, long
+        run, failed = (program.globals[name].type.pointee for name in ("run", FAILED))
+        self.run = ir.Function(self.module, run, "run")
+        self.failed = ir.GlobalVariable(self.module, failed, FAILED)
+        table = ir.GlobalVariable(self.module, POINTER.as_pointer(), "table")
+        table.initializer = ir.Constant(table.type.pointee, None)
         kind = ir.FunctionType(POINTER, [POINTER, POINTER.as_pointer(), I64])
-        f = waiting(ir.Function(module, kind, "call"))
+        f = ir.Function(self.module, kind, "call")
         self.args, self.count = f.args[1], f.args[2]
         self.b = ir.IRBuilder(f.append_basic_block("entry"))
-        self.miss = f.append_basic_block("miss")
+        self.miss, self.end = map(f.append_basic_block, ("miss", "end"))
         self.table = self.b.load(table)
         self.owned = self.b.alloca(
             POINTER, MOST + 8
         )  # references to give back at the end
         self.held = self.b.alloca(I64)
+        self.answer, self.found = self.b.alloca(POINTER), self.b.alloca(POINTER)
         self.b.store(I64(0), self.held)
 
     # ------------------------------------------------------------ what Python has
@@ -161,9 +168,8 @@ class Entry(Answers):
 
     def context(self, key, wanted):
         """A context variable has the value that it had."""
-        out = self.b.alloca(POINTER)
-        self.api("PyContextVar_Get", self.slot(key), POINTER(None), out)
-        value = self.b.load(out)
+        self.api("PyContextVar_Get", self.slot(key), POINTER(None), self.found)
+        value = self.b.load(self.found)
         self.drop(value)  # the context holds it
         self.need(self.same(value, self.slot(wanted)))
 
@@ -196,7 +202,7 @@ class Entry(Answers):
         f = self.module.globals.get(name)
         if f is None:
             kinds = [POINTER, POINTER.as_pointer(), POINTER, *[I64] * rank]
-            f = waiting(ir.Function(self.module, ir.FunctionType(POINTER, kinds), name))
+            f = ir.Function(self.module, ir.FunctionType(POINTER, kinds), name)
             f.linkage = "internal"
             self._write_finder(f, leaf)
         return f
@@ -238,13 +244,17 @@ class Entry(Answers):
         return self.b.ptrtoint(self.slot(v), I64)
 
     def _outside(self):
-        """(start, end, pairs, their count) -> whether the span meets none of the pairs."""
-        f = self.module.globals.get("outside")
-        if f is not None:
-            return f
-        kind = ir.FunctionType(I1, [I64, I64, I64.as_pointer(), I64])
-        f = ir.Function(self.module, kind, "outside")
-        f.linkage = "internal"
+        """(start, end, pairs, their count) -> whether the span meets none of the pairs.
+
+        It is written beside the program, for which LLVM makes an effort: there may be many.
+        """
+        kinds = [I64, I64, I64.as_pointer(), I64]
+        if "outside" not in self.program.globals:
+            kind = ir.FunctionType(I1, kinds)
+            self._write_outside(ir.Function(self.program, kind, "outside"))
+        return self.declared("outside", I1, kinds)
+
+    def _write_outside(self, f):
         start, end, pairs, count = f.args
         first, head, body, no, yes = (f.append_basic_block() for _ in range(5))
         b = ir.IRBuilder(first)
@@ -261,7 +271,6 @@ class Entry(Answers):
         b.cbranch(meets, no, head)
         for block, answer in ((no, 0), (yes, 1)):
             ir.IRBuilder(block).ret(I1(answer))
-        return f
 
     def array(self, x, dtype, sizes):
         """An array is of this shape and dtype, row-major and aligned."""
@@ -336,17 +345,17 @@ class Entry(Answers):
             self.b.call(self.run, [self.table])
 
     def give_up(self):
-        """Where nothing was done: the answer is MISS."""
+        """Where nothing was done the answer is MISS; and whatever it is, it is given."""
         b = self.b
         b.position_at_end(self.miss)
         self._claim(0)
         b.branch(self.early)
         b.position_at_end(self.early)
         self.api("PyErr_Clear")
-        self.release()
         miss = self.slot("miss")
         self.api("Py_IncRef", miss)
-        b.ret(miss)
+        self.leave(miss)
+        self.release()
 
 
 @functools.cache

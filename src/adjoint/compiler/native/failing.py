@@ -6,9 +6,10 @@ from ..positions import spelled
 from . import llvm_ir as ir
 from .nests import I64, Nests
 
-# The module's words: what failed, a number, two more about it, and by whom in four.
-FAILED, WORDS = "failed", 8
-CALLBACK, OUTSIDE, BY_ZERO = 1, 2, 3
+# The module's words: what failed, a number, two more about it, by whom in four; in three what
+# a handler of a signal raised; and the thread that is in Python meanwhile, for the program.
+FAILED, TOLD, RAISED, INSIDE, WORDS = "failed", 8, 8, 11, 12
+CALLBACK, OUTSIDE, BY_ZERO, INTERRUPTED = 1, 2, 3, 4
 I32 = ir.IntType(32)
 
 
@@ -29,7 +30,7 @@ class Failing(Nests):
         """If the mask holds, x of the first such lane and more, unless there is a failure."""
         with self.b.if_then(self.lanes.any(mask), likely=False):
             words = self.b.module.globals[FAILED]
-            place = [self.b.gep(words, [I64(0), I64(k)]) for k in range(WORDS)]
+            place = [self.b.gep(words, [I64(0), I64(k)]) for k in range(TOLD)]
             free = self.b.cmpxchg(place[0], I64(0), I64(what), "seq_cst", "seq_cst")
             with self.b.if_then(
                 self.b.extract_value(free, 1)

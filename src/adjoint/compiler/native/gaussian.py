@@ -6,6 +6,7 @@ import math
 
 from . import coefficients as table
 from .exponential import Exponential
+from .pieces import EVEN_END
 
 _ROOT_2, _PEAK = math.sqrt(2), math.sqrt(2 / math.pi)
 
@@ -107,7 +108,25 @@ class Gaussian(Exponential):
         return self.select(self.isnan(x), x, y)
 
     def gelu(self, x):
-        """x times `ndtr`: max(x, 0) - |x| times the tail, which is denormal last of all."""
+        """x times `ndtr`: max(x, 0) - |x| times the tail."""
+        if not self.in_pieces(x):
+            return self._gelu(x)
+        a = self.abs(x)
+        above = self.select(self.compare(">", 0.0, x), 0.0, x)
+        y = self.fma(a, self.neg(self.tail_in_pieces("tail", a)), above)
+        return self._where_near(x, y, "gelu", Gaussian._gelu)
+
+    def _where_near(self, x, y, name, f):
+        """y, which is f(x) where pieces of tails are; a function gives it for the others."""
+        far = self.b.fcmp_unordered(">=", *self.both(self.abs(x), EVEN_END))
+
+        def slow():
+            return (self.select(far, self.shared(name, f, x), y),)
+
+        return self.rarely(far, slow, y)[0]
+
+    def _gelu(self, x):
+        """The same for all x, which is denormal last of all."""
         some, a = self._before_end(self.abs(x), _ROOT_2)
         y, more, n = self._tail_parts(a, _ROOT_2, self._erfcx_near(a, _ROOT_2))
         a = self.select(some, self.scaled(a, self.sub(n, 1)), 0.0)
@@ -116,7 +135,15 @@ class Gaussian(Exponential):
         return self.fma(a, self.neg(self.add(y, more)), above)
 
     def gelu_slope(self, x):
-        """With g = e^(-a²/2) (erfcx(a/√2)/2 - a/√(2π)) of a = |x|: g below 0, else 1 - g."""
+        """With g(a) = `tail` less a e^(-a²/2)/√(2π) of a = |x|: g below 0, else 1 - g."""
+        if not self.in_pieces(x):
+            return self._gelu_slope(x)
+        y = self.tail_in_pieces("slope", self.abs(x))
+        y = self.select(self.compare("<", x, 0.0), y, self.sub(1.0, y))
+        return self._where_near(x, y, "gelu slope", Gaussian._gelu_slope)
+
+    def _gelu_slope(self, x):
+        """The same for all x: g(a) = e^(-a²/2) (erfcx(a/√2)/2 - a/√(2π))."""
         some, a = self._before_end(self.abs(x), _ROOT_2)
         y, rest = self._erfcx_near(a, _ROOT_2)
         y, rest, n = self._tail_parts(a, _ROOT_2, (self.fma(a, -_PEAK, y), rest))

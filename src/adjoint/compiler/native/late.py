@@ -18,10 +18,15 @@ class Late:
         return found
 
 
+chains = Late("..chains")
 contractions = Late(".contractions")
 conv = Late(".conv")
+crew = Late(".crew")
+crew_code = Late(".crew_code")
 deep = Late(".deep")
 economy = Late("...ir.economy")
+lots = Late("..apart")
 products = Late(".products")
 slices = Late(".slices")
 sorting = Late(".sorting")
+together = Late("..together")

@@ -176,8 +176,12 @@ class VectorType(_Many):
     def spell(self, value):
         if not isinstance(value, (list, tuple)):
             return f"splat ({_typed(self.element, value)})"
-        lanes = {_typed(self.element, x) for x in value}
-        return super().spell(value) if len(lanes) > 1 else f"splat ({lanes.pop()})"
+        if (
+            len({*map(id, value)}) > 1
+            and len({_word(self.element, x) for x in value}) > 1
+        ):
+            return super().spell(value)
+        return f"splat ({_typed(self.element, value[0])})"
 
 
 class LiteralStructType(Type):

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 
-from ..apart import SUMMED
 from .elements import BYTE, I64, Flat, element
+from .late import lots
+from .polling import Polling, polled
 from .sharing import apart
 from .vectors import Vectors, loop
 
 
-class Loops:
+class Loops(Polling):
     """What a writer does with parts inside of parts."""
 
     def _loop(self, e, k, part, base):
@@ -53,7 +54,7 @@ class Loops:
         e.move(pointer, place, v)
         return place
 
-    def _steps(self, e, o, ins, outs, body, constants, base, near=frozenset()):
+    def _steps(self, e, o, ins, outs, body, constants, base, near=frozenset(), share=1):
         """Step by step; the body may be that for some of the rows, which lie together.
 
         Of what is `near` the steps of these rows lie one after the other.
@@ -77,6 +78,7 @@ class Loops:
             rows = [self._row(y, u if w in near else v, t) for y, w, v, u in steps]
             given |= dict(zip(body.outputs[k:], rows, strict=True))
             self.part(body, constants | given, base)
+            self.poll(o, share)
 
     def _row(self, pointer, v, t):
         words = math.prod(v.spec.shape) * (2 if v.spec.dtype.kind == "c" else 1)
@@ -108,6 +110,7 @@ class Loops:
         b.position_at_end(go)
         given = dict(zip(body.graph.inputs, [*outs, *ins[k + m :]], strict=True))
         self.part(body, constants | given, bases["body"])
+        self.poll(o)
         b.branch(head)
         b.position_at_end(done)
 
@@ -136,7 +139,7 @@ class Loops:
         b.ret_void()
         room = self.inside(base + part.offsets[k])
         self.share(self._once(f), pointers, lot.count, room, part.rooms[k])
-        if body.safe:  # what follows is not run after a failure
+        if body.safe or polled(o):  # what follows is not run after a failure
             e.checks = True
             self._stop_if_failed(e)
         for i, v in lot.sums():
@@ -146,13 +149,14 @@ class Loops:
     def _all_steps(self, e, lot, ins, outs, constants):
         """All steps for one lot."""
         for i, v in enumerate(lot.body.graph.inputs[: lot.o.params["carries"]]):
-            if lot.outputs[i] == SUMMED:
+            if lot.outputs[i] == lots.SUMMED:
                 Vectors(self.b.module, element(v.spec.dtype)).clear(
                     self.b, outs[i], v.spec.size
                 )
             else:
                 e.move(ins[i], outs[i], v)
-        self._steps(e, lot.o, ins, outs, lot.body, constants, 0, lot.near)
+        around = lot.body, constants, 0, lot.near, lot.count
+        self._steps(e, lot.o, ins, outs, *around)
 
     def _add_up(self, e, v, own, lot):
         """What lots summed up, in order, is added to what there was."""
@@ -182,7 +186,7 @@ class _Lot:
     def sums(self):
         """(number, result) of what lots sum up."""
         results = zip(self.o.outputs, self.outputs, strict=True)
-        return [(i, v) for i, (v, d) in enumerate(results) if d == SUMMED]
+        return [(i, v) for i, (v, d) in enumerate(results) if d == lots.SUMMED]
 
     def step(self, v) -> int:
         """Elements from a lot's sum to the next one's."""

@@ -3,24 +3,18 @@
 from __future__ import annotations
 
 import functools
+import os
 import platform
-from pathlib import Path
+from contextlib import suppress
 
-import llvmlite.binding as llvm
-
+from . import llvm
 from .remains import let_go
-
-
-@functools.cache
-def _start() -> None:
-    llvm.initialize_native_target()
-    llvm.initialize_native_asmprinter()
 
 
 @functools.cache
 def processor() -> tuple[str, str]:
     """Its name and all of its features, as LLVM calls them."""
-    return llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten()
+    return llvm.processor()
 
 
 def has(feature: str) -> bool:
@@ -28,13 +22,9 @@ def has(feature: str) -> bool:
     return f"+{feature}" in processor()[1].split(",")
 
 
-def host(effort: int = 3):
+def host(effort: int = 3) -> llvm.Machine:
     """A description of this processor, all of its features on; an engine takes it over."""
-    _start()
-    name, features = processor()
-    return llvm.Target.from_default_triple().create_target_machine(
-        cpu=name, features=features, opt=effort, jit=True
-    )
+    return llvm.Machine(*processor(), effort)
 
 
 @functools.cache
@@ -57,80 +47,79 @@ _SIXTEEN = frozenset({"x86_64", "amd64", "i386", "i686"})
 _CACHES = {1: 2**15, 2: 2**20, 3: 2**23}  # bytes, where the system does not say
 
 
-@functools.cache
 def cache(level: int) -> int:
     """Bytes of the data cache of a level that a core has, or shares."""
-    for place in Path("/sys/devices/system/cpu/cpu0/cache").glob("index*"):
-        try:
-            kind, number, size = (
-                (place / name).read_text().strip() for name in ("type", "level", "size")
-            )
-        except OSError:
-            continue
-        if int(number) == level and kind != "Instruction":
-            return int(size[:-1]) * {"K": 2**10, "M": 2**20}[size[-1]]
-    return _CACHES[level]
+    return _caches().get(level) or _CACHES[level]
+
+
+@functools.cache
+def _caches() -> dict[int, int]:
+    """The sizes of data caches by their levels, as the system tells them."""
+    folder, found = "/sys/devices/system/cpu/cpu0/cache", {}
+    with suppress(OSError):
+        for name in filter(lambda x: x.startswith("index"), os.listdir(folder)):
+            place = os.path.join(folder, name)
+            kind, level, size = (_line(place, x) for x in ("type", "level", "size"))
+            if kind != "Instruction":
+                found[int(level)] = int(size[:-1]) * {"K": 2**10, "M": 2**20}[size[-1]]
+    return found
+
+
+def _line(place: str, name: str) -> str:
+    with open(os.path.join(place, name)) as f:
+        return f.read().strip()
 
 
 # What the emitter leaves to LLVM. It writes vectors, and each value once, so a tenth of LLVM's
 # own list does: the same speed for a quarter of the time (docs/notes/build_time.md).
 PASSES = (
-    "always_inliner",
-    "ipsccp",  # functions of which all callers give one number
-    "global_dead_code_eliminate",
-    "sroa",
-    "instruction_combine",
-    "simplify_cfg",
-    "loop_unroll",
-    "simplify_cfg",
+    "AlwaysInliner",
+    "IPSCCP",  # functions of which all callers give one number
+    "GlobalDCE",
+    "SROA",
+    "InstCombine",
+    "SimplifyCFG",
+    "LoopUnroll",
+    "SimplifyCFG",
 )
 
 
-def _optimised(text: str):
-    """(the module of this text after LLVM's passes, a description of the processor)."""
-    module = llvm.parse_assembly(text)
-    module.triple = llvm.get_default_triple()
-    module.verify()
-    machine, passes = host(), llvm.create_new_module_pass_manager()
-    for name in PASSES:
-        getattr(passes, f"add_{name}_pass")()
-    options = llvm.create_pipeline_tuning_options()
-    passes.run(module, llvm.create_pass_builder(machine, options))
-    return module, machine
+def _made(text: str, effort: int, is_object: bool) -> bytes:
+    """An object file of a module, given as text, or the assembler's text of it.
+
+    Without effort it is made as it was written, in a third of the time.
+    """
+    module, machine = llvm.Module(text), host(effort)
+    if effort:
+        module.verify()
+        machine.run(PASSES, module)
+    return machine.code(module, is_object)
 
 
-def machine_code(text: str) -> bytes:
-    """An object file of a module, given as text."""
-    module, machine = _optimised(text)
-    return machine.emit_object(module)
+def machine_code(text: str, effort: int = 3) -> bytes:
+    """An object file of a module; no effort is for code that mostly waits."""
+    return _made(text, effort, is_object=True)
 
 
-def plain_code(text: str) -> bytes:
-    """The same without any passes, in a third of the time: for code that mostly waits."""
-    module = llvm.parse_assembly(text)
-    module.triple = llvm.get_default_triple()
-    return host(effort=0).emit_object(module)
-
-
-def assembly(text: str) -> str:
+def assembly(text: str, effort: int = 3) -> str:
     """The same for people."""
-    module, machine = _optimised(text)
-    return machine.emit_assembly(module)
+    return _made(text, effort, is_object=False).decode()
 
 
 class Library:
     """Machine code in memory, for as long as this lives."""
 
-    def __init__(self, code: bytes):
-        self.engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), host())
-        self.engine.add_object_file(llvm.object_file.ObjectFileRef.from_data(code))
-        self.engine.finalize_object()
+    def __init__(self, *codes: bytes):
+        self.engine = llvm.Engine(host())
+        for code in codes:
+            self.engine.add(code)
+        self.engine.finish()
         let_go()
 
     def data(self, name: str) -> int:
         """Where a global variable lies."""
-        return self.engine.get_global_value_address(name)
+        return self.engine.data(name)
 
     def address(self, name: str) -> int:
         """Where a function of the module starts."""
-        return self.engine.get_function_address(name)
+        return self.engine.function(name)

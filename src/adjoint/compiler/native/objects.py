@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from typing import Any
 
 from . import llvm_ir as ir
@@ -24,18 +23,15 @@ API = {
     "PyEval_SaveThread": (POINTER, []),
     "PyEval_RestoreThread": (ir.VoidType(), [POINTER]),
     "PyErr_Clear": (ir.VoidType(), []),
+    "PyErr_CheckSignals": (I32, []),
+    "PyErr_Fetch": (ir.VoidType(), [POINTER.as_pointer()] * 3),
+    "PyGILState_Ensure": (I32, []),
+    "PyGILState_GetThisThreadState": (POINTER, []),
+    "PyGILState_Release": (ir.VoidType(), [I32]),
+    "PyThread_get_thread_ident": (I64, []),
     "Py_IncRef": (ir.VoidType(), [POINTER]),
     "Py_DecRef": (ir.VoidType(), [POINTER]),
 }
-
-
-def waiting(f):
-    """The function, for LLVM to write as it is: nearly all of its time is in what it calls.
-
-    Machine code of the way in takes two thirds of the time so, and runs as fast.
-    """
-    f.mark("noinline", "optnone")
-    return f
 
 
 class Objects:
@@ -47,6 +43,9 @@ class Objects:
     miss: Any  # where it goes when something is not as expected
     owned: Any  # references to give back at the end
     held: Any  # how many
+    answer: Any  # what is answered then
+    end: Any  # where that is done
+    failed: Any  # the words of a failure
     number_of: Any  # the number of a key in the table
     given: Any  # the arguments
 
@@ -97,22 +96,22 @@ class Objects:
     def drop(self, x):
         self.api("Py_DecRef", x)
 
-    def release(self):
-        with self._each() as i:
-            self.drop(self.b.load(self.b.gep(self.owned, [i])))
+    def leave(self, y):
+        """Answer y, when all that is held is given back."""
+        self.b.store(y, self.answer)
+        self.b.branch(self.end)
 
-    @contextmanager
-    def _each(self):
+    def release(self):
+        """Give back all that is held, the last first, and answer."""
         b = self.b
-        n, before = b.load(self.held), b.block
-        head, body, done = (b.append_basic_block(x) for x in ("each", "one", "all"))
-        b.branch(head)
-        b.position_at_end(head)
-        i = b.phi(I64)
-        i.add_incoming(I64(0), before)
-        b.cbranch(b.icmp_unsigned("<", i, n), body, done)
-        b.position_at_end(body)
-        yield i
-        i.add_incoming(b.add(i, I64(1)), b.block)
-        b.branch(head)
+        b.position_at_end(self.end)
+        one, done = b.append_basic_block("one"), b.append_basic_block("done")
+        n = b.load(self.held)
+        b.cbranch(b.icmp_unsigned("==", n, I64(0)), done, one)
+        b.position_at_end(one)
+        n = b.sub(n, I64(1))
+        b.store(n, self.held)
+        self.drop(b.load(b.gep(self.owned, [n])))
+        b.branch(self.end)
         b.position_at_end(done)
+        b.ret(b.load(self.answer))

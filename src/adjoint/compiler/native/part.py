@@ -1,4 +1,4 @@
-"""Parts: a program, or the body of a loop in one, with a place for every value, known before.
+"""Parts: a program, or the body of a loop in one, all of which is decided before any code.
 
 What comes from outside and what goes there lies where the caller says. What lives only inside
 lies in one arena, in which values whose lives do not overlap share a place.
@@ -7,31 +7,18 @@ lies in one arena, in which values whose lives do not overlap share a place.
 from __future__ import annotations
 
 import functools
-import itertools
 import math
 
 from ...ir.passes import prepared
-from ..apart import SUMMED, lots
-from ..chains import chains
 from ..schedule import Schedule
 from ..sooner import sooner
-from ..together import together
-from . import reducing, rows
-from .arena import ALIGN, Tenant, settled, whole
-from .late import contractions, conv, deep, slices, sorting
+from .arena import ALIGN, whole
+from .late import chains, contractions, deep, lots, together
 from .machine import cache
-from .sharing import KINDS, Sum, apart, unshared, wanted, worth
+from .polling import polled
+from .sharing import KINDS, unshared, wanted, worth
+from .tenancy import Tenancy
 
-SUMS = {
-    "rows": rows.own_sums,
-    "reduce": reducing.own_sums,
-    "conv": lambda *args: conv.own_sums(*args),
-}
-ROOMS = {  # what a kernel needs to work in
-    "conv": lambda o: conv.kernel(o).bytes,
-    "order": lambda o: sorting.order_of(o).bytes,
-}
-OWN = {"contract", "loop", *ROOMS}  # kernels that are not loops over their space
 STREAM = 2**24  # bytes of a result from which on it is written past the caches
 
 
@@ -46,7 +33,8 @@ class Part:
     def __init__(self, graph, renewed: dict[int, int], kept=(), long=None):
         self.graph = g = graph
         self.schedule = s = Schedule(g)
-        together(s)
+        if any(k.kind == "contract" for k in s.kernels):
+            together.together(s)
         self.outputs = [s.root(v) for v in g.outputs]
         self.homes: dict = {}  # output -> the input in whose memory it is, or None
         self.copies: list = []  # (output, input): to be copied at the end
@@ -61,24 +49,27 @@ class Part:
         fresh = {self.outputs[i]: g.inputs[j] for i, j in renewed.items()}
         sooner(s, fresh, self.safe)
         self.chains = self._chained(fresh)
-        for i, r in enumerate(self.outputs):
-            if i not in renewed and i not in kept:
-                self.homes[r] = None
-        for i, j in renewed.items():
-            r, v = self.outputs[i], g.inputs[j]
-            if r not in self.homes and _renewable(s, r, v, self.safe):
-                self.homes[r] = v
-            else:
-                self.copies.append((r, v))
-        self.rooms: dict = {}  # shared kernel -> bytes that each thread needs
+        self._settle_outputs(renewed, kept)
         self.streamed: set = set()
         self.renewed: dict = {}  # kernel -> what it reads and puts results in place of
         for r, v in self.homes.items():
             if v is not None and v in s.kernel_of[r].reads:
                 self.renewed.setdefault(s.kernel_of[r], set()).add(v)
-        self.offsets: dict = {}
-        self.within: dict = {}  # chain -> where in a worker's room what it needs lies
-        self.bytes = self._place()
+        self.memory = m = Tenancy(self)
+        self.offsets, self.rooms, self.within = m.offsets, m.rooms, m.within
+
+    def _settle_outputs(self, renewed, kept):
+        """Which outputs are computed in the memory of inputs, and which are copied there."""
+        s, inputs = self.schedule, self.graph.inputs
+        for i, r in enumerate(self.outputs):
+            if i not in renewed and i not in kept:
+                self.homes[r] = None
+        for i, j in renewed.items():
+            r, v = self.outputs[i], inputs[j]
+            if r not in self.homes and _renewable(s, r, v, self.safe):
+                self.homes[r] = v
+            else:
+                self.copies.append((r, v))
 
     def _deep(self, updated) -> dict:
         """kernel -> how its product is cut along its sum, of those that threads share so."""
@@ -96,7 +87,9 @@ class Part:
 
     def _chained(self, renewed) -> dict:
         """kernel -> the chain that it is in; those of a chain follow each other."""
-        found = chains(self.schedule, self.shares, renewed.keys())
+        if not any(k.kind == "conv" for k in self.shares):
+            return {}
+        found = chains.chains(self.schedule, self.shares, renewed.keys())
         for chain in found:
             self.shares.update(dict.fromkeys(chain.members, chain.pieces))
         if found:
@@ -104,10 +97,12 @@ class Part:
         return {k: chain for chain in found for k in chain.members}
 
     def _may_fail(self, k) -> bool:
-        """Whether NumPy does it, or something in a loop or branch may fail."""
+        """Whether NumPy does it, it may be interrupted, or something inside of it may fail."""
         if k.kind == "contract":
             return contractions.form_of(k.roots[0], steps=self.schedule.steps) is None
-        return k.kind == "call" or any(p.safe for p in self.inner.get(k, {}).values())
+        if k.kind == "call" or any(map(polled, k.roots)):
+            return True
+        return any(p.safe for p in self.inner.get(k, {}).values())
 
     def early(self, v) -> bool:
         """Whether something may still fail when an output has been computed."""
@@ -126,7 +121,9 @@ class Part:
     def _in_lots(self, k) -> dict[str, Part] | None:
         """The body for some rows, if a loop is long and its rows do not need each other."""
         (o,) = k.roots
-        found = lots(o, cache(2) // 2) if self.long and o.prim.name == "scan" else None
+        if not self.long or o.prim.name != "scan":
+            return None
+        found = lots.lots(o, cache(2) // 2)
         if found is None:
             return None
         around = {i: i for i in range(o.params["carries"])}
@@ -143,7 +140,7 @@ class Part:
         """
         s, (o,) = self.schedule, k.roots
         first, i = o.params["carries"], o.outputs.index(v)
-        if i < first or self.lots[k].outputs[i] == SUMMED:
+        if i < first or self.lots[k].outputs[i] == lots.SUMMED:
             return False
         if v in self.outputs or v in s.alias or v in s.alias.values():
             return False
@@ -189,6 +186,11 @@ class Part:
         return max([0, *inner, *(f.bytes for f in (*forms, *self.deep.values()))])
 
     @property
+    def bytes(self) -> int:
+        """Bytes of what lives only inside, but for the products' own."""
+        return self.memory.bytes
+
+    @property
     def inside(self) -> int:
         """Bytes that it takes besides what comes from outside and goes there."""
         return self.bytes + self.scratch()
@@ -212,176 +214,11 @@ class Part:
         places = list(self.offsets.values()), list(self.rooms.values())
         return [self.bytes, self.scratch(), kinds, *places, inner]
 
-    def _place(self) -> int:
-        """Places of what lives inside; the bytes that it takes."""
-        self.tenants = self._tenants()
-        places, size = settled(self.tenants)
-        self.offsets |= places
-        for v, first in self.first.items():
-            self.offsets[v] = places[first]
-        for k, chain in self.chains.items():
-            self.offsets[k] = start = places[chain.members[0]]
-            for v in chain.inside_of(k):
-                self.offsets[v] = start + self.within[chain][v]
-        return size
-
-    def _tenants(self) -> list[Tenant]:
-        """What needs memory inside, and from which kernel to which."""
-        last, found = self.last_reads(), {}
-        during = self._during()
-        for k, chain in self.chains.items():
-            chain.inside.difference_update(self._followed(k, last))
-        self.first: dict = {}  # a value that lies where another did -> the first there
-        for i, k in enumerate(self.schedule.kernels):
-            after = self._successors(k, i, last, found)
-            needed = [(v, self.size(v)) for v in k.made if self._placed(v)]
-            if k.kind == "together":
-                needed = self._roomed(k, needed, slices.panels(self.schedule, k))
-            elif k in self.chains:
-                needed += self._chain_room(k)
-            elif k in self.shares and k.kind not in OWN:
-                needed = self._roomed(k, needed)
-            needed += self._inside(k)
-            if k.kind in ROOMS and k not in self.chains:
-                needed.append((k, ROOMS[k.kind](k.roots[0])))
-            if k in self.shares and k.kind in SUMS:
-                needed += self._sums(k)
-            if k in self.deep:
-                needed += [(Sum(k.roots[0]), self.deep[k].sums), ((k, "done"), ALIGN)]
-            for v, n in needed:
-                place, until = v, last.get(v, i)
-                if v in after:
-                    self.first[v] = place = self.first.get(after[v], after[v])
-                begin = found[place].first if place in found else i
-                life = during[begin].start, during[until].stop - 1
-                found[place] = Tenant(place, whole(n), *life)
-        return list(found.values())
-
-    def _during(self) -> list[range]:
-        """The numbers of the kernels that run at the time of each: those of its chain."""
-        number, kernels = self.schedule.number, self.schedule.kernels
-        found = [range(i, i + 1) for i in range(len(kernels) + 1)]
-        for k, chain in self.chains.items():
-            ends = (number[chain.members[i]] for i in (0, -1))
-            found[number[k]] = range(next(ends), next(ends) + 1)
-        return found
-
-    def _followed(self, k, last):
-        """What a kernel of a chain can put a value in place of that others read: that is all of
-        its memory, so it needs none for pieces.
-        """
-        inside, i = self.chains[k].inside, self.schedule.number[k]
-        for v in k.made if k.kind == "map" else ():
-            dead = sorted(inside.intersection(k.reads), key=self.schedule.order)
-            if v not in inside and v not in self.homes:
-                fits = (u for u in dead if last[u] == i and self._follows(k, u, v))
-                yield from itertools.islice(fits, 1)
-
-    def _successors(self, k, i, last, placed) -> dict:
-        """value of a kernel -> a value that it reads for the last time, whose memory it takes.
-
-        In a chain, where kernels run at once, it is one that the chain has made.
-        """
-        if k.kind != "map":
-            return {}
-        chain = self.chains.get(k)
-        beside = {v for m in chain.members for v in m.made} if chain else k.reads
-        out: dict = {}
-        for v in k.made:
-            for u in sorted(k.reads, key=self.schedule.order):
-                mine = (u in self.first or u in placed) and u in beside
-                if (
-                    mine
-                    and last[u] == i
-                    and u not in out.values()
-                    and self._follows(k, u, v)
-                ):
-                    out[v] = u
-                    break
-        self.renewed.setdefault(k, set()).update(out.values())
-        return out
-
-    def _follows(self, k, u, v) -> bool:
-        """Whether a kernel may write v where u is: it reads each element of u for its own."""
-        s = self.schedule
-        if v in self.homes or not u.spec.shape == v.spec.shape == k.space:
-            return False
-        if u.spec.dtype.itemsize != v.spec.dtype.itemsize or u in s.local:
-            return False
-        if not all(s.accesses(o).get(u, True) for o in k.roots):
-            return False
-        read = {x for o in s.operations(k) for x in o.inputs}
-        return all(x is u for x in read if s.root(x) is u)
-
-    def _inside(self, k):
-        """(what, bytes) of what a loop or branch needs for its parts."""
-        parts = self.inner.get(k, {}).values()
-        if k not in self.lots:
-            return [(part, part.bytes) for part in parts]
-        (body,) = parts
-        self.rooms[k] = body.whole + body.scratch()
-        sums = [
-            ((k, i), self.shares[k] * apart(v.spec.bytes))
-            for i, v in enumerate(k.made)
-            if self.lots[k].outputs[i] == SUMMED
-        ]
-        return [(k, self.rooms[k]), *sums]
-
-    def _placed(self, v) -> bool:
-        """Whether it has memory of its own, inside of this part."""
-        chain = self.chains.get(self.schedule.kernel_of.get(v))
-        return v not in self.homes and not (chain and v in chain.inside)
-
-    def _chain_room(self, k):
-        """(what, bytes) of what a chain works in, which its first kernel has."""
-        chain = self.chains[k]
-        if k is not chain.members[0]:
-            return []
-        self.within[chain], self.rooms[k] = chain.room(self.schedule.leaves)
-        return [(k, self.rooms[k])]
-
-    def _roomed(self, k, needed, top=0):
-        """What only one row of needs memory lies in each thread's room, from `top` on."""
-        top, rest = whole(top) if top else 0, []
-        for v, n in needed:
-            if v in self.schedule.local:
-                self.offsets[v], top = top, top + whole(n)
-            else:
-                rest.append((v, n))
-        self.rooms[k] = top
-        return [*rest, (k, top)]
-
     def place(self, v) -> int:
         """Where in the arena a value lies; one of a room, in the room of the caller."""
         kernel = self.schedule.kernel_of.get(v)
         inside = v in self.schedule.local and kernel in self.rooms
         return self.offsets[v] + (self.offsets[kernel] if inside else 0)
-
-    def _sums(self, k):
-        """(sums, bytes) of what chunks have of their own."""
-        for o, count in SUMS[k.kind](k, self.shares[k]):
-            if count > 1:
-                yield Sum(o), count * apart(o.outputs[0].spec.bytes)
-
-    def size(self, v) -> int:
-        """Bytes of a value, or of what there is of it at a time."""
-        rank = self.schedule.local.get(v, 0)
-        size = math.prod(v.spec.shape[rank:]) * v.spec.dtype.itemsize
-        k = self.schedule.kernel_of.get(v)
-        if v in self.schedule.rows:
-            return size * rows.at_once(self.schedule.rows[v])
-        if k is not None and k.kind == "together" and k.band and v in k.inside:
-            return -(-size // k.band.height) * k.band.block
-        return size
-
-    def last_reads(self) -> dict:
-        last: dict = {}
-        for i, k in enumerate(self.schedule.kernels):
-            for v in (*k.reads, *k.made):
-                last[v] = i
-        inside = [r for r in self.outputs if r not in self.homes]
-        last.update(dict.fromkeys(inside, len(self.schedule.kernels)))
-        return last
 
 
 def _bodies(o, long) -> dict[str, Part]:

@@ -20,6 +20,7 @@ from .kinds import FLOAT, INT32, is_int
 from .machine import vector_bits
 
 COUNT, PER_OCTAVE, DEGREE = 32, 8, 5
+EVEN, EVEN_DEGREE, EVEN_END = 5 / 32, 6, 4.875  # pieces about multiples of a number
 WIDTHS = np.repeat(2.0 ** np.arange(COUNT // PER_OCTAVE), PER_OCTAVE) / PER_OCTAVE
 STARTS = np.cumsum(WIDTHS) - WIDTHS  # from 0 to 15
 _BEHIND = 20  # bits of a float behind those that say which piece
@@ -33,6 +34,13 @@ FUNCTIONS = {
     "erf": (math.erf, True),
     "erfcx": (lambda x: math.exp(x * x) * math.erfc(x), False),
     "erfcx/√2": (lambda x: math.exp(x * x / 2) * math.erfc(x / math.sqrt(2)), False),
+}
+# Of the normal distribution: what lies beyond x, and that less x times its density.
+TAILS = {
+    "tail": lambda x: math.erfc(x / math.sqrt(2)) / 2,
+    "slope": lambda x: (
+        TAILS["tail"](x) - x * math.exp(-x * x / 2) / math.sqrt(math.tau)
+    ),
 }
 
 
@@ -52,10 +60,28 @@ def coefficients(name: str) -> list[list[float]]:
     return np.roll(columns, _FIRST, 1).astype(np.float32).tolist()
 
 
-def _through(f, terms, starts, widths):
-    """Coefficients of polynomials of what lies behind each start."""
+@functools.cache
+def about_middles(name: str) -> list[list[float]]:
+    """The middles of pieces of a tail, then its coefficients of each degree."""
+    f, at = TAILS[name], np.arange(COUNT, dtype=np.float32) * np.float32(EVEN)
+    middles = _exact(f, at)
+    rows = _through(f, EVEN_DEGREE + 1, middles, np.full(COUNT, EVEN), -0.5)
+    return np.column_stack([middles, rows]).T.astype(np.float32).tolist()
+
+
+def _exact(f, xs):
+    """Of some floats beside each those where f is nearest to a float: it is a first term."""
+    steps = np.where(xs, np.spacing(xs), 0).astype(np.float64)
+    some = xs[:, None] + steps[:, None] * np.arange(-8, 9)
+    values = np.array([f(x) for x in some.flat]).reshape(some.shape)
+    nearest = np.abs(values / values.astype(np.float32) - 1).argmin(1)
+    return some[np.arange(len(some)), nearest]
+
+
+def _through(f, terms, starts, widths, first=0.0):
+    """Coefficients of polynomials of what lies behind each start, from so many widths on."""
     angles = (2 * np.arange(terms) + 1) * np.pi / (2 * terms)
-    nodes = (1 + np.cos(angles)) / 2
+    nodes = first + (1 + np.cos(angles)) / 2
     values = [
         [f(a + w * x) for x in nodes] for a, w in zip(starts, widths, strict=True)
     ]
@@ -93,6 +119,12 @@ class Pieces(Conversion):
         if FUNCTIONS[name][1]:
             c = self.select(self.compare("==", start, 1.0), d, c)
         return c, d, self.horner(d, terms), lost
+
+    def tail_in_pieces(self, name, x):
+        """A tail at x, from 0 to EVEN_END."""
+        index = self.as_int(self.fma(x, 1 / EVEN, 1.5 * 2.0**23))
+        middle, *terms = (self._picked(row, index) for row in about_middles(name))
+        return self.horner(self.rounded("sub", x, middle), terms)
 
     def odd_in_pieces(self, name, x, end):
         """An odd function that stays as it is beyond `end`."""

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import ctypes
+import itertools
 import json
 import time
 
 from ...ir.passes import prepared
 from .. import cache
-from ..cost import flop
+from ..cost import flop, lasting
 from . import entry, machine
 from . import llvm_ir as ir
 from .answers import answer
 from .budget import within
+from .callbacks import callback
 from .digest import digest
 from .failing import FAILED, WORDS
 from .guards import Stream, guards
+from .jobs import POINTER
 from .nests import I64
 from .pool import LARGE
 from .table import Slots
-from .writer import POINTER, Writer, callback
+from .writer import Writer
 
 LONG = 50_000  # operations after which other threads of Python get their turn
 
@@ -84,55 +87,70 @@ class Native:
     def _build(self):
         """The code, from disk if this program was compiled before."""
         key = None if self.timed else digest(self.captured)
-        about, code = self._saved(key) or self._compiled(key)
+        about, codes = self._saved(key) or self._compiled(key)
         operations = list(self.part.operations())
         self.errors: list = []
         called = [operations[i] for i in about["called"]]
         self.callbacks = [callback(o, self.errors) for o in called]
         self.slots.numbers = {name: i for i, name in enumerate(about["slots"])}
         entry.link()
-        self.library = machine.Library(code)
+        self.library = machine.Library(*codes)
         kind = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
         self.function = kind(self.library.address("run"))
 
     def _saved(self, key):
-        """(what is told of the code, the code) that was compiled before, or None."""
+        """(what is told of the code, its modules' codes) compiled before, or None."""
         found = None if key is None else cache.load(key)
         if found is None or found[0].get("layout") != _plain(self.part.layout()):
             return None
         self.cached = True
-        return found
+        about, code = found
+        ends = itertools.accumulate(about["sizes"])
+        parts = zip(about["sizes"], ends, strict=True)
+        return about, [code[end - n : end] for n, end in parts]
 
     def _compiled(self, key):
-        code = machine.machine_code(self.text())
+        codes = [machine.machine_code(text, n) for text, n in self._efforts()]
         number = {o: i for i, o in enumerate(self.part.operations())}
         about = {
             "name": self.captured.graph.name,
             "layout": _plain(self.part.layout()),
             "slots": list(self.slots.numbers),
             "called": [number[o] for o in self.called],
+            "sizes": list(map(len, codes)),
         }
         if key is not None:
-            cache.save(key, about, code)
-        return about, code
+            cache.save(key, about, b"".join(codes))
+        return about, codes
 
-    def text(self) -> str:
-        """The program as LLVM is given it."""
+    def texts(self) -> list[str]:
+        """What LLVM is given: the program, and its way in from Python if it has one.
+
+        That waits for what it calls, so LLVM makes no effort for it, which takes half the time.
+        """
         m = ir.Module("adjoint")
-        table = ir.GlobalVariable(m, POINTER.as_pointer(), "table")
-        table.initializer = ir.Constant(table.type.pointee, None)
         failed = ir.GlobalVariable(m, ir.ArrayType(I64, WORDS), FAILED)
         failed.initializer = ir.Constant(failed.type.pointee, None)
-        run = self._run(m)
+        self._run(m)
+        modules = [m]
         if entry.usable() and len(self.results) < entry.MOST and not self.captured.rare:
-            self._call_in(m, run, table)
-        text = str(m)
-        m.take_apart()
-        return text
+            modules.append(self._call_in(m))
+        texts = list(map(str, modules))
+        for m in modules:
+            m.take_apart()
+        return texts
+
+    def text(self) -> str:
+        """All that LLVM is given, for people."""
+        return "\n".join(self.texts())
 
     def assembly(self) -> str:
         """The machine code as text."""
-        return machine.assembly(self.text())
+        return "\n".join(machine.assembly(text, n) for text, n in self._efforts())
+
+    def _efforts(self):
+        """The texts, and what effort LLVM makes for each."""
+        return zip(self.texts(), (3, 0), strict=False)
 
     def _run(self, m):
         """The function that runs the program on what the table points to."""
@@ -157,12 +175,12 @@ class Native:
             b.fence("seq_cst")
         b.ret_void()
         self.called = write.called
-        return f
 
-    def _call_in(self, m, run, table):
+    def _call_in(self, program) -> ir.Module:
         """The function that Python calls: all looks come before anything is taken."""
-        long = sum(map(flop, self.part.graph.operations)) > LONG
-        e = entry.Entry(m, run, table, self.slots.number, long)
+        operations = self.part.graph.operations
+        long = sum(map(flop, operations)) > LONG or any(map(lasting, operations))
+        e = entry.Entry(program, self.slots.number, long)
         for guard in guards(self):
             guard.write(e)
         arrays = []
@@ -174,6 +192,7 @@ class Native:
         e.go()
         e.finish(answer(self.captured), arrays, self.captured.hands_on)
         e.give_up()
+        return e.module
 
 
 def _plain(x):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
-import mmap
+import os
 import sys
 from contextlib import suppress
 
@@ -79,6 +79,6 @@ def _read_only() -> list[tuple[int, int]]:
 
 def _whole(start: int, size: int) -> tuple[int, int]:
     """The pages that lie wholly inside."""
-    page = mmap.PAGESIZE
+    page = os.sysconf("SC_PAGE_SIZE")
     first, end = -(-start // page) * page, (start + size) // page * page
     return first, max(0, end - first)

@@ -13,6 +13,14 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from ..cost import nanoseconds
+from . import llvm_ir as ir
+
+I64, POINTER = ir.IntType(64), ir.IntType(8).as_pointer()
+# (context, first chunk, the one after the last, room), and what has threads call such a function
+CHUNKS = ir.FunctionType(ir.VoidType(), [POINTER, I64, I64, POINTER])
+PARALLEL = ir.FunctionType(
+    ir.VoidType(), [CHUNKS.as_pointer(), POINTER, I64, POINTER, I64]
+)
 
 LEAST = 12_000  # nanoseconds of work from which on a kernel is cut
 WORTH = 40_000  # and of a program's kernels that can be

@@ -35,7 +35,8 @@ def _spelled(x) -> str:
         return x.__name__
     if isinstance(x, np.dtype):
         return f"{x.str} {x.name}"
-    return str(x) if isinstance(x, (str, int, type(None))) else type(x).__name__
+    plain = isinstance(x, (str, bytes, int, type(None)))
+    return str(x) if plain else type(x).__name__
 
 
 class Table:
@@ -45,6 +46,7 @@ class Table:
         self.slots = slots
         self.pointers = (ctypes.c_void_p * (len(slots.numbers) + 1))()
         self.kept: list = []
+        self.arrays: dict = {}
 
     def point(self, key, address) -> None:
         slot = self.slots.numbers.get(self.slots.spelled(key))
@@ -66,5 +68,5 @@ class Table:
 
     def array(self, key, x) -> None:
         """The memory of an array."""
-        self.kept.append(x)
+        self.arrays[key] = x
         self.point(key, x.ctypes.data)

@@ -145,42 +145,55 @@ class _Results(_Small):
 
     def write(self, b, plain, source, w, y, room, start, stop):
         """All images of each group, some at a time."""
-        s, size = self.shape, self.frame.sizes
+        s = self.shape
         tiles, sums, weights, rest = (b.gep(room, [I64(n)]) for n in self.starts[1:])
         self.clear(b, room, self.starts[1])
         self._weights(b, w, weights)
-
-        def some(n0, many):
-            def number(i):
-                return b.add(b.mul(b.add(n0, i), I64(s.groups)), g)
-
-            def fill(i):
-                of = self.image(b, source, number(i), self.c, size)
-                self.frame.fill(self, b, of, room)
-
-            def rows(t0, deep):
-                with loop(b, 0, many, 1) as i:
-                    if many > 1:
-                        fill(i)
-                    self.spread(b, self.frame, room, tiles, (_input, 4), (i, t0, deep))
-                self._multiply(b, ws, tiles, sums, many * deep * self.across)
-                with loop(b, 0, many, 1) as i:
-                    to = self.image(b, y, number(i), self.m, self.size)
-                    self._gather(b, sums, to, (i, t0, deep))
-
-            b.store(self.zero, self.odd)
-            if many == 1:
-                fill(I64(0))
-            split(b, self.down, self.deep, rows)
-            with self.spoilt(b), loop(b, 0, many, 1) as i:
-                n = b.add(n0, i)
-                of = self.image(b, source, n, s.groups * self.c, size)
-                to = self.image(b, y, n, s.groups * self.m, self.size)
-                b.call(plain, [of, w, to, rest, I64(0), I64(1)])
-
         with loop(b, 0, s.groups, 1) as g:
             ws = b.gep(weights, [b.mul(g, I64(PLACES * self.m * self.c))])
+
+            def some(n0, many):
+                b.store(self.zero, self.odd)
+                self._some(b, (g, n0, many), (source, ws, y), (room, tiles, sums))
+                with self.spoilt(b):
+                    self._plainly(b, plain, (n0, many), (source, w, y, rest))
+
             split_between(b, start, stop, s.n, self.many, some)
+
+    def _some(self, b, images, places, rooms):
+        """`many` images from n0 on of a group, as they are unless something is not finite."""
+        (g, n0, many), (source, ws, y), (room, tiles, sums) = images, places, rooms
+
+        def number(i):
+            return b.add(b.mul(b.add(n0, i), I64(self.shape.groups)), g)
+
+        def fill(i):
+            of = self.image(b, source, number(i), self.c, self.frame.sizes)
+            self.frame.fill(self, b, of, room)
+
+        def rows(t0, deep):
+            with loop(b, 0, many, 1) as i:
+                if many > 1:
+                    fill(i)
+                self.spread(b, self.frame, room, tiles, (_input, 4), (i, t0, deep))
+            self._multiply(b, ws, tiles, sums, many * deep * self.across)
+            with loop(b, 0, many, 1) as i:
+                to = self.image(b, y, number(i), self.m, self.size)
+                self._gather(b, sums, to, (i, t0, deep))
+
+        if many == 1:
+            fill(I64(0))
+        split(b, self.down, self.deep, rows)
+
+    def _plainly(self, b, plain, images, places):
+        """The same images of all groups by plain sums."""
+        (n0, many), (source, w, y, rest) = images, places
+        groups = self.shape.groups
+        with loop(b, 0, many, 1) as i:
+            n = b.add(n0, i)
+            of = self.image(b, source, n, groups * self.c, self.frame.sizes)
+            to = self.image(b, y, n, groups * self.m, self.size)
+            b.call(plain, [of, w, to, rest, I64(0), I64(1)])
 
     def _weights(self, b, w, out):
         """Kernels as 16 numbers each: (place, tile of rows, channel, row)."""
@@ -290,33 +303,38 @@ class _Weights(_Small):
         )
         self.clear(b, room, self.starts[2])
         b.store(self.zero, self.odd)
-
-        def some(n0, many):
-            def fill(i):
-                number = b.add(b.mul(b.add(n0, i), I64(s.groups)), g)
-                for frame, source, to, *_ in sides:
-                    of = self.image(b, source, number, frame.channels, frame.sizes)
-                    frame.fill(self, b, of, to)
-
-            def rows(t0, deep):
-                with loop(b, 0, many, 1) as i:
-                    if many > 1:
-                        fill(i)
-                    for frame, _, of, to, how in sides:
-                        self.spread(b, frame, of, to, how, (i, t0, deep))
-                first = b.icmp_signed("==", b.add(n0, t0), start)
-                count = many * deep * self.across
-                self._multiply(b, (ys, xs, panel, sums), count, first)
-
-            if many == 1:
-                fill(I64(0))
-            split(b, self.down, self.deep, rows)
-
         with loop(b, 0, s.groups, 1) as g:
+
+            def some(n0, many):
+                self._some(b, (g, n0, many), sides, (ys, xs, panel, sums), start)
+
             split_between(b, start, stop, s.n, self.many, some)
             self._gather(b, sums, b.gep(w, [b.mul(g, I64(s.o * s.c * len(self.taps)))]))
         with self.spoilt(b):
             b.call(plain, [x, y, w, rest, start, stop])
+
+    def _some(self, b, images, sides, places, start):
+        """Add up `many` images from n0 on of a group; the first, `start`, is there alone."""
+        g, n0, many = images
+
+        def fill(i):
+            number = b.add(b.mul(b.add(n0, i), I64(self.shape.groups)), g)
+            for frame, source, to, *_ in sides:
+                of = self.image(b, source, number, frame.channels, frame.sizes)
+                frame.fill(self, b, of, to)
+
+        def rows(t0, deep):
+            with loop(b, 0, many, 1) as i:
+                if many > 1:
+                    fill(i)
+                for frame, _, of, to, how in sides:
+                    self.spread(b, frame, of, to, how, (i, t0, deep))
+            first = b.icmp_signed("==", b.add(n0, t0), start)
+            self._multiply(b, places, many * deep * self.across, first)
+
+        if many == 1:
+            fill(I64(0))
+        split(b, self.down, self.deep, rows)
 
     def _multiply(self, b, places, count, first):
         """For each of the 16 places: rows by tiles times tiles by channels, added up."""
