@@ -45,9 +45,16 @@ def in_backward(site):
 
 def again(site, around):
     """The site of an operation that is run once more, for a derivative if `around` is one."""
-    return (
-        in_backward(site) if around and around[2].endswith(BACKWARD) else site or around
-    )
+    return in_backward(site) if _is_derivative(around) else site or around
+
+
+def differentiating() -> bool:
+    """Whether what is done just now is the derivative of something, in a program."""
+    return _is_derivative(written.get())
+
+
+def _is_derivative(site) -> bool:
+    return site is not None and site[2].endswith(BACKWARD)
 
 
 BACKWARD = "backward"
