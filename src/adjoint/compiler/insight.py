@@ -14,10 +14,10 @@ import numpy as np
 from ..core import tree
 from ..core.threads import threads
 from ..errors import AdjointError, ArgumentError, show_site
-from ..functional.effects import silently
 from ..ir.graph import Graph
 from ..ir.passes import PASSES, prepared
 from ..ir.text import pretty, provenance
+from ..printing import quietly
 from .captured import inputs_of
 from .cost import flop, nanoseconds
 from .limits import least
@@ -202,8 +202,8 @@ class Insight:
 
         >>> f = compile(lambda x: x.exp().sum())
         >>> event = f.profile(ones(1000))["traceEvents"][0]
-        >>> event["ph"], event["name"]
-        ('X', '1 reduce: exp, sum')
+        >>> event["ph"], "exp, sum" in event["name"], event["dur"] > 0
+        ('X', True, True)
         """
         told = self.explain(*args, **kwargs)
         events, start = [], 0.0
@@ -261,7 +261,7 @@ def _clocked(step, arrays) -> list[float]:
         captured = step.run.family.captured
     clocked = importlib.import_module(".native.clocked", __package__)
     run = clocked.Clocked(captured)
-    with silently():
+    with quietly():
         run(arrays, extras)
         runs = [run(arrays, extras)]
         while len(runs) < RUNS and sum(map(sum, runs)) < LONG:

@@ -19,6 +19,7 @@ from ..core.bind import NUMPY, Box, floor
 from ..core.primitive import Primitive, op
 from ..errors import CheckError, told
 from ..ir.tracer import Stateful
+from ..printing import say
 
 
 @functools.cache
@@ -112,8 +113,7 @@ class Printed(Effect):
     def eager(order, *xs, text, others):
         xs = map(shown, xs)
         values = [next(xs) if x is None else x for x in others]
-        if not _silent:
-            print(text.format(*values), flush=True)
+        say(text.format(*values))
         return np.asarray(order) + 1
 
     def samples(rng):
@@ -167,19 +167,6 @@ class Tried(Effect):
 
     def reference(order, x, i, name, about):
         return order + 1
-
-
-_silent: list = []  # what runs programs only to see how long they take
-
-
-@contextmanager
-def silently():
-    """Inside, what programs print is not printed."""
-    _silent.append(True)
-    try:
-        yield
-    finally:
-        _silent.pop()
 
 
 def attempt(prim, xs, params) -> None:
