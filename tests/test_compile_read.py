@@ -47,6 +47,34 @@ CONFIG, SLOTTED, MODEL, RATE = Config(), Slotted(), Model(), 2.0
 HALF = functools.partial(scaled, CONFIG)
 
 
+class Scaling:
+    def __init__(self, rate=None):
+        self.rate = RATE if rate is None else rate
+
+    def __call__(self, x, c):
+        return x * c.rate
+
+    @classmethod
+    def all(cls, x, c):
+        return scaled(c, x)
+
+    @staticmethod
+    def each(x, c):
+        return scaled(c, x)
+
+
+class Further(Scaling):
+    pass
+
+
+class Layer(ad.nn.Module):
+    def forward(self, x, c):
+        return x * c.rate
+
+
+SCALING, LAYER = Further(), Layer()
+
+
 def local(x):
     c = CONFIG
     return scaled(c, scaled(c, x))
@@ -73,6 +101,11 @@ READERS = {
     "to a partial": lambda x: HALF(x),
     "through several": lambda x: deep(CONFIG, x),
     "to a method": lambda x: MODEL.go(CONFIG, x),
+    "to an object that is called": lambda x: SCALING(x, CONFIG),
+    "to a class's method": lambda x: SCALING.all(x, CONFIG) + Scaling.all(x, CONFIG),
+    "to a function in a class": lambda x: SCALING.each(x, CONFIG) * 2,
+    "to a module": lambda x: LAYER(x, CONFIG),
+    "as an object is made": lambda x: x * Scaling().rate + Scaling(CONFIG.rate).rate,
     "by a local name": local,
     "in a loop": in_loop,
     "in a transform": mapped,

@@ -10,6 +10,7 @@ from __future__ import annotations
 import builtins
 import dis
 import functools
+import inspect
 import os
 import types
 from typing import Any, NamedTuple
@@ -200,14 +201,27 @@ class Walk:
             return self.found.attribute(args[0], key.value)  # getattr(x, "name")
         if args and (f is os.getenv or getattr(f, "__self__", None) is os.environ):
             self._environment(args[0])
-        elif isinstance(f, _FUNCTIONS):
-            args, named = (
-                [_value(x) for x in args],
-                {k: _value(x) for k, x in named.items()},
-            )
-            if any(x is not ABSENT for x in (*args, *named.values())):
-                self.found.function(f, tuple(args), named)
+        else:
+            self._called(f, [_value(x) for x in args], named)
         return ABSENT
+
+    def _called(self, f, args, named) -> None:
+        """What a function, an object that is one, or the making of an object reads."""
+        named = {k: _value(x) for k, x in named.items()}
+        known = any(x is not ABSENT for x in (*args, *named.values()))
+        if isinstance(f, type):
+            f, args = f.__init__, [ABSENT, *args]
+            known = isinstance(f, types.FunctionType)
+        elif not isinstance(f, _FUNCTIONS):
+            call = inspect.getattr_static(type(f), "__call__", None)
+            if callable(getattr(f, "modules", None)):  # its own reads are known
+                call = getattr(type(f), "forward", None)
+            else:
+                known = f is not ABSENT
+            f, args = call, [f, *args]
+            known = known and isinstance(call, types.FunctionType)
+        if known:
+            self.found.function(f, tuple(args), named)
 
     def _environment(self, key) -> None:
         """A variable of the environment, which lies in a dict of its own."""

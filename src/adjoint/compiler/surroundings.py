@@ -7,6 +7,7 @@ key. What they held when the program was made is compared before the program is 
 from __future__ import annotations
 
 import functools
+import inspect
 import logging
 import os
 import sys
@@ -231,11 +232,15 @@ class Surroundings:
                 self._entered(own[name])  # a module counts its own changes
                 return own[name]
             return self.kept(own, name)
-        f = getattr(type(x), name, None)
+        f = inspect.getattr_static(type(x), name, None)
         f = f.fget if isinstance(f, property) else f
         if isinstance(f, types.FunctionType):
             self.function(f, (x,))
-            return types.MethodType(f, x) if f is vars(type(x)).get(name) else ABSENT
+            return types.MethodType(f, x)
+        if isinstance(f, (classmethod, staticmethod)):
+            f = f.__get__(x, type(x))
+            self.function(f)
+            return f
         if isinstance(f, types.MemberDescriptorType):
             return self.kept(x, name)
         if type(own) is dict:
