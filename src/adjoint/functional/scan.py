@@ -11,6 +11,7 @@ from ..autodiff.modes import no_grad
 from ..autodiff.tape import BASE
 from ..core import tree
 from ..core.bind import NUMPY, Box, floor, is_outermost
+from ..core.lasting import seldom_swept
 from ..core.primitive import Primitive, op, spec_of
 from ..core.shape import Spec
 from ..errors import ArgumentError, GradError
@@ -55,7 +56,8 @@ def _looped(f, init, xs, length, reverse, whole=False):
     """The scan; `whole`: its steps may change state."""
     n = _length(xs, length)
     if floor.get() is NUMPY:
-        return _python_loop(f, init, xs, n, reverse)
+        with seldom_swept():
+            return _python_loop(f, init, xs, n, reverse)
     first, carry_shape = leaves_of(init)
     mapped, x_shape = leaves_of(xs)
     shape = tree.TreeDef(tuple, None, (carry_shape, x_shape))
