@@ -97,6 +97,7 @@ class Sweep:
         return self.captured
 
     def _walk(self):
+        """Node by node, in one frame: a call for each would cost as much as what it does."""
         grads, useful = self.grads, self.useful
         create, retain = self.create, self.retain
         take, (check, check_nan), targets = grads.pop, anomalies.get(), self.targets

@@ -292,11 +292,8 @@ class Compiled(Insight):
 
     def _built(self, captured):
         """The program; with `background` one that is interpreted if it takes long to build."""
-        code = (
-            native_code()
-            if self.settings.background and self.backend == "native"
-            else None
-        )
+        later = self.settings.background and self.backend == "native"
+        code = native_code() if later else None
         if code is None:
             return _step(captured, self.backend)
         building = Building(functools.partial(code.Native, captured))

@@ -383,12 +383,37 @@ def filled(values, numbers, others) -> list:
     return out
 
 
-def cut(parts, *sizes):
-    out, i = [], 0
-    for n in sizes:
-        out.append(list(parts[i : i + n]))
-        i += n
-    return *out, list(parts[i:])
+class Smooth:
+    """The body of a loop as a function of what has derivatives, the rest as it is.
+
+    By number, `moving` are such carries, `rows` such rows, `held` such values from outside.
+    """
+
+    def __init__(self, body, outside, moving, held, rows=()):
+        self.body, self.outside = body, outside
+        self.moving, self.held, self.rows = moving, held, rows
+
+    def at(self, now, row=()) -> list:
+        """Its arguments, for these carries and this row."""
+        inside = [now[i] for i in self.moving] + [row[i] for i in self.rows]
+        return inside + [self.outside[i] for i in self.held]
+
+    def parts(self, args):
+        """Its arguments as those of carries, of rows and of what is outside."""
+        k = len(self.moving)
+        m = k + len(self.rows)
+        return list(args[:k]), list(args[k:m]), list(args[m:])
+
+    def step(self, now, row=(), outputs=None):
+        """The function, of outputs of these numbers or of all."""
+
+        def once(*args):
+            a, b, c = self.parts(args)
+            carries, rows = filled(a, self.moving, now), filled(b, self.rows, row)
+            out = self.body.run([*carries, *rows, *filled(c, self.held, self.outside)])
+            return tuple(out if outputs is None else [out[i] for i in outputs])
+
+        return once
 
 
 def batch_at(x, d, place, size):
