@@ -17,7 +17,7 @@ from ..autodiff.keeping import as_it_is
 from ..autodiff.modes import recording
 from ..autodiff.node import Leaf, Node, Unread
 from ..autodiff.tape import BASE, Tape
-from ..autodiff.versions import Version
+from ..autodiff.versions import Version, versioned
 from ..core import tree
 from ..core.bind import Box, at_bottom, bind, dtype_of, floor, new_level
 from ..core.dtype import is_inexact
@@ -179,6 +179,8 @@ def _closed(f, tape):
     f = getattr(f, "__wrapped__", f)
     cells = [c for c in getattr(f, "__closure__", None) or () if _has_tensor(c)]
     before = [c.cell_contents for c in cells]
+    for x in before:
+        versioned(x)  # which what stands for it in the graph has in common with it
     inside = [tape.own(x) for x in before]
     values = [at_bottom(y) for y in inside]
     for cell, y in zip(cells, inside, strict=True):

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..core.bind import Box, dtype_of
+from ..core.bind import Box, at_bottom, dtype_of, floor
 from ..core.primitive import number, op
 from ..core.shape import reduced
 from ..errors import ArgumentError, ArgumentTypeError, DtypeError, ShapeError
@@ -299,12 +299,19 @@ def histc(input, bins=100, min=0, max=0, *, out=None):
     if dtype_of(x).kind not in "fV":
         raise DtypeError(f"histc: needs a floating dtype, got {dtype_of(x).name}")
     _need_bins("histc", bins)
-    value = x.numpy_of().ravel()
+    value = _counted(x, "histc").ravel()
     low, high = _range("histc", value, min, max, 1)
     value = value[(value >= low) & (value <= high)].astype(np.float64)
     at = ((value - low) / (high - low) * bins).astype(np.int64)
     counts = np.bincount(np.minimum(at, bins - 1), minlength=bins)
     return give(wrap(counts.astype(dtype_of(x))), out)
+
+
+def _counted(x, name) -> np.ndarray:
+    """The numbers of x, which NumPy counts: no program stands for that."""
+    if not isinstance(at_bottom(x), np.ndarray):
+        floor.get().needs_python(f"{name} counts with NumPy")
+    return x.numpy_of()
 
 
 def _need_bins(name, bins):
@@ -329,7 +336,7 @@ def histogram(input, bins, *, range=None, weight=None, density=False, out=None):
     x = need_tensor(input, "histogram")
     if dtype_of(x) not in (np.float32, np.float64):
         raise DtypeError(f"histogram: needs float32 or float64, got {dtype_of(x).name}")
-    points = x.numpy_of().reshape(-1, 1)
+    points = _counted(x, "histogram").reshape(-1, 1)
     counts, edges = _histogram(points, [bins], range, weight, density)
     pair = wrap(counts), wrap(edges[0])
     if out is not None:
@@ -348,7 +355,7 @@ def histogramdd(input, bins, *, range=None, weight=None, density=False):
     x = need_tensor(input, "histogramdd")
     if x.ndim < 2:
         raise ShapeError(f"histogramdd: needs 2 dims at least, got {tuple(x.shape)}")
-    points = x.numpy_of().reshape(-1, x.shape[-1])
+    points = _counted(x, "histogramdd").reshape(-1, x.shape[-1])
     bins = bins if isinstance(bins, (tuple, list)) else [bins] * x.shape[-1]
     if len(bins) != x.shape[-1]:
         raise ArgumentError(
