@@ -14,7 +14,8 @@ from itertools import chain
 
 # Where in a network the program is, such as "Sequential.2 (Linear)".
 scope: ContextVar[str] = ContextVar("scope", default="")
-PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
+PACKAGE = os.path.dirname(os.path.abspath(__file__))
+OURS = PACKAGE + os.sep, f"{PACKAGE}_cli{os.sep}"
 
 
 def user_site(skip: int = 1):
@@ -32,7 +33,7 @@ class _Ours(dict):
     """file name -> whether it is part of this package, found once a file."""
 
     def __missing__(self, file):
-        self[file] = ours = file.startswith(PACKAGE)
+        self[file] = ours = file.startswith(OURS)
         return ours
 
 
