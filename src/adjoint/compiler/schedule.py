@@ -197,9 +197,19 @@ class Schedule(Stored):
 
     def _element_by_element(self, p, k, w, tags) -> bool:
         """Whether `w`, a result of p, has an element for each of the space, read in its place."""
-        seen = [t for t, n in zip(tags, w.spec.shape, strict=True) if n != 1]
-        own = seen == [d for d, n in enumerate(k.space) if n != 1]
+        own = _own_place(k, w, tags)
         return own and not _sums(p) and not self._once_a_row(p, k)
+
+    def read_before(self, k, u, v) -> bool:
+        """Whether a kernel of rows reads elements of u for their own, in no pass after v's."""
+        if _sums(self.maker[v]) or self._once_a_row(self.maker[v], k):
+            return False
+        return all(
+            w is u and _own_place(k, w, tags) and k.levels[o] <= k.levels[self.maker[v]]
+            for o in k.roots
+            for w, tags in self.places(o)
+            if self.root(w) is u
+        )
 
     def _find_local(self) -> None:
         """Values that only their own kernel reads, row by row, need the memory of a few rows."""
@@ -214,6 +224,12 @@ class Schedule(Stored):
                 if v.spec.shape == k.space and v not in shown and not others:
                     self.local[v] = k.rank
                     self.rows[v] = k
+
+
+def _own_place(k, w, tags) -> bool:
+    """Whether dims counted so give each place of a kernel's space an element of its own."""
+    seen = [t for t, n in zip(tags, w.spec.shape, strict=True) if n != 1]
+    return seen == [d for d, n in enumerate(k.space) if n != 1]
 
 
 def _sums(o) -> bool:

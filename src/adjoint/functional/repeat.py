@@ -8,6 +8,7 @@ from ..autodiff import transforms
 from ..core import tree
 from ..core.bind import NUMPY, at_bottom, dtype_of, floor
 from ..core.dtype import is_inexact
+from ..core.lasting import seldom_swept
 from ..core.primitive import Primitive, op, spec_of
 from ..core.shape import Spec
 from ..errors import ArgumentError
@@ -63,7 +64,8 @@ def while_loop(cond_fun, body_fun, init_val):
     tensor(192.)
     """
     if floor.get() is NUMPY:
-        return _python_while(cond_fun, body_fun, init_val)
+        with seldom_swept():
+            return _python_while(cond_fun, body_fun, init_val)
     first, shape = leaves_of(init_val)
     specs = [spec_of(x) for x in first]
     args = tree.TreeDef(tuple, None, (shape,))

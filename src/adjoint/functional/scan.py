@@ -12,6 +12,7 @@ from ..autodiff.tape import BASE
 from ..core import tree
 from ..core.bind import NUMPY, Box, dtype_of, floor, is_outermost
 from ..core.dtype import is_inexact
+from ..core.lasting import seldom_swept
 from ..core.primitive import Primitive, op, spec_of
 from ..core.shape import Spec
 from ..errors import ArgumentError, GradError
@@ -56,7 +57,8 @@ def _looped(f, init, xs, length, reverse, whole=False):
     """The scan; `whole`: its steps may change state."""
     n = _length(xs, length)
     if floor.get() is NUMPY:
-        return _python_loop(f, init, xs, n, reverse)
+        with seldom_swept():
+            return _python_loop(f, init, xs, n, reverse)
     first, carry_shape = leaves_of(init)
     mapped, x_shape = leaves_of(xs)
     shape = tree.TreeDef(tuple, None, (carry_shape, x_shape))

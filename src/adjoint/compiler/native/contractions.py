@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 
 from ...ops.contract import letters_of
@@ -14,15 +15,23 @@ def form_of(o, apart=(), steps=None) -> tuple[Form, bool] | None:
     The letters `apart` are counted outside: it is the product of one index of them. `steps`
     says of views how they lie.
     """
-    left, right, out = letters_of(o.params["spec"])
     dtype = o.outputs[0].spec.dtype
     if dtype.str[1:] not in ("f4", "f8"):
         return None
-    size, names = sizes_of(o), steps_of(o, steps)
+    shapes = tuple(tuple(v.spec.shape) for v in o.inputs)
+    views = _views(o, steps)
+    return _form_of(o.params["spec"], shapes, dtype.itemsize, frozenset(apart), views)
+
+
+@functools.lru_cache(1024)  # a network has few, each many times
+def _form_of(spec, shapes, item, apart, views):
+    left, right, out = letters_of(spec)
+    size = dict(zip(left + right, shapes[0] + shapes[1], strict=True))
+    names = _steps(spec, size, views)
     size |= dict.fromkeys(apart, 1)
     wide = [c for c in out if size[c] != 1]
     swap = bool(wide) and wide[-1] in left and wide[-1] not in right
-    form = _form(*(names[i] for i in ((1, 0, 2) if swap else (0, 1, 2))), size, dtype)
+    form = _form(*(names[i] for i in ((1, 0, 2) if swap else (0, 1, 2))), size, item)
     if form.n == 1 and form.c == 1 and form.m > 1:
         return swapped(form), not swap
     return form, swap
@@ -37,9 +46,16 @@ def sizes_of(o) -> dict:
 
 def steps_of(o, steps=None) -> list[_Steps]:
     """The steps of both operands and of the result."""
-    values = zip(letters_of(o.params["spec"]), (*o.inputs, *o.outputs), strict=True)
-    size = sizes_of(o)
-    return [_Steps(c, size, steps(v) if steps else None) for c, v in values]
+    return _steps(o.params["spec"], sizes_of(o), _views(o, steps))
+
+
+def _views(o, steps) -> tuple:
+    """The steps of the dims of those that are views."""
+    return tuple(steps(v) if steps else None for v in (*o.inputs, *o.outputs))
+
+
+def _steps(spec, size, views):
+    return [_Steps(c, size, x) for c, x in zip(letters_of(spec), views, strict=True)]
 
 
 class _Steps(dict):
@@ -55,7 +71,7 @@ class _Steps(dict):
         return 0
 
 
-def _form(x, y, z, size, dtype) -> Form:
+def _form(x, y, z, size, item) -> Form:
     order = reversed(z)  # the dict holds letters from the last on
     rows, columns, batch = [], [], []
     for c in order:
@@ -85,7 +101,7 @@ def _form(x, y, z, size, dtype) -> Form:
         c=m[3] if m[0] != 1 else 1,
         batch=tuple(dims),
         sums=sums if total else (),
-        item=dtype.itemsize,
+        item=item,
     )
 
 

@@ -135,7 +135,11 @@ class Rows(Sums):
             for _, _, step in spans
         ]
 
+        over = self._written_over(k, items)
+
         def strip(_, index, totals):
+            for v in over:
+                self.value(v, index)
             before, after = iter(totals), []
             for o in items:
                 if names[o] == "sum":
@@ -154,6 +158,12 @@ class Rows(Sums):
         self.asks = True
         for o, *parts in zip(sums, *totals, strict=True):
             self._end(k, o, parts, outer, chunk)
+
+    def _written_over(self, k, items):
+        """What a pass reads and perhaps puts results in place of: it is read first."""
+        values = sorted(self.renewed.get(k, ()), key=self.schedule.order)
+        read = {v for o in items for v in self.schedule.accesses(o)}
+        return [v for v in values if v in read]
 
     def _with_element(self, o, total, index):
         """A sum with the element of an index."""

@@ -107,9 +107,9 @@ class Tenancy:
 
         In a chain, where kernels run at once, it is one that the chain has made.
         """
-        if k.kind != "map":
-            return {}
         chain = self.part.chains.get(k)
+        if k.kind != "map" and (k.kind != "rows" or not k.rank or chain):
+            return {}
         beside = {v for m in chain.members for v in m.made} if chain else k.reads
         out: dict = {}
         for v in k.made:
@@ -129,6 +129,8 @@ class Tenancy:
             return False
         if u.spec.dtype.itemsize != v.spec.dtype.itemsize or u in s.local:
             return False
+        if k.kind == "rows":
+            return v not in s.local and v not in s.rows and s.read_before(k, u, v)
         if not all(s.accesses(o).get(u, True) for o in k.roots):
             return False
         read = {x for o in s.operations(k) for x in o.inputs}
