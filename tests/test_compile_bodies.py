@@ -349,7 +349,7 @@ def test_a_constant_that_overwrites_is_in_the_place_of_what_was_there(look):
         y = z.sin()
         y.copy_(c.detach().cos())
         (g,) = ad.autograd.grad((y * 2).sum(), z, allow_unused=True)
-        return c.detach() + (7 if g is None else g)
+        return c.detach() * 3 + (7 if g is None else g)
 
     want, got = both(lambda x: LOOKS[look](body, x), start())
     same(got, want)
