@@ -5,7 +5,8 @@ import weakref
 
 import pytest
 
-from adjoint.core.lasting import lasting
+import adjoint as ad
+from adjoint.core.lasting import SELDOM, lasting, seldom_swept
 
 
 class Ring:
@@ -50,3 +51,59 @@ def test_what_somebody_froze_stays_frozen(quiet):
         assert gc.get_freeze_count() == count > 0
     finally:
         gc.unfreeze()
+
+
+@pytest.fixture
+def threshold():
+    before = gc.get_threshold()
+    gc.set_threshold(700, 10, 10)
+    yield (700, 10, 10)
+    gc.set_threshold(*before)
+
+
+def thresholds_inside(loop):
+    seen = []
+    loop(seen)
+    return [t[0] for t in seen]
+
+
+def scanned(seen):
+    def body(c, _):
+        seen.append(gc.get_threshold())
+        return c + 1, None
+
+    ad.scan(body, ad.tensor(0.0), None, length=2)
+
+
+def repeated(seen):
+    def body(x):
+        seen.append(gc.get_threshold())
+        return x + 1
+
+    ad.while_loop(lambda x: x < 2, body, ad.tensor(0.0))
+
+
+@pytest.mark.parametrize("loop", [scanned, repeated])
+def test_long_loops_are_searched_seldom(threshold, loop):
+    assert thresholds_inside(loop) == [SELDOM] * 2
+    assert gc.get_threshold() == threshold
+
+
+def test_an_error_leaves_the_search_as_it_was(threshold):
+    with pytest.raises(ZeroDivisionError), seldom_swept(), seldom_swept():
+        raise ZeroDivisionError
+    assert gc.get_threshold() == threshold
+
+
+@pytest.mark.parametrize("own", [(0, 10, 10), (SELDOM * 2, 10, 10)])
+def test_a_threshold_of_ones_own_stays(threshold, own):
+    gc.set_threshold(*own)
+    with seldom_swept():
+        assert gc.get_threshold() == own
+    assert gc.get_threshold() == own
+
+
+def test_what_is_set_meanwhile_stays(threshold):
+    with seldom_swept():
+        gc.set_threshold(900, 10, 10)
+    assert gc.get_threshold() == (900, 10, 10)

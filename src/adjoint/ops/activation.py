@@ -11,8 +11,14 @@ import numpy as np
 from ..core.bind import bind, dtype_of
 from ..core.primitive import Elementwise, Primitive, batch_to_front, number, op
 from ..core.shape import reduced
-from .blockwise import blockwise
-from .erf import density_array, ndtr_array, ndtr_single, normal_density
+from .blockwise import blockwise, rowwise
+from .erf import (
+    density_array,
+    gelu_slope_single,
+    ndtr_array,
+    ndtr_single,
+    normal_density,
+)
 from .samples import uniform
 
 _ANY = np.array([[-7.0, -1.3], [-0.4, 0.3], [0.9, 6.5]])
@@ -213,7 +219,7 @@ class GeluSlope(Elementwise):
 
     eager = blockwise(
         lambda x: ndtr_array(x) + np.clip(x, -40, 40) * density_array(x),
-        lambda x: ndtr_single(x) + np.clip(x, -40, 40) * density_array(x),
+        gelu_slope_single,
     )
 
     def dx(t, x):
@@ -467,11 +473,7 @@ class Softmax(_Along):
         return y / op.sum(y, dim=(dim,), keepdim=True)
 
     def eager(x, *, dim):
-        w = wide(x)
-        y = w - _top(w, dim)
-        np.exp(y, out=y)
-        y /= np.add.reduce(y, dim, keepdims=True)
-        return y.astype(x.dtype, copy=False)
+        return rowwise(_softmax, (dim,), wide(x)).astype(x.dtype, copy=False)
 
     def vjp(self, g, y, xs, params, need):
         return (_softmax_map(g, y, params["dim"]),)
@@ -480,10 +482,30 @@ class Softmax(_Along):
         return _softmax_map(ts[0], y, params["dim"])
 
 
+def _softmax(x, dim, out):
+    np.subtract(x, _top(x, dim), out=out)
+    np.exp(out, out=out)
+    out /= np.add.reduce(out, dim, keepdims=True)
+
+
 def _softmax_map(t, y, dim):
     """(diag y − y yᵀ) t: symmetric, so one map serves both modes."""
+    if _at_hand(t, y):
+        return rowwise(_softmax_rows, (dim,), t, y)
     ty = t * y
     return ty - y * op.sum(ty, dim=(dim,), keepdim=True)
+
+
+def _softmax_rows(t, y, dim, out):
+    np.multiply(t, y, out=out)
+    out -= y * np.add.reduce(out, dim, keepdims=True)
+
+
+def _at_hand(*xs) -> bool:
+    """Whether all are NumPy's arrays, of one dtype that NumPy sums in itself."""
+    d = xs[0].dtype
+    alike = all(isinstance(x, np.ndarray) and x.dtype == d for x in xs)
+    return alike and d.itemsize > 2
 
 
 class LogSoftmax(_Along):
@@ -502,10 +524,7 @@ class LogSoftmax(_Along):
         return y - op.log(op.sum(op.exp(y), dim=(dim,), keepdim=True))
 
     def eager(x, *, dim):
-        w = wide(x)
-        y = w - _top(w, dim)
-        y -= np.log(np.add.reduce(np.exp(y), dim, keepdims=True))
-        return y.astype(x.dtype, copy=False)
+        return rowwise(_log_softmax, (dim,), wide(x)).astype(x.dtype, copy=False)
 
     def vjp(self, g, y, xs, params, need):
         total = op.sum(g, dim=(params["dim"],), keepdim=True)
@@ -514,6 +533,11 @@ class LogSoftmax(_Along):
     def jvp(self, ts, y, xs, params):
         (t,) = ts
         return t - op.sum(op.exp(y) * t, dim=(params["dim"],), keepdim=True)
+
+
+def _log_softmax(x, dim, out):
+    np.subtract(x, _top(x, dim), out=out)
+    out -= np.log(np.add.reduce(np.exp(out), dim, keepdims=True))
 
 
 def _top(x, dim):
@@ -595,4 +619,16 @@ def _mean(x, dim):
 
 def _standard_map(t, y, var, dim, eps):
     """(t − mean t − y mean(t y)) / √(var + eps): symmetric, one map for both modes."""
+    if _at_hand(t, y, var):
+        scale = 1 / np.sqrt(var + np.asarray(eps, var.dtype))
+        return rowwise(_standard_rows, dim, t, y, scale)
     return (t - _mean(t, dim) - y * _mean(t * y, dim)) * op.rsqrt(var + eps)
+
+
+def _standard_rows(t, y, scale, dim, out):
+    share = out.dtype.type(1 / _count(t, dim))
+    along = t * y
+    np.multiply(y, np.add.reduce(along, dim, keepdims=True) * share, out=along)
+    np.subtract(t, np.add.reduce(t, dim, keepdims=True) * share, out=out)
+    out -= along
+    out *= scale

@@ -35,6 +35,31 @@ def blockwise(f, single=None):
     return eager
 
 
+def rowwise(f, dim, *xs):
+    """What `f(*xs, dim, out)` writes into an array like the first of `xs`.
+
+    Where `dim` are the last dims, it does so for some rows at a time, which stay in the cache
+    between one operation of NumPy and the next.
+    """
+    x, first = xs[0], xs[0].ndim - len(dim)
+    out = np.empty(x.shape, x.dtype)
+    last = first > 0 and dim == tuple(range(first, x.ndim))
+    if x.size <= _BLOCK or not last or not all(_lies_by_rows(z, x, first) for z in xs):
+        f(*xs, dim, out)
+        return out
+    rows = [z.reshape(-1, *z.shape[first:]) for z in (*xs, out)]
+    step = max(1, _BLOCK * len(rows[0]) // x.size)
+    dim = tuple(range(1, 1 + len(dim)))
+    for i in range(0, len(rows[0]), step):
+        *parts, y = (z[i : i + step] for z in rows)
+        f(*parts, dim, y)
+    return out
+
+
+def _lies_by_rows(z, x, first):
+    return z.flags.c_contiguous and z.shape[:first] == x.shape[:first]
+
+
 def same_in_lanes(eager):
     """A lowering of a rule made by `blockwise`: the same formula, as a program writes it."""
     return lambda b, *xs, **params: b.formula(eager.__wrapped__, xs, params)

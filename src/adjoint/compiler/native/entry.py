@@ -91,14 +91,14 @@ def python_function(address: int, owner):
 
 
 class Entry(Answers):
-    """Writes a module with `call(self, args, n)`, which calls `run(table)` of the program's.
+    """Writes `call(self, args, n)`, beside a program whose `run(table)` it calls.
 
     `number_of(key)` is the place of a pointer in the table; objects that the code compares or
     calls are pointers there too, so that the code itself knows no address.
     """
 
     def __init__(self, program, number_of, long: bool):
-        self.program, self.module = program, ir.Module("adjoint.call")
+        self.program, self.module = program, program.rare
         self.number_of, self.long = number_of, long
         run, failed = (program.globals[name].type.pointee for name in ("run", FAILED))
         self.run = ir.Function(self.module, run, "run")

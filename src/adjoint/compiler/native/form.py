@@ -157,7 +157,7 @@ class Form:
         """Elements of a packed sliver; so many that slivers do not meet in the cache."""
         return self.depth * self.tile[0] + 16
 
-    @property
+    @functools.cached_property
     def bytes(self) -> int:
         """What a worker needs beside the operands."""
         if self.kind != "panels" or 0 in (self.m, self.n, self.k):
@@ -206,7 +206,7 @@ class Form:
         waits = sum(-number % cores for cores in (4, 8)) / (2 * number)
         return (a + b) / (self.m * self.n) + 1 / number + (uneven + waits) / 2
 
-    @property
+    @functools.cached_property
     def tasks(self) -> int:
         """Parts of the result that can be computed in any order, or at once."""
         if 0 in (self.m, self.n):

@@ -38,6 +38,9 @@ class Module:
 
     def __init__(self, name: str = ""):
         self.name, self.globals, self.metadata = name, {}, {}
+        self.rare = (
+            self  # of functions that are hardly called, or wait for what they call
+        )
 
     def get_unique_name(self, name: str) -> str:
         """A name that is free."""

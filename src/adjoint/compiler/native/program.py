@@ -124,17 +124,19 @@ class Native:
         return about, codes
 
     def texts(self) -> list[str]:
-        """What LLVM is given: the program, and its way in from Python if it has one.
+        """What LLVM is given: the program, and what it makes no effort for, if there is any.
 
-        That waits for what it calls, so LLVM makes no effort for it, which takes half the time.
+        That are functions which are hardly called, and the way in from Python, which waits for
+        what it calls. Without effort machine code takes a third of the time.
         """
         m = ir.Module("adjoint")
+        m.rare = ir.Module("adjoint.rare")
         failed = ir.GlobalVariable(m, ir.ArrayType(I64, WORDS), FAILED)
         failed.initializer = ir.Constant(failed.type.pointee, None)
         self._run(m)
-        modules = [m]
         if entry.usable() and len(self.results) < entry.MOST and not self.captured.rare:
-            modules.append(self._call_in(m))
+            self._call_in(m)
+        modules = [m, m.rare] if m.rare.globals else [m]
         texts = list(map(str, modules))
         for m in modules:
             m.take_apart()
@@ -176,7 +178,7 @@ class Native:
         b.ret_void()
         self.called = write.called
 
-    def _call_in(self, program) -> ir.Module:
+    def _call_in(self, program) -> None:
         """The function that Python calls: all looks come before anything is taken."""
         operations = self.part.graph.operations
         long = sum(map(flop, operations)) > LONG or any(map(lasting, operations))
@@ -192,7 +194,6 @@ class Native:
         e.go()
         e.finish(answer(self.captured), arrays, self.captured.hands_on)
         e.give_up()
-        return e.module
 
 
 def _plain(x):

@@ -159,14 +159,25 @@ class Values:
         f = self.b.module.globals.get(text)
         if f is None:
             to = ir.LiteralStructType(result) if result else kinds[0]
-            f = ir.Function(self.b.module, ir.FunctionType(to, kinds), text)
-            f.linkage = "internal"
-            f.mark("nounwind", *(("cold", "noinline", "optnone") if cold else ()))
-            self._write(f, write)
+            f = self._function(text, ir.FunctionType(to, kinds), write, cold)
         y = self.b.call(f, xs)
         if result is None:
             return y
         return tuple(self.b.extract_value(y, i) for i in range(len(result)))
+
+    def _function(self, name, kind, write, cold):
+        """One of this module, or of that for rare ones, which this then names."""
+        module = self.b.module
+        home = module.rare if cold else module
+        f = ir.Function(home, kind, name)
+        f.mark("nounwind", *(("cold", "noinline", "optnone") if cold else ()))
+        self._write(f, write)
+        if home is module:
+            f.linkage = "internal"
+            return f
+        f = ir.Function(module, kind, name)
+        f.mark("nounwind", "cold")
+        return f
 
     def _write(self, f, write):
         builder = ir.IRBuilder(f.append_basic_block())
