@@ -459,7 +459,7 @@ def test_numbers_that_the_program_changes_cannot_be_read(before):
         return y if before else y * s.item()
 
     f(ad.ones(2))
-    with pytest.raises(TraceError, match="where"):
+    with pytest.raises(TraceError, match="use the tensor itself"):
         f(ad.ones(2))
     assert s.item() == 1
 
@@ -505,8 +505,10 @@ def test_only_functions_that_are_called_once_can_be_compiled():
     for f in (steps, later, 3, ad.nn.Linear):
         with pytest.raises(ArgumentTypeError, match="compile"):
             compile(f)
-    for backend in ("inductor", None):
-        with pytest.raises(ArgumentError, match="backend must be 'native' or 'numpy'"):
+    for backend in ("gcc", None):
+        with pytest.raises(
+            ArgumentError, match="backend must be one of 'native', 'numpy'"
+        ):
             compile(lambda x: x, backend=backend)
 
 
