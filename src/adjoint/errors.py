@@ -17,7 +17,8 @@ scope: ContextVar[str] = ContextVar("scope", default="")
 # The site that operations have just now, if not that of the user's call: where a program that
 # is run again was written, or what is differentiated was.
 written: ContextVar[tuple | None] = ContextVar("written", default=None)
-PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
+PACKAGE = os.path.dirname(os.path.abspath(__file__))
+OURS = PACKAGE + os.sep, f"{PACKAGE}_cli{os.sep}"
 
 
 def user_site(skip: int = 1):
@@ -64,7 +65,7 @@ class _Ours(dict):
     """file name -> whether it is part of this package, found once a file."""
 
     def __missing__(self, file):
-        self[file] = ours = file.startswith(PACKAGE)
+        self[file] = ours = file.startswith(OURS)
         return ours
 
 

@@ -61,11 +61,11 @@ def _within(x, new):
     of x, where its derivative is zero.
     """
     below = floor.get()
-    if below is NUMPY or x.level is not BASE or not isinstance(new, Box):
+    if below is NUMPY or not x.level.ground:
         return new
-    if below.holds(new):
+    if x.level is BASE and isinstance(new, Box) and below.holds(new):
         new = op.contiguous(new)
-    if recording.get() and x.node is not None and new.node is None:
+    if recording.get() and x.node is not None and getattr(new, "node", None) is None:
         new = bind(op.held, new, alias(x, x.node))
     return new
 

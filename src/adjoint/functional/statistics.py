@@ -13,7 +13,7 @@ from ..core.shape import reduced
 from ..errors import ArgumentError, ArgumentTypeError, DtypeError, ShapeError
 from ..ops.order import put_along, take_along
 from .cumulative import part
-from .face import cast, function, give, method, need_tensor, wrap
+from .face import cast, concrete, function, give, method, need_tensor, wrap
 from .reductions import count_over, dims_of, need_some, numpy_names, start
 
 # ---------------------------------------------------------------- quantiles
@@ -249,7 +249,8 @@ def bincount(input, weights=None, minlength=0):
         raise ArgumentError(
             f"bincount: needs one dim of integers, got {dtype_of(x).name}{list(x.shape)}"
         )
-    value = x.numpy_of().astype(np.int64)
+    counted = "zeros(n).scatter_add(0, x, weights) counts the numbers below n"
+    value = concrete(x, "the input", counted).astype(np.int64)
     if value.size and value.min() < 0:
         raise ArgumentError(
             f"bincount: numbers must not be negative, got {value.min()}"
