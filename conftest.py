@@ -9,9 +9,18 @@ import pytest
 import adjoint as ad
 
 os.environ["ADJOINT_CACHE"] = os.environ.get("ADJOINT_CACHE", "off")  # not at home
+os.environ.setdefault("ADJOINT_VERIFY", "1")  # every pass of every program
 
 # Modules whose one import beyond NumPy is an extra that may not be installed.
 collect_ignore = [] if find_spec("sklearn") else ["src/adjoint/sklearn.py"]
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--update-golden",
+        action="store_true",
+        help="write tests/golden/ anew: look at the difference before you commit it",
+    )
 
 
 @pytest.fixture

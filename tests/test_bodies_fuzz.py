@@ -20,6 +20,8 @@ CHUNK = 10
 class Scaled(ad.autograd.Function):
     """A derivative that is not that of forward."""
 
+    generate_vmap_rule = True
+
     @staticmethod
     def forward(x):
         return x.sin()

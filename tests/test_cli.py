@@ -73,7 +73,7 @@ def test_usage_errors_are_2_and_guess(capsys):
         "train digits --epochs 0": "must be a positive whole number",
         "train digits --dropout 1.5": r"must be in [0, 1)",
         "train digits --lr -1": "must be a positive number",
-        "train digits --epochs many": "invalid count value",
+        "train digits --epochs many": "must be a positive whole number, got many",
         "grad": "the following arguments are required: EXPR, NAME=VALUE\n"
         "  example: adjoint grad 'x**2",
     }

@@ -340,15 +340,31 @@ def test_a_gradient_with_respect_to_what_is_outside(look):
     same(got, want)
 
 
-@pytest.mark.parametrize("look", ["cond", "while"])
-def test_a_gradient_by_way_of_what_is_made_outside_is_refused(look):
+@pytest.mark.parametrize("look", LOOKS)
+def test_a_constant_that_overwrites_is_in_the_place_of_what_was_there(look):
+    """The gradient with respect to z is zero, not None: its sine was in the place of y."""
+
+    def body(c):
+        z = c.detach().requires_grad_()
+        y = z.sin()
+        y.copy_(c.detach().cos())
+        (g,) = ad.autograd.grad((y * 2).sum(), z, allow_unused=True)
+        return c.detach() * 3 + (7 if g is None else g)
+
+    want, got = both(lambda x: LOOKS[look](body, x), start())
+    same(got, want)
+
+
+def test_a_gradient_by_way_of_what_is_made_outside_is_refused():
     """Part of the way is not on the tape of the body, so its part would be missing."""
     of = slope_by_a_leaf(lambda c, z: c * z + c * (z * 1.0))
-    assert "others there are made" in refused(lambda x: LOOKS[look](of(x), x), start())
+    assert "others there are made" in refused(
+        lambda x: LOOKS["while"](of(x), x), start()
+    )
 
 
-@pytest.mark.parametrize("look", ["scan", "map"])
-def test_a_loop_captured_with_its_state_sees_all_of_it(look):
+@pytest.mark.parametrize("look", ["cond", "scan", "map"])
+def test_what_sees_all_that_it_does_with_what_is_around_it(look):
     of = slope_by_a_leaf(lambda c, z: c * z + c * (z * 1.0))
     want, got = both(lambda x: LOOKS[look](of(x), x), start())
     same(got, want)

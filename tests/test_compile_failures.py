@@ -522,3 +522,23 @@ def test_positions_that_an_operation_gives_are_not_looked_at_in_vain():
     for _ in range(2):
         f(ad.arange(6.0).reshape(3, 2))
     assert "tried" not in f.program()
+
+
+LENGTHS = {
+    "bincount": (lambda i: ad.bincount(i, minlength=5), "scatter_add"),
+    "unique": (lambda i: i.unique(), "sort"),
+    "unique_consecutive": (lambda i: i.unique_consecutive(), "sort"),
+    "repeat_interleave": (lambda i: ad.ones(3).repeat_interleave(i), "a list"),
+    "one_hot": (lambda i: ad.nn.functional.one_hot(i), "num_classes"),
+    "nonzero": (lambda i: i.nonzero(), "where"),
+    "mask": (lambda i: i[i > 0], "where"),
+}
+
+
+@pytest.mark.parametrize("name", LENGTHS)
+def test_lengths_that_only_numbers_tell(name):
+    f, hint = LENGTHS[name]
+    fast = compile(f)
+    fast(ad.tensor([0, 2, 1]))
+    with pytest.raises(TraceError, match=f"shape of this result depends[^!]*{hint}"):
+        fast(ad.tensor([0, 2, 1]))

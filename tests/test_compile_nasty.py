@@ -738,3 +738,16 @@ def errors_of_every_call(wrap):
             out.append((type(error).__name__, str(error).splitlines()[0]))
             w.copy_(before)  # an eager function stops half way
     return out, w
+
+
+@agrees
+def writes_to_what_is_expanded(wrap):
+    @wrap
+    def f(x):
+        try:
+            x.expand(3, 3).add_(1)
+        except RuntimeError as error:
+            return type(error).__name__, x * 2
+        return x
+
+    return [f(seeded(3)) for _ in range(3)]

@@ -170,3 +170,19 @@ def test_long_chains_of_objects_do_not_end_it():
 
     g = ad.compile(f)
     assert [g(ad.ones(2)).tolist() for _ in range(3)] == [[2.0, 2.0]] * 3
+
+
+def test_what_is_too_much_is_told(caplog):
+    class Many:
+        pass
+
+    many = Many()
+    vars(many).update({f"a{i}": float(i) for i in range(300)})
+    code = "def f(x):\n" + "".join(f"    x = x + many.a{i}\n" for i in range(300))
+    names = {"many": many, "scaled": scaled, "CONFIG": CONFIG}
+    exec(code + "    return scaled(CONFIG, x)\n", names)
+    g = ad.compile(names["f"])
+    with caplog.at_level("WARNING", "adjoint.compiler"):
+        for _ in range(3):
+            g(ad.zeros(2))
+    assert "'a199', and what is read after it" in caplog.text

@@ -269,3 +269,53 @@ def test_loops_over_nothing_have_results_of_the_right_shape():
     assert ys["twice"].shape == ys["sign"].shape == (0, 3)
     assert ys["sign"].dtype == ad.bool
     assert ad.map(lambda x: x[0], ad.zeros(0, 3)).shape == (0,)
+
+
+def test_what_a_branch_does_with_variables_around_it_is_its_own():
+    """It is not done where the other one is chosen: a matrix it refuses is no error then."""
+    x, i = -ad.eye(3), ad.tensor(5)
+
+    @ad.compile
+    def f(x, i):
+        a = ad.cond(i < 3, lambda: ad.linalg.cholesky(x), lambda: x)
+        return a, ad.cond(i < 3, lambda: x[i], lambda: x[0])
+
+    for _ in range(3):
+        a, b = f(x, i)
+        assert a.equal(x) and b.equal(x[0])
+    with pytest.raises(ad.errors.LinAlgError, match="positive"):
+        f(x, ad.tensor(1))
+    assert f(ad.eye(3), ad.tensor(1))[1].tolist() == [0.0, 1.0, 0.0]
+
+
+def test_the_probe_looks_at_the_branch_that_is_taken():
+    f = ad.compile(
+        lambda x: ad.cond(x > 0, lambda: x.log(), lambda: x * 2), check="nan"
+    )
+    for x in (2.0, -1.0, -1.0):
+        f(ad.tensor(x))
+
+
+def test_a_branch_does_not_write_what_is_around_it():
+    @ad.compile
+    def f(x):
+        y = x * 2
+        return ad.cond(x.sum() > 0, lambda: y.add_(1), lambda: y)
+
+    f(ad.ones(2))
+    with pytest.raises(ad.errors.TraceError, match="written in place in the body"):
+        f(ad.ones(2))
+
+
+def test_variables_around_branches_have_gradients():
+    def f(x, w):
+        y = x * w
+        return ad.cond(y.sum() > 0, lambda: (y * x).sin(), lambda: y.exp()).sum()
+
+    for v in (1.0, -1.0):
+        x, w = ad.tensor([v, 2 * v]), ad.tensor([1.0, 3.0])
+        g = ad.grad(f, (0, 1))
+        fast = ad.compile(g)
+        fast(x, w)
+        for a, b in zip(fast(x, w), g(x, w), strict=True):
+            assert ad.allclose(a, b)

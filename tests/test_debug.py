@@ -107,3 +107,82 @@ def test_what_does_not_fit_is_an_error():
         debug.check(True, 3)
     with pytest.raises(CheckError, match="never"):
         debug.check(False, "never")
+
+
+def test_named_values_and_what_is_said_by_itself(capsys):
+    x = ad.tensor([1.0, 2.0])
+    debug.print("{{}} {} {y:.1f} {z!r} {}", x, 3, y=x.sum(), z="s")
+    assert capsys.readouterr().out == "{} tensor([1., 2.]) 3.0 's' 3\n"
+    with pytest.raises(CheckError, match="this does not hold"):
+        debug.check(x < 2)
+    with pytest.raises(CheckError, match="3.0 is large"):
+        debug.check(x < 2, "{sum} is large", sum=x.sum())
+    with pytest.raises(ArgumentError, match="does not fit"):
+        debug.print("{a}", b=3)
+
+
+def looked_at(x):
+    debug.print("{:.0f}", x.sum())
+    debug.check(x.sum() < 50, "large")
+    return x
+
+
+PARTS = {
+    "cond": lambda x: ad.cond(x.sum() > 0, lambda: looked_at(x) * 2, lambda: x),
+    "cond of arguments": lambda x: ad.cond(x.sum() > 0, looked_at, lambda x: -x, x),
+    "while": lambda x: ad.while_loop(
+        lambda x: x.abs().sum() < 9, lambda x: looked_at(x) * 2, x
+    ),
+    "fori": lambda x: ad.fori_loop(
+        0, (x * 0).sum().long() + 2, lambda i, x: looked_at(x) * x, x
+    ),
+    "scan": lambda x: ad.scan(lambda c, v: (looked_at(c) * v, v), x, x)[0],
+    "cond in scan": lambda x: ad.scan(
+        lambda c, v: (ad.cond(v > 0, looked_at, lambda c: c * 2, c), v), x, x
+    )[0],
+    "scan in cond": lambda x: ad.cond(
+        x.sum() > 0,
+        lambda x: ad.scan(lambda c, v: (looked_at(c) + v, None), x, x)[0],
+        looked_at,
+        x,
+    ),
+    "cond in cond": lambda x: ad.cond(
+        x.sum() > 0,
+        lambda x: looked_at(ad.cond(x.sum() > 3, looked_at, lambda x: x * 2, x)),
+        lambda x: x,
+        x,
+    ),
+}
+WAYS = {
+    "value": lambda f: f,
+    "grad": lambda f: ad.grad(lambda x: f(x).sum()),
+    "jvp": lambda f: lambda x: ad.jvp(f, (x,), (ad.ones(2),))[1],
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("part", PARTS)
+def test_in_every_part_of_a_program_and_its_derivatives(part, way, capsys):
+    f = WAYS[way](PARTS[part])
+    compiled = ad.compile(f)
+    for x in (ad.tensor([1.0, 2.0]), ad.tensor([-1.0, -2.0])):
+        y = f(x)
+        said = capsys.readouterr().out
+        compiled(x)
+        capsys.readouterr()
+        z = compiled(x)
+        assert capsys.readouterr().out == said
+        np.testing.assert_allclose(z.numpy(), y.numpy(), rtol=1e-6)
+    assert compiled.programs
+    if part != "while":  # which makes no step then
+        with pytest.raises(CheckError, match="large"):
+            compiled(ad.tensor([30.0, 40.0]))
+
+
+def test_measuring_prints_nothing(capsys):
+    f = ad.compile(lambda x: looked_at(x) * 2)
+    x = ad.ones(2)
+    f(x), f(x)
+    capsys.readouterr()
+    f.explain(x)
+    assert capsys.readouterr().out == ""

@@ -108,6 +108,105 @@ def test_what_is_left_out_is_not_counted():
     assert steps == pytest.approx(9 * 2 * 128 * 32 * 32, rel=0.01)
 
 
+def test_regions_name_their_place_and_are_measured_without_arguments(step):
+    step(*ARGS)
+    told = step.explain()
+    assert all(r.seconds >= 0 and r.share > 0 for r in told.regions)
+    assert str(told).endswith("measured on arbitrary numbers")
+    assert any(
+        "Sequential.0 (Linear), backward" in x for r in told.regions for x in r.lines
+    )
+    assert any(" and " in row and " more" in row for row in str(told).split("\n"))
+    assert "one: " in str(told) and "are two: " in str(told)
+
+
+def test_after_the_first_call_there_is_a_program_to_look_at(step):
+    """The fixture has called it once."""
+    assert step.memory().peak > 0 and len(step.programs) == 1
+    assert repr(step) == "<compiled step>"
+    before = step(*ARGS)
+    assert step(*ARGS) < before and len(step.programs) == 1
+
+
+def test_before_the_first_call():
+    f = ad.compile(lambda x: (x @ x.T).relu().sum())
+    x = ad.ones(8, 4)
+    assert f.memory(x).arguments == 4 * 32
+    assert "einsum" in f.program(x) and "define" in f.llvm(x)
+    assert f(x).item() == 256
+    model = nn.Linear(2, 2)
+    sgd = optim.SGD(model.parameters(), momentum=0.9)
+
+    @ad.compile
+    def train(x):
+        model(x).sum().backward()
+        sgd.step()
+
+    with pytest.raises(RuntimeError, match="makes no state on the way"):
+        train.memory(ad.ones(1, 2))
+
+
+def test_what_cannot_be_measured_without_arguments():
+    loop = ad.compile(lambda x: ad.while_loop(lambda x: x < 9, lambda x: x * 2, x))
+    solve = ad.compile(lambda x: ad.linalg.cholesky(x - 9 * ad.eye(2)))
+    for f, x, why in (
+        (loop, ad.tensor(1.0), "depends on numbers"),
+        (solve, 99 * ad.eye(2), "refuses arbitrary numbers"),
+    ):
+        told = f.explain(x)
+        assert told.regions[0].seconds is not None
+        assert f.explain().regions[0].seconds is None and why in str(f.explain())
+        with pytest.raises(ad.errors.ArgumentError, match="give the arguments"):
+            f.profile()
+        assert f.profile(x)["traceEvents"]
+
+
+def test_a_program_for_any_number_of_examples():
+    w = ad.ones(3, 2)
+    f = ad.compile(lambda x: (x @ w).exp().sum(), batch=True)
+    for n in (4, 4, 3, 7):
+        f(ad.ones(n, 3))
+    for given in ((), (ad.ones(7, 3),)):
+        assert all(r.seconds is not None for r in f.explain(*given).regions)
+
+
+def test_a_trace_in_a_file(step, tmp_path):
+    file = tmp_path / "step.json"
+    trace = step.profile(*ARGS, to=file)
+    read = json.loads(file.read_text())
+    assert read == trace
+    spans = [e for e in read["traceEvents"] if e["ph"] == "X"]
+    ends = [e["ts"] + e["dur"] for e in spans]
+    assert [e["ts"] for e in spans[1:]] == pytest.approx(ends[:-1])
+    assert any("cross_entropy" in line for e in spans for line in e["args"]["lines"])
+
+
+def test_provenance(step):
+    text = step.program(*ARGS, lines=True)
+    (line,) = (x for x in text.split("\n") if "tanh" in x)
+    assert "# Sequential.1 (Tanh), test_insight.py:" in line
+    assert "Sequential.2 (Linear), backward, test_insight.py:" in text
+    after = step.program(*ARGS, after="expand", lines=True)
+    (number,) = (x.split(" = ")[0].strip() for x in text.split("\n") if "log_soft" in x)
+    assert sum(f"# of {number}: " in x for x in after.split("\n")) > 3
+
+
+def test_the_reverse_of_a_loop_is_told_by_its_own_line():
+    def f(x):
+        def body(c, v):
+            c = c.sqrt()  # the one that makes it
+            return c * v, None
+
+        return ad.scan(body, x[0], x)[0]
+
+    g = ad.compile(lambda x: ad.grad(f)(x), check="inf")
+    with pytest.raises(ad.errors.NotFiniteError, match=r"backward.*the one that makes"):
+        g(ad.tensor([0.0, 1.0, 1.0]))
+        g(ad.tensor([0.0, 1.0, 1.0]))
+    text = ad.compile(ad.grad(f)).program(ad.ones(3), lines=True)
+    assert all(".py:" in line for line in text.split("\n") if " = " in line)
+
+
 def shifted(x, by):
     return x + by
 
@@ -150,8 +249,9 @@ def test_the_log_says_what_is_other(caplog):
             f(*args)
         f(ad.ones(2), 3)
     first, turned, more, number = (r.message.partition(": ")[2] for r in caplog.records)
-    assert first == "first" and more == "other containers or numbers of arguments"
-    assert turned == ("argument 1 is float32[4, 2], not row by row, was float32[3]")
+    assert first == "first"
+    assert turned == "argument 1 is float32[4, 2], was float32[3]"
+    assert more == "it was given (float32[2], 2), before (float32[4, 2])"
     assert number == "argument 2 is 3, was 2"
 
 

@@ -14,11 +14,20 @@ from itertools import chain
 
 # Where in a network the program is, such as "Sequential.2 (Linear)".
 scope: ContextVar[str] = ContextVar("scope", default="")
-PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
+# The site that operations have just now, if not that of the user's call: where a program that
+# is run again was written, or what is differentiated was.
+written: ContextVar[tuple | None] = ContextVar("written", default=None)
+PACKAGE = os.path.dirname(os.path.abspath(__file__))
+OURS = PACKAGE + os.sep, f"{PACKAGE}_cli{os.sep}"
 
 
 def user_site(skip: int = 1):
-    """(code, instruction, module path) of the innermost frame outside this package.
+    """(code, instruction, module path) of the operation that is about to be done."""
+    return written.get() or calling_site(skip + 1)
+
+
+def calling_site(skip: int = 1):
+    """The same of the innermost frame outside this package.
 
     The first `skip` frames are known to be ours.
     """
@@ -28,11 +37,35 @@ def user_site(skip: int = 1):
     return None if frame is None else (frame.f_code, frame.f_lasti, scope.get())
 
 
+def in_backward(site):
+    """The site of an operation as that of its derivative; None for none."""
+    if site is None or _is_derivative(site):
+        return site
+    return (*site[:2], f"{site[2]}, {BACKWARD}" if site[2] else BACKWARD)
+
+
+def again(site, around):
+    """The site of an operation that is run once more, for a derivative if `around` is one."""
+    return in_backward(site) if _is_derivative(around) else site or around
+
+
+def differentiating() -> bool:
+    """Whether what is done just now is the derivative of something, in a program."""
+    return _is_derivative(written.get())
+
+
+def _is_derivative(site) -> bool:
+    return site is not None and site[2].endswith(BACKWARD)
+
+
+BACKWARD = "backward"
+
+
 class _Ours(dict):
     """file name -> whether it is part of this package, found once a file."""
 
     def __missing__(self, file):
-        self[file] = ours = file.startswith(PACKAGE)
+        self[file] = ours = file.startswith(OURS)
         return ours
 
 
@@ -63,7 +96,7 @@ class AdjointError(Exception):
     """Base of all our errors; appends the user's line and a hint to the rule."""
 
     def __init__(self, rule: str, *, hint: str = "", site=None):
-        where = site or user_site()
+        where = site or calling_site()
         text = f"{rule}\n  in {show_site(where)}" if where else rule
         super().__init__(text + (f"\n  hint: {hint}" if hint else ""))
 

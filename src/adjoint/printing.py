@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import contextmanager
 
 import numpy as np
 
@@ -179,3 +180,24 @@ def short(value) -> str:
     if value.dtype.kind == "c":
         return f"{value.dtype.name}{list(value.shape)}"
     return f"{list(value.shape)} in [{number(value.min())}, {number(value.max())}]"
+
+
+# ---------------------------------------------------------------- what functions say
+
+_quiet: list = []  # what runs functions only to see how long they take
+
+
+@contextmanager
+def quietly():
+    """Inside, functions print nothing."""
+    _quiet.append(True)
+    try:
+        yield
+    finally:
+        _quiet.pop()
+
+
+def say(text: str) -> None:
+    """Print what a function says when it runs."""
+    if not _quiet:
+        print(text, flush=True)

@@ -28,6 +28,7 @@ from .errors import (
     DtypeError,
     GradError,
     TraceError,
+    calling_site,
     in_our_words,
 )
 from .functional.face import (
@@ -39,6 +40,7 @@ from .functional.face import (
     np_dtype,
 )
 from .functional.in_place import in_place
+from .ir.instead import instead
 from .printing import OPTIONS, show_array, with_suffixes
 
 
@@ -217,12 +219,13 @@ class Tensor(Box):
         while isinstance(x, Box):
             if x.__dict__.get("batch_dim") is not None:
                 raise TraceError(
-                    "this value is batched by vmap: its numbers are not single here"
+                    "this value is batched by vmap: its numbers are not single here",
+                    hint=instead(calling_site()),
                 )
             if not hasattr(x, "value"):
                 raise TraceError(
                     "this value is traced: it has a shape and a dtype but no numbers yet",
-                    hint="where, cond, scan and while_loop decide on values inside a program",
+                    hint=instead(calling_site()),
                 )
             if type(x.value) is np.ndarray:
                 floor.get().numbers(x)

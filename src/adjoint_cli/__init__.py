@@ -180,10 +180,9 @@ def _train(commands):
 
 
 def count(text) -> int:
-    n = int(text)
-    if n < 1:
+    if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"must be a positive whole number, got {text}")
-    return n
+    return int(text)
 
 
 def positive(text) -> float:

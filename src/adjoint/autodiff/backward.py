@@ -10,7 +10,14 @@ import numpy as np
 
 from ..core.bind import NUMPY, Box, dtype_of, floor, hushed, new_level
 from ..core.primitive import op
-from ..errors import ArgumentError, ArgumentTypeError, GradError, show_site
+from ..errors import (
+    ArgumentError,
+    ArgumentTypeError,
+    GradError,
+    in_backward,
+    show_site,
+    written,
+)
 from .arrivals import Arrival
 from .batch import Batch
 from .inplace import assign
@@ -75,12 +82,12 @@ class Sweep:
         """Walk, and return what was captured."""
         token = recording.set(True) if self.create else None
         try:
-            below = floor.get()
-            if below is not NUMPY:
+            if floor.get() is not NUMPY:
+                around = written.get()  # a derivative of which this is a part, or None
                 try:
                     self._walk()
                 finally:
-                    below.walks(None)
+                    written.set(around)
             else:
                 with hushed():
                     self._walk()
@@ -90,6 +97,7 @@ class Sweep:
         return self.captured
 
     def _walk(self):
+        """Node by node, in one frame: a call for each would cost as much as what it does."""
         grads, useful = self.grads, self.useful
         create, retain = self.create, self.retain
         take, (check, check_nan), targets = grads.pop, anomalies.get(), self.targets
@@ -123,7 +131,7 @@ class Sweep:
             if y is not None and (create or node.y_version is not None):
                 y = _output(node, create)
             if not numbers:
-                floor.get().walks(node.site)
+                written.set(in_backward(node.site))
             gs = node.prim.vjp(g, y, xs, node.params, need)
             if not numbers:
                 floor.get().walked(node, g, gs)

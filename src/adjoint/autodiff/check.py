@@ -206,7 +206,8 @@ class _Check:
 
     def _suspects(self, o):
         nodes = [n for n in reachable([self.outputs[o].node]) if type(n) is not Leaf]
-        shown = dict.fromkeys(f"{n.prim.name} ({show_site(n.site)})" for n in nodes)
+        lines = ((n.prim.name, n.site and f" ({show_site(n.site)})") for n in nodes)
+        shown = dict.fromkeys(name + (line or "") for name, line in lines)
         return "; ".join(list(shown)[:6])
 
     def _wanted(self, i, o, g, unit):

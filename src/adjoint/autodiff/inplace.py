@@ -61,11 +61,11 @@ def _within(x, new):
     of x, where its derivative is zero.
     """
     below = floor.get()
-    if below is NUMPY or x.level is not BASE or not isinstance(new, Box):
+    if below is NUMPY or not x.level.ground:
         return new
-    if below.holds(new):
+    if x.level is BASE and isinstance(new, Box) and below.holds(new):
         new = op.contiguous(new)
-    if recording.get() and x.node is not None and new.node is None:
+    if recording.get() and x.node is not None and getattr(new, "node", None) is None:
         new = bind(op.held, new, alias(x, x.node))
     return new
 
@@ -311,7 +311,7 @@ def _check(x, new, name):
         raise GradError(
             f"{name}: inplace update to inference tensor outside InferenceMode"
         )
-    if isinstance(x.value, np.ndarray) and not x.value.flags.writeable:
+    if _is_spread(x):
         raise ShapeError(
             f"{name}: this tensor is an expanded or read-only view of memory",
             hint="clone() it first",
@@ -327,6 +327,13 @@ def _check(x, new, name):
             f"{name}: result type {dtype_of(new).name} can't be cast to the desired output type "
             f"{dtype_of(x).name}"
         )
+
+
+def _is_spread(x) -> bool:
+    """Whether some elements are others as well, or the memory is not to be written."""
+    if isinstance(x.value, np.ndarray):
+        return not x.value.flags.writeable
+    return x.base is not None and any(prim is op.expand for prim, *_ in x.chain)
 
 
 def _fits(x, new) -> bool:

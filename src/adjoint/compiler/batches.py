@@ -187,19 +187,22 @@ class Member(Binding):
         whole.traced[n] = captured
 
     def fits(self) -> bool:
-        return super().fits() and self.family.run.fits()
+        if super().fits() and not self.family.run.fits():
+            self.why = self.family.run.why
+        return not self.why
 
     def __call__(self, arrays, extras):
         """The arrays of all outputs that are new memory, as many examples as there are."""
-        whole = self.family
-        inputs = whole.graph.inputs
-        arrays = [
-            self._to_most(x, v.spec) for x, v in zip(arrays, inputs, strict=False)
-        ]
-        count = np.array(self.n)
-        made = whole.run(arrays, [*extras, count, *self.given])
+        arrays, given = self.for_all(arrays)
+        made = self.family.run(arrays, [*extras, *given])
         outputs = self.captured.graph.outputs
         return {i: _part(y, outputs[i].spec) for i, y in made.items()}
+
+    def for_all(self, arrays):
+        """The arguments of the program for all sizes, and its last inputs."""
+        pairs = zip(arrays, self.family.graph.inputs, strict=False)
+        arrays = [self._to_most(x, v.spec) for x, v in pairs]
+        return arrays, [np.array(self.n), *self.given]
 
     def _to_most(self, x, spec: Spec):
         """An array with as many examples as the program takes; those beyond are the first."""

@@ -8,8 +8,9 @@ import numpy as np
 
 from ..autodiff.modes import no_grad, recording
 from ..core.bind import Box, changed, moved, remade
+from ..errors import show_site
 from .ending import traits
-from .surroundings import equal, look, same_bits
+from .surroundings import ABSENT, equal, look, same_bits
 
 MISS = object()  # the answer of a quick call that has to be looked at
 
@@ -22,6 +23,7 @@ class Binding:
         self.calls, self.moved, self.changed = (ctypes.c_int64(0) for _ in range(3))
         self.changed.value, self.remade = changed.value, remade.value
         self.stirred: set = set()  # options that were found changed
+        self.why = ""  # of the world, what was found changed
         self.point_to_states()
 
     def point_to_states(self) -> None:
@@ -32,26 +34,32 @@ class Binding:
 
     def fits(self) -> bool:
         """Whether the world is as it was captured; states may have moved."""
+        self.why = next(self._changed(), "")
+        return not self.why
+
+    def _changed(self):
+        """What is not as it was captured, in words."""
         c = self.captured
         if remade.value != self.remade:
-            return False
+            yield "the parameters or hooks of a module are others"
         self.changed.value = changed.value  # modes alone: this is the program for them
         if any(x._grad is not None for x in c.absent):
-            return False
+            yield "a tensor without .grad has one"
         if moved.value != self.moved.value:
-            held = [s for s in c.states if s.place is None]
-            if not all(_is(s.tensor, s.var.spec) for s in held):
-                return False
+            yield from (_other(s) for s in c.states if s.place is None and not _same(s))
             self.point_to_states()
         self.stirred = {
             (id(kept), k) for kept, items in c.seen for k in _changes(kept, items)
         }
-        if self.stirred or any(traits(x) != t for x, t in c.traits):
-            return False
-        if not all(same_bits(r.tensor.value, r.numbers) for r in c.read):
-            return False
-        placed = [s for s in c.states if s.place is not None]
-        return all(_is(s.source(), s.var.spec) for s in placed)
+        for kept, items in c.seen:
+            for k in _changes(kept, items):
+                yield f"{_name(k)} is {_short(look(kept, k))}, was {_short(items[k])}"
+        if any(traits(x) != t for x, t in c.traits):
+            yield "a tensor from outside passes gradients in another way"
+        for r in c.read:
+            if not same_bits(r.tensor.value, r.numbers):
+                yield f"numbers that Python reads are others, {show_site(r.site)}"
+        yield from (_other(s) for s in c.states if s.place is not None and not _same(s))
 
     def apart(self, given) -> bool:
         """Whether the program may write what it writes: no argument has a part of it."""
@@ -99,6 +107,29 @@ def number(group, name, place) -> float:
 def _changes(keeper, items) -> list:
     """The keys under which something else is kept now."""
     return [k for k, v in items.items() if not equal(look(keeper, k), v)]
+
+
+def _same(s) -> bool:
+    """Whether a state is what it was when it was captured, but for its numbers."""
+    return _is(s.source(), s.var.spec)
+
+
+def _other(s) -> str:
+    x = s.source()
+    now = f"{x.dtype}{list(x.shape)}" if isinstance(x, Box) else _short(x)
+    return f"the state {s.var.name} is {now}, was {s.var.spec}"
+
+
+def _name(key) -> str:
+    if key in (None, "cell_contents"):
+        return "a list that it reads" if key is None else "a variable around it"
+    return key if isinstance(key, str) else repr(key)
+
+
+def _short(x) -> str:
+    """A value in a line of the log."""
+    text = "not there" if x is ABSENT else repr(x).split("\n")[0]
+    return text if len(text) <= 40 else f"{text[:37]}..."
 
 
 def _writable(x) -> bool:

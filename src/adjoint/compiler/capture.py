@@ -19,7 +19,8 @@ from ..autodiff.tape import BASE
 from ..core import tree
 from ..core.bind import Box, floor
 from ..core.primitive import op, spec_of
-from ..errors import TraceError, user_site
+from ..errors import TraceError, calling_site, differentiating
+from ..ir.instead import instead
 from ..ir.tracer import Follower, Stateful, TraceLevel, Tracer
 from .arguments import Arguments, row_by_row
 from .captured import Captured, Read
@@ -146,10 +147,9 @@ class Capture(Follower, TraceLevel):
             raise TraceError(
                 "Python reads numbers that are only there when the program runs: "
                 "the function has written them, or they are a gradient",
-                hint="where(condition, a, b) computes both and selects; "
-                "cond, scan and while_loop decide on values inside a program",
+                hint=instead(calling_site()),
             )
-        self.read.setdefault(key, Read(x, x.value.copy(order="C"), user_site()))
+        self.read.setdefault(key, Read(x, x.value.copy(order="C"), calling_site()))
 
     def take(self, generator, blocks: int):
         """The state of a generator, of which `blocks` blocks are used up."""
@@ -181,9 +181,8 @@ class Capture(Follower, TraceLevel):
         return self.groups.options(group)
 
     def trims(self, graph) -> None:
-        if (
-            self.walking is None
-        ):  # on the way back nothing is refused that was not before
+        # On the way back nothing is refused that was not before.
+        if not differentiating():
             graph.outputs = tied(graph, graph.outputs)
 
     def later(self, f, args, groups) -> bool:

@@ -12,7 +12,6 @@ import weakref
 from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import contextmanager
-from typing import NamedTuple
 
 import numpy as np
 
@@ -21,17 +20,17 @@ from ..autodiff.tape import BASE
 from ..core import tree
 from ..core.bind import NUMPY, Box, floor, modes
 from ..core.dtype import get_default_dtype
-from ..errors import ArgumentError, ArgumentTypeError, TraceError
-from .amounts import read_bytes
-from .batches import Batches, need_batch
+from ..errors import ArgumentTypeError, TraceError
+from .batches import Batches
 from .binding import MISS
 from .building import PATIENCE, Building
 from .capture import capture
 from .captured import inputs_of
 from .ending import Unfit, Unready
 from .insight import Insight
-from .probe import CHECKS, looked_at, need_check
-from .signature import difference, key_of, twice
+from .probe import CHECKS, looked_at
+from .settings import Settings, settings_of
+from .signature import difference, key_of, samples, twice
 from .step import Step, miss, native_code
 
 log = logging.getLogger("adjoint.compiler")
@@ -46,6 +45,11 @@ def compile(
     check: str | None = None,
     batch: bool | int = False,
     memory: int | str | None = None,
+    mode: str | None = None,
+    fullgraph: bool = True,
+    dynamic: bool | None = None,
+    options: dict | None = None,
+    disable: bool = False,
 ):
     """Make one native program of a function of tensors, its state found by itself.
 
@@ -71,47 +75,31 @@ def compile(
     raises a NotFiniteError with its line and what it was given, in gradients too; with
     `check="inf"` the first that makes Inf does so as well.
 
+    PyTorch's other options are taken: with `disable` the function stays what it is; a program
+    is always whole, as with `fullgraph`, and `mode`, `dynamic` and `options` change nothing.
+
     >>> @compile
     ... def f(x):
     ...     return (x * x).sum()
     >>> f(tensor([1., 2.])), f(tensor([3., 4.]))
     (tensor(5.), tensor(25.))
     """
-    need_check(check)
-    _need_backend(backend)
-    need_batch(batch)
-    most = read_bytes(memory, "memory")
-    if most is not None and (check or backend) != "native":
-        log.warning(
-            "memory=%r has no effect with %s: it runs operation by operation",
-            memory,
-            f"check={check!r}" if check else f"backend={backend!r}",
-        )
-    settings = Settings(check or backend, cache_size, background, batch, most)
-    return settings.of if func is None else settings.of(func)
+    settings = settings_of(backend, cache_size, background, check, batch, memory, mode)
+    made = _as_written if disable else functools.partial(_compiled, settings=settings)
+    return made if func is None else made(func)
 
 
-class Settings(NamedTuple):
-    """What is asked of a compiled function."""
-
-    backend: str = "native"
-    cache_size: int = 32
-    background: bool = False
-    batch: bool | int = False
-    memory: int | None = None  # bytes
-
-    def of(self, func):
-        """The function, compiled so; of a module, one on the same parts."""
-        _need_function(func)
-        made = Compiled(func, self)
-        return as_module(func, made) if hasattr(func, "named_parameters") else made
+def _compiled(func, settings):
+    """The function, compiled so; of a module, one on the same parts."""
+    _need_function(func)
+    made = Compiled(func, settings)
+    return as_module(func, made) if hasattr(func, "named_parameters") else made
 
 
-def _need_backend(backend):
-    if backend not in ("native", "numpy"):
-        raise ArgumentError(
-            f"compile: backend must be 'native' or 'numpy', got {backend!r}"
-        )
+def _as_written(func):
+    """The function itself: nothing is to be compiled."""
+    _need_function(func)
+    return func
 
 
 def _need_function(func):
@@ -160,6 +148,7 @@ class Compiled(Insight):
         self.wasted: dict = {}  # how many programs in a row have run but once
         self.batches = Batches(settings.batch) if settings.batch else None
         self.warm = self.backend in CHECKS  # gradients are looked at in programs alone
+        self.met: tuple = (None, None)  # what the first call was given
         self.last = miss
 
     def __repr__(self):
@@ -201,7 +190,8 @@ class Compiled(Insight):
         leaves, shape = tree.flatten((args, kwargs))
         outside = any(isinstance(x, Box) and x.level is not BASE for x in leaves)
         if not self.warm or outside or floor.get() is not NUMPY:
-            self.warm = self.warm or floor.get() is NUMPY
+            if floor.get() is NUMPY and not self.warm:
+                self.warm, self.met = True, (samples(leaves), shape)
             return self._as_written(args, kwargs)
         step, leaves = self._found(leaves, shape)
         given = inputs_of(leaves)
@@ -302,11 +292,8 @@ class Compiled(Insight):
 
     def _built(self, captured):
         """The program; with `background` one that is interpreted if it takes long to build."""
-        code = (
-            native_code()
-            if self.settings.background and self.backend == "native"
-            else None
-        )
+        later = self.settings.background and self.backend == "native"
+        code = native_code() if later else None
         if code is None:
             return _step(captured, self.backend)
         building = Building(functools.partial(code.Native, captured))
@@ -348,7 +335,7 @@ class Compiled(Insight):
     def _why(self, key, before) -> str:
         """Why a program was made."""
         if before is not None:
-            return "what it works on was changed"
+            return before.run.why or "what it works on was changed"
         if not self.programs:
             return "first"
         return difference(next(reversed(self.programs)), key)
@@ -427,4 +414,4 @@ def _compiled_again(module, settings):
     return as_module(module, Compiled(module, settings))
 
 
-_SHOWN = ("programs", "warm", "last", "settings", "backend", "wait")
+_SHOWN = ("programs", "warm", "met", "last", "settings", "backend", "wait")

@@ -17,7 +17,8 @@ from ..autodiff.views import Chosen
 from ..core import tree
 from ..core.bind import Box
 from ..errors import TraceError, show_site
-from ..functional.debug import attempt
+from ..functional.effects import attempt
+from ..ir.instead import instead
 from ..ir.tracer import Tracer
 from .arguments import own_of
 from .captured import (
@@ -311,8 +312,7 @@ class Ending:
                 raise TraceError(
                     "Python has read numbers that the program changes, in "
                     f"{show_site(read.site)}",
-                    hint="where(condition, a, b) computes both and selects; cond, scan "
-                    "and while_loop decide on values inside a program",
+                    hint=instead(read.site),
                 )
 
     def _inputs(self):

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import functools
 import importlib
-import os
-import time
+import json
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,11 +12,15 @@ from typing import NamedTuple
 import numpy as np
 
 from ..core import tree
-from ..errors import ArgumentError
-from ..ir.passes import PASSES
-from ..ir.text import pretty
+from ..core.threads import threads
+from ..errors import AdjointError, ArgumentError, show_site
+from ..ir.graph import Graph
+from ..ir.passes import PASSES, prepared
+from ..ir.text import pretty, provenance
+from ..printing import quietly
 from .captured import inputs_of
 from .cost import flop, nanoseconds
+from .limits import least
 from .memory import Memory, at_peak, computed_again
 
 
@@ -50,6 +52,7 @@ class Explanation:
     regions: list[Region]
     build_seconds: float
     cuts: list[str]
+    note: str = ""  # on which arguments the times were measured
 
     def __str__(self):
         count = len(self.regions)
@@ -65,13 +68,14 @@ class Explanation:
             size = "×".join(map(str, r.space)) or "1"
             cut = f"{r.chunks} chunks" if r.chunks > 1 else f"one: {r.alone}"
             numbers = f"{r.flop / 1e6:.2f}", f"{r.bytes / 1e6:.2f}", spent, share, cut
-            where = r.lines[0] if r.lines else ""
+            where = _first_of(r.lines)
             rows.append((str(i + 1), f"{r.kind}: {names}", size, *numbers, where))
         widths = [max(len(row[c]) for row in rows) for c in range(len(rows[0]))]
         lines = [
             "  ".join(x.ljust(w) for x, w in zip(r, widths, strict=True)) for r in rows
         ]
-        return "\n".join([head, *(line.rstrip() for line in lines), *self.cuts])
+        rows = [head, *(line.rstrip() for line in lines), *self.cuts]
+        return "\n".join([*rows, self.note] if self.note else rows)
 
     __repr__ = __str__
 
@@ -80,15 +84,19 @@ class Insight:
     """What a compiled function tells about itself, once it was called."""
 
     programs: OrderedDict
-    warm: bool
+    met: tuple
     unfit: dict
     _found: Callable
     __name__: str
 
     def _step(self, *args, **kwargs):
         """The program of these arguments, or the one that was used last."""
-        if (args or kwargs) and self.warm:
-            step, _ = self._found(*tree.flatten((args, kwargs)))
+        like, shape = self.met
+        leaves = like() if like and not self.programs else None
+        if args or kwargs:
+            leaves, shape = tree.flatten((args, kwargs))
+        if leaves is not None:
+            step, _ = self._found(leaves, shape)
             if step is not None:
                 return step
         if not self.programs and self.unfit:
@@ -99,7 +107,8 @@ class Insight:
         if not self.programs:
             raise ArgumentError(
                 "there is no program yet: the first call runs eagerly, the second is compiled",
-                hint="call it first; then give the arguments here, or call it once more",
+                hint="call it first; or, where it makes no state on the way, as an optimizer "
+                "does in its first step, give the arguments here",
             )
         return self.programs[next(reversed(self.programs))]
 
@@ -113,44 +122,50 @@ class Insight:
             )
         return step.native
 
-    def program(self, *args, after=None, **kwargs) -> str:
+    def program(self, *args, after=None, lines=False, **kwargs) -> str:
         """The captured program as straight-line text; `after` a pass: see `PASSES`.
 
+        With `lines`, each operation with the place in the network and the line that wrote it,
+        and after a pass with the values of the captured program that it was made of.
+
         >>> f = compile(lambda x: x * 2 + 1)
-        >>> f(tensor(1.))
-        tensor(3.)
         >>> print(f.program(tensor(1.)))
         f(x1: float32[]):
           z1 = x1 * 2
           z2 = z1 + 1
           return z2
+        >>> print(f.program(tensor(1.), after="all", lines=True).split("#")[1].split(":")[0])
+         of z1
         """
-        graph = self._step(*args, **kwargs).captured.graph
+        captured = self._step(*args, **kwargs).captured.graph
         if after == "memory":
-            return str(pretty(self._native(*args, **kwargs).part.graph))
-        if after is not None and after not in PASSES:
-            names = ", ".join([*PASSES, "memory"])
-            raise ArgumentError(f"program: after must be one of {names}, got {after!r}")
-        for name, change in PASSES.items() if after is not None else ():
-            graph = change(graph)
-            if name == after:
-                break
-        return str(pretty(graph))
+            graph = self._native(*args, **kwargs).part.graph
+        else:
+            graph = captured if after is None else _after(captured, after)
+        return str(pretty(graph, provenance(captured) if lines else None))
 
     def llvm(self, *args, **kwargs) -> str:
-        """The program as LLVM was given it."""
+        """The program as LLVM was given it.
+
+        >>> f = compile(lambda x: x * 2)
+        >>> "define" in f.llvm(tensor(1.))
+        True
+        """
         return self._native(*args, **kwargs).text()
 
     def asm(self, *args, **kwargs) -> str:
-        """The program as this processor runs it."""
+        """The program as this processor runs it.
+
+        >>> f = compile(lambda x: x * 2)
+        >>> "ret" in f.asm(tensor(1.))
+        True
+        """
         return self._native(*args, **kwargs).assembly()
 
     def memory(self, *args, **kwargs) -> Memory:
         """What memory the program takes, when the most, for which values, of which lines.
 
         >>> f = compile(lambda x: (x * 2).sum())
-        >>> f(ones(1000))
-        tensor(2000.)
         >>> f.memory(ones(1000)).arguments
         4000
         """
@@ -163,45 +178,127 @@ class Insight:
         return Memory(*sizes, *at_peak(part), computed_again(part))
 
     def explain(self, *args, **kwargs) -> Explanation:
-        """Its regions with their source, their work, and, given arguments, their time.
+        """Its regions with their source, their work and their time.
 
-        The time is measured on copies: no state changes.
+        The time is measured on copies: no state changes. Without arguments it is that for
+        arbitrary numbers; a loop that ends when they say so is then not measured.
+
+        >>> f = compile(lambda x: (x * 2).sum())
+        >>> (region,) = f.explain(ones(1000)).regions
+        >>> region.operations, region.flop, region.bytes
+        (('mul', 'sum'), 2000, 4004)
         """
         native = self._native(*args, **kwargs)
-        regions = [_region(k, native.part) for k in native.part.schedule.kernels]
-        if args or kwargs:
-            spent = self._measured(args, kwargs)
-            regions = [_timed(r, s) for r, s in zip(regions, spent, strict=True)]
+        kernels = native.part.schedule.kernels
+        regions = [_region(k, native.part) for k in kernels]
+        spent, note = self._measured(args, kwargs)
+        if spent:
+            regions = list(map(_timed, regions, kernels, spent))
         cuts = _cuts(native.part.schedule)
-        return Explanation(self.__name__, regions, native.build_seconds, cuts)
+        return Explanation(self.__name__, regions, native.build_seconds, cuts, note)
 
-    def profile(self, *args, **kwargs) -> dict:
-        """One run as a Chrome trace, to be written as JSON and opened in Perfetto."""
+    def profile(self, *args, to=None, **kwargs) -> dict:
+        """One run as a Chrome trace, for chrome://tracing and Perfetto; `to` names a file.
+
+        >>> f = compile(lambda x: x.exp().sum())
+        >>> event = f.profile(ones(1000))["traceEvents"][0]
+        >>> event["ph"], "exp, sum" in event["name"], event["dur"] > 0
+        ('X', True, True)
+        """
+        told = self.explain(*args, **kwargs)
         events, start = [], 0.0
-        for i, r in enumerate(self.explain(*args, **kwargs).regions):
-            took = (r.seconds or 0.0) * 1e6
-            about = {
-                "space": r.space,
-                "lines": r.lines,
-                "flop": r.flop,
-                "bytes": r.bytes,
-            }
+        for i, r in enumerate(told.regions):
+            if r.seconds is None:
+                raise ArgumentError(f"profile: {told.note}")
+            place = {"ph": "X", "ts": start, "dur": r.seconds * 1e6, "pid": 0, "tid": 0}
             name = f"{i + 1} {r.kind}: {_shortened(r.operations)}"
-            place = {"ph": "X", "ts": start, "dur": took, "pid": 0, "tid": 0}
-            events.append({"name": name, **place, "args": about})
-            start += took
-        return {"traceEvents": events, "displayTimeUnit": "ns"}
+            events.append({"name": name, **place, "args": _about(r)})
+            start += r.seconds * 1e6
+        name = {
+            "name": "process_name",
+            "ph": "M",
+            "pid": 0,
+            "args": {"name": told.name},
+        }
+        trace = {"traceEvents": [*events, name], "displayTimeUnit": "ns"}
+        if to is not None:
+            with open(to, "w", encoding="utf-8") as file:
+                json.dump(trace, file)
+        return trace
 
-    def _measured(self, args, kwargs) -> list[float]:
-        """Seconds of each region, the median of several runs on copies of the states."""
+    def _measured(self, args, kwargs) -> tuple[list[float], str]:
+        """(seconds of each region, what is said of them), on copies of the states."""
         step = self._step(*args, **kwargs)
-        leaves = self._found(*tree.flatten((args, kwargs)))[1]
-        arrays = [x.value.copy() for x in inputs_of(leaves)]
-        clocked = importlib.import_module(".native.clocked", __package__)
-        run = clocked.Clocked(step.captured)
-        run(arrays)
-        runs = [run(arrays) for _ in range(7)]
-        return _each(np.median(runs, axis=0).tolist(), run.native.part)
+        if args or kwargs:
+            leaves = self._found(*tree.flatten((args, kwargs)))[1]
+            return _clocked(step, [x.value.copy() for x in inputs_of(leaves)]), ""
+        if _open_ended(step.captured.graph):
+            return [], "how long it takes depends on numbers: give the arguments"
+        given = step.captured.graph.inputs[: step.captured.arguments]
+        try:
+            spent = _clocked(step, [_numbers(v.spec) for v in given])
+        except (AdjointError, ArithmeticError, ValueError) as error:
+            return [], f"it refuses arbitrary numbers ({error}): give the arguments"
+        return spent, "measured on arbitrary numbers" if given else ""
+
+
+def _after(graph, last) -> Graph:
+    """The program after a pass and all before it."""
+    if last not in PASSES:
+        names = ", ".join([*PASSES, "memory"])
+        raise ArgumentError(f"program: after must be one of {names}, got {last!r}")
+    return prepared(graph, last=last)
+
+
+RUNS, LONG = 7, 1.0  # as often is measured, but for no longer than so many seconds
+
+
+def _clocked(step, arrays) -> list[float]:
+    """Seconds of each region, the median of several runs; nothing is printed meanwhile."""
+    captured, extras = step.captured, []
+    if hasattr(step.run, "family"):  # a program for any number of examples
+        arrays, extras = step.run.for_all(arrays)
+        captured = step.run.family.captured
+    clocked = importlib.import_module(".native.clocked", __package__)
+    run = clocked.Clocked(captured)
+    with quietly():
+        run(arrays, extras)
+        runs = [run(arrays, extras)]
+        while len(runs) < RUNS and sum(map(sum, runs)) < LONG:
+            runs.append(run(arrays, extras))
+    return _each(np.median(runs, axis=0).tolist(), run.native.part)
+
+
+def _open_ended(graph) -> bool:
+    """Whether numbers decide how often something in it is done."""
+    parts = any(map(_open_ended, graph.parts()))
+    return parts or any(o.prim.name == "repeat_while" for o in graph.operations)
+
+
+def _numbers(spec) -> np.ndarray:
+    """Some that all operations take: between 0 and 1, and positions that are there."""
+    rng = np.random.default_rng(0)
+    if spec.dtype.kind in "fcV":
+        return rng.uniform(0.1, 0.9, spec.shape).astype(spec.dtype)
+    return np.zeros(spec.shape, spec.dtype)
+
+
+def _about(r) -> dict:
+    """What a trace tells of a region."""
+    return {
+        "space": list(r.space),
+        "lines": list(r.lines),
+        "flop": r.flop,
+        "bytes": r.bytes,
+        "of limit": r.share,
+        "chunks": r.chunks,
+    }
+
+
+def _first_of(lines) -> str:
+    """The first line, and how many there are besides."""
+    more = len(lines) - 1
+    return (lines[0] if lines else "") + (f" and {more} more" if more > 0 else "")
 
 
 def _shortened(names, most=4) -> str:
@@ -211,8 +308,7 @@ def _shortened(names, most=4) -> str:
 
 def _region(k, part) -> Region:
     operations = part.schedule.operations(k)
-    lines = dict.fromkeys(_line(o) for o in operations)
-    lines.pop("", None)
+    lines = dict.fromkeys(show_site(o.site) for o in operations if o.site)
     work = round(_flop(k, part.schedule))
     stored = [v for v in (*k.reads, *k.made) if v not in part.schedule.local]
     names = tuple(o.prim.name for o in operations)
@@ -233,13 +329,6 @@ def _flop(k, schedule) -> float:
     return sum(_flop(m, schedule) * share(m) for m in k.members)
 
 
-def _line(o) -> str:
-    file, line, text = o.where()
-    if not file:
-        return ""
-    return f"{os.path.basename(file)}:{line}: {text.strip()}" if line else ""
-
-
 def _each(seconds, part) -> list[float]:
     """Of a chain, whose time is that of its first kernel, each kernel's by estimate."""
     s, found = part.schedule, list(seconds)
@@ -250,27 +339,13 @@ def _each(seconds, part) -> list[float]:
     return found
 
 
-def _timed(r, seconds) -> Region:
-    peak, bandwidth = limits()
-    floor = max(r.flop / peak, r.bytes / bandwidth)
-    return r._replace(seconds=seconds, floor=floor)
-
-
-@functools.cache
-def limits() -> tuple[float, float]:
-    """(operations, bytes) a second that one core of this machine reaches, measured once."""
-    a = np.ones((384, 384), np.float32)
-    big = np.ones(2**23, np.float32)
-    out = np.empty_like(big)
-    product = min(_seconds(lambda: a @ a) for _ in range(5))
-    copy = min(_seconds(lambda: np.copyto(out, big)) for _ in range(5))
-    return 2 * 384**3 / product, 2 * big.nbytes / copy
-
-
-def _seconds(f) -> float:
-    start = time.perf_counter()
-    f()
-    return time.perf_counter() - start
+def _timed(r, k, seconds) -> Region:
+    """With its time, and what this machine needs at least for as many threads as it has."""
+    help = min(r.chunks, threads.count)
+    dtype = max((v.spec.dtype for v in k.made), key=lambda d: d.itemsize)
+    return r._replace(
+        seconds=seconds, floor=least(r.flop, r.bytes, dtype, max(help, 1))
+    )
 
 
 def _cuts(schedule) -> list[str]:

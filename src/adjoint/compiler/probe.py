@@ -14,9 +14,14 @@ import numpy as np
 
 from ..core.bind import NUMPY, at_bottom, bind, floor
 from ..core.level import Floor
-from ..errors import ArgumentError, NotFiniteError, show_site, user_site
+from ..errors import (
+    ArgumentError,
+    NotFiniteError,
+    differentiating,
+    show_site,
+    user_site,
+)
 from ..ir.graph import Const, Graph
-from ..ir.tracer import in_backward
 
 CHECKS = {"nan": np.isnan, "inf": lambda x: ~np.isfinite(x)}
 
@@ -104,25 +109,21 @@ class Looking(Floor):
     """NumPy's floor where each result is looked at: for what runs as it is written."""
 
     depth = -1
-    walking: tuple | None = None
 
     def __init__(self, check: str):
         self.probe = Probe(check)
 
     def process(self, prim, args, params):
         y = NUMPY.process(prim, args, params)
-        if self.walking:
+        if differentiating():
             return y  # part of a rule, whose results may be guarded
         names = [f"x{i + 1}" for i in range(len(args))]
         self.probe.look(prim, names, args, y, user_site())
         return y
 
-    def walks(self, site) -> None:
-        self.walking = in_backward(site)
-
     def walked(self, node, g, gs) -> None:
         one = [x for x in gs if x is not None]
-        self.probe.look(Several(node.prim.name), ["gradient"], [g], one, self.walking)
+        self.probe.look(Several(node.prim.name), ["gradient"], [g], one, user_site())
 
 
 def looked_at(check: str, func, args, kwargs):

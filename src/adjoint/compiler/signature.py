@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
+
+from ..autodiff.tape import BASE
+from ..core import tree
 from ..core.bind import Box
 from ..core.primitive import spec_of
 
@@ -21,20 +25,68 @@ def twice(leaves):
     return None if len(set(ids)) == len(ids) else tuple(map(ids.index, ids))
 
 
+def samples(leaves):
+    """Plain tensors like these, which take no memory yet, by a function; None if there are none."""
+    tensors = [x for x in leaves if isinstance(x, Box)]
+    if not all(x.is_leaf and x._grad is None and x.base is None for x in tensors):
+        return None
+    like = [(spec_of(x), x.requires_grad) if isinstance(x, Box) else x for x in leaves]
+    tensor = [isinstance(x, Box) for x in leaves]
+    return lambda: [_sample(*x) if t else x for x, t in zip(like, tensor, strict=True)]
+
+
+def _sample(spec, requires_grad):
+    x = BASE.wrap(np.zeros(*spec))
+    x.requires_grad = requires_grad
+    return x
+
+
+# ---------------------------------------------------------------- why another program
+
+
 def difference(old, new) -> str:
+    """What of these arguments is not as it was, for people."""
     if old[0] != new[0]:
-        return "other containers or numbers of arguments"
+        return f"it was given {_given(new)}, before {_given(old)}"
     for i, (a, b) in enumerate(zip(old[1], new[1], strict=True)):
         if a != b:
-            return f"argument {i + 1} is {_shown(b)}, was {_shown(a)}"
-    return "another mode"
+            return f"argument {i + 1} is {_told(b, a)}, was {_told(a, b)}"
+    if old[2] != new[2]:
+        return "other arguments are the same tensor"
+    modes = zip(_MODES, old[3:], new[3:], strict=True)
+    return next((f"{n} {b}, was {a}" for n, a, b in modes if a != b), "another mode")
 
 
-def _shown(key) -> str:
-    """What `key_of` noted, in words."""
-    if isinstance(key[0], type):
-        return repr(key[1])
-    shape, dtype, requires_grad, is_leaf, *rows, g = key
-    more = [*rows, *["requires grad"] * requires_grad, *["no leaf"] * (not is_leaf)]
-    more += [] if g is None else [f"with a .grad of {g}"]
-    return ", ".join([f"{dtype.name}{list(shape)}", *more])
+_MODES = "recording is", "inference mode is", "modes are", "the default dtype is"
+
+
+class _Said(str):
+    """A text that prints as it is."""
+
+    __repr__ = str.__str__
+
+
+def _given(key) -> str:
+    """The kinds of all arguments, as in a call."""
+    args, kwargs = tree.unflatten(key[0], [_Said(_told(k)) for k in key[1]])
+    named = (f"{name}={x!r}" for name, x in kwargs.items())
+    return f"({', '.join([*map(repr, args), *named])})"
+
+
+def _told(kind, other=None) -> str:
+    """An argument, with what else than its shape and dtype makes it unlike the other."""
+    if isinstance(kind[0], type):
+        return kind[1] if kind[0] in (float, complex) else repr(kind[1])
+    shape, dtype, *traits = kind
+    text = f"{getattr(dtype, 'name', dtype)}{list(shape)}"
+    if other is None or kind[:2] != other[:2]:
+        return text
+    if len(kind) != len(other):
+        return f"{text}, {traits[2] if len(traits) > 3 else 'row by row'}"
+    pairs = zip(_TRAITS, traits, other[2:], strict=False)
+    found = [yes if b else no for (yes, no), b, c in pairs if b != c]
+    g = f"with .grad {traits[-1]}" if traits[-1] else "without .grad"
+    return " ".join([text, *(found or [g])])
+
+
+_TRAITS = ("that requires grad", "without requires grad"), ("a leaf", "no leaf")

@@ -100,6 +100,7 @@ class Surroundings:
         self.iterators: list = []  # which a call uses up
         self.streams = Streams()  # random numbers that are not ours
         self.depth = 0  # of functions that call each other
+        self.left = False  # whether some is not looked at
         self.function(func, args)
 
     def changed(self) -> Iterator[tuple]:
@@ -130,7 +131,10 @@ class Surroundings:
             return
         named = named or {}
         key = id(f.__code__), *map(id, args), *named, *map(id, named.values())
-        if key in self.done or len(self.places) > MOST:
+        if key in self.done:
+            return
+        if len(self.places) >= MOST:
+            self._leave(f"what {getattr(f, '__qualname__', f)} reads")
             return
         self.done.add(key)
         cells = dict(zip(f.__code__.co_freevars, f.__closure__ or (), strict=True))
@@ -160,6 +164,8 @@ class Surroundings:
             return x
         if len(self.places) < MOST:
             self.places.setdefault((id(keeper), key), (keeper, key, x))
+        elif (id(keeper), key) not in self.places:
+            self._leave(repr(key))
         self._entered(x)
         return x
 
@@ -205,6 +211,12 @@ class Surroundings:
         ]
         for hook in (h for hooks in found if hooks for h in hooks.values()):
             self.function(hook)
+
+    def _leave(self, what):
+        """Say once that not all is looked at."""
+        if not self.left:
+            log.warning(_MANY, MOST, what)
+        self.left = True
 
     def whole(self, x):
         """Any item of a dict may be read."""
@@ -280,6 +292,10 @@ def _may_change(x) -> bool:
     return isinstance(x, np.ndarray) and not x.dtype.hasobject
 
 
+_MANY = (
+    "more than %d variables and attributes decide what is compiled: %s, and what is read after "
+    "it, is taken to stay as it is"
+)
 _LONG = (
     "an array of NumPy of %.0f MB is compared before each call, for its numbers are part of "
     "the program: give it as an argument, or hold it in a tensor, which is read where it lies"

@@ -93,9 +93,6 @@ class Floor(Level):
     def rebind(self, x) -> None:
         """The gradient of `x` is about to be set."""
 
-    def walks(self, site) -> None:
-        """What follows is the derivative of an operation written at `site`; None: no more."""
-
     def walked(self, node, g, gs) -> None:
         """The derivative of a node made `gs` of `g`."""
 

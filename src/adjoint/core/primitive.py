@@ -50,6 +50,7 @@ class Primitive:
     differentiable: ClassVar[bool] = True
     view: ClassVar[bool] = False  # the result shares memory with the first input
     saves_y: ClassVar[bool] = True
+    happens: ClassVar[bool] = False  # it does something beside its result
     calls_back: ClassVar[bool] = False  # eager runs a user's function, not NumPy alone
     symbol: ClassVar[str] = ""  # how a program prints it: "{} + {}"
     samples: ClassVar[Callable | None] = None  # rng -> [(args, params), ...]
@@ -313,7 +314,7 @@ class _Partial:
         """The rule, called with what it names."""
         if not self.rule:
             return None
-        return eval(f"lambda t, y, xs, params: {self.forward}", self.names)
+        return _rule(f"lambda t, y, xs, params: {self.forward}", self.names)
 
 
 def _names(f) -> list[str]:
@@ -349,7 +350,7 @@ def _reverse(adjoints, partials):
             f"fit({text}, xs[{i}]) if need[{i}] else None"
             for i, text in enumerate(terms)
         ]
-    return eval(f"lambda t, y, xs, params, need: ({', '.join(terms)},)", scope)
+    return _rule(f"lambda t, y, xs, params, need: ({', '.join(terms)},)", scope)
 
 
 def _fit(gx, x):
@@ -494,3 +495,8 @@ class Reduction(Primitive, abstract=True):
         x = batch_to_front(xs[0], dims[0])
         dim = tuple(d + 1 for d in params["dim"])
         return bind(self, x, **{**params, "dim": dim}), 0
+
+
+def _rule(source, scope):
+    """A function of generated source; it counts as a line of this file, not of the user's."""
+    return eval(compile(source, f"{__file__} <rule>", "eval"), scope)

@@ -6,6 +6,7 @@ of `detach` or `no_grad`, the program does not either, whatever is done with it 
 
 from __future__ import annotations
 
+from contextlib import contextmanager, nullcontext
 from typing import NamedTuple
 
 import numpy as np
@@ -16,16 +17,17 @@ from ..autodiff.keeping import as_it_is
 from ..autodiff.modes import recording
 from ..autodiff.node import Leaf, Node, Unread
 from ..autodiff.tape import BASE, Tape
-from ..autodiff.versions import Version
+from ..autodiff.versions import Version, versioned
 from ..core import tree
-from ..core.bind import Box, bind, dtype_of, floor, new_level
+from ..core.bind import Box, at_bottom, bind, dtype_of, floor, new_level
 from ..core.dtype import is_inexact
 from ..core.primitive import op
 from ..core.shape import Spec
 from ..errors import ArgumentError, ShapeError
 from ..ir.graph import Graph
 from ..ir.section import Section
-from ..ir.tracer import Stateful
+from ..ir.tracer import Stateful, from_outside
+from .effects import no_order
 from .face import FUNCTIONS
 
 
@@ -168,15 +170,55 @@ def moves(x) -> bool:
     return False
 
 
-def traced(f, specs, shape, name: str, moving: list | None = None) -> Body:
-    """f(*args) for arguments of these specs; `moving`: which have derivatives, None: all."""
+@contextmanager
+def _closed(f, tape):
+    """Inside, the variables around a function show what they hold as values of `tape`.
+
+    So what is done with them is a part of the program of the function, and is done when it is.
+    """
+    f = getattr(f, "__wrapped__", f)
+    cells = [c for c in getattr(f, "__closure__", None) or () if _has_tensor(c)]
+    before = [c.cell_contents for c in cells]
+    for x in before:
+        versioned(x)  # which what stands for it in the graph has in common with it
+    inside = [tape.own(x) for x in before]
+    values = [at_bottom(y) for y in inside]
+    for cell, y in zip(cells, inside, strict=True):
+        cell.cell_contents = y
+    try:
+        yield
+    finally:
+        for cell, x, y in zip(cells, before, inside, strict=True):
+            if cell.cell_contents is y:
+                cell.cell_contents = x
+    for x, y, value in zip(before, inside, values, strict=True):
+        y.sync()
+        if at_bottom(y) is not value:
+            raise from_outside(x)
+
+
+def _has_tensor(cell) -> bool:
+    try:
+        return isinstance(cell.cell_contents, Box)
+    except ValueError:  # nothing is in it yet
+        return False
+
+
+def traced(
+    f, specs, shape, name: str, moving: list | None = None, closed: bool = False
+) -> Body:
+    """f(*args) for arguments of these specs; `moving`: which have derivatives, None: all.
+
+    With `closed`, what it does with tensors around it is part of it as well.
+    """
     moving = [True] * len(specs) if moving is None else moving
     with new_level(Section(name)) as level, new_level(BodyTape(level)) as tape:
         boxes = [
             tape.entered(level.input(f"x{i + 1}", s), m)
             for i, (s, m) in enumerate(zip(specs, moving, strict=True))
         ]
-        with floor.get().apart():
+        around = _closed(f, tape) if closed else nullcontext()
+        with floor.get().apart(), no_order(), around:
             results, out_shape = tree.flatten(f(*tree.unflatten(shape, boxes)))
             _need_plain(results, tape)
             pairs = [tape.result(y) for y in results]
@@ -343,12 +385,37 @@ def filled(values, numbers, others) -> list:
     return out
 
 
-def cut(parts, *sizes):
-    out, i = [], 0
-    for n in sizes:
-        out.append(list(parts[i : i + n]))
-        i += n
-    return *out, list(parts[i:])
+class Smooth:
+    """The body of a loop as a function of what has derivatives, the rest as it is.
+
+    By number, `moving` are such carries, `rows` such rows, `held` such values from outside.
+    """
+
+    def __init__(self, body, outside, moving, held, rows=()):
+        self.body, self.outside = body, outside
+        self.moving, self.held, self.rows = moving, held, rows
+
+    def at(self, now, row=()) -> list:
+        """Its arguments, for these carries and this row."""
+        inside = [now[i] for i in self.moving] + [row[i] for i in self.rows]
+        return inside + [self.outside[i] for i in self.held]
+
+    def parts(self, args):
+        """Its arguments as those of carries, of rows and of what is outside."""
+        k = len(self.moving)
+        m = k + len(self.rows)
+        return list(args[:k]), list(args[k:m]), list(args[m:])
+
+    def step(self, now, row=(), outputs=None):
+        """The function, of outputs of these numbers or of all."""
+
+        def once(*args):
+            a, b, c = self.parts(args)
+            carries, rows = filled(a, self.moving, now), filled(b, self.rows, row)
+            out = self.body.run([*carries, *rows, *filled(c, self.held, self.outside)])
+            return tuple(out if outputs is None else [out[i] for i in outputs])
+
+        return once
 
 
 def batch_at(x, d, place, size):

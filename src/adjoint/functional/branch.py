@@ -9,6 +9,7 @@ from ..core import tree
 from ..core.bind import NUMPY, Box, floor
 from ..core.primitive import Primitive, op, spec_of
 from ..errors import ShapeError
+from ..ir.rewrite import quiet
 from .bodies import (
     batch_at,
     bound,
@@ -25,6 +26,7 @@ from .bodies import (
     tensors_of,
     traced,
 )
+from .effects import in_order, threaded
 from .face import function
 
 
@@ -38,6 +40,14 @@ def cond(pred, true_fun, false_fun, *operands):
     >>> cond(tensor(True), lambda x: x + 1, lambda x: -x, tensor(1.))
     tensor(2.)
     """
+
+    def with_order(order):
+        return _cond(pred, in_order(true_fun), in_order(false_fun), (order, *operands))
+
+    return threaded(lambda: _cond(pred, true_fun, false_fun, operands), with_order)
+
+
+def _cond(pred, true_fun, false_fun, operands):
     if isinstance(pred, Box) and tuple(pred.shape) != ():
         raise ShapeError(f"cond: pred must have no dims, got shape {tuple(pred.shape)}")
     if not isinstance(pred, Box) or is_known(pred):
@@ -47,8 +57,8 @@ def cond(pred, true_fun, false_fun, *operands):
     leaves, shape = leaves_of(operands)
     specs = [spec_of(x) for x in leaves]
     moving = [moves(x) for x in leaves]
-    yes = traced(true_fun, specs, shape, "yes", moving)
-    no = traced(false_fun, specs, shape, "no", moving)
+    yes = traced(true_fun, specs, shape, "yes", moving, closed=True)
+    no = traced(false_fun, specs, shape, "no", moving, closed=True)
     _need_same(yes, no)
     a, b = (_moved(p, moving) for p in (yes, no))
     recorded = [r or s for r, s in zip(a, b, strict=True)]
@@ -166,7 +176,7 @@ class Branch(Primitive):
 
             return pull
 
-        yes, no = (_runner(params, which) for which in ("yes", "no"))
+        yes, no = (_runner(quiet(params), which) for which in ("yes", "no"))
         out = cond(
             tensor_of(xs[0]), pulled(yes), pulled(no), args, [g[i] for i in given]
         )
@@ -188,7 +198,7 @@ class Branch(Primitive):
 
             return push
 
-        yes, no = (_runner(params, which) for which in ("yes", "no"))
+        yes, no = (_runner(quiet(params), which) for which in ("yes", "no"))
         out = cond(
             tensor_of(xs[0]), pushed(yes), pushed(no), args, [ts[i] for i in moving]
         )

@@ -183,27 +183,7 @@ def linear_cross_entropy(
     tensor(2.3026)
     """
     name = "linear_cross_entropy"
-    x, w = need_tensor(input, name), need_tensor(linear_weight, name, "linear_weight")
-    if x.ndim not in (1, 2) or w.ndim < 2 or x.shape[-1] != w.shape[-1]:
-        raise ShapeError(
-            f"{name}: expects input (N, features) or (features) and linear_weight "
-            f"(classes, ..., features), got {tuple(x.shape)} and {tuple(w.shape)}"
-        )
-    if w.ndim > 2 and x.ndim == 1:
-        raise ShapeError(
-            f"{name}: several losses an example, linear_weight {tuple(w.shape)}, need "
-            f"input (N, features), got {tuple(x.shape)}"
-        )
-    size = tuple(w.shape[:-1])
-    logits = linear(x, op.reshape(w, shape=(math.prod(size), w.shape[-1])))
-    logits = op.reshape(logits, shape=(*x.shape[:-1], *size))
-    if linear_bias is not None:
-        if tuple(need_tensor(linear_bias, name, "linear_bias").shape) != size:
-            raise ShapeError(
-                f"{name}: linear_bias must have shape {size}, got "
-                f"{tuple(linear_bias.shape)}"
-            )
-        logits = logits + linear_bias
+    logits = _linear_logits(name, input, linear_weight, linear_bias)
     t = need_tensor(target, name, "target")
     if ignore_index is not None and tuple(t.shape) == tuple(logits.shape):
         raise ArgumentError(
@@ -217,6 +197,31 @@ def linear_cross_entropy(
         ignore_index=-100 if ignore_index is None else ignore_index,
         label_smoothing=label_smoothing,
     )
+
+
+def _linear_logits(name, x, w, bias):
+    """x Wᵀ + b of shape (N, classes, ...), of a W (classes, ..., features)."""
+    x, w = need_tensor(x, name), need_tensor(w, name, "linear_weight")
+    if x.ndim not in (1, 2) or w.ndim < 2 or x.shape[-1] != w.shape[-1]:
+        raise ShapeError(
+            f"{name}: expects input (N, features) or (features) and linear_weight "
+            f"(classes, ..., features), got {tuple(x.shape)} and {tuple(w.shape)}"
+        )
+    if w.ndim > 2 and x.ndim == 1:
+        raise ShapeError(
+            f"{name}: several losses an example, linear_weight {tuple(w.shape)}, need "
+            f"input (N, features), got {tuple(x.shape)}"
+        )
+    size = tuple(w.shape[:-1])
+    logits = linear(x, op.reshape(w, shape=(math.prod(size), w.shape[-1])))
+    logits = op.reshape(logits, shape=(*x.shape[:-1], *size))
+    if bias is None:
+        return logits
+    if tuple(need_tensor(bias, name, "linear_bias").shape) != size:
+        raise ShapeError(
+            f"{name}: linear_bias must have shape {size}, got {tuple(bias.shape)}"
+        )
+    return logits + bias
 
 
 def _cross_entropy_soft(x, t, weight, mode, smoothing):

@@ -10,11 +10,9 @@ import numpy as np
 from ..core.dtype import DType
 from ..tensor import Dims, DTypeLike, Number, Size, Tensor
 
-def attempt(prim: Any, xs: Any, params: Any) -> None:
-    """Have a program carry out an operation for its errors alone."""
-def check(condition: Any, message: Any, *values: Any) -> Any:
-    """Raise a CheckError that says `message.format(*values)` unless `condition` holds."""
-def print(fmt: Any, *values: Any) -> Any:
-    """Print `fmt.format(*values)` each time it is reached, in compiled functions too."""
+def check(condition: Any, message: Any = ..., *values: Any, **named: Any) -> Any:
+    """Raise a CheckError that says `message.format(*values, **named)` unless `condition` holds."""
+def print(fmt: Any, *values: Any, **named: Any) -> Any:
+    """Print `fmt.format(*values, **named)` each time it is reached, in compiled functions too."""
 
 def __getattr__(name: _str) -> Any: ...

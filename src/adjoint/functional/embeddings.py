@@ -122,21 +122,7 @@ def embedding_bag(
     """
     index = _positions("embedding_bag", input, weight)
     padding = _padding("embedding_bag", padding_idx, weight)
-    if mode not in ("sum", "mean", "max"):
-        raise ArgumentError(
-            f"embedding_bag: mode must be sum, mean or max, got {mode!r}"
-        )
-    if per_sample_weights is not None and mode != "sum":
-        raise ArgumentError(
-            f"embedding_bag: per_sample_weights needs mode sum, not {mode}"
-        )
-    if per_sample_weights is not None and tuple(per_sample_weights.shape) != tuple(
-        index.shape
-    ):
-        raise ShapeError(
-            "embedding_bag: per_sample_weights must have the shape of input, got "
-            f"{list(per_sample_weights.shape)} and {list(index.shape)}"
-        )
+    _check_mode(mode, per_sample_weights, index)
     bag, count = _bags(index, offsets, include_last_offset)
     flat = (math.prod(index.shape),)
     index = op.reshape(index, shape=flat)
@@ -153,6 +139,24 @@ def embedding_bag(
     else:
         y = _total(rows, bag, kept, used, mode)
     return y if kept == count else narrow(y, 0, 0, count)
+
+
+def _check_mode(mode, weights, index) -> None:
+    if mode not in ("sum", "mean", "max"):
+        raise ArgumentError(
+            f"embedding_bag: mode must be sum, mean or max, got {mode!r}"
+        )
+    if weights is None:
+        return
+    if mode != "sum":
+        raise ArgumentError(
+            f"embedding_bag: per_sample_weights needs mode sum, not {mode}"
+        )
+    if tuple(weights.shape) != tuple(index.shape):
+        raise ShapeError(
+            "embedding_bag: per_sample_weights must have the shape of input, got "
+            f"{list(weights.shape)} and {list(index.shape)}"
+        )
 
 
 def _bags(index, offsets, include_last):

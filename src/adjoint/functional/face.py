@@ -13,7 +13,13 @@ from ..autodiff.tape import BASE
 from ..core import dtype as dt
 from ..core.bind import Box, dtype_of, floor
 from ..core.primitive import op
-from ..errors import ArgumentTypeError, DtypeError, GradError, in_our_words
+from ..errors import (
+    ArgumentTypeError,
+    DtypeError,
+    GradError,
+    TraceError,
+    in_our_words,
+)
 
 FUNCTIONS: dict = {}
 METHODS: dict = {}
@@ -63,6 +69,24 @@ def need_tensor(x, name: str, position: str = "input"):
         f"{name}(): argument '{position}' must be Tensor, not {type(x).__name__}",
         hint="tensor(...) makes one of numbers, lists and arrays",
     )
+
+
+def concrete(
+    x,
+    what: str,
+    hint: str = "where(mask, a, b) keeps the shape; x[mask] = number works too",
+) -> np.ndarray:
+    """The numbers of x, on which the shape of a result depends."""
+    if not isinstance(x, Box):
+        return x
+    try:
+        return x.numpy_of()
+    except (TraceError, AttributeError):
+        raise TraceError(
+            f"the shape of this result depends on the values of {what}, which are not there "
+            "inside a trace or vmap",
+            hint=hint,
+        ) from None
 
 
 def need_number(x, name: str, position: str) -> float:

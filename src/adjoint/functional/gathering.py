@@ -16,8 +16,7 @@ from ..ops.index import CLASS
 from ..ops.order import mesh
 from .bounds import within
 from .creation import array_of
-from .face import cast, function, lift, method, need_tensor, np_dtype, wrap
-from .indexing import concrete
+from .face import cast, concrete, function, lift, method, need_tensor, np_dtype, wrap
 
 
 def need_integers(index, name):
@@ -292,7 +291,7 @@ def one_hot(tensor, num_classes=-1):
     """
     x = need_integers(tensor, "one_hot")
     if num_classes == -1:
-        value = concrete(x, "the classes")
+        value = concrete(x, "the classes", "num_classes= says how many there are")
         if not value.size:
             raise ArgumentError("one_hot: num_classes is needed for an empty tensor")
         num_classes = int(value.max()) + 1

@@ -23,11 +23,10 @@ from ..errors import (
     ArgumentTypeError,
     DimError,
     DtypeError,
-    TraceError,
     user_site,
 )
 from .creation import array_of
-from .face import SCALARS, cast, lift, method, need_tensor, only_method
+from .face import SCALARS, cast, concrete, lift, method, need_tensor, only_method
 
 _WHOLE = slice(None)
 
@@ -411,20 +410,6 @@ def _positions(k, shape, dim):
         return 0, [np.arange(int(bool(concrete(k, "a mask"))))]
     _check_mask(k.shape, shape, dim)
     return k.ndim, list(np.nonzero(concrete(k, "a mask")))
-
-
-def concrete(x, what: str) -> np.ndarray:
-    """The numbers of x, on which the shape of a result depends."""
-    if not isinstance(x, Box):
-        return x
-    try:
-        return x.numpy_of()
-    except (TraceError, AttributeError):
-        raise TraceError(
-            f"the shape of this result depends on the values of {what}, which are not there "
-            "inside a trace or vmap",
-            hint="where(mask, a, b) keeps the shape; x[mask] = number works too",
-        ) from None
 
 
 def _check_mask(mask, shape, dim):

@@ -11,9 +11,8 @@ from ..core.primitive import op
 from ..core.shape import broadcast, norm_dim
 from ..errors import ArgumentError, DimError, DtypeError, ShapeError
 from .along import fitting_number
-from .face import cast, method, need_tensor, wrap
+from .face import cast, concrete, method, need_tensor, wrap
 from .gathering import need_same_dtype, raveled
-from .indexing import concrete
 
 # ---------------------------------------------------------------- masks
 

@@ -15,7 +15,7 @@ from ..core.shape import norm_dim
 from ..errors import ArgumentError, ArgumentTypeError, DimError
 from ..ops.extremes import comparable
 from ..ops.order import take_along, take_one
-from .face import give, method, need_tensor, promote, wrap
+from .face import concrete, give, method, need_tensor, promote, wrap
 from .reductions import (
     ValuesIndices,
     amax,
@@ -324,6 +324,9 @@ def _values_alone(keys, return_counts):
     return (y, wrap(counts)) if return_counts else y
 
 
+_SORTED = "sort(x) brings equal elements together, as many as there are"
+
+
 @method
 def unique(input, sorted=True, return_inverse=False, return_counts=False, dim=None):
     """The different elements in order, or the different slices along `dim`.
@@ -335,7 +338,7 @@ def unique(input, sorted=True, return_inverse=False, return_counts=False, dim=No
     """
     x = need_tensor(input, "unique")
     need_ordered(x, "unique")
-    value, dim = x.numpy_of(), _dim_of(x, dim)
+    value, dim = concrete(x, "the input", _SORTED), _dim_of(x, dim)
     keys = value.ravel() if dim is None else _ranks(_slices(value, dim))
     if dim is None and not (x.requires_grad or return_inverse):
         return _values_alone(keys, return_counts)
@@ -359,7 +362,7 @@ def unique_consecutive(input, return_inverse=False, return_counts=False, dim=Non
     tensor([1, 2, 1])
     """
     x = need_tensor(input, "unique_consecutive")
-    value, dim = x.numpy_of(), _dim_of(x, dim)
+    value, dim = concrete(x, "the input", _SORTED), _dim_of(x, dim)
     rows = value.reshape(-1, 1) if dim is None else _slices(value, dim)
     new = np.ones(len(rows), bool)
     new[1:] = (rows[1:] != rows[:-1]).any(1)

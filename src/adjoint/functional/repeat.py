@@ -6,16 +6,16 @@ import numpy as np
 
 from ..autodiff import transforms
 from ..core import tree
-from ..core.bind import NUMPY, at_bottom, dtype_of, floor
-from ..core.dtype import is_inexact
+from ..core.bind import NUMPY, at_bottom, floor
 from ..core.lasting import seldom_swept
 from ..core.primitive import Primitive, op, spec_of
 from ..core.shape import Spec
 from ..errors import ArgumentError
+from ..ir.rewrite import quiet
 from .bodies import (
+    Smooth,
     batch_at,
     bound,
-    cut,
     filled,
     flowing_round,
     is_known,
@@ -31,6 +31,7 @@ from .bodies import (
     traced,
     unchanged,
 )
+from .effects import in_order, threaded
 from .face import FUNCTIONS, function
 from .scan import scan
 
@@ -63,6 +64,19 @@ def while_loop(cond_fun, body_fun, init_val):
     >>> while_loop(lambda x: x < 100, lambda x: x * 2, tensor(3.))
     tensor(192.)
     """
+
+    def with_order(order):
+        order, y = _while(
+            lambda s: cond_fun(s[1]),
+            lambda s: in_order(body_fun)(*s)[::-1],
+            (order, init_val),
+        )
+        return y, order
+
+    return threaded(lambda: _while(cond_fun, body_fun, init_val), with_order)
+
+
+def _while(cond_fun, body_fun, init_val):
     if floor.get() is NUMPY:
         with seldom_swept():
             return _python_while(cond_fun, body_fun, init_val)
@@ -146,10 +160,10 @@ class RepeatWhile(Primitive):
         return tuple(v.spec for v in body.outputs)
 
     def vjp(self, g, y, xs, params, need):
-        return _reverse_while(g, xs, params, need)
+        return _reverse_while(g, xs, quiet(params), need)
 
     def jvp(self, ts, y, xs, params):
-        return _forward_while(ts, y, xs, params)
+        return _forward_while(ts, y, xs, quiet(params))
 
     def batch(self, size, xs, dims, params):
         return _batched_while(size, xs, dims, params)
@@ -162,16 +176,34 @@ def _parts(xs, params):
 
 def _reverse_while(g, xs, params, need):
     """Count the steps, keep snapshots, and go back from one to the one before it."""
-    g = tensors_of(g)
+    g, body = tensors_of(g), params["body"]
     first, own, others = _parts(tensors_of(xs), params)
-    k = params["carries"]
-    test, body = params["test"], params["body"]
-    moving = smooth_inputs(first)
-    offset = k + params["split"]
-    held = [
-        i for i, x in enumerate(others) if need[offset + i] and is_inexact(dtype_of(x))
-    ]
-    whole = FUNCTIONS["as_tensor"]
+    offset = params["carries"] + params["split"]
+    held = [i for i in smooth_inputs(others) if need[offset + i]]
+    smooth = Smooth(body, others, smooth_inputs(first), held)
+    count, every, kept = _snapshots(first, own, others, params)
+
+    def back(s):
+        i, gc, gk = s
+        start = [_row_at(x, i // every) for x in kept]
+        now = fori_loop(
+            (i // every) * every, i, lambda _, c: body.run([*c, *others]), start
+        )
+        step = smooth.step(now, outputs=smooth.moving)
+        _, pull = transforms.vjp(step, *smooth.at(now))
+        a, _, c = smooth.parts(pull(tuple(gc)))
+        return i - 1, a, [t + u for t, u in zip(gk, c, strict=True)]
+
+    gc = [op.zeros_like(first[i]) if g[i] is None else g[i] for i in smooth.moving]
+    gk = [op.zeros_like(others[i]) for i in held]
+    _, gc, gk = while_loop(lambda s: s[0] >= 0, back, (count - 1, gc, gk))
+    out = filled(gc, smooth.moving, [None] * len(xs))
+    return filled(gk, [offset + i for i in held], out)
+
+
+def _snapshots(first, own, others, params):
+    """(how many steps there are, every how many carries are kept, the carries kept)."""
+    test, body, whole = params["test"], params["body"], FUNCTIONS["as_tensor"]
 
     def go(s):
         return tensor_of(test.run([*s[1], *own])[0])
@@ -191,28 +223,7 @@ def _reverse_while(g, xs, params, need):
 
     empty = [op.expand(op.zeros_like(x), shape=(SNAPSHOTS, *x.shape)) for x in first]
     _, _, kept = while_loop(lambda s: s[0] < count, snap, (whole(0), first, empty))
-
-    def back(s):
-        i, gc, gk = s
-        start = [_row_at(x, i // every) for x in kept]
-        now = fori_loop(
-            (i // every) * every, i, lambda _, c: body.run([*c, *others]), start
-        )
-
-        def once(*parts):
-            a, c = cut(parts, len(moving))
-            out = body.run([*filled(a, moving, now), *filled(c, held, others)])
-            return tuple(out[j] for j in moving)
-
-        at = [now[j] for j in moving] + [others[j] for j in held]
-        a, c = cut(transforms.vjp(once, *at)[1](tuple(gc)), len(moving))
-        return i - 1, a, [t + u for t, u in zip(gk, c, strict=True)]
-
-    gc = [op.zeros_like(first[i]) if g[i] is None else g[i] for i in moving]
-    gk = [op.zeros_like(others[i]) for i in held]
-    _, gc, gk = while_loop(lambda s: s[0] >= 0, back, (count - 1, gc, gk))
-    out = filled(gc, moving, [None] * len(xs))
-    return filled(gk, [offset + i for i in held], out)
+    return count, every, kept
 
 
 def _where_row(here, x, old):
@@ -228,29 +239,26 @@ def _row_at(x, i):
 
 
 def _forward_while(ts, y, xs, params):
+    """A loop of the body and its derivative together."""
     first, own, others = _parts(tensors_of(xs), params)
     t_first, _, t_others = _parts(ts, params)
     moving = smooth_inputs(first)
     held = [i for i, t in enumerate(t_others) if t is not None]
+    smooth = Smooth(params["body"], others, moving, held)
+
+    def go(s):
+        return tensor_of(params["test"].run([*s[0], *own])[0])
 
     def push(s):
         now, tc = s
-
-        def once(*parts):
-            a, c = cut(parts, len(moving))
-            return tuple(
-                params["body"].run([*filled(a, moving, now), *filled(c, held, others)])
-            )
-
-        at = [now[i] for i in moving] + [others[i] for i in held]
         along = [*tc, *(t_others[i] for i in held)]
-        out, t_out = transforms.jvp(once, tuple(at), tuple(along))
+        out, t_out = transforms.jvp(
+            smooth.step(now), tuple(smooth.at(now)), tuple(along)
+        )
         return list(out), [t_out[i] for i in moving]
 
     tc = [op.zeros_like(first[i]) if t_first[i] is None else t_first[i] for i in moving]
-    _, tc = while_loop(
-        lambda s: tensor_of(params["test"].run([*s[0], *own])[0]), push, (first, tc)
-    )
+    _, tc = while_loop(go, push, (first, tc))
     return filled(tc, moving, [None] * len(y))
 
 

@@ -10,17 +10,17 @@ from ..autodiff import transforms
 from ..autodiff.modes import no_grad
 from ..autodiff.tape import BASE
 from ..core import tree
-from ..core.bind import NUMPY, Box, dtype_of, floor, is_outermost
-from ..core.dtype import is_inexact
+from ..core.bind import NUMPY, Box, floor, is_outermost
 from ..core.lasting import seldom_swept
 from ..core.primitive import Primitive, op, spec_of
 from ..core.shape import Spec
 from ..errors import ArgumentError, GradError
+from ..ir.rewrite import quiet
 from ..ir.tracer import Stateful
 from .bodies import (
+    Smooth,
     batch_at,
     bound,
-    cut,
     filled,
     flowing_round,
     leaves_of,
@@ -37,6 +37,7 @@ from .bodies import (
     traced,
     unchanged,
 )
+from .effects import Effectful, in_order, threaded
 from .face import FUNCTIONS, function
 
 
@@ -50,7 +51,30 @@ def scan(f, init, xs=None, length=None, reverse=False) -> tuple[Any, Any]:
     >>> scan(lambda c, x: (c + x, c * x), tensor(0.), tensor([1., 2., 3.]))
     (tensor(6.), tensor([0., 2., 9.]))
     """
-    return _looped(f, init, xs, length, reverse, is_outermost())
+
+    def step(state, x):
+        (c, y), order = in_order(_pair_of(f))(*state, x)
+        return (order, c), y
+
+    def with_order(order):
+        (order, c), ys = _looped(step, (order, init), xs, length, reverse)
+        return (c, ys), order
+
+    return threaded(
+        lambda: _looped(f, init, xs, length, reverse, is_outermost()), with_order
+    )
+
+
+def _pair_of(f):
+    """f, whose result is a pair or an error."""
+
+    def pair(carry, x):
+        y = f(carry, x)
+        if not isinstance(y, tuple) or len(y) != 2:
+            raise ArgumentError("scan: the function must return a pair (carry, y)")
+        return y
+
+    return pair
 
 
 def _looped(f, init, xs, length, reverse, whole=False):
@@ -88,6 +112,8 @@ def _body(f, first, mapped, shape, n, whole):
     moving = [True] * len(first) + [moves(x) for x in mapped]
     try:
         return traced(f, specs, shape, "scan", moving)
+    except Effectful:
+        raise
     except (Stateful, GradError):  # it needs state, or gradients of it
         if not hasattr(below, "loop") or not n:
             raise
@@ -242,10 +268,10 @@ class Scan(Primitive):
         return *last, *rows
 
     def vjp(self, g, y, xs, params, need):
-        return _reverse_scan(g, y, xs, params, need)
+        return _reverse_scan(g, y, xs, quiet(params), need)
 
     def jvp(self, ts, y, xs, params):
-        return _forward_scan(ts, y, xs, params)
+        return _forward_scan(ts, y, xs, quiet(params))
 
     def batch(self, size, xs, dims, params):
         return _batched_scan(size, xs, dims, params)
@@ -253,102 +279,61 @@ class Scan(Primitive):
 
 def _reverse_scan(g, y, xs, params, need):
     """A scan the other way, of the reverse of the body, from what every step began with."""
-    g = tensors_of(g)
-    body, k = params["body"], params["carries"]
+    g, k = tensors_of(g), params["carries"]
     first, mapped, outside = split_inputs(tensors_of(xs), params)
-    wanted = [
-        need[k + params["mapped"] + i] and is_inexact(dtype_of(x))
-        for i, x in enumerate(outside)
-    ]
-    held = [i for i, w in enumerate(wanted) if w]
-    moving, rows = smooth_inputs(first), smooth_inputs(mapped)
+    asked = need[k + params["mapped"] :]
+    held = [i for i in smooth_inputs(outside) if asked[i]]
+    smooth = Smooth(
+        params["body"], outside, smooth_inputs(first), held, smooth_inputs(mapped)
+    )
+    moving, rows = smooth.moving, smooth.rows
     given = [i for i in range(k, len(y)) if g[i] is not None]
     # Of these the cotangents of results, not of what is kept.
     inner = [i for i in given if i >= 2 * k]
 
     def back(state, x):
-        gc, gk = state
-        start, row, gys = x
+        (gc, gk), (start, row, gys) = state, x
         gys = dict(zip(given, gys, strict=True))
-
-        def once(*parts):
-            a, b, c = cut(parts, len(moving), len(rows))
-            ins = [
-                *filled(a, moving, start),
-                *filled(b, rows, row),
-                *filled(c, held, outside),
-            ]
-            out = body.run(ins)
-            return tuple([out[i] for i in moving] + [out[i] for i in inner])
-
-        at = (
-            [start[i] for i in moving]
-            + [row[i] for i in rows]
-            + [outside[i] for i in held]
-        )
-        _, pull = transforms.vjp(once, *at)
-        a, b, c = cut(pull((*gc, *(gys[i] for i in inner))), len(moving), len(rows))
-        a = [
-            t + gys[k + i] if k + i in gys else t
-            for t, i in zip(a, moving, strict=True)
-        ]
+        step = smooth.step(start, row, [*moving, *inner])
+        _, pull = transforms.vjp(step, *smooth.at(start, row))
+        a, b, c = smooth.parts(pull((*gc, *(gys[i] for i in inner))))
+        pairs = zip(a, moving, strict=True)
+        a = [t + gys[k + i] if k + i in gys else t for t, i in pairs]
         return (a, [t + u for t, u in zip(gk, c, strict=True)]), b
 
     gc = [op.zeros_like(first[i]) if g[i] is None else g[i] for i in moving]
     gk = [op.zeros_like(outside[i]) for i in held]
-    history = tensors_of(y[k : 2 * k])
-    (gc, gk), gx = _looped(
-        back,
-        (gc, gk),
-        (history, mapped, [g[i] for i in given]),
-        length=params["length"],
-        reverse=not params["reverse"],
-    )
-    none = [None] * len(xs)
-    out = filled(gc, moving, none)
+    along = tensors_of(y[k : 2 * k]), mapped, [g[i] for i in given]
+    n, reverse = params["length"], params["reverse"]
+    (gc, gk), gx = _looped(back, (gc, gk), along, n, not reverse)
+    out = filled(gc, moving, [None] * len(xs))
     out = filled(gx, [k + i for i in rows], out)
     return filled(gk, [k + params["mapped"] + i for i in held], out)
 
 
 def _forward_scan(ts, y, xs, params):
     """A scan of the body and its derivative together."""
-    body, k = params["body"], params["carries"]
+    k = params["carries"]
     first, mapped, outside = split_inputs(tensors_of(xs), params)
     t_first, t_mapped, t_outside = split_inputs(ts, params)
     moving = smooth_inputs(first)
     rows = [i for i, t in enumerate(t_mapped) if t is not None]
     held = [i for i, t in enumerate(t_outside) if t is not None]
-    smooth = [i for i in range(len(y)) if is_inexact(dtype_of(y[i]))]
+    smooth = Smooth(params["body"], outside, moving, held, rows)
+    made = [i for i in smooth_inputs(y) if i >= k]
 
     def push(state, x):
         (now, tc), (row, tx) = state, x
-
-        def once(*parts):
-            a, b, c = cut(parts, len(moving), len(rows))
-            ins = [
-                *filled(a, moving, now),
-                *filled(b, rows, row),
-                *filled(c, held, outside),
-            ]
-            return tuple(body.run(ins))
-
-        at = (
-            [now[i] for i in moving]
-            + [row[i] for i in rows]
-            + [outside[i] for i in held]
-        )
         along = [*tc, *tx, *(t_outside[i] for i in held)]
-        out, t_out = transforms.jvp(once, tuple(at), tuple(along))
-        tc = [t_out[i] for i in moving]
-        return (list(out[:k]), tc), [t_out[i] for i in smooth if i >= k]
+        at = tuple(smooth.at(now, row))
+        out, t_out = transforms.jvp(smooth.step(now, row), at, tuple(along))
+        return (list(out[:k]), [t_out[i] for i in moving]), [t_out[i] for i in made]
 
     tc = [op.zeros_like(first[i]) if t_first[i] is None else t_first[i] for i in moving]
-    start = (first, tc), (mapped, [t_mapped[i] for i in rows])
-    (_, tc), ty = _looped(
-        push, *start, length=params["length"], reverse=params["reverse"]
-    )
-    out = filled(tc, moving, [None] * len(y))
-    return filled(ty, [i for i in smooth if i >= k], out)
+    along = mapped, [t_mapped[i] for i in rows]
+    n, reverse = params["length"], params["reverse"]
+    (_, tc), ty = _looped(push, (first, tc), along, n, reverse)
+    return filled(ty, made, filled(tc, moving, [None] * len(y)))
 
 
 def _batched_scan(size, xs, dims, params):

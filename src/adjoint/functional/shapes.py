@@ -8,7 +8,7 @@ import numpy as np
 
 from ..autodiff.straight import reshaped, viewed
 from ..autodiff.tape import BASE
-from ..core.bind import Box, bind, dtype_of
+from ..core.bind import bind, dtype_of
 from ..core.dtype import DType
 from ..core.primitive import op, sum_to
 from ..core.shape import broadcast, norm_dim, norm_dims, whole
@@ -21,6 +21,7 @@ from ..errors import (
 )
 from .face import (
     alias,
+    concrete,
     function,
     method,
     need_tensor,
@@ -508,6 +509,9 @@ def tile(input, *dims):
     return _repeat(x, (1,) * (x.ndim - len(dims)) + dims, "tile")
 
 
+_ALIKE = "a number or a list says how often before the program runs"
+
+
 @method
 def repeat_interleave(input, repeats=None, dim=None, *, output_size=None):
     """Each slice along `dim` `repeats` times; no dim: each element.
@@ -523,10 +527,10 @@ def repeat_interleave(input, repeats=None, dim=None, *, output_size=None):
             raise ShapeError(
                 f"repeat_interleave: repeats must be 1-D, got shape {tuple(x.shape)}"
             )
-        counts = x.numpy_of()
+        counts = concrete(x, "the repeats", _ALIKE)
         x = BASE.wrap(np.arange(len(counts), dtype=counts.dtype))
     else:
-        counts = repeats.numpy_of() if isinstance(repeats, Box) else repeats
+        counts = concrete(repeats, "the repeats", _ALIKE)
     x = reshape(x, -1) if dim is None else x
     if not x.ndim:
         raise DimError("repeat_interleave: a 0-d tensor has no dim, leave out 'dim'")

@@ -116,19 +116,9 @@ def istft(
             f"istft: expected (..., frequency, time), got {tuple(y.shape)}"
         )
     n, hop, win = _steps("istft", n_fft, hop_length, win_length)
-    bins, count = y.shape[-2:]
-    half = bins != n if onesided is None else onesided
-    if bins != (n // 2 + 1 if half else n) or (half and return_complex):
-        raise ArgumentError(
-            f"istft: {bins} frequencies are not those of n_fft={n}, onesided={half}, "
-            f"return_complex={return_complex}"
-        )
+    count = y.shape[-1]
     spectra = op.reshape(y, shape=(1, *y.shape)) if y.ndim == 2 else y
-    norm = "ortho" if normalized else "backward"
-    turned = transpose(spectra, -1, -2)
-    pieces = fft.irfft(turned, n, norm=norm) if half else fft.ifft(turned, norm=norm)
-    if not return_complex and dtype_of(pieces).kind == "c":
-        pieces = op.real(pieces)
+    pieces = _pieces(spectra, n, normalized, onesided, return_complex)
     d = np.zeros(0, dtype_of(pieces)).real.dtype
     w = _window("istft", window, win, n, d)
     total = n + hop * (count - 1)
@@ -136,12 +126,25 @@ def istft(
     weight = op.expand(cast(w * w, d), shape=(1, count, n))
     start = n // 2 if center else 0
     end = total - start if length is None else min(start + length, total)
-    x = op.div(
-        *(_cut(v, start, end) for v in (x, _weights(weight, total, n, hop, start, end)))
-    )
+    weights = _weights(weight, total, n, hop, start, end)
+    x = op.div(_cut(x, start, end), _cut(weights, start, end))
     if length is not None and length > end - start:
         x = pad(x, (0, length - (end - start)))
     return op.reshape(x, shape=tuple(x.shape[1:])) if y.ndim == 2 else x
+
+
+def _pieces(spectra, n, normalized, onesided, return_complex):
+    """The pieces of a signal (batch, time, n) of which these are the spectra."""
+    bins = spectra.shape[-2]
+    half = bins != n if onesided is None else onesided
+    if bins != (n // 2 + 1 if half else n) or (half and return_complex):
+        raise ArgumentError(
+            f"istft: {bins} frequencies are not those of n_fft={n}, onesided={half}, "
+            f"return_complex={return_complex}"
+        )
+    norm, turned = "ortho" if normalized else "backward", transpose(spectra, -1, -2)
+    y = fft.irfft(turned, n, norm=norm) if half else fft.ifft(turned, norm=norm)
+    return op.real(y) if not return_complex and dtype_of(y).kind == "c" else y
 
 
 def _overlapped(pieces, total, n, hop):

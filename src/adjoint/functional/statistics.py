@@ -7,13 +7,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..core.bind import Box, dtype_of
+from ..core.bind import Box, at_bottom, dtype_of, floor
 from ..core.primitive import number, op
 from ..core.shape import reduced
 from ..errors import ArgumentError, ArgumentTypeError, DtypeError, ShapeError
 from ..ops.order import put_along, take_along
 from .cumulative import part
-from .face import cast, function, give, method, need_tensor, wrap
+from .face import cast, concrete, function, give, method, need_tensor, wrap
 from .reductions import count_over, dims_of, need_some, numpy_names, start
 
 # ---------------------------------------------------------------- quantiles
@@ -249,7 +249,8 @@ def bincount(input, weights=None, minlength=0):
         raise ArgumentError(
             f"bincount: needs one dim of integers, got {dtype_of(x).name}{list(x.shape)}"
         )
-    value = x.numpy_of().astype(np.int64)
+    counted = "zeros(n).scatter_add(0, x, weights) counts the numbers below n"
+    value = concrete(x, "the input", counted).astype(np.int64)
     if value.size and value.min() < 0:
         raise ArgumentError(
             f"bincount: numbers must not be negative, got {value.min()}"
@@ -299,12 +300,19 @@ def histc(input, bins=100, min=0, max=0, *, out=None):
     if dtype_of(x).kind not in "fV":
         raise DtypeError(f"histc: needs a floating dtype, got {dtype_of(x).name}")
     _need_bins("histc", bins)
-    value = x.numpy_of().ravel()
+    value = _counted(x, "histc").ravel()
     low, high = _range("histc", value, min, max, 1)
     value = value[(value >= low) & (value <= high)].astype(np.float64)
     at = ((value - low) / (high - low) * bins).astype(np.int64)
     counts = np.bincount(np.minimum(at, bins - 1), minlength=bins)
     return give(wrap(counts.astype(dtype_of(x))), out)
+
+
+def _counted(x, name) -> np.ndarray:
+    """The numbers of x, which NumPy counts: no program stands for that."""
+    if not isinstance(at_bottom(x), np.ndarray):
+        floor.get().needs_python(f"{name} counts with NumPy")
+    return x.numpy_of()
 
 
 def _need_bins(name, bins):
@@ -329,7 +337,7 @@ def histogram(input, bins, *, range=None, weight=None, density=False, out=None):
     x = need_tensor(input, "histogram")
     if dtype_of(x) not in (np.float32, np.float64):
         raise DtypeError(f"histogram: needs float32 or float64, got {dtype_of(x).name}")
-    points = x.numpy_of().reshape(-1, 1)
+    points = _counted(x, "histogram").reshape(-1, 1)
     counts, edges = _histogram(points, [bins], range, weight, density)
     pair = wrap(counts), wrap(edges[0])
     if out is not None:
@@ -348,7 +356,7 @@ def histogramdd(input, bins, *, range=None, weight=None, density=False):
     x = need_tensor(input, "histogramdd")
     if x.ndim < 2:
         raise ShapeError(f"histogramdd: needs 2 dims at least, got {tuple(x.shape)}")
-    points = x.numpy_of().reshape(-1, x.shape[-1])
+    points = _counted(x, "histogramdd").reshape(-1, x.shape[-1])
     bins = bins if isinstance(bins, (tuple, list)) else [bins] * x.shape[-1]
     if len(bins) != x.shape[-1]:
         raise ArgumentError(

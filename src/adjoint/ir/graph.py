@@ -13,7 +13,7 @@ import numpy as np
 from ..core.bind import bind
 from ..core.primitive import Primitive
 from ..core.shape import Spec
-from ..errors import ArgumentError, ShapeError, site_line
+from ..errors import ArgumentError, ShapeError, again, site_line, written
 
 SMALL = 2**10  # bytes of a constant that is compared with others
 LOOPS = frozenset({"scan", "branch", "repeat_while"})  # operations made of programs
@@ -176,16 +176,24 @@ class Graph:
                     f"{self.name}: {var.name} was traced as {var.spec}, got {tuple(x.shape)}"
                 )
             env[var] = x
-        for o in self.operations:
-            y = bind(o.prim, *(env[v] for v in o.inputs), **o.params)
-            for var, value in zip(
-                o.outputs, y if o.prim.outputs != 1 else (y,), strict=True
-            ):
-                env[var] = value
+        around = written.get()
+        try:
+            for o in self.operations:
+                written.set(again(o.site, around))
+                y = bind(o.prim, *(env[v] for v in o.inputs), **o.params)
+                ys = y if o.prim.outputs != 1 else (y,)
+                env.update(zip(o.outputs, ys, strict=True))
+        finally:
+            written.set(around)
         return env
 
     def verify(self) -> None:
-        """Each name assigned once and before it is read, each Spec what the rule says."""
+        """Each name assigned once and before it is read, each Spec what the rule says.
+
+        So it is in the bodies of loops and branches.
+        """
+        for part in self.parts():
+            part.verify()
         known: dict = {}
         for v in (*self.inputs, *self.consts):
             _declare(known, v, self.name)
@@ -226,7 +234,27 @@ class Graph:
         results = [v for o in out.operations for v in o.outputs]
         for i, v in enumerate(results):
             v.name = f"z{i + 1}"
-        return out
+        return out.named_apart()
+
+    def named_apart(self) -> Graph:
+        """The same, with a name of its own for each value, in the programs inside as well."""
+        taken: set = set()
+        results = (v for o in self.operations for v in o.outputs)
+        for v in (*self.inputs, *self.consts, *results):
+            v.name = _not_among(taken, v.name)
+            taken.add(v.name)
+        for part in self.parts():
+            part.named_apart()
+        return self
+
+
+def _not_among(taken, name) -> str:
+    """The name, with a number behind it where another value has it."""
+    new, n = name, 1
+    while new in taken:
+        n += 1
+        new = f"{name}_{n}"
+    return new
 
 
 def _declare(known, v, name):

@@ -89,7 +89,7 @@ def _by_rows(p) -> list:
     params = {"spec": f"{left},{right[::-1]}->{out}"}
     inputs = p.inputs[0], lying
     return [
-        Operation(op.permute, (w,), {"dims": (1, 0)}, (turned,), p.site, (), p.path),
-        Operation(op.contiguous, (turned,), {}, (lying,), p.site, (), p.path),
+        Operation(op.permute, (w,), {"dims": (1, 0)}, (turned,), p.site, (p,), p.path),
+        Operation(op.contiguous, (turned,), {}, (lying,), p.site, (p,), p.path),
         p.changed(inputs=inputs, params=params),
     ]

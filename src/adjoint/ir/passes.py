@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from .afterwards import added_up
 from .again import redone
 from .carries import gathered
@@ -32,11 +34,19 @@ PASSES = {
 }
 
 
-def prepared(graph: Graph, body: bool = False) -> Graph:
-    """The program after all passes; of the body of a loop, after what was done from outside."""
+def prepared(graph: Graph, body: bool = False, last: str = "all") -> Graph:
+    """The program after all passes, or those up to `last`; a body after those from outside.
+
+    With ADJOINT_VERIFY=1 it is verified after each of them.
+    """
+    checked = os.environ.get("ADJOINT_VERIFY", "0") != "0"
     for name, change in PASSES.items():
         if not (body and name == "bundle"):
-            graph = change(graph)
+            graph = change(graph).named_apart()
+            if checked:
+                graph.verify()
+        if name == last:
+            break
     return graph
 
 

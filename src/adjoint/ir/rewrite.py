@@ -93,6 +93,32 @@ def _as(y, dtype):
     return y if y.dtype == dtype else op.cast(y, dtype=dtype)
 
 
+def quiet(params: dict) -> dict:
+    """Parameters whose programs do what they compute and nothing besides: to be run again."""
+    return {k: _quiet(v) if isinstance(v, Graph) else v for k, v in params.items()}
+
+
+def _quiet(graph: Graph) -> Graph:
+    if not _happens(graph):
+        return graph
+    out, known = Graph(graph.name), {}
+    out.inputs, out.consts = graph.inputs, graph.consts
+    for o in graph.operations:
+        inputs = tuple(known.get(v, v) for v in o.inputs)
+        if o.prim.happens:
+            known[o.outputs[0]] = inputs[0]  # the order of the next is that of this one
+        else:
+            out.operations.append(o.changed(inputs=inputs, params=quiet(o.params)))
+    out.outputs = [known.get(v, v) for v in graph.outputs]
+    return out
+
+
+def _happens(graph) -> bool:
+    return any(o.prim.happens for o in graph.operations) or any(
+        map(_happens, graph.parts())
+    )
+
+
 def separated(graph: Graph) -> Graph:
     """The program with every output computed: a copy of what is an input or another output."""
     maker = {v: o for o in graph.operations for v in o.outputs}

@@ -18,17 +18,50 @@ from .tracer import TraceLevel, Tracer
 # ---------------------------------------------------------------- for people
 
 
-def pretty(graph: Graph) -> str:
-    """z1 = x1**2 and so on."""
-    lines = [_header(graph)]
+def pretty(graph: Graph, note=None) -> str:
+    """z1 = x1**2 and so on; behind each operation what `note` has to say of it."""
+    return "\n".join(_beside(a, b) for a, b in _rows(graph, note or (lambda o: "")))
+
+
+def _rows(graph, note):
+    """(line, comment) of a program, then of those that its operations are made of."""
+    yield _header(graph), ""
     called = graph.parts()
-    lines += [f"  {_assign(o, called)}" for o in graph.operations]
-    lines.append(_returns(graph))
+    for o in graph.operations:
+        yield f"  {_assign(o, called)}", note(o)
+    yield _returns(graph), ""
     for part, name in called.items():
-        head, *rest = pretty(part).split("\n")
-        lines.append(f"  where {name}{head[head.index('(') :]}")
-        lines += [f"  {line}" for line in rest]
-    return "\n".join(lines)
+        (head, _), *rest = _rows(part, note)
+        yield f"  where {name}{head[head.index('(') :]}", ""
+        yield from ((f"  {line}", said) for line, said in rest)
+
+
+def _beside(line, comment) -> str:
+    return f"{line:<37} # {comment}" if comment else line
+
+
+def provenance(graph: Graph):
+    """For `pretty`: the line that wrote an operation, and of which of `graph` it was made."""
+    known = {id(o) for o in graph.operations}
+
+    def note(o):
+        made_of = [v.name for p in sources(o) if id(p) in known for v in p.outputs]
+        of = f"of {', '.join(made_of)}: " if made_of and id(o) not in known else ""
+        return of + show_site(o.site)
+
+    return note
+
+
+def sources(o: Operation) -> list[Operation]:
+    """The operations that were there before all passes and that `o` was made of."""
+    todo, found, met = [o], [], set()
+    while todo:
+        p = todo.pop()
+        if id(p) not in met:
+            met.add(id(p))
+            todo += reversed(p.origin)
+            found += [] if p.origin else [p]
+    return found
 
 
 def _header(graph):
@@ -77,7 +110,7 @@ def annotated(graph, run, values, partials, reverse, lines) -> str:
     rows.append((_returns(graph), ""))
     if reverse:
         rows += _reverse_rows(graph, run, values)
-    return "\n".join(f"{a:<38}# {b}" if b else a for a, b in rows)
+    return "\n".join(_beside(a, b) for a, b in rows)
 
 
 def _partials(run, o):

@@ -16,11 +16,6 @@ from .graph import Const, Graph
 from .laying import Strides
 
 
-def in_backward(site):
-    """The site of an operation as that of its derivative; None for none."""
-    return site and (*site[:2], f"{site[2]}, backward" if site[2] else "backward")
-
-
 class Stateful(TraceError):
     """A part of a program would change what lies outside."""
 
@@ -84,8 +79,6 @@ class TraceLevel(Floor):
     def lies_outside(self, var):
         """The same of an input."""
 
-    walking: tuple | None = None  # the site of what is differentiated just now
-
     def process(self, prim, args, params):
         if self.closed:
             raise TraceError(
@@ -93,12 +86,9 @@ class TraceLevel(Floor):
                 hint="return it from the function; what it keeps aside has no numbers",
             )
         inputs = [self.var(x) for x in args]
-        outputs = self.graph.add(prim, inputs, params, self.walking or user_site())
+        outputs = self.graph.add(prim, inputs, params, user_site())
         boxes = tuple(Tracer(self, v) for v in outputs)
         return boxes if prim.outputs != 1 else boxes[0]
-
-    def walks(self, site) -> None:
-        self.walking = in_backward(site)
 
     # ------------------------------------------------------------ parts
 

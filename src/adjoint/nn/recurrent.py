@@ -230,18 +230,7 @@ def _check_options(net) -> None:
             f"{name}: dropout should be a number in range [0, 1] representing the "
             f"probability of an element being zeroed, got {p!r}"
         )
-    for what, kind in (
-        ("bias", bool),
-        ("batch_first", bool),
-        ("input_size", int),
-        ("hidden_size", int),
-    ):
-        value = getattr(net, what)
-        if not isinstance(value, kind):
-            raise ArgumentTypeError(
-                f"{name}: {what} should be of type {kind.__name__}, got: "
-                f"{type(value).__name__}"
-            )
+    _check_kinds(net, name)
     for what in ("input_size", "hidden_size", "num_layers"):
         if getattr(net, what) <= 0:
             raise ArgumentError(
@@ -260,6 +249,17 @@ def _check_options(net) -> None:
             f"dropout={p} and num_layers=1",
             stacklevel=4,
         )
+
+
+def _check_kinds(net, name) -> None:
+    kinds = {"bias": bool, "batch_first": bool, "input_size": int, "hidden_size": int}
+    for what, kind in kinds.items():
+        value = getattr(net, what)
+        if not isinstance(value, kind):
+            raise ArgumentTypeError(
+                f"{name}: {what} should be of type {kind.__name__}, got: "
+                f"{type(value).__name__}"
+            )
 
 
 def _check_input(net, x, rank) -> None:

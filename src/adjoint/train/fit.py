@@ -104,14 +104,7 @@ def fit(
          "precision": precision, "scaler": scaler, "check_finite": check_finite},
         _kind_of(compile, step),
     )  # fmt: skip
-    watchers = [callback_of(c) for c in _several(callbacks)]
-    if scheduler is not None:
-        given = isinstance(scheduler, Schedule)
-        watchers.insert(0, scheduler if given else Schedule(scheduler))
-    _check_schedules(watchers, optimizer)
-    if checkpoint is not None:
-        given = isinstance(checkpoint, Checkpoint)
-        watchers.append(checkpoint if given else Checkpoint(checkpoint))
+    watchers = _watchers(callbacks, scheduler, checkpoint, optimizer)
     loop = Loop(
         train_step,
         batches_of(data, batch_size, shuffle=True),
@@ -131,6 +124,19 @@ def fit(
         return trial.overfit(loop)
     _resume(loop, resume)
     return loop.run()
+
+
+def _watchers(callbacks, scheduler, checkpoint, optimizer) -> list[Callback]:
+    """All callbacks: the schedule comes first, the checkpoint last."""
+    found = [callback_of(c) for c in _several(callbacks)]
+    if scheduler is not None:
+        given = isinstance(scheduler, Schedule)
+        found.insert(0, scheduler if given else Schedule(scheduler))
+    _check_schedules(found, optimizer)
+    if checkpoint is not None:
+        given = isinstance(checkpoint, Checkpoint)
+        found.append(checkpoint if given else Checkpoint(checkpoint))
+    return found
 
 
 def evaluate(
@@ -206,14 +212,8 @@ def _kind_of(compile, step):
     return CompiledStep if compile else TrainStep
 
 
-def _step(step, model, loss, optimizer, lr, options, kind):
-    """(step, optimizer) of what was given."""
-    if step is not None:
-        if loss is not None:
-            raise ArgumentError(
-                "fit: a step computes its loss itself; give step or loss"
-            )
-        return CallStep(step, options["check_finite"], model), optimizer
+def _check_parts(model, loss, optimizer) -> None:
+    """Each has to be what it is called, and an object."""
     if isinstance(model, type) or isinstance(loss, type):
         what, kind = ("model", model) if isinstance(model, type) else ("loss", loss)
         raise ArgumentTypeError(
@@ -232,6 +232,17 @@ def _step(step, model, loss, optimizer, lr, options, kind):
         )
     if optimizer is None:
         raise ArgumentError("fit: optimizer is missing", hint="optim.Adam, for example")
+
+
+def _step(step, model, loss, optimizer, lr, options, kind):
+    """(step, optimizer) of what was given."""
+    if step is not None:
+        if loss is not None:
+            raise ArgumentError(
+                "fit: a step computes its loss itself; give step or loss"
+            )
+        return CallStep(step, options["check_finite"], model), optimizer
+    _check_parts(model, loss, optimizer)
     if not hasattr(optimizer, "param_groups"):
         if not callable(optimizer):
             raise ArgumentTypeError(

@@ -29,12 +29,12 @@ class Clocked(Bound):
             np.copyto(copy, x)
         return self.copies
 
-    def __call__(self, arrays):
+    def __call__(self, arrays, extras=()):
         """Seconds of each kernel; the first call only sets the clock."""
         draws = [np.zeros(2, np.int64) for _ in self.captured.draws]
         numbers = [np.array(number(*n)) for n in self.captured.numbers]
         now = time.perf_counter()
-        super().__call__(arrays, [*draws, *numbers])
+        super().__call__(arrays, [*draws, *numbers, *extras])
         if self.first is None:
             self.first = now, int(self.clock[0])
             time.sleep(0.02)

@@ -71,36 +71,42 @@ class _Steps(dict):
         return 0
 
 
+_NONE = 1, 0, 0, 0
+
+
 def _form(x, y, z, size, item) -> Form:
-    order = reversed(z)  # the dict holds letters from the last on
+    """One dim of rows, one of columns, one of the sum; what is left goes around them.
+
+    A dim is (size, steps in x, y and z).
+    """
     rows, columns, batch = [], [], []
-    for c in order:
+    for c in reversed(z):  # the dict holds letters from the last on
         if size[c] != 1:
             place = (batch if c in y else rows) if c in x else columns
             place.append(c)
-    inner = [c for c in dict.fromkeys([*reversed(x), *reversed(y)]) if c not in z]
-    joined = [
+    summed = [c for c in dict.fromkeys([*reversed(x), *reversed(y)]) if c not in z]
+    inner = [c for c in summed if size[c] != 1]
+    rows, columns, batch, inner = (
         _joined([(size[c], x[c], y[c], z[c]) for c in letters])
-        for letters in (rows, columns, batch, [c for c in inner if size[c] != 1])
-    ]
-    rows, columns, batch, inner = joined
-    m = _taken(rows, lambda d: d[0])
-    n = _taken(columns, lambda d: d[3] == 1)
-    if n[0] != 1 and n[3] != 1:
-        columns, n = [*columns, n], (1, 0, 0, 0)
-    k = _taken(inner, lambda d: (d[1] > 0 and d[2] > 0, d[0]))
-    dims = [*batch, *rows, *columns]
+        for letters in (rows, columns, batch, inner)
+    )
+    m, x_m, _, z_m = _taken(rows, lambda d: d[0])  # the longest
+    column = _taken(columns, lambda d: d[3] == 1)  # one that lies side by side in z
+    if column[0] != 1 and column[3] != 1:
+        columns, column = [*columns, column], _NONE
+    n, _, y_n, _ = column
+    k, x_k, y_k, _ = _taken(inner, lambda d: (d[1] > 0 and d[2] > 0, d[0]))
     sums = tuple((s, sx, sy) for s, sx, sy, _ in inner)
-    total = k[0] * math.prod(s[0] for s in sums)
+    empty = not k * math.prod(s for s, _, _ in sums)
     return Form(
-        m=m[0],
-        n=n[0],
-        k=k[0] if total else 0,
-        a=(m[1], k[1]),
-        b=(k[2], n[2] if n[0] != 1 else 1),
-        c=m[3] if m[0] != 1 else 1,
-        batch=tuple(dims),
-        sums=sums if total else (),
+        m=m,
+        n=n,
+        k=0 if empty else k,
+        a=(x_m, x_k),
+        b=(y_k, y_n if n != 1 else 1),
+        c=z_m if m != 1 else 1,
+        batch=(*batch, *rows, *columns),
+        sums=() if empty else sums,
         item=item,
     )
 
@@ -108,7 +114,7 @@ def _form(x, y, z, size, item) -> Form:
 def _taken(dims, key):
     """The dim of the largest key, taken out; one of size 1 if there is none."""
     if not dims:
-        return 1, 0, 0, 0
+        return _NONE
     best = max(range(len(dims)), key=lambda i: (key(dims[i]), i))
     return dims.pop(best)
 

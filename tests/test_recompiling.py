@@ -1,0 +1,148 @@
+"""Why another program is made: one line of the log says it in words; what may be asked for."""
+
+import logging
+
+import pytest
+
+import adjoint as ad
+from adjoint import nn
+from adjoint.errors import ArgumentError, ArgumentTypeError
+
+LINES = "compiled f: ", "loaded f: "
+
+
+@pytest.fixture
+def whys(caplog):
+    """What the log has said since it was asked last."""
+    caplog.set_level(logging.INFO, logger="adjoint.compiler")
+
+    def since():
+        texts = [r.getMessage() for r in caplog.records]
+        caplog.clear()
+        return [t.split(": ", 1)[1] for t in texts if t.startswith(LINES)]
+
+    return since
+
+
+def test_arguments(whys):
+    @ad.compile
+    def f(x, k=2, c=None):
+        return x * k
+
+    x = ad.ones(2, 3)
+    f(x), f(x)
+    assert whys() == ["first"]
+    for args, kwargs, why in (
+        ((ad.ones(4),), {}, "argument 1 is float32[4], was float32[2, 3]"),
+        ((ad.ones(4).double(),), {}, "argument 1 is float64[4], was float32[4]"),
+        ((x, 3), {}, "it was given (float32[2, 3], 3), before (float64[4])"),
+        ((x, 0.5), {}, "argument 2 is 0.5, was 3"),
+        ((x.T, 0.5), {}, "argument 1 is float32[3, 2], was float32[2, 3]"),
+        ((ad.ones(3, 2), 0.5), {}, "argument 1 is float32[3, 2], row by row, was float32"
+            "[3, 2], not row by row"),
+        ((x,), {"c": "a"}, "it was given (float32[2, 3], c='a'), before (float32[3, 2], 0.5)"),
+        ((x,), {"c": [x]}, "it was given (float32[2, 3], c=[float32[2, 3]]), before "
+            "(float32[2, 3], c='a')"),
+        ((x,), {"c": [x + 1]}, "other arguments are the same tensor"),
+    ):  # fmt: skip
+        f(*args, **kwargs)
+        assert whys() == [why]
+    f(ad.ones(4, requires_grad=True)), whys()
+    with ad.no_grad():
+        f(ad.ones(4, requires_grad=True))
+    assert whys() == ["recording is False, was True"]
+
+
+def test_gradients_of_arguments(whys):
+    @ad.compile
+    def f(x):
+        return x * 2
+
+    for _ in range(2):
+        f(ad.ones(2))
+    whys()
+    x = ad.ones(2, requires_grad=True)
+    f(x)
+    assert whys() == [
+        "argument 1 is float32[2] that requires grad, was float32[2] without requires grad"
+    ]
+    x.grad = ad.ones(2)
+    f(x)
+    assert whys() == [
+        "argument 1 is float32[2] with .grad float32[2], was float32[2] without .grad"
+    ]
+
+
+class Config:
+    rate = 1.0
+
+
+def test_what_is_around_it(whys):
+    scale, config, t = 1.0, Config(), ad.tensor(3.0)
+
+    @ad.compile
+    def f(x):
+        return x * scale * config.rate * t.item()
+
+    x = ad.ones(2)
+    f(x), f(x)
+    assert whys() == ["first"]
+    scale = 2.0
+    f(x)
+    assert whys() == ["a variable around it is 2.0, was 1.0"]
+    config.rate = 3.0
+    f(x)
+    assert whys() == ["rate is 3.0, was not there"]
+    t.fill_(4.0)
+    assert f(x).tolist() == [24.0, 24.0]
+    (why,) = whys()
+    assert why.startswith("numbers that Python reads are others, test_recompiling.py:")
+
+
+def test_modules(whys):
+    net = nn.Linear(2, 2)
+
+    @ad.compile
+    def f(x):
+        return net(x)
+
+    f(ad.ones(2)), f(ad.ones(2)), whys()
+    net.weight = nn.Parameter(ad.ones(2, 2))
+    f(ad.ones(2))
+    assert whys() == ["the parameters or hooks of a module are others"]
+
+
+def test_the_cache_is_bounded():
+    f = ad.compile(lambda x: x * 2, cache_size=3)
+    for n in range(1, 7):
+        for _ in range(2):
+            assert f(ad.ones(n)).sum().item() == 2 * n
+    assert len(f.programs) == 3
+
+
+@pytest.mark.parametrize(
+    "given, kind, text",
+    [
+        ({"backend": "cuda"}, ArgumentError, "backend must be one of 'native', 'numpy'"),
+        ({"backend": 3}, ArgumentTypeError, "backend must be a string, got int"),
+        ({"mode": "fast"}, ArgumentError, "mode must be one of 'default'"),
+        ({"cache_size": -1}, ArgumentError, "cache_size must be 0 or more, got -1"),
+        ({"cache_size": 2.0}, ArgumentTypeError, "cache_size must be an int, got float"),
+        ({"background": 1}, ArgumentTypeError, "background must be True or False, got 1"),
+    ],
+)  # fmt: skip
+def test_what_makes_no_sense(given, kind, text):
+    with pytest.raises(kind, match=text):
+        ad.compile(lambda x: x, **given)
+
+
+def test_options_of_pytorch():
+    def f(x):
+        return x * 2
+
+    assert ad.compile(f, disable=True) is f
+    for backend in ("inductor", "eager"):
+        g = ad.compile(f, backend=backend, mode="max-autotune", fullgraph=True)
+        for _ in range(3):
+            assert g(ad.ones(2)).tolist() == [2.0, 2.0]
+    assert g.backend == "numpy"
