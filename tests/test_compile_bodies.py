@@ -467,3 +467,23 @@ def test_memory_is_shared_through_detach_in_transforms():
     same(ad.vmap(f)(x), x * 3)
     same(ad.grad(lambda x: (f(x) * f(x).detach()).sum())(x), x * 3)
     same(ad.jvp(f, (x,), (x,)), (x * 3, x))
+
+
+def test_detach_cuts_what_was_written_unseen_in_a_loop_of_a_loop():
+    def step(around):
+        z = around.sin()
+        with ad.no_grad():
+            z.copy_(around.cos())
+        return z.detach() + 2 * z
+
+    def f(x):
+        inner = lambda c: ad.fori_loop(0, 1, lambda i, k: step(c), c)  # noqa: E731
+        return ad.fori_loop(0, 1, lambda i, c: inner(c), x)
+
+    def tangent(x):
+        return ad.jvp(f, (x,), (ad.ones_like(x),))[1]
+
+    x = start()
+    compiled = ad.compile(tangent, backend="numpy")
+    for _ in range(2):
+        same(compiled(x), -2 * x.sin())

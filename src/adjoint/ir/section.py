@@ -12,7 +12,7 @@ from ..core.bind import Box
 from ..core.level import Level
 from ..core.primitive import op, spec_of
 from ..errors import user_site
-from .graph import Graph
+from .graph import Const, Graph
 from .tracer import Follower, Tracer
 
 
@@ -73,7 +73,7 @@ class Section(Follower, Level):
 
     def stopped(self, value):
         """A traced value as one that no derivative passes, in the same memory."""
-        if self.is_fixed(value.var):
+        if isinstance(value.var, Const):
             return value
         (var,) = self.graph.add(op.stop_gradient, [value.var], {})
         self.fixed.add(var)
