@@ -326,6 +326,13 @@ def a_later_llvmlite(monkeypatch):
     return "llvmlite is 0.99.1rc2 instead of 0.45 to 0.50"
 
 
+def a_llvmlite_of_its_own(monkeypatch):
+    import llvmlite
+
+    monkeypatch.setattr(llvmlite, "__version__", "unknown")
+    return "llvmlite is unknown instead of 0.45 to 0.50"
+
+
 def llvmlite_without_its_library(monkeypatch):
     from llvmlite import utils
 
@@ -334,7 +341,13 @@ def llvmlite_without_its_library(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "broken", [no_llvmlite, a_later_llvmlite, llvmlite_without_its_library]
+    "broken",
+    [
+        no_llvmlite,
+        a_later_llvmlite,
+        a_llvmlite_of_its_own,
+        llvmlite_without_its_library,
+    ],
 )
 def test_without_llvmlite_a_step_trains(monkeypatch, caplog, broken):
     why = broken(monkeypatch)

@@ -28,9 +28,7 @@ def seldom_swept() -> Iterator[None]:
     Python would look at all of them time and again: for half of the time of a long loop.
     """
     before = gc.get_threshold()
-    if (
-        not 0 < before[0] < SELDOM
-    ):  # somebody has a threshold of their own, or wants none
+    if not 0 < before[0] < SELDOM:  # somebody has one of their own, or wants none
         yield
         return
     gc.set_threshold(SELDOM, *before[1:])

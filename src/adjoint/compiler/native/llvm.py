@@ -10,6 +10,7 @@ import ctypes
 import functools
 import os
 import platform
+import re
 import weakref
 from ctypes import c_bool, c_char_p, c_int, c_size_t, c_uint, c_uint64, c_void_p
 from pathlib import Path
@@ -65,20 +66,26 @@ _FUNCTIONS = {
 KNOWN = (0, 45), (0, 50)  # the releases in which these functions are so
 
 
+class _Absent(ImportError):
+    """It cannot be used: compiled functions run on NumPy."""
+
+    def __init__(self, why: str):
+        super().__init__(why, name="llvmlite")
+
+
 def _loaded():
     """The library, its functions told what they take."""
     first, last = KNOWN
     version = llvmlite.__version__
-    if not first <= tuple(map(int, version.split(".")[:2])) <= last:
+    release = re.match(r"(\d+)\.(\d+)", version)
+    if release is None or not first <= tuple(map(int, release.groups())) <= last:
         asked = " to ".join(f"{x}.{y}" for x, y in KNOWN)
-        raise ImportError(f"llvmlite is {version} instead of {asked}", name="llvmlite")
+        raise _Absent(f"llvmlite is {version} instead of {asked}")
     place = Path(llvmlite.__file__).with_name("binding") / get_library_name()
     try:
         library = ctypes.CDLL(os.fspath(place))
     except OSError as error:
-        raise ImportError(
-            f"llvmlite has no library: {error}", name="llvmlite"
-        ) from error
+        raise _Absent(f"llvmlite has no library: {error}") from error
     for name, (result, kinds) in _FUNCTIONS.items():
         f = getattr(library, f"LLVMPY_{name}")
         f.restype, f.argtypes = result, kinds
