@@ -59,7 +59,7 @@ class Answers(Objects):
             dims = ir.GlobalVariable(self.module, shape, name)
             dims.initializer = ir.Constant(shape, list(spec.shape))
             dims.linkage, dims.global_constant = "internal", True
-        f = self.declared(EMPTY, POINTER, [I32, POINTER, POINTER, I32])
+        f = self.module.declared(EMPTY, POINTER, [I32, POINTER, POINTER, I32])
         dtype = self.slot(("dtype", spec.dtype))
         self.api("Py_IncRef", dtype)  # the array takes it
         dims = self.b.bitcast(dims, POINTER)

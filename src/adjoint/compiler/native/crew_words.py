@@ -74,9 +74,7 @@ class Words:
 
     def call(self, name, result, *args):
         """A function of the C library."""
-        f = self.module.globals.get(name)
-        kind = ir.FunctionType(result, [x.type for x in args])
-        f = f or ir.Function(self.module, kind, name)
+        f = self.module.declared(name, result, [x.type for x in args])
         return self.b.call(f, args)
 
     def pthread(self, what, *names):

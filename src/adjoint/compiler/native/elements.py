@@ -128,10 +128,7 @@ class Elements(Failing):
 
     def _prefetch(self, p):
         name, i32 = "llvm.prefetch.p0", ir.IntType(32)
-        f = self.b.module.globals.get(name)
-        if f is None:
-            kind = ir.FunctionType(ir.VoidType(), [p.type, i32, i32, i32])
-            f = ir.Function(self.b.module, kind, name)
+        f = self.b.module.declared(name, ir.VoidType(), [p.type, i32, i32, i32])
         self.b.call(f, [p, i32(0), i32(3), i32(1)])
 
     def load_from(self, p, step, dtype):
@@ -209,10 +206,8 @@ class Elements(Failing):
     def move(self, source, target, v):
         """The memory of a value to another place."""
         name, byte = "llvm.memcpy.p0.p0.i64", BYTE.as_pointer()
-        f = self.b.module.globals.get(name)
-        if f is None:
-            kind = ir.FunctionType(ir.VoidType(), [byte, byte, I64, ir.IntType(1)])
-            f = ir.Function(self.b.module, kind, name)
+        kinds = [byte, byte, I64, ir.IntType(1)]
+        f = self.b.module.declared(name, ir.VoidType(), kinds)
         n = v.spec.bytes
         to, of = (self.b.bitcast(p, byte) for p in (target, source))
         self.b.call(f, [to, of, I64(n), ir.IntType(1)(0)])

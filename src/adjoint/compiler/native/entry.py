@@ -154,7 +154,7 @@ class Entry(Answers):
         self._same_bits(self.slot(key), self.slot(wanted), size)
 
     def _same_bits(self, x, y, size: int):
-        f = self.declared("memcmp", I32, [POINTER, POINTER, I64])
+        f = self.module.declared("memcmp", I32, [POINTER, POINTER, I64])
         found = self.b.call(f, [x, y, I64(size)])
         self.need(self.b.icmp_unsigned("==", found, I32(0)))
 
@@ -252,7 +252,7 @@ class Entry(Answers):
         if "outside" not in self.program.globals:
             kind = ir.FunctionType(I1, kinds)
             self._write_outside(ir.Function(self.program, kind, "outside"))
-        return self.declared("outside", I1, kinds)
+        return self.module.declared("outside", I1, kinds)
 
     def _write_outside(self, f):
         start, end, pairs, count = f.args

@@ -47,6 +47,11 @@ class Module:
         names = itertools.chain([name], (f"{name}.{i}" for i in itertools.count(1)))
         return next(x for x in names if x not in self.globals)
 
+    def declared(self, name: str, result: Type, kinds) -> Function:
+        """A function from elsewhere, or the one that this module has by that name."""
+        found = self.globals.get(name)
+        return found or Function(self, FunctionType(result, kinds), name)
+
     def add_metadata(self, values) -> str:
         """A note that instructions may bear, by the number that it has in the module."""
         text = f"!{{{', '.join(map(str, values))}}}"

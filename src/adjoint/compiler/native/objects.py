@@ -51,12 +51,7 @@ class Objects:
 
     def api(self, name, *args):
         """A call of Python's C interface."""
-        return self.b.call(self.declared(name, *API[name]), args)
-
-    def declared(self, name, result, kinds):
-        """A function from outside of the module, which declares it once."""
-        f = self.module.globals.get(name)
-        return f or ir.Function(self.module, ir.FunctionType(result, kinds), name)
+        return self.b.call(self.module.declared(name, *API[name]), args)
 
     def slot(self, key):
         """The pointer of this key in the table."""

@@ -111,8 +111,7 @@ def _now(b):
     """Nanoseconds of a clock."""
     with b.goto_entry_block():
         time_ = b.alloca(I64, 2)
-    kind = ir.FunctionType(I32, [I32, I64.as_pointer()])
-    f = ir.Function(b.module, kind, "clock_gettime")
+    f = b.module.declared("clock_gettime", I32, [I32, I64.as_pointer()])
     b.call(f, [I32(time.CLOCK_MONOTONIC), time_])
     seconds = b.mul(b.load(time_), I64(10**9))
     return b.add(seconds, b.load(b.gep(time_, [I64(1)])))
@@ -120,6 +119,4 @@ def _now(b):
 
 def _api(b, name, *args):
     """A call of Python's C interface."""
-    f = b.module.globals.get(name)
-    f = f or ir.Function(b.module, ir.FunctionType(*API[name]), name)
-    return b.call(f, args)
+    return b.call(b.module.declared(name, *API[name]), args)

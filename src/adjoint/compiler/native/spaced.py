@@ -100,11 +100,8 @@ class Spaced(Elements):
             return self.b.bitcast(bits, kind)
         p = self.b.bitcast(p, kind.as_pointer())
         name = f"llvm.masked.load.{mangled(kind)}.p0"
-        f = self.b.module.globals.get(name)
-        if f is None:
-            masks = ir.VectorType(BIT, kind.count)
-            takes = ir.FunctionType(kind, [p.type, I32, masks, kind])
-            f = ir.Function(self.b.module, takes, name)
+        kinds = [p.type, I32, ir.VectorType(BIT, kind.count), kind]
+        f = self.b.module.declared(name, kind, kinds)
         return self.b.call(f, [p, I32(1), mask, ir.Constant(kind, None)])
 
 

@@ -82,11 +82,7 @@ class Values:
 
     def function(self, name: str, result, kinds):
         """A function that the module declares once."""
-        found = self.b.module.globals.get(name)
-        if found is None:
-            signature = ir.FunctionType(result, kinds)
-            found = ir.Function(self.b.module, signature, name)
-        return found
+        return self.b.module.declared(name, result, kinds)
 
     @contextmanager
     def at_the_end_of(self, x):

@@ -23,8 +23,7 @@ class Vectors:
 
     def intrinsic(self, name, result, *args):
         """LLVM's function of this name."""
-        found = self.module.globals.get(name)
-        return found or ir.Function(self.module, ir.FunctionType(result, args), name)
+        return self.module.declared(name, result, args)
 
     def function(self, name, *args):
         """A new function of the module, seen only there, that returns nothing."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from . import llvm_ir as ir
 from .callbacks import Callbacks
 from .calling import Calling
 from .chained import Chained, in_room
@@ -57,9 +56,7 @@ class Writer(Chained, Calling, Callbacks):
 
     def _tell(self, clock, i):
         if clock is not None:
-            name = "llvm.readcyclecounter"
-            f = self.b.module.globals.get(name)
-            f = f or ir.Function(self.b.module, ir.FunctionType(I64, []), name)
+            f = self.b.module.declared("llvm.readcyclecounter", I64, [])
             self.b.store(self.b.call(f, []), self.b.gep(clock, [I64(i)]))
 
     def _plain(self, e, k, part, base):
