@@ -22,10 +22,10 @@ import time
 import numpy as np
 from llvmlite import ir
 
-from adjoint.compiler.native import machine
-from adjoint.compiler.native.form import Form, swapped
-from adjoint.compiler.native.products import Product
-from adjoint.compiler.native.vectors import I64, Vectors, repeat
+from adjoint.compiler.native.llvm import machine
+from adjoint.compiler.native.products.form import Form, swapped
+from adjoint.compiler.native.products.tasks import Product
+from adjoint.compiler.native.products.vectors import I64, Vectors, repeat
 
 try:
     import torch

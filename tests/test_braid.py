@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 import adjoint as ad
-from adjoint.compiler.native import llvm_ir as ir
-from adjoint.compiler.native.braid import braid, side_by_side
+from adjoint.compiler.native.kernels.braid import braid, side_by_side
+from adjoint.compiler.native.llvm import text as ir
 
 # Elements that leave 0, 1, some or many vectors and lanes over, in one dim and in rows.
 SHAPES = [(2**14,), (2**14 + 16,), (3 * 2**13,), (2**14 + 37,), (41, 16 * 27 + 3)]

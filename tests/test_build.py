@@ -12,7 +12,8 @@ import pytest
 
 import adjoint as ad
 from adjoint import compile, nn, optim
-from adjoint.compiler.native import machine, writer
+from adjoint.compiler.native import writer
+from adjoint.compiler.native.llvm import machine
 from adjoint.ir.graph import frozen
 
 SRC = str(Path(__file__).parents[1] / "src")

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import adjoint as ad
-from adjoint.compiler.native.contractions import form_of
+from adjoint.compiler.native.products.contractions import form_of
 from adjoint.core.dtype import dtype, is_inexact
 from adjoint.core.primitive import Elementwise, spec_of
 from adjoint.ir.graph import Graph

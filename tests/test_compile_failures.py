@@ -17,7 +17,8 @@ from adjoint.errors import AdjointError, TraceError
 from adjoint.ir import passes
 
 pytest.importorskip("llvmlite")
-from adjoint.compiler.native import bound, budget, machine, program, writer
+from adjoint.compiler.native import bound, budget, program, writer
+from adjoint.compiler.native.llvm import machine
 
 PHASES = {
     "capture": (compiled, "capture"),

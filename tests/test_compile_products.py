@@ -10,12 +10,12 @@ import adjoint as ad
 from adjoint.core.primitive import op
 
 pytest.importorskip("llvmlite")
-from adjoint.compiler.native import llvm_ir as ir
-from adjoint.compiler.native import machine
-from adjoint.compiler.native.contractions import form_of
-from adjoint.compiler.native.form import Form
-from adjoint.compiler.native.matmul import DEPTH, tile_rows
-from adjoint.compiler.native.products import Product
+from adjoint.compiler.native.llvm import machine
+from adjoint.compiler.native.llvm import text as ir
+from adjoint.compiler.native.products.contractions import form_of
+from adjoint.compiler.native.products.form import Form
+from adjoint.compiler.native.products.matmul import DEPTH, tile_rows
+from adjoint.compiler.native.products.tasks import Product
 
 LAYOUTS = ["ij,jk->ik", "ij,kj->ik", "ji,jk->ik", "ji,kj->ik", "ij,jk->ki", "ji,kj->ki"]
 SIZES = [

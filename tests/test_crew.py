@@ -5,10 +5,11 @@ import ctypes
 import pytest
 
 pytest.importorskip("llvmlite")
-from adjoint.compiler.native import crew_code, sharing
-from adjoint.compiler.native.crew_balance import KEPT, LONGEST, SHORTEST
-from adjoint.compiler.native.crew_words import PLACES, WORDS
-from adjoint.compiler.native.machine import Library, machine_code
+from adjoint.compiler.native import sharing
+from adjoint.compiler.native.crew import code as crew_code
+from adjoint.compiler.native.crew.balance import KEPT, LONGEST, SHORTEST
+from adjoint.compiler.native.crew.words import PLACES, WORDS
+from adjoint.compiler.native.llvm.machine import Library, machine_code
 
 if not sharing.possible():
     pytest.skip("needs POSIX threads", allow_module_level=True)

@@ -1,4 +1,4 @@
-"""A folder's README names each of its files, and no others."""
+"""A folder's README names each of the files in it and below it, and no others."""
 
 import re
 from pathlib import Path
@@ -9,20 +9,41 @@ ROOT = Path(__file__).parents[1] / "src" / "adjoint"
 FOLDERS = ("compiler", "compiler/native", "ir")
 
 
+def files(folder):
+    """By name; a folder with a map of its own is left to that."""
+    for path in folder.iterdir():
+        if path.suffix == ".py" and path.name != "__init__.py":
+            yield path
+        elif path.is_dir() and not (path / "README.md").exists():
+            yield from files(path)
+
+
 @pytest.mark.parametrize("folder", FOLDERS)
 def test_a_map_names_every_file(folder):
-    files = {p.name for p in (ROOT / folder).glob("*.py")} - {"__init__.py"}
     text = (ROOT / folder / "README.md").read_text(encoding="utf-8")
     rows = [row for row in text.splitlines() if row.startswith("| `")]
     named = [name for row in rows for name in re.findall(r"`(\w+\.py)`", row)]
-    assert len(named) == len(set(named)), "a file has one place in the map"
-    assert set(named) == files
+    assert sorted(named) == sorted(path.name for path in files(ROOT / folder))
+
+
+def test_a_part_of_a_map_tells_its_folder():
+    """**Products of matrices**: `products/`, and then the files that are there."""
+    native = ROOT / "compiler/native"
+    text = (native / "README.md").read_text(encoding="utf-8")
+    for part in re.split(r"^\*\*", text, flags=re.MULTILINE)[1:]:
+        title = part.partition("\n")[0]
+        place = native / (re.findall(r"`(\w+)/`", title) or ["."])[0]
+        for row in part.splitlines():
+            if row.startswith("| `"):
+                for name in re.findall(r"`(\w+\.py)`", row):
+                    assert (place / name).exists(), f"{name} under {title}"
 
 
 @pytest.mark.parametrize("folder", FOLDERS)
 def test_a_map_names_no_file_that_is_not_there(folder):
     text = (ROOT / folder / "README.md").read_text(encoding="utf-8")
+    below = {path.name for path in files(ROOT / folder)}
     for name in re.findall(r"`([\w/]+\.py)`", text):
         places = [ROOT / folder / name, ROOT / name, ROOT / "compiler" / name]
-        here = any(p.exists() for p in places)
+        here = name in below or any(p.exists() for p in places)
         assert here or name.startswith("tests/"), name

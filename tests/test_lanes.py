@@ -10,9 +10,9 @@ import pytest
 
 import adjoint as ad
 from adjoint import compile
-from adjoint.compiler.native import kinds
-from adjoint.compiler.native.kernel import Kernel
-from adjoint.compiler.native.stream import Stream
+from adjoint.compiler.native.arithmetic import kinds
+from adjoint.compiler.native.arithmetic.stream import Stream
+from adjoint.compiler.native.llvm.kernel import Kernel
 from adjoint.core.primitive import Elementwise, op
 
 KIND = {"float32": kinds.FLOAT, "float64": kinds.DOUBLE}

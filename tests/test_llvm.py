@@ -10,7 +10,8 @@ import pytest
 
 binding = pytest.importorskip("llvmlite.binding")
 
-from adjoint.compiler.native import llvm, machine  # noqa: E402
+from adjoint.compiler.native.llvm import library as llvm  # noqa: E402
+from adjoint.compiler.native.llvm import machine  # noqa: E402
 
 TWICE = "define i64 @f(i64 %x) {\n  %y = mul i64 %x, NUMBER\n  ret i64 %y\n}\n"
 

@@ -4,12 +4,12 @@ import pytest
 
 pytest.importorskip("llvmlite")
 
-from adjoint.compiler.native.conv import _Slide
-from adjoint.compiler.native.emit import Emitter
+from adjoint.compiler.native.arithmetic.lanes import Lanes
+from adjoint.compiler.native.convolutions.conv import _Slide
+from adjoint.compiler.native.convolutions.winograd import _Results
 from adjoint.compiler.native.entry import Entry
-from adjoint.compiler.native.lanes import Lanes
-from adjoint.compiler.native.packed import Packed
-from adjoint.compiler.native.winograd import _Results
+from adjoint.compiler.native.kernels.emit import Emitter
+from adjoint.compiler.native.products.packed import Packed
 from adjoint.compiler.native.writer import Writer
 
 

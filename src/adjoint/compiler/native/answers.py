@@ -9,7 +9,7 @@ import numpy as np
 
 from ...core import tree
 from ...core.bind import Box
-from . import llvm_ir as ir
+from .llvm import text as ir
 from .objects import DATA, I32, I64, ITEMS, POINTER, Objects
 
 ONE, TUPLE, OTHER = "one tensor", "a tuple of tensors", "other"

@@ -7,10 +7,10 @@ import math
 
 import numpy as np
 
-from . import llvm_ir as ir
-from .elements import I64
 from .failing import CALLBACK, FAILED
 from .jobs import POINTER, Jobs
+from .kernels.elements import I64
+from .llvm import text as ir
 from .polling import ask, locked
 
 DONE = 0x600D  # what a callback answers; of one that Python cut short, it is anything

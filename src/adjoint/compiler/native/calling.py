@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from .elements import I64, element
 from .jobs import Jobs
+from .kernels.elements import I64, element
 from .late import contractions, conv, deep, products, sorting
+from .products.vectors import loop
 from .sharing import Sum, elements_apart
-from .vectors import loop
 
 
 class Calling(Jobs):

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from .elements import I64, element
+from .kernels.elements import I64, element
 from .late import conv
 from .loops import Loops
+from .products.vectors import loop
 from .sharing import Sum, elements_apart
-from .vectors import loop
 
 
 class Chained(Loops):

@@ -20,13 +20,14 @@ from ...core import LOADED
 from ...core.primitive import Primitive, op
 from ...ir.graph import Graph
 from ..surroundings import ABSENT
-from . import entry, llvm
+from . import entry
 from .answers import answer
-from .machine import cache, processor, registers, vector_bits
+from .llvm import library as llvm
+from .llvm.machine import cache, processor, registers, vector_bits
 
 ROOT = Path(__file__).parents[2]
-# Folders of what writes the code of a captured program.
-WRITING = (".", "autodiff", "compiler", "compiler/native", "core", "ir", "ops")
+# What writes the code of a captured program: these folders and all in them, and the top's files.
+WRITING = ("autodiff", "compiler", "core", "ir", "ops")
 _PLAIN = (bool, int, float, complex, str, bytes, type(None), type(...))
 
 
@@ -176,12 +177,15 @@ def _sources() -> list:
     What other files do, such as a layer or an optimizer, is in the captured program. If one
     was changed since it was loaded, nobody else finds what this process makes.
     """
-    found = []
-    for name in WRITING if ROOT.is_dir() else ():
-        with os.scandir(ROOT / name) as folder:
-            for f in folder:
+    found: list[tuple] = []
+    folders = [ROOT, *(ROOT / name for name in WRITING)] if ROOT.is_dir() else []
+    for folder in folders:  # which grow while they are gone through
+        with os.scandir(folder) as inside:
+            for f in inside:
                 if f.name.endswith(".py"):
                     status = f.stat()
                     found.append((f.name, status.st_size, status.st_mtime_ns))
+                elif folder != ROOT and f.name != "__pycache__" and f.is_dir():
+                    folders.append(Path(f.path))
     changed = any(time > LOADED for _, _, time in found)
     return [*sorted(found), os.urandom(16).hex() if changed else ""]

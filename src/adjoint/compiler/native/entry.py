@@ -16,10 +16,10 @@ import numpy as np
 
 from ...autodiff.node import Leaf
 from ...core.bind import Box
-from . import llvm
-from . import llvm_ir as ir
 from .answers import EMPTY, Answers, empty
 from .failing import FAILED
+from .llvm import library as llvm
+from .llvm import text as ir
 from .objects import (
     API,
     COUNT,

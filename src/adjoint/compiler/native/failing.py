@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from ..positions import spelled
-from . import llvm_ir as ir
-from .nests import I64, Nests
+from .kernels.nests import I64, Nests
+from .llvm import text as ir
 
 # The module's words: what failed, a number, two more about it, by whom in four; in three what
 # a handler of a signal raised; and the thread that is in Python meanwhile, for the program.

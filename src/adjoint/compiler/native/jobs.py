@@ -5,8 +5,8 @@ from __future__ import annotations
 import itertools
 from typing import Self
 
-from . import llvm_ir as ir
-from .elements import BYTE, I64, stored_element
+from .kernels.elements import BYTE, I64, stored_element
+from .llvm import text as ir
 from .sharing import CHUNKS, PARALLEL
 
 POINTER = BYTE.as_pointer()

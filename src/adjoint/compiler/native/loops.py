@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 
-from .elements import BYTE, I64, Flat, element
+from .kernels.elements import BYTE, I64, Flat, element
 from .late import lots
 from .polling import Polling, polled
+from .products.vectors import Vectors, loop
 from .sharing import apart
-from .vectors import Vectors, loop
 
 
 class Loops(Polling):

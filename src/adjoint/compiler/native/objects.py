@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from . import llvm_ir as ir
+from .llvm import text as ir
 
 I64, I32 = ir.IntType(64), ir.IntType(32)
 POINTER = ir.IntType(8).as_pointer()

@@ -14,7 +14,7 @@ from ..schedule import Schedule
 from ..sooner import sooner
 from .arena import ALIGN, whole
 from .late import chains, contractions, deep, lots, together
-from .machine import cache
+from .llvm.machine import cache
 from .polling import polled
 from .sharing import KINDS, unshared, wanted, worth
 from .tenancy import Tenancy

@@ -12,9 +12,9 @@ import time
 from contextlib import contextmanager
 
 from .. import cost
-from . import llvm_ir as ir
 from .failing import FAILED, INSIDE, INTERRUPTED, RAISED
 from .jobs import Jobs
+from .llvm import text as ir
 from .objects import API, I32, I64, POINTER
 
 BUDGET = 1_000_000  # nanoseconds, by the price of rounds, until the clock is looked at

@@ -10,8 +10,7 @@ import time
 from ...ir.passes import prepared
 from .. import cache
 from ..cost import flop, lasting
-from . import entry, machine
-from . import llvm_ir as ir
+from . import entry
 from .answers import answer
 from .budget import within
 from .callbacks import callback
@@ -19,7 +18,9 @@ from .digest import digest
 from .failing import FAILED, WORDS
 from .guards import Stream, guards
 from .jobs import POINTER
-from .nests import I64
+from .kernels.nests import I64
+from .llvm import machine
+from .llvm import text as ir
 from .pool import LARGE
 from .table import Slots
 from .writer import Writer

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from ..cost import nanoseconds
-from . import llvm_ir as ir
+from .llvm import text as ir
 
 I64, POINTER = ir.IntType(64), ir.IntType(8).as_pointer()
 # (context, first chunk, the one after the last, room), and what has threads call such a function

@@ -6,13 +6,13 @@ import math
 from typing import NamedTuple
 
 from ...ops.contract import letters_of
-from . import llvm_ir as ir
-from .contractions import form_of, steps_of
-from .elements import element
-from .nests import I64
-from .packed import Packed, packable, room
-from .products import Product
-from .vectors import least, loop
+from .kernels.elements import element
+from .kernels.nests import I64
+from .llvm import text as ir
+from .products.contractions import form_of, steps_of
+from .products.packed import Packed, packable, room
+from .products.tasks import Product
+from .products.vectors import least, loop
 
 
 def panels(s, k) -> int:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import itertools
 import math
 
-from . import reducing, rows
 from .arena import ALIGN, Tenant, settled, whole
+from .kernels import reducing, rows
 from .late import conv, lots, slices, sorting
 from .sharing import Sum, apart
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from .callbacks import Callbacks
 from .calling import Calling
 from .chained import Chained, in_room
-from .elements import I64
-from .emit import Emitter
 from .failing import FAILED
+from .kernels.elements import I64
+from .kernels.emit import Emitter
 from .late import slices
 from .likeness import likeness
+from .products.vectors import loop
 from .sharing import Sum
-from .vectors import loop
 
 MANY = 40  # kernels from which on each is a function
 

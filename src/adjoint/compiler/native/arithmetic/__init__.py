@@ -1,0 +1,1 @@
+"""Arithmetic in lanes: what a record's `lower` is written in."""

@@ -1,0 +1,1 @@
+"""The crew: the threads of a compiled function, and what they share."""

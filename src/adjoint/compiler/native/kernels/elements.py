@@ -1,0 +1,423 @@
+"""Elements: loaded, computed where they are read, and stored."""
+
+from __future__ import annotations
+
+import math
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from ....core.dtype import is_inexact
+from ....core.primitive import Elementwise
+from ....ir.graph import Const
+from ...positions import divides
+from ..arithmetic.kinds import BFLOAT, BIT, DOUBLE, FLOAT, HALF, INT64, UINT8
+from ..arithmetic.lanes import Lanes
+from ..failing import BY_ZERO, Failing
+from ..llvm import text as ir
+from ..llvm.machine import cache, vector_bits
+from .affine import ZERO, Affine, broadcast, keyed, on_diagonal
+from .nests import I64
+
+BYTE = ir.IntType(8)
+LONG = 40  # instructions
+PAGE, LINE = 2**12, 64
+_SHORT: set = set()  # operations found to take fewer
+_SCALARS = {"f4": FLOAT, "f8": DOUBLE, "b1": BIT, "u1": UINT8, "f2": HALF, "V2": BFLOAT}
+
+
+def element(dtype: np.dtype):
+    """The LLVM type of an element in a register."""
+    found = _SCALARS.get(dtype.str[1:])
+    return found or ir.IntType(8 * dtype.itemsize)
+
+
+def stored_element(dtype: np.dtype):
+    """And in memory, where a bool takes a byte, and a complex number lies in two parts."""
+    if dtype.kind == "c":
+        return FLOAT if dtype.itemsize == 8 else DOUBLE
+    return BYTE if dtype.kind == "b" else element(dtype)
+
+
+def _absent(dtype: np.dtype):
+    """What is read where there is nothing: NaN, or 0 where there is no NaN."""
+    kind = element(dtype)
+    if not is_inexact(dtype):
+        return kind(0)
+    if not isinstance(kind, ir.IntType):
+        return kind(math.nan)
+    return kind(int.from_bytes(np.array(math.nan, dtype).tobytes(), "little"))
+
+
+class Flat:
+    """A value as its elements in order."""
+
+    def __init__(self, v):
+        self.v = v
+        self.spec = type(v.spec)((math.prod(v.spec.shape),), v.spec.dtype)
+
+    def __hash__(self):
+        return hash(self.v)
+
+    def __eq__(self, other):
+        return self.v is other or self.v is getattr(other, "v", None)
+
+
+class Elements(Failing):
+    """Values at an index, in all lanes; buffers are pointers it was given."""
+
+    inside: Any = (
+        None  # a mask of the lanes that are there, as `Spaced` has it; None: all
+    )
+    load_inside: Any
+
+    def __init__(self, builder: ir.IRBuilder, schedule, pointers: dict):
+        super().__init__(builder)
+        self.schedule, self.pointers = schedule, pointers
+        self.products: dict = {}  # id of a product in registers -> (it, its factors)
+        self.fixed: dict = {}  # values that a row has one of, in a register
+        self.streamed: set = set()  # large results that nothing reads: past the caches
+        self.asks = True  # for what is read a page later
+        self.row = ZERO  # which of the rows that are gone through together it is
+        self.renewed: dict = {}  # kernel -> what it reads and puts results in place of
+
+    # ------------------------------------------------------------ memory
+
+    @contextmanager
+    def turn(self, row):
+        """Inside, it is the turn of this one of some rows."""
+        self.row = row
+        yield
+        self.row = ZERO
+
+    def address(self, v, index):
+        """(pointer to the first lane, step between lanes) of v[index]."""
+        flat = ZERO
+        stride = 1
+        rank = self.schedule.local.get(v, 0)
+        shape, index = v.spec.shape[rank:], index[rank:]
+        for n, i in zip(reversed(shape), reversed(index), strict=True):
+            flat = flat + i.times(stride)
+            stride *= n
+        if v in self.schedule.rows:
+            flat = flat + self.row.times(stride)
+        step = flat.terms.get(self.inner, 0)
+        return self.b.gep(
+            self.pointers[self.schedule.root(v)], [self.number(flat)]
+        ), step
+
+    def load(self, v, index):
+        """v[index] in all lanes that are `inside`."""
+        p, step = self.address(v, index)
+        if self.inside is not None:
+            return self.load_inside(v, p, step)
+        large = v.spec.bytes >= cache(2) and self.lanes.width == self.vectors
+        if large and step == 1 and self.asks:
+            self._ask(p, v.spec.dtype.itemsize)
+        return self.load_from(p, step, v.spec.dtype)
+
+    def _ask(self, p, size):
+        """Ask for what is read a page later: processors look ahead no further than a page.
+
+        Of a value as large as the second level of caches little can be there.
+        """
+        p = self.b.bitcast(p, BYTE.as_pointer())
+        for line in range(0, self.vectors * size, LINE):
+            self._prefetch(self.b.gep(p, [I64(PAGE + line)]))
+
+    def _prefetch(self, p):
+        name, i32 = "llvm.prefetch.p0", ir.IntType(32)
+        f = self.b.module.declared(name, ir.VoidType(), [p.type, i32, i32, i32])
+        self.b.call(f, [p, i32(0), i32(3), i32(1)])
+
+    def load_from(self, p, step, dtype):
+        """What lies from `p` on, `step` elements between lanes."""
+        w, kind = self.lanes.width, stored_element(dtype)
+        if w == 1 or step == 0:
+            x = self.b.load(p)
+            x = self.splat(x)
+        elif step == 1:
+            x = self.b.load(
+                self.b.bitcast(p, ir.VectorType(kind, w).as_pointer()), align=1
+            )
+        elif step == 2 and w % 2 == 0:
+            x = self._every_second(p, ir.VectorType(kind, w))
+        else:
+            x = ir.Constant(ir.VectorType(kind, w), ir.Undefined)
+            for k in range(w):
+                one = self.b.load(self.b.gep(p, [I64(k * step)]))
+                x = self.b.insert_element(x, one, ir.IntType(32)(k))
+        return self.lanes.compare("!=", x, 0) if dtype.kind == "b" else x
+
+    def _every_second(self, p, kind):
+        """Elements 0, 2, 4... of two vectors that end where the last of these does."""
+        w, places = kind.count, (p, self.b.gep(p, [I64(kind.count - 1)]))
+        x, y = (
+            self.b.load(self.b.bitcast(q, kind.as_pointer()), align=1) for q in places
+        )
+        return self._lanes_of(x, y, [*range(0, w, 2), *range(w + 1, 2 * w, 2)])
+
+    def _lanes_of(self, x, y, numbers):
+        """A vector of these lanes of x and, counted on, of y."""
+        i32 = ir.IntType(32)
+        return self.b.shuffle_vector(
+            x, y, ir.Constant(ir.VectorType(i32, len(numbers)), numbers)
+        )
+
+    def store(self, x, v, index):
+        """v[index] = x in all lanes, which lie side by side."""
+        if v.spec.dtype.kind == "b":
+            x = self.b.zext(x, self.lanes.vector(BYTE))
+        p, _ = self.address(v, index)
+        if self.lanes.width > 1:
+            p = self.b.bitcast(p, x.type.as_pointer())
+        if v in self.streamed and self.lanes.width == self.vectors:
+            mark = self.b.module.add_metadata([ir.IntType(32)(1)])
+            aligned = self.b.store(x, p, align=vector_bits() // 8)
+            aligned.set_metadata("nontemporal", mark)
+        else:
+            self.b.store(x, p, align=1)
+
+    def store_to(self, p, step, x, dtype):
+        """x from `p` on, `step` elements between lanes."""
+        x = self.b.zext(x, self.lanes.vector(BYTE)) if dtype.kind == "b" else x
+        if self.lanes.width == 1:
+            self.b.store(x, p)
+        elif step == 1:
+            self.b.store(x, self.b.bitcast(p, x.type.as_pointer()), align=1)
+        else:
+            for i in range(self.lanes.width):
+                one = self.b.extract_element(x, ir.IntType(32)(i))
+                self.b.store(one, self.b.gep(p, [I64(i * step)]))
+
+    @contextmanager
+    def single(self):
+        """Inside, one element is computed, whatever the lanes."""
+        before = self.inner, self.lanes, self.known
+        self.inner, self.lanes, self.known = None, Lanes(self.b, 1), {}
+        yield
+        self.inner, self.lanes, self.known = before
+
+    def copy(self, source, target):
+        """All of a stored value to the memory of another."""
+        self.move(self.pointers[source], self.pointers[target], source)
+
+    def move(self, source, target, v):
+        """The memory of a value to another place."""
+        name, byte = "llvm.memcpy.p0.p0.i64", BYTE.as_pointer()
+        kinds = [byte, byte, I64, ir.IntType(1)]
+        f = self.b.module.declared(name, ir.VoidType(), kinds)
+        n = v.spec.bytes
+        to, of = (self.b.bitcast(p, byte) for p in (target, source))
+        self.b.call(f, [to, of, I64(n), ir.IntType(1)(0)])
+
+    # ------------------------------------------------------------ values
+
+    def value(self, v, index):
+        """v at an index, from memory or computed here; a dim of one element has one place."""
+        index = broadcast(v, index)
+        key = v, tuple(i.key() for i in index)
+        if key not in self.known:
+            self.known[key] = self._value(v, index)
+        return self.known[key]
+
+    def _value(self, v, index):
+        if isinstance(v, Const) and v not in self.schedule.stored:
+            x = v.value.reshape(()) if v.value.size == 1 else 0
+            return self.constant(x, v.spec.dtype)
+        fixed = self.fixed.get(self.schedule.root(v))
+        if fixed is not None:
+            return self.splat(fixed)
+        if v in self.schedule.stored or v in self.schedule.alias:
+            return self.load(v, index)
+        return self.compute(self.schedule.maker[v], index)
+
+    def compute(self, o, index):
+        """One element (or lane) of the result of an operation."""
+        if isinstance(o.prim, Elementwise):
+            xs = [self.value(x, broadcast(x, index)) for x in o.inputs]
+            return self._lowered(o, xs)
+        return getattr(self, f"_{o.prim.name}")(o, index)
+
+    def _lowered(self, o, xs):
+        """The record's own lowering; whole numbers beside floats are floats first."""
+        kinds = [v.spec.dtype for v in o.inputs]
+        floats = [d for d in kinds if d.kind == "f"]
+        if floats and any(d.kind in "iu" for d in kinds):
+            xs = [
+                self.lanes.cast(x, element(floats[0])) if d.kind in "iu" else x
+                for x, d in zip(xs, kinds, strict=True)
+            ]
+        if divides(o):
+            self._watch_zero(o, xs[1])
+        if o.prim.name in ("add", "sub") and o.outputs[0].spec.dtype.kind == "f":
+            return self._sum_of_two(o, xs)
+        alone = self.lanes.width == 1
+        y = self._alone(o, xs) if alone else o.prim.lower(self.lanes, *xs, **o.params)
+        if o.prim.name == "mul":
+            self.products[id(y)] = y, xs
+        return y
+
+    def _sum_of_two(self, o, xs):
+        """x + y or x - y; a product in it that has no memory is not rounded on its own.
+
+        The program alone says which, not LLVM, which looks at one loop: readers that do the
+        same again get the same bits, and a largest element is equal to itself.
+        """
+        pairs = zip(o.inputs, reversed(o.inputs), xs, strict=True)
+        factors = [
+            self.products[id(x)][1] if self.schedule.is_product(v, w) else None
+            for v, w, x in pairs
+        ]
+        minus = self.lanes.neg if o.prim.name == "sub" else lambda x: x
+        if factors[0]:
+            return self.lanes.fma(*factors[0], minus(xs[1]))
+        if factors[1]:
+            x, y = factors[1]
+            return self.lanes.fma(minus(x), y, xs[0])
+        return self.lanes.rounded(o.prim.name, *xs)
+
+    def _watch_zero(self, o, x):
+        """Whole numbers divided by zero are told."""
+        if self.looks((o.inputs[1], "zero")):
+            none = self.lanes.compare("==", x, 0)
+            self.tell(BY_ZERO, none, self.lanes.cast(x, INT64), (0, 0), o.prim.name)
+
+    def _alone(self, o, xs):
+        """Of one number: what takes many instructions is a function of the module.
+
+        An optimizer raises its decays to the number of steps once for each parameter.
+        """
+        kind = o.prim.name, repr(o.params), *(v.spec.dtype.str for v in o.inputs)
+        if kind in _SHORT:
+            return o.prim.lower(self.lanes, *xs, **o.params)
+        given = [x for x in xs if not isinstance(x, ir.Constant)]
+        known = [str(x) for x in xs if isinstance(x, ir.Constant)]
+        name = " ".join(["adjoint", *kind, *known])
+        f = self.b.module.globals.get(name)
+        if f is None:
+            to = element(o.outputs[0].spec.dtype)
+            kinds = ir.FunctionType(to, [x.type for x in given])
+            f = ir.Function(self.b.module, kinds, name)
+            self._write_alone(f, o, xs)
+            if sum(len(b.instructions) for b in f.blocks) < LONG:
+                del self.b.module.globals[name]
+                _SHORT.add(kind)
+                return o.prim.lower(self.lanes, *xs, **o.params)
+        return self.b.call(f, given)
+
+    def _write_alone(self, f, o, xs):
+        f.linkage = "internal"
+        f.mark("nounwind")
+        args = iter(f.args)
+        xs = [x if isinstance(x, ir.Constant) else next(args) for x in xs]
+        b = ir.IRBuilder(f.append_basic_block())
+        b.ret(o.prim.lower(Lanes(b, 1), *xs, **o.params))
+
+    def _cast(self, o, index):
+        x = self.value(o.inputs[0], index)
+        return self.lanes.cast(x, element(o.outputs[0].spec.dtype))
+
+    def _bits(self, o, index):
+        x, kind = self.value(o.inputs[0], index), element(o.outputs[0].spec.dtype)
+        return self.b.bitcast(x, self.lanes.vector(kind))
+
+    def _contiguous(self, o, index):
+        return self.value(o.inputs[0], index)
+
+    _stop_gradient = _real = _contiguous
+
+    def constant(self, x, dtype):
+        """A number in all lanes; of two bytes that LLVM has no type for, its bits."""
+        x = np.asarray(x).astype(dtype)
+        x = x.view(np.uint16) if dtype.kind == "V" else x
+        return self.lanes.number(x.item(), self.lanes.vector(element(dtype)))
+
+    def _ones_like(self, o, index):
+        return self.constant(1, o.outputs[0].spec.dtype)
+
+    def _zeros_like(self, o, index):
+        return self.constant(0, o.outputs[0].spec.dtype)
+
+    def _expand(self, o, index):
+        return self.value(o.inputs[0], broadcast(o.inputs[0], index))
+
+    def _permute(self, o, index):
+        out = [ZERO] * len(index)
+        for i, d in zip(index, o.params["dims"], strict=True):
+            out[d] = i
+        return self.value(o.inputs[0], tuple(out))
+
+    def _reshape(self, o, index):
+        kept = [
+            i for i, n in zip(index, o.outputs[0].spec.shape, strict=True) if n != 1
+        ]
+        kept = iter(kept)
+        shape = o.inputs[0].spec.shape
+        return self.value(
+            o.inputs[0], tuple(ZERO if n == 1 else next(kept) for n in shape)
+        )
+
+    def _select(self, o, index):
+        d = o.params["dim"]
+        at = Affine(const=o.params["index"])
+        return self.value(o.inputs[0], (*index[:d], at, *index[d:]))
+
+    def _slice(self, o, index):
+        return self.value(o.inputs[0], keyed(o.params["key"], index))
+
+    def _flip(self, o, index):
+        shape = o.outputs[0].spec.shape
+        out = [
+            i.times(-1) + Affine(const=n - 1) if d in o.params["dims"] else i
+            for d, (i, n) in enumerate(zip(index, shape, strict=True))
+        ]
+        return self.value(o.inputs[0], tuple(out))
+
+    def _diagonal(self, o, index):
+        x = o.inputs[0]
+        return self.value(x, on_diagonal(o.params, len(x.spec.shape), index))
+
+    def _tril(self, o, index, sign="<="):
+        row, column = self.lane_numbers(index[-2]), self.lane_numbers(index[-1])
+        inside = self.lanes.compare(sign, self.b.sub(column, row), o.params["diagonal"])
+        return self.lanes.select(inside, self.value(o.inputs[0], index), 0)
+
+    def _triu(self, o, index):
+        return self._tril(o, index, ">=")
+
+    def _put(self, o, index):
+        g, places = o.inputs
+        x = self.value(g, (*index[:-1], ZERO))
+        k = self.value(places, (*index[:-1], ZERO))
+        here = self.lanes.compare("==", self.lane_numbers(index[-1]), k)
+        return self.lanes.select(here, x, 0)
+
+    def _pick(self, o, index):
+        x, places = o.inputs
+        n, c, _ = index
+        at = self.value(places, broadcast(places, index))
+        w = self.lanes.width
+        p, step = self.address(x, (n, c, ZERO))
+        if w == 1:
+            return self._picked(x.spec, p, at)
+        out = ir.Constant(ir.VectorType(element(x.spec.dtype), w), ir.Undefined)
+        for k in range(w):
+            place = self.b.extract_element(at, ir.IntType(32)(k))
+            here = self.b.gep(p, [I64(k * step)])
+            one = self._picked(x.spec, here, place)
+            out = self.b.insert_element(out, one, ir.IntType(32)(k))
+        return out
+
+    def _picked(self, spec, p, place):
+        """Element `place` of a plane at `p`; absent where the plane has no such place."""
+        size = spec.shape[2]
+        if not size:
+            return _absent(spec.dtype)
+        inside = self.b.icmp_unsigned("<", place, place.type(size))
+        place = self.b.select(inside, place, place.type(0))
+        one = self.b.load(self.b.gep(p, [place]))
+        if spec.dtype.kind == "b":
+            one = self.b.icmp_unsigned("!=", one, one.type(0))
+        return self.b.select(inside, one, _absent(spec.dtype))

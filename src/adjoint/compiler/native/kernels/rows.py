@@ -1,0 +1,247 @@
+"""Rows: a space row by row, each in passes, with sums of rows and of columns."""
+
+from __future__ import annotations
+
+import math
+
+from ..products.vectors import least
+from ..sharing import LINE, Stage, few, pieces
+from .affine import ZERO, Affine, broadcast
+from .elements import element
+from .nests import I64, vectored
+from .sums import HOW, Sums
+
+MOST, NEAR = 8, 2**9  # rows at a time, and elements of so many at the most
+
+
+class Rows(Sums):
+    """Kernels in which what one pass over a row sums up is there for the next."""
+
+    def _rows_stages(self, k, chunks):
+        """Rows in chunks; sums of columns are each chunk's own and joined at the end."""
+        if not k.rank and math.prod(whole_cut(k, chunks)) > 1:
+            yield from self._whole_stages(k, chunks)
+            return
+        sizes, columns = k.space[: k.rank], columns_of(k)
+        cut = rows_cut(k, chunks)
+        count, n = math.prod(cut), math.prod(sizes)
+
+        def write(e, chunk):
+            for o in columns:
+                e.open(o, chunk)
+            e._rows(k, e.spans(sizes, cut, chunk))
+
+        yield Stage(count, write)
+        for o in columns:
+            yield from self.closing(o, count, n)
+
+    def _whole_stages(self, k, chunks):
+        """One row in chunks, pass by pass; the sums of a pass are joined before the next."""
+        sizes, cut = vectored(k.space), whole_cut(k, chunks)
+        count, names = math.prod(cut), {o: role(k, o) for o in k.roots}
+        for items in passes_of(k):
+            looped = [o for o in items if names[o] != "row"]
+
+            def write(e, chunk, looped=looped):
+                e._pass(k, (), looped, names, e.spans(sizes, cut, chunk), chunk)
+
+            def finish(e, chunk, items=items):
+                for o in items:
+                    if names[o] == "sum":
+                        e.close(o, count, math.prod(k.space))
+                    elif names[o] == "row":
+                        e._single(k, o, ())
+                e.fixed = {}
+
+            if looped:
+                yield Stage(count, write)
+            yield Stage(1, finish)
+
+    def _rows(self, k, spans, part=()):
+        """Row by row, or some rows at a time; what a pass sums up is there for the next.
+
+        `part` are the ends of the dims of a row, if not all of it is there.
+        """
+        many = at_once(k)
+        if many == 1:
+            self.nest(k.space[: k.rank], (), lambda at: self._one(k, at, part), spans)
+            return
+        *before, span = spans or [None] * k.rank
+        start, stop = span or (I64(0), I64(k.space[k.rank - 1]))
+
+        def rows(outer):
+            with self.loop(start, stop, many) as i:
+                count = least(self.b, self.b.sub(stop, self.at[i.mark]), I64(many))
+                self._some(k, (*outer, Affine({i.mark: 1})), count, part)
+
+        self.nest(k.space[: k.rank - 1], (), rows, before)
+
+    def _one(self, k, outer, part):
+        """A row, all passes."""
+        self.fixed = {}
+        for items in passes_of(k):
+            self._items(k, outer, items, part)
+        self.fixed = {}
+
+    def _some(self, k, first, count, part):
+        """Rows from the first on, pass by pass.
+
+        What a short row sums up comes late to it, and meanwhile the others go on.
+        """
+        before: list = []
+        for items in passes_of(k):
+            with self.loop(0, count) as i:
+                *outer, row = first
+                at = (*outer, row + (here := Affine({i.mark: 1})))
+                with self.turn(here):
+                    self.fixed = {v: self.load(v, _first(k, v, at)) for v in before}
+                    self._items(k, at, items, part)
+            before += [o.outputs[0] for o in items if role(k, o) in ("sum", "row")]
+        self.fixed = {}
+
+    def _items(self, k, outer, items, part):
+        """What a pass computes of a row, then what a row has one of."""
+        names = {o: role(k, o) for o in items}
+        self._pass(k, outer, [o for o in items if names[o] != "row"], names, part)
+        for o in items:
+            if names[o] == "row":
+                self._single(k, o, outer)
+
+    def _column(self, y, inner):
+        """The index of a column's sum."""
+        return (*(ZERO,) * (len(y.spec.shape) - len(inner)), *inner)
+
+    def _single(self, k, o, outer):
+        """A value that each row has one of."""
+        v = o.outputs[0]
+        at = _first(k, v, outer)
+        x = self.compute(o, at)
+        self.fixed[v] = x
+        self.store(x, v, at)
+
+    def _pass(self, k, outer, items, names, part=(), chunk=None):
+        """One loop over a row: elements are computed and stored, sums are summed.
+
+        Of a chunk, a part of the only row, what is summed is the chunk's own.
+        """
+        if not items:
+            return
+        sums = [o for o in items if names[o] == "sum"]
+        kinds = [element(o.outputs[0].spec.dtype) for o in sums]
+        sizes = k.space[k.rank :]
+        spans = self._spans(sizes[-1])
+        starts = [
+            [self._start(o, kind, step) for o, kind in zip(sums, kinds, strict=True)]
+            for _, _, step in spans
+        ]
+
+        over = self._written_over(k, items)
+
+        def strip(_, index, totals):
+            for v in over:
+                self.value(v, index)
+            before, after = iter(totals), []
+            for o in items:
+                if names[o] == "sum":
+                    after.append(self._with_element(o, next(before), index))
+                elif names[o] == "column":
+                    self._add_to_column(k, o, index)
+                else:
+                    self._each(o, index)
+            return after
+
+        many = self.abreast(items, sizes)
+        # A light pass whose row a later one reads again does not ask for the next: it would be
+        # more lines at once than the processor keeps track of (docs/notes/large_arrays.md).
+        self.asks = many == 1 or k.levels[items[0]] == max(k.levels.values())
+        totals = self._summed(sizes, spans, starts, outer, strip, part, many)
+        self.asks = True
+        for o, *parts in zip(sums, *totals, strict=True):
+            self._end(k, o, parts, outer, chunk)
+
+    def _written_over(self, k, items):
+        """What a pass reads and perhaps puts results in place of: it is read first."""
+        values = sorted(self.renewed.get(k, ()), key=self.schedule.order)
+        read = {v for o in items for v in self.schedule.accesses(o)}
+        return [v for v in values if v in read]
+
+    def _with_element(self, o, total, index):
+        """A sum with the element of an index."""
+        kind = element(o.outputs[0].spec.dtype)
+        x = self.lanes.cast(self.value(o.inputs[0], index), kind)
+        return HOW[o.prim.name].join(self.lanes, total, x)
+
+    def _each(self, o, index):
+        """The element of an index, which the rest of the pass need not load."""
+        (v,) = o.outputs
+        x = self.compute(o, index)
+        self.known[v, tuple(a.key() for a in broadcast(v, index))] = x
+        self.store(x, v, index)
+
+    def _end(self, k, o, parts, outer, chunk):
+        """The sum of a row, or of a chunk's part of it, from those of its lanes."""
+        how, v = HOW[o.prim.name], o.outputs[0]
+        total = self._total(parts, how)
+        if chunk is None:
+            total = how.finish(self.lanes, total, math.prod(k.space[k.rank :]))
+            self.fixed[v] = total
+        else:
+            self.pointers[v] = self._own(o, chunk)
+        self.store(total, v, _first(k, v, outer))
+
+    def _add_to_column(self, k, o, index):
+        y, how = o.outputs[0], HOW[o.prim.name]
+        x = self.lanes.cast(self.value(o.inputs[0], index), element(y.spec.dtype))
+        at = self._column(y, index[k.rank :])
+        self.store(how.join(self.lanes, self.load(y, at), x), y, at)
+
+
+def at_once(k) -> int:
+    """How many rows are gone through at a time: short ones, each in more than one pass."""
+    row = math.prod(k.space[k.rank :])
+    if not k.rank or len(passes_of(k)) == 1 or not row:
+        return 1
+    return min(k.space[k.rank - 1], MOST) if row * MOST <= NEAR else 1
+
+
+def _first(k, v, outer):
+    """Where a row's values begin, or the one that it has."""
+    return (*outer, *(ZERO,) * (len(v.spec.shape) - k.rank))
+
+
+def role(k, o) -> str:
+    """sum: of each row; column: of each column; row: one element a row; all: every one."""
+    if o.prim.name in HOW:
+        return "column" if 0 in o.params["dim"] and k.rank else "sum"
+    shape = tuple(o.outputs[0].spec.shape)
+    return "all" if shape == k.space else "row"
+
+
+def passes_of(k) -> list:
+    """The operations of each pass over a row."""
+    top = max(k.levels.values())
+    return [[o for o in k.roots if k.levels[o] == p] for p in range(top + 1)]
+
+
+def own_sums(k, chunks):
+    """(operation, places) of what chunks sum up on their own."""
+    if not k.rank:
+        sums = [o for o in k.roots if role(k, o) == "sum"]
+        return [(o, math.prod(whole_cut(k, chunks))) for o in sums]
+    return [(o, math.prod(rows_cut(k, chunks))) for o in columns_of(k)]
+
+
+def columns_of(k) -> list:
+    """The sums of columns of a kernel of rows."""
+    return [o for o in k.roots if role(k, o) == "column"]
+
+
+def rows_cut(k, chunks) -> tuple[int, ...]:
+    """In how many pieces each dim of a kernel of rows is cut."""
+    sums = [o.outputs[0].spec.bytes for o in columns_of(k)]
+    return pieces(k.space[: k.rank], few(chunks, sum(sums)) if sums else chunks)
+
+
+def whole_cut(k, chunks) -> tuple[int, ...]:
+    """In how many pieces each dim of a single row is cut, the last in vectors."""
+    return pieces(vectored(k.space), few(chunks, LINE))

@@ -1,0 +1,1 @@
+"""LLVM: its text, its library, and the machine code that it makes."""

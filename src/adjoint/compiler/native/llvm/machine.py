@@ -1,0 +1,125 @@
+"""The machine at hand: its vector width, and LLVM as its compiler and loader."""
+
+from __future__ import annotations
+
+import functools
+import os
+import platform
+from contextlib import suppress
+
+from ..remains import let_go
+from . import library as llvm
+
+
+@functools.cache
+def processor() -> tuple[str, str]:
+    """Its name and all of its features, as LLVM calls them."""
+    return llvm.processor()
+
+
+def has(feature: str) -> bool:
+    """Whether this processor has it."""
+    return f"+{feature}" in processor()[1].split(",")
+
+
+def host(effort: int = 3) -> llvm.Machine:
+    """A description of this processor, all of its features on; an engine takes it over."""
+    return llvm.Machine(*processor(), effort)
+
+
+@functools.cache
+def vector_bits() -> int:
+    """The widest vector that this processor has."""
+    for feature, bits in (("avx512f", 512), ("avx", 256)):
+        if has(feature):
+            return bits
+    return 128
+
+
+@functools.cache
+def registers() -> int:
+    """How many vectors it can hold."""
+    wide = vector_bits() == 512 or platform.machine().lower() not in _SIXTEEN
+    return 32 if wide else 16
+
+
+_SIXTEEN = frozenset({"x86_64", "amd64", "i386", "i686"})
+_CACHES = {1: 2**15, 2: 2**20, 3: 2**23}  # bytes, where the system does not say
+
+
+def cache(level: int) -> int:
+    """Bytes of the data cache of a level that a core has, or shares."""
+    return _caches().get(level) or _CACHES[level]
+
+
+@functools.cache
+def _caches() -> dict[int, int]:
+    """The sizes of data caches by their levels, as the system tells them."""
+    folder, found = "/sys/devices/system/cpu/cpu0/cache", {}
+    with suppress(OSError):
+        for name in filter(lambda x: x.startswith("index"), os.listdir(folder)):
+            place = os.path.join(folder, name)
+            kind, level, size = (_line(place, x) for x in ("type", "level", "size"))
+            if kind != "Instruction":
+                found[int(level)] = int(size[:-1]) * {"K": 2**10, "M": 2**20}[size[-1]]
+    return found
+
+
+def _line(place: str, name: str) -> str:
+    with open(os.path.join(place, name)) as f:
+        return f.read().strip()
+
+
+# What the emitter leaves to LLVM. It writes vectors, and each value once, so a tenth of LLVM's
+# own list does: the same speed for a quarter of the time (docs/notes/build_time.md).
+PASSES = (
+    "AlwaysInliner",
+    "IPSCCP",  # functions of which all callers give one number
+    "GlobalDCE",
+    "SROA",
+    "InstCombine",
+    "SimplifyCFG",
+    "LoopUnroll",
+    "SimplifyCFG",
+)
+
+
+def _made(text: str, effort: int, is_object: bool) -> bytes:
+    """An object file of a module, given as text, or the assembler's text of it.
+
+    Without effort it is made as it was written, in a third of the time.
+    """
+    module, machine = llvm.Module(text), host(effort)
+    if effort:
+        module.verify()
+        machine.run(PASSES, module)
+    return machine.code(module, is_object)
+
+
+def machine_code(text: str, effort: int = 3) -> bytes:
+    """An object file of a module; no effort is for code that mostly waits."""
+    return _made(text, effort, is_object=True)
+
+
+def assembly(text: str, effort: int = 3) -> str:
+    """The same for people."""
+    return _made(text, effort, is_object=False).decode()
+
+
+class Library:
+    """Machine code in memory, for as long as this lives."""
+
+    def __init__(self, *codes: bytes):
+        self.engine = llvm.Engine(host(effort=0))  # it has one module of its own, empty
+        for code in codes:
+            self.engine.add(code)
+        self.engine.finish()
+        let_go()
+
+    def data(self, name: str) -> int:
+        """Where a global variable lies."""
+        return self.engine.data(name)
+
+    def address(self, name: str) -> int:
+        """Where a function of the module starts."""
+        return self.engine.function(name)

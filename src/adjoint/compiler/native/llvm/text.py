@@ -1,0 +1,543 @@
+"""LLVM's language: modules, functions and instructions, written down as text at once.
+
+Named as in llvmlite.ir, of which this has what the emitter needs, in a third of the time: a
+type is one object, an instruction's line is made when it is, and pointers are not cast
+(docs/decisions/0012-llvm-as-text.md).
+"""
+
+from __future__ import annotations
+
+import itertools
+from contextlib import contextmanager
+
+from .types import (
+    ArrayType,
+    Constant,
+    DoubleType,
+    FloatType,
+    FunctionType,
+    HalfType,
+    IntType,
+    LiteralStructType,
+    PointerType,
+    Type,
+    Undefined,
+    Value,
+    VectorType,
+    VoidType,
+)
+
+_BIT, _INT = IntType(1), IntType(32)
+
+
+# ------------------------------------------------------------ what a module contains
+
+
+class Module:
+    """Functions and variables by their names."""
+
+    def __init__(self, name: str = ""):
+        self.name, self.globals, self.metadata = name, {}, {}
+        self.rare = (
+            self  # of functions that are hardly called, or wait for what they call
+        )
+
+    def get_unique_name(self, name: str) -> str:
+        """A name that is free."""
+        names = itertools.chain([name], (f"{name}.{i}" for i in itertools.count(1)))
+        return next(x for x in names if x not in self.globals)
+
+    def declared(self, name: str, result: Type, kinds) -> Function:
+        """A function from elsewhere, or the one that this module has by that name."""
+        found = self.globals.get(name)
+        return found or Function(self, FunctionType(result, kinds), name)
+
+    def add_metadata(self, values) -> str:
+        """A note that instructions may bear, by the number that it has in the module."""
+        text = f"!{{{', '.join(map(str, values))}}}"
+        return self.metadata.setdefault(text, f"!{len(self.metadata)}")
+
+    def __str__(self):
+        lines = map(str, self.globals.values())
+        notes = (f"{number} = {text}" for text, number in self.metadata.items())
+        return "\n".join([*lines, *notes, ""])
+
+    def take_apart(self) -> None:
+        """Its parts name each other, and searching for such garbage takes longer."""
+        for x in self.globals.values():
+            for block in getattr(x, "blocks", ()):
+                for i in block.instructions:
+                    i.operands = i.parent = None
+                block.instructions.clear()
+
+
+class _Global(Value):
+    """What a module contains: a place by its name."""
+
+    __slots__ = ("linkage", "module", "name")
+
+    def __init__(self, module: Module, kind: Type, name: str):
+        quoted = name.replace("\\", "\\5C").replace('"', "\\22")
+        super().__init__(kind.as_pointer(), f'@"{quoted}"')
+        self.module, self.name, self.linkage = module, name, ""
+        if name in module.globals:
+            raise ValueError(f"the module has {name!r} already")
+        module.globals[name] = self
+
+
+class GlobalVariable(_Global):
+    """Memory of a module."""
+
+    __slots__ = ("align", "global_constant", "initializer")
+
+    def __init__(self, module: Module, kind: Type, name: str):
+        super().__init__(module, kind, name)
+        self.initializer, self.global_constant, self.align = None, False, None
+
+    def __str__(self):
+        linkage = self.linkage if self.initializer is not None else "external"
+        what = "constant" if self.global_constant else "global"
+        head = " ".join(filter(None, (linkage, what, self.type.pointee.text)))
+        start = "" if self.initializer is None else f" {self.initializer.text}"
+        return f"{self.text} = {head}{start}{_aligned(self.align)}"
+
+
+class Argument(Value):
+    """What a function is given."""
+
+    __slots__ = ("attributes",)
+
+    def mark(self, *attributes: str) -> None:
+        """Tell LLVM more of it."""
+        self.attributes = *self.attributes, *attributes
+
+
+class Function(_Global):
+    """A function; without blocks it is somewhere else."""
+
+    __slots__ = ("args", "attributes", "blocks", "count", "written")
+
+    def __init__(self, module: Module, kind: FunctionType, name: str):
+        super().__init__(module, kind, name)
+        self.args = [Argument(x, f"%a{i}") for i, x in enumerate(kind.args)]
+        for x in self.args:
+            x.attributes = ()
+        self.attributes: list[str] = []
+        self.blocks: list[Block] = []
+        self.count, self.written = 0, None
+
+    @property
+    def return_type(self) -> Type:
+        """The type of what it gives."""
+        return self.type.pointee.return_type
+
+    def mark(self, *attributes: str) -> None:
+        """Tell LLVM more of it."""
+        self.attributes += attributes
+
+    def append_basic_block(self, name: str = "") -> Block:
+        """A new block, after the others."""
+        self.count += 1
+        block = Block(self, f"{name or 'b'}{self.count}".replace(" ", "_"))
+        self.blocks.append(block)
+        return block
+
+    def done(self) -> str:
+        """Its text, which will not change any more."""
+        self.written = str(self)
+        return self.written
+
+    def __str__(self):
+        if self.written is not None:
+            return self.written
+        args = [" ".join([x.type.text, *x.attributes, x.text]) for x in self.args]
+        words = "define" if self.blocks else "declare", self.linkage
+        head = " ".join(filter(None, (*words, self.return_type.text, self.text)))
+        head = " ".join([f"{head}({', '.join(args)})", *self.attributes])
+        if not self.blocks:
+            return head
+        lines = [head, "{"]
+        for block in self.blocks:
+            lines.append(f"{block.name}:")
+            lines += [x.line or x.spelled() for x in block.instructions]
+            lines += [block.end.line] if block.end else []
+        return "\n".join([*lines, "}"])
+
+
+class Block:
+    """Instructions one after the other, and one at the end that says where to go."""
+
+    __slots__ = ("end", "function", "instructions", "name", "text")
+
+    def __init__(self, function: Function, name: str):
+        self.function, self.name, self.text = function, name, f"label %{name}"
+        self.instructions: list[Instruction] = []
+        self.end: Instruction | None = None
+
+    @property
+    def is_terminated(self) -> bool:
+        """Whether it is said where to go."""
+        return self.end is not None
+
+
+class Instruction(Value):
+    """A value, the line that makes it, and what that reads."""
+
+    __slots__ = ("line", "operands", "opname", "parent")
+
+    def set_metadata(self, name: str, mark: str) -> None:
+        """Bear a note of the module's."""
+        self.line += f", !{name} {mark}"
+
+    def set_weights(self, weights) -> None:
+        """How often a branch goes which way."""
+        marks = ['!"branch_weights"', *(_INT(w) for w in weights)]
+        mark = self.parent.function.module.add_metadata(marks)
+        self.set_metadata("prof", mark)
+
+
+class Phi(Instruction):
+    """The value that came with the way on which the block was entered."""
+
+    __slots__ = ("incomings",)
+
+    def add_incoming(self, value: Value, block: Block) -> None:
+        """This value, for who comes from that block."""
+        self.incomings.append((value, block))
+
+    def spelled(self) -> str:
+        """The line, once all ways are known."""
+        ways = [f"[ {x.text}, %{block.name} ]" for x, block in self.incomings]
+        return f"{self.text} = phi {self.type.text} {', '.join(ways)}"
+
+
+# ------------------------------------------------------------ writing
+
+
+def _arithmetic(name):
+    def write(self, x, y, flags=()):
+        head = " ".join([name, *flags]) if flags else name
+        kind = x.type
+        line = f"{head} {kind.text} {x.text}, {y.text}"
+        return self._value(kind, line, name, (x, y))
+
+    return write
+
+
+def _cast(name):
+    def write(self, x, kind):
+        if x.type is kind:
+            return x
+        line = f"{name} {x.type.text} {x.text} to {kind.text}"
+        return self._value(kind, line, name, (x,))
+
+    return write
+
+
+def _compare(name, words):
+    def write(self, sign, x, y, flags=()):
+        kind = x.type
+        to = VectorType(_BIT, kind.count) if isinstance(kind, VectorType) else _BIT
+        head = " ".join([name, *flags, words[sign]])
+        line = f"{head} {kind.text} {x.text}, {y.text}"
+        return self._value(to, line, name, (x, y))
+
+    return write
+
+
+def _signs(first, equal, unequal):
+    words = {"<": "lt", "<=": "le", ">": "gt", ">=": "ge"}
+    words = {sign: first + word for sign, word in words.items()}
+    return words | {"==": equal, "!=": unequal}
+
+
+class IRBuilder:
+    """Writes instructions at the end of a block."""
+
+    def __init__(self, block: Block):
+        self.block = block
+
+    # -------------------------------------------------------- where
+
+    @property
+    def function(self) -> Function:
+        """Which is written."""
+        return self.block.function
+
+    @property
+    def module(self) -> Module:
+        """Which it is of."""
+        return self.block.function.module
+
+    def append_basic_block(self, name: str = "") -> Block:
+        """A new block of the function."""
+        return self.block.function.append_basic_block(name)
+
+    def position_at_end(self, block: Block) -> None:
+        """Go on there."""
+        self.block = block
+
+    @contextmanager
+    def goto_block(self, block: Block):
+        """Inside, write at the end of another block, before it says where to go."""
+        before, self.block = self.block, block
+        yield
+        self.block = before
+
+    def goto_entry_block(self):
+        """Inside, write in the function's first block."""
+        return self.goto_block(self.block.function.blocks[0])
+
+    def _value(self, kind, text, name, operands) -> Instruction:
+        block = self.block
+        function = block.function
+        function.count = n = function.count + 1
+        word = f"%v{n}"
+        return self._insert(Instruction(kind, word), f"{word} = {text}", name, operands)
+
+    def _effect(self, text, name, operands) -> Instruction:
+        return self._insert(Instruction(VoidType(), ""), text, name, operands)
+
+    def _insert(self, x, line, name, operands):
+        block = self.block
+        x.line, x.opname, x.operands, x.parent = line, name, operands, block
+        block.instructions.append(x)
+        return x
+
+    def _last(self, text) -> Instruction:
+        block = self.block
+        if block.end is not None:
+            raise ValueError(f"{block.name} ends already: {block.end.line}")
+        block.end = x = Instruction(VoidType(), "")
+        x.line, x.opname, x.operands, x.parent = text, "", (), block
+        return x
+
+    # -------------------------------------------------------- arithmetic
+
+    add, sub, mul = map(_arithmetic, ("add", "sub", "mul"))
+    udiv, sdiv, urem, srem = map(_arithmetic, ("udiv", "sdiv", "urem", "srem"))
+    and_, or_, xor = map(_arithmetic, ("and", "or", "xor"))
+    shl, lshr, ashr = map(_arithmetic, ("shl", "lshr", "ashr"))
+    fadd, fsub, fmul = map(_arithmetic, ("fadd", "fsub", "fmul"))
+    fdiv, frem = map(_arithmetic, ("fdiv", "frem"))
+    icmp_signed = _compare("icmp", _signs("s", "eq", "ne"))
+    icmp_unsigned = _compare("icmp", _signs("u", "eq", "ne"))
+    fcmp_ordered = _compare("fcmp", _signs("o", "oeq", "one") | {"ord": "ord"})
+    fcmp_unordered = _compare("fcmp", _signs("u", "ueq", "une") | {"uno": "uno"})
+    trunc, zext, sext = map(_cast, ("trunc", "zext", "sext"))
+    fptrunc, fpext = map(_cast, ("fptrunc", "fpext"))
+    sitofp, uitofp, fptosi, fptoui = map(
+        _cast, ("sitofp", "uitofp", "fptosi", "fptoui")
+    )
+    ptrtoint, inttoptr = map(_cast, ("ptrtoint", "inttoptr"))
+    _bits = _cast("bitcast")
+
+    def neg(self, x):
+        """-x of whole numbers."""
+        return self.sub(Constant(x.type, None), x)
+
+    def not_(self, x):
+        """All bits the other way round."""
+        return self.xor(x, Constant(x.type, -1))
+
+    def fneg(self, x):
+        """-x."""
+        return self._value(x.type, f"fneg {x.type.text} {x.text}", "fneg", (x,))
+
+    def bitcast(self, x, kind):
+        """The same bits as another type; where LLVM sees no difference, only we do."""
+        if x.type is kind:
+            return x
+        if x.type.text != kind.text:
+            return self._bits(x, kind)
+        if isinstance(x, Instruction):
+            y = Instruction(kind, x.text)
+            y.line, y.opname = x.line, x.opname
+            y.operands, y.parent = x.operands, x.parent
+            return y
+        return Value(kind, x.text)
+
+    def select(self, mask, x, y):
+        """x where the mask holds, else y."""
+        kind = x.type
+        line = f"select {mask}, {kind.text} {x.text}, {kind.text} {y.text}"
+        return self._value(kind, line, "select", (mask, x, y))
+
+    def phi(self, kind) -> Phi:
+        """A value for each way that leads here, which are told later."""
+        function = self.block.function
+        function.count = n = function.count + 1
+        x = Phi(kind, f"%v{n}")
+        x.incomings = []
+        return self._insert(x, "", "phi", ())
+
+    # -------------------------------------------------------- parts
+
+    def extract_element(self, x, i):
+        """A lane."""
+        line = f"extractelement {x}, {i}"
+        return self._value(x.type.element, line, "extractelement", (x, i))
+
+    def insert_element(self, x, y, i):
+        """With another value in a lane."""
+        line = f"insertelement {x}, {y}, {i}"
+        return self._value(x.type, line, "insertelement", (x, y, i))
+
+    def shuffle_vector(self, x, y, places):
+        """Lanes of two vectors, one after the other, by their places."""
+        kind = VectorType(x.type.element, places.type.count)
+        line = f"shufflevector {x}, {y}, {places}"
+        return self._value(kind, line, "shufflevector", (x, y, places))
+
+    def extract_value(self, x, i: int):
+        """A part of a structure."""
+        kind = x.type.part(i)
+        return self._value(kind, f"extractvalue {x}, {i}", "extractvalue", (x,))
+
+    def insert_value(self, x, y, i: int):
+        """A structure with another part."""
+        line = f"insertvalue {x}, {y}, {i}"
+        return self._value(x.type, line, "insertvalue", (x, y))
+
+    # -------------------------------------------------------- memory
+
+    def alloca(self, kind, count: int | None = None):
+        """A place, or some one after the other, until the function returns."""
+        many = "" if count is None else f", {_INT(count)}"
+        line = f"alloca {kind.text}{many}"
+        return self._value(kind.as_pointer(), line, "alloca", ())
+
+    def gep(self, p, indices, inbounds: bool = False):
+        """The place that indices lead to."""
+        to = kind = p.type.pointee
+        for i in indices[1:]:
+            to = to.part(i.constant if isinstance(i, Constant) else None)
+        head = "getelementptr inbounds" if inbounds else "getelementptr"
+        line = f"{head} {kind.text}, ptr {p.text}, {', '.join(map(str, indices))}"
+        name = "getelementptr"
+        return self._value(to.as_pointer(), line, name, (p, *indices))
+
+    def load(self, p, align: int | None = None):
+        """What lies there."""
+        kind = p.type.pointee
+        line = f"load {kind.text}, ptr {p.text}{_aligned(align)}"
+        return self._value(kind, line, "load", (p,))
+
+    def store(self, x, p, align: int | None = None):
+        """Put a value there."""
+        line = f"store {x.type.text} {x.text}, ptr {p.text}{_aligned(align)}"
+        return self._effect(line, "store", (x, p))
+
+    def load_atomic(self, p, order: str, align: int):
+        """What lies there, which other threads write."""
+        kind = p.type.pointee
+        line = f"load atomic {kind.text}, ptr {p.text} {order}, align {align}"
+        return self._value(kind, line, "load", (p,))
+
+    def store_atomic(self, x, p, order: str, align: int):
+        """Put a value where other threads read."""
+        line = f"store atomic {x}, ptr {p.text} {order}, align {align}"
+        return self._effect(line, "store", (x, p))
+
+    def atomic_rmw(self, how: str, p, x, order: str):
+        """Change what lies there at once; what it was before."""
+        line = f"atomicrmw {how} ptr {p.text}, {x} {order}"
+        return self._value(x.type, line, "atomicrmw", (p, x))
+
+    def cmpxchg(self, p, old, new, order: str, failing: str):
+        """Put `new` where `old` lies; what lay there, and whether it was done."""
+        kind = LiteralStructType([old.type, _BIT])
+        line = f"cmpxchg ptr {p.text}, {old}, {new} {order} {failing}"
+        return self._value(kind, line, "cmpxchg", (p, old, new))
+
+    def fence(self, order: str):
+        """What was written before is seen before what is written after."""
+        return self._effect(f"fence {order}", "fence", ())
+
+    # -------------------------------------------------------- ways
+
+    def call(self, f, args, fastmath=()):
+        """What a function gives."""
+        kind, args = f.type.pointee.return_type, tuple(args)
+        head = " ".join(["call", *fastmath, kind.text]) if fastmath else f"call {kind}"
+        line = (
+            f"{head} {f.text}({', '.join([f'{x.type.text} {x.text}' for x in args])})"
+        )
+        if isinstance(kind, VoidType):
+            return self._effect(line, "call", (f, *args))
+        return self._value(kind, line, "call", (f, *args))
+
+    def ret(self, x):
+        """Give this."""
+        return self._last(f"ret {x}")
+
+    def ret_void(self):
+        """Give nothing."""
+        return self._last("ret void")
+
+    def unreachable(self):
+        """Nobody comes here."""
+        return self._last("unreachable")
+
+    def branch(self, block: Block):
+        """Go there."""
+        return self._last(f"br {block.text}")
+
+    def cbranch(self, bit, yes: Block, no: Block):
+        """Go to the one or the other."""
+        return self._last(f"br {bit}, {yes.text}, {no.text}")
+
+    @contextmanager
+    def if_then(self, bit, likely: bool | None = None):
+        """Inside, what is done if it holds."""
+        yes, end = self.append_basic_block("if"), self.append_basic_block("endif")
+        way = self.cbranch(bit, yes, end)
+        if likely is not None:
+            way.set_weights([99, 1] if likely else [1, 99])
+        with self._until(yes, end):
+            yield end
+        self.block = end
+
+    @contextmanager
+    def if_else(self, bit):
+        """Two contexts: what is done if it holds, and what if not."""
+        yes, no = self.append_basic_block("if"), self.append_basic_block("else")
+        end = self.append_basic_block("endif")
+        self.cbranch(bit, yes, no)
+        yield self._until(yes, end), self._until(no, end)
+        self.block = end
+
+    @contextmanager
+    def _until(self, block, end):
+        self.block = block
+        yield
+        if self.block.end is None:
+            self.branch(end)
+
+
+def _aligned(align: int | None) -> str:
+    return "" if align is None else f", align {align}"
+
+
+__all__ = [
+    "ArrayType",
+    "Block",
+    "Constant",
+    "DoubleType",
+    "FloatType",
+    "Function",
+    "FunctionType",
+    "GlobalVariable",
+    "HalfType",
+    "IRBuilder",
+    "Instruction",
+    "IntType",
+    "LiteralStructType",
+    "Module",
+    "PointerType",
+    "Type",
+    "Undefined",
+    "Value",
+    "VectorType",
+    "VoidType",
+]

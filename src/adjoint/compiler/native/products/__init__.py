@@ -1,0 +1,1 @@
+"""Products of matrices: how they are cut, copied, computed and put together."""

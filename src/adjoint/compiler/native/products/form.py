@@ -1,0 +1,223 @@
+"""Forms of matrix products: what is multiplied, and how that is cut, known before any code.
+
+A form says how many independent tasks there are and what memory a worker needs. No task
+shares a sum with another.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from dataclasses import dataclass
+
+from ..llvm.machine import cache, vector_bits
+from .matmul import DEPTH, VECTORS, tile_rows, together
+
+# Operations of a task at least, and tasks of a product at the most.
+TASK, TASKS = 2**18, 48
+# What a number costs to be copied or fetched, turned, or picked, in products of two numbers.
+PACKED = 4.0, 12.0, 32.0
+LONG = 2**12  # numbers of a row whose products are summed at a time, over lanes
+DOTS = 4  # rows of A up to which B's columns are not turned
+FEW, MANY = 16, 128  # rows of A up to which B may be read where it lies
+# Bytes between rows of B, and columns of A, from which on they are packed.
+FAR, APART = 2**12, 2**9
+NEAR = 2**15  # bytes of an operand that the first level of caches holds beside another
+ASKING = 32  # rows, and numbers of k, from which on tiles ask for what comes next
+
+
+@dataclass(frozen=True)
+class Form:
+    """C = A B with all sizes and steps: c[i, j] = Σ a[i, k] b[k, j], perhaps many times.
+
+    `a` are the steps of A's rows and columns, `b` those of B's; C's columns lie side by side,
+    its rows `c` apart. `batch` counts products, (size, steps in A, B and C); `sums` are further
+    dims that are summed, (size, steps in A and B).
+    """
+
+    m: int
+    n: int
+    k: int
+    a: tuple[int, int]
+    b: tuple[int, int]
+    c: int
+    batch: tuple[tuple[int, int, int, int], ...]
+    sums: tuple[tuple[int, int, int], ...]
+    item: int
+
+    @property
+    def name(self) -> str:
+        """All that the code depends on."""
+        dims = ("_".join(map(str, d)) for d in (*self.batch, *self.sums))
+        numbers = (self.m, self.n, self.k, *self.a, *self.b, self.c, self.item)
+        return ".".join([*map(str, numbers), *dims])
+
+    @property
+    def lanes(self) -> int:
+        return vector_bits() // 8 // self.item
+
+    @property
+    def kind(self) -> str:
+        """dots: sums over lanes; beside: B is read where it lies; panels: it is packed."""
+        if self.m <= DOTS and self.a[1] == 1 == self.b[0] and self.k >= self.lanes:
+            return "dots"
+        if self.k == 0 or (self.b[1] == 1 and self._near()):
+            return "beside"
+        return "panels"
+
+    def _near(self) -> bool:
+        """Whether B's rows are as good as a panel: few read them, or they lie close together."""
+        return self.m <= FEW or (self.m <= MANY and self.b[0] * self.item < FAR)
+
+    @functools.cached_property
+    def tile(self) -> tuple[int, int]:
+        """Rows of a tile, and its vectors of columns."""
+        most = tile_rows()
+        if self.kind == "dots":
+            return 1, 1
+        if self.kind == "beside" and self.m < most:
+            few = max(VECTORS, min(most * VECTORS // self.m, 16))
+            return self.m, min(few, -(-self.n // self.lanes))
+        return min(self.m, most), VECTORS
+
+    @property
+    def width(self) -> int:
+        """Columns of a tile."""
+        return self.tile[1] * self.lanes
+
+    @property
+    def depth(self) -> int:
+        """How much of k goes into a tile at a time."""
+        most = LONG if self.kind == "dots" else DEPTH
+        parts = max(1, -(-self.k // most))
+        return max(4, -(-self.k // parts // 4) * 4)
+
+    @property
+    def slivers(self) -> bool:
+        """Whether A is packed: its rows' numbers lie far apart, and are read often."""
+        far = self.a[0] == 1 and self.a[1] * self.item >= APART
+        return far and self.kind == "panels" and self.n > self.width and self.m > 1
+
+    @property
+    def asks(self) -> bool:
+        """Whether tiles ask for what comes next: enough of them, for what is not at hand."""
+        large = self.k * max(self.m, self.n) * self.item > NEAR
+        return large and self.m >= ASKING and self.k >= ASKING
+
+    @property
+    def rows(self) -> int:
+        """Rows of A that stay in a quarter of the second cache level."""
+        rows = cache(2) // 4 // (self.depth * self.item)
+        return max(self.tile[0], rows // self.tile[0] * self.tile[0])
+
+    @property
+    def in_turns(self) -> bool:
+        """Whether a group of slivers is packed while the one before is multiplied."""
+        return self._close() and not self.narrow
+
+    @property
+    def group(self) -> int:
+        """Rows of such a group: they fill lines."""
+        return self.tile[0] * together(self.tile[0], self.item)
+
+    @property
+    def block(self) -> int:
+        """Rows that are gone through together: those that are packed, or all."""
+        return self.rows if self.slivers else self.m
+
+    @property
+    def narrow(self) -> bool:
+        """Whether all rows stay in the cache: then a panel is used at once.
+
+        Of rows that can be packed in turns half as many: that costs less than to wait for them.
+        """
+        return self.m <= (self.rows // 2 if self._close() else self.rows)
+
+    def _close(self) -> bool:
+        """Whether A is packed from columns that neither meet in the cache nor have a page each."""
+        return self.slivers and self.a[1] * self.item < FAR
+
+    @property
+    def strip(self) -> int:
+        """Columns that are gone through together, their panels packed before."""
+        panels = -(-self.n // self.width)
+        if self.narrow or self.kind != "panels":
+            return panels * self.width
+        fitting = cache(2) // 2 // (self.depth * self.item * self.width)
+        parts = -(-panels // max(1, fitting))
+        return -(-panels // parts) * self.width
+
+    @property
+    def packed(self) -> int:
+        """Columns in packed panels at a time."""
+        return self.width if self.narrow else self.strip
+
+    @property
+    def room(self) -> int:
+        """Elements of a packed sliver; so many that slivers do not meet in the cache."""
+        return self.depth * self.tile[0] + 16
+
+    @functools.cached_property
+    def bytes(self) -> int:
+        """What a worker needs beside the operands."""
+        if self.kind != "panels" or 0 in (self.m, self.n, self.k):
+            return 0
+        return self.item * (self.packed * self.depth + self._a_room())
+
+    def _a_room(self) -> int:
+        rows = 2 * self.group if self.in_turns else min(self.rows, self.m)
+        some = -(-rows // self.tile[0])
+        return some * self.room if self.slivers else 0
+
+    @functools.cached_property
+    def grid(self) -> tuple[int, int, int, int]:
+        """(parts of the rows, of the columns, rows and columns of a part) of one product."""
+        return min(self._grids(), key=self._loss)
+
+    def _grids(self):
+        """Those of which each task is worth being one; where a core's cache does not hold B,
+        as few columns as can be, so that no part of B is packed often."""
+        flop = 2 * self.m * self.n * max(1, self.k) * math.prod(s[0] for s in self.sums)
+        wanted = max(1, min(TASKS, flop // TASK))
+        panels, tiles = -(-self.n // self.width), -(-self.m // self.tile[0])
+        large = self.k * self.n * self.item > cache(2)
+        for columns in range(-(-panels // wanted), panels + 1):
+            across = -(-panels // columns)
+            most = wanted // across
+            downs = [max(1, min(most, tiles // 8))] if large else range(1, most + 1)
+            for rows in {-(-tiles // d) for d in downs}:
+                down = -(-tiles // rows)
+                yield down, across, rows * self.tile[0], columns * self.width
+            if large:
+                return
+
+    def _loss(self, grid) -> float:
+        """What tasks lose, as a part of the work: each packs, or fetches, what it reads; some
+        threads wait for the last ones."""
+        down, across, rows, columns = grid
+        number = down * across * math.prod(s[0] for s in self.batch)
+        a = PACKED[1 if self.slivers else 0] * self.m * across
+        way = (
+            0 if self.kind != "panels" or self.b[1] == 1 else 1 if self.b[0] == 1 else 2
+        )
+        b = PACKED[way] * self.n * down / 2  # a thread packs once for a few tasks
+        rows, columns = min(rows, self.m), min(columns, self.n)
+        uneven = down * rows * across * columns / (self.m * self.n) - 1
+        waits = sum(-number % cores for cores in (4, 8)) / (2 * number)
+        return (a + b) / (self.m * self.n) + 1 / number + (uneven + waits) / 2
+
+    @functools.cached_property
+    def tasks(self) -> int:
+        """Parts of the result that can be computed in any order, or at once."""
+        if 0 in (self.m, self.n):
+            return 0
+        down, across, *_ = self.grid
+        return down * across * math.prod(s[0] for s in self.batch)
+
+
+def swapped(f: Form) -> Form:
+    """A column as a row."""
+    batch = tuple((n, sb, sa, sc) for n, sa, sb, sc in f.batch)
+    sums = tuple((n, sb, sa) for n, sa, sb in f.sums)
+    a, b = (0, f.b[0]), (f.a[1], f.a[0])
+    return Form(1, f.m, f.k, a, b, 1, batch, sums, f.item)

@@ -1,0 +1,199 @@
+"""Tiles of matrix products: what a few rows of A and a few vectors of B's columns add to C.
+
+A tile stays in registers while k runs, for DEPTH rows of B at the most; what further ones give
+is added to C. So every element's sum is the same, whatever tile, task or thread computes it.
+"""
+
+from __future__ import annotations
+
+from ..llvm import text as ir
+from ..llvm.machine import registers
+from .vectors import BIT, I64, Vectors, least, repeat, strides
+
+VECTORS, DEPTH = 3, 384
+# Rows of B in its place that are asked for before they are needed: from the second level of
+# caches, where they were asked for before, or from memory.
+NEARER, AHEAD = 8, 32
+BUSY = 3  # rows of a tile from which on there is time for that
+_PARTS = {1: 8, 2: 4, 3: 2, 4: 2}
+
+
+def tile_rows() -> int:
+    """Rows of a tile, which with three vectors fills most registers."""
+    return 8 if registers() >= 32 else 4
+
+
+def together(rows, item) -> int:
+    """Slivers of so many rows that a line of memory fills."""
+    return max(1, 64 // (rows * item))
+
+
+class Tiles(Vectors):
+    """Products of a few rows with a few vectors of columns."""
+
+    def kernel(self, rows, vectors, also=""):
+        """The function for a tile of this size over a packed panel, shared by all products.
+
+        (a, panel, c, how deep, whether at first, steps of a's rows, of its columns and of c's
+        rows, lanes of the last vector). It may do something `also` on the way: "asks" for `Lines`,
+        "copies" the slivers that are read next (source, step of its columns, target, room).
+        """
+        return self._kernel("product", rows, vectors, True, also)
+
+    def kernel_beside(self, rows, vectors, also=""):
+        """The same over B where it is; the last argument is the step of its rows."""
+        return self._kernel("beside", rows, vectors, False, also)
+
+    def _kernel(self, name, rows, vectors, packed, also):
+        p = self.scalar.as_pointer()
+        kinds = [p, p, p, I64, BIT, *[I64] * (4 if packed else 5)]
+        kinds += {"": [], "asks": [p, *[I64] * 5], "copies": [p, I64, p, I64]}[also]
+        f, b = self.tile(name + also, (rows, vectors), *kinds)
+        if b is None:
+            return f
+        a, right, c, count, first, a_row, a_step, c_row, lanes, *rest = f.args
+        masks = [*[None] * (vectors - 1), self.below(b, lanes)]
+        if packed:
+            row_of = self._row_of_panel(b, right, vectors)
+        else:
+            ahead = NEARER if also == "asks" else AHEAD
+            row_of = self._row_in_place(b, right, rest[0], masks, ahead, rows >= BUSY)
+
+        def step(k, acc):
+            if also == "copies":
+                self.copy(b, k, rows, *rest[-4:])
+            ys = row_of(k)
+            ak = b.gep(a, [b.mul(k, a_step)])
+            xs = [b.load(b.gep(ak, [b.mul(I64(i), a_row)])) for i in range(rows)]
+            return self.products(b, [self.splat(b, x) for x in xs], ys, acc)
+
+        spots = [
+            (b.gep(c, [b.add(b.mul(I64(i), c_row), I64(j * self.w))]), mask)
+            for i in range(rows)
+            for j, mask in enumerate(masks)
+        ]
+        start, acc = self._nearing(b, c, c_row, (rows, vectors), count, step)
+        if also == "asks":
+            start, acc = self._asking(b, start, count, acc, step, rest[-6:])
+        acc = repeat(b, start, count, 1, acc, step)
+        self.add_to(b, acc, spots, first)
+        b.ret_void()
+        return f
+
+    def _row_of_panel(self, b, panel, vectors):
+        """k -> the vectors of that row of a packed panel."""
+
+        def row_of(k):
+            row = b.gep(panel, [b.mul(k, I64(vectors * self.w))])
+            places = (b.gep(row, [I64(j * self.w)]) for j in range(vectors))
+            return [self.load(b, p, None, 64) for p in places]
+
+        return row_of
+
+    def _row_in_place(self, b, right, step, masks, ahead, asks: bool):
+        """k -> the vectors of that row of B where it lies; one some rows `ahead` is asked for."""
+
+        def row_of(k):
+            row = b.gep(right, [b.mul(k, step)])
+            ys = [
+                self.load(b, b.gep(row, [I64(j * self.w)]), mask)
+                for j, mask in enumerate(masks)
+            ]
+            for j in range(len(masks) if asks else 0):
+                at = b.add(b.mul(step, I64(ahead)), I64(j * self.w))
+                self.prefetch(b, b.gep(row, [at]))
+            return ys
+
+        return row_of
+
+    def _nearing(self, b, c, c_row, size, count, step):
+        """The first rounds, of which each asks for a line of C: as `_asking`."""
+        rows, vectors = size
+        shift = (vectors - 1).bit_length()
+
+        def ask(k, acc):
+            row, vector = b.lshr(k, I64(shift)), b.and_(k, I64(2**shift - 1))
+            at = b.add(b.mul(row, c_row), b.mul(vector, I64(self.w)))
+            self.prefetch(b, b.gep(c, [at]), write=True)
+            return step(k, acc)
+
+        end = least(b, I64(rows << shift), count)
+        acc = [self.zero] * (rows * vectors)
+        return end, repeat(b, I64(0), end, 1, acc, ask)
+
+    def copy(self, b, k, rows, source, step, target, room):
+        """Number k of the rows of the next slivers, which fill a line."""
+        kind = ir.VectorType(self.scalar, rows).as_pointer()
+        of, to = b.gep(source, [b.mul(k, step)]), b.gep(target, [b.mul(k, I64(rows))])
+        ahead = b.mul(step, I64(AHEAD))
+        self.prefetch(b, b.gep(of, [ahead]), level=2)
+        for i in range(together(rows, self.bits // 8)):
+            x = b.load(b.bitcast(b.gep(of, [I64(i * rows)]), kind), align=4)
+            there = b.gep(to, [b.mul(I64(i), room)])
+            b.store(x, b.bitcast(there, kind), align=4)
+
+    def _asking(self, b, start, count, acc, step, asked):
+        """The next rounds, of which each asks for a line; where they end, and the sums."""
+        place, minor, major, inner, begin, end = asked
+        mask = b.sub(b.shl(I64(1), inner), I64(1))
+        stop = least(b, b.add(start, b.sub(end, begin)), count)
+        shift = b.sub(begin, start)
+
+        def ask(k, acc):
+            q = b.add(k, shift)
+            at = b.add(b.mul(b.and_(q, mask), minor), b.mul(b.ashr(q, inner), major))
+            self.prefetch(b, b.gep(place, [at]), level=2)
+            return step(k, acc)
+
+        acc = repeat(b, start, stop, 1, acc, ask)
+        return b.select(b.icmp_signed(">", stop, start), stop, start), acc
+
+    def add_to(self, b, xs, spots, first):
+        """Sums to memory: as they are at first, added to what is there later."""
+        with b.if_else(first) as (then, otherwise):
+            with then:
+                for x, (to, mask) in zip(xs, spots, strict=True):
+                    self.store(b, x, to, mask)
+            with otherwise:
+                for x, (to, mask) in zip(xs, spots, strict=True):
+                    self.store(b, b.fadd(self.load(b, to, mask), x), to, mask)
+
+    def dots(self, columns):
+        """c[j] (+)= Σ a[k] w[j, k], for up to a vector of rows of w whose numbers lie side by side.
+
+        (a, w, c, how deep, whether at first, step of w's rows).
+        """
+        p = self.scalar.as_pointer()
+        f, b = self.tile("dots", (1, columns), p, p, p, I64, BIT, I64)
+        if b is None:
+            return f
+        a, right, c, count, first, row = f.args
+        parts = _PARTS.get(columns, 1)  # partial sums, for one waits for the next
+        rows = [b.gep(right, [b.mul(I64(j), row)]) for j in range(columns)]
+
+        def step(k, acc, mask=None):
+            x = self.load(b, b.gep(a, [k]), mask)
+            ys = [self.load(b, b.gep(r, [k]), mask) for r in rows]
+            return [self.fma(b, x, y, t) for y, t in zip(ys, acc, strict=True)]
+
+        def some(k, acc):
+            for i in range(parts):
+                at = b.add(k, I64(i * self.w))
+                acc = [*acc[columns:], *step(at, acc[:columns])]
+            return acc
+
+        def rest(k, acc):
+            return step(k, acc, self.below(b, b.sub(count, k)))
+
+        wide = parts * self.w
+        whole = b.sub(count, b.urem(count, I64(wide)))
+        acc = [self.zero] * (parts * columns)
+        acc = strides(b, I64(0), whole, wide, acc, some)
+        while len(acc) > columns:
+            half = len(acc) // 2
+            acc = [*map(b.fadd, acc[:half], acc[half:])]
+        acc = strides(b, whole, count, self.w, acc, rest)
+        (sums,) = self.totals(b, acc)
+        self.add_to(b, [sums], [(c, self.first(columns % self.w))], first)
+        b.ret_void()
+        return f

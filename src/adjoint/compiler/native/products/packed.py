@@ -1,0 +1,74 @@
+"""Packed: products whose right operand is packed once, for one block of rows after another."""
+
+from __future__ import annotations
+
+from ..llvm import text as ir
+from .blocks import Block
+from .form import Form
+from .tasks import Product
+from .vectors import I64
+
+
+def packable(form: Form) -> bool:
+    """Whether all of B fits into panels at once, of which tiles take all of k."""
+    alone = not (form.batch or form.sums or form.slivers)
+    return alone and form.kind == "panels" and 0 < form.k <= form.depth
+
+
+def room(form: Form) -> int:
+    """Bytes of all panels, whole lines."""
+    return -(-form.n // form.width) * form.width * form.depth * form.item
+
+
+class Packed(Product):
+    """The code of such a product."""
+
+    def fill(self):
+        """(b, panels): all of B to its panels."""
+        form, p = self.form, self.scalar.as_pointer()
+        name = f"product.{form.name}.fill"
+        if found := self.module.globals.get(name):
+            return found
+        f, b = self.function(name, p, p)
+        right, panels = f.args
+        zero, n = I64(0), I64(form.n)
+        part = Block(self, b, right, right, right, panels, (zero, zero, zero, n))
+        part.bk, part.count = right, I64(form.k)
+        part._columns(lambda j, *size: part._pack(j, j, *size))
+        b.ret_void()
+        return f
+
+    def rows(self):
+        """(a, panels, c, m0, m1, n1, k1): c[m0:m1, :n1] = a[m0:m1, :k1] b[:k1, :n1]."""
+        form, p = self.form, self.scalar.as_pointer()
+        name = f"product.{form.name}.rows"
+        if found := self.module.globals.get(name):
+            return found
+        f, b = self.function(name, p, p, p, *[I64] * 4)
+        a, panels, c, m0, m1, n1, k1 = f.args
+        part = Block(self, b, a, panels, c, panels, (m0, m1, I64(0), n1))
+        part.ak, part.first = a, ir.IntType(1)(1)
+        part.depth = part.count = k1
+        part._columns(lambda *panel: self._panel(part, panels, m0, m1, *panel))
+        b.ret_void()
+        return f
+
+    def _panel(self, part, panels, m0, m1, j, vectors, lanes):
+        """A panel, or its first vectors, and all rows; the last one may be narrower."""
+        form, b = self.form, part.b
+        right = self._offset(b, panels, (j, form.depth))
+        last = -(-(form.n % form.width) // form.lanes) * form.lanes
+        inside = b.icmp_signed("<", j, I64(form.n // form.width * form.width))
+        width = b.select(inside, I64(form.width), I64(last))
+
+        def tile(i, rows):
+            at = self._offset(b, a, (i, form.a[0]))
+            args = [at, right, part._to(i, j), part.count, part.first]
+            steps = [I64(x) for x in (*form.a, form.c, lanes)]
+            if vectors == form.tile[1]:
+                b.call(self.kernel(rows, vectors), [*args, *steps])
+            else:
+                b.call(self.kernel_beside(rows, vectors), [*args, *steps, width])
+
+        a = part.ak
+        part._rows(m0, m1, tile)

@@ -1,0 +1,153 @@
+"""Panels: parts of operands, copied in the order in which tiles of products read them."""
+
+from __future__ import annotations
+
+from ..llvm import text as ir
+from .matmul import Tiles
+from .vectors import I32, I64, loop, repeat, strides
+
+
+class Panels(Tiles):
+    """Functions that copy `vectors` vectors of columns, shared by all products.
+
+    (source, panel, how many rows, step of rows or columns, lanes of the last vector).
+    """
+
+    def _begun(self, name, vectors):
+        p = self.scalar.as_pointer()
+        return self.tile(name, (1, vectors), p, p, I64, I64, I64)
+
+    def copied(self, vectors):
+        """From rows whose numbers lie side by side."""
+        f, b = self._begun("copied", vectors)
+        if b is None:
+            return f
+        source, panel, count, step, lanes = f.args
+        masks = [*[None] * (vectors - 1), self.below(b, lanes)]
+        with loop(b, 0, count, 1) as k:
+            row = b.gep(source, [b.mul(k, step)])
+            out = b.gep(panel, [b.mul(k, I64(vectors * self.w))])
+            for j, mask in enumerate(masks):
+                x = self.load(b, b.gep(row, [I64(j * self.w)]), mask)
+                self.store(b, x, b.gep(out, [I64(j * self.w)]), align=64)
+        b.ret_void()
+        return f
+
+    def turned(self):
+        """A vector of them from columns whose numbers lie side by side.
+
+        (source, place in the panel, how many rows, step of columns, lanes, columns of a panel).
+        """
+        p = self.scalar.as_pointer()
+        f, b = self.tile("turned", (1, 1), p, p, *[I64] * 4)
+        if b is None:
+            return f
+        source, to, count, step, lanes, width = f.args
+        last = b.sub(lanes, I64(1))
+        numbers = (
+            b.select(b.icmp_signed("<", I64(i), last), I64(i), last)
+            for i in range(self.w)
+        )
+        columns = [b.gep(source, [b.mul(i, step)]) for i in numbers]
+        self._turn(b, columns, to, count, width)
+        b.ret_void()
+        return f
+
+    def turn(self, b, source, panel, count, step, vectors, lanes):
+        """Copy columns whose numbers lie side by side, `step` apart, to a panel."""
+        for j in range(vectors):
+            of = b.gep(source, [b.mul(step, I64(j * self.w))])
+            inside = I64(self.w) if j < vectors - 1 else lanes
+            to = b.gep(panel, [I64(j * self.w)])
+            width = I64(vectors * self.w)
+            b.call(self.turned(), [of, to, count, step, inside, width])
+
+    def _turn(self, b, columns, to, count, width):
+        side = 128 // self.bits
+        whole = b.and_(count, I64(-side))
+
+        def square(k, _):
+            for i, x in enumerate(self._square(b, columns, k)):
+                row = b.mul(b.add(k, I64(i)), width)
+                self.store(b, x, b.gep(to, [row]), align=64)
+            return ()
+
+        def one(k, _):
+            row = b.gep(to, [b.mul(k, width)])
+            for i, column in enumerate(columns):
+                b.store(b.load(b.gep(column, [k])), b.gep(row, [I64(i)]))
+            return ()
+
+        strides(b, I64(0), whole, side, (), square)
+        repeat(b, whole, count, 1, (), one)
+
+    def _square(self, b, columns, k):
+        """Number k of all columns, number k + 1, ...: as many as 16 bytes hold.
+
+        16 bytes of each column are loaded, then small squares turned in all lanes at once.
+        """
+        side = 128 // self.bits
+        places = [b.gep(column, [k]) for column in columns]
+        xs = [self._joined(b, places[i::side]) for i in range(side)]
+        if side == 2:
+            return [self._mixed(b, *xs, high) for high in (0, 1)]
+        pairs = [[self._mixed(b, *xs[i : i + 2], h) for i in (0, 2)] for h in (0, 1)]
+        return [self._mixed(b, *pair, high, 2) for pair in pairs for high in (0, 1)]
+
+    def _joined(self, b, places):
+        """16 bytes from each place, one after the other."""
+        kind = ir.VectorType(self.scalar, 128 // self.bits).as_pointer()
+        xs = [b.load(b.bitcast(p, kind), align=4) for p in places]
+        while len(xs) > 1:
+            n = xs[0].type.count
+            every = ir.Constant(ir.VectorType(I32, 2 * n), [*range(2 * n)])
+            pairs = zip(xs[::2], xs[1::2], strict=True)
+            xs = [b.shuffle_vector(x, y, every) for x, y in pairs]
+        return xs[0]
+
+    def _mixed(self, b, x, y, high, unit=1):
+        """From the low or high half of each 16 bytes: `unit` numbers of x, as many of y."""
+        side, numbers = 128 // self.bits, []
+        for start in range(0, self.w, side):
+            for i in range(0, side // 2, unit):
+                at = start + high * side // 2 + i
+                some = [*range(at, at + unit)]
+                numbers += [*some, *(self.w + n for n in some)]
+        return b.shuffle_vector(x, y, ir.Constant(ir.VectorType(I32, self.w), numbers))
+
+    def picked(self, vectors):
+        """From anywhere, number by number: the step of columns follows that of rows."""
+        p = self.scalar.as_pointer()
+        f, b = self.tile("picked", (1, vectors), p, p, I64, I64, I64, I64)
+        if b is None:
+            return f
+        source, panel, count, row, column, lanes = f.args
+        width = b.add(lanes, I64((vectors - 1) * self.w))
+        with loop(b, 0, width, 1) as j:
+            of, to = b.gep(source, [b.mul(j, column)]), b.gep(panel, [j])
+            with loop(b, 0, count, 1) as k:
+                x = b.load(b.gep(of, [b.mul(k, row)]))
+                b.store(x, b.gep(to, [b.mul(k, I64(vectors * self.w))]))
+        b.ret_void()
+        return f
+
+    def slivers(self, rows):
+        """Rows of A, `rows` of them together, from columns whose numbers lie side by side.
+
+        (source, slivers, how many columns, their step, how many slivers, what a sliver takes).
+        """
+        p = self.scalar.as_pointer()
+        f, b = self.tile("slivers", (rows, 1), p, p, I64, I64, I64, I64)
+        if b is None:
+            return f
+        source, target, count, step, slivers, room = f.args
+        kind = ir.VectorType(self.scalar, rows).as_pointer()
+        with loop(b, 0, count, 1) as k:
+            of = b.gep(source, [b.mul(k, step)])
+            to = b.gep(target, [b.mul(k, I64(rows))])
+            with loop(b, 0, slivers, 1) as i:
+                here = b.bitcast(b.gep(of, [b.mul(i, I64(rows))]), kind)
+                there = b.bitcast(b.gep(to, [b.mul(i, room)]), kind)
+                b.store(b.load(here, align=4), there, align=4)
+        b.ret_void()
+        return f
