@@ -113,7 +113,8 @@ for _ in range(2):
     f(ad.tensor(0.7))
 assert f.programs[next(iter(f.programs))].native is not None
 parts = [m for m in sys.modules if m.startswith(("adjoint.compiler", "adjoint.ir"))]
-print(*(m.rpartition(".")[2] for m in parts))
+files = [m for m in parts if not hasattr(sys.modules[m], "__path__")]
+print(*(m.rpartition(".")[2] for m in files))
 """
 
 
@@ -124,8 +125,8 @@ def test_what_a_program_does_not_need_is_not_imported(tmp_path):
     )
     assert got.returncode == 0, got.stderr
     late = (
-        "apart bands blocks chains contractions conv crew deep economy form products "
-        "slices sorting together winograd"
+        "apart bands blocks chains contractions conv crew deep economy form slices "
+        "sorting tasks together winograd"
     )
     assert {"program", "elements"} <= {*got.stdout.split()}
     assert {*late.split()}.isdisjoint(got.stdout.split())

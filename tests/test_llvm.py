@@ -81,7 +81,7 @@ def test_what_is_no_object_file():
 
 def test_llvmlites_own_python_is_not_imported():
     code = (
-        "import sys, adjoint.compiler.native.machine\n"
+        "import sys, adjoint.compiler.native.llvm.machine\n"
         "print([m for m in sys.modules if m.startswith('llvmlite.binding')])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
