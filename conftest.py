@@ -1,7 +1,9 @@
 """What the examples in docstrings may use without importing it."""
 
 import os
+import re
 from importlib.util import find_spec
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,8 +13,18 @@ import adjoint as ad
 os.environ["ADJOINT_CACHE"] = os.environ.get("ADJOINT_CACHE", "off")  # not at home
 os.environ.setdefault("ADJOINT_VERIFY", "1")  # every pass of every program
 
-# Modules whose one import beyond NumPy is an extra that may not be installed.
+# Modules whose one import beyond NumPy is an extra that may not be installed; llvmlite has no
+# wheels on some platforms, and then there is no native code to test or to show.
 collect_ignore = [] if find_spec("sklearn") else ["src/adjoint/sklearn.py"]
+if not find_spec("llvmlite"):
+    compiler = ("native", "chains.py", "growth.py", "insight.py")
+    inside = re.compile(
+        r"^from (adjoint\.compiler\.native|test_compile_coverage)", re.M
+    )
+    tests = (Path(__file__).parent / "tests").glob("test_*.py")
+    collect_ignore += [f"src/adjoint/compiler/{name}" for name in compiler]
+    collect_ignore += [f"tests/{t.name}" for t in tests if inside.search(t.read_text())]
+    collect_ignore += ["docs/compiling.md"]
 
 
 def pytest_addoption(parser):

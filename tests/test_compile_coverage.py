@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 
 import adjoint as ad
+from adjoint.compiler.native import part
 from adjoint.compiler.native.products.contractions import form_of
 from adjoint.core.dtype import dtype, is_inexact
 from adjoint.core.primitive import Elementwise, spec_of
 from adjoint.ir.graph import Graph
 from adjoint.ir.passes import prepared
 
-part = pytest.importorskip("adjoint.compiler.native.part")
+pytest.importorskip("llvmlite")
 
 
 def names(text):
