@@ -12,8 +12,8 @@ import adjoint as ad
 from adjoint import compile
 from adjoint.compiler.native.arithmetic import kinds
 from adjoint.compiler.native.arithmetic.stream import Stream
-from adjoint.compiler.native.llvm.kernel import Kernel
 from adjoint.core.primitive import Elementwise, op
+from over_arrays import Kernel
 
 KIND = {"float32": kinds.FLOAT, "float64": kinds.DOUBLE}
 INF, NAN = np.inf, np.nan

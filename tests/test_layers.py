@@ -27,6 +27,15 @@ FREE = {"__init__", "__main__"}  # the package's own face sees every row
 # Siblings that are one story in two files: the package may import one from the other.
 TOGETHER = {("autograd", "func"), ("func", "tensor"), ("autograd", "tensor")}
 FILES = sorted(ROOT.rglob("*.py"))
+NATIVE = ROOT / "compiler" / "native"
+# Rows of the native code, the lowest first; what stands in none is above them all.
+NATIVE_ROWS = (
+    ("llvm",),
+    ("arithmetic", "sharing"),
+    ("products",),
+    ("kernels", "convolutions"),
+)
+NATIVE_RANK = {name: rank for rank, row in enumerate(NATIVE_ROWS) for name in row}
 
 
 def row_of(path):
@@ -42,9 +51,14 @@ def imported(node, path):
     if not node.level:
         parts = (node.module or "").split(".")
         return _rows(parts[1:], node) if parts[0] == "adjoint" else []
+    return _rows(_inside(node, path), node)
+
+
+def _inside(node, path):
+    """Where in the package a relative import looks, part by part."""
     package = path.relative_to(ROOT).parent.parts
     base = package[: len(package) - (node.level - 1)]
-    return _rows([*base, *(node.module or "").split(".")], node)
+    return [*base, *(node.module or "").split(".")]
 
 
 def _rows(parts, node):
@@ -84,6 +98,41 @@ def test_rows_import_only_lower_rows(path):
                 f"{path.relative_to(ROOT)}:{node.lineno}: {own} imports {row}, "
                 "which is not in a lower row"
             )
+
+
+def native_parts(path):
+    """(line, part) of the folders and files of the native code that a file of it imports."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            parts = [p for p in _inside(node, path) if p]
+            if parts[:2] == ["compiler", "native"]:
+                names = parts[2:3] or [a.name for a in node.names]
+                yield from ((node.lineno, name) for name in names)
+
+
+def _native_files():
+    files = (
+        (path, path.relative_to(NATIVE).parts[0])
+        for path in FILES
+        if NATIVE in path.parents
+    )
+    return [(path, part.removesuffix(".py")) for path, part in files]
+
+
+@pytest.mark.parametrize(("path", "own"), _native_files(), ids=lambda x: Path(x).name)
+def test_rows_of_the_native_code_import_only_lower_rows(path, own):
+    for line, part in native_parts(path) if own in NATIVE_RANK else ():
+        assert part == own or NATIVE_RANK.get(part, 99) < NATIVE_RANK[own], (
+            f"{path.relative_to(ROOT)}:{line}: {own} imports {part}, "
+            "which is not in a lower row"
+        )
+
+
+def test_the_rows_of_the_native_code_are_there():
+    names = {own for _, own in _native_files()}
+    assert names >= NATIVE_RANK.keys()
+    kernels = {part for _, part in native_parts(NATIVE / "kernels" / "nests.py")}
+    assert kernels == {"arithmetic", "llvm", "sharing", "kernels"}
 
 
 def test_the_rule_sees_what_it_should(tmp_path):

@@ -10,7 +10,8 @@ import numpy as np
 from ...core import tree
 from ...core.bind import Box
 from .llvm import text as ir
-from .objects import DATA, I32, I64, ITEMS, POINTER, Objects
+from .llvm.types import I32, I64, POINTER
+from .objects import DATA, ITEMS, Objects
 
 ONE, TUPLE, OTHER = "one tensor", "a tuple of tensors", "other"
 EMPTY = "PyArray_Empty"  # (rank, sizes, dtype, whether column-major) -> a new array
@@ -52,13 +53,8 @@ class Answers(Objects):
         return x
 
     def _empty(self, spec):
-        shape = ir.ArrayType(I64, len(spec.shape))
         name = f"shape {spec.shape}"
-        dims = self.module.globals.get(name)
-        if dims is None:
-            dims = ir.GlobalVariable(self.module, shape, name)
-            dims.initializer = ir.Constant(shape, list(spec.shape))
-            dims.linkage, dims.global_constant = "internal", True
+        dims = self.module.globals.get(name) or self.module.table(name, spec.shape)
         f = self.module.declared(EMPTY, POINTER, [I32, POINTER, POINTER, I32])
         dtype = self.slot(("dtype", spec.dtype))
         self.api("Py_IncRef", dtype)  # the array takes it
@@ -103,9 +99,8 @@ class Answers(Objects):
         """A new tensor around an array, as the base tape makes it."""
         f = self.module.globals.get("tensor")
         if f is None:
-            kind = ir.FunctionType(POINTER, [POINTER.as_pointer(), POINTER])
-            f = ir.Function(self.module, kind, "tensor")
-            f.linkage = "internal"
+            kinds = POINTER.as_pointer(), POINTER
+            f = self.module.internal("tensor", POINTER, kinds)
             e = copy(self)
             e.b, e.table = ir.IRBuilder(f.append_basic_block()), f.args[0]
             e.b.ret(e._around(f.args[1]))

@@ -17,7 +17,8 @@ from ...ops.index import out_of_bounds
 from ..binding import MISS, Binding, Interpreted
 from ..positions import read_name
 from . import entry
-from .failing import (
+from .guards import guards
+from .kernels.failing import (
     BY_ZERO,
     FAILED,
     INSIDE,
@@ -27,11 +28,10 @@ from .failing import (
     TOLD,
     WORDS,
 )
-from .guards import guards
 from .late import crew
+from .llvm.remains import let_go
 from .pool import maker
 from .program import Native
-from .remains import let_go
 from .room import Room, room_for
 from .table import Table
 

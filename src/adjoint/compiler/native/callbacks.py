@@ -7,10 +7,10 @@ import math
 
 import numpy as np
 
-from .failing import CALLBACK, FAILED
-from .jobs import POINTER, Jobs
-from .kernels.elements import I64
+from .jobs import Jobs
+from .kernels.failing import CALLBACK, word
 from .llvm import text as ir
+from .llvm.types import I64, POINTER
 from .polling import ask, locked
 
 DONE = 0x600D  # what a callback answers; of one that Python cut short, it is anything
@@ -34,11 +34,9 @@ class Callbacks(Jobs):
             b.store(b.bitcast(p, POINTER), b.gep(table, [I64(i)]))
         kind = ir.FunctionType(I64, [POINTER.as_pointer()]).as_pointer()
         f = b.load(b.gep(self.table, [I64(self.slot(key))]))
-        failed = b.gep(b.module.globals[FAILED], [I64(0), I64(0)])
+        failed = word(b)
         with locked(b):
-            ask(
-                b
-            )  # else a signal's handler would run before the callback can see to it
+            ask(b)  # else a handler would run before the callback can see to it
             with b.if_then(b.icmp_unsigned("==", b.load(failed), I64(0))):
                 done = b.call(b.bitcast(f, kind), [table])
                 well = b.icmp_unsigned("==", done, I64(DONE))

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from .jobs import Jobs
-from .kernels.elements import I64, element
+from .kernels.elements import element
 from .late import contractions, conv, deep, products, sorting
-from .products.vectors import loop
+from .llvm.flow import loop
+from .llvm.types import I64
 from .sharing import Sum, elements_apart
 
 

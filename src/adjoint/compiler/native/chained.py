@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from .kernels.elements import I64, element
+from .kernels.elements import element
 from .late import conv
+from .llvm.flow import loop
+from .llvm.types import I64
 from .loops import Loops
-from .products.vectors import loop
 from .sharing import Sum, elements_apart
 
 

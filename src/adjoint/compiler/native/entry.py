@@ -17,26 +17,12 @@ import numpy as np
 from ...autodiff.node import Leaf
 from ...core.bind import Box
 from .answers import EMPTY, Answers, empty
-from .failing import FAILED
+from .kernels.failing import FAILED
 from .llvm import library as llvm
 from .llvm import text as ir
-from .objects import (
-    API,
-    COUNT,
-    DATA,
-    DESCR,
-    FLAGS,
-    I32,
-    I64,
-    ITEMS,
-    NDIM,
-    POINTER,
-    SHAPE,
-    SIZE,
-    TYPE,
-)
+from .llvm.types import BIT, I32, I64, POINTER
+from .objects import API, COUNT, DATA, DESCR, FLAGS, ITEMS, NDIM, SHAPE, SIZE, TYPE
 
-I1 = ir.IntType(1)
 MOST = 1000  # results that are made here
 ORDERED = 0x1 | 0x100  # flags of an array: row-major, aligned
 
@@ -111,9 +97,7 @@ class Entry(Answers):
         self.b = ir.IRBuilder(f.append_basic_block("entry"))
         self.miss, self.end = map(f.append_basic_block, ("miss", "end"))
         self.table = self.b.load(table)
-        self.owned = self.b.alloca(
-            POINTER, MOST + 8
-        )  # references to give back at the end
+        self.owned = self.b.alloca(POINTER, MOST + 8)
         self.held = self.b.alloca(I64)
         self.answer, self.found = self.b.alloca(POINTER), self.b.alloca(POINTER)
         self.b.store(I64(0), self.held)
@@ -202,8 +186,7 @@ class Entry(Answers):
         f = self.module.globals.get(name)
         if f is None:
             kinds = [POINTER, POINTER.as_pointer(), POINTER, *[I64] * rank]
-            f = ir.Function(self.module, ir.FunctionType(POINTER, kinds), name)
-            f.linkage = "internal"
+            f = self.module.internal(name, POINTER, kinds)
             self._write_finder(f, leaf)
         return f
 
@@ -250,9 +233,9 @@ class Entry(Answers):
         """
         kinds = [I64, I64, I64.as_pointer(), I64]
         if "outside" not in self.program.globals:
-            kind = ir.FunctionType(I1, kinds)
+            kind = ir.FunctionType(BIT, kinds)
             self._write_outside(ir.Function(self.program, kind, "outside"))
-        return self.module.declared("outside", I1, kinds)
+        return self.module.declared("outside", BIT, kinds)
 
     def _write_outside(self, f):
         start, end, pairs, count = f.args
@@ -270,7 +253,7 @@ class Entry(Answers):
         i.add_incoming(b.add(i, I64(1)), body)
         b.cbranch(meets, no, head)
         for block, answer in ((no, 0), (yes, 1)):
-            ir.IRBuilder(block).ret(I1(answer))
+            ir.IRBuilder(block).ret(BIT(answer))
 
     def array(self, x, dtype, sizes):
         """An array is of this shape and dtype, row-major and aligned."""

@@ -5,11 +5,10 @@ from __future__ import annotations
 import itertools
 from typing import Self
 
-from .kernels.elements import BYTE, I64, stored_element
+from .kernels.elements import stored_element
 from .llvm import text as ir
+from .llvm.types import I64, POINTER
 from .sharing import CHUNKS, PARALLEL
-
-POINTER = BYTE.as_pointer()
 
 
 class Jobs:
@@ -78,10 +77,8 @@ class Jobs:
         return b.bitcast(context, POINTER)
 
     def _function(self, kinds):
-        kind = ir.FunctionType(ir.VoidType(), kinds)
-        f = ir.Function(self.b.module, kind, f"kernel{next(self.names)}")
-        f.linkage = "internal"
-        f.mark("nounwind", "noinline")
+        name, marks = f"kernel{next(self.names)}", ("nounwind", "noinline")
+        f = self.b.module.internal(name, ir.VoidType(), kinds, *marks)
         return f, ir.IRBuilder(f.append_basic_block())
 
     def _once(self, f):

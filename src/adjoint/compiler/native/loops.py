@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 
-from .kernels.elements import BYTE, I64, Flat, element
+from .kernels.elements import Flat, element
 from .late import lots
+from .llvm.flow import loop
+from .llvm.types import BYTE, I64
 from .polling import Polling, polled
-from .products.vectors import Vectors, loop
+from .products.vectors import Vectors
 from .sharing import apart
 
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from .llvm import text as ir
+from .llvm.types import I32, I64, POINTER
 
-I64, I32 = ir.IntType(64), ir.IntType(32)
-POINTER = ir.IntType(8).as_pointer()
 # Where CPython's objects and NumPy's arrays keep what is read here.
 COUNT, TYPE, DATA, NDIM, SHAPE, DESCR, FLAGS = 0, 8, 16, 24, 32, 56, 64
 SIZE, ITEMS = 16, 24  # of tuples

@@ -12,10 +12,12 @@ import time
 from contextlib import contextmanager
 
 from .. import cost
-from .failing import FAILED, INSIDE, INTERRUPTED, RAISED
 from .jobs import Jobs
+from .kernels.failing import INSIDE, INTERRUPTED, RAISED, word
 from .llvm import text as ir
-from .objects import API, I32, I64, POINTER
+from .llvm.clock import nanoseconds
+from .llvm.types import I32, I64, POINTER
+from .objects import API
 
 BUDGET = 1_000_000  # nanoseconds, by the price of rounds, until the clock is looked at
 PERIOD = 100_000_000  # nanoseconds between two times that Python is asked
@@ -60,13 +62,10 @@ def _look(module):
     f = module.globals.get(name)
     if f is not None:
         return f
-    kind = ir.FunctionType(I64, [I64.as_pointer()])
-    f = ir.Function(module, kind, name)
-    f.linkage = "internal"
-    f.mark("nounwind", "noinline")
+    f = module.internal(name, I64, [I64.as_pointer()], "nounwind", "noinline")
     b = ir.IRBuilder(f.append_basic_block())
-    failed = b.gep(module.globals[FAILED], [I64(0), I64(0)])
-    (last,), now = f.args, _now(b)
+    failed = word(b)
+    (last,), now = f.args, nanoseconds(b, time.CLOCK_MONOTONIC)
     with b.if_then(b.icmp_unsigned("==", b.load(last), I64(0))):
         b.store(now, last)
     late = b.icmp_signed(">", b.sub(now, b.load(last)), I64(PERIOD))
@@ -87,7 +86,7 @@ def locked(b):
         yield
         return
     state = _api(b, "PyGILState_Ensure")
-    inside = b.gep(b.module.globals[FAILED], [I64(0), I64(INSIDE)])
+    inside = word(b, INSIDE)
     b.store(_api(b, "PyThread_get_thread_ident"), inside)
     yield
     b.store(I64(0), inside)
@@ -99,22 +98,10 @@ def ask(b) -> None:
     if not POSSIBLE:
         return
     with b.if_then(b.icmp_signed("<", _api(b, "PyErr_CheckSignals"), I32(0))):
-        words = b.module.globals[FAILED]
-        places = [b.gep(words, [I64(0), I64(k)]) for k in range(RAISED, RAISED + 3)]
+        places = [word(b, k) for k in range(RAISED, RAISED + 3)]
         pointers = [b.bitcast(p, POINTER.as_pointer()) for p in places]
         _api(b, "PyErr_Fetch", *pointers)
-        first = b.gep(words, [I64(0), I64(0)])
-        b.store_atomic(I64(INTERRUPTED), first, "seq_cst", 8)
-
-
-def _now(b):
-    """Nanoseconds of a clock."""
-    with b.goto_entry_block():
-        time_ = b.alloca(I64, 2)
-    f = b.module.declared("clock_gettime", I32, [I32, I64.as_pointer()])
-    b.call(f, [I32(time.CLOCK_MONOTONIC), time_])
-    seconds = b.mul(b.load(time_), I64(10**9))
-    return b.add(seconds, b.load(b.gep(time_, [I64(1)])))
+        b.store_atomic(I64(INTERRUPTED), word(b), "seq_cst", 8)
 
 
 def _api(b, name, *args):

@@ -15,12 +15,11 @@ from .answers import answer
 from .budget import within
 from .callbacks import callback
 from .digest import digest
-from .failing import FAILED, WORDS
 from .guards import Stream, guards
-from .jobs import POINTER
-from .kernels.nests import I64
+from .kernels.failing import FAILED, WORDS
 from .llvm import machine
 from .llvm import text as ir
+from .llvm.types import I64, POINTER
 from .pool import LARGE
 from .table import Slots
 from .writer import Writer

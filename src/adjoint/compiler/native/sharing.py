@@ -14,8 +14,8 @@ from typing import NamedTuple
 
 from ..cost import nanoseconds
 from .llvm import text as ir
+from .llvm.types import I64, POINTER
 
-I64, POINTER = ir.IntType(64), ir.IntType(8).as_pointer()
 # (context, first chunk, the one after the last, room), and what has threads call such a function
 CHUNKS = ir.FunctionType(ir.VoidType(), [POINTER, I64, I64, POINTER])
 PARALLEL = ir.FunctionType(

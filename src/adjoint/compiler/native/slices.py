@@ -7,12 +7,12 @@ from typing import NamedTuple
 
 from ...ops.contract import letters_of
 from .kernels.elements import element
-from .kernels.nests import I64
 from .llvm import text as ir
+from .llvm.flow import least, loop
+from .llvm.types import BIT, I64
 from .products.contractions import form_of, steps_of
 from .products.packed import Packed, packable, room
 from .products.tasks import Product
-from .products.vectors import least, loop
 
 
 def panels(s, k) -> int:
@@ -53,7 +53,8 @@ class Slices:
         b, band = self.b, self.k.band
         self.e.begin(self.k)
         if band and band.ends:
-            self.ends = self._table(band.ends)
+            module = b.module
+            self.ends = module.table(module.get_unique_name("ends"), band.ends)
         with loop(b, first, last, 1) as t:
             if band is None:
                 self._members(self._index(t))
@@ -69,14 +70,6 @@ class Slices:
                 with b.if_then(b.or_(begins, b.icmp_signed("==", t, first))):
                     self._fill(index)
                 self._block(index, number)
-
-    def _table(self, numbers):
-        kind = ir.ArrayType(I64, len(numbers))
-        name = self.b.module.get_unique_name("ends")
-        table = ir.GlobalVariable(self.b.module, kind, name)
-        table.initializer = ir.Constant(kind, numbers)
-        table.linkage, table.global_constant = "internal", True
-        return table
 
     def _index(self, t):
         """The places along all axes of a slice with this number."""
@@ -167,7 +160,7 @@ class Slices:
         """(m0, m1, n1, k1, whether at first) of a product of a block."""
         band, start = self.k.band, I64(0)
         ends = {"m": I64(form.m), "n": I64(form.n), "k": I64(form.k)}
-        first = ir.IntType(1)(1)
+        first = BIT(1)
         if band.rows[m] in out:
             start, ends["m"] = rows.start, rows.stop
         else:

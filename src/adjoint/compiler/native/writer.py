@@ -5,12 +5,12 @@ from __future__ import annotations
 from .callbacks import Callbacks
 from .calling import Calling
 from .chained import Chained, in_room
-from .failing import FAILED
-from .kernels.elements import I64
 from .kernels.emit import Emitter
+from .kernels.failing import word
 from .late import slices
 from .likeness import likeness
-from .products.vectors import loop
+from .llvm.flow import loop
+from .llvm.types import I64
 from .sharing import Sum
 
 MANY = 40  # kernels from which on each is a function
@@ -49,10 +49,7 @@ class Writer(Chained, Calling, Callbacks):
         if not e.checks:
             return
         e.checks, b = False, self.b
-        words = b.module.globals[FAILED]
-        self._go_on(
-            b.icmp_unsigned("==", b.load(b.gep(words, [I64(0), I64(0)])), I64(0))
-        )
+        self._go_on(b.icmp_unsigned("==", b.load(word(b)), I64(0)))
 
     def _tell(self, clock, i):
         if clock is not None:

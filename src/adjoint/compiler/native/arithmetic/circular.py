@@ -264,13 +264,7 @@ _WORDS = (_BEFORE + 972 + 256) // 64
 def _two_over_pi(module):
     """The bits of 2/π as words in the module."""
     name = "adjoint.two_over_pi"
-    found = module.globals.get(name)
-    if found is None:
-        kind = ir.ArrayType(INT64, _WORDS)
-        found = ir.GlobalVariable(module, kind, name)
-        found.linkage, found.global_constant = "internal", True
-        found.initializer = ir.Constant(kind, list(_words()))
-    return found
+    return module.globals.get(name) or module.table(name, _words())
 
 
 @cache

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from contextlib import contextmanager, nullcontext
 
 from ..llvm import text as ir
-from ..products.vectors import either
-from .kinds import FORMATS, INT32, Format, element_of, is_int_type, mangled
+from ..llvm.flow import either
+from .kinds import FORMATS, Format, element_of, is_int_type, mangled
 
 
 def shared_by_lanes(x):
@@ -44,13 +44,7 @@ class Values:
 
     def splat(self, x):
         """One number in all lanes."""
-        if self.width == 1:
-            return x
-        empty = ir.Constant(self.vector(x.type), ir.Undefined)
-        places = ir.Constant(self.vector(INT32), None)
-        return self.b.shuffle_vector(
-            self.b.insert_element(empty, x, INT32(0)), empty, places
-        )
+        return x if self.width == 1 else self.b.splat(x, self.width)
 
     def counting(self, first):
         """first, first + 1, ..."""

@@ -13,8 +13,9 @@ import math
 
 from .. import sharing
 from ..llvm import text as ir
+from ..llvm.flow import loop, repeat, split
+from ..llvm.types import BIT, I64
 from ..products.matmul import Tiles
-from ..products.vectors import BIT, I64, loop, repeat, split
 from ..sharing import few
 from . import winograd
 from .geometry import Shape
@@ -67,11 +68,8 @@ class _Kernel(Tiles):
 
     def table(self, what, numbers):
         """Numbers that the code looks up."""
-        kind = ir.ArrayType(I64, len(numbers))
-        g = ir.GlobalVariable(self.module, kind, f"{self.name}.{what}")
-        g.linkage, g.global_constant = "internal", True
-        g.initializer = ir.Constant(kind, list(numbers))
-        return ir.Value(I64.as_pointer(), g.text)
+        table = self.module.table(f"{self.name}.{what}", numbers)
+        return ir.Value(I64.as_pointer(), table.text)
 
 
 def _tile_sizes(m):

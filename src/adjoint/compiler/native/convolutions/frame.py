@@ -10,7 +10,8 @@ import itertools
 import math
 from dataclasses import dataclass
 
-from ..products.vectors import I64, loop
+from ..llvm.flow import loop
+from ..llvm.types import I64
 
 
 @dataclass

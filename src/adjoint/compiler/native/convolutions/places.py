@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import math
 
-from ..products.vectors import I64
+from ..llvm.types import I64
 
 
 class Places:

@@ -13,9 +13,10 @@ import functools
 import math
 
 from ..llvm import text as ir
+from ..llvm.flow import loop, split, split_between
+from ..llvm.types import BIT, I32, I64
 from ..products.matmul import VECTORS, tile_rows
 from ..products.panels import Panels
-from ..products.vectors import BIT, I32, I64, loop, split, split_between
 from .frame import Frame
 from .geometry import Shape
 

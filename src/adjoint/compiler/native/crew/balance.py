@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from .words import BIT, I64, VOID, Words
+from ..llvm.types import BIT, I64, VOID
+from .words import Words
 
 # Whether help is worth its cost is seen from how much work is done in how much time. An
 # undisturbed caller alone does 1; on a busy machine threads that lost their cores, or took the

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import signal
 
+from ..llvm.types import I32, I64, POINTER, VOID
 from ..sharing import CHUNKS, PARALLEL
 from .balance import BRIEF, KEPT, TRIED, Balance
-from .words import ALIVE, I32, I64, JOB, LINE, POINTER, TICKETS, VOID
+from .words import ALIVE, JOB, LINE, TICKETS
 
 # A ticket is a job's number, the end of a range of its chunks, and the next one, in 32, 16 and
 # 16 bits: who takes the next chunk knows thereby that the job is not over, and that what was

@@ -7,10 +7,10 @@ import time
 from contextlib import contextmanager
 
 from ....core.threads import MOST
+from ..llvm import clock
 from ..llvm import text as ir
+from ..llvm.types import I32, I64, POINTER, VOID
 
-I64, I32, BIT, BYTE = (ir.IntType(n) for n in (64, 32, 1, 8))
-POINTER, VOID = BYTE.as_pointer(), ir.VoidType()
 LINE = 16  # words of two cache lines: what different threads write lies apart
 SPIN = 100_000  # nanoseconds that a thread waits awake: Python takes 60 between steps
 MOMENT = 5_000_000  # nanoseconds between two looks of a caller that sleeps
@@ -199,22 +199,17 @@ class Words:
     def _clock(self, name, number):
         """Nanoseconds of a clock."""
         f = self.function(name, I64)
-        time_, b = self.b.alloca(I64, 2), self.b
-        self.call("clock_gettime", I32, I32(number), time_)
-        seconds = b.mul(b.load(time_), I64(10**9))
-        b.ret(b.add(seconds, b.load(b.gep(time_, [I64(1)]))))
+        self.b.ret(clock.nanoseconds(self.b, number))
         return lambda: self.b.call(f, [])
 
     def _soon(self):
         """The time of day in a moment."""
         b = self.b
-        with b.goto_entry_block():
-            time_ = b.alloca(I64, 2)
-        self.call("clock_gettime", I32, I32(time.CLOCK_REALTIME), time_)
-        part = b.gep(time_, [I64(1)])
+        place = clock.read(b, time.CLOCK_REALTIME)
+        part = b.gep(place, [I64(1)])
         later = b.add(b.load(part), I64(MOMENT))
-        over = b.icmp_unsigned(">=", later, I64(10**9))
+        over = b.icmp_unsigned(">=", later, I64(clock.SECOND))
         with b.if_then(over):
-            b.store(b.add(b.load(time_), I64(1)), time_)
-        b.store(b.select(over, b.sub(later, I64(10**9)), later), part)
-        return time_
+            b.store(b.add(b.load(place), I64(1)), place)
+        b.store(b.select(over, b.sub(later, I64(clock.SECOND)), later), part)
+        return place

@@ -12,15 +12,14 @@ from ....core.dtype import is_inexact
 from ....core.primitive import Elementwise
 from ....ir.graph import Const
 from ...positions import divides
-from ..arithmetic.kinds import BFLOAT, BIT, DOUBLE, FLOAT, HALF, INT64, UINT8
+from ..arithmetic.kinds import BFLOAT, DOUBLE, FLOAT, HALF, INT64, UINT8
 from ..arithmetic.lanes import Lanes
-from ..failing import BY_ZERO, Failing
 from ..llvm import text as ir
 from ..llvm.machine import cache, vector_bits
+from ..llvm.types import BIT, BYTE, I32, I64, POINTER
 from .affine import ZERO, Affine, broadcast, keyed, on_diagonal
-from .nests import I64
+from .failing import BY_ZERO, Failing
 
-BYTE = ir.IntType(8)
 LONG = 40  # instructions
 PAGE, LINE = 2**12, 64
 _SHORT: set = set()  # operations found to take fewer
@@ -122,21 +121,16 @@ class Elements(Failing):
 
         Of a value as large as the second level of caches little can be there.
         """
-        p = self.b.bitcast(p, BYTE.as_pointer())
+        p = self.b.bitcast(p, POINTER)
         for line in range(0, self.vectors * size, LINE):
-            self._prefetch(self.b.gep(p, [I64(PAGE + line)]))
-
-    def _prefetch(self, p):
-        name, i32 = "llvm.prefetch.p0", ir.IntType(32)
-        f = self.b.module.declared(name, ir.VoidType(), [p.type, i32, i32, i32])
-        self.b.call(f, [p, i32(0), i32(3), i32(1)])
+            self.b.prefetch(self.b.gep(p, [I64(PAGE + line)]))
 
     def load_from(self, p, step, dtype):
         """What lies from `p` on, `step` elements between lanes."""
         w, kind = self.lanes.width, stored_element(dtype)
         if w == 1 or step == 0:
             x = self.b.load(p)
-            x = self.splat(x)
+            x = self.lanes.splat(x)
         elif step == 1:
             x = self.b.load(
                 self.b.bitcast(p, ir.VectorType(kind, w).as_pointer()), align=1
@@ -147,7 +141,7 @@ class Elements(Failing):
             x = ir.Constant(ir.VectorType(kind, w), ir.Undefined)
             for k in range(w):
                 one = self.b.load(self.b.gep(p, [I64(k * step)]))
-                x = self.b.insert_element(x, one, ir.IntType(32)(k))
+                x = self.b.insert_element(x, one, I32(k))
         return self.lanes.compare("!=", x, 0) if dtype.kind == "b" else x
 
     def _every_second(self, p, kind):
@@ -160,9 +154,8 @@ class Elements(Failing):
 
     def _lanes_of(self, x, y, numbers):
         """A vector of these lanes of x and, counted on, of y."""
-        i32 = ir.IntType(32)
         return self.b.shuffle_vector(
-            x, y, ir.Constant(ir.VectorType(i32, len(numbers)), numbers)
+            x, y, ir.Constant(ir.VectorType(I32, len(numbers)), numbers)
         )
 
     def store(self, x, v, index):
@@ -173,7 +166,7 @@ class Elements(Failing):
         if self.lanes.width > 1:
             p = self.b.bitcast(p, x.type.as_pointer())
         if v in self.streamed and self.lanes.width == self.vectors:
-            mark = self.b.module.add_metadata([ir.IntType(32)(1)])
+            mark = self.b.module.add_metadata([I32(1)])
             aligned = self.b.store(x, p, align=vector_bits() // 8)
             aligned.set_metadata("nontemporal", mark)
         else:
@@ -188,7 +181,7 @@ class Elements(Failing):
             self.b.store(x, self.b.bitcast(p, x.type.as_pointer()), align=1)
         else:
             for i in range(self.lanes.width):
-                one = self.b.extract_element(x, ir.IntType(32)(i))
+                one = self.b.extract_element(x, I32(i))
                 self.b.store(one, self.b.gep(p, [I64(i * step)]))
 
     @contextmanager
@@ -205,12 +198,10 @@ class Elements(Failing):
 
     def move(self, source, target, v):
         """The memory of a value to another place."""
-        name, byte = "llvm.memcpy.p0.p0.i64", BYTE.as_pointer()
-        kinds = [byte, byte, I64, ir.IntType(1)]
+        name, kinds = "llvm.memcpy.p0.p0.i64", [POINTER, POINTER, I64, BIT]
         f = self.b.module.declared(name, ir.VoidType(), kinds)
-        n = v.spec.bytes
-        to, of = (self.b.bitcast(p, byte) for p in (target, source))
-        self.b.call(f, [to, of, I64(n), ir.IntType(1)(0)])
+        to, of = (self.b.bitcast(p, POINTER) for p in (target, source))
+        self.b.call(f, [to, of, I64(v.spec.bytes), BIT(0)])
 
     # ------------------------------------------------------------ values
 
@@ -228,7 +219,7 @@ class Elements(Failing):
             return self.constant(x, v.spec.dtype)
         fixed = self.fixed.get(self.schedule.root(v))
         if fixed is not None:
-            return self.splat(fixed)
+            return self.lanes.splat(fixed)
         if v in self.schedule.stored or v in self.schedule.alias:
             return self.load(v, index)
         return self.compute(self.schedule.maker[v], index)
@@ -298,8 +289,8 @@ class Elements(Failing):
         f = self.b.module.globals.get(name)
         if f is None:
             to = element(o.outputs[0].spec.dtype)
-            kinds = ir.FunctionType(to, [x.type for x in given])
-            f = ir.Function(self.b.module, kinds, name)
+            kinds = [x.type for x in given]
+            f = self.b.module.internal(name, to, kinds, "nounwind")
             self._write_alone(f, o, xs)
             if sum(len(b.instructions) for b in f.blocks) < LONG:
                 del self.b.module.globals[name]
@@ -308,8 +299,6 @@ class Elements(Failing):
         return self.b.call(f, given)
 
     def _write_alone(self, f, o, xs):
-        f.linkage = "internal"
-        f.mark("nounwind")
         args = iter(f.args)
         xs = [x if isinstance(x, ir.Constant) else next(args) for x in xs]
         b = ir.IRBuilder(f.append_basic_block())
@@ -404,10 +393,10 @@ class Elements(Failing):
             return self._picked(x.spec, p, at)
         out = ir.Constant(ir.VectorType(element(x.spec.dtype), w), ir.Undefined)
         for k in range(w):
-            place = self.b.extract_element(at, ir.IntType(32)(k))
+            place = self.b.extract_element(at, I32(k))
             here = self.b.gep(p, [I64(k * step)])
             one = self._picked(x.spec, here, place)
-            out = self.b.insert_element(out, one, ir.IntType(32)(k))
+            out = self.b.insert_element(out, one, I32(k))
         return out
 
     def _picked(self, spec, p, place):

@@ -6,10 +6,11 @@ import math
 
 from ...positions import counts, within
 from ..arithmetic.kinds import INT64
-from ..failing import OUTSIDE
 from ..llvm import text as ir
+from ..llvm.types import I32
 from .affine import ZERO, Affine, broadcast
 from .elements import Elements, element, stored_element
+from .failing import OUTSIDE
 
 
 class Gathering(Elements):
@@ -110,9 +111,9 @@ class Gathering(Elements):
         else:
             y = ir.Constant(ir.VectorType(kind, w), ir.Undefined)
             for k in range(w):
-                place = self.b.extract_element(at, ir.IntType(32)(k))
+                place = self.b.extract_element(at, I32(k))
                 one = self.b.load(self.b.gep(p, [place]))
-                y = self.b.insert_element(y, one, ir.IntType(32)(k))
+                y = self.b.insert_element(y, one, I32(k))
         return self.lanes.compare("!=", y, 0) if x.spec.dtype.kind == "b" else y
 
     # ------------------------------------------------------------ frames

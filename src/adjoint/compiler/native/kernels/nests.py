@@ -9,11 +9,10 @@ from contextlib import contextmanager, nullcontext
 from ..arithmetic.lanes import Lanes
 from ..llvm import text as ir
 from ..llvm.machine import vector_bits
+from ..llvm.types import I64
 from ..sharing import Stage, pieces
 from .affine import Affine
 from .braid import braid, worth
-
-I64 = ir.IntType(64)
 
 
 def vectors() -> int:
@@ -213,19 +212,7 @@ class Nests:
         if w == 1:
             return base
         steps = ir.Constant(ir.VectorType(I64, w), [c * k for k in range(w)])
-        return self.b.add(self.splat(base), steps)
-
-    def splat(self, x):
-        """One number in all lanes."""
-        w = self.lanes.width
-        if w == 1:
-            return x
-        kind = ir.VectorType(x.type, w)
-        first = self.b.insert_element(
-            ir.Constant(kind, ir.Undefined), x, ir.IntType(32)(0)
-        )
-        zeros = ir.Constant(ir.VectorType(ir.IntType(32), w), [0] * w)
-        return self.b.shuffle_vector(first, ir.Constant(kind, ir.Undefined), zeros)
+        return self.b.add(self.lanes.splat(base), steps)
 
 
 class _Loop:

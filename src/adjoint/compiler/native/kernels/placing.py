@@ -6,9 +6,10 @@ import functools
 import math
 
 from ..llvm import text as ir
+from ..llvm.types import I32, I64
 from ..sharing import Stage, pieces
 from .affine import ZERO, Affine, broadcast, every, keyed, on_diagonal, shifted, then
-from .elements import I64, element
+from .elements import element
 from .nests import looped
 from .scattering import ADD, Scattering
 
@@ -82,9 +83,8 @@ class Placing(Scattering):
         )
 
     def _numbers(self, places):
-        kind = ir.IntType(32)
         items = [p or 0 for p in places]
-        return ir.Constant(ir.VectorType(kind, len(places)), items)
+        return ir.Constant(ir.VectorType(I32, len(places)), items)
 
     def _scatter(self, x, v, index):
         """v[index] = x in all lanes, wherever they lie."""

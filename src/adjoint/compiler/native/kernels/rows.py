@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 
-from ..products.vectors import least
+from ..llvm.flow import least
+from ..llvm.types import I64
 from ..sharing import LINE, Stage, few, pieces
 from .affine import ZERO, Affine, broadcast
 from .elements import element
-from .nests import I64, vectored
+from .nests import vectored
 from .sums import HOW, Sums
 
 MOST, NEAR = 8, 2**9  # rows at a time, and elements of so many at the most

@@ -15,10 +15,10 @@ import numpy as np
 
 from ..arithmetic.lanes import Lanes
 from ..llvm import text as ir
-from ..products.vectors import I32, I64, either, loop, strides
+from ..llvm.flow import either, loop, strides
+from ..llvm.types import I32, I64, POINTER
 from .elements import stored_element
 
-BYTE = ir.IntType(8)
 DIGITS = 256
 SHORT = 24  # pairs that are put in order one by one
 
@@ -85,9 +85,7 @@ class Sorting:
         found = self.module.globals.get(name)
         if found is not None:
             return found, None
-        f = ir.Function(self.module, ir.FunctionType(result, kinds), name)
-        f.linkage = "internal"
-        f.mark("nounwind", "noinline")
+        f = self.module.internal(name, result, kinds, "nounwind", "noinline")
         return f, ir.IRBuilder(f.append_basic_block())
 
     # ------------------------------------------------------------ rows
@@ -98,7 +96,7 @@ class Sorting:
         order = self.order
         element = stored_element(order.dtype).as_pointer()
         name = f"adjoint.sorting.{order.dtype.name} {order[1:]}"
-        kinds = element, I64.as_pointer(), BYTE.as_pointer(), I64, I64
+        kinds = element, I64.as_pointer(), POINTER, I64, I64
         f, b = self._function(name, ir.VoidType(), *kinds)
         if b is None:
             return f
@@ -234,7 +232,7 @@ class Sorting:
         """A byte of the key of a pair."""
         size = self.order.size
         at = b.add(b.mul(i, I64(size)), b.add(byte, I64(size // 2)))
-        p = b.gep(b.bitcast(pairs, BYTE.as_pointer()), [at])
+        p = b.gep(b.bitcast(pairs, POINTER), [at])
         return b.zext(b.load(p), I64)
 
     def _varying(self, b, pairs, n):

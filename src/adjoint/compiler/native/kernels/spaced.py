@@ -10,11 +10,9 @@ from contextlib import contextmanager
 
 from ..arithmetic.kinds import BIT, HALF, mangled
 from ..llvm import text as ir
+from ..llvm.types import I32, I64
 from .affine import ZERO, Affine
 from .elements import Elements, stored_element
-from .nests import I64
-
-I32 = ir.IntType(32)
 
 
 class Spaced(Elements):
@@ -49,7 +47,7 @@ class Spaced(Elements):
         if i.terms.get(self.inner, 0):
             numbers = self.lane_numbers(i)
             return self.lanes.compare(sign, numbers, n)
-        return self.splat(self.b.icmp_signed(sign, self.number(i), I64(n)))
+        return self.lanes.splat(self.b.icmp_signed(sign, self.number(i), I64(n)))
 
     def _there(self, x, index, conditions):
         """x where all conditions hold, else 0."""

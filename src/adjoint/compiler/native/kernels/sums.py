@@ -8,11 +8,12 @@ from ...cost import STEP, weight
 from ..arithmetic.kinds import BIT, Unsigned, element_of
 from ..arithmetic.lanes import Lanes
 from ..llvm import text as ir
-from ..products.vectors import either
+from ..llvm.flow import either
+from ..llvm.types import I32, I64
 from ..sharing import JOINED, Stage, Sum, elements_apart, pieces
 from .affine import Affine
 from .elements import Elements, Flat, element
-from .nests import I64, vectored
+from .nests import vectored
 
 ABREAST = 4  # sums of a row at a time: an addition waits four cycles for the one before
 LIGHT = 6 * STEP  # nanoseconds of an element: a heavier one hides that wait
@@ -214,4 +215,4 @@ class Sums(Elements):
             low = self._lanes_of(x, x, [*range(top)])
             high = self._lanes_of(x, x, [*range(top, 2 * top)])
             x = how.join(Lanes(self.b, top), low, high)
-        return self.b.extract_element(x, ir.IntType(32)(0))
+        return self.b.extract_element(x, I32(0))

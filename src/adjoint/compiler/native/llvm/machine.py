@@ -7,8 +7,8 @@ import os
 import platform
 from contextlib import suppress
 
-from ..remains import let_go
 from . import library as llvm
+from .remains import let_go
 
 
 @functools.cache

@@ -11,6 +11,11 @@ import itertools
 from contextlib import contextmanager
 
 from .types import (
+    BIT,
+    I32,
+    I64,
+    POINTER,
+    VOID,
     ArrayType,
     Constant,
     DoubleType,
@@ -27,9 +32,6 @@ from .types import (
     VoidType,
 )
 
-_BIT, _INT = IntType(1), IntType(32)
-
-
 # ------------------------------------------------------------ what a module contains
 
 
@@ -38,9 +40,7 @@ class Module:
 
     def __init__(self, name: str = ""):
         self.name, self.globals, self.metadata = name, {}, {}
-        self.rare = (
-            self  # of functions that are hardly called, or wait for what they call
-        )
+        self.rare = self  # has functions that are hardly called, or wait for others
 
     def get_unique_name(self, name: str) -> str:
         """A name that is free."""
@@ -51,6 +51,21 @@ class Module:
         """A function from elsewhere, or the one that this module has by that name."""
         found = self.globals.get(name)
         return found or Function(self, FunctionType(result, kinds), name)
+
+    def internal(self, name: str, result: Type, kinds, *marks: str) -> Function:
+        """A new function, which nobody else sees."""
+        f = Function(self, FunctionType(result, kinds), name)
+        f.linkage = "internal"
+        f.mark(*marks)
+        return f
+
+    def table(self, name: str, numbers) -> GlobalVariable:
+        """Whole numbers that code looks up, which nobody else sees."""
+        kind = ArrayType(I64, len(numbers))
+        x = GlobalVariable(self, kind, name)
+        x.initializer = Constant(kind, list(numbers))
+        x.linkage, x.global_constant = "internal", True
+        return x
 
     def add_metadata(self, values) -> str:
         """A note that instructions may bear, by the number that it has in the module."""
@@ -191,7 +206,7 @@ class Instruction(Value):
 
     def set_weights(self, weights) -> None:
         """How often a branch goes which way."""
-        marks = ['!"branch_weights"', *(_INT(w) for w in weights)]
+        marks = ['!"branch_weights"', *(I32(w) for w in weights)]
         mark = self.parent.function.module.add_metadata(marks)
         self.set_metadata("prof", mark)
 
@@ -237,7 +252,7 @@ def _cast(name):
 def _compare(name, words):
     def write(self, sign, x, y, flags=()):
         kind = x.type
-        to = VectorType(_BIT, kind.count) if isinstance(kind, VectorType) else _BIT
+        to = VectorType(BIT, kind.count) if isinstance(kind, VectorType) else BIT
         head = " ".join([name, *flags, words[sign]])
         line = f"{head} {kind.text} {x.text}, {y.text}"
         return self._value(to, line, name, (x, y))
@@ -389,6 +404,12 @@ class IRBuilder:
         line = f"shufflevector {x}, {y}, {places}"
         return self._value(kind, line, "shufflevector", (x, y, places))
 
+    def splat(self, x, count: int):
+        """One number in all lanes of a vector."""
+        empty = Constant(VectorType(x.type, count), Undefined)
+        first = Constant(VectorType(I32, count), None)
+        return self.shuffle_vector(self.insert_element(empty, x, I32(0)), empty, first)
+
     def extract_value(self, x, i: int):
         """A part of a structure."""
         kind = x.type.part(i)
@@ -403,7 +424,7 @@ class IRBuilder:
 
     def alloca(self, kind, count: int | None = None):
         """A place, or some one after the other, until the function returns."""
-        many = "" if count is None else f", {_INT(count)}"
+        many = "" if count is None else f", {I32(count)}"
         line = f"alloca {kind.text}{many}"
         return self._value(kind.as_pointer(), line, "alloca", ())
 
@@ -446,9 +467,15 @@ class IRBuilder:
 
     def cmpxchg(self, p, old, new, order: str, failing: str):
         """Put `new` where `old` lies; what lay there, and whether it was done."""
-        kind = LiteralStructType([old.type, _BIT])
+        kind = LiteralStructType([old.type, BIT])
         line = f"cmpxchg ptr {p.text}, {old}, {new} {order} {failing}"
         return self._value(kind, line, "cmpxchg", (p, old, new))
+
+    def prefetch(self, p, write: bool = False, level: int = 1):
+        """Ask for a line of memory that is needed soon, in a level of caches."""
+        p, kinds = self.bitcast(p, POINTER), [POINTER, I32, I32, I32]
+        f = self.module.declared("llvm.prefetch.p0", VOID, kinds)
+        return self.call(f, [p, I32(int(write)), I32(4 - level), I32(1)])
 
     def fence(self, order: str):
         """What was written before is seen before what is written after."""

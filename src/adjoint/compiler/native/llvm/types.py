@@ -245,6 +245,10 @@ class Constant(Value):
         return x if isinstance(x, Constant) else self.type.element(x)
 
 
+BIT, BYTE, I32, I64 = (IntType(n) for n in (1, 8, 32, 64))
+POINTER, VOID = BYTE.as_pointer(), VoidType()
+
+
 def _word(kind, x) -> str:
     if isinstance(x, Value):
         return x.text
@@ -258,6 +262,12 @@ def _typed(kind, x) -> str:
 
 
 __all__ = [
+    "BIT",
+    "BYTE",
+    "I32",
+    "I64",
+    "POINTER",
+    "VOID",
     "ArrayType",
     "Constant",
     "DoubleType",

@@ -10,9 +10,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from ..llvm import text as ir
+from ..llvm.types import I64
 from ..sharing import LINE
 from .matmul import DEPTH
-from .vectors import I64
 
 
 class Lines(NamedTuple):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import functools
 
-from ..llvm import text as ir
+from ..llvm.flow import least, loop, strides
+from ..llvm.types import BIT, I64
 from .asking import next_columns, next_panel, next_rows
-from .vectors import I64, least, loop, strides
 
 SLIVERS = 8  # that one call packs
 
@@ -19,7 +19,7 @@ class Block:
         self.a, self.right, self.c, self.scratch = a, right, c, scratch
         self.m0, self.m1, self.j0, self.j1 = bounds
         self.depth = None  # how much of k there is, if that is known when it runs
-        self.begins = ir.IntType(1)(1)
+        self.begins = BIT(1)
         form = self.form
         self.left = form.n % form.width
         self.columns = b.sub(self.j1, self.j0)
@@ -38,7 +38,7 @@ class Block:
                 self.summed(rest, [*before, i])
             return
         a, right, first = self.a, self.right, self.begins
-        follows = ir.IntType(1)(0)  # whether what is summed next is where k would go on
+        follows = BIT(0)  # whether what is summed next is where k would go on
         for i, (size, sa, sb) in zip(before, form.sums, strict=True):
             a, right = self.offset(a, (i, sa)), self.offset(right, (i, sb))
             first = b.and_(first, b.icmp_signed("==", i, I64(0)))

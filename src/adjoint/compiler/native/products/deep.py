@@ -14,11 +14,13 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from ..llvm import text as ir
+from ..llvm.flow import least, loop, strides
+from ..llvm.types import I64
 from ..sharing import JOINED, ROOM
 from .form import Form
 from .matmul import DEPTH
 from .tasks import Product
-from .vectors import I64, Vectors, least, loop, strides
+from .vectors import Vectors
 
 FEWEST, MOST = 4, 8  # parts
 SHALLOW = 128  # rows of a part at least

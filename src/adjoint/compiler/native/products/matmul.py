@@ -7,8 +7,10 @@ is added to C. So every element's sum is the same, whatever tile, task or thread
 from __future__ import annotations
 
 from ..llvm import text as ir
+from ..llvm.flow import least, repeat, strides
 from ..llvm.machine import registers
-from .vectors import BIT, I64, Vectors, least, repeat, strides
+from ..llvm.types import BIT, I64
+from .vectors import Vectors
 
 VECTORS, DEPTH = 3, 384
 # Rows of B in its place that are asked for before they are needed: from the second level of
@@ -101,7 +103,7 @@ class Tiles(Vectors):
             ]
             for j in range(len(masks) if asks else 0):
                 at = b.add(b.mul(step, I64(ahead)), I64(j * self.w))
-                self.prefetch(b, b.gep(row, [at]))
+                b.prefetch(b.gep(row, [at]))
             return ys
 
         return row_of
@@ -114,7 +116,7 @@ class Tiles(Vectors):
         def ask(k, acc):
             row, vector = b.lshr(k, I64(shift)), b.and_(k, I64(2**shift - 1))
             at = b.add(b.mul(row, c_row), b.mul(vector, I64(self.w)))
-            self.prefetch(b, b.gep(c, [at]), write=True)
+            b.prefetch(b.gep(c, [at]), write=True)
             return step(k, acc)
 
         end = least(b, I64(rows << shift), count)
@@ -126,7 +128,7 @@ class Tiles(Vectors):
         kind = ir.VectorType(self.scalar, rows).as_pointer()
         of, to = b.gep(source, [b.mul(k, step)]), b.gep(target, [b.mul(k, I64(rows))])
         ahead = b.mul(step, I64(AHEAD))
-        self.prefetch(b, b.gep(of, [ahead]), level=2)
+        b.prefetch(b.gep(of, [ahead]), level=2)
         for i in range(together(rows, self.bits // 8)):
             x = b.load(b.bitcast(b.gep(of, [I64(i * rows)]), kind), align=4)
             there = b.gep(to, [b.mul(I64(i), room)])
@@ -142,7 +144,7 @@ class Tiles(Vectors):
         def ask(k, acc):
             q = b.add(k, shift)
             at = b.add(b.mul(b.and_(q, mask), minor), b.mul(b.ashr(q, inner), major))
-            self.prefetch(b, b.gep(place, [at]), level=2)
+            b.prefetch(b.gep(place, [at]), level=2)
             return step(k, acc)
 
         acc = repeat(b, start, stop, 1, acc, ask)

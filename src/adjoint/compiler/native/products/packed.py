@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from ..llvm import text as ir
+from ..llvm.types import BIT, I64
 from .blocks import Block
 from .form import Form
 from .tasks import Product
-from .vectors import I64
 
 
 def packable(form: Form) -> bool:
@@ -47,7 +46,7 @@ class Packed(Product):
         f, b = self.function(name, p, p, p, *[I64] * 4)
         a, panels, c, m0, m1, n1, k1 = f.args
         part = Block(self, b, a, panels, c, panels, (m0, m1, I64(0), n1))
-        part.ak, part.first = a, ir.IntType(1)(1)
+        part.ak, part.first = a, BIT(1)
         part.depth = part.count = k1
         part._columns(lambda *panel: self._panel(part, panels, m0, m1, *panel))
         b.ret_void()

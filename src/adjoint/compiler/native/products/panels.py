@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from ..llvm import text as ir
+from ..llvm.flow import loop, repeat, strides
+from ..llvm.types import I32, I64
 from .matmul import Tiles
-from .vectors import I32, I64, loop, repeat, strides
 
 
 class Panels(Tiles):

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import functools
 
-from ..llvm import text as ir
+from ..llvm.flow import least, loop
+from ..llvm.types import BIT, I64
 from .blocks import Block
 from .form import Form
 from .panels import Panels
-from .vectors import I64, least, loop
 
 
 class Product(Panels):
@@ -71,7 +71,7 @@ class Product(Panels):
         found = self.module.globals.get(name)
         if found:
             return found
-        f, b = self.function(name, p, p, p, p, *[I64] * 4, ir.IntType(1))
+        f, b = self.function(name, p, p, p, p, *[I64] * 4, BIT)
         a, right, c, scratch, m0, m1, n1, k1, first = f.args
         with loop(b, 0, n1, self.form.strip) as j0:
             j1 = least(b, b.add(j0, I64(self.form.strip)), n1)

@@ -1,4 +1,4 @@
-"""One function of lanes as a loop over arrays: for tests and measurements."""
+"""One function of lanes as a loop over arrays, compiled alone."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ..arithmetic.kinds import INT64
-from ..arithmetic.lanes import Lanes
-from . import text as ir
-from .machine import Library, machine_code
+from adjoint.compiler.native.arithmetic.kinds import INT64
+from adjoint.compiler.native.arithmetic.lanes import Lanes
+from adjoint.compiler.native.llvm import text as ir
+from adjoint.compiler.native.llvm.machine import Library, machine_code
 
 _names = itertools.count()
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from ..positions import spelled
-from .kernels.nests import I64, Nests
-from .llvm import text as ir
+from ...positions import spelled
+from ..llvm.types import I32, I64
+from .nests import Nests
 
 # The module's words: what failed, a number, two more about it, by whom in four; in three what
 # a handler of a signal raised; and the thread that is in Python meanwhile, for the program.
 FAILED, TOLD, RAISED, INSIDE, WORDS = "failed", 8, 8, 11, 12
 CALLBACK, OUTSIDE, BY_ZERO, INTERRUPTED = 1, 2, 3, 4
-I32 = ir.IntType(32)
+
+
+def word(b, k: int = 0):
+    """Where one of the words lies; the first is 0 as long as all is well."""
+    return b.gep(b.module.globals[FAILED], [I64(0), I64(k)])
 
 
 class Failing(Nests):
@@ -29,15 +33,13 @@ class Failing(Nests):
     def tell(self, what: int, mask, x, more, by: str) -> None:
         """If the mask holds, x of the first such lane and more, unless there is a failure."""
         with self.b.if_then(self.lanes.any(mask), likely=False):
-            words = self.b.module.globals[FAILED]
-            place = [self.b.gep(words, [I64(0), I64(k)]) for k in range(TOLD)]
+            place = [word(self.b, k) for k in range(TOLD)]
             free = self.b.cmpxchg(place[0], I64(0), I64(what), "seq_cst", "seq_cst")
-            with self.b.if_then(
-                self.b.extract_value(free, 1)
-            ):  # other threads look too
+            first = self.b.extract_value(free, 1)  # for other threads look too
+            with self.b.if_then(first):
                 words = (self._first(x, mask), *map(I64, (*more, *spelled(by))))
-                for p, word in zip(place[1:], words, strict=True):
-                    self.b.store(word, p)
+                for p, said in zip(place[1:], words, strict=True):
+                    self.b.store(said, p)
 
     def _first(self, x, mask):
         """The first lane where the mask holds."""
