@@ -20,12 +20,14 @@ import itertools
 import time
 
 import numpy as np
-from llvmlite import ir
 
 from adjoint.compiler.native.llvm import machine
+from adjoint.compiler.native.llvm import text as ir
+from adjoint.compiler.native.llvm.flow import repeat
+from adjoint.compiler.native.llvm.types import I64
 from adjoint.compiler.native.products.form import Form, swapped
 from adjoint.compiler.native.products.tasks import Product
-from adjoint.compiler.native.products.vectors import I64, Vectors, repeat
+from adjoint.compiler.native.products.vectors import Vectors
 
 try:
     import torch
