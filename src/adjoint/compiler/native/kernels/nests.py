@@ -59,50 +59,27 @@ class Nests:
     @contextmanager
     def loop(self, start, stop, step: int = 1):
         """for i in range(start, stop, step), which runs at least once."""
-        b, mark = self.b, object()
+        b = self.b
         if isinstance(stop, int) and start + step >= stop:
-            yield from self._once(mark, start)
+            once = Loop(b, None, step)
+            self.at[once.mark] = I64(start)
+            yield once
             return
         start, stop = (I64(x) if isinstance(x, int) else x for x in (start, stop))
-        before = b.block
+        i = Loop(b, b.block, step)
         head, done = b.append_basic_block("loop"), b.append_basic_block("done")
         b.branch(head)
         b.position_at_end(head)
-        i = b.phi(I64)
-        i.add_incoming(start, before)
-        self.at[mark] = i
-        carried: list = []
-
-        def carry(*values):
-            for v in values:
-                phi = b.phi(v.type)
-                phi.add_incoming(v, before)
-                carried.append([phi, None])
-            return [c[0] for c in carried]
-
-        mark_state = _Loop(mark, carry, carried, step)
+        self.at[i.mark] = n = b.phi(I64)
+        n.add_incoming(start, i.before)
         self.known = {}
-        yield mark_state
-        j = b.add(i, I64(mark_state.step))
-        i.add_incoming(j, b.block)
-        for phi, after in carried:
-            phi.add_incoming(after, b.block)
-        mark_state.results = [after for _, after in carried]
-        b.cbranch(b.icmp_signed("<", j, stop), head, done)
+        yield i
+        after = b.add(n, I64(i.step))
+        n.add_incoming(after, b.block)
+        i.come_round()
+        b.cbranch(b.icmp_signed("<", after, stop), head, done)
         b.position_at_end(done)
         self.known = {}
-
-    def _once(self, mark, start):
-        self.at[mark] = I64(start)
-        carried: list = []
-
-        def carry(*values):
-            carried.extend([v, None] for v in values)
-            return values
-
-        state = _Loop(mark, carry, carried, None)
-        yield state
-        state.results = [after for _, after in carried]
 
     @contextmanager
     def across(self, loop, width: int):
@@ -215,12 +192,34 @@ class Nests:
         return self.b.add(self.lanes.splat(base), steps)
 
 
-class _Loop:
-    def __init__(self, mark, carry, carried, step):
-        self.mark, self.carry, self.carried, self.step = mark, carry, carried, step
-        self.results: list = []
+class Loop:
+    """A loop whose round is written: `mark` stands for what it counts, `step` may change.
+
+    `before` is the block that leads to it; None if there is but one round.
+    """
+
+    def __init__(self, b, before, step: int):
+        self.b, self.before, self.step = b, before, step
+        self.mark = object()
+        self.carried: list = []
+        self.results: list = []  # what the last round gives
+
+    def carry(self, *values):
+        """Values that go round: what they are in this round."""
+        now = list(values if self.before is None else map(self._carried, values))
+        self.carried += now
+        return now
+
+    def _carried(self, x):
+        phi = self.b.phi(x.type)
+        phi.add_incoming(x, self.before)
+        return phi
 
     def next(self, *values):
         """What the carried values are in the next round."""
-        for entry, v in zip(self.carried, values, strict=True):
-            entry[1] = v
+        self.results = list(values)
+
+    def come_round(self):
+        """The round is written, and the next one begins with what it gives."""
+        for phi, x in zip(self.carried, self.results, strict=True):
+            phi.add_incoming(x, self.b.block)
