@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from typing import Any, NamedTuple
 
+from ...ir.graph import Operation
 from .kernels.elements import Flat, element
 from .late import lots
 from .llvm.flow import loop
@@ -11,6 +13,20 @@ from .llvm.types import BYTE, I64
 from .polling import Polling, polled
 from .products.vectors import Vectors
 from .sharing import apart
+
+
+class Around(NamedTuple):
+    """What a loop or branch has around its parts: pointers of what it is given and makes, and of
+    constants, and where in the arena each part begins.
+    """
+
+    e: Any  # the emitter
+    o: Operation
+    ins: list
+    outs: list
+    parts: dict
+    bases: dict
+    constants: dict
 
 
 class Loops(Polling):
@@ -31,18 +47,27 @@ class Loops(Polling):
             "branch": self._branch,
             "repeat_while": self._while,
         }
-        write[o.prim.name](e, o, ins, outs, parts, bases, constants)
+        write[o.prim.name](Around(e, o, ins, outs, parts, bases, constants))
 
-    def _begin(self, e, o, outs):
+    def _inner(self, around, name, ins, made=()):
+        """A part, given these pointers of its inputs, and (value, pointer) of what it makes."""
+        part = around.parts[name]
+        given = dict(zip(part.graph.inputs, ins, strict=True))
+        self.part(part, around.constants | given | dict(made), around.bases[name])
+
+    def _begin(self, around):
         """The carries lie where the results will: there they start."""
+        e, o = around.e, around.o
         for i in range(o.params["carries"]):
-            e.move(e.pointers[e.schedule.root(o.inputs[i])], outs[i], o.outputs[i])
+            first = e.pointers[e.schedule.root(o.inputs[i])]
+            e.move(first, around.outs[i], o.outputs[i])
 
-    def _scan(self, e, o, ins, outs, parts, bases, constants):
-        self._begin(e, o, outs)
+    def _scan(self, around):
+        self._begin(around)
+        e, o, outs = around.e, around.o, around.outs
         near = [self._near(e, p, v) for p, v in zip(outs, o.outputs, strict=True)]
         near[o.params["carries"] :] = outs[o.params["carries"] :]
-        self._steps(e, o, ins, near, parts["body"], constants, bases["body"])
+        self._steps(around._replace(outs=near))
         for p, q, v in zip(near, outs, o.outputs, strict=True):
             if p is not q:
                 e.move(p, q, v)
@@ -56,62 +81,61 @@ class Loops(Polling):
         e.move(pointer, place, v)
         return place
 
-    def _steps(self, e, o, ins, outs, body, constants, base, near=frozenset(), share=1):
+    def _steps(self, around, near=frozenset(), share=1):
         """Step by step; the body may be that for some of the rows, which lie together.
 
         Of what is `near` the steps of these rows lie one after the other.
         """
-        p, whole = o.params, o.params["body"]
+        e, o, ins, outs = around[:4]
+        p, whole, body = o.params, o.params["body"], around.parts["body"]
         k, m, n = p["carries"], p["mapped"], p["length"]
         if not n:
             return
+
+        def rows(pointers, values, side):
+            """Where the rows of step t begin: `side` are inputs or outputs of the body."""
+            bodies = (getattr(g, side)[k:] for g in (whole, body.graph))
+            steps = zip(pointers, values[k:], *bodies, strict=False)
+            return [self._row(x, u if w in near else v, t) for x, w, v, u in steps]
+
         with e.loop(0, n) as i:
             t = e.at[i.mark]
             t = self.b.sub(I64(n - 1), t) if p["reverse"] else t
-            some = body.graph.inputs[k:]
-            steps = zip(
-                ins[k : k + m], o.inputs[k:], whole.inputs[k:], some, strict=False
-            )
-            rows = [self._row(x, u if w in near else v, t) for x, w, v, u in steps]
-            rest = [*outs[:k], *rows, *ins[k + m :]]
-            given = dict(zip(body.graph.inputs, rest, strict=True))
-            some = body.graph.outputs[k:]
-            steps = zip(outs[k:], o.outputs[k:], whole.outputs[k:], some, strict=True)
-            rows = [self._row(y, u if w in near else v, t) for y, w, v, u in steps]
-            given |= dict(zip(body.outputs[k:], rows, strict=True))
-            self.part(body, constants | given, base)
+            mapped = rows(ins[k : k + m], o.inputs, "inputs")
+            made = rows(outs[k:], o.outputs, "outputs")
+            given = [*outs[:k], *mapped, *ins[k + m :]]
+            made = zip(body.outputs[k:], made, strict=True)
+            self._inner(around, "body", given, made)
             self.poll(o, share)
 
     def _row(self, pointer, v, t):
         words = math.prod(v.spec.shape) * (2 if v.spec.dtype.kind == "c" else 1)
         return self.b.gep(pointer, [self.b.mul(t, I64(words))])
 
-    def _branch(self, e, o, ins, outs, parts, bases, constants):
+    def _branch(self, around):
+        o, (flag, *ins) = around.o, around.ins
         n, m = o.params["operands"], o.params["split"]
-        pred = self.b.icmp_unsigned("!=", self.b.load(ins[0]), BYTE(0))
-        xs, own, others = ins[1 : 1 + n], ins[1 + n : 1 + n + m], ins[1 + n + m :]
-        with self.b.if_else(pred) as (yes, no):
-            for block, name, rest in ((yes, "yes", own), (no, "no", others)):
-                with block:
-                    part = parts[name]
-                    given = dict(zip(part.graph.inputs, [*xs, *rest], strict=True))
-                    given |= dict(zip(part.outputs, outs, strict=True))
-                    self.part(part, constants | given, bases[name])
+        pred = self.b.icmp_unsigned("!=", self.b.load(flag), BYTE(0))
+        own = {"yes": ins[n : n + m], "no": ins[n + m :]}
+        with self.b.if_else(pred) as ways:
+            for way, (name, rest) in zip(ways, own.items(), strict=True):
+                with way:
+                    made = zip(around.parts[name].outputs, around.outs, strict=True)
+                    self._inner(around, name, [*ins[:n], *rest], made)
 
-    def _while(self, e, o, ins, outs, parts, bases, constants):
-        k, m, b = o.params["carries"], o.params["split"], self.b
-        self._begin(e, o, outs)
+    def _while(self, around):
+        o, ins, outs, b = around.o, around.ins, around.outs, self.b
+        k, m = o.params["carries"], o.params["split"]
+        self._begin(around)
         head, go, done = (b.append_basic_block(x) for x in ("while", "go", "done"))
         b.branch(head)
         b.position_at_end(head)
-        test, body = parts["test"], parts["body"]
-        given = dict(zip(test.graph.inputs, [*outs, *ins[k : k + m]], strict=True))
-        self.part(test, constants | given, bases["test"])
-        flag = self.inside(bases["test"] + test.offsets[test.outputs[0]])
+        self._inner(around, "test", [*outs, *ins[k : k + m]])
+        test = around.parts["test"]
+        flag = self.inside(around.bases["test"] + test.offsets[test.outputs[0]])
         b.cbranch(b.icmp_unsigned("!=", b.load(flag), BYTE(0)), go, done)
         b.position_at_end(go)
-        given = dict(zip(body.graph.inputs, [*outs, *ins[k + m :]], strict=True))
-        self.part(body, constants | given, bases["body"])
+        self._inner(around, "body", [*outs, *ins[k + m :]])
         self.poll(o)
         b.branch(head)
         b.position_at_end(done)
@@ -157,8 +181,9 @@ class Loops(Polling):
                 )
             else:
                 e.move(ins[i], outs[i], v)
-        around = lot.body, constants, 0, lot.near, lot.count
-        self._steps(e, lot.o, ins, outs, *around)
+        parts, bases = {"body": lot.body}, {"body": 0}
+        around = Around(e, lot.o, ins, outs, parts, bases, constants)
+        self._steps(around, lot.near, lot.count)
 
     def _add_up(self, e, v, own, lot):
         """What lots summed up, in order, is added to what there was."""
