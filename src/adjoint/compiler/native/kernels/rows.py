@@ -39,18 +39,18 @@ class Rows(Sums):
     def _whole_stages(self, k, chunks):
         """One row in chunks, pass by pass; the sums of a pass are joined before the next."""
         sizes, cut = vectored(k.space), whole_cut(k, chunks)
-        count, names = math.prod(cut), {o: role(k, o) for o in k.roots}
+        count = math.prod(cut)
         for items in passes_of(k):
-            looped = [o for o in items if names[o] != "row"]
+            looped = [o for o in items if role(k, o) != "row"]
 
             def write(e, chunk, looped=looped):
-                e._pass(k, (), looped, names, e.spans(sizes, cut, chunk), chunk)
+                e._pass(k, (), looped, e.spans(sizes, cut, chunk), chunk)
 
             def finish(e, chunk, items=items):
                 for o in items:
-                    if names[o] == "sum":
+                    if role(k, o) == "sum":
                         e.close(o, count, math.prod(k.space))
-                    elif names[o] == "row":
+                    elif role(k, o) == "row":
                         e._single(k, o, ())
                 e.fixed = {}
 
@@ -102,10 +102,9 @@ class Rows(Sums):
 
     def _items(self, k, outer, items, part):
         """What a pass computes of a row, then what a row has one of."""
-        names = {o: role(k, o) for o in items}
-        self._pass(k, outer, [o for o in items if names[o] != "row"], names, part)
+        self._pass(k, outer, [o for o in items if role(k, o) != "row"], part)
         for o in items:
-            if names[o] == "row":
+            if role(k, o) == "row":
                 self._single(k, o, outer)
 
     def _column(self, y, inner):
@@ -120,38 +119,22 @@ class Rows(Sums):
         self.fixed[v] = x
         self.store(x, v, at)
 
-    def _pass(self, k, outer, items, names, part=(), chunk=None):
+    def _pass(self, k, outer, items, part=(), chunk=None):
         """One loop over a row: elements are computed and stored, sums are summed.
 
         Of a chunk, a part of the only row, what is summed is the chunk's own.
         """
         if not items:
             return
-        sums = [o for o in items if names[o] == "sum"]
-        kinds = [element(o.outputs[0].spec.dtype) for o in sums]
+        sums = [o for o in items if role(k, o) == "sum"]
         sizes = k.space[k.rank :]
         spans = self._spans(sizes[-1])
+        kinds = [element(o.outputs[0].spec.dtype) for o in sums]
         starts = [
             [self._start(o, kind, step) for o, kind in zip(sums, kinds, strict=True)]
             for _, _, step in spans
         ]
-
-        over = self._written_over(k, items)
-
-        def strip(_, index, totals):
-            for v in over:
-                self.value(v, index)
-            before, after = iter(totals), []
-            for o in items:
-                if names[o] == "sum":
-                    after.append(self._with_element(o, next(before), index))
-                elif names[o] == "column":
-                    self._add_to_column(k, o, index)
-                else:
-                    self._each(o, index)
-            return after
-
-        many = self.abreast(items, sizes)
+        many, strip = self.abreast(items, sizes), self._strip(k, items)
         # A light pass whose row a later one reads again does not ask for the next: it would be
         # more lines at once than the processor keeps track of (docs/notes/large_arrays.md).
         self.asks = many == 1 or k.levels[items[0]] == max(k.levels.values())
@@ -159,6 +142,25 @@ class Rows(Sums):
         self.asks = True
         for o, *parts in zip(sums, *totals, strict=True):
             self._end(k, o, parts, outer, chunk)
+
+    def _strip(self, k, items):
+        """What a pass does at an index: the totals of its sums become those with its elements."""
+        over = self._written_over(k, items)
+
+        def strip(_, index, totals):
+            for v in over:
+                self.value(v, index)
+            before, after = iter(totals), []
+            for o in items:
+                if role(k, o) == "sum":
+                    after.append(self._with_element(o, next(before), index))
+                elif role(k, o) == "column":
+                    self._add_to_column(k, o, index)
+                else:
+                    self._each(o, index)
+            return after
+
+        return strip
 
     def _written_over(self, k, items):
         """What a pass reads and perhaps puts results in place of: it is read first."""
