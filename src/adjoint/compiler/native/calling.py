@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from .arithmetic.kinds import element
 from .jobs import Jobs
-from .kernels.elements import element
 from .late import contractions, conv, deep, products, sorting
 from .llvm.flow import loop
 from .llvm.types import I64

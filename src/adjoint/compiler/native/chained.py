@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .kernels.elements import element
+from .arithmetic.kinds import element
 from .late import conv
 from .llvm.flow import loop
 from .llvm.types import I64

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from typing import Self
 
-from .kernels.elements import stored_element
+from .arithmetic.kinds import stored_element
 from .llvm import text as ir
 from .llvm.types import I64, POINTER
 from .sharing import CHUNKS, PARALLEL

@@ -6,7 +6,8 @@ import math
 from typing import Any, NamedTuple
 
 from ...ir.graph import Operation
-from .kernels.elements import Flat, element
+from .arithmetic.kinds import element
+from .kernels.storage import Flat
 from .late import lots
 from .llvm.flow import loop
 from .llvm.types import BYTE, I64

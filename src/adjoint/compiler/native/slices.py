@@ -6,7 +6,7 @@ import math
 from typing import NamedTuple
 
 from ...ops.contract import letters_of
-from .kernels.elements import element
+from .arithmetic.kinds import element
 from .llvm import text as ir
 from .llvm.flow import least, loop
 from .llvm.types import BIT, I64

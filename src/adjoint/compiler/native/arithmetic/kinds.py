@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import numpy as np
+
 from ..llvm import text as ir
+from ..llvm.types import BIT, BYTE
 
 
 class Unsigned(ir.IntType):
@@ -19,9 +22,25 @@ class Brain(ir.IntType):
     __slots__ = ()
 
 
-BIT, UINT8, BFLOAT = ir.IntType(1), Unsigned(8), Brain(16)
+UINT8, BFLOAT = Unsigned(8), Brain(16)
 HALF, FLOAT, DOUBLE = ir.HalfType(), ir.FloatType(), ir.DoubleType()
 INT32, INT64 = ir.IntType(32), ir.IntType(64)
+
+
+_SCALARS = {"f4": FLOAT, "f8": DOUBLE, "b1": BIT, "u1": UINT8, "f2": HALF, "V2": BFLOAT}
+
+
+def element(dtype: np.dtype):
+    """The type of an element in a register."""
+    found = _SCALARS.get(dtype.str[1:])
+    return found or ir.IntType(8 * dtype.itemsize)
+
+
+def stored_element(dtype: np.dtype):
+    """And in memory, where a bool takes a byte, and a complex number lies in two parts."""
+    if dtype.kind == "c":
+        return FLOAT if dtype.itemsize == 8 else DOUBLE
+    return BYTE if dtype.kind == "b" else element(dtype)
 
 
 class Format(NamedTuple):

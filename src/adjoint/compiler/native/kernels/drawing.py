@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from ..arithmetic.kinds import element
 from ..arithmetic.stream import Stream
 from .affine import ZERO, Affine
-from .elements import Elements, element
+from .elements import Elements
 
 
 class Drawing(Elements):

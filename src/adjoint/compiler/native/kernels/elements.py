@@ -1,10 +1,9 @@
-"""Elements: loaded, computed where they are read, and stored."""
+"""Elements: values at an index, from memory or computed where they are read."""
 
 from __future__ import annotations
 
 import math
 from contextlib import contextmanager
-from typing import Any
 
 import numpy as np
 
@@ -12,31 +11,16 @@ from ....core.dtype import is_inexact
 from ....core.primitive import Elementwise
 from ....ir.graph import Const
 from ...positions import divides
-from ..arithmetic.kinds import BFLOAT, DOUBLE, FLOAT, HALF, INT64, UINT8
+from ..arithmetic.kinds import INT64, element
 from ..arithmetic.lanes import Lanes
 from ..llvm import text as ir
-from ..llvm.machine import cache, vector_bits
-from ..llvm.types import BIT, BYTE, I32, I64, POINTER
+from ..llvm.types import I32, I64
 from .affine import ZERO, Affine, broadcast, keyed, on_diagonal
-from .failing import BY_ZERO, Failing
+from .failing import BY_ZERO
+from .storage import Storage
 
 LONG = 40  # instructions
-PAGE, LINE = 2**12, 64
 _SHORT: set = set()  # operations found to take fewer
-_SCALARS = {"f4": FLOAT, "f8": DOUBLE, "b1": BIT, "u1": UINT8, "f2": HALF, "V2": BFLOAT}
-
-
-def element(dtype: np.dtype):
-    """The LLVM type of an element in a register."""
-    found = _SCALARS.get(dtype.str[1:])
-    return found or ir.IntType(8 * dtype.itemsize)
-
-
-def stored_element(dtype: np.dtype):
-    """And in memory, where a bool takes a byte, and a complex number lies in two parts."""
-    if dtype.kind == "c":
-        return FLOAT if dtype.itemsize == 8 else DOUBLE
-    return BYTE if dtype.kind == "b" else element(dtype)
 
 
 def _absent(dtype: np.dtype):
@@ -49,161 +33,14 @@ def _absent(dtype: np.dtype):
     return kind(int.from_bytes(np.array(math.nan, dtype).tobytes(), "little"))
 
 
-class Flat:
-    """A value as its elements in order."""
-
-    def __init__(self, v):
-        self.v = v
-        self.spec = type(v.spec)((math.prod(v.spec.shape),), v.spec.dtype)
-
-    def __hash__(self):
-        return hash(self.v)
-
-    def __eq__(self, other):
-        return self.v is other or self.v is getattr(other, "v", None)
-
-
-class Elements(Failing):
-    """Values at an index, in all lanes; buffers are pointers it was given."""
-
-    inside: Any = (
-        None  # a mask of the lanes that are there, as `Spaced` has it; None: all
-    )
-    load_inside: Any
+class Elements(Storage):
+    """Values at an index, in all lanes."""
 
     def __init__(self, builder: ir.IRBuilder, schedule, pointers: dict):
-        super().__init__(builder)
-        self.schedule, self.pointers = schedule, pointers
+        super().__init__(builder, schedule, pointers)
         self.products: dict = {}  # id of a product in registers -> (it, its factors)
         self.fixed: dict = {}  # values that a row has one of, in a register
-        self.streamed: set = set()  # large results that nothing reads: past the caches
-        self.asks = True  # for what is read a page later
-        self.row = ZERO  # which of the rows that are gone through together it is
         self.renewed: dict = {}  # kernel -> what it reads and puts results in place of
-
-    # ------------------------------------------------------------ memory
-
-    @contextmanager
-    def turn(self, row):
-        """Inside, it is the turn of this one of some rows."""
-        self.row = row
-        yield
-        self.row = ZERO
-
-    def address(self, v, index):
-        """(pointer to the first lane, step between lanes) of v[index]."""
-        flat = ZERO
-        stride = 1
-        rank = self.schedule.local.get(v, 0)
-        shape, index = v.spec.shape[rank:], index[rank:]
-        for n, i in zip(reversed(shape), reversed(index), strict=True):
-            flat = flat + i.times(stride)
-            stride *= n
-        if v in self.schedule.rows:
-            flat = flat + self.row.times(stride)
-        step = flat.terms.get(self.inner, 0)
-        return self.b.gep(
-            self.pointers[self.schedule.root(v)], [self.number(flat)]
-        ), step
-
-    def load(self, v, index):
-        """v[index] in all lanes that are `inside`."""
-        p, step = self.address(v, index)
-        if self.inside is not None:
-            return self.load_inside(v, p, step)
-        large = v.spec.bytes >= cache(2) and self.lanes.width == self.vectors
-        if large and step == 1 and self.asks:
-            self._ask(p, v.spec.dtype.itemsize)
-        return self.load_from(p, step, v.spec.dtype)
-
-    def _ask(self, p, size):
-        """Ask for what is read a page later: processors look ahead no further than a page.
-
-        Of a value as large as the second level of caches little can be there.
-        """
-        p = self.b.bitcast(p, POINTER)
-        for line in range(0, self.vectors * size, LINE):
-            self.b.prefetch(self.b.gep(p, [I64(PAGE + line)]))
-
-    def load_from(self, p, step, dtype):
-        """What lies from `p` on, `step` elements between lanes."""
-        w, kind = self.lanes.width, stored_element(dtype)
-        if w == 1 or step == 0:
-            x = self.b.load(p)
-            x = self.lanes.splat(x)
-        elif step == 1:
-            x = self.b.load(
-                self.b.bitcast(p, ir.VectorType(kind, w).as_pointer()), align=1
-            )
-        elif step == 2 and w % 2 == 0:
-            x = self._every_second(p, ir.VectorType(kind, w))
-        else:
-            x = ir.Constant(ir.VectorType(kind, w), ir.Undefined)
-            for k in range(w):
-                one = self.b.load(self.b.gep(p, [I64(k * step)]))
-                x = self.b.insert_element(x, one, I32(k))
-        return self.lanes.compare("!=", x, 0) if dtype.kind == "b" else x
-
-    def _every_second(self, p, kind):
-        """Elements 0, 2, 4... of two vectors that end where the last of these does."""
-        w, places = kind.count, (p, self.b.gep(p, [I64(kind.count - 1)]))
-        x, y = (
-            self.b.load(self.b.bitcast(q, kind.as_pointer()), align=1) for q in places
-        )
-        return self._lanes_of(x, y, [*range(0, w, 2), *range(w + 1, 2 * w, 2)])
-
-    def _lanes_of(self, x, y, numbers):
-        """A vector of these lanes of x and, counted on, of y."""
-        return self.b.shuffle_vector(
-            x, y, ir.Constant(ir.VectorType(I32, len(numbers)), numbers)
-        )
-
-    def store(self, x, v, index):
-        """v[index] = x in all lanes, which lie side by side."""
-        if v.spec.dtype.kind == "b":
-            x = self.b.zext(x, self.lanes.vector(BYTE))
-        p, _ = self.address(v, index)
-        if self.lanes.width > 1:
-            p = self.b.bitcast(p, x.type.as_pointer())
-        if v in self.streamed and self.lanes.width == self.vectors:
-            mark = self.b.module.add_metadata([I32(1)])
-            aligned = self.b.store(x, p, align=vector_bits() // 8)
-            aligned.set_metadata("nontemporal", mark)
-        else:
-            self.b.store(x, p, align=1)
-
-    def store_to(self, p, step, x, dtype):
-        """x from `p` on, `step` elements between lanes."""
-        x = self.b.zext(x, self.lanes.vector(BYTE)) if dtype.kind == "b" else x
-        if self.lanes.width == 1:
-            self.b.store(x, p)
-        elif step == 1:
-            self.b.store(x, self.b.bitcast(p, x.type.as_pointer()), align=1)
-        else:
-            for i in range(self.lanes.width):
-                one = self.b.extract_element(x, I32(i))
-                self.b.store(one, self.b.gep(p, [I64(i * step)]))
-
-    @contextmanager
-    def single(self):
-        """Inside, one element is computed, whatever the lanes."""
-        before = self.inner, self.lanes, self.known
-        self.inner, self.lanes, self.known = None, Lanes(self.b, 1), {}
-        yield
-        self.inner, self.lanes, self.known = before
-
-    def copy(self, source, target):
-        """All of a stored value to the memory of another."""
-        self.move(self.pointers[source], self.pointers[target], source)
-
-    def move(self, source, target, v):
-        """The memory of a value to another place."""
-        name, kinds = "llvm.memcpy.p0.p0.i64", [POINTER, POINTER, I64, BIT]
-        f = self.b.module.declared(name, ir.VoidType(), kinds)
-        to, of = (self.b.bitcast(p, POINTER) for p in (target, source))
-        self.b.call(f, [to, of, I64(v.spec.bytes), BIT(0)])
-
-    # ------------------------------------------------------------ values
 
     def value(self, v, index):
         """v at an index, from memory or computed here; a dim of one element has one place."""
@@ -304,6 +141,16 @@ class Elements(Failing):
         b = ir.IRBuilder(f.append_basic_block())
         b.ret(o.prim.lower(Lanes(b, 1), *xs, **o.params))
 
+    @contextmanager
+    def single(self):
+        """Inside, one element is computed, whatever the lanes."""
+        before = self.inner, self.lanes, self.known
+        self.inner, self.lanes, self.known = None, Lanes(self.b, 1), {}
+        yield
+        self.inner, self.lanes, self.known = before
+
+    # ------------------------------------------------------------ operations
+
     def _cast(self, o, index):
         x = self.value(o.inputs[0], index)
         return self.lanes.cast(x, element(o.outputs[0].spec.dtype))
@@ -387,17 +234,15 @@ class Elements(Failing):
         x, places = o.inputs
         n, c, _ = index
         at = self.value(places, broadcast(places, index))
-        w = self.lanes.width
         p, step = self.address(x, (n, c, ZERO))
-        if w == 1:
+        if self.lanes.width == 1:
             return self._picked(x.spec, p, at)
-        out = ir.Constant(ir.VectorType(element(x.spec.dtype), w), ir.Undefined)
-        for k in range(w):
+
+        def one(k):
             place = self.b.extract_element(at, I32(k))
-            here = self.b.gep(p, [I64(k * step)])
-            one = self._picked(x.spec, here, place)
-            out = self.b.insert_element(out, one, I32(k))
-        return out
+            return self._picked(x.spec, self.b.gep(p, [I64(k * step)]), place)
+
+        return self.lane_by_lane(element(x.spec.dtype), one)
 
     def _picked(self, spec, p, place):
         """Element `place` of a plane at `p`; absent where the plane has no such place."""

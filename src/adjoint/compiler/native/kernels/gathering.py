@@ -5,11 +5,10 @@ from __future__ import annotations
 import math
 
 from ...positions import counts, within
-from ..arithmetic.kinds import INT64
-from ..llvm import text as ir
+from ..arithmetic.kinds import INT64, element, stored_element
 from ..llvm.types import I32
 from .affine import ZERO, Affine, broadcast
-from .elements import Elements, element, stored_element
+from .elements import Elements
 from .failing import OUTSIDE
 
 
@@ -109,11 +108,11 @@ class Gathering(Elements):
         if w == 1:
             y = self.b.load(self.b.gep(p, [at]))
         else:
-            y = ir.Constant(ir.VectorType(kind, w), ir.Undefined)
-            for k in range(w):
-                place = self.b.extract_element(at, I32(k))
-                one = self.b.load(self.b.gep(p, [place]))
-                y = self.b.insert_element(y, one, I32(k))
+
+            def one(k):
+                return self.b.load(self.b.gep(p, [self.b.extract_element(at, I32(k))]))
+
+            y = self.lane_by_lane(kind, one)
         return self.lanes.compare("!=", y, 0) if x.spec.dtype.kind == "b" else y
 
     # ------------------------------------------------------------ frames

@@ -8,11 +8,12 @@ from ....core.primitive import Elementwise
 from ....ir.graph import Const
 from ....ops.random import Draw
 from ...cost import SERIES, weight
+from ..arithmetic.kinds import element
 from .affine import ZERO, broadcast
 from .braid import side_by_side
 from .drawing import Drawing
-from .elements import Flat, element
 from .nests import looped
+from .storage import Flat
 
 # What gives elements in the order of its input's.
 _IN_ORDER = frozenset(

@@ -5,11 +5,11 @@ from __future__ import annotations
 import functools
 import math
 
+from ..arithmetic.kinds import element
 from ..llvm import text as ir
 from ..llvm.types import I32, I64
 from ..sharing import Stage, pieces
 from .affine import ZERO, Affine, broadcast, every, keyed, on_diagonal, shifted, then
-from .elements import element
 from .nests import looped
 from .scattering import ADD, Scattering
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 
+from ..arithmetic.kinds import element
 from ..sharing import Stage, few, pieces
 from .affine import ZERO, Affine
-from .elements import element
 from .nests import vectored, vectors
 from .sums import HOW, Sums
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 
+from ..arithmetic.kinds import element
 from ..llvm.flow import least
 from ..llvm.types import I64
 from ..sharing import LINE, Stage, few, pieces
 from .affine import ZERO, Affine, broadcast
-from .elements import element
 from .nests import vectored
 from .sums import HOW, Sums
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 
 from ....core.primitive import op
+from ..arithmetic.kinds import element
 from .affine import Affine
-from .elements import Elements, element
+from .elements import Elements
 from .nests import looped
 from .sums import HOW
 

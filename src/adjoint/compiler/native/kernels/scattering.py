@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from ..arithmetic.kinds import BFLOAT, FLOAT, HALF
+from ..arithmetic.kinds import BFLOAT, FLOAT, HALF, element
 from .affine import Affine
-from .elements import element
 from .gathering import Gathering
 from .nests import looped
 

@@ -13,11 +13,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..arithmetic.kinds import stored_element
 from ..arithmetic.lanes import Lanes
 from ..llvm import text as ir
 from ..llvm.flow import either, loop, strides
 from ..llvm.types import I32, I64, POINTER
-from .elements import stored_element
 
 DIGITS = 256
 SHORT = 24  # pairs that are put in order one by one

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 
-from ..arithmetic.kinds import BIT, HALF, mangled
+from ..arithmetic.kinds import BIT, HALF, mangled, stored_element
 from ..llvm import text as ir
 from ..llvm.types import I32, I64
 from .affine import ZERO, Affine
-from .elements import Elements, stored_element
+from .elements import Elements
 
 
 class Spaced(Elements):
@@ -79,17 +79,19 @@ class Spaced(Elements):
         if step == 1:
             x = self._masked(p, kind, self.inside)
         else:
-            x = self._one_by_one(p, step, kind, base)
+            x = self._one_by_one(p, step, kind.element, base)
         return self.lanes.compare("!=", x, 0) if v.spec.dtype.kind == "b" else x
 
     def _one_by_one(self, p, step, kind, base):
         """Lanes apart; for those that are not there, what lies at `base`, which always is."""
-        x = ir.Constant(kind, ir.Undefined)
-        for k in range(kind.count):
+
+        def one(k):
             there = self.b.extract_element(self.inside, I32(k))
-            one = self.b.select(there, self.b.gep(p, [I64(k * step)]), base)
-            x = self.b.insert_element(x, self.b.load(one), I32(k))
-        return x
+            return self.b.load(
+                self.b.select(there, self.b.gep(p, [I64(k * step)]), base)
+            )
+
+        return self.lane_by_lane(kind, one)
 
     def _masked(self, p, kind, mask):
         """The lanes of the mask from memory, 0 for the others."""

@@ -5,15 +5,16 @@ from __future__ import annotations
 import math
 
 from ...cost import STEP, weight
-from ..arithmetic.kinds import BIT, Unsigned, element_of
+from ..arithmetic.kinds import BIT, Unsigned, element, element_of
 from ..arithmetic.lanes import Lanes
 from ..llvm import text as ir
 from ..llvm.flow import either
 from ..llvm.types import I32, I64
 from ..sharing import JOINED, Stage, Sum, elements_apart, pieces
 from .affine import Affine
-from .elements import Elements, Flat, element
+from .elements import Elements
 from .nests import vectored
+from .storage import Flat
 
 ABREAST = 4  # sums of a row at a time: an addition waits four cycles for the one before
 LIGHT = 6 * STEP  # nanoseconds of an element: a heavier one hides that wait
