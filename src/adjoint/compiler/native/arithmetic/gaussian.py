@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 
 from . import coefficients as table
-from .exponential import Exponential
+from .logarithm import Logarithm
 from .pieces import EVEN_END
 
 _ROOT_2, _PEAK = math.sqrt(2), math.sqrt(2 / math.pi)
 
 
-class Gaussian(Exponential):
+class Gaussian(Logarithm):
     """e^(-x²) times a smooth function, the square in two parts."""
 
     def _erfcx_near(self, x, unit=1.0):

@@ -7,12 +7,12 @@ import math
 from ....ops import chebyshev
 from . import coefficients as table
 from .circular import Circular
-from .exponential import Exponential
 from .formula import written
 from .kinds import DOUBLE
+from .logarithm import Logarithm
 
 
-class Special(Circular, Exponential):
+class Special(Circular, Logarithm):
     """Floats go by way of doubles: these functions are long, and rarely in a hurry."""
 
     def _in_double(self, name, write, *xs):
