@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from functools import partial
 from itertools import pairwise
-from operator import methodcaller
 
 import numpy as np
 from numpy.lib.array_utils import byte_bounds
@@ -13,7 +11,6 @@ from ..autodiff.backward import in_graph
 from ..autodiff.function_node import bespoke
 from ..autodiff.node import Leaf
 from ..autodiff.tape import BASE
-from ..autodiff.views import Chosen
 from ..core import tree
 from ..core.bind import Box
 from ..errors import TraceError, show_site
@@ -27,7 +24,6 @@ from .captured import (
     Later,
     Made,
     Moved,
-    Passed,
     Place,
     Read,
     Seen,
@@ -35,10 +31,9 @@ from .captured import (
     State,
     Traits,
 )
+from .passing import Passing
 from .positions import refused
 from .surroundings import ABSENT, SEQUENCES, equal, look
-
-_detached = methodcaller("detach")
 
 
 class Unready(Exception):
@@ -81,62 +76,19 @@ class Ending:
     def _results(self, leaves):
         """New tensors are outputs; those that were there, and other values, stay as they are."""
         c, first, tensors = self.captured, {}, []
-        self.homes = dict(self._homes())
+        passing = Passing(self.level)
         for i, y in enumerate(leaves):
             if not isinstance(y, Box):
                 c.fixed[i] = y
             elif first.setdefault(id(y), i) != i:
                 c.twice[i] = first[id(y)]
-            elif (passed := self._passed(y)) is not None:
+            elif (passed := passing.passed(y)) is not None:
                 c.passed[i] = passed
             else:
                 tensors.append(y)
         c.live = frozenset(i for i, y in enumerate(tensors) if in_graph(y))
         c.bespoke = bespoke([tensors[i].node for i in c.live])
         c.count = len([self._output(y) for y in tensors])
-
-    def _homes(self):
-        """(id of a tensor, the place where the program keeps it)."""
-        for keeper, key, _ in self.level.changed.slots.values():
-            for i, y in enumerate(tree.flatten(look(keeper, key))[0]):
-                if isinstance(y, Box):
-                    yield id(y), Place(keeper, key, i)
-        for x in (
-            *(x for x, _ in self.level.changed.grads.values()),
-            *self.level.owners.values(),
-        ):
-            if x not in self.level.arguments and vars(x).get("_grad") is not None:
-                yield id(x._grad), Place(vars(x), "_grad")
-
-    def _passed(self, y) -> Passed | None:
-        """What a result is that was there before: an argument, a state, or a view of one."""
-        x = y if y.base is None else y.base
-        if y is not x and (y.node is None) is not (x.node is None):
-            return None  # the view was made where nothing is recorded
-        if any(type(prim) is Chosen for prim, _, _ in y.chain or ()):
-            return None  # which part it is, the program alone knows
-        found = self._there_before(x)
-        if found is None or y is x:
-            return found
-        views = (partial(prim, **params) for prim, params, _ in y.chain)
-        return Passed(found.source, (*found.views, *views))
-
-    def _there_before(self, x) -> Passed | None:
-        level = self.level
-        if x in level.arguments:
-            return Passed(level.arguments.number[id(x)])
-        for box, _ in level.arguments.boxes:
-            if any(r() is x for r in box.__dict__.get("sharers", ())):
-                return Passed(level.arguments.number[id(box)], (_detached,))
-        if id(x) in self.homes:
-            return Passed(self.homes[id(x)])
-        if not level.holds(x) or id(x.value) in level.owners:
-            return None
-        level.keep((x,))
-        held, _ = level.outside.held.get(id(x.value), (None, None))
-        if held is None:
-            return None
-        return Passed(held) if held is x else Passed(held, (_detached,))
 
     # ------------------------------------------------------------ what is written
 
@@ -151,29 +103,28 @@ class Ending:
         leaves, new_shape = tree.flatten(now)
         if before is ABSENT:
             raise Unready
-        if (
-            now is ABSENT
-            or isinstance(keeper, SEQUENCES)
-            or not any(map(_traced, leaves))
-        ):
+        kept = now is not ABSENT and not isinstance(keeper, SEQUENCES)
+        if not kept or not any(map(_traced, leaves)):
             raise Unfit(_CHANGES.format(_named(keeper, key)))
         if shape != new_shape:
             raise Unready
-        made: list = []
-        for i, (x, y) in enumerate(zip(old, leaves, strict=True)):
-            if not _traced(y):
-                if not equal(x, y):
-                    raise Unfit(_CHANGES.format(_named(keeper, key)))
-                made.append((y,))
-                continue
-            if not isinstance(x, Box) or x.shape != y.shape or x.dtype != y.dtype:
-                raise Unready
-            if y.requires_grad and type(y.node) is Leaf:
-                raise Unfit(f"it makes a new leaf {key!r} with every call")
-            self.at[id(x.value)] = Place(keeper, key, i)
-            self.kept.append(y)
-            made.append(self._made(y))
+        pairs = enumerate(zip(old, leaves, strict=True))
+        made = [self._leaf(Place(keeper, key, i), x, y) for i, (x, y) in pairs]
         return Slot(keeper, key, shape, made)
+
+    def _leaf(self, place, x, y):
+        """A leaf of a place, which was x and is y: made by the program, or as it was."""
+        if not _traced(y):
+            if not equal(x, y):
+                raise Unfit(_CHANGES.format(_named(place.mapping, place.key)))
+            return (y,)
+        if not isinstance(x, Box) or x.shape != y.shape or x.dtype != y.dtype:
+            raise Unready
+        if y.requires_grad and type(y.node) is Leaf:
+            raise Unfit(f"it makes a new leaf {place.key!r} with every call")
+        self.at[id(x.value)] = place
+        self.kept.append(y)
+        return self._made(y)
 
     def _later(self):
         """What Python does after each call, with results of the program."""
@@ -186,27 +137,26 @@ class Ending:
 
     def _arguments(self):
         """New values of the arguments, and how some must lie in memory."""
-        for i, (box, var) in enumerate(self.level.arguments.boxes):
+        c, arguments = self.captured, self.level.arguments
+        for i, (box, var) in enumerate(arguments.boxes):
             laid = box.__dict__.get("laid")
             if laid is not None and laid.seen:
-                self.captured.laid[i] = laid.strides
-            if (
-                self.level.arguments.number.get(id(box)) != i
-                or id(box) in self.level.changed.moved
-            ):
+                c.laid[i] = laid.strides
+            again = arguments.number.get(id(box)) != i  # it is an earlier one
+            if again or id(box) in self.level.changed.moved:
                 continue
             if end(self.level, box) is not var:
-                self.captured.rewritten[i] = self._output(box)
+                c.rewritten[i] = self._output(box)
 
     def _memory(self):
+        """Tensors that have other memory now."""
         for x, old, _ in self.level.changed.moved.values():
             if x.value is old:
                 continue
             if not _traced(x):
                 raise Unfit("it gives a tensor the memory of another")
-            self.captured.moved.append(
-                Moved(self.level.arguments.or_number(x), self._output(x))
-            )
+            tensor = self.level.arguments.or_number(x)
+            self.captured.moved.append(Moved(tensor, self._output(x)))
 
     def _gradients(self):
         """Gradients that are others now; those in the same memory are states."""
@@ -217,17 +167,15 @@ class Ending:
             if id(x) in self.level.arguments.strange:
                 self.captured.bespoke = True
             y = None if g is None else self._output(g)
-            self.captured.gradients.append(
-                Gradient(self.level.arguments.or_number(x), y)
-            )
+            tensor = self.level.arguments.or_number(x)
+            self.captured.gradients.append(Gradient(tensor, y))
 
     def _refusals(self):
         """What no result needs is tried all the same, where eager may refuse its positions."""
         live = [*self.graph.outputs, *self.level.outside.now.values()]
         for o in refused(self.graph, live):
-            attempt(
-                o.prim, [BASE.wrap(Tracer(self.level, v)) for v in o.inputs], o.params
-            )
+            given = [BASE.wrap(Tracer(self.level, v)) for v in o.inputs]
+            attempt(o.prim, given, o.params)
 
     def _states(self):
         level = self.level
@@ -240,7 +188,6 @@ class Ending:
                 state.written = len(self.graph.outputs)
                 self.graph.outputs.append(new)
             self.captured.states.append(state)
-
         self._need_apart()
 
     def _need_apart(self):
@@ -256,16 +203,13 @@ class Ending:
 
     def _changed(self):
         """Tensors that have another place in the graph than before."""
-        level = self.level
-        yield from (
-            x for x, (node, *_) in level.changed.places.values() if x.node is not node
-        )
-        yield from (
-            x for i, (x, _) in enumerate(level.arguments.boxes) if self._is_new(i, x)
-        )
-        yield from (x for x, *_ in level.changed.moved.values())
+        changed, given = self.level.changed, enumerate(self.level.arguments.boxes)
+        places = changed.places.values()
+        yield from (x for x, (node, *_) in places if x.node is not node)
+        yield from (x for i, (x, _) in given if self._is_new(i, x))
+        yield from (x for x, *_ in changed.moved.values())
         yield from self.kept
-        for x, _ in level.changed.grads.values():
+        for x, _ in changed.grads.values():
             if x.__dict__.get("_grad") is not None:
                 yield x._grad
 
@@ -275,16 +219,12 @@ class Ending:
     # ------------------------------------------------------------ what must stay
 
     def _guards(self, around):
+        """What is compared before each call."""
         c, level = self.captured, self.level
         c.absent, c.owners = list(level.absent.values()), list(level.owners.values())
         c.asks = level.arguments.asked
-        kept: dict = {}
-        for place, (keeper, key, x) in {**around.places, **level.sights}.items():
-            comes = place in around.places and type(keeper) is dict
-            if (x is not ABSENT or comes) and place not in level.changed.slots:
-                kept.setdefault(id(keeper), Seen(keeper, {})).items[key] = x
         groups = level.groups.read.values()
-        c.seen = [*kept.values(), *(Seen(o.group, o.others()) for o in groups)]
+        c.seen = [*self._seen(around), *(Seen(o.group, o.others()) for o in groups)]
         tensors = [x for x, _ in level.outside.held.values()]
         tensors += [*level.owners.values(), *level.absent.values()]
         c.traits = [Traits(x, traits(x)) for x in {id(x): x for x in tensors}.values()]
@@ -295,6 +235,15 @@ class Ending:
             self._need_still(r)
         c.read += self._arrays(around.arrays.values())
 
+    def _seen(self, around):
+        """What was there in all places that were read, by their keepers."""
+        level, kept = self.level, {}
+        for place, (keeper, key, x) in {**around.places, **level.sights}.items():
+            comes = place in around.places and type(keeper) is dict
+            if (x is not ABSENT or comes) and place not in level.changed.slots:
+                kept.setdefault(id(keeper), Seen(keeper, {})).items[key] = x
+        return kept.values()
+
     def _arrays(self, arrays):
         """Arrays of NumPy that the function names, whose numbers may be part of the program."""
         for x, before in arrays:
@@ -304,9 +253,8 @@ class Ending:
 
     def _need_still(self, read):
         """Numbers that Python has read must not be the program's to change."""
-        for s, (x, _) in zip(
-            self.captured.states, self.level.outside.held.values(), strict=True
-        ):
+        held = self.level.outside.held.values()
+        for s, (x, _) in zip(self.captured.states, held, strict=True):
             mine = s.written is not None or s.place is not None
             if mine and np.may_share_memory(x.value, read.tensor.value):
                 raise TraceError(

@@ -1,0 +1,64 @@
+"""Passing: results that were there before: arguments, states, what places have, views of these."""
+
+from __future__ import annotations
+
+from functools import partial
+from operator import methodcaller
+
+from ..autodiff.views import Chosen
+from ..core import tree
+from ..core.bind import Box
+from .captured import Passed, Place
+from .surroundings import look
+
+_detached = methodcaller("detach")
+
+
+class Passing:
+    """Says of results whether they were there, while nothing of a capture is undone yet."""
+
+    def __init__(self, level):
+        self.level = level
+        self.homes = dict(self._homes())
+
+    def _homes(self):
+        """(id of a tensor, the place where the program keeps it)."""
+        changed = self.level.changed
+        for keeper, key, _ in changed.slots.values():
+            for i, y in enumerate(tree.flatten(look(keeper, key))[0]):
+                if isinstance(y, Box):
+                    yield id(y), Place(keeper, key, i)
+        owners = [*(x for x, _ in changed.grads.values()), *self.level.owners.values()]
+        for x in owners:
+            if x not in self.level.arguments and vars(x).get("_grad") is not None:
+                yield id(x._grad), Place(vars(x), "_grad")
+
+    def passed(self, y) -> Passed | None:
+        """What a result is that was there before: an argument, a state, or a view of one."""
+        x = y if y.base is None else y.base
+        if y is not x and (y.node is None) is not (x.node is None):
+            return None  # the view was made where nothing is recorded
+        if any(type(prim) is Chosen for prim, _, _ in y.chain or ()):
+            return None  # which part it is, the program alone knows
+        found = self._there_before(x)
+        if found is None or y is x:
+            return found
+        views = (partial(prim, **params) for prim, params, _ in y.chain)
+        return Passed(found.source, (*found.views, *views))
+
+    def _there_before(self, x) -> Passed | None:
+        level = self.level
+        if x in level.arguments:
+            return Passed(level.arguments.number[id(x)])
+        for box, _ in level.arguments.boxes:
+            if any(r() is x for r in box.__dict__.get("sharers", ())):
+                return Passed(level.arguments.number[id(box)], (_detached,))
+        if id(x) in self.homes:
+            return Passed(self.homes[id(x)])
+        if not level.holds(x) or id(x.value) in level.owners:
+            return None
+        level.keep((x,))
+        held, _ = level.outside.held.get(id(x.value), (None, None))
+        if held is None:
+            return None
+        return Passed(held) if held is x else Passed(held, (_detached,))
