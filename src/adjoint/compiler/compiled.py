@@ -362,9 +362,7 @@ def _no_sweeping():
         yield
     finally:
         if sweeps:
-            gc.collect(
-                0
-            )  # of this alone: Python's own next search may be of everything
+            gc.collect(0)  # else Python's own next search may be of everything
             gc.enable()
 
 

@@ -44,9 +44,9 @@ def _kind(x) -> str:
 
 def _state(x):
     kind = _kind(x)
-    return (
-        x.bit_generator.state if kind == "bit_generator" else getattr(x, f"get{kind}")()
-    )
+    if kind == "bit_generator":
+        return x.bit_generator.state
+    return getattr(x, f"get{kind}")()
 
 
 def _restore(x, state) -> None:

@@ -7,6 +7,7 @@ import json
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -351,9 +352,7 @@ def _timed(r, k, seconds) -> Region:
 def _cuts(schedule) -> list[str]:
     """Why neighbouring regions are not one."""
     out = []
-    for i, (a, b) in enumerate(
-        zip(schedule.kernels, schedule.kernels[1:], strict=False)
-    ):
+    for i, (a, b) in enumerate(pairwise(schedule.kernels)):
         why = _why(a, b)
         if why and set(a.made) & set(b.reads):
             out.append(f"{i + 1} and {i + 2} are two: {why}")

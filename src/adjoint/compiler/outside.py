@@ -14,9 +14,7 @@ class Outside:
 
     def __init__(self):
         self.held: dict[int, tuple] = {}  # (its tensor, the input)
-        self.now: dict[
-            int, object
-        ] = {}  # its value so far, of views and what was written
+        self.now: dict[int, object] = {}  # its value so far, if a view or written
         self.shown: dict[int, object] = {}  # what views show at first
         self.sharing: dict[int, dict] = {}  # id of another tensor -> the tensor, weakly
 

@@ -32,6 +32,14 @@ MOST = 200  # places that are looked at
 DEEP = 30  # functions that call each other
 _ENVIRONMENT = ("environ", "getenv")
 LARGE = 2**24  # bytes of an array of NumPy that take long to compare before each call
+_MANY = (
+    "more than %d variables and attributes decide what is compiled: %s, and what is read after "
+    "it, is taken to stay as it is"
+)
+_LONG = (
+    "an array of NumPy of %.0f MB is compared before each call, for its numbers are part of "
+    "the program: give it as an argument, or hold it in a tensor, which is read where it lies"
+)
 
 
 def look(keeper, key):
@@ -120,16 +128,9 @@ class Surroundings:
 
     def function(self, f, args=(), named=None) -> None:
         """What it reads, if a user wrote it, given these arguments."""
-        while isinstance(f, functools.partial):
-            f, args, named = f.func, (*f.args, *args), {**f.keywords, **(named or {})}
-        if isinstance(f, types.MethodType):
-            f, args = f.__func__, (f.__self__, *args)
-        elif isinstance(type(f).__call__, types.FunctionType):
-            f, args = type(f).__call__, (f, *args)
-        f = getattr(f, "__wrapped__", f)
+        f, args, named = _plain(f, args, named or {})
         if type(f) is not types.FunctionType or _is_library(f.__module__):
             return
-        named = named or {}
         key = id(f.__code__), *map(id, args), *named, *map(id, named.values())
         if key in self.done:
             return
@@ -137,22 +138,18 @@ class Surroundings:
             self._leave(f"what {getattr(f, '__qualname__', f)} reads")
             return
         self.done.add(key)
-        cells = dict(zip(f.__code__.co_freevars, f.__closure__ or (), strict=True))
-        names = zip(
-            f.__code__.co_varnames[: f.__code__.co_argcount], args, strict=False
-        )
-        names = {**dict(names), **named}
-        names = {
-            k: x for k, x in names.items() if type(x) not in (dict, list)
-        }  # copies
         defaults = _defaults(f)
         for x in defaults.values():
             self._entered(x)
-        names = {**defaults, **names}
         if self.depth < DEEP:
             self.depth += 1
-            Walk(self, f.__globals__, cells, names).code(f.__code__)
+            self._walk(f, defaults | _given(f, args, named))
             self.depth -= 1
+
+    def _walk(self, f, names) -> None:
+        """Through its code, of which these names are known."""
+        cells = dict(zip(f.__code__.co_freevars, f.__closure__ or (), strict=True))
+        Walk(self, f.__globals__, cells, names).code(f.__code__)
 
     def kept(self, keeper, key, comes=False):
         """What is kept there, noted, and looked into if it is a function or a module.
@@ -205,12 +202,10 @@ class Surroundings:
     def _hooks(self, x):
         """What is done with a tensor's gradient."""
         node = x.__dict__.get("node")
-        found = [
-            x.post_hooks,
-            *((node.hooks, node.prehooks) if node is not None else ()),
-        ]
-        for hook in (h for hooks in found if hooks for h in hooks.values()):
-            self.function(hook)
+        of_node = () if node is None else (node.hooks, node.prehooks)
+        for hooks in (x.post_hooks, *of_node):
+            for hook in (hooks or {}).values():
+                self.function(hook)
 
     def _leave(self, what):
         """Say once that not all is looked at."""
@@ -226,12 +221,10 @@ class Surroundings:
 
     def attribute(self, x, name):
         """x.name as far as it is kept in x itself, or is a method."""
-        if x is ABSENT or isinstance(x, Box):
+        if x is ABSENT or isinstance(x, (Box, Known)):
             return ABSENT
         if isinstance(x, type):
             return self._of_class(x, name)
-        if isinstance(x, Known):
-            return ABSENT
         if isinstance(x, dict):
             return self.whole(x)
         if isinstance(x, types.ModuleType) and _is_library(x.__name__):
@@ -239,11 +232,15 @@ class Surroundings:
         if x is os.environ:
             return x.get if name == "get" else ABSENT
         own = getattr(x, "__dict__", None)
-        if type(own) is dict and name in own:
-            if callable(getattr(x, "modules", None)) and not _loose(own[name]):
-                self._entered(own[name])  # a module counts its own changes
-                return own[name]
-            return self.kept(own, name)
+        if type(own) is not dict or name not in own:
+            return self._of_object(x, name, own)
+        if callable(getattr(x, "modules", None)) and not _loose(own[name]):
+            self._entered(own[name])  # a module counts its own changes
+            return own[name]
+        return self.kept(own, name)
+
+    def _of_object(self, x, name, own):
+        """What an object has by a name that it does not keep itself: a method, or a slot."""
         f = inspect.getattr_static(type(x), name, None)
         f = f.fget if isinstance(f, property) else f
         if isinstance(f, types.FunctionType):
@@ -263,13 +260,27 @@ class Surroundings:
         """What a class that a user wrote, or one that it is made of, keeps by a name."""
         for c in kind.__mro__:
             if name in vars(c) and not _is_library(c.__module__):
-                x = vars(c)[name]
-                return (
-                    self.kept(c, name)
-                    if isinstance(x, (*_SIMPLE, list, dict))
-                    else ABSENT
-                )
+                plain = isinstance(vars(c)[name], (*_SIMPLE, list, dict))
+                return self.kept(c, name) if plain else ABSENT
         return ABSENT
+
+
+def _plain(f, args, named):
+    """(the function that is run when `f` is called, all its arguments, those by name)."""
+    while isinstance(f, functools.partial):
+        f, args, named = f.func, (*f.args, *args), {**f.keywords, **named}
+    if isinstance(f, types.MethodType):
+        f, args = f.__func__, (f.__self__, *args)
+    elif isinstance(type(f).__call__, types.FunctionType):
+        f, args = type(f).__call__, (f, *args)
+    return getattr(f, "__wrapped__", f), args, named
+
+
+def _given(f, args, named) -> dict:
+    """Its arguments by name, but for containers: it is given copies of them."""
+    names = f.__code__.co_varnames[: f.__code__.co_argcount]
+    found = {**dict(zip(names, args, strict=False)), **named}
+    return {k: x for k, x in found.items() if type(x) not in (dict, list)}
 
 
 def _defaults(f) -> dict:
@@ -290,16 +301,6 @@ def _may_change(x) -> bool:
     while isinstance(x, np.ndarray) and not x.flags.writeable:
         x = x.base
     return isinstance(x, np.ndarray) and not x.dtype.hasobject
-
-
-_MANY = (
-    "more than %d variables and attributes decide what is compiled: %s, and what is read after "
-    "it, is taken to stay as it is"
-)
-_LONG = (
-    "an array of NumPy of %.0f MB is compared before each call, for its numbers are part of "
-    "the program: give it as an argument, or hold it in a tensor, which is read where it lies"
-)
 
 
 def _is_library(name) -> bool:

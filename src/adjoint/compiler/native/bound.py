@@ -118,9 +118,7 @@ class Bound(Binding):
     def __call__(self, arrays, extras):
         """The arrays of all outputs that are new memory, by number; the others are written."""
         while self.busy.value:  # another thread is in the program
-            if (
-                self.failed[INSIDE] == threading.get_ident()
-            ):  # no: this one, in a handler
+            if self.failed[INSIDE] == threading.get_ident():  # no: this, in a handler
                 return Interpreted(self.captured)(arrays, extras)
             time.sleep(1e-4)
         self.busy.value = 1
@@ -186,9 +184,8 @@ class Bound(Binding):
             raise by_zero(read_name(words[4:TOLD]))
         if what == INTERRUPTED:
             _raise_again(words[RAISED : RAISED + 3])
-        error = (
-            errors.pop() if errors else KeyboardInterrupt()
-        )  # of which Python has told
+        # Python has told of an interrupt in a callback, which is then not among the errors.
+        error = errors.pop() if errors else KeyboardInterrupt()
         errors.clear()
         raise error
 
