@@ -113,6 +113,22 @@ def test_batchmean():
     both("kl_div", [X, unit(4, 3)], reduction="batchmean")
 
 
+@pytest.mark.parametrize(
+    "name,arrays,options",
+    [
+        ("cross_entropy", [X[:0], unit(0, 3)], {}),
+        ("cross_entropy", [X[:0], unit(0, 3)], {"label_smoothing": 0.1}),
+        ("kl_div", [X[:0], unit(0, 3)], {"reduction": "batchmean"}),
+        ("multilabel_soft_margin_loss", [X[:0], unit(0, 3)], {}),
+        ("multilabel_soft_margin_loss", [X[:, :0], unit(4, 0)], {}),
+    ],
+)
+def test_means_of_nothing_are_torchs(name, arrays, options):
+    """A mean of no examples is no number, whichever way the loss takes it."""
+    both(name, arrays, **options)
+    assert np.isnan(getattr(F, name)(*map(ad.tensor, arrays), **options).item())
+
+
 SHAPES = [((4, 3), (4,)), ((3,), ()), ((2, 3, 4), (2, 4)), ((2, 3, 2, 2), (2, 2, 2))]
 
 

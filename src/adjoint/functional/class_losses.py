@@ -13,6 +13,7 @@ from ..errors import ArgumentError, DtypeError, ShapeError
 from .distances import linear
 from .face import cast, need_number, need_tensor
 from .loss_modes import as_probabilities, class_indices, floats, mode_of, reduced, total
+from .reductions import mean_of
 
 
 def _rows(x):
@@ -246,10 +247,7 @@ def _cross_entropy_soft(x, t, weight, mode, smoothing):
     logs = op.log_softmax(x, dim=dim)
     if weight is not None:
         logs = logs * op.reshape(weight, shape=(classes, *(1,) * max(0, x.ndim - 2)))
-    loss = -op.sum(logs * t, dim=(dim,), keepdim=False)
-    if mode == "mean":
-        return total(loss) / max(1, math.prod(loss.shape))
-    return reduced(loss, mode)
+    return reduced(-op.sum(logs * t, dim=(dim,), keepdim=False), mode)
 
 
 def _cross_entropy_hard(x, t, weight, mode, smoothing, ignore):
@@ -402,9 +400,7 @@ def multilabel_soft_margin_loss(
         )
     loss = op.logistic_loss(x, t)
     loss = loss if weight is None else loss * weight
-    dim = (loss.ndim - 1,)
-    rows = op.sum(loss, dim=dim, keepdim=False) / max(1, x.shape[-1])
-    return reduced(rows, mode)
+    return reduced(mean_of(loss, (loss.ndim - 1,)), mode)
 
 
 def multiclass_hinge_loss(input, target, margin=1.0, reduction="mean"):

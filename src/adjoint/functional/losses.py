@@ -152,7 +152,7 @@ def kl_div(
     x, t = floats(name, input, target)
     loss = op.exp(t) * (t - x) if log_target else op.xlogy(t, t) - t * x
     if mode == "batchmean":
-        return total(loss) / max(1, x.shape[0] if x.ndim else 1)
+        return total(loss) / (x.shape[0] if x.ndim else 1)
     return reduced(loss, mode)
 
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import numpy as np
-
-from ..core.bind import dtype_of
 from ..errors import ArgumentError
 from ..functional import alike, creation
+from ..functional.dtypes import finfo
 from ..functional.face import FUNCTIONS
 from .optimizer import Optimizer, counted, given, mean, number, options
 
@@ -77,7 +75,7 @@ class Adafactor(Optimizer):
     def update(self, p, g, s, o):
         """One step of one parameter."""
         eps1, eps2 = o["eps"]
-        eps1 = float(np.finfo(dtype_of(p)).eps) if eps1 is None else eps1
+        eps1 = finfo(p.dtype).eps if eps1 is None else eps1
         t = counted(s)
         lr = t * 0 + number(o["lr"], t)
         size = _rms(p).double().clamp(min=eps2) * FUNCTIONS["minimum"](lr, t.rsqrt())
