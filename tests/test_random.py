@@ -281,6 +281,8 @@ def test_signatures_are_those_of_pytorch(size):
             T.randint(5, size),
             T.randint(2, 5, size),
             T.randint(low=2, high=5, size=size),
+            T.randint(high=5, size=size),
+            T.randn(size=size),
             T.randint(2, 5, size, dtype=T.float32),
             T.randint_like(n, 3),
             T.randint_like(n, 1, 3),

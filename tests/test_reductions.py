@@ -221,6 +221,11 @@ def test_half_sums_in_float32():
 def test_numpy_names_and_out():
     x = ad.tensor(X)
     assert ad.sum(x, axis=1, keepdims=True).shape == (3, 1, 2)
+    assert ad.amax(x=x, axis=1).shape == (3, 2)
+    with pytest.raises(TypeError, match="unexpected keyword argument 'axis'"):
+        ad.sum(x, dim=1, axis=1)
+    with pytest.raises(TypeError, match="unexpected keyword argument 'axes'"):
+        x.sum(axes=1)
     out = ad.empty(3, 2, dtype=ad.float64)
     assert ad.amax(x, 1, out=out) is out
     np.testing.assert_array_equal(out.numpy(), X.max(1))

@@ -23,6 +23,26 @@ CASES = [
     ((2, 3, 4), lambda m, x: m.movedim(x, (0, 1), (-1, 0))),
     ((2, 3, 4), lambda m, x: m.moveaxis(x, 1, -1)),
     ((2, 3), lambda m, x: m.t(x)),
+    # arguments by name, NumPy's among them
+    ((2, 3), lambda m, x: x.view(size=(3, 2))),
+    ((2, 3), lambda m, x: x.view(dtype=x.dtype)),
+    ((2, 3), lambda m, x: x.reshape(shape=(3, 2))),
+    ((2, 1), lambda m, x: x.expand(size=(-1, 3))),
+    ((2, 3), lambda m, x: m.permute(x, dims=(1, 0))),
+    ((2, 3), lambda m, x: x.permute(dims=(1, 0))),
+    ((2, 3), lambda m, x: m.flip(x, dims=(0, 1))),
+    ((2, 3), lambda m, x: x.flip(dims=[1])),
+    ((2, 3), lambda m, x: m.tile(x, dims=(2,))),
+    ((2, 3), lambda m, x: x.sum_to_size(size=(1, 3))),
+    ((2, 3), lambda m, x: m.swapaxes(x, axis0=0, axis1=1)),
+    ((2, 3), lambda m, x: m.split(tensor=x, split_size_or_sections=2, dim=1)[0]),
+    ((2, 3), lambda m, x: m.cat([x, x], axis=1)),
+    ((2, 3), lambda m, x: m.stack([x, x], axis=1)),
+    ((2, 3), lambda m, x: x.unsqueeze(axis=1)),
+    ((2, 3), lambda m, x: m.unsqueeze(x=x, axis=1)),
+    ((2, 1), lambda m, x: x.clone().squeeze_(axis=1)),
+    ((2, 3), lambda m, x: m.softmax(x, axis=1)),
+    ((2, 3), lambda m, x: x.new_ones(size=(2,)) * x[0, 0]),
     ((2, 3, 4), lambda m, x: m.adjoint(x)),
     ((2, 3, 4), lambda m, x: x.mT),
     ((1, 2, 1), lambda m, x: m.squeeze(x)),
@@ -316,6 +336,11 @@ ERRORS = [
     (lambda x: pad(x, (4, 1), "circular"), "at most 3"),
     (lambda x: pad(x[0], (1, 1), "replicate"), "not supported for 1D"),
     (lambda x: pad(x, (-2, -2)), "negative sizes"),
+    (
+        lambda x: x.permute(1, 0, dims=(0, 1)),
+        "by position, (1, 0), and by name, (0, 1)",
+    ),
+    (lambda x: ad.zeros(2, size=(2,)), "by position, (2,), and by name, (2,)"),
 ]
 
 

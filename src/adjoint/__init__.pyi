@@ -490,7 +490,7 @@ def dstack(tensors: Any, *, out: Tensor | None = ...) -> Tensor:
     """One behind the other: along dim 2, of what `atleast_3d` makes."""
 def einsum(equation: Any, *operands: Any) -> Tensor:
     """Einstein's sum: products over shared letters, summed over those not after the arrow."""
-def empty(*size: Any, out: Tensor | None = ..., dtype: DTypeLike | None = ..., layout: Any = ..., device: Any = ..., requires_grad: _bool = ..., pin_memory: _bool = ..., memory_format: Any = ..., **named: Any) -> Tensor:
+def empty(*shape: Any, size: Any = ..., out: Tensor | None = ..., dtype: DTypeLike | None = ..., layout: Any = ..., device: Any = ..., requires_grad: _bool = ..., pin_memory: _bool = ..., memory_format: Any = ...) -> Tensor:
     """Room of a shape; its content is not to be relied on."""
 def empty_like(input: Tensor, *, dtype: DTypeLike | None = ..., layout: Any = ..., device: Any = ..., requires_grad: _bool = ..., memory_format: Any = ...) -> Tensor:
     """Room like `input`."""
@@ -542,7 +542,7 @@ def fix_(input: Tensor, *, out: Tensor | None = ...) -> Tensor:
     """`fix` written into this tensor."""
 def flatten(input: Tensor, start_dim: Any = ..., end_dim: Any = ...) -> Tensor:
     """Dims start_dim to end_dim as one."""
-def flip(input: Tensor, *dims: Any) -> Tensor:
+def flip(input: Tensor, *along: Any, dims: Any = ...) -> Tensor:
     """Reversed along dims."""
 def fliplr(input: Tensor) -> Tensor:
     """Columns reversed."""
@@ -900,7 +900,7 @@ def numel(input: Tensor) -> _int:
     """How many elements."""
 def one_hot(tensor: Any, num_classes: Any = ...) -> Tensor:
     """One row a number, with 1 at that class and 0 elsewhere."""
-def ones(*size: Any, out: Tensor | None = ..., dtype: DTypeLike | None = ..., layout: Any = ..., device: Any = ..., requires_grad: _bool = ..., pin_memory: _bool = ..., memory_format: Any = ..., **named: Any) -> Tensor:
+def ones(*shape: Any, size: Any = ..., out: Tensor | None = ..., dtype: DTypeLike | None = ..., layout: Any = ..., device: Any = ..., requires_grad: _bool = ..., pin_memory: _bool = ..., memory_format: Any = ...) -> Tensor:
     """Ones of a shape."""
 def ones_like(input: Tensor, *, dtype: DTypeLike | None = ..., layout: Any = ..., device: Any = ..., requires_grad: _bool = ..., memory_format: Any = ...) -> Tensor:
     """Ones like `input`."""
@@ -914,7 +914,7 @@ def pairwise_distance(x1: Any, x2: Any, p: Any = ..., eps: Any = ..., keepdim: _
     """‖x₁ − x₂ + eps‖ₚ over the last dim."""
 def pdist(input: Tensor, p: Any = ...) -> Tensor:
     """Distances ‖x(i) − x(j)‖ₚ of all pairs of rows i < j."""
-def permute(input: Tensor, *dims: Any) -> Tensor:
+def permute(input: Tensor, *order: Any, dims: Any = ...) -> Tensor:
     """Dims in another order."""
 def pinverse(input: Tensor, rcond: Any = ...) -> Tensor:
     """Moore-Penrose inverse; singular values up to rcond σ₁ count as zero."""
@@ -948,15 +948,15 @@ def rad2deg(input: Tensor, *, out: Tensor | None = ...) -> Tensor:
     """Radians in degrees."""
 def rad2deg_(input: Tensor, *, out: Tensor | None = ...) -> Tensor:
     """`rad2deg` written into this tensor."""
-def rand(*size: Any, generator: Any = ..., out: Tensor | None = ..., dtype: DTypeLike | None = ..., layout: Any = ..., device: Any = ..., requires_grad: _bool = ..., pin_memory: _bool = ..., **named: Any) -> Tensor:
+def rand(*shape: Any, size: Any = ..., generator: Any = ..., out: Tensor | None = ..., dtype: DTypeLike | None = ..., layout: Any = ..., device: Any = ..., requires_grad: _bool = ..., pin_memory: _bool = ...) -> Tensor:
     """Numbers evenly from [0, 1)."""
 def rand_like(input: Tensor, *, generator: Any = ..., dtype: DTypeLike | None = ..., layout: Any = ..., device: Any = ..., requires_grad: _bool = ..., memory_format: Any = ...) -> Tensor:
     """`rand` in the shape and dtype of `input`."""
-def randint(low: Any, high: Any = ..., size: Any = ..., *, generator: Any = ..., out: Tensor | None = ..., dtype: DTypeLike | None = ..., layout: Any = ..., device: Any = ..., requires_grad: _bool = ..., pin_memory: _bool = ...) -> Tensor:
+def randint(low: Any = ..., high: Any = ..., size: Any = ..., *, generator: Any = ..., out: Tensor | None = ..., dtype: DTypeLike | None = ..., layout: Any = ..., device: Any = ..., requires_grad: _bool = ..., pin_memory: _bool = ...) -> Tensor:
     """Integers low <= n < high, all equally likely; randint(high, size) starts at 0."""
 def randint_like(input: Tensor, low: Any = ..., high: Any = ..., *, generator: Any = ..., dtype: DTypeLike | None = ..., layout: Any = ..., device: Any = ..., requires_grad: _bool = ..., memory_format: Any = ...) -> Tensor:
     """`randint` in the shape and dtype of `input`."""
-def randn(*size: Any, generator: Any = ..., out: Tensor | None = ..., dtype: DTypeLike | None = ..., layout: Any = ..., device: Any = ..., requires_grad: _bool = ..., pin_memory: _bool = ..., **named: Any) -> Tensor:
+def randn(*shape: Any, size: Any = ..., generator: Any = ..., out: Tensor | None = ..., dtype: DTypeLike | None = ..., layout: Any = ..., device: Any = ..., requires_grad: _bool = ..., pin_memory: _bool = ...) -> Tensor:
     """Numbers of the standard normal law."""
 def randn_like(input: Tensor, *, generator: Any = ..., dtype: DTypeLike | None = ..., layout: Any = ..., device: Any = ..., requires_grad: _bool = ..., memory_format: Any = ...) -> Tensor:
     """`randn` in the shape and dtype of `input`."""
@@ -1088,7 +1088,7 @@ def softmax(input: Tensor, dim: Any, dtype: DTypeLike | None = ...) -> Tensor:
     """eˣ / Σ eˣ along `dim`."""
 def sort(input: Tensor, dim: Dims | None = ..., descending: _bool = ..., stable: _bool = ..., *, out: Tensor | None = ...) -> _ValuesIndices:
     """Sorted along `dim`, and where each element was; NaN is largest."""
-def split(input: Tensor, split_size_or_sections: Any, dim: Dims | None = ...) -> tuple[Tensor, ...]:
+def split(tensor: Any, split_size_or_sections: Any, dim: Dims | None = ...) -> tuple[Tensor, ...]:
     """Pieces along `dim`: of one size, or of the sizes listed."""
 def split_with_sizes(input: Tensor, split_sizes: Any, dim: Dims | None = ...) -> tuple[Tensor, ...]:
     """Pieces of the listed sizes along `dim`."""
@@ -1118,8 +1118,8 @@ def sum(input: Tensor, dim: Dims | None = ..., keepdim: _bool = ..., *, dtype: D
     """Sum of all elements, or over `dim`."""
 def svd(input: Tensor, some: _bool = ..., compute_uv: _bool = ..., *, out: Tensor | None = ...) -> _Svd:
     """U, S and V with input = U diag(S) Vᴴ; for compute_uv=False U and V are zero."""
-def swapaxes(input: Tensor, dim0: Any, dim1: Any) -> Tensor:
-    """Two dims swapped."""
+def swapaxes(input: Tensor, axis0: Any, axis1: Any) -> Tensor:
+    """`transpose`, by NumPy's name."""
 def swapdims(input: Tensor, dim0: Any, dim1: Any) -> Tensor:
     """Two dims swapped."""
 def t(input: Tensor) -> Tensor:
@@ -1146,7 +1146,7 @@ def threshold(input: Tensor, threshold: Any, value: Any, inplace: _bool = ...) -
     """x where x > threshold, `value` elsewhere."""
 def threshold_(input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
     """`threshold` written into its input."""
-def tile(input: Tensor, *dims: Any) -> Tensor:
+def tile(input: Tensor, *times: Any, dims: Any = ...) -> Tensor:
     """Copies of the tensor side by side; missing counts on either side are 1."""
 def topk(input: Tensor, k: Any, dim: Dims | None = ..., largest: _bool = ..., sorted: _bool = ..., *, out: Tensor | None = ...) -> _ValuesIndices:
     """The k largest (or smallest) elements along `dim`, best first, and their places."""
@@ -1218,7 +1218,7 @@ def xlogy_(input: Tensor | Number, other: Tensor | Number, *, out: Tensor | None
     """`xlogy` written into this tensor."""
 def zero_(input: Tensor) -> Tensor:
     """Zeros written into `input`."""
-def zeros(*size: Any, out: Tensor | None = ..., dtype: DTypeLike | None = ..., layout: Any = ..., device: Any = ..., requires_grad: _bool = ..., pin_memory: _bool = ..., memory_format: Any = ..., **named: Any) -> Tensor:
+def zeros(*shape: Any, size: Any = ..., out: Tensor | None = ..., dtype: DTypeLike | None = ..., layout: Any = ..., device: Any = ..., requires_grad: _bool = ..., pin_memory: _bool = ..., memory_format: Any = ...) -> Tensor:
     """Zeros of a shape."""
 def zeros_like(input: Tensor, *, dtype: DTypeLike | None = ..., layout: Any = ..., device: Any = ..., requires_grad: _bool = ..., memory_format: Any = ...) -> Tensor:
     """Zeros like `input`."""

@@ -10,6 +10,7 @@ import os
 import sys
 from contextvars import ContextVar
 from functools import cache, wraps
+from inspect import signature
 from itertools import chain
 
 # Where in a network the program is, such as "Sequential.2 (Linear)".
@@ -185,7 +186,10 @@ def need_callable(f, name: str) -> None:
 
 
 def sound(f):
-    """Mark `f`, of which every wrong argument has our error: no frame is put around it."""
+    """Mark `f`, of which every wrong argument has our error: no frame is put around it.
+
+    It takes arguments by our names alone.
+    """
     f.sound = True
     return f
 
@@ -196,7 +200,8 @@ def in_our_words(f, home: str = "adjoint"):
 
     An argument that its checks have missed makes Python or NumPy raise somewhere below: that
     comes out as our error, which names the call. What a user's own code raises, called from
-    `f`, and a call that does not fit the signature stay what they are.
+    `f`, and a call that does not fit the signature stay what they are; but where NumPy's names
+    of the arguments (`axis`) are all that does not fit, they are taken.
     """
     if getattr(f, "sound", False):
         return f
@@ -208,12 +213,39 @@ def in_our_words(f, home: str = "adjoint"):
         except AdjointError:
             raise
         except tuple(_WORDS) as error:
-            if not _from_below(error.__traceback__.tb_next):
-                raise
-            raise _reworded(error, f, args, kwargs) from error
+            below = error.__traceback__.tb_next
+            named = None if below else _by_numpys_names(f, kwargs)
+            if named is None:
+                if not _from_below(below):
+                    raise
+                raise _reworded(error, f, args, kwargs) from error
+        return call(*args, **named)
 
     call.__module__ = home
     return call
+
+
+_NUMPYS = {
+    "axis": "dim",
+    "keepdims": "keepdim",
+    **dict.fromkeys(("x", "a", "x1"), "input"),
+    "x2": "other",
+}
+
+
+def _by_numpys_names(f, kwargs) -> dict | None:
+    """The named arguments of a call that did not fit `f`, those by NumPy's names by ours."""
+    names = _names(f)
+    strange = [k for k in kwargs if k not in names]
+    free = names - kwargs.keys()
+    if not strange or not all(_NUMPYS.get(k) in free for k in strange):
+        return None
+    return {_NUMPYS[k] if k in strange else k: x for k, x in kwargs.items()}
+
+
+@cache
+def _names(f) -> frozenset[str]:
+    return frozenset(signature(f).parameters)
 
 
 def _from_below(trace) -> bool:

@@ -484,7 +484,7 @@ class Tensor(Box):
         """Power of two, y = 2ˣ."""
     def exp_(self, *, out: Tensor | None = ...) -> Tensor:
         """Exponential, y = eˣ."""
-    def expand(self, *shape: Any) -> Tensor:
+    def expand(self, *shape: Any, size: Any = ...) -> Tensor:
         """Broadcast without copying; -1 keeps a size."""
     def expand_as(self, other: Tensor | Number) -> Tensor:
         """Broadcast to the shape of `other`."""
@@ -506,7 +506,7 @@ class Tensor(Box):
         """The integer part, towards 0."""
     def flatten(self, start_dim: Any = ..., end_dim: Any = ...) -> Tensor:
         """Dims start_dim to end_dim as one."""
-    def flip(self, *dims: Any) -> Tensor:
+    def flip(self, *along: Any, dims: Any = ...) -> Tensor:
         """Reversed along dims."""
     def fliplr(self) -> Tensor:
         """Columns reversed."""
@@ -900,15 +900,15 @@ class Tensor(Box):
         """How many elements."""
     def new(self, *data: Any, device: Any = ...) -> Tensor:
         """A tensor with this one's dtype: of these numbers, or of this shape."""
-    def new_empty(self, *size: Any, dtype: DTypeLike | None = ..., device: Any = ..., requires_grad: _bool = ...) -> Tensor:
+    def new_empty(self, *shape: Any, size: Any = ..., dtype: DTypeLike | None = ..., device: Any = ..., requires_grad: _bool = ...) -> Tensor:
         """`empty` with this tensor's dtype."""
     def new_full(self, size: Any, fill_value: Any, *, dtype: DTypeLike | None = ..., device: Any = ..., requires_grad: _bool = ...) -> Tensor:
         """`full` with this tensor's dtype."""
-    def new_ones(self, *size: Any, dtype: DTypeLike | None = ..., device: Any = ..., requires_grad: _bool = ...) -> Tensor:
+    def new_ones(self, *shape: Any, size: Any = ..., dtype: DTypeLike | None = ..., device: Any = ..., requires_grad: _bool = ...) -> Tensor:
         """`ones` with this tensor's dtype."""
     def new_tensor(self, data: Any, *, dtype: DTypeLike | None = ..., device: Any = ..., requires_grad: _bool = ...) -> Tensor:
         """`tensor` with this tensor's dtype."""
-    def new_zeros(self, *size: Any, dtype: DTypeLike | None = ..., device: Any = ..., requires_grad: _bool = ...) -> Tensor:
+    def new_zeros(self, *shape: Any, size: Any = ..., dtype: DTypeLike | None = ..., device: Any = ..., requires_grad: _bool = ...) -> Tensor:
         """`zeros` with this tensor's dtype."""
     def nextafter(self, other: Tensor | Number, *, out: Tensor | None = ...) -> Tensor:
         """The floating number next to x₁ towards x₂."""
@@ -938,7 +938,7 @@ class Tensor(Box):
         """All products of the elements of two vectors."""
     @property
     def output_nr(self) -> _int: ...
-    def permute(self, *dims: Any) -> Tensor:
+    def permute(self, *order: Any, dims: Any = ...) -> Tensor:
         """Dims in another order."""
     def pin_memory(self, device: Any = ...) -> Tensor:
         """This tensor: nothing is copied to a GPU."""
@@ -999,8 +999,8 @@ class Tensor(Box):
         """Slices along `dim` whose p-norm exceeds `maxnorm` scaled down to it."""
     def renorm_(self, p: Any, dim: Any, maxnorm: Any) -> Tensor:
         """`renorm` written into this tensor."""
-    def repeat(self, *repeats: Any) -> Tensor:
-        """Copies of the tensor side by side, `repeats` times along each dim."""
+    def repeat(self, *times: Any, repeats: Any = ...) -> Tensor:
+        """Copies of the tensor side by side, so many `times` along each dim."""
     def repeat_interleave(self, repeats: Any = ..., dim: Dims | None = ..., *, output_size: Any = ...) -> Tensor:
         """Each slice along `dim` `repeats` times; no dim: each element."""
     @property
@@ -1009,11 +1009,11 @@ class Tensor(Box):
     def requires_grad(self, value: _bool): ...
     def requires_grad_(self, requires_grad: _bool = ...) -> Tensor:
         """Make this leaf one that gradients arrive at (or no longer)."""
-    def reshape(self, *shape: Any) -> Tensor:
+    def reshape(self, *sequence: Any, shape: Any = ...) -> Tensor:
         ...
     def reshape_as(self, other: Tensor | Number) -> Tensor:
         """`input` in the shape of `other`."""
-    def resize_(self, *size: Any, memory_format: Any = ...) -> Tensor:
+    def resize_(self, *shape: Any, size: Any = ..., memory_format: Any = ...) -> Tensor:
         """Give this tensor another shape: its elements one after another, what is new unset."""
     def resize_as_(self, the_template: Any, memory_format: Any = ...) -> Tensor:
         """`resize_` to the shape of another tensor."""
@@ -1138,14 +1138,14 @@ class Tensor(Box):
         """input − alpha · other."""
     def sum(self, dim: Dims | None = ..., keepdim: _bool = ..., *, dtype: DTypeLike | None = ..., out: Tensor | None = ...) -> Tensor:
         """Sum of all elements, or over `dim`."""
-    def sum_to_size(self, *size: Any) -> Tensor:
+    def sum_to_size(self, *shape: Any, size: Any = ...) -> Tensor:
         """Summed over the dims that broadcasting would have stretched from `size`."""
     def svd(self, some: _bool = ..., compute_uv: _bool = ..., *, out: Tensor | None = ...) -> _Svd:
         """U, S and V with input = U diag(S) Vᴴ; for compute_uv=False U and V are zero."""
-    def swapaxes(self, dim0: Any, dim1: Any) -> Tensor:
-        """Two dims swapped."""
+    def swapaxes(self, axis0: Any, axis1: Any) -> Tensor:
+        """`transpose`, by NumPy's name."""
     def swapaxes_(self, *args: Any, **kwargs: Any) -> Tensor:
-        """`transpose` of this tensor itself, on the same memory."""
+        """`swapaxes` of this tensor itself, on the same memory."""
     def swapdims(self, dim0: Any, dim1: Any) -> Tensor:
         """Two dims swapped."""
     def swapdims_(self, *args: Any, **kwargs: Any) -> Tensor:
@@ -1170,7 +1170,7 @@ class Tensor(Box):
         """Hyperbolic tangent, y = (eˣ − e⁻ˣ)/(eˣ + e⁻ˣ)."""
     def tensor_split(self, indices_or_sections: Any, dim: Dims | None = ...) -> tuple[Tensor, ...]:
         """Pieces along `dim`: so many, of nearly equal size, or cut at the indices listed."""
-    def tile(self, *dims: Any) -> Tensor:
+    def tile(self, *times: Any, dims: Any = ...) -> Tensor:
         """Copies of the tensor side by side; missing counts on either side are 1."""
     def to(self, *args: Any, dtype: DTypeLike | None = ..., device: Any = ..., copy: _bool = ..., non_blocking: _bool = ...) -> Tensor:
         """This tensor in another dtype (or on another device)."""
@@ -1228,7 +1228,7 @@ class Tensor(Box):
         """Variance, Σ |x − mean|² / (n − correction); `unbiased` False is correction 0."""
     def vdot(self, other: Tensor | Number, *, out: Tensor | None = ...) -> Tensor:
         """Inner product of two vectors, the first conjugated."""
-    def view(self, *shape: Any) -> Tensor:
+    def view(self, *shape: Any, size: Any = ..., dtype: DTypeLike | None = ...) -> Tensor:
         """The same memory in another shape, or, for a dtype, the same bits read in that dtype."""
     def view_as(self, other: Tensor | Number) -> Tensor:
         """`input` in the shape of `other`."""

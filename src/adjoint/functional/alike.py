@@ -84,9 +84,10 @@ def full_like(
 
 
 def _new(name, make):
-    def f(self, *size, dtype=None, device=None, requires_grad=False):
+    def f(self, *shape, size=None, dtype=None, device=None, requires_grad=False):
         return make(
-            *size,
+            *shape,
+            size=size,
             dtype=dtype or dtype_of(self),
             device=device,
             requires_grad=requires_grad,

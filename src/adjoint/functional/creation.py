@@ -115,9 +115,9 @@ def _unboxed(data):
     return data.numpy_of() if isinstance(data, Box) else data
 
 
-def _shape(size, name) -> tuple[int, ...]:
+def _shape(size, name, named=None) -> tuple[int, ...]:
     """Sizes, none of them negative."""
-    shape = sizes(size)
+    shape = sizes(size, named)
     if any(n < 0 for n in shape):
         raise ShapeError(f"{name}: a size must be non-negative, got {shape}")
     return shape
@@ -287,7 +287,8 @@ def frombuffer(buffer, *, dtype, count=-1, offset=0, requires_grad=False):
 
 def _filled(name, value, docs):
     def f(
-        *size,
+        *shape,
+        size=None,
         out=None,
         dtype=None,
         layout=None,
@@ -295,13 +296,12 @@ def _filled(name, value, docs):
         requires_grad=False,
         pin_memory=False,
         memory_format=None,
-        **named,
     ):
         if device is not None:
             need_cpu(device)
-        if set(named) - {"size"} or not (size or named):
-            raise ArgumentTypeError(f"{name}() takes the argument 'size', got {named}")
-        shape = _shape(size or (named["size"],), name)
+        if not shape and size is None:
+            raise ArgumentTypeError(f"{name}() missing argument 'size'")
+        shape = _shape(shape, name, size)
         d = np_dtype(dtype) or dt.get_default_dtype().np
         return give(finish(_room(shape, d, name, value), requires_grad), out)
 

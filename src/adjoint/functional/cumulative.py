@@ -10,7 +10,7 @@ from ..core.shape import norm_dim, norm_dims
 from ..errors import ArgumentError, ArgumentTypeError, ShapeError
 from .face import SCALARS, alias, function, give, inexact, method, need_tensor, promote
 from .ordering import fetch, ordered
-from .reductions import numpy_names, start
+from .reductions import start
 
 
 def _run(prim, x, dim, out=None):
@@ -23,7 +23,6 @@ def _run(prim, x, dim, out=None):
 
 
 @method
-@numpy_names
 def cumsum(input, dim, *, dtype=None, out=None):
     """Running sum along `dim`.
 
@@ -34,7 +33,6 @@ def cumsum(input, dim, *, dtype=None, out=None):
 
 
 @method
-@numpy_names
 def cumprod(input, dim, *, dtype=None, out=None):
     """Running product along `dim`.
 
@@ -45,7 +43,6 @@ def cumprod(input, dim, *, dtype=None, out=None):
 
 
 @method
-@numpy_names
 def logcumsumexp(input, dim, *, out=None):
     """Running ln Σ eˣ along `dim`, without overflow.
 
@@ -57,7 +54,6 @@ def logcumsumexp(input, dim, *, out=None):
 
 
 @method
-@numpy_names
 def cummax(input, dim, *, out=None):
     """The largest element so far along `dim`, and its last place.
 
@@ -69,7 +65,6 @@ def cummax(input, dim, *, out=None):
 
 
 @method
-@numpy_names
 def cummin(input, dim, *, out=None):
     """The smallest element so far along `dim`, and its last place.
 
@@ -105,7 +100,6 @@ def _need_dims(x, name):
 
 
 @method
-@numpy_names
 def diff(input, n=1, dim=-1, prepend=None, append=None, *, out=None):
     """Differences of neighbours along `dim`, `n` times.
 

@@ -22,7 +22,7 @@ from .face import (
     need_tensor,
     only_method,
 )
-from .shapes import listed_tensors, squeeze, t, transpose, unsqueeze
+from .shapes import listed_tensors, squeeze, swapaxes, t, transpose, unsqueeze
 from .strides import as_strided
 
 
@@ -126,7 +126,7 @@ def _in_place(f):
                 "in-place operation",
                 hint=f"use {f.__name__}",
             )
-        y = f(self, *args, **kwargs)
+        y = METHODS[f.__name__](self, *args, **kwargs)
         if self.__dict__.get("base") is not None:
             self.chain = y.chain
         adopt(self, y)
@@ -137,8 +137,8 @@ def _in_place(f):
     return only_method(method)
 
 
-for _f in (t, transpose, squeeze, unsqueeze, as_strided):
+for _f in (t, transpose, swapaxes, squeeze, unsqueeze, as_strided):
     _in_place(_f)
 
 
-METHODS["swapaxes_"] = METHODS["swapdims_"] = METHODS["transpose_"]
+METHODS["swapdims_"] = METHODS["transpose_"]

@@ -131,13 +131,13 @@ def _owned(x, name: str):
 
 
 @only_method
-def resize_(self, *size, memory_format=None):
+def resize_(self, *shape, size=None, memory_format=None):
     """Give this tensor another shape: its elements one after another, what is new unset.
 
     >>> tensor([1., 2., 3.]).resize_(2)
     tensor([1., 2.])
     """
-    x, shape = _owned(self, "resize_"), sizes(size)
+    x, shape = _owned(self, "resize_"), sizes(shape, size)
     n = math.prod(shape)
     if min(shape, default=0) < 0:
         raise ShapeError(f"resize_: sizes cannot be negative, got {shape}")

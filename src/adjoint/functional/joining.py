@@ -260,13 +260,13 @@ def unbind(input, dim=0):
 
 
 @method
-def split(input, split_size_or_sections, dim=0):
+def split(tensor, split_size_or_sections, dim=0):
     """Pieces along `dim`: of one size, or of the sizes listed.
 
     >>> split(tensor([1, 2, 3]), 2)
     (tensor([1, 2]), tensor([3]))
     """
-    x = _need_dims(input, "split")
+    x = _need_dims(tensor, "split")
     dim = norm_dim(dim, x.ndim)
     n, parts = x.shape[dim], split_size_or_sections
     if hasattr(parts, "__index__"):

@@ -23,7 +23,6 @@ from .reductions import (
     dims_of,
     need_ordered,
     need_some,
-    numpy_names,
     start,
 )
 
@@ -86,7 +85,6 @@ def _largest(prim, whole, both, input, dim, keepdim, other, out):
 
 
 @method
-@numpy_names
 def max(input, dim=None, keepdim=False, *, other=None, out=None):
     """Largest of all elements; along `dim`, with its place; of two tensors, elementwise.
 
@@ -97,7 +95,6 @@ def max(input, dim=None, keepdim=False, *, other=None, out=None):
 
 
 @method
-@numpy_names
 def min(input, dim=None, keepdim=False, *, other=None, out=None):
     """Smallest of all elements; along `dim`, with its place; of two tensors, elementwise.
 
@@ -135,7 +132,6 @@ def fmin(input, other, *, out=None):
 
 
 @method
-@numpy_names
 def sort(input, dim=-1, descending=False, stable=False, *, out=None):
     """Sorted along `dim`, and where each element was; NaN is largest.
 
@@ -150,7 +146,6 @@ def sort(input, dim=-1, descending=False, stable=False, *, out=None):
 
 
 @method
-@numpy_names
 def argsort(input, dim=-1, descending=False, stable=False):
     """The places in sorted order along `dim`.
 
@@ -181,7 +176,6 @@ def _need_rank(k, n, low, name):
 
 
 @method
-@numpy_names
 def topk(input, k, dim=-1, largest=True, sorted=True, *, out=None):
     """The k largest (or smallest) elements along `dim`, best first, and their places.
 
@@ -201,7 +195,6 @@ def _size(x, dim) -> int:
 
 
 @method
-@numpy_names
 def kthvalue(input, k, dim=-1, keepdim=False, *, out=None):
     """The k-th smallest element (from 1) along `dim`, and its place.
 
@@ -237,7 +230,6 @@ def _median_along(prim, x, dim, keepdim, out):
 
 
 @method
-@numpy_names
 def median(input, dim=None, keepdim=False, *, out=None):
     """The lower of the two middle elements; along `dim`, with its place; NaN if one is.
 
@@ -248,7 +240,6 @@ def median(input, dim=None, keepdim=False, *, out=None):
 
 
 @method
-@numpy_names
 def nanmedian(input, dim=None, keepdim=False, *, out=None):
     """The median of the elements that are not NaN.
 
@@ -259,7 +250,6 @@ def nanmedian(input, dim=None, keepdim=False, *, out=None):
 
 
 @method
-@numpy_names
 def mode(input, dim=-1, keepdim=False, *, out=None):
     """The most frequent element along `dim` (the smallest of several), and its last place.
 

@@ -101,13 +101,10 @@ def fork_rng(devices=None, enabled=True):
             floor.get().go_to(default_generator, position)
 
 
-def _shape(size, given):
-    return sizes(size if given is None else (given,))
-
-
 @function
 def rand(
-    *size,
+    *shape,
+    size=None,
     generator=None,
     out=None,
     dtype=None,
@@ -115,7 +112,6 @@ def rand(
     device=None,
     requires_grad=False,
     pin_memory=False,
-    **named,
 ):
     """Numbers evenly from [0, 1).
 
@@ -125,14 +121,13 @@ def rand(
     """
     need_cpu(device)
     d = np_dtype(dtype) or dt.get_default_dtype().np
-    return delivered(
-        draw_rand(_shape(size, _named(named)), d, generator), out, requires_grad
-    )
+    return delivered(draw_rand(sizes(shape, size), d, generator), out, requires_grad)
 
 
 @function
 def randn(
-    *size,
+    *shape,
+    size=None,
     generator=None,
     out=None,
     dtype=None,
@@ -140,7 +135,6 @@ def randn(
     device=None,
     requires_grad=False,
     pin_memory=False,
-    **named,
 ):
     """Numbers of the standard normal law.
 
@@ -149,22 +143,12 @@ def randn(
     """
     need_cpu(device)
     d = np_dtype(dtype) or dt.get_default_dtype().np
-    return delivered(
-        draw_randn(_shape(size, _named(named)), d, generator), out, requires_grad
-    )
-
-
-def _named(named):
-    """`size` where it is given by name."""
-    size = named.pop("size", None)
-    if named:
-        raise ArgumentTypeError(f"unexpected argument {next(iter(named))!r}")
-    return size
+    return delivered(draw_randn(sizes(shape, size), d, generator), out, requires_grad)
 
 
 @function
 def randint(
-    low,
+    low=0,
     high=None,
     size=None,
     *,

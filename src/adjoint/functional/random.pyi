@@ -18,15 +18,15 @@ def initial_seed() -> _int:
     """The seed of the default stream."""
 def manual_seed(seed: Any) -> Any:
     """Start the default stream of random numbers at `seed`."""
-def rand(*size: Any, generator: Any = ..., out: Tensor | None = ..., dtype: DTypeLike | None = ..., layout: Any = ..., device: Any = ..., requires_grad: _bool = ..., pin_memory: _bool = ..., **named: Any) -> Tensor:
+def rand(*shape: Any, size: Any = ..., generator: Any = ..., out: Tensor | None = ..., dtype: DTypeLike | None = ..., layout: Any = ..., device: Any = ..., requires_grad: _bool = ..., pin_memory: _bool = ...) -> Tensor:
     """Numbers evenly from [0, 1)."""
 def rand_like(input: Tensor, *, generator: Any = ..., dtype: DTypeLike | None = ..., layout: Any = ..., device: Any = ..., requires_grad: _bool = ..., memory_format: Any = ...) -> Tensor:
     """`rand` in the shape and dtype of `input`."""
-def randint(low: Any, high: Any = ..., size: Any = ..., *, generator: Any = ..., out: Tensor | None = ..., dtype: DTypeLike | None = ..., layout: Any = ..., device: Any = ..., requires_grad: _bool = ..., pin_memory: _bool = ...) -> Tensor:
+def randint(low: Any = ..., high: Any = ..., size: Any = ..., *, generator: Any = ..., out: Tensor | None = ..., dtype: DTypeLike | None = ..., layout: Any = ..., device: Any = ..., requires_grad: _bool = ..., pin_memory: _bool = ...) -> Tensor:
     """Integers low <= n < high, all equally likely; randint(high, size) starts at 0."""
 def randint_like(input: Tensor, low: Any = ..., high: Any = ..., *, generator: Any = ..., dtype: DTypeLike | None = ..., layout: Any = ..., device: Any = ..., requires_grad: _bool = ..., memory_format: Any = ...) -> Tensor:
     """`randint` in the shape and dtype of `input`."""
-def randn(*size: Any, generator: Any = ..., out: Tensor | None = ..., dtype: DTypeLike | None = ..., layout: Any = ..., device: Any = ..., requires_grad: _bool = ..., pin_memory: _bool = ..., **named: Any) -> Tensor:
+def randn(*shape: Any, size: Any = ..., generator: Any = ..., out: Tensor | None = ..., dtype: DTypeLike | None = ..., layout: Any = ..., device: Any = ..., requires_grad: _bool = ..., pin_memory: _bool = ...) -> Tensor:
     """Numbers of the standard normal law."""
 def randn_like(input: Tensor, *, generator: Any = ..., dtype: DTypeLike | None = ..., layout: Any = ..., device: Any = ..., requires_grad: _bool = ..., memory_format: Any = ...) -> Tensor:
     """`randn` in the shape and dtype of `input`."""

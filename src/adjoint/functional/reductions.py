@@ -5,7 +5,6 @@ NumPy's `axis` and `keepdims` are taken for `dim` and `keepdim`, as PyTorch does
 
 from __future__ import annotations
 
-import functools
 import math
 from collections import namedtuple
 from typing import NamedTuple
@@ -16,7 +15,7 @@ from ..autodiff import straight
 from ..core.bind import dtype_of
 from ..core.primitive import number, op
 from ..core.shape import norm_dim, norm_dims
-from ..errors import ArgumentError, ArgumentTypeError, DtypeError, ShapeError, sound
+from ..errors import ArgumentError, ArgumentTypeError, DtypeError, ShapeError
 from . import linalg
 from .face import (
     cast,
@@ -36,21 +35,6 @@ class ValuesIndices(NamedTuple):
 
     values: object
     indices: object
-
-
-_NUMPY = {"axis": "dim", "keepdims": "keepdim", "x": "input"}
-
-
-def numpy_names(f):
-    """`f`, which also takes NumPy's names of the arguments."""
-
-    @functools.wraps(f)
-    def g(*args, **kwargs):
-        if kwargs:
-            kwargs = {_NUMPY.get(k, k): v for k, v in kwargs.items()}
-        return f(*args, **kwargs)
-
-    return g
 
 
 def dims_of(x, dim) -> tuple[int, ...]:
@@ -95,8 +79,6 @@ def count_over(x, dims) -> int:
 
 
 @method
-@sound
-@numpy_names
 def sum(input, dim=None, keepdim=False, *, dtype=None, out=None):
     """Sum of all elements, or over `dim`.
 
@@ -125,7 +107,6 @@ def _without_nan(x):
 
 
 @method
-@numpy_names
 def nansum(input, dim=None, keepdim=False, *, dtype=None, out=None):
     """Sum of the elements that are not NaN.
 
@@ -140,8 +121,6 @@ def nansum(input, dim=None, keepdim=False, *, dtype=None, out=None):
 
 
 @method
-@sound
-@numpy_names
 def mean(input, dim=None, keepdim=False, *, dtype=None, out=None):
     """Mean of all elements, or over `dim`.
 
@@ -165,7 +144,6 @@ def mean_of(x, dims, keepdim=False):
 
 
 @method
-@numpy_names
 def nanmean(input, dim=None, keepdim=False, *, dtype=None, out=None):
     """Mean of the elements that are not NaN.
 
@@ -180,7 +158,6 @@ def nanmean(input, dim=None, keepdim=False, *, dtype=None, out=None):
 
 
 @method
-@numpy_names
 def prod(input, dim=None, keepdim=False, *, dtype=None, out=None):
     """Product of all elements, or over `dim`.
 
@@ -208,7 +185,6 @@ def _spread(prim, input, dim, unbiased, keepdim, correction, out=None):
 
 
 @method
-@numpy_names
 def var(input, dim=None, unbiased=None, keepdim=False, *, correction=None, out=None):
     """Variance, Σ |x − mean|² / (n − correction); `unbiased` False is correction 0.
 
@@ -219,7 +195,6 @@ def var(input, dim=None, unbiased=None, keepdim=False, *, correction=None, out=N
 
 
 @method
-@numpy_names
 def std(input, dim=None, unbiased=None, keepdim=False, *, correction=None, out=None):
     """Standard deviation, √var.
 
@@ -230,7 +205,6 @@ def std(input, dim=None, unbiased=None, keepdim=False, *, correction=None, out=N
 
 
 @function
-@numpy_names
 def var_mean(input, dim=None, unbiased=None, keepdim=False, *, correction=None):
     """Variance and mean.
 
@@ -242,7 +216,6 @@ def var_mean(input, dim=None, unbiased=None, keepdim=False, *, correction=None):
 
 
 @function
-@numpy_names
 def std_mean(input, dim=None, unbiased=None, keepdim=False, *, correction=None):
     """Standard deviation and mean.
 
@@ -267,7 +240,6 @@ def _order(p, name) -> float:
 
 
 @method
-@numpy_names
 def norm(input, p="fro", dim=None, keepdim=False, out=None, dtype=None):
     """The p-norm of the elements, (Σ |x|^p)^(1/p); p = ±inf is the extreme, 0 the count.
 
@@ -342,7 +314,6 @@ def _extreme(prim, input, dim, keepdim, out=None):
 
 
 @method
-@numpy_names
 def amax(input, dim=(), keepdim=False, *, out=None):
     """Largest element over `dim`; ties share the gradient.
 
@@ -353,7 +324,6 @@ def amax(input, dim=(), keepdim=False, *, out=None):
 
 
 @method
-@numpy_names
 def amin(input, dim=(), keepdim=False, *, out=None):
     """Smallest element over `dim`; ties share the gradient.
 
@@ -367,7 +337,6 @@ MinMax = namedtuple("MinMax", ["min", "max"])
 
 
 @method
-@numpy_names
 def aminmax(input, *, dim=None, keepdim=False):
     """Smallest and largest element.
 
@@ -378,7 +347,6 @@ def aminmax(input, *, dim=None, keepdim=False):
 
 
 @method
-@numpy_names
 def logsumexp(input, dim, keepdim=False, *, out=None):
     """ln Σ eˣ over `dim`, without overflow.
 
@@ -401,7 +369,6 @@ def _decide(prim, input, dim, keepdim, out=None):
 
 
 @method
-@numpy_names
 def all(input, dim=None, keepdim=False, *, out=None):
     """Every element is non-zero.
 
@@ -412,7 +379,6 @@ def all(input, dim=None, keepdim=False, *, out=None):
 
 
 @method
-@numpy_names
 def any(input, dim=None, keepdim=False, *, out=None):
     """Some element is non-zero.
 
@@ -423,7 +389,6 @@ def any(input, dim=None, keepdim=False, *, out=None):
 
 
 @method
-@numpy_names
 def count_nonzero(input, dim=None):
     """How many elements are not zero.
 
@@ -435,7 +400,6 @@ def count_nonzero(input, dim=None):
 
 
 @method
-@numpy_names
 def argmax(input, dim=None, keepdim=False):
     """The place of the largest element, of all row by row or along `dim`.
 
@@ -446,7 +410,6 @@ def argmax(input, dim=None, keepdim=False):
 
 
 @method
-@numpy_names
 def argmin(input, dim=None, keepdim=False):
     """The place of the smallest element, of all row by row or along `dim`.
 

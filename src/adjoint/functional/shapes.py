@@ -14,6 +14,7 @@ from ..core.primitive import op, sum_to
 from ..core.shape import broadcast, norm_dim, norm_dims, whole
 from ..errors import (
     ArgumentError,
+    ArgumentTypeError,
     DimError,
     DtypeError,
     ShapeError,
@@ -30,8 +31,14 @@ from .face import (
 )
 
 
-def sizes(shape) -> tuple[int, ...]:
-    """A shape given as numbers or as one sequence."""
+def sizes(shape, named=None) -> tuple[int, ...]:
+    """A shape given as numbers or as one sequence, which may come by a name instead."""
+    if named is not None:
+        if shape:
+            raise ArgumentTypeError(
+                f"the same was given by position, {shape}, and by name, {named}"
+            )
+        shape = (named,)
     if len(shape) == 1 and isinstance(shape[0], (tuple, list)):
         shape = shape[0]
     return tuple(n if type(n) is int else whole(n, "a size") for n in shape)
@@ -75,12 +82,15 @@ def reshape(input, shape):
 
 @only_method
 @sound
-def view(self, *shape):
+def view(self, *shape, size=None, dtype=None):
     """The same memory in another shape, or, for a dtype, the same bits read in that dtype.
 
     >>> tensor([1., 2.]).view(2, 1).shape
     adjoint.Size([2, 1])
     """
+    if dtype is not None:
+        return _view_dtype(self, np_dtype(dtype))
+    shape = shape if size is None else sizes(shape, size)
     y = reshaped(op.reshape, self, shape)
     if y is not None:
         return y
@@ -114,7 +124,8 @@ def _view_dtype(x, d):
     return op.bits(x, dtype=d)
 
 
-def _reshape_method(self, *shape):
+def _reshape_method(self, *sequence, shape=None):
+    shape = sequence if shape is None else sizes(sequence, shape)
     y = reshaped(op.reshape, self, shape)
     return reshape(self, sizes(shape)) if y is None else y
 
@@ -141,7 +152,7 @@ alias("reshape_as", "view_as")
 
 @method
 @sound
-def permute(input, *dims):
+def permute(input, *order, dims=None):
     """Dims in another order.
 
     >>> permute(tensor([[1, 2], [3, 4]]), 1, 0)
@@ -149,7 +160,8 @@ def permute(input, *dims):
             [2, 4]])
     """
     x = need_tensor(input, "permute")
-    order = tuple(norm_dim(d, x.ndim) for d in sizes(dims))
+    dims = sizes(order, dims)
+    order = tuple(norm_dim(d, x.ndim) for d in dims)
     if sorted(order) != list(range(x.ndim)):
         raise ShapeError(f"permute: dims {dims} are not an order of {x.ndim} dims")
     return viewed(op.permute, x, dims=order)
@@ -172,10 +184,18 @@ def transpose(input, dim0, dim1):
     return viewed(op.permute, x, dims=tuple(order))
 
 
-alias("swapaxes", "transpose")
-
-
 alias("swapdims", "transpose")
+
+
+@method
+def swapaxes(input, axis0, axis1):
+    """`transpose`, by NumPy's name.
+
+    >>> swapaxes(tensor([[1, 2]]), 0, 1)
+    tensor([[1],
+            [2]])
+    """
+    return transpose(input, axis0, axis1)
 
 
 @method
@@ -216,14 +236,14 @@ alias("moveaxis", "movedim")
 
 
 @only_method
-def expand(self, *shape):
+def expand(self, *shape, size=None):
     """Broadcast without copying; -1 keeps a size.
 
     >>> tensor([[1], [2]]).expand(-1, 2)
     tensor([[1, 1],
             [2, 2]])
     """
-    return _expand(self, sizes(shape), "expand")
+    return _expand(self, sizes(shape, size), "expand")
 
 
 def _expand(x, shape, name):
@@ -303,13 +323,13 @@ def listed_tensors(tensors):
 
 
 @only_method
-def sum_to_size(self, *size):
+def sum_to_size(self, *shape, size=None):
     """Summed over the dims that broadcasting would have stretched from `size`.
 
     >>> ones(2, 3).sum_to_size(1, 3)
     tensor([[2., 2., 2.]])
     """
-    shape = sizes(size)
+    shape = sizes(shape, size)
     if broadcast(shape, tuple(self.shape), name="sum_to_size") != tuple(self.shape):
         raise ShapeError(
             f"sum_to_size: size {list(shape)} is not expandable to size {list(self.shape)}"
@@ -387,14 +407,14 @@ def ravel(input):
 
 
 @method
-def flip(input, *dims):
+def flip(input, *along, dims=None):
     """Reversed along dims.
 
     >>> flip(tensor([1, 2, 3]), 0)
     tensor([3, 2, 1])
     """
     x = need_tensor(input, "flip")
-    dims = sizes(dims)
+    dims = sizes(along, dims)
     return op.flip(x, dims=norm_dims(dims, x.ndim) if dims and x.ndim else ())
 
 
@@ -470,14 +490,14 @@ def rot90(input, k=1, dims=(0, 1)):
 
 
 @only_method
-def repeat(self, *repeats):
-    """Copies of the tensor side by side, `repeats` times along each dim.
+def repeat(self, *times, repeats=None):
+    """Copies of the tensor side by side, so many `times` along each dim.
 
     >>> tensor([1, 2]).repeat(2, 2)
     tensor([[1, 2, 1, 2],
             [1, 2, 1, 2]])
     """
-    return _repeat(self, sizes(repeats), "repeat")
+    return _repeat(self, sizes(times, repeats), "repeat")
 
 
 def _repeat(x, times, name):
@@ -498,14 +518,14 @@ def _repeat(x, times, name):
 
 
 @method
-def tile(input, *dims):
+def tile(input, *times, dims=None):
     """Copies of the tensor side by side; missing counts on either side are 1.
 
     >>> tile(tensor([1, 2]), (2,))
     tensor([1, 2, 1, 2])
     """
     x = need_tensor(input, "tile")
-    dims = sizes(dims)
+    dims = sizes(times, dims)
     return _repeat(x, (1,) * (x.ndim - len(dims)) + dims, "tile")
 
 

@@ -14,7 +14,7 @@ from ..errors import ArgumentError, ArgumentTypeError, DtypeError, ShapeError
 from ..ops.order import put_along, take_along
 from .cumulative import part
 from .face import cast, concrete, function, give, method, need_tensor, wrap
-from .reductions import count_over, dims_of, need_some, numpy_names, start
+from .reductions import count_over, dims_of, need_some, start
 
 # ---------------------------------------------------------------- quantiles
 
@@ -110,7 +110,6 @@ def _taken(x, rank, last):
 
 
 @method
-@numpy_names
 def quantile(input, q, dim=None, keepdim=False, *, interpolation="linear", out=None):
     """The q-th quantiles of all elements, or along `dim`; NaN where one element is.
 
@@ -121,7 +120,6 @@ def quantile(input, q, dim=None, keepdim=False, *, interpolation="linear", out=N
 
 
 @method
-@numpy_names
 def nanquantile(input, q, dim=None, keepdim=False, *, interpolation="linear", out=None):
     """The q-th quantiles of the elements that are not NaN.
 
