@@ -518,6 +518,69 @@ def test_complex_gradients(name):
     np.testing.assert_allclose(got, want)
 
 
+SOME, CROSS = [[1.0, 2.0], [3.0, 4.0]], [[0, 1], [1, 0]]
+
+
+@pytest.mark.parametrize(
+    "f, shape",
+    [
+        (lambda T, x, i, o: T.aminmax(x, dim=0, out=(o(), o())), (2,)),
+        (lambda T, x, i, o: T.argmax(x, 0, out=o().long()), (2,)),
+        (lambda T, x, i, o: T.argmin(x, 0, out=o().long()), (2,)),
+        (lambda T, x, i, o: T.bucketize(x, x[0], out=o().long()), (2, 2)),
+        (lambda T, x, i, o: T.clamp_min(x, 2.0, out=o()), (2, 2)),
+        (lambda T, x, i, o: T.clamp_max(x, 2.0, out=o()), (2, 2)),
+        (lambda T, x, i, o: T.float_power(x, 2, out=o().double()), (2, 2)),
+        (lambda T, x, i, o: T.frac(x / 3, out=o()), (2, 2)),
+        (lambda T, x, i, o: T.gather(x, 0, i, out=o()), (2, 2)),
+        (lambda T, x, i, o: T.index_add(x, 0, i[0], x, out=o()), (2, 2)),
+        (lambda T, x, i, o: T.index_copy(x, 0, i[1], x, out=o()), (2, 2)),
+        (lambda T, x, i, o: T.index_reduce(x, 0, i[0], x, "prod", out=o()), (2, 2)),
+        (lambda T, x, i, o: T.index_select(x, 0, i[1], out=o()), (2, 2)),
+        (lambda T, x, i, o: T.isin(x, x[0], out=o().bool()), (2, 2)),
+        (lambda T, x, i, o: T.log_softmax(x, 0, out=o()), (2, 2)),
+        (lambda T, x, i, o: T.masked_select(x, x > 1, out=o()), (3,)),
+        (lambda T, x, i, o: T.mvlgamma(x + 3, 2, out=o()), (2, 2)),
+        (lambda T, x, i, o: T.narrow_copy(x, 0, 0, 1, out=o()), (1, 2)),
+        (lambda T, x, i, o: T.nonzero(x, out=o().long()), (4, 2)),
+        (lambda T, x, i, o: T.renorm(x, 2, 0, 1.0, out=o()), (2, 2)),
+        (lambda T, x, i, o: T.scatter(x, 0, i, x, out=o()), (2, 2)),
+        (lambda T, x, i, o: T.scatter_add(x, 0, i, x, out=o()), (2, 2)),
+        (lambda T, x, i, o: T.scatter_reduce(x, 0, i, x, "sum", out=o()), (2, 2)),
+        (lambda T, x, i, o: T.searchsorted(x[0], x, out=o().long()), (2, 2)),
+        (lambda T, x, i, o: T.softmax(x, 0, out=o()), (2, 2)),
+        (lambda T, x, i, o: T.take(x, i[0], out=o()), (2,)),
+        (lambda T, x, i, o: T.take_along_dim(x, i, 0, out=o()), (2, 2)),
+        (lambda T, x, i, o: T.where(x > 1, x, -x, out=o()), (2, 2)),
+        # sums and products are taken in the dtype of out
+        (lambda T, x, i, o: T.sum(x * 0.7, 0, out=o().long()), (2,)),
+        (lambda T, x, i, o: T.sum(x, 0, out=o().bool()), (2,)),
+        (lambda T, x, i, o: T.sum(x * 1e38, 0, out=o().double()), (2,)),
+        (lambda T, x, i, o: T.nansum(x / 3, 0, out=o().double()), (2,)),
+        (lambda T, x, i, o: T.prod(x * 0.7, 0, out=o().long()), (2,)),
+        (lambda T, x, i, o: T.cumsum(x * 0.7, 0, out=o().long()), (2, 2)),
+        (lambda T, x, i, o: T.cumprod(x * 0.7, 0, out=o().long()), (2, 2)),
+    ],
+)
+def test_out_is_pytorchs(f, shape):
+    results = []
+    for T in (ad, torch):
+        made = f(T, T.tensor(SOME), T.tensor(CROSS), lambda T=T: T.full(shape, 9.0))
+        results.append(made)
+    pairs = zip(*(r if isinstance(r, tuple) else (r,) for r in results), strict=True)
+    for got, want in pairs:
+        assert got.shape == want.shape and got.dtype.name == str(want.dtype)[6:]
+        np.testing.assert_allclose(got.numpy(), want.numpy(), rtol=1e-6)
+
+
+def test_out_is_what_comes_back():
+    x, i = ad.tensor(SOME), ad.tensor(CROSS)
+    out, least, most = ad.empty(2, 2), ad.empty(2), ad.empty(2)
+    assert ad.gather(x, 0, i, out=out) is out and out[0, 1].item() == 4.0
+    found = ad.aminmax(x, dim=0, out=(least, most))
+    assert found.min is least and most.tolist() == [3.0, 4.0]
+
+
 @pytest.mark.parametrize("T", [ad, torch], ids=["adjoint", "torch"])
 def test_what_out_refuses(T):
     x = T.ones(2)

@@ -218,7 +218,7 @@ def amax(input: Tensor, dim: Dims | None = ..., keepdim: _bool = ..., *, out: Te
     """Largest element over `dim`; ties share the gradient."""
 def amin(input: Tensor, dim: Dims | None = ..., keepdim: _bool = ..., *, out: Tensor | None = ...) -> Tensor:
     """Smallest element over `dim`; ties share the gradient."""
-def aminmax(input: Tensor, *, dim: Dims | None = ..., keepdim: _bool = ...) -> _MinMax:
+def aminmax(input: Tensor, *, dim: Dims | None = ..., keepdim: _bool = ..., out: Tensor | None = ...) -> _MinMax:
     """Smallest and largest element."""
 def angle(input: Tensor, *, out: Tensor | None = ...) -> Tensor:
     """The angle of a complex number in (−π, π]; of a real one 0 or π."""
@@ -254,9 +254,9 @@ def arctanh_(input: Tensor, *, out: Tensor | None = ...) -> Tensor:
     """`arctanh` written into this tensor."""
 def are_deterministic_algorithms_enabled() -> _bool:
     """True: results are the same from run to run, for any number of threads."""
-def argmax(input: Tensor, dim: Dims | None = ..., keepdim: _bool = ...) -> Tensor:
+def argmax(input: Tensor, dim: Dims | None = ..., keepdim: _bool = ..., *, out: Tensor | None = ...) -> Tensor:
     """The place of the largest element, of all row by row or along `dim`."""
-def argmin(input: Tensor, dim: Dims | None = ..., keepdim: _bool = ...) -> Tensor:
+def argmin(input: Tensor, dim: Dims | None = ..., keepdim: _bool = ..., *, out: Tensor | None = ...) -> Tensor:
     """The place of the smallest element, of all row by row or along `dim`."""
 def argsort(input: Tensor, dim: Dims | None = ..., descending: _bool = ..., stable: _bool = ...) -> Tensor:
     """The places in sorted order along `dim`."""
@@ -334,7 +334,7 @@ def broadcast_tensors(*tensors: Any) -> tuple[Tensor, ...]:
     """All tensors expanded to their common shape."""
 def broadcast_to(input: Tensor, size: Any) -> Tensor:
     """Broadcast without copying."""
-def bucketize(input: Tensor, boundaries: Any, *, out_int32: _bool = ..., right: _bool = ...) -> Tensor:
+def bucketize(input: Tensor, boundaries: Any, *, out_int32: _bool = ..., right: _bool = ..., out: Tensor | None = ...) -> Tensor:
     """The number of the bucket between sorted `boundaries` that each value falls into."""
 def can_cast(from_: Any, to: Any) -> _bool:
     """Whether writing one dtype into another keeps its category."""
@@ -368,13 +368,13 @@ def clamp(input: Tensor, min: Any = ..., max: Any = ..., *, out: Tensor | None =
     """Limited to [min, max], either a number, a tensor or None; gradient passes inside."""
 def clamp_(input: Tensor, min: Any = ..., max: Any = ..., *, out: Tensor | None = ...) -> Tensor:
     """`clamp` written into this tensor."""
-def clamp_max(input: Tensor, max: Any) -> Tensor:
+def clamp_max(input: Tensor, max: Any, *, out: Tensor | None = ...) -> Tensor:
     """Not above `max`."""
-def clamp_max_(input: Tensor, max: Any) -> Tensor:
+def clamp_max_(input: Tensor, max: Any, *, out: Tensor | None = ...) -> Tensor:
     """`clamp_max` written into this tensor."""
-def clamp_min(input: Tensor, min: Any) -> Tensor:
+def clamp_min(input: Tensor, min: Any, *, out: Tensor | None = ...) -> Tensor:
     """Not below `min`."""
-def clamp_min_(input: Tensor, min: Any) -> Tensor:
+def clamp_min_(input: Tensor, min: Any, *, out: Tensor | None = ...) -> Tensor:
     """`clamp_min` written into this tensor."""
 def clip(input: Tensor, min: Any = ..., max: Any = ..., *, out: Tensor | None = ...) -> Tensor:
     """Limited to [min, max], either a number, a tensor or None; gradient passes inside."""
@@ -548,7 +548,7 @@ def fliplr(input: Tensor) -> Tensor:
     """Columns reversed."""
 def flipud(input: Tensor) -> Tensor:
     """Rows reversed."""
-def float_power(input: Tensor | Number, exponent: Tensor | Number) -> Tensor:
+def float_power(input: Tensor | Number, exponent: Tensor | Number, *, out: Tensor | None = ...) -> Tensor:
     """`pow` in double precision."""
 def floor(input: Tensor, *, out: Tensor | None = ...) -> Tensor:
     """Largest integer not above x."""
@@ -564,9 +564,9 @@ def fmod(input: Tensor | Number, other: Tensor | Number, *, out: Tensor | None =
     """Remainder with the sign of the dividend, y = x₁ − trunc(x₁/x₂) x₂."""
 def fori_loop(lower: Any, upper: Any, body_fun: Any, init_val: Any) -> Tensor:
     """The value after value = body_fun(i, value) for i from `lower` up to `upper`."""
-def frac(input: Tensor) -> Tensor:
+def frac(input: Tensor, *, out: Tensor | None = ...) -> Tensor:
     """x − trunc(x)."""
-def frac_(input: Tensor) -> Tensor:
+def frac_(input: Tensor, *, out: Tensor | None = ...) -> Tensor:
     """`frac` written into this tensor."""
 def frexp(input: Tensor, *, out: Tensor | None = ...) -> _Frexp:
     """m and e with input = m · 2^e and ½ ≤ |m| < 1."""
@@ -580,7 +580,7 @@ def full(size: Any, fill_value: Any, *, out: Tensor | None = ..., dtype: DTypeLi
     """One number in every place of a shape."""
 def full_like(input: Tensor, fill_value: Any, *, dtype: DTypeLike | None = ..., layout: Any = ..., device: Any = ..., requires_grad: _bool = ..., memory_format: Any = ...) -> Tensor:
     """One number in every place of the shape of `input`."""
-def gather(input: Tensor, dim: Any, index: Any, *, sparse_grad: _bool = ...) -> Tensor:
+def gather(input: Tensor, dim: Any, index: Any, *, sparse_grad: _bool = ..., out: Tensor | None = ...) -> Tensor:
     """yᵢⱼ = x at [index[i, j], j] for dim 0, [i, index[i, j]] for dim 1, and so on."""
 def gcd(input: Tensor | Number, other: Tensor | Number, *, out: Tensor | None = ...) -> Tensor:
     """The greatest common divisor."""
@@ -648,9 +648,9 @@ def iinfo(type: Any) -> Any:
     """Limits of an integer dtype: bits, max, min."""
 def imag(input: Tensor) -> Tensor:
     """The imaginary part, a view."""
-def index_add(input: Tensor, dim: Any, index: Any, source: Any, *, alpha: Any = ...) -> Tensor:
+def index_add(input: Tensor, dim: Any, index: Any, source: Any, *, alpha: Any = ..., out: Tensor | None = ...) -> Tensor:
     """A copy with alpha * source added to the slices at `index`."""
-def index_copy(input: Tensor, dim: Any, index: Any, source: Any) -> Tensor:
+def index_copy(input: Tensor, dim: Any, index: Any, source: Any, *, out: Tensor | None = ...) -> Tensor:
     """A copy with the slices at `index` replaced by those of `source`."""
 def index_fill(input: Tensor, dim: Any, index: Any, value: Any) -> Tensor:
     """A copy with one number in the slices at `index`."""
@@ -658,9 +658,9 @@ def index_put(input: Tensor, indices: Any, values: Any, accumulate: _bool = ...)
     """A copy with `values` written, or added, at the positions `indices`."""
 def index_put_(self: Any, indices: Any, values: Any, accumulate: _bool = ...) -> Tensor:
     """`values` written, or added, at the positions `indices` of this tensor."""
-def index_reduce(input: Tensor, dim: Any, index: Any, source: Any, reduce: Any, *, include_self: _bool = ...) -> Tensor:
+def index_reduce(input: Tensor, dim: Any, index: Any, source: Any, reduce: Any, *, include_self: _bool = ..., out: Tensor | None = ...) -> Tensor:
     """A copy with slices of `source` combined into those at `index`: prod, mean, amax, amin."""
-def index_select(input: Tensor, dim: Any, index: Any) -> Tensor:
+def index_select(input: Tensor, dim: Any, index: Any, *, out: Tensor | None = ...) -> Tensor:
     """The slices along `dim` at the positions `index`."""
 def initial_seed() -> _int:
     """The seed of the default stream."""
@@ -690,7 +690,7 @@ def isclose(input: Tensor | Number, other: Tensor | Number, rtol: Any = ..., ato
     """|input − other| ≤ atol + rtol |other|."""
 def isfinite(input: Tensor, *, out: Tensor | None = ...) -> Tensor:
     """Is neither infinite nor NaN."""
-def isin(elements: Any, test_elements: Any, *, assume_unique: _bool = ..., invert: _bool = ...) -> Tensor:
+def isin(elements: Any, test_elements: Any, *, assume_unique: _bool = ..., invert: _bool = ..., out: Tensor | None = ...) -> Tensor:
     """Whether each element is among `test_elements`."""
 def isinf(input: Tensor, *, out: Tensor | None = ...) -> Tensor:
     """Is infinite."""
@@ -750,7 +750,7 @@ def log_(input: Tensor, *, out: Tensor | None = ...) -> Tensor:
     """`log` written into this tensor."""
 def log_sigmoid(input: Tensor, *, out: Tensor | None = ...) -> Tensor:
     """y = ln σ(x) = min(x, 0) − ln(1 + e^−|x|), exact for large |x|."""
-def log_softmax(input: Tensor, dim: Any, dtype: DTypeLike | None = ...) -> Tensor:
+def log_softmax(input: Tensor, dim: Any, dtype: DTypeLike | None = ..., *, out: Tensor | None = ...) -> Tensor:
     """x − ln Σ eˣ along `dim`."""
 def logaddexp(input: Tensor | Number, other: Tensor | Number, *, out: Tensor | None = ...) -> Tensor:
     """ln(e^input + e^other)."""
@@ -800,7 +800,7 @@ def masked_fill(input: Tensor, mask: Any, value: Any) -> Tensor:
     """`value` where the mask holds, `input` elsewhere."""
 def masked_scatter(input: Tensor, mask: Any, source: Any) -> Tensor:
     """The elements of `source`, in order, where the mask holds; `input` elsewhere."""
-def masked_select(input: Tensor, mask: Any) -> Tensor:
+def masked_select(input: Tensor, mask: Any, *, out: Tensor | None = ...) -> Tensor:
     """The elements where the mask holds, in a row."""
 def matmul(input: Tensor | Number, other: Tensor | Number, *, out: Tensor | None = ...) -> Tensor:
     """Matrix product, over vectors, matrices and batches of them."""
@@ -856,7 +856,7 @@ def multiply(input: Tensor | Number, other: Tensor | Number, *, out: Tensor | No
     """Product, y = x₁ x₂."""
 def mv(input: Tensor, vec: Tensor, *, out: Tensor | None = ...) -> Tensor:
     """Matrix times vector."""
-def mvlgamma(input: Tensor, p: Any) -> Tensor:
+def mvlgamma(input: Tensor, p: Any, *, out: Tensor | None = ...) -> Tensor:
     """ln of the multivariate gamma function of dimension p."""
 def nan_to_num(input: Tensor, nan: Any = ..., posinf: Any = ..., neginf: Any = ..., *, out: Tensor | None = ...) -> Tensor:
     """With numbers for NaN and the infinities: by default 0 and the largest there are."""
@@ -874,7 +874,7 @@ def nansum(input: Tensor, dim: Dims | None = ..., keepdim: _bool = ..., *, dtype
     """Sum of the elements that are not NaN."""
 def narrow(input: Tensor, dim: Any, start: Any, length: Any) -> Tensor:
     """`length` elements of `dim` from `start`: a view."""
-def narrow_copy(input: Tensor, dim: Any, start: Any, length: Any) -> Tensor:
+def narrow_copy(input: Tensor, dim: Any, start: Any, length: Any, *, out: Tensor | None = ...) -> Tensor:
     """`narrow` as a copy."""
 def ne(input: Tensor | Number, other: Tensor | Number, *, out: Tensor | None = ...) -> Tensor:
     """x₁ ≠ x₂."""
@@ -888,7 +888,7 @@ def negative_(input: Tensor, *, out: Tensor | None = ...) -> Tensor:
     """`negative` written into this tensor."""
 def nextafter(input: Tensor | Number, other: Tensor | Number, *, out: Tensor | None = ...) -> Tensor:
     """The floating number next to x₁ towards x₂."""
-def nonzero(input: Tensor, *, as_tuple: _bool = ...) -> Tensor:
+def nonzero(input: Tensor, *, as_tuple: _bool = ..., out: Tensor | None = ...) -> Tensor:
     """Where elements are not zero: a row of positions each, or a tuple with a tensor a dim."""
 def norm(input: Tensor, p: Any = ..., dim: Dims | None = ..., keepdim: _bool = ..., out: Tensor | None = ..., dtype: DTypeLike | None = ...) -> Tensor:
     """The p-norm of the elements, (Σ |x|^p)^(1/p); p = ±inf is the extreme, 0 the count."""
@@ -978,7 +978,7 @@ def relu_(input: Tensor, *, out: Tensor | None = ...) -> Tensor:
     """`relu` written into this tensor."""
 def remainder(input: Tensor | Number, other: Tensor | Number, *, out: Tensor | None = ...) -> Tensor:
     """Remainder with the sign of the divisor, y = x₁ − ⌊x₁/x₂⌋ x₂."""
-def renorm(input: Tensor, p: Any, dim: Any, maxnorm: Any) -> Tensor:
+def renorm(input: Tensor, p: Any, dim: Any, maxnorm: Any, *, out: Tensor | None = ...) -> Tensor:
     """Slices along `dim` whose p-norm exceeds `maxnorm` scaled down to it."""
 def repeat_interleave(input: Tensor, repeats: Any = ..., dim: Dims | None = ..., *, output_size: Any = ...) -> Tensor:
     """Each slice along `dim` `repeats` times; no dim: each element."""
@@ -1028,13 +1028,13 @@ def scalar_tensor(s: Any, *, dtype: DTypeLike | None = ..., device: Any = ..., r
     """A number as a tensor, in the default dtype if none is given."""
 def scan(f: Any, init: Any, xs: Any = ..., length: Any = ..., reverse: _bool = ...) -> tuple[Any, Any]:
     """(carry, ys): carry, y = f(carry, x) for each x along dim 0 of `xs`, the ys stacked."""
-def scatter(input: Tensor, dim: Any, index: Any, src: Any = ..., *, value: Any = ..., reduce: Any = ...) -> Tensor:
+def scatter(input: Tensor, dim: Any, index: Any, src: Any = ..., *, value: Any = ..., reduce: Any = ..., out: Tensor | None = ...) -> Tensor:
     """A copy with `src` (or one value) written where `gather` would read; the last stays."""
-def scatter_add(input: Tensor, dim: Any, index: Any, src: Any) -> Tensor:
+def scatter_add(input: Tensor, dim: Any, index: Any, src: Any, *, out: Tensor | None = ...) -> Tensor:
     """A copy with `src` added where `gather` would read."""
-def scatter_reduce(input: Tensor, dim: Any, index: Any, src: Any, reduce: Any, *, include_self: _bool = ...) -> Tensor:
+def scatter_reduce(input: Tensor, dim: Any, index: Any, src: Any, reduce: Any, *, include_self: _bool = ..., out: Tensor | None = ...) -> Tensor:
     """A copy with `src` combined where `gather` would read: sum, prod, mean, amax or amin."""
-def searchsorted(sorted_sequence: Any, input: Any, *, out_int32: _bool = ..., right: _bool = ..., side: Any = ..., sorter: Any = ...) -> Tensor:
+def searchsorted(sorted_sequence: Any, input: Any, *, out_int32: _bool = ..., right: _bool = ..., side: Any = ..., sorter: Any = ..., out: Tensor | None = ...) -> Tensor:
     """Where each value belongs in the sorted last dim of `sorted_sequence`."""
 def seed() -> _int:
     """Start the default stream at a seed from the operating system, and return it."""
@@ -1084,7 +1084,7 @@ def slice_scatter(input: Tensor, src: Any, dim: Dims | None = ..., start: Any = 
     """A copy with `src` in the slice start:end:step of `dim`."""
 def slogdet(input: Tensor, *, out: Tensor | None = ...) -> _Slogdet:
     """Sign and logarithm of the modulus of the determinant."""
-def softmax(input: Tensor, dim: Any, dtype: DTypeLike | None = ...) -> Tensor:
+def softmax(input: Tensor, dim: Any, dtype: DTypeLike | None = ..., *, out: Tensor | None = ...) -> Tensor:
     """eˣ / Σ eˣ along `dim`."""
 def sort(input: Tensor, dim: Dims | None = ..., descending: _bool = ..., stable: _bool = ..., *, out: Tensor | None = ...) -> _ValuesIndices:
     """Sorted along `dim`, and where each element was; NaN is largest."""
@@ -1124,9 +1124,9 @@ def swapdims(input: Tensor, dim0: Any, dim1: Any) -> Tensor:
     """Two dims swapped."""
 def t(input: Tensor) -> Tensor:
     """A matrix transposed; vectors and numbers as they are."""
-def take(input: Tensor, index: Any) -> Tensor:
+def take(input: Tensor, index: Any, *, out: Tensor | None = ...) -> Tensor:
     """Elements of the flattened input."""
-def take_along_dim(input: Tensor, indices: Any, dim: Dims | None = ...) -> Tensor:
+def take_along_dim(input: Tensor, indices: Any, dim: Dims | None = ..., *, out: Tensor | None = ...) -> Tensor:
     """`gather` with negative positions and broadcasting of the other dims; flat without `dim`."""
 def tan(input: Tensor, *, out: Tensor | None = ...) -> Tensor:
     """Tangent."""

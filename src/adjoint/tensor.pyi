@@ -200,7 +200,7 @@ class Tensor(Box):
         """Largest element over `dim`; ties share the gradient."""
     def amin(self, dim: Dims | None = ..., keepdim: _bool = ..., *, out: Tensor | None = ...) -> Tensor:
         """Smallest element over `dim`; ties share the gradient."""
-    def aminmax(self, *, dim: Dims | None = ..., keepdim: _bool = ...) -> _MinMax:
+    def aminmax(self, *, dim: Dims | None = ..., keepdim: _bool = ..., out: Tensor | None = ...) -> _MinMax:
         """Smallest and largest element."""
     def angle(self, *, out: Tensor | None = ...) -> Tensor:
         """The angle of a complex number in (−π, π]; of a real one 0 or π."""
@@ -236,9 +236,9 @@ class Tensor(Box):
         """Inverse hyperbolic tangent."""
     def arctanh_(self, *, out: Tensor | None = ...) -> Tensor:
         """Inverse hyperbolic tangent."""
-    def argmax(self, dim: Dims | None = ..., keepdim: _bool = ...) -> Tensor:
+    def argmax(self, dim: Dims | None = ..., keepdim: _bool = ..., *, out: Tensor | None = ...) -> Tensor:
         """The place of the largest element, of all row by row or along `dim`."""
-    def argmin(self, dim: Dims | None = ..., keepdim: _bool = ...) -> Tensor:
+    def argmin(self, dim: Dims | None = ..., keepdim: _bool = ..., *, out: Tensor | None = ...) -> Tensor:
         """The place of the smallest element, of all row by row or along `dim`."""
     def argsort(self, dim: Dims | None = ..., descending: _bool = ..., stable: _bool = ...) -> Tensor:
         """The places in sorted order along `dim`."""
@@ -339,13 +339,13 @@ class Tensor(Box):
         """Limited to [min, max], either a number, a tensor or None; gradient passes inside."""
     def clamp_(self, min: Any = ..., max: Any = ..., *, out: Tensor | None = ...) -> Tensor:
         """Limited to [min, max], either a number, a tensor or None; gradient passes inside."""
-    def clamp_max(self, max: Any) -> Tensor:
+    def clamp_max(self, max: Any, *, out: Tensor | None = ...) -> Tensor:
         """Not above `max`."""
-    def clamp_max_(self, max: Any) -> Tensor:
+    def clamp_max_(self, max: Any, *, out: Tensor | None = ...) -> Tensor:
         """`clamp_max` written into this tensor."""
-    def clamp_min(self, min: Any) -> Tensor:
+    def clamp_min(self, min: Any, *, out: Tensor | None = ...) -> Tensor:
         """Not below `min`."""
-    def clamp_min_(self, min: Any) -> Tensor:
+    def clamp_min_(self, min: Any, *, out: Tensor | None = ...) -> Tensor:
         """`clamp_min` written into this tensor."""
     def clip(self, min: Any = ..., max: Any = ..., *, out: Tensor | None = ...) -> Tensor:
         """Limited to [min, max], either a number, a tensor or None; gradient passes inside."""
@@ -514,9 +514,9 @@ class Tensor(Box):
         """Rows reversed."""
     def float(self) -> Tensor:
         """This tensor in dtype float32."""
-    def float_power(self, exponent: Tensor | Number) -> Tensor:
+    def float_power(self, exponent: Tensor | Number, *, out: Tensor | None = ...) -> Tensor:
         """`pow` in double precision."""
-    def float_power_(self, exponent: Tensor | Number) -> Tensor:
+    def float_power_(self, exponent: Tensor | Number, *, out: Tensor | None = ...) -> Tensor:
         """`float_power` written into this tensor."""
     def floor(self, *, out: Tensor | None = ...) -> Tensor:
         """Largest integer not above x."""
@@ -534,13 +534,13 @@ class Tensor(Box):
         """Remainder with the sign of the dividend, y = x₁ − trunc(x₁/x₂) x₂."""
     def fmod_(self, other: Tensor | Number, *, out: Tensor | None = ...) -> Tensor:
         """Remainder with the sign of the dividend, y = x₁ − trunc(x₁/x₂) x₂."""
-    def frac(self) -> Tensor:
+    def frac(self, *, out: Tensor | None = ...) -> Tensor:
         """x − trunc(x)."""
-    def frac_(self) -> Tensor:
+    def frac_(self, *, out: Tensor | None = ...) -> Tensor:
         """`frac` written into this tensor."""
     def frexp(self, *, out: Tensor | None = ...) -> _Frexp:
         """m and e with input = m · 2^e and ½ ≤ |m| < 1."""
-    def gather(self, dim: Any, index: Any, *, sparse_grad: _bool = ...) -> Tensor:
+    def gather(self, dim: Any, index: Any, *, sparse_grad: _bool = ..., out: Tensor | None = ...) -> Tensor:
         """yᵢⱼ = x at [index[i, j], j] for dim 0, [i, index[i, j]] for dim 1, and so on."""
     def gcd(self, other: Tensor | Number, *, out: Tensor | None = ...) -> Tensor:
         """The greatest common divisor."""
@@ -610,11 +610,11 @@ class Tensor(Box):
     def imag(self) -> Tensor: ...
     @imag.setter
     def imag(self, value: Tensor): ...
-    def index_add(self, dim: Any, index: Any, source: Any, *, alpha: Any = ...) -> Tensor:
+    def index_add(self, dim: Any, index: Any, source: Any, *, alpha: Any = ..., out: Tensor | None = ...) -> Tensor:
         """A copy with alpha * source added to the slices at `index`."""
     def index_add_(self, dim: Any, index: Any, source: Any, *, alpha: Any = ...) -> Tensor:
         """`index_add` written into this tensor."""
-    def index_copy(self, dim: Any, index: Any, source: Any) -> Tensor:
+    def index_copy(self, dim: Any, index: Any, source: Any, *, out: Tensor | None = ...) -> Tensor:
         """A copy with the slices at `index` replaced by those of `source`."""
     def index_copy_(self, dim: Any, index: Any, source: Any) -> Tensor:
         """`index_copy` written into this tensor."""
@@ -626,11 +626,11 @@ class Tensor(Box):
         """A copy with `values` written, or added, at the positions `indices`."""
     def index_put_(self, indices: Any, values: Any, accumulate: _bool = ...) -> Tensor:
         """`values` written, or added, at the positions `indices` of this tensor."""
-    def index_reduce(self, dim: Any, index: Any, source: Any, reduce: Any, *, include_self: _bool = ...) -> Tensor:
+    def index_reduce(self, dim: Any, index: Any, source: Any, reduce: Any, *, include_self: _bool = ..., out: Tensor | None = ...) -> Tensor:
         """A copy with slices of `source` combined into those at `index`: prod, mean, amax, amin."""
-    def index_reduce_(self, dim: Any, index: Any, source: Any, reduce: Any, *, include_self: _bool = ...) -> Tensor:
+    def index_reduce_(self, dim: Any, index: Any, source: Any, reduce: Any, *, include_self: _bool = ..., out: Tensor | None = ...) -> Tensor:
         """`index_reduce` written into this tensor."""
-    def index_select(self, dim: Any, index: Any) -> Tensor:
+    def index_select(self, dim: Any, index: Any, *, out: Tensor | None = ...) -> Tensor:
         """The slices along `dim` at the positions `index`."""
     def inner(self, other: Tensor | Number, *, out: Tensor | None = ...) -> Tensor:
         """Products summed over the last dims."""
@@ -673,7 +673,7 @@ class Tensor(Box):
         """|input − other| ≤ atol + rtol |other|."""
     def isfinite(self, *, out: Tensor | None = ...) -> Tensor:
         """Is neither infinite nor NaN."""
-    def isin(self, test_elements: Any, *, assume_unique: _bool = ..., invert: _bool = ...) -> Tensor:
+    def isin(self, test_elements: Any, *, assume_unique: _bool = ..., invert: _bool = ..., out: Tensor | None = ...) -> Tensor:
         """Whether each element is among `test_elements`."""
     def isinf(self, *, out: Tensor | None = ...) -> Tensor:
         """Is infinite."""
@@ -743,7 +743,7 @@ class Tensor(Box):
         """Fill with exp of numbers of a normal law."""
     def log_sigmoid(self, *, out: Tensor | None = ...) -> Tensor:
         """y = ln σ(x) = min(x, 0) − ln(1 + e^−|x|), exact for large |x|."""
-    def log_softmax(self, dim: Any, dtype: DTypeLike | None = ...) -> Tensor:
+    def log_softmax(self, dim: Any, dtype: DTypeLike | None = ..., *, out: Tensor | None = ...) -> Tensor:
         """x − ln Σ eˣ along `dim`."""
     def logaddexp(self, other: Tensor | Number, *, out: Tensor | None = ...) -> Tensor:
         """ln(e^input + e^other)."""
@@ -803,7 +803,7 @@ class Tensor(Box):
         """The elements of `source`, in order, where the mask holds; `input` elsewhere."""
     def masked_scatter_(self, mask: Any, source: Any) -> Tensor:
         """`masked_scatter` written into this tensor."""
-    def masked_select(self, mask: Any) -> Tensor:
+    def masked_select(self, mask: Any, *, out: Tensor | None = ...) -> Tensor:
         """The elements where the mask holds, in a row."""
     def matmul(self, other: Tensor | Number, *, out: Tensor | None = ...) -> Tensor:
         """Matrix product, over vectors, matrices and batches of them."""
@@ -855,9 +855,9 @@ class Tensor(Box):
         """Product, y = x₁ x₂."""
     def mv(self, vec: Tensor, *, out: Tensor | None = ...) -> Tensor:
         """Matrix times vector."""
-    def mvlgamma(self, p: Any) -> Tensor:
+    def mvlgamma(self, p: Any, *, out: Tensor | None = ...) -> Tensor:
         """ln of the multivariate gamma function of dimension p."""
-    def mvlgamma_(self, p: Any) -> Tensor:
+    def mvlgamma_(self, p: Any, *, out: Tensor | None = ...) -> Tensor:
         """`mvlgamma` written into this tensor."""
     name: Any
     def nan_to_num(self, nan: Any = ..., posinf: Any = ..., neginf: Any = ..., *, out: Tensor | None = ...) -> Tensor:
@@ -876,7 +876,7 @@ class Tensor(Box):
         """Sum of the elements that are not NaN."""
     def narrow(self, dim: Any, start: Any, length: Any) -> Tensor:
         """`length` elements of `dim` from `start`: a view."""
-    def narrow_copy(self, dim: Any, start: Any, length: Any) -> Tensor:
+    def narrow_copy(self, dim: Any, start: Any, length: Any, *, out: Tensor | None = ...) -> Tensor:
         """`narrow` as a copy."""
     @property
     def nbytes(self) -> _int: ...
@@ -914,7 +914,7 @@ class Tensor(Box):
         """The floating number next to x₁ towards x₂."""
     def nextafter_(self, other: Tensor | Number, *, out: Tensor | None = ...) -> Tensor:
         """The floating number next to x₁ towards x₂."""
-    def nonzero(self, *, as_tuple: _bool = ...) -> Tensor:
+    def nonzero(self, *, as_tuple: _bool = ..., out: Tensor | None = ...) -> Tensor:
         """Where elements are not zero: a row of positions each, or a tuple with a tensor a dim."""
     def norm(self, p: Any = ..., dim: Dims | None = ..., keepdim: _bool = ..., out: Tensor | None = ..., dtype: DTypeLike | None = ...) -> Tensor:
         """The p-norm of the elements, (Σ |x|^p)^(1/p); p = ±inf is the extreme, 0 the count."""
@@ -995,9 +995,9 @@ class Tensor(Box):
         """Remainder with the sign of the divisor, y = x₁ − ⌊x₁/x₂⌋ x₂."""
     def remainder_(self, other: Tensor | Number, *, out: Tensor | None = ...) -> Tensor:
         """Remainder with the sign of the divisor, y = x₁ − ⌊x₁/x₂⌋ x₂."""
-    def renorm(self, p: Any, dim: Any, maxnorm: Any) -> Tensor:
+    def renorm(self, p: Any, dim: Any, maxnorm: Any, *, out: Tensor | None = ...) -> Tensor:
         """Slices along `dim` whose p-norm exceeds `maxnorm` scaled down to it."""
-    def renorm_(self, p: Any, dim: Any, maxnorm: Any) -> Tensor:
+    def renorm_(self, p: Any, dim: Any, maxnorm: Any, *, out: Tensor | None = ...) -> Tensor:
         """`renorm` written into this tensor."""
     def repeat(self, *times: Any, repeats: Any = ...) -> Tensor:
         """Copies of the tensor side by side, so many `times` along each dim."""
@@ -1040,17 +1040,17 @@ class Tensor(Box):
         """y = 1/√x."""
     def rsub(self, other: Tensor | Number, *, alpha: Any = ...) -> Tensor:
         """other − alpha · input."""
-    def scatter(self, dim: Any, index: Any, src: Any = ..., *, value: Any = ..., reduce: Any = ...) -> Tensor:
+    def scatter(self, dim: Any, index: Any, src: Any = ..., *, value: Any = ..., reduce: Any = ..., out: Tensor | None = ...) -> Tensor:
         """A copy with `src` (or one value) written where `gather` would read; the last stays."""
     def scatter_(self, dim: Any, index: Any, src: Any = ..., *, value: Any = ..., reduce: Any = ...) -> Tensor:
         """`scatter` written into this tensor."""
-    def scatter_add(self, dim: Any, index: Any, src: Any) -> Tensor:
+    def scatter_add(self, dim: Any, index: Any, src: Any, *, out: Tensor | None = ...) -> Tensor:
         """A copy with `src` added where `gather` would read."""
     def scatter_add_(self, dim: Any, index: Any, src: Any) -> Tensor:
         """`scatter_add` written into this tensor."""
-    def scatter_reduce(self, dim: Any, index: Any, src: Any, reduce: Any, *, include_self: _bool = ...) -> Tensor:
+    def scatter_reduce(self, dim: Any, index: Any, src: Any, reduce: Any, *, include_self: _bool = ..., out: Tensor | None = ...) -> Tensor:
         """A copy with `src` combined where `gather` would read: sum, prod, mean, amax or amin."""
-    def scatter_reduce_(self, dim: Any, index: Any, src: Any, reduce: Any, *, include_self: _bool = ...) -> Tensor:
+    def scatter_reduce_(self, dim: Any, index: Any, src: Any, reduce: Any, *, include_self: _bool = ..., out: Tensor | None = ...) -> Tensor:
         """`scatter_reduce` written into this tensor."""
     def select(self, dim: Any, index: Any) -> Tensor:
         """The slice at `index` along `dim`: a view."""
@@ -1100,7 +1100,7 @@ class Tensor(Box):
         """A copy with `src` in the slice start:end:step of `dim`."""
     def slogdet(self, *, out: Tensor | None = ...) -> _Slogdet:
         """Sign and logarithm of the modulus of the determinant."""
-    def softmax(self, dim: Any, dtype: DTypeLike | None = ...) -> Tensor:
+    def softmax(self, dim: Any, dtype: DTypeLike | None = ..., *, out: Tensor | None = ...) -> Tensor:
         """eˣ / Σ eˣ along `dim`."""
     def sort(self, dim: Dims | None = ..., descending: _bool = ..., stable: _bool = ..., *, out: Tensor | None = ...) -> _ValuesIndices:
         """Sorted along `dim`, and where each element was; NaN is largest."""
@@ -1156,9 +1156,9 @@ class Tensor(Box):
         """A matrix transposed; vectors and numbers as they are."""
     def t_(self, *args: Any, **kwargs: Any) -> Tensor:
         """`t` of this tensor itself, on the same memory."""
-    def take(self, index: Any) -> Tensor:
+    def take(self, index: Any, *, out: Tensor | None = ...) -> Tensor:
         """Elements of the flattened input."""
-    def take_along_dim(self, indices: Any, dim: Dims | None = ...) -> Tensor:
+    def take_along_dim(self, indices: Any, dim: Dims | None = ..., *, out: Tensor | None = ...) -> Tensor:
         """`gather` with negative positions and broadcasting of the other dims; flat without `dim`."""
     def tan(self, *, out: Tensor | None = ...) -> Tensor:
         """Tangent."""

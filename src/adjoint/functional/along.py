@@ -12,7 +12,7 @@ from ..core.primitive import op
 from ..core.shape import norm_dim
 from ..errors import DimError, DtypeError, ShapeError
 from .bounds import within
-from .face import lift, method, need_tensor, only_method
+from .face import give, lift, method, need_tensor, only_method
 from .gathering import need_integers, need_ordered, need_same_dtype, written
 from .scattering import check_reduce, combined, stored
 
@@ -30,7 +30,7 @@ def _one_dim(name, input, dim, index, *, negative=False):
 
 
 @method
-def index_select(input, dim, index):
+def index_select(input, dim, index, *, out=None):
     """The slices along `dim` at the positions `index`.
 
     >>> index_select(tensor([[1, 2, 3], [4, 5, 6]]), 1, tensor([2, 0]))
@@ -39,7 +39,8 @@ def index_select(input, dim, index):
     """
     x, dim, index = _one_dim("index_select", input, dim, index)
     y = op.index(x, index, dim=dim)
-    return op.reshape(y, shape=()) if input.ndim == 0 else y
+    y = op.reshape(y, shape=()) if input.ndim == 0 else y
+    return give(y, out)
 
 
 def _index_write(name, input, dim, index, source, write):
@@ -57,7 +58,7 @@ def _index_write(name, input, dim, index, source, write):
 
 
 @method
-def index_add(input, dim, index, source, *, alpha=1):
+def index_add(input, dim, index, source, *, alpha=1, out=None):
     """A copy with alpha * source added to the slices at `index`.
 
     >>> index_add(zeros(3), 0, tensor([0, 0]), tensor([1., 2.]))
@@ -65,7 +66,7 @@ def index_add(input, dim, index, source, *, alpha=1):
     """
 
     source = _times(source, alpha)
-    return _index_write("index_add", input, dim, index, source, _added)
+    return give(_index_write("index_add", input, dim, index, source, _added), out)
 
 
 @only_method
@@ -102,13 +103,13 @@ def index_fill_(self, dim, index, value):
 
 
 @method
-def index_copy(input, dim, index, source):
+def index_copy(input, dim, index, source, *, out=None):
     """A copy with the slices at `index` replaced by those of `source`.
 
     >>> index_copy(zeros(3), 0, tensor([2, 0]), tensor([1., 2.]))
     tensor([2., 0., 1.])
     """
-    return _index_write("index_copy", input, dim, index, source, written)
+    return give(_index_write("index_copy", input, dim, index, source, written), out)
 
 
 @method
@@ -154,7 +155,7 @@ def _fits(value, d) -> bool:
 
 
 @method
-def index_reduce(input, dim, index, source, reduce, *, include_self=True):
+def index_reduce(input, dim, index, source, reduce, *, include_self=True, out=None):
     """A copy with slices of `source` combined into those at `index`: prod, mean, amax, amin.
 
     >>> index_reduce(ones(2), 0, tensor([1, 1]), tensor([2., 3.]), "prod")
@@ -162,7 +163,7 @@ def index_reduce(input, dim, index, source, reduce, *, include_self=True):
     """
     check_reduce("index_reduce", reduce, ("prod", "mean", "amax", "amin"))
     need_ordered("index_reduce", need_tensor(input, "index_reduce"))
-    return _index_write(
+    y = _index_write(
         "index_reduce",
         input,
         dim,
@@ -170,3 +171,4 @@ def index_reduce(input, dim, index, source, reduce, *, include_self=True):
         source,
         lambda x, v, at, d: combined(x, v, at, d, reduce, include_self),
     )
+    return give(y, out)

@@ -10,7 +10,7 @@ from ..core.shape import norm_dim, norm_dims
 from ..errors import ArgumentError, ArgumentTypeError, ShapeError
 from .face import SCALARS, alias, function, give, inexact, method, need_tensor, promote
 from .ordering import fetch, ordered
-from .reductions import start
+from .reductions import start, working
 
 
 def _run(prim, x, dim, out=None):
@@ -29,7 +29,7 @@ def cumsum(input, dim, *, dtype=None, out=None):
     >>> cumsum(tensor([1., 2., 3.]), 0)
     tensor([1., 3., 6.])
     """
-    return _run(op.cumsum, start(input, "cumsum", dtype), dim, out)
+    return _run(op.cumsum, start(input, "cumsum", working(dtype, out)), dim, out)
 
 
 @method
@@ -39,7 +39,7 @@ def cumprod(input, dim, *, dtype=None, out=None):
     >>> cumprod(tensor([1., 2., 3.]), 0)
     tensor([1., 2., 6.])
     """
-    return _run(op.cumprod, start(input, "cumprod", dtype), dim, out)
+    return _run(op.cumprod, start(input, "cumprod", working(dtype, out)), dim, out)
 
 
 @method

@@ -16,7 +16,17 @@ from ..ops.index import CLASS
 from ..ops.order import mesh
 from .bounds import within
 from .creation import array_of
-from .face import cast, concrete, function, lift, method, need_tensor, np_dtype, wrap
+from .face import (
+    cast,
+    concrete,
+    function,
+    give,
+    lift,
+    method,
+    need_tensor,
+    np_dtype,
+    wrap,
+)
 
 
 def need_integers(index, name):
@@ -58,7 +68,7 @@ def _check_cover(name, places, bounds, what):
 
 
 @method
-def gather(input, dim, index, *, sparse_grad=False):
+def gather(input, dim, index, *, sparse_grad=False, out=None):
     """yᵢⱼ = x at [index[i, j], j] for dim 0, [i, index[i, j]] for dim 1, and so on.
 
     >>> gather(tensor([[1, 2], [3, 4]]), 1, tensor([[0, 0], [1, 0]]))
@@ -67,13 +77,15 @@ def gather(input, dim, index, *, sparse_grad=False):
     """
     x, dim, places = places_along("gather", input, dim, index)
     if not math.prod(places.shape):
-        return op.index(raveled(x), places, dim=0)
+        return give(op.index(raveled(x), places, dim=0), out)
     y = op.index(x, *mesh(places, dim), dim=0)
-    return y if tuple(places.shape) == tuple(index.shape) else op.reshape(y, shape=())
+    if tuple(places.shape) != tuple(index.shape):
+        y = op.reshape(y, shape=())
+    return give(y, out)
 
 
 @method
-def take_along_dim(input, indices, dim=None):
+def take_along_dim(input, indices, dim=None, *, out=None):
     """`gather` with negative positions and broadcasting of the other dims; flat without `dim`.
 
     >>> x = tensor([[3, 1], [2, 4]])
@@ -84,7 +96,7 @@ def take_along_dim(input, indices, dim=None):
     x = need_tensor(input, "take_along_dim")
     indices = need_integers(indices, "take_along_dim")
     if dim is None:
-        return op.index(raveled(x), raveled(indices), dim=0)
+        return give(op.index(raveled(x), raveled(indices), dim=0), out)
     if x.ndim != indices.ndim:
         raise ShapeError(
             "take_along_dim: input and indices must have the same number of dimensions, got "
@@ -97,7 +109,7 @@ def take_along_dim(input, indices, dim=None):
         name="take_along_dim",
     )
     x = op.expand(x, shape=(*shape[:dim], x.shape[dim], *shape[dim + 1 :]))
-    return op.index(x, *mesh(op.expand(indices, shape=shape), dim), dim=0)
+    return give(op.index(x, *mesh(op.expand(indices, shape=shape), dim), dim=0), out)
 
 
 def raveled(x):
@@ -105,14 +117,14 @@ def raveled(x):
 
 
 @method
-def take(input, index):
+def take(input, index, *, out=None):
     """Elements of the flattened input.
 
     >>> take(tensor([[1, 2], [3, 4]]), tensor([0, -1]))
     tensor([1, 4])
     """
     x = need_tensor(input, "take")
-    return op.index(raveled(x), need_integers(index, "take"), dim=0)
+    return give(op.index(raveled(x), need_integers(index, "take"), dim=0), out)
 
 
 @method
@@ -153,7 +165,7 @@ def written(x, v, indices, dim, accumulate=False):
 
 
 @method
-def isin(elements, test_elements, *, assume_unique=False, invert=False):
+def isin(elements, test_elements, *, assume_unique=False, invert=False, out=None):
     """Whether each element is among `test_elements`.
 
     >>> isin(tensor([1, 2, 3]), tensor([2]))
@@ -164,7 +176,7 @@ def isin(elements, test_elements, *, assume_unique=False, invert=False):
     a, b = (x if isinstance(x, Box) else array_of(x) for x in (elements, test_elements))
     need_ordered("isin", a, b)
     found = op.isin(a, b)
-    return op.logical_not(found) if invert else found
+    return give(op.logical_not(found) if invert else found, out)
 
 
 def need_ordered(name, *xs) -> None:
@@ -176,7 +188,14 @@ def need_ordered(name, *xs) -> None:
 
 @function
 def searchsorted(
-    sorted_sequence, input, *, out_int32=False, right=False, side=None, sorter=None
+    sorted_sequence,
+    input,
+    *,
+    out_int32=False,
+    right=False,
+    side=None,
+    sorter=None,
+    out=None,
 ):
     """Where each value belongs in the sorted last dim of `sorted_sequence`.
 
@@ -210,11 +229,11 @@ def searchsorted(
     if sorter is not None:
         rows = take_along_dim(rows, sorter, -1)
     y = op.searchsorted(rows, x, right=bool(right or side == "right"))
-    return cast(y, np.dtype("int32")) if out_int32 else y
+    return give(cast(y, np.dtype("int32")) if out_int32 else y, out)
 
 
 @function
-def bucketize(input, boundaries, *, out_int32=False, right=False):
+def bucketize(input, boundaries, *, out_int32=False, right=False, out=None):
     """The number of the bucket between sorted `boundaries` that each value falls into.
 
     >>> bucketize(tensor([3, 6, 9]), tensor([1, 3, 5, 7, 9]))
@@ -228,7 +247,7 @@ def bucketize(input, boundaries, *, out_int32=False, right=False):
     if isinstance(input, Box) and dtype_of(input) != dtype_of(edges):
         d = np.promote_types(dtype_of(input), dtype_of(edges))
         input, edges = cast(input, d), cast(edges, d)
-    return searchsorted(edges, input, out_int32=out_int32, right=right)
+    return give(searchsorted(edges, input, out_int32=out_int32, right=right), out)
 
 
 def _triangle(name, row, col, offset, dtype, lower):

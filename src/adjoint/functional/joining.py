@@ -232,13 +232,13 @@ def select(input, dim, index):
 
 
 @method
-def narrow_copy(input, dim, start, length):
+def narrow_copy(input, dim, start, length, *, out=None):
     """`narrow` as a copy.
 
     >>> narrow_copy(tensor([1, 2, 3, 4]), 0, 1, 2)
     tensor([2, 3])
     """
-    return clone(narrow(input, dim, start, length))
+    return give(clone(narrow(input, dim, start, length)), out)
 
 
 def _need_dims(x, name):

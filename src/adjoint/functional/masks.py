@@ -11,7 +11,7 @@ from ..core.primitive import op
 from ..core.shape import broadcast, norm_dim
 from ..errors import ArgumentError, DimError, DtypeError, ShapeError
 from .along import fitting_number
-from .face import cast, concrete, method, need_tensor, wrap
+from .face import cast, concrete, give, method, need_tensor, wrap
 from .gathering import need_same_dtype, raveled
 
 # ---------------------------------------------------------------- masks
@@ -42,7 +42,7 @@ def masked_fill(input, mask, value):
 
 
 @method
-def masked_select(input, mask):
+def masked_select(input, mask, *, out=None):
     """The elements where the mask holds, in a row.
 
     >>> masked_select(tensor([1, 2, 3]), tensor([True, False, True]))
@@ -52,7 +52,7 @@ def masked_select(input, mask):
     shape = broadcast(tuple(x.shape), tuple(mask.shape), name="masked_select")
     holds = np.broadcast_to(concrete(mask, "the mask"), shape)
     at = np.flatnonzero(holds)
-    return op.index(raveled(op.expand(x, shape=shape)), at, dim=0)
+    return give(op.index(raveled(op.expand(x, shape=shape)), at, dim=0), out)
 
 
 @method
@@ -83,7 +83,7 @@ def masked_scatter(input, mask, source):
 
 
 @method
-def nonzero(input, *, as_tuple=False):
+def nonzero(input, *, as_tuple=False, out=None):
     """Where elements are not zero: a row of positions each, or a tuple with a tensor a dim.
 
     >>> nonzero(tensor([[0, 7], [8, 0]]))
@@ -93,7 +93,7 @@ def nonzero(input, *, as_tuple=False):
     x = concrete(need_tensor(input, "nonzero"), "the input")
     if as_tuple:
         return tuple(wrap(i) for i in np.nonzero(np.atleast_1d(x)))
-    return wrap(np.argwhere(x).astype(np.int64))
+    return give(wrap(np.argwhere(x).astype(np.int64)), out)
 
 
 @method

@@ -366,13 +366,14 @@ def _keeps_dtype(x, exponent) -> bool:
 
 
 @method
-def float_power(input, exponent):
+def float_power(input, exponent, *, out=None):
     """`pow` in double precision.
 
     >>> float_power(tensor([2]), 2)
     tensor([4.], dtype=adjoint.float64)
     """
-    return pow(*(_widened(x) if isinstance(x, Box) else x for x in (input, exponent)))
+    wide = (_widened(x) if isinstance(x, Box) else x for x in (input, exponent))
+    return give(pow(*wide), out)
 
 
 def _widened(x):
@@ -394,7 +395,7 @@ def round(input, *, decimals=0, out=None):
 
 
 @function
-def where(condition, input=None, other=None):
+def where(condition, input=None, other=None, *, out=None):
     """`input` where `condition` holds, `other` elsewhere; alone: the indices where it holds.
 
     >>> where(tensor([True, False]), 1., 0.)
@@ -409,7 +410,7 @@ def where(condition, input=None, other=None):
         )
     condition = cast(condition, np.dtype(bool))
     a, b = promote("where", input, other)
-    return op.where(condition, a, b)
+    return give(op.where(condition, a, b), out)
 
 
 @only_method
@@ -473,23 +474,23 @@ alias("clip", "clamp")
 
 
 @method
-def clamp_min(input, min):
+def clamp_min(input, min, *, out=None):
     """Not below `min`.
 
     >>> clamp_min(tensor([-1., 2.]), 0)
     tensor([0., 2.])
     """
-    return clamp(input, min=min)
+    return clamp(input, min=min, out=out)
 
 
 @method
-def clamp_max(input, max):
+def clamp_max(input, max, *, out=None):
     """Not above `max`.
 
     >>> clamp_max(tensor([-1., 2.]), 0)
     tensor([-1.,  0.])
     """
-    return clamp(input, max=max)
+    return clamp(input, max=max, out=out)
 
 
 @method
@@ -599,7 +600,7 @@ def positive(input):
 
 
 @method
-def frac(input):
+def frac(input, *, out=None):
     """x − trunc(x).
 
     >>> frac(tensor([1.5, -1.5]))
@@ -608,7 +609,7 @@ def frac(input):
     x = need_tensor(input, "frac")
     if dtype_of(x).kind not in "fV":
         raise DtypeError(f"frac: not defined for {dtype_of(x).name}")
-    return _sub(x, op.trunc(x))
+    return give(_sub(x, op.trunc(x)), out)
 
 
 @method

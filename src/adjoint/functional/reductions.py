@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..autodiff import straight
-from ..core.bind import dtype_of
+from ..core.bind import Box, dtype_of
 from ..core.primitive import number, op
 from ..core.shape import norm_dim, norm_dims
 from ..errors import ArgumentError, ArgumentTypeError, DtypeError, ShapeError
@@ -46,6 +46,11 @@ def dims_of(x, dim) -> tuple[int, ...]:
         return (dim % n,)
     dims = norm_dims(dim, n)
     return dims if n else ()
+
+
+def working(dtype, out):
+    """The dtype in which sums and products are taken: asked for, or that of `out`."""
+    return dtype if dtype is not None or not isinstance(out, Box) else out.dtype
 
 
 def start(x, name, dtype=None, *, floating=False):
@@ -85,6 +90,8 @@ def sum(input, dim=None, keepdim=False, *, dtype=None, out=None):
     >>> sum(tensor([[1., 2.], [3., 4.]]), dim=1)
     tensor([3., 7.])
     """
+    if out is not None:
+        dtype = working(dtype, out)
     x = start(input, "sum", dtype)
     keepdim = need_bool(keepdim, "sum", "keepdim")
     params = {"dim": dims_of(x, dim), "keepdim": keepdim}
@@ -113,6 +120,7 @@ def nansum(input, dim=None, keepdim=False, *, dtype=None, out=None):
     >>> nansum(tensor([1., nan, 2.]))
     tensor(3.)
     """
+    dtype = working(dtype, out)
     x = start(input, "nansum", dtype)
     need_ordered(x, "nansum")
     x = _without_nan(x)
@@ -164,6 +172,7 @@ def prod(input, dim=None, keepdim=False, *, dtype=None, out=None):
     >>> prod(tensor([[1., 2.], [3., 4.]]), dim=1)
     tensor([ 2., 12.])
     """
+    dtype = working(dtype, out)
     x = start(input, "prod", dtype)
     y = op.prod(x, dim=dims_of(x, dim), keepdim=keepdim)
     return give(y if dtype is None else cast(y, dtype_of(x)), out)
@@ -271,7 +280,7 @@ def dist(input, other, p=2):
 
 
 @method
-def renorm(input, p, dim, maxnorm):
+def renorm(input, p, dim, maxnorm, *, out=None):
     """Slices along `dim` whose p-norm exceeds `maxnorm` scaled down to it.
 
     >>> renorm(tensor([[3., 4.], [0.3, 0.4]]), 2, 0, 1)
@@ -291,7 +300,7 @@ def renorm(input, p, dim, maxnorm):
     length = op.vector_norm(x, dim=rest, keepdim=True, p=_order(p, "renorm"))
     one, top = (number(v, length) for v in (1, maxnorm))
     scale = op.where(op.gt(length, top), top / (length + 1e-7), one)
-    return x * cast(scale, dtype_of(x))
+    return give(x * cast(scale, dtype_of(x)), out)
 
 
 # ---------------------------------------------------------------- extremes, logic
@@ -337,13 +346,13 @@ MinMax = namedtuple("MinMax", ["min", "max"])
 
 
 @method
-def aminmax(input, *, dim=None, keepdim=False):
+def aminmax(input, *, dim=None, keepdim=False, out=None):
     """Smallest and largest element.
 
     >>> aminmax(tensor([3., 1., 2.]))
     MinMax(min=tensor(1.), max=tensor(3.))
     """
-    return MinMax(amin(input, dim, keepdim), amax(input, dim, keepdim))
+    return give(MinMax(amin(input, dim, keepdim), amax(input, dim, keepdim)), out)
 
 
 @method
@@ -400,23 +409,23 @@ def count_nonzero(input, dim=None):
 
 
 @method
-def argmax(input, dim=None, keepdim=False):
+def argmax(input, dim=None, keepdim=False, *, out=None):
     """The place of the largest element, of all row by row or along `dim`.
 
     >>> argmax(tensor([[1., 5.], [7., 2.]]), 1)
     tensor([1, 0])
     """
-    return _place(op.argmax, input, dim, keepdim)
+    return give(_place(op.argmax, input, dim, keepdim), out)
 
 
 @method
-def argmin(input, dim=None, keepdim=False):
+def argmin(input, dim=None, keepdim=False, *, out=None):
     """The place of the smallest element, of all row by row or along `dim`.
 
     >>> argmin(tensor([[1., 5.], [7., 2.]]), 1)
     tensor([0, 1])
     """
-    return _place(op.argmin, input, dim, keepdim)
+    return give(_place(op.argmin, input, dim, keepdim), out)
 
 
 def _place(prim, input, dim, keepdim):

@@ -12,7 +12,7 @@ from ..core.dtype import is_inexact
 from ..core.primitive import op
 from ..errors import ArgumentError, ArgumentTypeError
 from ..ops.order import mesh
-from .face import SCALARS, lift, method, need_tensor, only_method
+from .face import SCALARS, give, lift, method, need_tensor, only_method
 from .gathering import need_ordered, need_same_dtype, places_along, written
 
 
@@ -41,7 +41,7 @@ def _scattered(name, input, dim, index, src, write):
 
 
 @method
-def scatter(input, dim, index, src=None, *, value=None, reduce=None):
+def scatter(input, dim, index, src=None, *, value=None, reduce=None, out=None):
     """A copy with `src` (or one value) written where `gather` would read; the last stays.
 
     >>> scatter(zeros(2, 3), 1, tensor([[2], [0]]), 1.)
@@ -53,7 +53,7 @@ def scatter(input, dim, index, src=None, *, value=None, reduce=None):
         raise ArgumentTypeError("scatter(): needs src or value")
     if reduce not in (None, "add", "multiply"):
         raise ArgumentError(f"scatter: reduce must be add or multiply, got {reduce!r}")
-    return _scattered("scatter", input, dim, index, src, _WRITES[reduce])
+    return give(_scattered("scatter", input, dim, index, src, _WRITES[reduce]), out)
 
 
 _WRITES = {
@@ -98,18 +98,18 @@ def stored(x, v, indices, dim, adding=False):
 
 
 @method
-def scatter_add(input, dim, index, src):
+def scatter_add(input, dim, index, src, *, out=None):
     """A copy with `src` added where `gather` would read.
 
     >>> scatter_add(zeros(3), 0, tensor([0, 0, 2]), tensor([1., 2., 3.]))
     tensor([3., 0., 3.])
     """
     need_tensor(src, "scatter_add", "src")
-    return _scattered("scatter_add", input, dim, index, src, _WRITES["add"])
+    return give(_scattered("scatter_add", input, dim, index, src, _WRITES["add"]), out)
 
 
 @method
-def scatter_reduce(input, dim, index, src, reduce, *, include_self=True):
+def scatter_reduce(input, dim, index, src, reduce, *, include_self=True, out=None):
     """A copy with `src` combined where `gather` would read: sum, prod, mean, amax or amin.
 
     >>> x, i = zeros(2), tensor([1, 1])
@@ -120,7 +120,7 @@ def scatter_reduce(input, dim, index, src, reduce, *, include_self=True):
     check_reduce("scatter_reduce", reduce, ("sum", "prod", "mean", "amax", "amin"))
     if reduce in ("amax", "amin"):
         need_ordered(f"scatter_reduce {reduce}", need_tensor(input, "scatter_reduce"))
-    return _scattered(
+    y = _scattered(
         "scatter_reduce",
         input,
         dim,
@@ -128,6 +128,7 @@ def scatter_reduce(input, dim, index, src, reduce, *, include_self=True):
         src,
         lambda x, v, at: combined(x, v, at, 0, reduce, include_self),
     )
+    return give(y, out)
 
 
 def check_reduce(name, reduce, known):

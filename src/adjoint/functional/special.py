@@ -77,23 +77,23 @@ def _real(x, name):
 
 
 @method
-def softmax(input, dim, dtype=None):
+def softmax(input, dim, dtype=None, *, out=None):
     """eˣ / Σ eˣ along `dim`.
 
     >>> softmax(tensor([0., 0.]), 0)
     tensor([0.5000, 0.5000])
     """
-    return _softmax(input, dim, dtype=dtype)
+    return give(_softmax(input, dim, dtype=dtype), out)
 
 
 @method
-def log_softmax(input, dim, dtype=None):
+def log_softmax(input, dim, dtype=None, *, out=None):
     """x − ln Σ eˣ along `dim`.
 
     >>> log_softmax(tensor([0., 0.]), 0)
     tensor([-0.6931, -0.6931])
     """
-    return _log_softmax(input, dim, dtype=dtype)
+    return give(_log_softmax(input, dim, dtype=dtype), out)
 
 
 @method
@@ -173,7 +173,7 @@ only_method(_polygamma)
 
 
 @method
-def mvlgamma(input, p):
+def mvlgamma(input, p, *, out=None):
     """ln of the multivariate gamma function of dimension p.
 
     >>> mvlgamma(tensor([3.]), 2)
@@ -188,7 +188,7 @@ def mvlgamma(input, p):
     halves = np.arange(p) * -0.5
     shifted = op.reshape(x, shape=(*x.shape, 1)) + halves.astype(dtype_of(x))
     total = op.sum(op.lgamma(shifted), dim=(x.ndim,), keepdim=False)
-    return total + 0.25 * p * (p - 1) * math.log(math.pi)
+    return give(total + 0.25 * p * (p - 1) * math.log(math.pi), out)
 
 
 multigammaln = mvlgamma

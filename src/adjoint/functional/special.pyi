@@ -78,7 +78,7 @@ def log1p(input: Tensor, *, out: Tensor | None = ...) -> Tensor:
     """y = ln(1 + x), accurate near 0."""
 def log_ndtr(input: Tensor, *, out: Tensor | None = ...) -> Tensor:
     """ln of the normal distribution function, accurate far in the tail."""
-def log_softmax(input: Tensor, dim: Any, dtype: DTypeLike | None = ...) -> Tensor:
+def log_softmax(input: Tensor, dim: Any, dtype: DTypeLike | None = ..., *, out: Tensor | None = ...) -> Tensor:
     """x − ln Σ eˣ along `dim`."""
 def logit(input: Tensor, eps: Any = ..., *, out: Tensor | None = ...) -> Tensor:
     """ln(x / (1 − x)), of x limited to [eps, 1 − eps] if that is given."""
@@ -92,9 +92,9 @@ def modified_bessel_k0(input: Tensor, *, out: Tensor | None = ...) -> Tensor:
     """Modified Bessel function of the second kind of order 0."""
 def modified_bessel_k1(input: Tensor, *, out: Tensor | None = ...) -> Tensor:
     """Modified Bessel function of the second kind of order 1."""
-def multigammaln(input: Tensor, p: Any) -> Tensor:
+def multigammaln(input: Tensor, p: Any, *, out: Tensor | None = ...) -> Tensor:
     """ln of the multivariate gamma function of dimension p."""
-def mvlgamma(input: Tensor, p: Any) -> Tensor:
+def mvlgamma(input: Tensor, p: Any, *, out: Tensor | None = ...) -> Tensor:
     """ln of the multivariate gamma function of dimension p."""
 def ndtr(input: Tensor, *, out: Tensor | None = ...) -> Tensor:
     """The standard normal distribution function, ½ erfc(−x/√2)."""
@@ -120,7 +120,7 @@ def shifted_chebyshev_polynomial_w(input: Tensor, n: Any, *, out: Tensor | None 
     """`chebyshev_polynomial_w` of 2x − 1, for x in [0, 1]."""
 def sinc(input: Tensor, *, out: Tensor | None = ...) -> Tensor:
     """sin(πx) / (πx), 1 at 0."""
-def softmax(input: Tensor, dim: Any, dtype: DTypeLike | None = ...) -> Tensor:
+def softmax(input: Tensor, dim: Any, dtype: DTypeLike | None = ..., *, out: Tensor | None = ...) -> Tensor:
     """eˣ / Σ eˣ along `dim`."""
 def spherical_bessel_j0(input: Tensor, *, out: Tensor | None = ...) -> Tensor:
     """sin(x) / x, 1 at 0."""
