@@ -7,7 +7,7 @@ import subprocess
 import sys
 import textwrap
 import time
-from collections import OrderedDict, namedtuple
+from collections import OrderedDict, defaultdict, namedtuple
 from pathlib import Path
 
 import numpy as np
@@ -247,6 +247,7 @@ SAMPLES = [
     [[1, "a"], [2, "b"]],
     [{"x": 1, "y": [1, 2]}, {"x": 2, "y": [3, 4]}],
     [OrderedDict(a=1), OrderedDict(a=2)],
+    [defaultdict(int, a=1), defaultdict(int, a=2)],
     [Point(1, (2, 3.0)), Point(4, (5, 6.0))],
     [np.float32(1), np.float32(2)],
     [np.int16(1), np.int16(2)],

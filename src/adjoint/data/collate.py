@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import copy
+from collections.abc import Mapping, MutableMapping, Sequence
 
 import numpy as np
 
@@ -134,7 +135,11 @@ def _mapping(like, values: dict):
     if type(like) is dict:
         return values
     try:
-        return type(like)(values)
+        if not isinstance(like, MutableMapping):
+            return type(like)(values)
+        out = copy.copy(like)  # what the type is made with may be more than its items
+        out.update(values)
+        return out
     except TypeError:
         return values
 
