@@ -11,7 +11,7 @@ import pytest
 import adjoint as ad
 from adjoint import compile, nn, optim
 from adjoint.compiler import building as building_module
-from adjoint.compiler import compiled as face
+from adjoint.compiler import compiled
 from adjoint.compiler.native import program
 
 
@@ -26,7 +26,7 @@ def gate(monkeypatch):
         known(self, captured, timed)
 
     monkeypatch.setattr(program.Native, "__init__", waiting)
-    monkeypatch.setattr(face, "PATIENCE", 0)
+    monkeypatch.setattr(compiled, "PATIENCE", 0)
     yield opened
     opened.set()
 
@@ -115,7 +115,7 @@ def test_a_module_is_built_in_the_background(gate):
 
 
 def test_a_quick_build_is_waited_for(monkeypatch):
-    monkeypatch.setattr(face, "PATIENCE", 60)
+    monkeypatch.setattr(compiled, "PATIENCE", 60)
     f = compile(lambda x: x + 1, background=True)
     f(ad.ones(2)), f(ad.ones(2))
     assert only(f).native is not None

@@ -1,6 +1,6 @@
 """The compiler: a function of tensors captured whole and run as one program."""
 
 from . import cache, inner
-from .compiled import compile
+from .face import compile
 
 __all__ = ["cache", "compile", "inner"]

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from ..autodiff.modes import no_grad
-from ..compiler.compiled import compile
+from ..compiler import compile
 from ..core.bind import Box, floor, modes, note_change
 from ..errors import ArgumentError, ArgumentTypeError, DtypeError, scope
 from ..functional.face import FUNCTIONS

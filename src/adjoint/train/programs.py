@@ -8,7 +8,7 @@ from time import perf_counter
 from typing import Any
 
 from ..autodiff.modes import no_grad
-from ..compiler.compiled import compile
+from ..compiler import compile
 from ..core import tree
 from ..core.bind import Box
 from ..functional.face import FUNCTIONS
