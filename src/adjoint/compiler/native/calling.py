@@ -5,7 +5,7 @@ from __future__ import annotations
 from .arithmetic.kinds import element
 from .jobs import Jobs
 from .late import contractions, conv, deep, products, sorting
-from .llvm.flow import loop
+from .llvm.flow import least, loop
 from .llvm.types import I64
 from .sharing import Sum, elements_apart
 
@@ -103,7 +103,7 @@ class Calling(Jobs):
 
         def images(start, stop, to):
             start, stop = b.mul(start, I64(some)), b.mul(stop, I64(some))
-            stop = b.select(b.icmp_signed("<", stop, I64(n)), stop, I64(n))
+            stop = least(b, stop, I64(n))
             b.call(f, [*(given[p] for p in places[:2]), to, room, start, stop])
 
         if own is None:

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import itertools
 import math
+from typing import NamedTuple
 
 from .. import sharing
 from ..llvm import text as ir
-from ..llvm.flow import loop, repeat, split
+from ..llvm.flow import least, loop, repeat, split
 from ..llvm.types import BIT, I64
 from ..products.matmul import Tiles
 from ..sharing import few
@@ -180,39 +181,52 @@ class _Slide(_Kernel):
         """A grid's results of one image and group, a few channels deep at a time."""
         if not part.grid.taps:
             return
-        rows, columns = _tile_sizes(self.m)
-        taps, plane = I64(len(part.grid.taps)), I64(math.prod(part.grid.size))
+        columns, taps = _tile_sizes(self.m)[1], I64(len(part.grid.taps))
         weights = b.add(I64(part.start), b.mul(g, I64(self.m * part.k)))
         weights = b.gep(room, [weights])
         panel = b.gep(room, [I64(self.images + self.spare)])
         with loop(b, 0, self.c, part.depth) as c0:
-            left, most = b.sub(I64(self.c), c0), I64(part.depth)
-            some = b.select(b.icmp_signed("<", left, most), left, most)
+            some = least(b, b.sub(I64(self.c), c0), I64(part.depth))
             deep, skip = b.mul(some, taps), b.mul(c0, taps)
             first = b.icmp_signed("==", c0, I64(0))
             source = b.gep(frame, [b.mul(c0, I64(self.frame.plane))])
+            of = _Some(weights, skip, source, panel, y, deep, first)
 
-            def strip(v0, many):
-                table = b.gep(part.table, [b.mul(v0, I64(part.places.entry))])
-                if part.packed:
-                    self._gather(b, part, source, table, deep, (panel, many))
-
-                def tile(m0, height):
-                    ap = b.add(b.mul(m0, I64(part.k)), b.mul(skip, I64(height)))
-                    ap, yp = b.gep(weights, [ap]), b.gep(y, [b.mul(m0, plane)])
-                    if part.packed:
-                        to = b.mul(v0, I64(self.w))
-                        end = b.add(to, I64((many - 1) * self.w))
-                        sizes = [I64(1), I64(height), plane, b.sub(plane, end)]
-                        args = [ap, panel, b.gep(yp, [to]), deep, first, *sizes]
-                        b.call(self.kernel(height, many), args)
-                        return
-                    args = [ap, source, yp, table, part.offsets, deep, plane, first]
-                    b.call(self._tile(part.places, height, many), args)
-
-                split(b, self.m, rows, tile)
+            def strip(v0, many, of=of):
+                self._strip(b, part, of, v0, many)
 
             split(b, part.places.count, columns, strip)
+
+    def _strip(self, b, part, of, v0, many):
+        """All channels of results at `many` vectors of places from v0 on."""
+        table = b.gep(part.table, [b.mul(v0, I64(part.places.entry))])
+        plane = I64(math.prod(part.grid.size))
+        if part.packed:
+            self._gather(b, part, of.source, table, of.deep, (of.panel, many))
+
+        def tile(m0, height):
+            ap = b.add(b.mul(m0, I64(part.k)), b.mul(of.skip, I64(height)))
+            ap, yp = b.gep(of.weights, [ap]), b.gep(of.y, [b.mul(m0, plane)])
+            if part.packed:
+                to = b.mul(v0, I64(self.w))
+                end = b.add(to, I64((many - 1) * self.w))
+                sizes = [I64(1), I64(height), plane, b.sub(plane, end)]
+                args = [ap, of.panel, b.gep(yp, [to]), of.deep, of.first, *sizes]
+                b.call(self.kernel(height, many), args)
+            else:
+                args = [
+                    ap,
+                    of.source,
+                    yp,
+                    table,
+                    part.offsets,
+                    of.deep,
+                    plane,
+                    of.first,
+                ]
+                b.call(self._tile(part.places, height, many), args)
+
+        split(b, self.m, _tile_sizes(self.m)[0], tile)
 
     def _gather(self, b, part, source, table, deep, to):
         """What a strip of results meets, row by row in a panel."""
@@ -250,6 +264,18 @@ class _Slide(_Kernel):
             self.store(b, x, to, mask)
         b.ret_void()
         return f
+
+
+class _Some(NamedTuple):
+    """Some channels of an image and group: what its tiles read, and add to."""
+
+    weights: ir.Value
+    skip: ir.Value  # channels and taps of weights before these
+    source: ir.Value
+    panel: ir.Value
+    y: ir.Value
+    deep: ir.Value  # channels and taps
+    first: ir.Value  # whether nothing was added before
 
 
 class _Part:
@@ -319,9 +345,7 @@ class _Weights(_Kernel):
                 )
 
         with loop(b, start, stop, self.many) as n0:
-            left = b.sub(stop, n0)
-            less = b.icmp_signed("<", left, I64(self.many))
-            some(n0, b.select(less, left, I64(self.many)))
+            some(n0, least(b, b.sub(stop, n0), I64(self.many)))
 
     def _group(self, b, y, frame, w, panel, images, first):
         """All weights of one group, from some images."""

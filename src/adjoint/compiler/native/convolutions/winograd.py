@@ -13,7 +13,7 @@ import functools
 import math
 
 from ..llvm import text as ir
-from ..llvm.flow import loop, split, split_between
+from ..llvm.flow import least, loop, split, split_between
 from ..llvm.types import BIT, I32, I64
 from ..products.matmul import VECTORS, tile_rows
 from ..products.panels import Panels
@@ -376,7 +376,7 @@ class _Weights(_Small):
             self.watch(b, found, self.below(b, left))
             for tap, x in zip(self.taps, found, strict=True):
                 self.store(b, x, b.gep(spare, [I64(tap * self.w)]))
-            left = b.select(b.icmp_signed("<", left, I64(self.w)), left, I64(self.w))
+            left = least(b, left, I64(self.w))
             to = b.gep(w, [b.mul(b.add(b.mul(m, I64(s.c)), c), I64(taps))])
             with loop(b, 0, left, 1) as i:
                 for tap in range(taps):

@@ -85,7 +85,7 @@ def split_between(b, first, last, count, size, body):
     """What `split` does, from `first` to `last`: they are multiples of the size, or the end."""
     whole = count // size * size
     if whole:
-        end = b.select(b.icmp_signed("<", last, I64(whole)), last, I64(whole))
+        end = least(b, last, I64(whole))
         with b.if_then(b.icmp_signed("<", first, end)), loop(b, first, end, size) as i:
             body(i, size)
     if count > whole:
