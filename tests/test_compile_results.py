@@ -1,10 +1,15 @@
 """Results that are no new tensors: a program returns the very tensor where eager does."""
 
+import types
+from collections import defaultdict, deque
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
 
 import adjoint as ad
-from adjoint import compile
+from adjoint import compile, nn
+from adjoint.core import tree
 
 
 def called(f, *args):
@@ -246,3 +251,148 @@ def test_a_write_through_a_detached_state(view, read):
         total = g()
         assert kept.tolist() == [[k, k + 1.0], [k + 2.0, k + 3.0]]
         assert read == "not" or total.item() == 6.0 + 4 * (k - (read == "before"))
+
+
+# ---------------------------------------------------------------- more than numbers
+
+
+def _named(x):
+    y = x * 2
+    y.name = "twice"
+    return y
+
+
+LEAVES = {
+    "leaf": lambda x: (x * 2).detach().requires_grad_(),
+    "of the argument's memory": lambda x: x.detach().requires_grad_(),
+    "parameter": lambda x: nn.Parameter(x * 2),
+    "parameter of the argument": lambda x: nn.Parameter(x),
+    "buffer": lambda x: nn.Buffer(x * 2),
+    "among others": lambda x: (x + 1, nn.Parameter(x * 2), {"w": nn.Parameter(x * 3)}),
+    "name": _named,
+}
+
+
+def _about(ys):
+    ys = tree.flatten(ys)[0]
+    return [(type(y), y.requires_grad, y.is_leaf, y.name, y.tolist()) for y in ys]
+
+
+@pytest.mark.parametrize("asked", [False, True])
+@pytest.mark.parametrize("name", LEAVES)
+def test_a_new_leaf_or_parameter_is_one(name, asked):
+    x = ad.tensor([1.0, 2.0], requires_grad=asked)
+    assert _about(called(LEAVES[name], x)) == _about(LEAVES[name](x))
+
+
+def test_gradients_arrive_at_a_leaf_that_a_program_has_made():
+    f = compile(lambda x: (x * 2).detach().requires_grad_())
+    for _ in range(3):
+        y = f(ad.tensor([1.0, 2.0]))
+        y.square().sum().backward()
+        assert y.grad.tolist() == [4.0, 8.0]
+    assert f.programs
+
+
+def _beside(x):
+    y = (x * 2).detach().requires_grad_()
+    return y, y * x
+
+
+def _with_gradient(x):
+    y = (x * 2).detach().requires_grad_()
+    (y * x).sum().backward()
+    return y, y.grad
+
+
+def _hooked(x):
+    y = (x * 2).detach().requires_grad_()
+    y.register_hook(lambda g: g * 3)
+    return y, x
+
+
+@pytest.mark.parametrize("f", [_beside, _with_gradient, _hooked])
+def test_what_hangs_on_a_new_leaf_hangs_on_it(f):
+    def grads(f):
+        y, z = f(ad.tensor([1.0, 2.0]))
+        (z.sum() + (y * y).sum()).backward()
+        return y.grad.tolist()
+
+    fast = compile(f)
+    for _ in range(3):
+        assert grads(fast) == grads(f)
+
+
+@dataclass(frozen=True)
+class Pair:
+    first: object
+    second: object = None
+
+
+class Slotted:
+    __slots__ = ("first",)
+
+    def __init__(self, first):
+        self.first = first
+
+
+HOLDERS = {
+    "dataclass": lambda x: Pair(x * 2, 3),
+    "dataclass of the argument": lambda x: Pair(x),
+    "namespace": lambda x: types.SimpleNamespace(first=[x + 1]),
+    "slots": lambda x: Slotted(x * 2),
+    "inside a tuple": lambda x: (x, {"a": Pair(x - 1)}),
+    "defaultdict": lambda x: defaultdict(list, {"a": [x * 2]}),
+    "deque": lambda x: deque([x, x * 2]),
+    "error": lambda x: ValueError(x),
+    "closure": lambda x: lambda: x * 2,
+    "default": lambda x: lambda y=x * 2: y,
+    "generator": lambda x: (x * k for k in range(3)),
+    "map": lambda x: map(x.mul, range(3)),
+    "method": lambda x: (x * 2).sum,
+}
+
+
+def _inside(x):
+    """The numbers of all tensors that an object holds or gives."""
+    if isinstance(x, ad.Tensor):
+        return x.tolist()
+    if isinstance(x, (types.GeneratorType, map, deque, tuple)):
+        return [_inside(y) for y in x]
+    if isinstance(x, dict):
+        return {k: _inside(y) for k, y in x.items()}
+    if isinstance(x, list):
+        return [_inside(y) for y in x]
+    if isinstance(x, ValueError):
+        return _inside(x.args)
+    if isinstance(x, Pair):
+        return _inside((x.first, x.second))
+    if isinstance(x, (Slotted, types.SimpleNamespace)):
+        return _inside(x.first)
+    return _inside(x()) if callable(x) else x
+
+
+@pytest.mark.parametrize("name", HOLDERS)
+def test_tensors_in_other_objects_have_numbers(name, caplog):
+    """No program puts them together: the function runs as it is written."""
+    f = HOLDERS[name]
+    fast = compile(f)
+    for k in range(4):
+        x = ad.tensor([1.0, k])
+        assert _inside(fast(x)) == _inside(f(x))
+    assert ["with tensors in it" in r.message for r in caplog.records] == [True]
+
+
+def test_an_object_that_was_there_is_itself():
+    """What the program puts into it is not what it would have to be made of."""
+    holder, model = types.SimpleNamespace(y=ad.zeros(2)), nn.Linear(2, 1)
+
+    def f(x):
+        holder.y = holder.y + x
+        model(x).sum().backward()
+        return holder, model
+
+    for k, (a, b) in enumerate(map(compile(f), [ad.ones(2)] * 4)):
+        assert a is holder and b is model
+        assert holder.y.tolist() == [k + 1.0] * 2
+        assert model.weight.grad.tolist() == [[k + 1.0] * 2]

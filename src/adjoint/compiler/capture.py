@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import types
 import weakref
 from collections.abc import Callable
 from typing import Any
@@ -330,6 +331,7 @@ def capture(func, leaves, shape, name: str, moving=frozenset()) -> Captured:
         level.changed.undo()
         level.closed = True
     del given, args, kwargs
+    _need_open(made.fixed.values(), level)
     _need_no_leak(level)
     return made
 
@@ -348,6 +350,35 @@ def _need_same(given, args, kwargs) -> None:
             "it changes a list or dict among its arguments; return the new one, or "
             "write into its tensors with copy_"
         )
+
+
+_ELSEWHERE = type, types.ModuleType, types.CodeType
+FAR = 10_000  # objects that are looked at
+
+
+def _need_open(results, level) -> None:
+    """Results that are no tensors must not have values of the program in them."""
+    for x in results:
+        if _keeps(x, level):
+            raise Unfit(
+                f"it returns a {type(x).__name__} with tensors in it; in a tuple, a named "
+                "tuple, a list or a dict they can be results of a program"
+            )
+
+
+def _keeps(x, level) -> bool:
+    """Whether there is a way from an object to a value of the program; not by globals."""
+    seen, todo = set(), [x]
+    while todo and len(seen) < FAR:
+        x = todo.pop()
+        if isinstance(x, Tracer) and x.level is level:
+            return True
+        if id(x) in seen or not gc.is_tracked(x) or isinstance(x, _ELSEWHERE):
+            continue
+        seen.add(id(x))
+        own = type(x) is not types.FunctionType
+        todo += gc.get_referents(x) if own else (x.__closure__, x.__defaults__)
+    return False
 
 
 def _need_no_leak(level) -> None:

@@ -82,6 +82,20 @@ class Made(NamedTuple):
     own: dict
 
 
+class Dressed(NamedTuple):
+    """What a result has besides its numbers: its class, what it keeps, and if it is a leaf."""
+
+    kind: type
+    own: dict
+    leaf: bool
+
+    def put_on(self, x):
+        """The tensor x, with all that."""
+        x.__class__ = self.kind
+        x.__dict__.update(self.own)
+        return x.requires_grad_() if self.leaf else x
+
+
 class Slot(NamedTuple):
     """A place that the program sets, to a container of `Made` or (what was there,)."""
 
@@ -138,6 +152,7 @@ class Captured:
     passed: dict[int, Passed] = field(default_factory=dict)  # that are no new ones
     twice: dict[int, int] = field(default_factory=dict)  # that are an earlier leaf
     count: int = 0  # how many outputs are results
+    dressed: dict[int, Dressed] = field(default_factory=dict)  # outputs that are more
     states: list[State] = field(default_factory=list)
     draws: list = field(default_factory=list)  # (generator, blocks used up)
     numbers: list = field(default_factory=list)  # (group, name, place in a tuple)

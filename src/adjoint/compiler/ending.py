@@ -7,7 +7,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.lib.array_utils import byte_bounds
 
-from ..autodiff.backward import in_graph
+from ..autodiff.backward import in_graph, reachable
 from ..autodiff.function_node import bespoke
 from ..autodiff.node import Leaf
 from ..autodiff.tape import BASE
@@ -20,6 +20,7 @@ from ..ir.tracer import Tracer
 from .arguments import own_of
 from .captured import (
     Captured,
+    Dressed,
     Gradient,
     Later,
     Made,
@@ -75,7 +76,7 @@ class Ending:
 
     def _results(self, leaves):
         """New tensors are outputs; those that were there, and other values, stay as they are."""
-        c, first, tensors = self.captured, {}, []
+        c, first, tensors, shown = self.captured, {}, [], {}
         passing = Passing(self.level)
         for i, y in enumerate(leaves):
             if not isinstance(y, Box):
@@ -84,11 +85,27 @@ class Ending:
                 c.twice[i] = first[id(y)]
             elif (passed := passing.passed(y)) is not None:
                 c.passed[i] = passed
+                shown.update({i: y} if passed.views else {})
             else:
                 tensors.append(y)
-        c.live = frozenset(i for i, y in enumerate(tensors) if in_graph(y))
+        self._graphs(tensors, shown)
         c.bespoke = bespoke([tensors[i].node for i in c.live])
         c.count = len([self._output(y) for y in tensors])
+
+    def _graphs(self, tensors, shown):
+        """Which results are in a graph, and what else they are; `shown` were there before."""
+        c = self.captured
+        live = {i for i, y in enumerate(tensors) if in_graph(y)}
+        leaves = {y.node for y in (*tensors, *shown.values()) if type(y.node) is Leaf}
+        c.live = frozenset(i for i in live if tensors[i].node not in leaves)
+        ways = reachable([tensors[i].node for i in c.live]) if leaves else ()
+        if not leaves.isdisjoint(ways):
+            raise Unfit("it returns a new leaf, and what depends on it")
+        c.dressed = {i: d for i, y in enumerate(tensors) if (d := _dress(y))}
+        for i, y in shown.items():
+            if dress := _dress(y):
+                views = (*c.passed[i].views, dress.put_on)
+                c.passed[i] = c.passed[i]._replace(views=views)
 
     # ------------------------------------------------------------ what is written
 
@@ -310,6 +327,15 @@ def traits(x) -> tuple:
         return (False,)
     hooks = [tuple(h or ()) for h in (node.prehooks, node.hooks, x.post_hooks)]
     return type(node) is Leaf, *hooks
+
+
+def _dress(y) -> Dressed | None:
+    """What a new tensor has besides its numbers, if there is anything."""
+    leaf = type(y.node) is Leaf
+    if leaf and (vars(y).get("_grad") is not None or any(traits(y)[1:])):
+        raise Unfit("it returns a new leaf with a gradient or hooks of its own")
+    plain = type(y) is Box.face and not own_of(y)
+    return None if plain and not leaf else Dressed(type(y), own_of(y), leaf)
 
 
 def _traced(y) -> bool:

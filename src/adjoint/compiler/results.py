@@ -23,13 +23,16 @@ def assembled(captured, wrap):
     Where results are taken from arguments, these come after the new ones.
     """
     c, shape = captured, captured.results
-    if shape == tree.LEAF and c.count == 1:
+    if shape == tree.LEAF and c.count == 1 and not c.dressed:
         return wrap
     count = c.count + len(c.fixed) + len(c.passed) + len(c.twice)
 
     def assemble(*results):
         leaves: list = []
-        new, given = map(wrap, results[: c.count]), results[c.count :]
+        made, given = list(map(wrap, results[: c.count])), results[c.count :]
+        for i, dress in c.dressed.items():
+            dress.put_on(made[i])
+        new = iter(made)
         for i in range(count):
             if i in c.fixed:
                 leaves.append(c.fixed[i])
