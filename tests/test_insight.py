@@ -1,5 +1,6 @@
 """What compiled functions tell about themselves."""
 
+import errno
 import functools
 import json
 
@@ -275,3 +276,44 @@ def test_a_number_of_a_program_cannot_be_formatted():
     assert f(ad.ones(2)) == "2.000"
     with pytest.raises(TraceError, match="no numbers yet"):
         f(ad.ones(2))
+
+
+LOOKS = "explain", "program", "llvm", "asm", "memory", "profile"
+
+
+@pytest.mark.parametrize("look", LOOKS)
+@pytest.mark.parametrize(
+    "around",
+    [
+        ad.vmap,
+        lambda f: ad.grad(lambda x: f(x).sum()),
+        lambda f: lambda x: ad.jvp(f, (x,), (x,)),
+        ad.compile,
+    ],
+    ids=["vmap", "grad", "jvp", "compile"],
+)
+def test_inside_of_transforms_there_are_no_numbers_to_look_at(look, around):
+    f, own = ad.compile(lambda x: x * 2), ad.ones(3)
+
+    def inside(x):
+        getattr(f, look)(own)
+        getattr(f, look)(x)
+        return x
+
+    outer = around(inside)
+    with pytest.raises(ArgumentError, match="these arguments have no numbers"):
+        for _ in range(2):
+            outer(ad.ones(2, 3))
+    assert f(own).tolist() == [2.0] * 3
+
+
+def test_a_trace_that_has_no_room_leaves_the_one_before(step, tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    file = tmp_path / "trace.json"
+    file.write_text("before")
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(OSError, match=r"No space left.*trace\.json"):
+        step.profile(*ARGS, to=file)
+    assert [f.read_text() for f in tmp_path.iterdir()] == ["before"]

@@ -13,8 +13,10 @@ from typing import NamedTuple
 import numpy as np
 
 from ..core import tree
+from ..core.bind import Box
 from ..core.threads import threads
 from ..errors import AdjointError, ArgumentError, show_site
+from ..files import write_text
 from ..ir.graph import Graph
 from ..ir.passes import PASSES, prepared
 from ..ir.text import pretty, provenance
@@ -96,6 +98,7 @@ class Insight:
         leaves = like() if like and not self.programs else None
         if args or kwargs:
             leaves, shape = tree.flatten((args, kwargs))
+            _need_numbers(leaves)
         if leaves is not None:
             step, _ = self._found(leaves, shape)
             if step is not None:
@@ -223,8 +226,7 @@ class Insight:
         }
         trace = {"traceEvents": [*events, name], "displayTimeUnit": "ns"}
         if to is not None:
-            with open(to, "w", encoding="utf-8") as file:
-                json.dump(trace, file)
+            write_text(to, json.dumps(trace))
         return trace
 
     def _measured(self, args, kwargs) -> tuple[list[float], str]:
@@ -241,6 +243,16 @@ class Insight:
         except (AdjointError, ArithmeticError, ValueError) as error:
             return [], f"it refuses arbitrary numbers ({error}): give the arguments"
         return spent, "measured on arbitrary numbers" if given else ""
+
+
+def _need_numbers(leaves) -> None:
+    """A program is shown for arguments that have memory of their own."""
+    if any(isinstance(x, Box) and isinstance(x.value, Box) for x in leaves):
+        raise ArgumentError(
+            "these arguments have no numbers: they are values of a transform, or of a "
+            "function that is being compiled",
+            hint="look at the program outside, with tensors of the same shapes",
+        )
 
 
 def _after(graph, last) -> Graph:
