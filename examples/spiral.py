@@ -6,7 +6,7 @@ it is written as a picture:
     python examples/spiral.py spiral.svg
 """
 
-import sys
+import argparse
 from itertools import pairwise
 
 import adjoint as ad
@@ -72,4 +72,6 @@ def main(small=False, path=None):
 
 
 if __name__ == "__main__":
-    main(path=sys.argv[1] if len(sys.argv) > 1 else None)
+    words = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    words.add_argument("path", nargs="?", metavar="FILE.svg", help="a picture to write")
+    main(path=words.parse_args().path)

@@ -456,5 +456,5 @@ def test_the_command(folder, capsys, monkeypatch):
     }
     assert cache.entries() == []
     monkeypatch.setenv("ADJOINT_CACHE", "off")
-    assert said("path") == "the cache is off"
+    assert said("path") == said() == said("clear") == "the cache is off"
     assert json.loads(said("path", "--json")) == {"path": None}

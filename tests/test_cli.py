@@ -114,6 +114,33 @@ def test_a_closed_pipe_is_no_error():
     assert b"Traceback" not in got.stderr
 
 
+FULL = Path("/dev/full")
+
+
+def ended(line):
+    """(exit code, standard error) of a line of the shell; A is the command."""
+    env = {**os.environ, "PYTHONPATH": SRC}
+    line = line.replace("A ", f"{sys.executable} -m adjoint_cli ", 1)
+    got = subprocess.run(line, shell=True, capture_output=True, text=True, env=env)
+    return got.returncode, got.stderr
+
+
+@pytest.mark.skipif(not FULL.exists(), reason="no device that is always full")
+@pytest.mark.parametrize("words", ["--version", "info", "info --json", "grad x x=1"])
+def test_output_that_has_no_room_is_one_line(words):
+    code, error = ended(f"A {words} > {FULL}")
+    assert code == 1
+    assert error == "adjoint: error: standard output: No space left on device\n"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="of POSIX's shell")
+@pytest.mark.parametrize("words", ["--version", "info", "train digits --epochs 1"])
+def test_without_standard_output_a_command_does_its_work(words, tmp_path):
+    out = f" --out {tmp_path}" if "train" in words else ""
+    assert ended(f"A {words}{out} >&-") == (0, "")
+    assert (tmp_path / "model.safetensors").exists() is ("train" in words)
+
+
 # ---------------------------------------------------------------- grad
 
 
@@ -229,6 +256,15 @@ def test_check_agrees_or_fails(capsys):
     code, out, _ = spoken(capsys, "check", "relu(x)", "x=0")
     assert (code, out) == (1, "")
     assert spoken(capsys, "check", "exp(x)", "x=1")[1].startswith("derivatives agree")
+
+
+@pytest.mark.parametrize(
+    ("text", "at", "value"), [("sqrt(x)", -1, "nan"), ("1/x", 0, "inf")]
+)
+def test_where_there_is_no_value_nothing_agrees(capsys, text, at, value):
+    code, found = answer(capsys, "check", text, f"x={at}")
+    assert (code, found["agrees"]) == (1, False)
+    assert found["why"].startswith(f"at x = {at} the value is {value}: there is no")
 
 
 # ---------------------------------------------------------------- train

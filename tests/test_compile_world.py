@@ -368,6 +368,45 @@ def copies(wrap):
     return [g(ad.ones(2)), g(ad.ones(2)), h(ad.ones(2))]
 
 
+class Scaler:
+    def __init__(self, k):
+        self.k = k
+
+    @compile
+    def scaled(self, x):
+        return x * self.k
+
+
+class Narrow:
+    __slots__ = ("k",)
+    __init__ = Scaler.__init__
+    scaled = compile(lambda self, x: x * self.k)
+
+
+def test_methods_are_copied_with_their_object():
+    method, x = Scaler(3.0).scaled, ad.ones(2)
+    for _ in range(2):
+        assert method(x).tolist() == [3.0, 3.0]
+    for again in (copy.deepcopy(method), pickle.loads(pickle.dumps(method))):
+        assert type(again.__self__) is Scaler and again.__self__ is not method.__self__
+        again.__self__.k = 5.0
+        for _ in range(3):
+            assert again(x).tolist() == [5.0, 5.0]
+        assert method(x).tolist() == [3.0, 3.0]
+    assert pickle.loads(pickle.dumps(Scaler.scaled)) is Scaler.scaled
+
+
+def test_methods_of_objects_that_nobody_refers_to_weakly():
+    a, b = Narrow(2.0), Narrow(3.0)
+    for _ in range(3):
+        assert a.scaled(ad.ones(1)).item() == 2
+        assert b.scaled(ad.ones(1)).item() == 3
+    a.k = 4.0
+    for _ in range(3):
+        assert a.scaled(ad.ones(1)).item() == 4
+    assert a.scaled.__self__ is a and "mul" in str(a.scaled.explain())
+
+
 @agrees
 def a_module(wrap):
     m = nn.Linear(2, 2)

@@ -7,6 +7,8 @@ import functools
 import importlib.util
 import math
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -254,3 +256,13 @@ def test_compiled_example_is_the_eager_one(name, double, monkeypatch):
         f"eager {want}\ncompiled {got}"
     )
     assert any(p.programs for p in programs)
+
+
+def test_the_words_of_an_example_that_takes_some(tmp_path):
+    """What is no name of a file is not taken for one."""
+    for words, code in ((["--help"], 0), (["--small"], 2), (["a.svg", "b.svg"], 2)):
+        line = [sys.executable, FOLDER / "spiral.py", *words]
+        done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True)
+        assert done.returncode == code
+        assert "usage: spiral.py [-h] [FILE.svg]" in done.stdout + done.stderr
+    assert list(tmp_path.iterdir()) == []

@@ -201,6 +201,26 @@ def fraction(text) -> float:
 
 def main(argv=None) -> int:
     """Run a command line; returns the exit code."""
+    try:
+        code = _run(argv)
+        if sys.stdout is not None:  # else it was closed before we began
+            sys.stdout.flush()
+    except BrokenPipeError:  # the reader of our output has seen enough
+        _write_no_more()
+        return DONE
+    except OSError as error:  # what went wrong with other files is an answer
+        print(f"adjoint: error: standard output: {error.strerror}", file=sys.stderr)
+        _write_no_more()
+        return FAILED
+    return code
+
+
+def _write_no_more():
+    """What is left of the output goes nowhere: Python would try it again at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _run(argv) -> int:
     top = parser()
     try:
         given = top.parse_args(argv)
@@ -224,13 +244,9 @@ def _carried_out(given) -> int:
     try:
         code, answer, text = importlib.import_module("adjoint.cli").run(given)
         _print(given, code, answer, text)
-        sys.stdout.flush()
     except KeyboardInterrupt:
         print("adjoint: interrupted", file=sys.stderr)
         return INTERRUPTED
-    except BrokenPipeError:  # the reader of our output has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return DONE
     return code
 
 

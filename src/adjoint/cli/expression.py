@@ -422,6 +422,13 @@ def check(given):
     f, names, xs = prepared(given)
     xs = [x.requires_grad_() for x in xs]
     answer: dict = {"expression": given.expression, "agrees": True}
+    value = f(*xs)
+    if not value.isfinite().all():
+        words = (
+            f"at {_places(names, xs)} the value is {short(value.detach().numpy())}: "
+        )
+        words += "there is no derivative to compare"
+        return 1, {**answer, "agrees": False, "why": words}, words
     try:
         with np.errstate(all="ignore"):  # at infinities there is no difference to take
             gradcheck(f, xs, check_forward_ad=True)

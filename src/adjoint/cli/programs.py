@@ -6,6 +6,7 @@ import time
 
 from ..compiler import cache as programs
 
+OFF = "the cache is off"
 UNITS = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 
 
@@ -17,12 +18,14 @@ def cache(given):
 def _path():
     place = programs.path()
     answer = {"path": None if place is None else str(place)}
-    return 0, answer, "the cache is off" if place is None else str(place)
+    return 0, answer, OFF if place is None else str(place)
 
 
 def _clear():
     count, size = programs.clear()
     answer = {"removed": count, "bytes": size}
+    if programs.path() is None:
+        return 0, answer, OFF
     return 0, answer, f"removed {count} programs, {size / 1e6:.1f} MB"
 
 
@@ -34,6 +37,8 @@ def _list():
         "bytes": sum(e.bytes for e in found),
         "programs": [e._asdict() for e in found],
     }
+    if programs.path() is None:
+        return 0, answer, OFF
     lines = [
         f"{e.name:<24} {e.bytes / 1e3:>9.1f} kB {_age(now - e.used):>8}  {e.key[:12]}"
         for e in found

@@ -66,9 +66,14 @@ class Compiled(Insight):
         return types.MethodType(self.written, x)
 
     def __get__(self, x, kind=None):
-        """As a method: each object has programs of its own, for as long as it is there."""
+        """As a method: each object has programs of its own, for as long as it is there.
+
+        One that nobody can refer to weakly, as some with slots, is an argument like others.
+        """
         if x is None:
             return self
+        if not type(x).__weakrefoffset__:
+            return types.MethodType(self, x)
         key = id(x)
         own = self.methods.get(key)
         if own is None:
@@ -79,10 +84,10 @@ class Compiled(Insight):
     def __reduce__(self):
         """A copy of it, or what another process gets, makes programs of its own."""
         name = getattr(self.written, "__qualname__", "")
-        module = sys.modules.get(getattr(self.written, "__module__", None) or "")
-        if module is not None and vars(module).get(name) is self:
-            return name
-        return Compiled, (self.written, self.settings)
+        place = sys.modules.get(getattr(self.written, "__module__", None) or "")
+        for part in name.split("."):
+            place = getattr(place, part, None)
+        return name if place is self else (Compiled, (self.written, self.settings))
 
     def __call__(self, *args, **kwargs):
         y = MISS if kwargs else self.last(*args)
@@ -298,3 +303,7 @@ class Method:
 
     def __getattr__(self, name):
         return getattr(self.compiled, name)
+
+    def __reduce__(self):
+        """A copy of it is the method of a copy of the object."""
+        return getattr, (self.__self__, self.compiled.written.__name__)

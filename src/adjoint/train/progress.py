@@ -111,9 +111,10 @@ class Lines(Display):
         self.write(words + "\n")
 
     def write(self, text: str) -> None:
-        """To the stream, at once."""
-        self.stream.write(text)
-        self.stream.flush()
+        """To the stream, at once; a program without a console has none."""
+        if self.stream is not None:
+            self.stream.write(text)
+            self.stream.flush()
 
 
 class Terminal(Lines):
