@@ -127,6 +127,17 @@ def looked_at(x):
     return x
 
 
+def looked_at_twice(x):
+    return looked_at(looked_at(x) * 2)
+
+
+def asked(x):
+    """A condition in which something happens."""
+    debug.print("is {:.0f} small?", x.sum())
+    debug.check(x.sum() < 50, "large")
+    return x.abs().sum() < 9
+
+
 PARTS = {
     "cond": lambda x: ad.cond(x.sum() > 0, lambda: looked_at(x) * 2, lambda: x),
     "cond of arguments": lambda x: ad.cond(x.sum() > 0, looked_at, lambda x: -x, x),
@@ -153,6 +164,21 @@ PARTS = {
         x,
     ),
 }
+CONDITIONS = {
+    "while": lambda x: ad.while_loop(asked, lambda x: x * 2, x),
+    "while and body": lambda x: ad.while_loop(asked, lambda x: looked_at(x) * 2, x),
+    "while in scan": lambda x: ad.scan(
+        lambda c, v: (ad.while_loop(asked, lambda c: c * 2, c + v), v), x * 0, x
+    )[0],
+    "while in cond": lambda x: ad.cond(
+        x.sum() > 0, lambda x: ad.while_loop(asked, looked_at_twice, x), lambda x: x, x
+    ),
+    "while in while": lambda x: ad.while_loop(
+        asked, lambda x: ad.while_loop(asked, looked_at_twice, x) * 3, x
+    ),
+    "never": lambda x: ad.while_loop(lambda x: asked(x) & (x[0] > 9), looked_at, x),
+}
+PARTS |= {f"condition: {name}": f for name, f in CONDITIONS.items()}
 WAYS = {
     "value": lambda f: f,
     "grad": lambda f: ad.grad(lambda x: f(x).sum()),
@@ -186,3 +212,34 @@ def test_measuring_prints_nothing(capsys):
     capsys.readouterr()
     f.explain(x)
     assert capsys.readouterr().out == ""
+
+
+def printed(x):
+    debug.print("{}", x)
+    return x
+
+
+EXAMPLES = {
+    "value": lambda x: printed(x) * 2,
+    "in scan": lambda x: ad.scan(lambda c, v: (printed(c * v), c), x[0], x)[1],
+    "in cond": lambda x: ad.cond(x.sum() > 0, printed, lambda x: -x, x),
+    "in while": lambda x: ad.while_loop(
+        lambda x: x.sum() < 9, lambda x: printed(x) * 2, x
+    ),
+    "of what is outside": lambda x: x * printed(OUTSIDE),
+}
+OUTSIDE = ad.tensor(2.0)
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_under_vmap_all_examples_are_shown_together(name, capsys):
+    """Those too that take the other branch, or whose loop is done."""
+    f = ad.vmap(EXAMPLES[name])
+    x = ad.tensor([[1.0, 2.0], [2.0, 3.0]])
+    compiled, want = ad.compile(f), f(x)
+    said = capsys.readouterr().out
+    assert said.count("\n") > 0
+    for _ in range(3):
+        assert compiled(x).tolist() == want.tolist()
+        assert capsys.readouterr().out == said
+    assert compiled.programs

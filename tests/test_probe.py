@@ -109,6 +109,25 @@ def test_inf_is_told_where_nan_came_of_it():
         f(ad.tensor([1.0, 1000.0]))
 
 
+@pytest.mark.parametrize(
+    ("dtype", "said"),
+    [
+        (ad.bfloat16, "bfloat16[3] from -4 to 1, mean -1"),
+        (ad.float16, "float16[3] from -4 to 1, mean -1"),
+        (ad.complex64, "complex64[3], absolute values from 0 to 4, mean 1.667"),
+        (ad.float64, "float64[3] from -4 to 1, mean -1"),
+    ],
+)
+@pytest.mark.parametrize("calls", [0, 2])
+def test_what_was_given_is_told_in_every_dtype(dtype, said, calls):
+    f = compile(lambda x: x / x, check="nan")
+    for _ in range(calls):
+        f(ad.ones(3, dtype=dtype))
+    with pytest.raises(NotFiniteError, match="div made NaN in 1 of 3") as e:
+        f(ad.tensor([1.0, 0.0, -4.0], dtype=dtype))
+    assert str(e.value).split("\n")[1] == f"  x1: {said}"
+
+
 def test_checks_have_names():
     with pytest.raises(ArgumentError, match="check must be 'nan' or 'inf'"):
         compile(lambda x: x, check="all")

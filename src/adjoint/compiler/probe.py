@@ -170,10 +170,15 @@ def _error(prim, names, xs, ys, wrong, infinite, site) -> NotFiniteError:
 
 
 def _statistics(x) -> str:
-    """The dtype and shape of an array, and the range and mean of its numbers."""
+    """The dtype and shape of an array, and the range and mean of its numbers.
+
+    Of complex ones it is that of their sizes.
+    """
     text = f"{x.dtype}{list(x.shape)}"
-    if x.dtype.kind not in "fiu" or not x.size:
+    if x.dtype.kind == "b" or not x.size:
         return text
+    if x.dtype.kind == "c":
+        text, x = f"{text}, absolute values", np.abs(x)
     known = x[np.isfinite(x)].astype(np.float64)
     spread = (
         f" from {known.min():.4g} to {known.max():.4g}, mean {known.mean():.4g}"

@@ -17,6 +17,8 @@ __all__ = ["check", "print"]
 def print(fmt, *values, **named):
     """Print `fmt.format(*values, **named)` each time it is reached, in compiled functions too.
 
+    Under vmap the values of all examples are shown as one tensor.
+
     >>> f = compile(lambda x: (debug.print("x = {}, twice {y:.1f}", x, y=x * 2), x + 1)[1])
     >>> f(tensor(1.)), f(tensor(2.))
     x = 1.0, twice 2.0
@@ -33,7 +35,8 @@ def check(condition, message="this does not hold", *values, **named):
     """Raise a CheckError that says `message.format(*values, **named)` unless `condition` holds.
 
     A condition of several elements must hold for all. Where it fails in a compiled function,
-    the call has changed nothing, not even what is written before the check.
+    the call has changed nothing, not even what is written before the check. Under vmap it must
+    hold for all examples, also for those for which a `cond` chooses the other branch.
 
     >>> debug.check(tensor(2.) > 1, "too small")
     >>> try:

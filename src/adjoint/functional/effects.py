@@ -188,8 +188,7 @@ def happen(prim, first, params, values) -> None:
     given = _given.get()
     if given is None and getattr(below, "sections", 0):
         raise Effectful(
-            f"{prim.name}: this cannot happen in a part that says how often another is done",
-            hint="in the body of the loop it can",
+            f"{prim.name}: this part of a program has no order of what happens"
         )
     with no_grad():
         if given is None:

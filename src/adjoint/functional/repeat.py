@@ -65,12 +65,18 @@ def while_loop(cond_fun, body_fun, init_val):
     tensor(192.)
     """
 
+    # The condition is asked before the loop and at the end of each step, not by the loop: so
+    # what happens in it has its turn.
+    def asked(y, order):
+        go, order = in_order(cond_fun)(order, y)
+        return order, y, go
+
+    def step(state):
+        order, y, _ = state
+        return asked(*in_order(body_fun)(order, y))
+
     def with_order(order):
-        order, y = _while(
-            lambda s: cond_fun(s[1]),
-            lambda s: in_order(body_fun)(*s)[::-1],
-            (order, init_val),
-        )
+        order, y, _ = _while(lambda state: state[2], step, asked(init_val, order))
         return y, order
 
     return threaded(lambda: _while(cond_fun, body_fun, init_val), with_order)
