@@ -121,6 +121,7 @@ class Program:
         self.rng = np.random.default_rng(seed)
         self.steps: list = []
         self.float = FLOATS[self.rng.integers(2)]
+        self.dtypes = {self.float}  # that values have on the way
         self.data = data  # whether memory is written behind the back of derivatives
         self.wild = wild and bool(self.rng.integers(4))
 
@@ -188,6 +189,7 @@ class Program:
             x = v[i]
             if to in (ad.int64, ad.int32, ad.uint8) and x.is_floating_point():
                 x = x.nan_to_num().clamp(0, 99).round()
+            self.dtypes.add(to)
             v.append(x.to(to))
 
         return cast

@@ -41,10 +41,15 @@ def as_array(x):
     return x.astype(np.float32) if x.dtype.kind == "V" else x
 
 
-def apart(got, want):
+def nearness(dtypes):
+    """How near to each other results are that went through these dtypes."""
+    return max(NEAR.get(str(d).split(".")[-1], 1e-9) for d in dtypes)
+
+
+def apart(got, want, through):
     """Where two lists of tensors differ by more than rounding: (number, |a - b|, where)."""
     assert len(got) == len(want)
-    near = max(NEAR.get(str(x.dtype).split(".")[-1], 1e-9) for x in want)
+    near = nearness([*(x.dtype for x in want), *through])
     for n, (a, b) in enumerate(zip(got, want, strict=True)):
         assert (a.shape, a.dtype) == (b.shape, b.dtype), n
         a, b = as_array(a), as_array(b)
@@ -56,14 +61,16 @@ def apart(got, want):
             yield n, a, b, bad
 
 
-def agree(got, want, seed, again=None):
+def agree(got, want, seed, again=None, through=()):
     """The same but for rounding; `again(k)` is eager of inputs that are rounded otherwise.
+
+    `through`: dtypes that values have on the way, besides those of the results.
 
     Where those are as far from each other, or one is not a number there, the program is one
     that has no such digits.
     """
     noise: list = []
-    for n, a, b, bad in apart(got, want):
+    for n, a, b, bad in apart(got, want, through):
         if again is not None:
             noise = noise or [again(k) for k in range(6)]
             others = np.stack([as_array(ys[n]) for ys in noise])
@@ -161,7 +168,7 @@ def gradients(seed, wild=False):
         if any(name in str(error) for name in ("branch", "scan", "loop")):
             return
         raise
-    agree(got, want, seed, lambda k: run(lambda f: f, k))
+    agree(got, want, seed, lambda k: run(lambda f: f, k), made.dtypes)
 
 
 def gradients_of_all_kinds(seed):
