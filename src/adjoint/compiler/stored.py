@@ -187,9 +187,10 @@ class Stored:
         """Whether products alone read it, or what is seen through it."""
         products = [r for r in self.readers[v] if r.prim.name == "contract"]
         rest = [r for r in self.readers[v] if r.outputs[0] not in passed]
-        floats = v.spec.dtype.str[1:] in ("f4", "f8")  # of which products are ours
-        if v in self.graph.outputs or not self.readers[v] or not floats:
+        if v in self.graph.outputs or not self.readers[v]:
             return False
+        if any(r.outputs[0].spec.dtype.str[1:] not in ("f4", "f8") for r in products):
+            return False  # NumPy's, not ours
         if not all(kind_of(r) == "contract" for r in {*products, *rest}):
             return False
         return not products or readable(view, v.spec)

@@ -127,6 +127,11 @@ def rank(d: np.dtype) -> int:
     return _TABLE[d].rank
 
 
+def is_short(dtype: np.dtype) -> bool:
+    """Whether it is a float of two bytes, whose arithmetic is done in float32."""
+    return dtype.itemsize == 2 and dtype.kind in "fV"
+
+
 def is_inexact(d: np.dtype) -> bool:
     """Floating or complex: the dtypes that have derivatives.
 

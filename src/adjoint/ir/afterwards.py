@@ -85,7 +85,7 @@ class _Loop:
             inside = v not in self.outside
             factors.append(self._row(v) if inside else self.outside[v])
             letters.append(step + own if inside else own)
-        params = {"spec": f"{letters[0]},{letters[1]}->{out}"}
+        params = {**p.params, "spec": f"{letters[0]},{letters[1]}->{out}"}
         total = Var(f"{result.name}_sum", result.spec)
         inputs = start, total
         return [

@@ -86,7 +86,7 @@ def _by_rows(p) -> list:
     w = p.inputs[1]
     spec = Spec(tuple(reversed(w.spec.shape)), w.spec.dtype)
     turned, lying = Var(f"{w.name}_turned", spec), Var(f"{w.name}_lying", spec)
-    params = {"spec": f"{left},{right[::-1]}->{out}"}
+    params = {**p.params, "spec": f"{left},{right[::-1]}->{out}"}
     inputs = p.inputs[0], lying
     return [
         Operation(op.permute, (w,), {"dims": (1, 0)}, (turned,), p.site, (p,), p.path),

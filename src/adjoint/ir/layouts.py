@@ -50,7 +50,7 @@ def _of_sources(o, maker):
         if not _counts_products(source, turn.inputs[0].spec.shape, parts[1 - i], out):
             parts[i], inputs[i] = source, turn.inputs[0]
     spec = f"{','.join(parts)}->{out}"
-    return o.changed(inputs=tuple(inputs), params={"spec": spec})
+    return o.changed(inputs=tuple(inputs), params={**o.params, "spec": spec})
 
 
 def _counts_products(letters, shape, other, out) -> bool:
@@ -75,5 +75,5 @@ def _permuted(o, after) -> str:
 def _turned(o, after):
     """The contraction that writes its result permuted."""
     left, right, _ = letters_of(o.params["spec"])
-    params = {"spec": f"{left},{right}->{_permuted(o, after)}"}
+    params = {**o.params, "spec": f"{left},{right}->{_permuted(o, after)}"}
     return o.changed(params=params, outputs=after.outputs)

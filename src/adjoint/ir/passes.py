@@ -12,6 +12,7 @@ from .invariants import hoisted
 from .joins import joined
 from .latency import shortened
 from .layouts import unturned
+from .narrow import narrowed
 from .pairs import paired
 from .residuals import remembered
 from .rewrite import expanded, separated, trimmed
@@ -24,6 +25,7 @@ PASSES = {
     "bundle": gathered,
     "shorten": shortened,
     "join": joined,
+    "narrow": narrowed,
     "lay": unturned,
     "remember": remembered,
     "trim": trimmed,

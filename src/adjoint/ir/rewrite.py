@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ..core.dtype import is_short
 from ..core.primitive import Elementwise, op
 from .graph import Const, Graph, Operation, Var
 from .tracer import TraceLevel, Tracer
@@ -68,7 +69,7 @@ _IN_FLOAT32 = frozenset([*_SUMS.split(), *_PLACES.split(), *_PRODUCTS.split()])
 
 def _widens(o) -> bool:
     """Whether it is arithmetic on floats of two bytes: in float32, as eager computes it."""
-    if not any(_is_short(v.spec.dtype) for v in (*o.inputs, *o.outputs)):
+    if not any(is_short(v.spec.dtype) for v in (*o.inputs, *o.outputs)):
         return False
     p = o.prim
     if p.name in _MOVES:
@@ -77,12 +78,8 @@ def _widens(o) -> bool:
     return lowers or p.expand is not None or p.name in _IN_FLOAT32
 
 
-def _is_short(dtype) -> bool:
-    return dtype.itemsize == 2 and dtype.kind in "fV"
-
-
 def _wider(level, x):
-    if not _is_short(x.dtype):
+    if not is_short(x.dtype):
         return x
     if isinstance(x.var, Const):
         return Tracer(level, level.graph.const(x.var.value.astype(_FLOAT32)))

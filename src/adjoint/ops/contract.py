@@ -8,6 +8,7 @@ from functools import lru_cache
 import numpy as np
 
 from ..core.bind import dtype_of
+from ..core.dtype import is_short
 from ..core.primitive import (
     Primitive,
     batch_to_front,
@@ -23,6 +24,7 @@ class Contract(Primitive):
     """Sum of products over the letters of `spec` that the result lacks: "ij,jk->ik".
 
     Every letter stands once in an operand. d(ab) = da b + a db, each again a contraction.
+    Of floats of two bytes sums are kept in float32, and given so where `dtype` asks for it.
 
     >>> op.contract(tensor([[1., 2.]]), tensor([[3.], [4.]]), spec="ij,jk->ik")
     tensor([[11.]])
@@ -45,18 +47,18 @@ class Contract(Primitive):
 
     reference = staticmethod(lambda a, b, spec: np.einsum(spec, a, b))
 
-    def eager(a, b, *, spec):
-        if a.dtype.itemsize == 2 and a.dtype.kind in "fV":  # sums are kept in float32
-            y = _plan(spec)(a.astype(np.float32), b.astype(np.float32))
-            return y.astype(a.dtype)
-        return _plan(spec)(a, b)
+    def eager(a, b, *, spec, dtype=None):
+        to = a.dtype if dtype is None else dtype
+        a, b = (x.astype(np.float32) if is_short(x.dtype) else x for x in (a, b))
+        return _plan(spec)(a, b).astype(to, copy=False)
 
-    def expand(x1, x2, *, spec):
+    def expand(x1, x2, *, spec, dtype=None):
         if dtype_of(x1).kind not in "bui":
-            return op.contract(x1, x2, spec=spec)
+            params = {"spec": spec} if dtype is None else {"spec": spec, "dtype": dtype}
+            return op.contract(x1, x2, **params)
         return _of_whole(x1, x2, spec)
 
-    def infer(self, a, b, *, spec):
+    def infer(self, a, b, *, spec, dtype=None):
         left, right, out = letters_of(spec)
         sizes: dict = {}
         for letters, x in ((left, a), (right, b)):
@@ -69,7 +71,7 @@ class Contract(Primitive):
                     raise ShapeError(
                         f"einsum {spec!r}: {c!r} is {sizes[c]} and {n}, in {a}, {b}"
                     )
-        return Spec(tuple(sizes[c] for c in out), a.dtype)
+        return Spec(tuple(sizes[c] for c in out), dtype or a.dtype)
 
     def keeps(self, need, count):
         return (need[1], need[0])
@@ -79,6 +81,11 @@ class Contract(Primitive):
         a, b = xs
         ga = _towards(g, out, b, right, left, a.shape) if need[0] else None
         gb = _towards(g, out, a, left, right, b.shape) if need[1] else None
+        if "dtype" in params:
+            pairs = zip((ga, gb), xs, strict=True)
+            return tuple(
+                t if t is None else op.cast(t, dtype=dtype_of(x)) for t, x in pairs
+            )
         return ga, gb
 
     def jvp(self, ts, y, xs, params):
@@ -100,10 +107,8 @@ class Contract(Primitive):
             s if d is None else free + s
             for s, d in zip((left, right), dims, strict=True)
         )
-        return op.contract(a, b, spec=f"{left},{right}->{free}{out}"), 0
-
-    def lower(b, x1, x2, spec):
-        return b.contract(x1, x2, spec)
+        params = {**params, "spec": f"{left},{right}->{free}{out}"}
+        return op.contract(a, b, **params), 0
 
     def parts(x1, x2, spec):
         return product_of_parts(op.contract, x1, x2, spec=spec)

@@ -23,6 +23,7 @@ from ..surroundings import ABSENT
 from . import entry
 from .answers import answer
 from .llvm import library as llvm
+from .llvm import machine
 from .llvm.machine import cache, processor, registers, vector_bits
 
 ROOT = Path(__file__).parents[2]
@@ -105,7 +106,9 @@ def _spec(v):
 
 
 def _dtype(x):
-    return x.str, x.name
+    """A dtype, and what multiplies bfloat16: code for it works where that may be used."""
+    brain = x.str[1:] == "V2"
+    return (x.str, x.name, machine.pairs()) if brain else (x.str, x.name)
 
 
 def _named(name):

@@ -17,6 +17,7 @@ from .types import (
     POINTER,
     VOID,
     ArrayType,
+    BrainType,
     Constant,
     DoubleType,
     FloatType,
@@ -549,6 +550,7 @@ def _aligned(align: int | None) -> str:
 __all__ = [
     "ArrayType",
     "Block",
+    "BrainType",
     "Constant",
     "DoubleType",
     "FloatType",

@@ -111,6 +111,15 @@ class HalfType(_Real):
         self.text = "half"
 
 
+class BrainType(Type):
+    """The upper half of a float, as instructions for it take it."""
+
+    __slots__ = ()
+
+    def _make(self):
+        self.text = "bfloat"
+
+
 class FloatType(_Real):
     """Of 32 bits."""
 
@@ -269,6 +278,7 @@ __all__ = [
     "POINTER",
     "VOID",
     "ArrayType",
+    "BrainType",
     "Constant",
     "DoubleType",
     "FloatType",

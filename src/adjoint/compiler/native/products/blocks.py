@@ -7,11 +7,12 @@ import functools
 from ..llvm.flow import least, loop, strides
 from ..llvm.types import BIT, I64
 from .asking import next_columns, next_panel, next_rows
+from .paired import PairedBlock
 
 SLIVERS = 8  # that one call packs
 
 
-class Block:
+class Block(PairedBlock):
     """Some columns of a block, for some of k at a time."""
 
     def __init__(self, product, b, a, right, c, scratch, bounds):
@@ -103,7 +104,7 @@ class Block:
         column = self.b.add(self.j0, j)
         return self.offset(self.c, (i, self.form.c), (column, 1))
 
-    # ------------------------------------------------------------ three ways
+    # ------------------------------------------------------------ ways
 
     def _dots(self):
         form, b = self.form, self.b
@@ -136,7 +137,7 @@ class Block:
                 a = self.offset(self.ak, (i, form.a[0]))
                 args = [a, right, self._to(i, j), self.count, self.first]
                 also, more = self._share(asked, i, self.m0, self.m1, form.tile[0])
-                kernel = self.p.kernel_beside(rows, vectors, also)
+                kernel = self.p.kernel_beside(rows, vectors, also, a.type)
                 b.call(kernel, [*args, *map(I64, steps), *more])
 
             self._rows(self.m0, self.m1, tile)
@@ -260,7 +261,8 @@ class Block:
         (a, steps), (i, rows), (j, vectors, lanes) = left, across, down
         args = [a, right, self._to(i, j), self.count, self.first]
         steps = [I64(x) for x in (*steps, self.form.c, lanes)]
-        self.b.call(self.p.kernel(rows, vectors, also), [*args, *steps, *more])
+        kernel = self.p.kernel(rows, vectors, also, a.type)
+        self.b.call(kernel, [*args, *steps, *more])
 
     def _left(self, i, slivers):
         """Where row i of A starts, and its steps."""
@@ -268,6 +270,8 @@ class Block:
         if slivers is None:
             return self.offset(self.ak, (i, form.a[0])), form.a
         first, place = slivers
+        if form.widens:
+            return self.offset(place, (b.sub(i, first), form.depth)), (form.depth, 1)
         number = b.udiv(b.sub(i, first), I64(form.tile[0]))
         return self.offset(place, (number, form.room)), (1, form.tile[0])
 
@@ -287,8 +291,18 @@ class Block:
         b.call(f, [of, to, self.count, *map(I64, steps), I64(lanes)])
 
     def _packed(self, i0, i1):
-        """(first row, where) of slivers, if A's rows are packed."""
+        """(first row, where) of slivers, if A's rows are packed; of rows that are widened."""
+        if self.form.widens:
+            return i0, self._widened(i0, i1)
         return (i0, self._slivers(i0, i1)) if self.form.slivers else None
+
+    def _widened(self, i0, i1):
+        form, b = self.form, self.b
+        to = self.offset(self.scratch, (I64(form.packed), form.depth))
+        of = self.offset(self.ak, (i0, form.a[0]))
+        steps = I64(form.a[0]), I64(form.depth)
+        b.call(self.p.widened(), [of, to, self.count, b.sub(i1, i0), *steps])
+        return to
 
     def _slivers(self, i0, i1):
         """Rows of A, packed."""
@@ -322,4 +336,5 @@ class Block:
             column = self.offset(of, (k, form.a[1]))
             row = self.offset(to, (k, form.tile[0]))
             for i in range(rest):
-                b.store(b.load(b.gep(column, [I64(i)])), b.gep(row, [I64(i)]))
+                x = self.p.number(b, b.gep(column, [I64(i)]))
+                b.store(x, b.gep(row, [I64(i)]))

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import functools
 import math
+from dataclasses import replace
 
 from ....ops.contract import letters_of
-from .form import Form, swapped
+from ..llvm import machine
+from .form import SHORT, Form, swapped
 
 
 def form_of(o, apart=(), steps=None) -> tuple[Form, bool] | None:
@@ -15,23 +17,27 @@ def form_of(o, apart=(), steps=None) -> tuple[Form, bool] | None:
     The letters `apart` are counted outside: it is the product of one index of them. `steps`
     says of views how they lie.
     """
-    dtype = o.outputs[0].spec.dtype
-    if dtype.str[1:] not in ("f4", "f8"):
+    kinds = tuple(v.spec.dtype.str[1:] for v in o.inputs)
+    made = o.outputs[0].spec.dtype.str[1:]
+    if made not in ("f4", "f8") or not {*kinds} <= {made, *SHORT}:
         return None
     shapes = tuple(tuple(v.spec.shape) for v in o.inputs)
     views = _views(o, steps)
-    return _form_of(o.params["spec"], shapes, dtype.itemsize, frozenset(apart), views)
+    by = machine.pairs() if kinds == ("V2", "V2") else ""
+    return _form_of(o.params["spec"], shapes, kinds, made, frozenset(apart), views, by)
 
 
 @functools.lru_cache(1024)  # a network has few, each many times
-def _form_of(spec, shapes, item, apart, views):
+def _form_of(spec, shapes, kinds, made, apart, views, by):
     left, right, out = letters_of(spec)
     size = dict(zip(left + right, shapes[0] + shapes[1], strict=True))
     names = _steps(spec, size, views)
     size |= dict.fromkeys(apart, 1)
     wide = [c for c in out if size[c] != 1]
     swap = bool(wide) and wide[-1] in left and wide[-1] not in right
-    form = _form(*(names[i] for i in ((1, 0, 2) if swap else (0, 1, 2))), size, item)
+    kinds = tuple(x if x in SHORT else "" for x in (kinds[::-1] if swap else kinds))
+    order = (names[i] for i in ((1, 0, 2) if swap else (0, 1, 2)))
+    form = replace(_form(*order, size, int(made[1:])), kinds=kinds, by=by)
     if form.n == 1 and form.c == 1 and form.m > 1:
         return swapped(form), not swap
     return form, swap

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from ..llvm.machine import cache, vector_bits
 from .matmul import DEPTH, VECTORS, tile_rows, together
+from .paired import PAIR_TILES
 
 # Operations of a task at least, and tasks of a product at the most.
 TASK, TASKS = 2**18, 48
@@ -22,6 +23,12 @@ DOTS = 4  # rows of A up to which B's columns are not turned
 FEW, MANY = 16, 128  # rows of A up to which B may be read where it lies
 # Bytes between rows of B, and columns of A, from which on they are packed.
 FAR, APART = 2**12, 2**9
+SHORT = frozenset(
+    {"f2", "V2"}
+)  # floats of two bytes, which are widened when they are read
+PAIRED = 4, 16  # rows of A, and numbers of k, from which on pairs of k are packed
+PAIRS = 512  # numbers of k of such a panel at the most: 16 KiB for 16 columns
+LINE = 32  # bfloat16s in a line of memory
 NEAR = 2**15  # bytes of an operand that the first level of caches holds beside another
 ASKING = 32  # rows, and numbers of k, from which on tiles ask for what comes next
 
@@ -32,7 +39,8 @@ class Form:
 
     `a` are the steps of A's rows and columns, `b` those of B's; C's columns lie side by side,
     its rows `c` apart. `batch` counts products, (size, steps in A, B and C); `sums` are further
-    dims that are summed, (size, steps in A and B).
+    dims that are summed, (size, steps in A and B). `kinds` says of A and B that they are floats of
+    two bytes, `by` what multiplies pairs of them.
     """
 
     m: int
@@ -44,13 +52,15 @@ class Form:
     batch: tuple[tuple[int, int, int, int], ...]
     sums: tuple[tuple[int, int, int], ...]
     item: int
+    kinds: tuple[str, str] = ("", "")
+    by: str = ""
 
     @property
     def name(self) -> str:
         """All that the code depends on."""
         dims = ("_".join(map(str, d)) for d in (*self.batch, *self.sums))
         numbers = (self.m, self.n, self.k, *self.a, *self.b, self.c, self.item)
-        return ".".join([*map(str, numbers), *dims])
+        return ".".join([*map(str, numbers), *dims, *self.kinds, self.by])
 
     @property
     def lanes(self) -> int:
@@ -58,7 +68,11 @@ class Form:
 
     @property
     def kind(self) -> str:
-        """dots: sums over lanes; beside: B is read where it lies; panels: it is packed."""
+        """dots: sums over lanes; beside: B is read where it lies; panels: it is packed;
+        pairs: both are, two numbers of k side by side.
+        """
+        if self.by and self.m > PAIRED[0] and self.k >= PAIRED[1]:
+            return "pairs"
         if self.m <= DOTS and self.a[1] == 1 == self.b[0] and self.k >= self.lanes:
             return "dots"
         if self.k == 0 or (self.b[1] == 1 and self._near()):
@@ -72,6 +86,8 @@ class Form:
     @functools.cached_property
     def tile(self) -> tuple[int, int]:
         """Rows of a tile, and its vectors of columns."""
+        if self.kind == "pairs":
+            return PAIR_TILES[self.by]
         most = tile_rows()
         if self.kind == "dots":
             return 1, 1
@@ -88,9 +104,9 @@ class Form:
     @property
     def depth(self) -> int:
         """How much of k goes into a tile at a time."""
-        most = LONG if self.kind == "dots" else DEPTH
-        parts = max(1, -(-self.k // most))
-        return max(4, -(-self.k // parts // 4) * 4)
+        most = {"dots": LONG, "pairs": PAIRS}.get(self.kind, DEPTH)
+        parts, some = max(1, -(-self.k // most)), LINE if self.kind == "pairs" else 4
+        return max(some, -(-self.k // parts // some) * some)
 
     @property
     def slivers(self) -> bool:
@@ -99,10 +115,16 @@ class Form:
         return far and self.kind == "panels" and self.n > self.width and self.m > 1
 
     @property
+    def widens(self) -> bool:
+        """Whether rows of A are copied as floats of four bytes: they are read often."""
+        rows = self.kinds[0] and self.a[1] == 1 and self.n > self.width
+        return bool(rows) and self.kind == "panels" and self.m > 1
+
+    @property
     def asks(self) -> bool:
         """Whether tiles ask for what comes next: enough of them, for what is not at hand."""
         large = self.k * max(self.m, self.n) * self.item > NEAR
-        return large and self.m >= ASKING and self.k >= ASKING
+        return large and not any(self.kinds) and self.m >= ASKING and self.k >= ASKING
 
     @property
     def rows(self) -> int:
@@ -122,8 +144,8 @@ class Form:
 
     @property
     def block(self) -> int:
-        """Rows that are gone through together: those that are packed, or all."""
-        return self.rows if self.slivers else self.m
+        """Rows that are gone through together: those that are copied, or all."""
+        return self.rows if self.slivers or self.widens else self.m
 
     @property
     def narrow(self) -> bool:
@@ -135,15 +157,16 @@ class Form:
 
     def _close(self) -> bool:
         """Whether A is packed from columns that neither meet in the cache nor have a page each."""
-        return self.slivers and self.a[1] * self.item < FAR
+        return self.slivers and self.a[1] * self.item < FAR and not self.kinds[0]
 
     @property
     def strip(self) -> int:
         """Columns that are gone through together, their panels packed before."""
         panels = -(-self.n // self.width)
-        if self.narrow or self.kind != "panels":
+        if self.kind != "pairs" and (self.narrow or self.kind != "panels"):
             return panels * self.width
-        fitting = cache(2) // 2 // (self.depth * self.item * self.width)
+        item = 2 if self.kind == "pairs" else self.item
+        fitting = cache(2) // 2 // (self.depth * item * self.width)
         parts = -(-panels // max(1, fitting))
         return -(-panels // parts) * self.width
 
@@ -160,13 +183,25 @@ class Form:
     @functools.cached_property
     def bytes(self) -> int:
         """What a worker needs beside the operands."""
-        if self.kind != "panels" or 0 in (self.m, self.n, self.k):
+        if 0 in (self.m, self.n, self.k) or self.kind not in ("panels", "pairs"):
             return 0
+        if self.kind == "pairs":
+            return 4 * sum(self.pair_rooms)
         return self.item * (self.packed * self.depth + self._a_room())
+
+    @property
+    def pair_rooms(self) -> tuple[int, int, int, int]:
+        """Of pairs: those of B in panels, of a tile's rows of A, of these before they are
+        turned, and sums of a tile that is not whole.
+        """
+        deep, (rows, _) = self.depth // 2, self.tile
+        return self.strip * deep, rows * deep, self.width * deep, rows * self.width
 
     def _a_room(self) -> int:
         rows = 2 * self.group if self.in_turns else min(self.rows, self.m)
         some = -(-rows // self.tile[0])
+        if self.widens:
+            return rows * self.depth
         return some * self.room if self.slivers else 0
 
     @functools.cached_property
@@ -178,7 +213,9 @@ class Form:
         """Those of which each task is worth being one; where a core's cache does not hold B,
         as few columns as can be, so that no part of B is packed often."""
         flop = 2 * self.m * self.n * max(1, self.k) * math.prod(s[0] for s in self.sums)
-        wanted = max(1, min(TASKS, flop // TASK))
+        wanted = max(
+            1, min(TASKS, flop // (8 * TASK if self.kind == "pairs" else TASK))
+        )
         panels, tiles = -(-self.n // self.width), -(-self.m // self.tile[0])
         large = self.k * self.n * self.item > cache(2)
         for columns in range(-(-panels // wanted), panels + 1):
@@ -198,7 +235,7 @@ class Form:
         number = down * across * math.prod(s[0] for s in self.batch)
         a = PACKED[1 if self.slivers else 0] * self.m * across
         way = (
-            0 if self.kind != "panels" or self.b[1] == 1 else 1 if self.b[0] == 1 else 2
+            0 if self.kind == "beside" or self.b[1] == 1 else 1 if self.b[0] == 1 else 2
         )
         b = PACKED[way] * self.n * down / 2  # a thread packs once for a few tasks
         rows, columns = min(rows, self.m), min(columns, self.n)
@@ -220,4 +257,4 @@ def swapped(f: Form) -> Form:
     batch = tuple((n, sb, sa, sc) for n, sa, sb, sc in f.batch)
     sums = tuple((n, sb, sa) for n, sa, sb in f.sums)
     a, b = (0, f.b[0]), (f.a[1], f.a[0])
-    return Form(1, f.m, f.k, a, b, 1, batch, sums, f.item)
+    return Form(1, f.m, f.k, a, b, 1, batch, sums, f.item, f.kinds[::-1], f.by)

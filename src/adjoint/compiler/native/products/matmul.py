@@ -33,22 +33,25 @@ def together(rows, item) -> int:
 class Tiles(Vectors):
     """Products of a few rows with a few vectors of columns."""
 
-    def kernel(self, rows, vectors, also=""):
+    def kernel(self, rows, vectors, also="", left=None):
         """The function for a tile of this size over a packed panel, shared by all products.
 
         (a, panel, c, how deep, whether at first, steps of a's rows, of its columns and of c's
         rows, lanes of the last vector). It may do something `also` on the way: "asks" for `Lines`,
-        "copies" the slivers that are read next (source, step of its columns, target, room).
+        "copies" the slivers that are read next (source, step of its columns, target, room). `left`
+        is the type of a place in A, if that is packed or not of the scalar.
         """
-        return self._kernel("product", rows, vectors, True, also)
+        return self._kernel("product", rows, vectors, True, also, left)
 
-    def kernel_beside(self, rows, vectors, also=""):
+    def kernel_beside(self, rows, vectors, also="", left=None):
         """The same over B where it is; the last argument is the step of its rows."""
-        return self._kernel("beside", rows, vectors, False, also)
+        return self._kernel("beside", rows, vectors, False, also, left)
 
-    def _kernel(self, name, rows, vectors, packed, also):
-        p = self.scalar.as_pointer()
-        kinds = [p, p, p, I64, BIT, *[I64] * (4 if packed else 5)]
+    def _kernel(self, name, rows, vectors, packed, also, left):
+        p, right = self.scalar.as_pointer(), self.operands[1]
+        left = left or p
+        kinds = [left, p if packed else right, p, I64, BIT]
+        kinds += [I64] * (4 if packed else 5)
         kinds += {"": [], "asks": [p, *[I64] * 5], "copies": [p, I64, p, I64]}[also]
         f, b = self.tile(name + also, (rows, vectors), *kinds)
         if b is None:
@@ -66,7 +69,8 @@ class Tiles(Vectors):
                 self.copy(b, k, rows, *rest[-4:])
             ys = row_of(k)
             ak = b.gep(a, [b.mul(k, a_step)])
-            xs = [b.load(b.gep(ak, [b.mul(I64(i), a_row)])) for i in range(rows)]
+            places = (b.gep(ak, [b.mul(I64(i), a_row)]) for i in range(rows))
+            xs = [self.number(b, place) for place in places]
             return self.products(b, [self.splat(b, x) for x in xs], ys, acc)
 
         spots = [
@@ -165,8 +169,8 @@ class Tiles(Vectors):
 
         (a, w, c, how deep, whether at first, step of w's rows).
         """
-        p = self.scalar.as_pointer()
-        f, b = self.tile("dots", (1, columns), p, p, p, I64, BIT, I64)
+        kinds = *self.operands, self.scalar.as_pointer(), I64, BIT, I64
+        f, b = self.tile("dots", (1, columns), *kinds)
         if b is None:
             return f
         a, right, c, count, first, row = f.args

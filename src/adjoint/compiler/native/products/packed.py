@@ -11,6 +11,7 @@ from .tasks import Product
 def packable(form: Form) -> bool:
     """Whether all of B fits into panels at once, of which tiles take all of k."""
     alone = not (form.batch or form.sums or form.slivers)
+    alone = alone and not any(form.kinds)
     return alone and form.kind == "panels" and 0 < form.k <= form.depth
 
 

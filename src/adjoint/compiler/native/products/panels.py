@@ -6,6 +6,7 @@ from ..llvm import text as ir
 from ..llvm.flow import loop, repeat, strides
 from ..llvm.types import I32, I64
 from .matmul import Tiles
+from .vectors import is_short
 
 
 class Panels(Tiles):
@@ -15,8 +16,8 @@ class Panels(Tiles):
     """
 
     def _begun(self, name, vectors):
-        p = self.scalar.as_pointer()
-        return self.tile(name, (1, vectors), p, p, I64, I64, I64)
+        kinds = self.operands[1], self.scalar.as_pointer(), I64, I64, I64
+        return self.tile(name, (1, vectors), *kinds)
 
     def copied(self, vectors):
         """From rows whose numbers lie side by side."""
@@ -39,8 +40,8 @@ class Panels(Tiles):
 
         (source, place in the panel, how many rows, step of columns, lanes, columns of a panel).
         """
-        p = self.scalar.as_pointer()
-        f, b = self.tile("turned", (1, 1), p, p, *[I64] * 4)
+        kinds = self.operands[1], self.scalar.as_pointer(), *[I64] * 4
+        f, b = self.tile("turned", (1, 1), *kinds)
         if b is None:
             return f
         source, to, count, step, lanes, width = f.args
@@ -76,7 +77,7 @@ class Panels(Tiles):
         def one(k, _):
             row = b.gep(to, [b.mul(k, width)])
             for i, column in enumerate(columns):
-                b.store(b.load(b.gep(column, [k])), b.gep(row, [I64(i)]))
+                b.store(self.number(b, b.gep(column, [k])), b.gep(row, [I64(i)]))
             return ()
 
         strides(b, I64(0), whole, side, (), square)
@@ -96,9 +97,12 @@ class Panels(Tiles):
         return [self._mixed(b, *pair, high, 2) for pair in pairs for high in (0, 1)]
 
     def _joined(self, b, places):
-        """16 bytes from each place, one after the other."""
-        kind = ir.VectorType(self.scalar, 128 // self.bits).as_pointer()
-        xs = [b.load(b.bitcast(p, kind), align=4) for p in places]
+        """Numbers that fill 16 bytes from each place, one after the other."""
+        stored = places[0].type.pointee
+        kind = ir.VectorType(stored, 128 // self.bits).as_pointer()
+        align = 2 if is_short(stored) else 4
+        xs = [b.load(b.bitcast(p, kind), align=align) for p in places]
+        xs = [self.wide(b, x) for x in xs]
         while len(xs) > 1:
             n = xs[0].type.count
             every = ir.Constant(ir.VectorType(I32, 2 * n), [*range(2 * n)])
@@ -118,8 +122,8 @@ class Panels(Tiles):
 
     def picked(self, vectors):
         """From anywhere, number by number: the step of columns follows that of rows."""
-        p = self.scalar.as_pointer()
-        f, b = self.tile("picked", (1, vectors), p, p, I64, I64, I64, I64)
+        kinds = self.operands[1], self.scalar.as_pointer(), *[I64] * 4
+        f, b = self.tile("picked", (1, vectors), *kinds)
         if b is None:
             return f
         source, panel, count, row, column, lanes = f.args
@@ -127,8 +131,33 @@ class Panels(Tiles):
         with loop(b, 0, width, 1) as j:
             of, to = b.gep(source, [b.mul(j, column)]), b.gep(panel, [j])
             with loop(b, 0, count, 1) as k:
-                x = b.load(b.gep(of, [b.mul(k, row)]))
+                x = self.number(b, b.gep(of, [b.mul(k, row)]))
                 b.store(x, b.gep(to, [b.mul(k, I64(vectors * self.w))]))
+        b.ret_void()
+        return f
+
+    def widened(self):
+        """Rows of A as they are summed.
+
+        (source, rows, how many numbers of each, how many, steps of rows there and here).
+        """
+        left, p = self.operands[0], self.scalar.as_pointer()
+        f, b = self.tile("widened", (1, 1), left, p, *[I64] * 4)
+        if b is None:
+            return f
+        source, rows, count, high, there, here = f.args
+        whole = b.and_(count, I64(-self.w))
+        rest = self.below(b, b.sub(count, whole))
+
+        def some(i, k, mask):
+            x = self.load(b, b.gep(source, [b.add(b.mul(i, there), k)]), mask)
+            self.store(b, x, b.gep(rows, [b.add(b.mul(i, here), k)]), mask)
+            return ()
+
+        with loop(b, 0, high, 1) as i:
+            strides(b, I64(0), whole, self.w, (), lambda k, _: some(i, k, None))
+            with b.if_then(b.icmp_signed("<", whole, count)):
+                some(i, whole, rest)
         b.ret_void()
         return f
 
@@ -137,18 +166,20 @@ class Panels(Tiles):
 
         (source, slivers, how many columns, their step, how many slivers, what a sliver takes).
         """
-        p = self.scalar.as_pointer()
-        f, b = self.tile("slivers", (rows, 1), p, p, I64, I64, I64, I64)
+        left, p = self.operands[0], self.scalar.as_pointer()
+        f, b = self.tile("slivers", (rows, 1), left, p, I64, I64, I64, I64)
         if b is None:
             return f
         source, target, count, step, slivers, room = f.args
         kind = ir.VectorType(self.scalar, rows).as_pointer()
+        stored = ir.VectorType(left.pointee, rows).as_pointer()
+        align = 2 if is_short(left.pointee) else 4
         with loop(b, 0, count, 1) as k:
             of = b.gep(source, [b.mul(k, step)])
             to = b.gep(target, [b.mul(k, I64(rows))])
             with loop(b, 0, slivers, 1) as i:
-                here = b.bitcast(b.gep(of, [b.mul(i, I64(rows))]), kind)
+                here = b.bitcast(b.gep(of, [b.mul(i, I64(rows))]), stored)
                 there = b.bitcast(b.gep(to, [b.mul(i, room)]), kind)
-                b.store(b.load(here, align=4), there, align=4)
+                b.store(self.wide(b, b.load(here, align=align)), there, align=4)
         b.ret_void()
         return f

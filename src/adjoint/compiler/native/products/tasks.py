@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import functools
 
+from ..arithmetic.kinds import BFLOAT, HALF
 from ..llvm.flow import least, loop
 from ..llvm.types import BIT, I64
 from .blocks import Block
 from .form import Form
-from .panels import Panels
+from .paired import Paired
 
 
-class Product(Panels):
+_SHORT = {"V2": BFLOAT, "f2": HALF}
+
+
+class Product(Paired):
     """The code of a form: call(a, b, c, scratch, first task, last task), the last not done."""
 
     def __init__(self, module, scalar, form: Form):
         super().__init__(module, scalar)
         self.form, self.name = form, f"product.{form.name}"
+        self.kinds = tuple(_SHORT.get(kind, scalar) for kind in form.kinds)
 
     @functools.cached_property
     def call(self):
@@ -47,7 +52,7 @@ class Product(Panels):
 
     def _tasks(self, name):
         form, p = self.form, self.scalar.as_pointer()
-        f, b = self.function(name, p, p, p, p, I64, I64)
+        f, b = self.function(name, *self.operands, p, p, I64, I64)
         *places, scratch, first, last = f.args
         down, across, *_ = form.grid
         tiles = I64(down * across)
@@ -71,7 +76,8 @@ class Product(Panels):
         found = self.module.globals.get(name)
         if found:
             return found
-        f, b = self.function(name, p, p, p, p, *[I64] * 4, BIT)
+        kinds = *self.operands, p, p, *[I64] * 4, BIT
+        f, b = self.function(name, *kinds)
         a, right, c, scratch, m0, m1, n1, k1, first = f.args
         with loop(b, 0, n1, self.form.strip) as j0:
             j1 = least(b, b.add(j0, I64(self.form.strip)), n1)
@@ -115,7 +121,7 @@ class Product(Panels):
     def _block(self, name):
         """c[m0:m1, n0:n1] = a[m0:m1] b[:, n0:n1]: (a, b, c, scratch, m0, m1, n0, n1)."""
         form, p = self.form, self.scalar.as_pointer()
-        f, b = self.function(name, p, p, p, p, *[I64] * 4)
+        f, b = self.function(name, *self.operands, p, p, *[I64] * 4)
         a, right, c, scratch, m0, m1, n0, n1 = f.args
         with loop(b, n0, n1, form.strip) as j0:
             j1 = least(b, b.add(j0, I64(form.strip)), n1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..arithmetic.kinds import BFLOAT, FLOAT, HALF, element_of
 from ..llvm import text as ir
 from ..llvm.flow import either, loop
 from ..llvm.machine import vector_bits
@@ -13,11 +14,17 @@ class Vectors:
 
     def __init__(self, module, scalar):
         self.module, self.scalar = module, scalar
+        self.kinds = scalar, scalar  # of the numbers of both operands in memory
         self.bits = 64 if scalar == ir.DoubleType() else 32
         self.w = vector_bits() // self.bits
         self.vector = ir.VectorType(scalar, self.w)
         self.zero = ir.Constant(self.vector, [0.0] * self.w)
         self.suffix = f"v{self.w}f{self.bits}"
+
+    @property
+    def operands(self):
+        """The types of the places of both."""
+        return tuple(kind.as_pointer() for kind in self.kinds)
 
     def intrinsic(self, name, result, *args):
         """LLVM's function of this name."""
@@ -50,13 +57,44 @@ class Vectors:
         return b.icmp_signed(sign, lanes, b.splat(b.trunc(count, I32), self.w))
 
     def load(self, b, p, mask=None, align=4, other=None):
-        """A vector from memory; where the mask is off, `other` or zero."""
+        """A vector from memory; where the mask is off, `other` or zero.
+
+        Floats of two bytes are widened.
+        """
+        if is_short(p.type.pointee):
+            return self.wide(b, self._short(b, p, mask))
         p = b.bitcast(p, self.vector.as_pointer())
         if mask is None:
             return b.load(p, align=align)
         name = f"llvm.masked.load.{self.suffix}.p0"
         f = self.intrinsic(name, self.vector, p.type, I32, mask.type, self.vector)
         return b.call(f, [p, I32(align), mask, other or self.zero])
+
+    def _short(self, b, p, mask):
+        """A vector of floats of two bytes."""
+        kind = ir.VectorType(p.type.pointee, self.w)
+        name = f"v{self.w}{'f16' if p.type.pointee is HALF else 'i16'}"
+        p = b.bitcast(p, kind.as_pointer())
+        if mask is None:
+            return b.load(p, align=2)
+        name = f"llvm.masked.load.{name}.p0"
+        f = self.intrinsic(name, kind, p.type, I32, mask.type, kind)
+        return b.call(f, [p, I32(2), mask, ir.Constant(kind, None)])
+
+    def wide(self, b, x):
+        """Numbers as they are summed."""
+        kind = x.type
+        if not is_short(element_of(kind)):
+            return x
+        some = isinstance(kind, ir.VectorType)
+        bits, to = (ir.VectorType(t, kind.count) if some else t for t in (I32, FLOAT))
+        if element_of(kind) is HALF:
+            return b.fpext(x, to)
+        return b.bitcast(b.shl(b.zext(x, bits), ir.Constant(bits, 16)), to)
+
+    def number(self, b, p):
+        """One number from memory, as it is summed."""
+        return self.wide(b, b.load(p))
 
     def store(self, b, x, p, mask=None, align=4):
         """A vector to memory where the mask is on."""
@@ -102,13 +140,15 @@ class Vectors:
 
     def tile(self, name, sizes, *args):
         """(the tile's function, a builder for it if it is new): what it works on lies apart."""
-        name = f"{name}{sizes[0]}x{sizes[1]}.{self.suffix}"
+        kinds = [x.pointee for x in args if isinstance(x, ir.PointerType)]
+        short = "".join(f".{x}" for x in kinds) if any(map(is_short, kinds)) else ""
+        name = f"{name}{sizes[0]}x{sizes[1]}.{self.suffix}{short}"
         found = self.module.globals.get(name)
         if found is not None:
             return found, None
         f, b = self.function(name, *args)
         for x in f.args:
-            if x.type == self.scalar.as_pointer():
+            if isinstance(x.type, ir.PointerType):
                 x.mark("noalias")
         return f, b
 
@@ -124,3 +164,8 @@ class Vectors:
         """acc plus each x times each y."""
         pairs = [(x, y) for x in xs for y in ys]
         return [self.fma(b, x, y, t) for (x, y), t in zip(pairs, acc, strict=True)]
+
+
+def is_short(kind) -> bool:
+    """Whether numbers of this type are floats of two bytes."""
+    return kind is BFLOAT or kind is HALF

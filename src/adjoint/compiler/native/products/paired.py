@@ -1,0 +1,396 @@
+"""Paired: products of bfloat16, by instructions that multiply two numbers of k at a time.
+
+Each takes pairs of neighbours in k, of a row of A and of a column of B, and adds both products to a
+float32. So both operands are packed: panels of B hold rows of pairs, a line of memory for 16
+columns; of A, a line holds 16 pairs of a row, and the rows of a tile follow each other. What is
+missing of the last line is zero.
+
+AMX has registers of 16 such lines, two for A, two for B and four for sums; AVX-512 has one pair
+of A in all lanes.
+"""
+
+from __future__ import annotations
+
+from ..arithmetic.kinds import BFLOAT
+from ..llvm import text as ir
+from .panels import Panels
+from .vectors import BIT, I32, I64, least, loop, repeat, splat, strides
+
+PAIR_TILES = {"tiles": (32, 2), "vectors": (8, 3)}  # rows, and vectors of columns
+SIDE = 16  # rows of a register of AMX, pairs of a line, numbers of a vector of sums
+BYTE, FLOAT = ir.IntType(8), ir.FloatType()
+SHORTS, PAIRS = BFLOAT.as_pointer(), I32.as_pointer()
+SUMS, LINES = ir.VectorType(FLOAT, SIDE), ir.VectorType(I32, SIDE)
+# Its eight registers: 16 rows of 64 bytes. (The first byte: these are the only tiles there are.)
+_SHAPES = [1, 0, *[0x0040_0040_0040_0040] * 2, 0, 0, 0x1010_1010_1010_1010, 0]
+
+
+class Paired(Panels):
+    """Functions that pack pairs, and tiles that multiply them, shared by all products."""
+
+    # ------------------------------------------------------------ packing
+
+    def pair_rows(self, vectors):
+        """Rows two by two, their numbers side by side, to rows of `vectors` lines.
+
+        (source, lines, how many rows, their step, how many numbers of each).
+        """
+        f, b = self.tile("pair.rows", (1, vectors), SHORTS, PAIRS, I64, I64, I64)
+        if b is None:
+            return f
+        source, lines, count, step, some = f.args
+        masks = [self._first(b, b.sub(some, I64(j * SIDE))) for j in range(vectors)]
+
+        def row(k, here):
+            """Two rows, or one and nothing: the second is the upper half of each pair."""
+            of, to = b.gep(source, [b.mul(k, step)]), b.lshr(k, I64(1))
+            to = b.gep(lines, [b.mul(to, I64(vectors * SIDE))])
+            for j, mask in enumerate(masks):
+                at = [b.gep(p, [I64(j * SIDE)]) for p in (of, b.gep(of, [step]))[:here]]
+                xs = [b.zext(self._shorts(b, p, SIDE, mask), LINES) for p in at]
+                if here == 2:
+                    xs = [xs[0], b.shl(xs[1], ir.Constant(LINES, 16))]
+                line = b.or_(*xs) if here == 2 else xs[0]
+                self._line(b, line, b.gep(to, [I64(j * SIDE)]))
+
+        self._by_two(b, count, row)
+        self._nothing(b, lines, count, vectors)
+        b.ret_void()
+        return f
+
+    def _by_two(self, b, count, row):
+        """row(k, 2) for each two of a count, and row(k, 1) for what is left."""
+        whole = b.and_(count, I64(-2))
+
+        def two(k, _):
+            row(k, 2)
+            return ()
+
+        strides(b, I64(0), whole, 2, (), two)
+        with b.if_then(b.icmp_signed("<", whole, count)):
+            row(whole, 1)
+
+    def _nothing(self, b, lines, count, vectors):
+        """Zeros for the pairs that are missing of the last line."""
+        pairs = b.lshr(b.add(count, I64(1)), I64(1))
+        end = b.and_(b.add(pairs, I64(SIDE - 1)), I64(-SIDE))
+
+        def row(k, _):
+            for j in range(vectors):
+                at = b.add(b.mul(k, I64(vectors * SIDE)), I64(j * SIDE))
+                self._line(b, ir.Constant(LINES, [0] * SIDE), b.gep(lines, [at]))
+            return ()
+
+        strides(b, pairs, end, 1, (), row)
+
+    def pair_columns(self, vectors):
+        """Columns whose numbers lie side by side, to the same rows of lines.
+
+        (source, lines, how many rows, the step of columns, how many columns).
+        """
+        f, b = self.tile("pair.columns", (1, vectors), SHORTS, PAIRS, I64, I64, I64)
+        if b is None:
+            return f
+        source, lines, count, step, some = f.args
+        last, width = b.sub(some, I64(1)), I64(vectors * SIDE)
+        whole = b.lshr(count, I64(1))
+        for j in range(vectors):
+            numbers = (least(b, I64(j * SIDE + i), last) for i in range(SIDE))
+            columns = [b.gep(source, [b.mul(i, step)]) for i in numbers]
+            floats = [b.bitcast(p, FLOAT.as_pointer()) for p in columns]
+            to = b.gep(lines, [I64(j * SIDE)])
+            self._turn(b, floats, b.bitcast(to, FLOAT.as_pointer()), whole, width)
+            with b.if_then(b.icmp_signed("==", b.and_(count, I64(1)), I64(1))):
+                row = b.gep(to, [b.mul(whole, width)])
+                for i, column in enumerate(columns):
+                    x = b.load(b.gep(column, [b.sub(count, I64(1))]))
+                    b.store(b.zext(x, I32), b.gep(row, [I64(i)]))
+        self._nothing(b, lines, count, vectors)
+        b.ret_void()
+        return f
+
+    def pair_any(self, vectors):
+        """The same from anywhere: the step of columns follows that of rows."""
+        kinds = SHORTS, PAIRS, I64, I64, I64, I64
+        f, b = self.tile("pair.any", (1, vectors), *kinds)
+        if b is None:
+            return f
+        source, lines, count, row_step, column_step, some = f.args
+
+        def row(k, here):
+            to = b.gep(lines, [b.mul(b.lshr(k, I64(1)), I64(vectors * SIDE))])
+            of = b.gep(source, [b.mul(k, row_step)])
+            with loop(b, 0, some, 1) as j:
+                at = b.gep(of, [b.mul(j, column_step)])
+                x = b.zext(b.load(at), I32)
+                if here == 2:
+                    y = b.zext(b.load(b.gep(at, [row_step])), I32)
+                    x = b.or_(x, b.shl(y, I32(16)))
+                b.store(x, b.gep(to, [j]))
+
+        self._by_two(b, count, row)
+        self._nothing(b, lines, count, vectors)
+        b.ret_void()
+        return f
+
+    def pair_lines(self, rows):
+        """Rows of A whose numbers lie side by side, line by line.
+
+        (source, lines, how many numbers, the step of rows, how many rows).
+        """
+        f, b = self.tile("pair.lines", (rows, 1), SHORTS, PAIRS, I64, I64, I64)
+        if b is None:
+            return f
+        source, lines, count, step, some = f.args
+        kind = ir.VectorType(BFLOAT, 2 * SIDE)
+        whole = b.and_(count, I64(-2 * SIDE))
+        with loop(b, 0, some, 1) as i:
+            row = b.gep(source, [b.mul(i, step)])
+            to = b.gep(lines, [b.mul(i, I64(SIDE))])
+
+            def line(k, mask):
+                x = self._shorts(b, b.gep(row, [k]), 2 * SIDE, mask)
+                there = b.gep(to, [b.mul(k, I64(rows // 2))])
+                b.store(x, b.bitcast(there, kind.as_pointer()), align=64)
+                return ()
+
+            strides(b, I64(0), whole, 2 * SIDE, (), lambda k, _: line(k, None))
+            with b.if_then(b.icmp_signed("<", whole, count)):
+                line(whole, self._first(b, b.sub(count, whole), 2 * SIDE))
+        b.ret_void()
+        return f
+
+    def pair_turned(self, rows):
+        """Rows of lines, as `pair_rows` makes them of A's columns, to lines of A's rows.
+
+        (rows of lines, lines, how many numbers of k).
+        """
+        f, b = self.tile("pair.turned", (rows, 1), PAIRS, PAIRS, I64)
+        if b is None:
+            return f
+        source, lines, count = f.args
+        width = -(-rows // SIDE) * SIDE
+        of, to = (b.bitcast(p, FLOAT.as_pointer()) for p in (source, lines))
+        with loop(b, 0, count, 2 * SIDE) as k:
+            first = b.gep(of, [b.mul(k, I64(width // 2))])
+            columns = [b.gep(first, [I64(i * width)]) for i in range(SIDE)]
+            there = b.gep(to, [b.mul(k, I64(rows // 2))])
+            self._turn(b, columns, there, I64(rows), I64(SIDE))
+        b.ret_void()
+        return f
+
+    def _first(self, b, count, lanes=SIDE):
+        """The mask of the first `count` of so many lanes."""
+        kind = ir.VectorType(I32, lanes)
+        numbers = ir.Constant(kind, [*range(lanes)])
+        return b.icmp_signed("<", numbers, splat(b, b.trunc(count, I32), kind))
+
+    def _shorts(self, b, p, lanes, mask=None):
+        kind = ir.VectorType(BFLOAT, lanes)
+        p = b.bitcast(p, kind.as_pointer())
+        if mask is None:
+            return b.load(p, align=2)
+        name = f"llvm.masked.load.v{lanes}i16.p0"
+        f = self.intrinsic(name, kind, p.type, I32, mask.type, kind)
+        return b.call(f, [p, I32(2), mask, ir.Constant(kind, [0] * lanes)])
+
+    def _line(self, b, x, p):
+        b.store(x, b.bitcast(p, LINES.as_pointer()), align=64)
+
+    # ------------------------------------------------------------ multiplying
+
+    def pair_tile(self, by):
+        """(lines of A, panel, c, numbers of k, whether at first, step of c's rows, rows, columns,
+        room): what a tile, or the part of it that c has, is or gets more.
+        """
+        floats = FLOAT.as_pointer()
+        kinds = PAIRS, PAIRS, floats, I64, BIT, I64, I64, I64, floats
+        f, b = self.tile(f"pair.{by}", PAIR_TILES[by], *kinds)
+        if b is not None:
+            getattr(self, f"_by_{by}")(b, *f.args)
+            b.ret_void()
+        return f
+
+    def _by_vectors(self, b, a, panel, c, count, first, c_row, rows, columns, _):
+        high, vectors = PAIR_TILES["vectors"]
+        brains = ir.VectorType(ir.BrainType(), 2 * SIDE)
+        multiply = self.intrinsic(
+            "llvm.x86.avx512bf16.dpbf16ps.512", SUMS, SUMS, brains, brains
+        )
+
+        def step(k, acc):
+            line, at = b.lshr(k, I64(4)), b.and_(k, I64(SIDE - 1))
+            ak = b.gep(a, [b.add(b.mul(line, I64(high * SIDE)), at)])
+            row = b.gep(panel, [b.mul(k, I64(vectors * SIDE))])
+            places = (b.gep(row, [I64(j * SIDE)]) for j in range(vectors))
+            ys = [b.load(b.bitcast(p, brains.as_pointer()), align=64) for p in places]
+            xs = [b.load(b.gep(ak, [I64(i * SIDE)])) for i in range(high)]
+            xs = [b.bitcast(splat(b, x, LINES), brains) for x in xs]
+            pairs = [(x, y) for x in xs for y in ys]
+            return [
+                b.call(multiply, [t, x, y])
+                for t, (x, y) in zip(acc, pairs, strict=True)
+            ]
+
+        acc = [ir.Constant(SUMS, [0.0] * SIDE)] * (high * vectors)
+        pairs = b.lshr(b.add(count, I64(1)), I64(1))
+        acc = repeat(b, I64(0), pairs, 1, acc, step)
+        masks = [self._first(b, b.sub(columns, I64(j * SIDE))) for j in range(vectors)]
+        for i in range(high):
+            with b.if_then(b.icmp_signed("<", I64(i), rows)):
+                row = b.gep(c, [b.mul(I64(i), c_row)])
+                spots = [(b.gep(row, [I64(j * SIDE)]), m) for j, m in enumerate(masks)]
+                self.add_to(b, acc[i * vectors : (i + 1) * vectors], spots, first)
+
+    def _by_tiles(self, b, a, panel, c, count, first, c_row, rows, columns, room):
+        """Four registers of sums; those of a tile that is not whole go to the room first."""
+        high, vectors = PAIR_TILES["tiles"]
+        full = [b.icmp_signed("==", x, I64(2 * SIDE)) for x in (rows, columns)]
+        whole = b.and_(*full)
+        to = b.select(whole, c, room)
+        step = b.select(whole, c_row, I64(vectors * SIDE))
+        spots = [
+            b.gep(to, [b.add(b.mul(I64(i * SIDE), step), I64(j * SIDE))])
+            for i in range(2)
+            for j in range(2)
+        ]
+        with b.if_else(b.and_(whole, b.not_(first))) as (more, begin):
+            with more:
+                for t, p in enumerate(spots):
+                    self._move(b, "load", t, p, step)
+            with begin:
+                for t in range(4):
+                    self._tiles(b, "zero", t)
+
+        def line(k, _):
+            ak = b.gep(a, [b.mul(k, I64(high // 2))])
+            bk = b.gep(panel, [b.mul(k, I64(vectors * SIDE // 2))])
+            for i in range(2):
+                place = b.gep(ak, [I64(i * SIDE * SIDE)])
+                self._move(b, "load", 4 + i, place, I64(SIDE))
+                place = b.gep(bk, [I64(i * SIDE)])
+                self._move(b, "load", 6 + i, place, I64(vectors * SIDE))
+            for t in range(4):
+                self._tiles(b, "multiply", t, 4 + t // 2, 6 + t % 2)
+                for i in range(SIDE * vectors // 4):  # what the next round loads
+                    at = (vectors * SIDE + t * SIDE * vectors // 4 + i) * SIDE
+                    self.prefetch(b, b.gep(bk, [I64(at)]))
+            return ()
+
+        def ask(k, _):
+            """Also for half of what the next tile stores to."""
+            for i in range(SIDE):
+                row = b.mul(b.add(b.lshr(k, I64(1)), I64(i)), c_row)
+                for j in range(vectors):
+                    at = b.add(row, I64((vectors + j) * SIDE))
+                    self.prefetch(b, b.gep(c, [at]), write=True)
+            return line(k, _)
+
+        first_two = least(b, count, I64(4 * SIDE))
+        strides(b, I64(0), first_two, 2 * SIDE, (), ask)
+        strides(b, I64(4 * SIDE), count, 2 * SIDE, (), line)
+        for t, p in enumerate(spots):
+            self._move(b, "store", t, p, step)
+        with b.if_then(b.not_(whole)):
+            masks = [self._first(b, b.sub(columns, I64(j * SIDE))) for j in range(2)]
+            with loop(b, 0, rows, 1) as i:
+                of, to = b.gep(room, [b.mul(i, step)]), b.gep(c, [b.mul(i, c_row)])
+                places = [I64(j * SIDE) for j in range(2)]
+                xs = [self.load(b, b.gep(of, [j])) for j in places]
+                to = [b.gep(to, [j]) for j in places]
+                self.add_to(b, xs, [*zip(to, masks, strict=True)], first)
+
+    def configure(self, b):
+        """Make AMX ready for tiles of this kind."""
+        kind = ir.ArrayType(I64, len(_SHAPES))
+        shapes = self.module.globals.get("shapes.of.tiles")
+        if shapes is None:
+            shapes = ir.GlobalVariable(self.module, kind, "shapes.of.tiles")
+            shapes.initializer = ir.Constant(kind, _SHAPES)
+            shapes.linkage, shapes.global_constant = "internal", True
+        place = b.bitcast(shapes, BYTE.as_pointer())
+        load = self.intrinsic("llvm.x86.ldtilecfg", ir.VoidType(), BYTE.as_pointer())
+        b.call(load, [place])
+
+    def release(self, b):
+        """Nothing in its registers is needed: the system need not keep it for this thread."""
+        b.call(self.intrinsic("llvm.x86.tilerelease", ir.VoidType()), [])
+
+    def _tiles(self, b, what, *tiles):
+        name = {"zero": "tilezero", "multiply": "tdpbf16ps"}[what]
+        f = self.intrinsic(f"llvm.x86.{name}", ir.VoidType(), *[BYTE] * len(tiles))
+        b.call(f, [BYTE(t) for t in tiles])
+
+    def _move(self, b, what, tile, p, step):
+        """16 lines that lie `step` numbers of four bytes apart."""
+        kinds = BYTE, BYTE.as_pointer(), I64
+        name = f"llvm.x86.tile{what}d64"
+        f = self.intrinsic(name, ir.VoidType(), *kinds)
+        step = b.shl(step, I64(2)) if isinstance(step, ir.Value) else step
+        b.call(f, [BYTE(tile), b.bitcast(p, BYTE.as_pointer()), step])
+
+
+class PairedBlock:
+    """A block of C for some of k: panels of B, then a tile's rows of A meet all of them."""
+
+    def _pairs(self):
+        form, b, p = self.form, self.b, self.p
+        rows, width = form.tile[0], I64(form.width)
+        panels, lines, turning, room = self._rooms()
+        for_panels = _way(p, form.b[0], form.b[1], form.tile[1])
+
+        def pack(j, _):
+            of = self.offset(self.bk, (b.add(self.j0, j), form.b[1]))
+            to = self.offset(panels, (j, form.depth // 2))
+            some = least(b, b.sub(self.columns, j), width)
+            f, steps = for_panels
+            b.call(f, [of, to, self.count, *map(I64, steps), some])
+            return ()
+
+        strides(b, I64(0), self.columns, form.width, (), pack)
+        if form.by == "tiles":
+            p.configure(b)
+        multiply = p.pair_tile(form.by)
+        with loop(b, self.m0, self.m1, rows) as i:
+            high = least(b, b.sub(self.m1, i), I64(rows))
+            self._pair_rows(i, high, lines, turning)
+
+            def tile(j, _):
+                right = self.offset(panels, (j, form.depth // 2))
+                some = least(b, b.sub(self.columns, j), width)
+                args = lines, right, self._to(i, j), self.count, self.first
+                b.call(multiply, [*args, I64(form.c), high, some, room])
+                return ()
+
+            strides(b, I64(0), self.columns, form.width, (), tile)
+        if form.by == "tiles":
+            p.release(b)
+
+    def _pair_rows(self, i, high, lines, turning):
+        """A tile's rows of A."""
+        form, b, p = self.form, self.b, self.p
+        of, rows = self.offset(self.ak, (i, form.a[0])), form.tile[0]
+        if form.a[1] == 1:
+            args = [of, lines, self.count, I64(form.a[0]), high]
+            b.call(p.pair_lines(rows), args)
+            return
+        f, steps = _way(p, form.a[1], form.a[0], -(-rows // SIDE))
+        b.call(f, [of, turning, self.count, *map(I64, steps), high])
+        b.call(p.pair_turned(rows), [turning, lines, self.count])
+
+    def _rooms(self):
+        b, place, found = self.b, self.b.bitcast(self.scratch, PAIRS), []
+        for n in self.form.pair_rooms:
+            found.append(place)
+            place = b.gep(place, [I64(n)])
+        *pairs, room = found
+        return *pairs, b.bitcast(room, FLOAT.as_pointer())
+
+
+def _way(p, row, column, vectors):
+    """What packs numbers with these steps of k and of columns, and which steps it is told."""
+    if column == 1:
+        return p.pair_rows(vectors), (row,)
+    if row == 1:
+        return p.pair_columns(vectors), (column,)
+    return p.pair_any(vectors), (row, column)
