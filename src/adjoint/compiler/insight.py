@@ -197,7 +197,11 @@ class Insight:
         regions = [_region(k, native.part) for k in kernels]
         spent, note = self._measured(args, kwargs)
         if spent:
-            regions = list(map(_timed, regions, kernels, spent))
+            s = native.part.schedule
+            regions = [
+                _timed(r, k, s, seconds)
+                for r, k, seconds in zip(regions, kernels, spent, strict=True)
+            ]
         cuts = _cuts(native.part.schedule)
         return Explanation(self.__name__, regions, native.build_seconds, cuts, note)
 
@@ -352,13 +356,20 @@ def _each(seconds, part) -> list[float]:
     return found
 
 
-def _timed(r, k, seconds) -> Region:
+def _timed(r, k, schedule, seconds) -> Region:
     """With its time, and what this machine needs at least for as many threads as it has."""
     help = min(r.chunks, threads.count)
+    kind = _computed_with(k, schedule)
+    return r._replace(seconds=seconds, floor=least(r.flop, r.bytes, kind, max(help, 1)))
+
+
+def _computed_with(k, schedule) -> str:
+    """The numbers that most of its arithmetic is done with."""
+    products = [o for o in schedule.operations(k) if o.prim.name == "contract"]
+    if any(all(v.spec.dtype.str[1:] == "V2" for v in o.inputs) for o in products):
+        return "bfloat16"
     dtype = max((v.spec.dtype for v in k.made), key=lambda d: d.itemsize)
-    return r._replace(
-        seconds=seconds, floor=least(r.flop, r.bytes, dtype, max(help, 1))
-    )
+    return "float64" if dtype.itemsize >= 8 and dtype.kind in "fc" else "float32"
 
 
 def _cuts(schedule) -> list[str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 
+from ..core.dtype import is_short
 from ..ir.graph import Const, Graph, Var
 from ..ops.random import Draw
 from .regions import (
@@ -228,13 +229,23 @@ class Stored:
         if o.prim.name in FREE | VIEWS or o.prim.name == "undiagonal":
             return False
         (v,) = o.outputs
-        size, readers = math.prod(v.spec.shape), self.readers[v]
+        size, readers = math.prod(v.spec.shape), self._readers_of(o)
         if all(isinstance(r.prim, Draw) for r in readers):
             return False  # the state of a stream, which a kernel reads once
         if any(r.outputs[0].spec.size > size and not spaced(r) for r in readers):
             return True
-        several = len(readers) > 1 and size > 1 and o.prim.name != "cast"
-        return several and not self._again(o)
+        several = len(readers) > 1 and size > 1
+        cheap = o.prim.name == "cast" and not is_short(v.spec.dtype)
+        return several and not cheap and not self._again(o)
+
+    def _readers_of(self, o) -> list:
+        """Who reads the result; of floats of two bytes, who reads it widened."""
+        (v,) = o.outputs
+        found = []
+        for r in self.readers[v]:
+            widens = is_short(v.spec.dtype) and r.prim.name == "cast"
+            found += self.readers[r.outputs[0]] if widens else [r]
+        return list(dict.fromkeys(found))
 
     def _again(self, o) -> bool:
         """Whether doing it again costs less than memory: little arithmetic on one value."""

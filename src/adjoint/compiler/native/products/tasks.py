@@ -11,7 +11,6 @@ from .blocks import Block
 from .form import Form
 from .paired import Paired
 
-
 _SHORT = {"V2": BFLOAT, "f2": HALF}
 
 

@@ -1,0 +1,61 @@
+"""Pace: how fast tiles of bfloat16 are whose operands are at hand: the peak of such products."""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import time
+
+import numpy as np
+
+from ..llvm import text as ir
+from ..llvm.machine import Library, machine_code, pairs
+from .paired import FLOAT, PAIR_TILES, PAIRS, SIDE, Paired
+from .vectors import I64, loop
+
+DEPTH, TIMES, TRIES = 256, 200, 30  # numbers of k, tiles of a run, runs
+
+
+@functools.cache
+def pace() -> float:
+    """Operations a second by one core, or 0 where no instruction takes pairs."""
+    by = pairs()
+    if not by:
+        return 0.0
+    rows, vectors = PAIR_TILES[by]
+    spent = _seconds(by, rows, vectors * SIDE)
+    return 2 * DEPTH * rows * vectors * SIDE * TIMES / spent
+
+
+def _seconds(by, rows, width) -> float:
+    """Of the best of some runs."""
+    library = Library(machine_code(str(_code(by, rows, width))))
+    run = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 3)(library.address("pace"))
+    numbers = (rows * DEPTH // 2, width * DEPTH // 2, 2 * rows * width)
+    memory = [np.zeros(n + SIDE, np.int32) for n in numbers]
+    places = [m.ctypes.data + -m.ctypes.data % 64 for m in memory]
+    spent = []
+    for _ in range(TRIES):
+        start = time.perf_counter()
+        run(*places)
+        spent.append(time.perf_counter() - start)
+    return max(min(spent), 1e-9)
+
+
+def _code(by, rows, width):
+    """A module with a function of packed rows of A, a panel of B, and what a tile makes."""
+    module = ir.Module("pace")
+    p, floats = Paired(module, FLOAT), FLOAT.as_pointer()
+    f, b = p.function("pace", PAIRS, PAIRS, floats)
+    f.linkage = "external"
+    a, panel, c = f.args
+    numbers = map(I64, (width, rows, width))
+    args = [a, panel, c, I64(DEPTH), ir.IntType(1)(1), *numbers, c]
+    if by == "tiles":
+        p.configure(b)
+    with loop(b, 0, TIMES, 1):
+        b.call(p.pair_tile(by), args)
+    if by == "tiles":
+        p.release(b)
+    b.ret_void()
+    return module
