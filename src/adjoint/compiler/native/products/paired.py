@@ -11,12 +11,15 @@ of A in all lanes.
 
 from __future__ import annotations
 
+import itertools
+
 from ..arithmetic.kinds import BFLOAT
 from ..llvm import text as ir
 from .panels import Panels
 from .vectors import BIT, I32, I64, least, loop, repeat, splat, strides
 
 PAIR_TILES = {"tiles": (32, 2), "vectors": (8, 3)}  # rows, and vectors of columns
+TOGETHER = 4  # panels that are packed at once: the lines of a row are fetched together
 SIDE = 16  # rows of a register of AMX, pairs of a line, numbers of a vector of sums
 BYTE, FLOAT = ir.IntType(8), ir.FloatType()
 SHORTS, PAIRS = BFLOAT.as_pointer(), I32.as_pointer()
@@ -30,31 +33,37 @@ class Paired(Panels):
 
     # ------------------------------------------------------------ packing
 
-    def pair_rows(self, vectors):
+    def pair_rows(self, vectors, panels=1):
         """Rows two by two, their numbers side by side, to rows of `vectors` lines.
 
-        (source, lines, how many rows, their step, how many numbers of each).
+        (source, lines, how many rows, their step, that of panels, how many numbers of each). Of
+        several panels all lines are whole.
         """
-        f, b = self.tile("pair.rows", (1, vectors), SHORTS, PAIRS, I64, I64, I64)
+        kinds = SHORTS, PAIRS, *[I64] * 4
+        f, b = self.tile("pair.rows", (panels, vectors), *kinds)
         if b is None:
             return f
-        source, lines, count, step, some = f.args
-        masks = [self._first(b, b.sub(some, I64(j * SIDE))) for j in range(vectors)]
+        source, lines, count, step, apart, some = f.args
+        numbers = (b.sub(some, I64(j * SIDE)) for j in range(vectors))
+        masks = [None if panels > 1 else self._first(b, n) for n in numbers]
 
         def row(k, here):
             """Two rows, or one and nothing: the second is the upper half of each pair."""
             of, to = b.gep(source, [b.mul(k, step)]), b.lshr(k, I64(1))
             to = b.gep(lines, [b.mul(to, I64(vectors * SIDE))])
-            for j, mask in enumerate(masks):
-                at = [b.gep(p, [I64(j * SIDE)]) for p in (of, b.gep(of, [step]))[:here]]
+            for i, (j, mask) in itertools.product(range(panels), enumerate(masks)):
+                place = I64((i * vectors + j) * SIDE)
+                at = [b.gep(p, [place]) for p in (of, b.gep(of, [step]))[:here]]
                 xs = [b.zext(self._shorts(b, p, SIDE, mask), LINES) for p in at]
                 if here == 2:
                     xs = [xs[0], b.shl(xs[1], ir.Constant(LINES, 16))]
                 line = b.or_(*xs) if here == 2 else xs[0]
-                self._line(b, line, b.gep(to, [I64(j * SIDE)]))
+                panel = b.gep(to, [b.mul(apart, I64(i))])
+                self._line(b, line, b.gep(panel, [I64(j * SIDE)]))
 
         self._by_two(b, count, row)
-        self._nothing(b, lines, count, vectors)
+        for i in range(panels):
+            self._nothing(b, b.gep(lines, [b.mul(apart, I64(i))]), count, vectors)
         b.ret_void()
         return f
 
@@ -337,17 +346,7 @@ class PairedBlock:
         form, b, p = self.form, self.b, self.p
         rows, width = form.tile[0], I64(form.width)
         panels, lines, turning, room = self._rooms()
-        for_panels = _way(p, form.b[0], form.b[1], form.tile[1])
-
-        def pack(j, _):
-            of = self.offset(self.bk, (b.add(self.j0, j), form.b[1]))
-            to = self.offset(panels, (j, form.depth // 2))
-            some = least(b, b.sub(self.columns, j), width)
-            f, steps = for_panels
-            b.call(f, [of, to, self.count, *map(I64, steps), some])
-            return ()
-
-        strides(b, I64(0), self.columns, form.width, (), pack)
+        self._pair_panels(panels)
         if form.by == "tiles":
             p.configure(b)
         multiply = p.pair_tile(form.by)
@@ -365,6 +364,28 @@ class PairedBlock:
             strides(b, I64(0), self.columns, form.width, (), tile)
         if form.by == "tiles":
             p.release(b)
+
+    def _pair_panels(self, panels):
+        """All of B: where rows lie in order, some panels at a time, for whole lines of memory."""
+        form, b, p = self.form, self.b, self.p
+        width, done = form.width, I64(0)
+
+        def pack(j, f, steps):
+            of = self.offset(self.bk, (b.add(self.j0, j), form.b[1]))
+            to = self.offset(panels, (j, form.depth // 2))
+            some = least(b, b.sub(self.columns, j), I64(width))
+            b.call(f, [of, to, self.count, *map(I64, steps), some])
+            return ()
+
+        if form.b[1] == 1 and form.n >= TOGETHER * width:
+            many = p.pair_rows(form.tile[1], TOGETHER)
+            steps = form.b[0], form.depth // 2 * width
+            done = b.urem(self.columns, I64(TOGETHER * width))
+            done = b.sub(self.columns, done)
+            some = TOGETHER * width
+            strides(b, I64(0), done, some, (), lambda j, _: pack(j, many, steps))
+        one, steps = _way(p, *form.b, form.tile[1])
+        strides(b, done, self.columns, width, (), lambda j, _: pack(j, one, steps))
 
     def _pair_rows(self, i, high, lines, turning):
         """A tile's rows of A."""
@@ -390,7 +411,7 @@ class PairedBlock:
 def _way(p, row, column, vectors):
     """What packs numbers with these steps of k and of columns, and which steps it is told."""
     if column == 1:
-        return p.pair_rows(vectors), (row,)
+        return p.pair_rows(vectors), (row, 0)
     if row == 1:
         return p.pair_columns(vectors), (column,)
     return p.pair_any(vectors), (row, column)
