@@ -277,7 +277,9 @@ def test_a_training_step_widens_nothing_for_its_products(by):
         for o in step._native().part.schedule.graph.operations
         if o.prim.name == "contract"
     ]
-    assert len(products) == 5  # the gradients of two weights and of one input among them
+    assert (
+        len(products) == 5
+    )  # the gradients of two weights and of one input among them
     assert all(v.spec.dtype == BRAIN for o in products for v in o.inputs)
 
 

@@ -8,10 +8,12 @@ import time
 
 import numpy as np
 
+from ..arithmetic.kinds import FLOAT
 from ..llvm import text as ir
+from ..llvm.flow import loop
 from ..llvm.machine import Library, machine_code, pairs
-from .paired import FLOAT, PAIR_TILES, PAIRS, SIDE, Paired
-from .vectors import I64, loop
+from ..llvm.types import BIT, I64
+from .paired import PAIR_TILES, PAIRS, SIDE, Paired
 
 DEPTH, TIMES, TRIES = 256, 200, 30  # numbers of k, tiles of a run, runs
 
@@ -50,7 +52,7 @@ def _code(by, rows, width):
     f.linkage = "external"
     a, panel, c = f.args
     numbers = map(I64, (width, rows, width))
-    args = [a, panel, c, I64(DEPTH), ir.IntType(1)(1), *numbers, c]
+    args = [a, panel, c, I64(DEPTH), BIT(1), *numbers, c]
     if by == "tiles":
         p.configure(b)
     with loop(b, 0, TIMES, 1):

@@ -13,15 +13,15 @@ from __future__ import annotations
 
 import itertools
 
-from ..arithmetic.kinds import BFLOAT
+from ..arithmetic.kinds import BFLOAT, FLOAT
 from ..llvm import text as ir
+from ..llvm.flow import least, loop, repeat, strides
+from ..llvm.types import BIT, BYTE, I32, I64, POINTER, VOID
 from .panels import Panels
-from .vectors import BIT, I32, I64, least, loop, repeat, splat, strides
 
 PAIR_TILES = {"tiles": (32, 2), "vectors": (8, 3)}  # rows, and vectors of columns
 TOGETHER = 4  # panels that are packed at once: the lines of a row are fetched together
 SIDE = 16  # rows of a register of AMX, pairs of a line, numbers of a vector of sums
-BYTE, FLOAT = ir.IntType(8), ir.FloatType()
 SHORTS, PAIRS = BFLOAT.as_pointer(), I32.as_pointer()
 SUMS, LINES = ir.VectorType(FLOAT, SIDE), ir.VectorType(I32, SIDE)
 # Its eight registers: 16 rows of 64 bytes. (The first byte: these are the only tiles there are.)
@@ -192,7 +192,7 @@ class Paired(Panels):
         """The mask of the first `count` of so many lanes."""
         kind = ir.VectorType(I32, lanes)
         numbers = ir.Constant(kind, [*range(lanes)])
-        return b.icmp_signed("<", numbers, splat(b, b.trunc(count, I32), kind))
+        return b.icmp_signed("<", numbers, b.splat(b.trunc(count, I32), lanes))
 
     def _shorts(self, b, p, lanes, mask=None):
         kind = ir.VectorType(BFLOAT, lanes)
@@ -234,7 +234,7 @@ class Paired(Panels):
             places = (b.gep(row, [I64(j * SIDE)]) for j in range(vectors))
             ys = [b.load(b.bitcast(p, brains.as_pointer()), align=64) for p in places]
             xs = [b.load(b.gep(ak, [I64(i * SIDE)])) for i in range(high)]
-            xs = [b.bitcast(splat(b, x, LINES), brains) for x in xs]
+            xs = [b.bitcast(b.splat(x, SIDE), brains) for x in xs]
             pairs = [(x, y) for x in xs for y in ys]
             return [
                 b.call(multiply, [t, x, y])
@@ -283,7 +283,7 @@ class Paired(Panels):
                 self._tiles(b, "multiply", t, 4 + t // 2, 6 + t % 2)
                 for i in range(SIDE * vectors // 4):  # what the next round loads
                     at = (vectors * SIDE + t * SIDE * vectors // 4 + i) * SIDE
-                    self.prefetch(b, b.gep(bk, [I64(at)]))
+                    b.prefetch(b.gep(bk, [I64(at)]))
             return ()
 
         def ask(k, _):
@@ -292,7 +292,7 @@ class Paired(Panels):
                 row = b.mul(b.add(b.lshr(k, I64(1)), I64(i)), c_row)
                 for j in range(vectors):
                     at = b.add(row, I64((vectors + j) * SIDE))
-                    self.prefetch(b, b.gep(c, [at]), write=True)
+                    b.prefetch(b.gep(c, [at]), write=True)
             return line(k, _)
 
         first_two = least(b, count, I64(4 * SIDE))
@@ -311,32 +311,28 @@ class Paired(Panels):
 
     def configure(self, b):
         """Make AMX ready for tiles of this kind."""
-        kind = ir.ArrayType(I64, len(_SHAPES))
-        shapes = self.module.globals.get("shapes.of.tiles")
-        if shapes is None:
-            shapes = ir.GlobalVariable(self.module, kind, "shapes.of.tiles")
-            shapes.initializer = ir.Constant(kind, _SHAPES)
-            shapes.linkage, shapes.global_constant = "internal", True
-        place = b.bitcast(shapes, BYTE.as_pointer())
-        load = self.intrinsic("llvm.x86.ldtilecfg", ir.VoidType(), BYTE.as_pointer())
+        name = "shapes.of.tiles"
+        shapes = self.module.globals.get(name) or self.module.table(name, _SHAPES)
+        place = b.bitcast(shapes, POINTER)
+        load = self.intrinsic("llvm.x86.ldtilecfg", VOID, POINTER)
         b.call(load, [place])
 
     def release(self, b):
         """Nothing in its registers is needed: the system need not keep it for this thread."""
-        b.call(self.intrinsic("llvm.x86.tilerelease", ir.VoidType()), [])
+        b.call(self.intrinsic("llvm.x86.tilerelease", VOID), [])
 
     def _tiles(self, b, what, *tiles):
         name = {"zero": "tilezero", "multiply": "tdpbf16ps"}[what]
-        f = self.intrinsic(f"llvm.x86.{name}", ir.VoidType(), *[BYTE] * len(tiles))
+        f = self.intrinsic(f"llvm.x86.{name}", VOID, *[BYTE] * len(tiles))
         b.call(f, [BYTE(t) for t in tiles])
 
     def _move(self, b, what, tile, p, step):
         """16 lines that lie `step` numbers of four bytes apart."""
-        kinds = BYTE, BYTE.as_pointer(), I64
+        kinds = BYTE, POINTER, I64
         name = f"llvm.x86.tile{what}d64"
-        f = self.intrinsic(name, ir.VoidType(), *kinds)
+        f = self.intrinsic(name, VOID, *kinds)
         step = b.shl(step, I64(2)) if isinstance(step, ir.Value) else step
-        b.call(f, [BYTE(tile), b.bitcast(p, BYTE.as_pointer()), step])
+        b.call(f, [BYTE(tile), b.bitcast(p, POINTER), step])
 
 
 class PairedBlock:
