@@ -218,6 +218,17 @@ def test_half_sums_in_float32():
         assert y.sum().dtype == ad.bfloat16
 
 
+@pytest.mark.parametrize("dtype", ["int8", "int32", "uint8", "int64", "float16"])
+@pytest.mark.parametrize("name", ["sum", "nansum", "prod", "cumsum", "cumprod"])
+def test_the_dtype_asked_for_is_the_results(name, dtype):
+    torch = pytest.importorskip("torch")
+    got, want = (
+        getattr(T, name)(T.tensor([1, 2, 200]), 0, dtype=getattr(T, dtype))
+        for T in (ad, torch)
+    )
+    assert got.dtype.name == dtype and got.tolist() == want.tolist()
+
+
 def test_numpy_names_and_out():
     x = ad.tensor(X)
     assert ad.sum(x, axis=1, keepdims=True).shape == (3, 1, 2)

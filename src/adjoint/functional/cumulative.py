@@ -10,16 +10,22 @@ from ..core.shape import norm_dim, norm_dims
 from ..errors import ArgumentError, ArgumentTypeError, ShapeError
 from .face import SCALARS, alias, function, give, inexact, method, need_tensor, promote
 from .ordering import fetch, ordered
-from .reductions import start, working
+from .reductions import as_asked, start, working
 
 
-def _run(prim, x, dim, out=None):
+def _run(prim, x, dim):
     """`prim` along `dim`; a 0-d tensor runs as one of a single element."""
     dim = norm_dim(dim, x.ndim)
     if x.ndim:
-        return give(prim(x, dim=dim), out)
-    y = prim(op.reshape(x, shape=(1,)), dim=0)
-    return give(op.reshape(y, shape=()), out)
+        return prim(x, dim=dim)
+    return op.reshape(prim(op.reshape(x, shape=(1,)), dim=0), shape=())
+
+
+def _total(prim, input, dim, dtype, out):
+    """The running sum or product, in the dtype asked for."""
+    dtype = working(dtype, out)
+    x = start(input, prim.name, dtype)
+    return give(as_asked(_run(prim, x, dim), x, dtype), out)
 
 
 @method
@@ -29,7 +35,7 @@ def cumsum(input, dim, *, dtype=None, out=None):
     >>> cumsum(tensor([1., 2., 3.]), 0)
     tensor([1., 3., 6.])
     """
-    return _run(op.cumsum, start(input, "cumsum", working(dtype, out)), dim, out)
+    return _total(op.cumsum, input, dim, dtype, out)
 
 
 @method
@@ -39,7 +45,7 @@ def cumprod(input, dim, *, dtype=None, out=None):
     >>> cumprod(tensor([1., 2., 3.]), 0)
     tensor([1., 2., 6.])
     """
-    return _run(op.cumprod, start(input, "cumprod", working(dtype, out)), dim, out)
+    return _total(op.cumprod, input, dim, dtype, out)
 
 
 @method
@@ -50,7 +56,7 @@ def logcumsumexp(input, dim, *, out=None):
     tensor([0.0000, 0.6931, 1.0986])
     """
     x = start(input, "logcumsumexp", floating=True)
-    return _run(op.logcumsumexp, x, dim, out)
+    return give(_run(op.logcumsumexp, x, dim), out)
 
 
 @method

@@ -53,6 +53,11 @@ def working(dtype, out):
     return dtype if dtype is not None or not isinstance(out, Box) else out.dtype
 
 
+def as_asked(y, x, dtype):
+    """A sum or product of `x`, in its dtype if one was asked for: of small integers it is wider."""
+    return y if dtype is None else cast(y, dtype_of(x))
+
+
 def start(x, name, dtype=None, *, floating=False):
     """The tensor `x`, in `dtype` if given, else in a floating one if asked."""
     x = need_tensor(x, name)
@@ -98,9 +103,7 @@ def sum(input, dim=None, keepdim=False, *, dtype=None, out=None):
     y = _sum(x, params)
     if y is None:
         y = op.sum(x, **params)
-    if dtype is not None:
-        y = cast(y, dtype_of(x))  # sums of small integers are wider else
-    return give(y, out)
+    return give(as_asked(y, x, dtype), out)
 
 
 _sum = straight.unary(op.sum, "biufcV")
@@ -125,7 +128,7 @@ def nansum(input, dim=None, keepdim=False, *, dtype=None, out=None):
     need_ordered(x, "nansum")
     x = _without_nan(x)
     y = op.sum(x, dim=dims_of(x, dim), keepdim=keepdim)
-    return give(y if dtype is None else cast(y, dtype_of(x)), out)
+    return give(as_asked(y, x, dtype), out)
 
 
 @method
@@ -175,7 +178,7 @@ def prod(input, dim=None, keepdim=False, *, dtype=None, out=None):
     dtype = working(dtype, out)
     x = start(input, "prod", dtype)
     y = op.prod(x, dim=dims_of(x, dim), keepdim=keepdim)
-    return give(y if dtype is None else cast(y, dtype_of(x)), out)
+    return give(as_asked(y, x, dtype), out)
 
 
 # ---------------------------------------------------------------- spread
