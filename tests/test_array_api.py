@@ -316,10 +316,10 @@ def test_kinds_of_dtypes():
 
 
 @pytest.mark.parametrize(
-    "b", ["bool", "int8", "uint8", "int64", "float32", "complex64"]
+    "b", ["bool", "int8", "uint8", "uint16", "int64", "float32", "complex64"]
 )
 @pytest.mark.parametrize(
-    "a", ["bool", "int8", "uint8", "int64", "float64", "complex128"]
+    "a", ["bool", "int8", "uint8", "uint32", "int64", "float64", "complex128"]
 )
 def test_promotion_is_numpys_within_a_kind(a, b):
     kinds = {np.dtype(a).kind.replace("u", "i"), np.dtype(b).kind.replace("u", "i")}
@@ -328,6 +328,15 @@ def test_promotion_is_numpys_within_a_kind(a, b):
     want = np.result_type(np.dtype(a), np.dtype(b)).name
     assert xp.result_type(ad.dtype(a), ad.dtype(b)).name == want
     assert xp.result_type(xp.ones((), dtype=ad.dtype(a)), ad.dtype(b)).name == want
+
+
+@pytest.mark.parametrize("name", ["uint8", "uint16", "uint32", "uint64"])
+def test_sums_without_a_sign_have_none(name):
+    x = xp.asarray([1, 2, 3], dtype=getattr(xp, name))
+    assert xp.isdtype(x.dtype, "unsigned integer")
+    for f in (xp.sum, xp.prod, xp.cumulative_sum, xp.cumulative_prod):
+        assert f(x).dtype is xp.uint64 and f(x, dtype=xp.int32).dtype is xp.int32
+    assert xp.cumulative_sum(x, include_initial=True).tolist() == [0, 1, 3, 6]
 
 
 def test_limits():

@@ -1,6 +1,7 @@
 """Dtypes and memory across the border: NumPy, DLPack, PyTorch, half precision."""
 
 import copy
+import itertools
 import pickle
 import subprocess
 import sys
@@ -12,7 +13,8 @@ import adjoint as ad
 from adjoint.errors import AdjointError, ArgumentTypeError, DtypeError, GradError
 
 NAMES = [
-    *("bool", "uint8", "int8", "int16", "int32", "int64"),
+    *("bool", "int8", "int16", "int32", "int64"),
+    *("uint8", "uint16", "uint32", "uint64"),
     *("float16", "float32", "float64", "complex64", "complex128"),
 ]
 HALF = [
@@ -42,7 +44,82 @@ def test_a_dtype_has_one_object_and_many_names(name):
     assert pickle.loads(pickle.dumps(d)) is d and copy.deepcopy(d) is d
     assert d.is_complex == name.startswith("complex")
     assert d.is_floating_point == name.startswith("float")
-    assert d.is_signed == (name not in ("bool", "uint8"))
+    assert d.is_signed == (name != "bool" and not name.startswith("uint"))
+
+
+def test_numbers_without_a_sign():
+    most = ad.tensor([2**64 - 1], dtype=ad.uint64)
+    assert most.tolist() == [2**64 - 1] and (most + 1).tolist() == [0]
+    assert ad.promote_types(ad.uint16, ad.int32) is ad.int32
+    assert ad.promote_types(ad.uint32, ad.int8) is ad.int64
+    assert ad.promote_types(ad.uint64, ad.float16) is ad.float16
+    with pytest.raises(DtypeError, match="holds the numbers of both uint64 and int64"):
+        most + ad.tensor([1])
+
+
+@pytest.mark.parametrize("name", ["uint16", "uint32", "uint64"])
+def test_sums_without_a_sign_are_pytorchs(name):
+    torch = pytest.importorskip("torch")
+    for f in (
+        lambda x: x.sum(),
+        lambda x: x.prod(),
+        lambda x: x.cumsum(0),
+        lambda x: x / 2,
+        lambda x: x + 1.5,
+        lambda x: x.sort()[0],
+        lambda x: x.unique(),
+    ):
+        got, want = (
+            f(T.tensor([3, 1, 2], dtype=getattr(T, name))) for T in (ad, torch)
+        )
+        assert got.dtype.name == str(want.dtype)[6:] and got.tolist() == want.tolist()
+
+
+WHOLE = [f"{kind}{bits}" for kind in ("int", "uint") for bits in (8, 16, 32, 64)]
+
+
+@pytest.mark.parametrize("dtype", WHOLE)
+def test_whole_numbers_are_numpys(dtype):
+    """Wraparound, signs, shifts and casts at both ends of the range, eager and compiled."""
+    ends = np.iinfo(dtype)
+    some = [ends.min, ends.min + 1, 1, 2, 3, 77, ends.max - 1, ends.max]
+    x, y = (
+        np.array(v, dtype) for v in zip(*itertools.product(some, some), strict=True)
+    )
+    one = np.array(1, dtype)
+
+    def by_numpy():
+        yield from (x + y, x - y, x * y, x & y, x | y, x ^ y, ~x, x << one, x >> one)
+        yield from (
+            x < y,
+            x >= y,
+            x == y,
+            np.maximum(x, y),
+            np.minimum(x, y),
+            np.abs(x),
+        )
+        yield from (x.astype("float64"), x.astype("float32"), x.astype("int32"))
+        yield from (np.sort(x), x.argmax(), x[y > x[3]], np.concatenate([x, y]))
+        positive = np.where(y > 0, y, one)
+        yield from (x // positive, x % positive)
+
+    def f(x, y, places):
+        positive = ad.where(y > 0, y, 1)
+        return [
+            *(x + y, x - y, x * y, x & y, x | y, x ^ y, ~x, x << 1, x >> 1),
+            *(x < y, x >= y, x == y, ad.maximum(x, y), ad.minimum(x, y), x.abs()),
+            *(x.double(), x.float(), x.to(ad.int32)),
+            *(x.sort().values, x.argmax(), x[places], ad.cat([x, y])),
+            *(x // positive, x % positive),
+        ]
+
+    args = ad.tensor(x), ad.tensor(y), ad.tensor(np.flatnonzero(y > x[3]))
+    with np.errstate(over="ignore"):
+        wanted = list(by_numpy())
+    for found in (f(*args), ad.compile(f)(*args)):
+        for got, want in zip(found, wanted, strict=True):
+            np.testing.assert_array_equal(got.numpy(), want)
+            assert got.dtype.np == want.dtype
 
 
 def test_other_names():

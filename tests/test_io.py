@@ -181,8 +181,10 @@ def test_dtypes_that_are_not_here_are_refused_when_they_are_read(tmp_path):
             SafetensorError, match="'a' has dtype F8_E4M3, which arrays"
         ):
             f.get_tensor("a")
-    with ad.io.safe_open(path) as f, pytest.raises(SafetensorError, match="U16"):
-        f.get_tensor("b")
+    with ad.io.safe_open(path) as f:
+        assert f.get_tensor("b").dtype == ad.uint16
+        with pytest.raises(SafetensorError, match="F8_E4M3"):
+            f.get_tensor("a")
     for x in (
         np.zeros(1, "c16"),
         np.array(["a"]),

@@ -46,6 +46,9 @@ from .core.dtype import (
     set_default_dtype,
     short,
     uint8,
+    uint16,
+    uint32,
+    uint64,
 )
 from .core.dtype import bool_ as bool
 from .core.dtype import dtype as dtype

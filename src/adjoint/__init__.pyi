@@ -124,6 +124,9 @@ pi: _float
 preserve_format: _str
 short: DType
 strided: _str
+uint16: DType
+uint32: DType
+uint64: DType
 uint8: DType
 
 class _Frexp(NamedTuple):

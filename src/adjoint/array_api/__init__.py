@@ -17,6 +17,9 @@ from ..core.dtype import (
     int32,
     int64,
     uint8,
+    uint16,
+    uint32,
+    uint64,
 )
 from ..functional.creation import from_dlpack
 from . import fft, linalg

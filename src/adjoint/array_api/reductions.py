@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import namedtuple
 
 from ..core.bind import dtype_of
+from ..core.dtype import uint64
 from ..core.primitive import op
 from ..core.shape import norm_dims
 from ..errors import ShapeError
@@ -15,16 +16,20 @@ _f = FUNCTIONS
 
 
 def sum(x, /, *, axis=None, dtype=None, keepdims=False):
-    """Sum over axes; integers are summed as int64."""
-    return _f["sum"](x, axis, keepdims, dtype=dtype)
+    """Sum over axes; integers are summed as int64, those without a sign as uint64."""
+    return _f["sum"](x, axis, keepdims, dtype=total_dtype(x, dtype))
+
+
+def total_dtype(x, dtype):
+    """The dtype of sums and products of `x`: asked for, or None for that of our functions."""
+    unsigned = dtype is None and dtype_of(need_array(x, "sum")).kind == "u"
+    return uint64 if unsigned else dtype
 
 
 def prod(x, /, *, axis=None, dtype=None, keepdims=False):
-    """Product over axes; integers as int64."""
-    x = need_array(x, "prod")
-    d = np_dtype(dtype)
-    x = x if d is None else cast(x, d)
-    return op.prod(x, dim=norm_dims(axis, x.ndim), keepdim=keepdims)
+    """Product over axes; integers as int64, those without a sign as uint64."""
+    dims = norm_dims(axis, need_array(x, "prod").ndim)
+    return _f["prod"](x, dims, keepdims, dtype=total_dtype(x, dtype))
 
 
 def mean(x, /, *, axis=None, keepdims=False):
@@ -124,7 +129,8 @@ def cumulative_prod(x, /, *, axis=None, dtype=None, include_initial=False):
 
 
 def _running(name, x, axis, dtype, include_initial, start):
-    if axis is None and need_array(x, name).ndim != 1:
+    dtype = total_dtype(x, dtype)
+    if axis is None and x.ndim != 1:
         raise ShapeError(f"{name}: axis is needed for an array of {x.ndim} dims")
     axis = 0 if axis is None else axis
     y = _f[name](x, axis, dtype=dtype)

@@ -54,7 +54,8 @@ class DType:
 # Rank is the category of PyTorch's promotion: bool < integer < floating < complex.
 _RANKS = {"b": 0, "u": 1, "i": 1, "f": 2, "V": 2, "c": 3}
 _NAMES = (
-    "bool uint8 int8 int16 int32 int64 float16 float32 float64 complex64 complex128"
+    "bool uint8 uint16 uint32 uint64 int8 int16 int32 int64 float16 float32 float64 "
+    "complex64 complex128"
 )
 _TABLE = {
     np.dtype(n): DType(np.dtype(n), _RANKS[np.dtype(n).kind]) for n in _NAMES.split()
@@ -65,6 +66,9 @@ if _bfloat16 is not None:
 (
     bool_,
     uint8,
+    uint16,
+    uint32,
+    uint64,
     int8,
     int16,
     int32,
@@ -167,7 +171,13 @@ def promote(a: np.dtype, b: np.dtype) -> np.dtype:
     if max(ra, rb) == 3:
         wide = np.dtype("float64") in (a, b) or np.dtype("complex128") in (a, b)
         return np.dtype("complex128" if wide else "complex64")
-    return np.promote_types(a, b)
+    d = np.promote_types(a, b)
+    if d.kind == "f" and ra == 1:  # uint64 and a signed one
+        raise DtypeError(
+            f"no integer dtype holds the numbers of both {a.name} and {b.name}",
+            hint=f"x.to({b.name}) chooses one",
+        )
+    return d
 
 
 def weak(kind: type, other: np.dtype | None) -> np.dtype:
