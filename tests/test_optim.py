@@ -317,6 +317,23 @@ def test_muon_as_torch(options, torch):
     np.testing.assert_allclose(got, want, atol=0.02 * 2**-8 * 4)
 
 
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+@pytest.mark.parametrize("name", [n for n in ALL if n not in ("LBFGS", "SparseAdam")])
+def test_half_precision_as_torch(name, dtype, torch):
+    pytest.importorskip("ml_dtypes")
+
+    def steps(lib):
+        p = lib.tensor([[1.0, -2.0], [3.0, 0.5]], dtype=getattr(lib, dtype))
+        opt = getattr(lib.optim, name)([p.requires_grad_()])
+        for _ in range(5):
+            opt.zero_grad()
+            (p * p).sum().backward()
+            opt.step()
+        return p.detach().float().numpy()
+
+    np.testing.assert_allclose(steps(ad), steps(torch), rtol=0.02, atol=0.01)
+
+
 def test_muon_is_nearly_orthogonal():
     w = ad.zeros(5, 3, dtype=ad.float64, requires_grad=True)
     w.grad = ad.tensor(np.random.default_rng(0).normal(size=(5, 3)))
