@@ -17,7 +17,7 @@ from adjoint.errors import AdjointError, TraceError
 from adjoint.ir import passes
 
 pytest.importorskip("llvmlite")
-from adjoint.compiler.native import bound, budget, program, writer
+from adjoint.compiler.native import bound, budget, plan, writer
 from adjoint.compiler.native.llvm import machine
 
 PHASES = {
@@ -137,7 +137,7 @@ def test_llvm_refuses_the_text(monkeypatch):
     trained.step(x)
     before = trained.state()
     with monkeypatch.context() as m:
-        m.setattr(program.Native, "texts", lambda self: ["define nothing"])
+        m.setattr(plan.Plan, "texts", lambda self: ["define nothing"])
         with pytest.raises(RuntimeError, match="LLVM IR parsing error"):
             trained.step(x)
     same(trained.state(), before)

@@ -174,8 +174,8 @@ class Insight:
         4000
         """
         native = self._native(*args, **kwargs)
-        results = [s.bytes for s in native.specs]
-        given = [native.states, native.arguments]
+        results = [s.bytes for s in native.surface.specs]
+        given = [native.surface.states, native.surface.arguments]
         states, arguments = (sum(v.spec.bytes for v in vs) for vs in given)
         part = native.part
         sizes = part.inside, states, sum(results), arguments

@@ -6,6 +6,19 @@ from ..autodiff.tape import BASE
 from ..core import tree
 from .captured import Made
 
+ONE, TUPLE, OTHER = "one tensor", "a tuple of tensors", "other"
+
+
+def answer(captured) -> str:
+    """What a program's results are put together to."""
+    c, shape = captured, captured.results
+    if c.fixed or c.passed or c.twice or c.dressed or c.count == 0:
+        return OTHER
+    if shape == tree.LEAF:
+        return ONE
+    flat = shape.kind is tuple and all(c == tree.LEAF for c in shape.children)
+    return TUPLE if flat else OTHER
+
 
 def kept(leaf, made):
     """What the program keeps or hands on: what was there, or a new tensor."""

@@ -2,40 +2,14 @@
 
 from __future__ import annotations
 
-import ctypes
 from copy import copy
 
-import numpy as np
-
-from ...core import tree
 from ...core.bind import Box
+from ..results import ONE, TUPLE
 from .llvm import text as ir
 from .llvm.types import I32, I64, POINTER
 from .objects import DATA, ITEMS, Objects
-
-ONE, TUPLE, OTHER = "one tensor", "a tuple of tensors", "other"
-EMPTY = "PyArray_Empty"  # (rank, sizes, dtype, whether column-major) -> a new array
-_EMPTY = 184  # its number in NumPy's table of functions
-
-
-def answer(captured) -> str:
-    """What a program's results are put together to."""
-    c, shape = captured, captured.results
-    if c.fixed or c.passed or c.twice or c.dressed or c.count == 0:
-        return OTHER
-    if shape == tree.LEAF:
-        return ONE
-    flat = shape.kind is tuple and all(c == tree.LEAF for c in shape.children)
-    return TUPLE if flat else OTHER
-
-
-def empty() -> int:
-    """The address of NumPy's function that makes an array."""
-    capsule = getattr(np._core._multiarray_umath, "_ARRAY_API")  # noqa: B009
-    get = ctypes.pythonapi.PyCapsule_GetPointer
-    get.restype, get.argtypes = ctypes.c_void_p, [ctypes.py_object, ctypes.c_char_p]
-    table = (ctypes.c_void_p * (_EMPTY + 1)).from_address(get(capsule, None))
-    return table[_EMPTY]
+from .way import EMPTY
 
 
 class Answers(Objects):

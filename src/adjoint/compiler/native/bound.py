@@ -12,22 +12,10 @@ import weakref
 import numpy as np
 from numpy.lib.array_utils import byte_bounds
 
-from ...ops.arithmetic import by_zero
-from ...ops.index import out_of_bounds
 from ..binding import MISS, Binding, Interpreted
-from ..positions import read_name
-from . import entry
+from . import way
 from .guards import guards
-from .kernels.failing import (
-    BY_ZERO,
-    FAILED,
-    INSIDE,
-    INTERRUPTED,
-    OUTSIDE,
-    RAISED,
-    TOLD,
-    WORDS,
-)
+from .kernels.failures import FAILED, INSIDE, WORDS, raise_failure
 from .late import crew
 from .llvm.remains import let_go
 from .pool import maker
@@ -53,10 +41,11 @@ class Bound(Binding):
 
     def __init__(self, native: Native, assemble):
         self.native, self.assemble = native, assemble
+        self.surface = native.surface
         self.table = Table(native.slots)
-        self.enter(room_for(self, native.part.inside))
-        for c in native.constants:
-            self.table.array(c, np.ascontiguousarray(c.value))
+        self.enter(room_for(self, self.surface.inside))
+        for i, x in enumerate(native.constants, len(native.captured.graph.inputs)):
+            self.table.array(("value", i), x)
         if "parallel" in native.slots:
             self.table.point("parallel", crew.crew().parallel)
         for i, f in enumerate(native.callbacks):
@@ -68,9 +57,10 @@ class Bound(Binding):
         failed = native.library.data(FAILED)
         self.failed = (ctypes.c_int64 * WORDS).from_address(failed)
         count = native.captured.count  # gradients are written again by other rules
-        self.makers = [maker(spec) for spec in native.specs[:count]]
-        self.makers += [functools.partial(np.empty, *s) for s in native.specs[count:]]
-        self.gradients: list = [None] * len(native.gradients)
+        specs = self.surface.specs
+        self.makers = [maker(spec) for spec in specs[:count]]
+        self.makers += [functools.partial(np.empty, *s) for s in specs[count:]]
+        self.gradients: list = [None] * len(self.surface.gradients)
         super().__init__(native.captured)
         if "miss" in native.slots:  # there is a way in
             self._open()
@@ -83,7 +73,7 @@ class Bound(Binding):
 
     def _open(self) -> None:
         """The way in from Python: what it looks at, and what it makes and calls."""
-        for guard in guards(self.native):
+        for guard in guards(self.surface):
             guard.bind(self.table)
         table = self.table
         for key in ("busy", "zero", "calls"):
@@ -92,7 +82,7 @@ class Bound(Binding):
         table.counter("changed before", self.changed)
         for i, make in enumerate(self.makers):
             table.object(("maker", i), make)
-        for spec in self.native.specs:
+        for spec in self.surface.specs:
             table.object(("dtype", spec.dtype), spec.dtype)
         table.object("assemble", self.assemble)
         table.object("failure", self._failure)
@@ -100,16 +90,16 @@ class Bound(Binding):
         library = self.native.library
         slot = ctypes.c_void_p.from_address(library.data("table"))
         slot.value = ctypes.addressof(table.pointers)
-        self.call = entry.python_function(library.address("call"), self)
+        self.call = way.python_function(library.address("call"), self)
 
     def point_to_states(self) -> None:
         super().point_to_states()
-        for v, x in zip(self.native.states, self.arrays, strict=True):
+        for v, x in zip(self.surface.states, self.arrays, strict=True):
             if x is not None:
                 self.table.point(v, x.ctypes.data)
         for i, r in enumerate(self.captured.read):
             self.table.point(("read", i), r.tensor.value.ctypes.data)
-        written = [self.arrays[i] for i in self.native.written()]
+        written = [self.arrays[i] for i in self.surface.written()]
         self.spans = np.array([byte_bounds(x) for x in written], np.int64)
         self.table.point("spans", self.spans.ctypes.data)
 
@@ -134,7 +124,7 @@ class Bound(Binding):
         room = self.room
         if room.busy.value:
             room.guests.discard(self)
-            self.enter(room := Room(self.native.part.inside))
+            self.enter(room := Room(self.surface.inside))
         room.busy.value = 1
         try:
             return self._run(arrays, extras)
@@ -142,11 +132,11 @@ class Bound(Binding):
             room.busy.value = 0
 
     def _run(self, arrays, extras):
-        n, c = self.native, self.captured
+        s, c = self.surface, self.captured
         keep, back = [], []
-        given = dict(zip(n.arguments, arrays, strict=True))
-        given |= dict(zip(n.extras, extras, strict=True))
-        given |= dict(zip(n.states, self.memory(), strict=True))
+        given = dict(zip(s.arguments, arrays, strict=True))
+        given |= dict(zip(s.extras, extras, strict=True))
+        given |= dict(zip(s.states, self.memory(), strict=True))
         for v, x in given.items():
             y = x
             if not (x.flags.c_contiguous and x.flags.aligned):
@@ -155,12 +145,12 @@ class Bound(Binding):
             keep.append(y)
             self.table.point(v, y.ctypes.data)
         made = [make() for make in self.makers]
-        for v, x in zip((*n.results, *n.gradients), made, strict=True):
+        for v, x in zip((*s.results, *s.gradients), made, strict=True):
             self.table.point(v, x.ctypes.data)
-        n.function(self.table.pointers)
-        states = zip(c.states, n.states, strict=True)
-        written = {v for s, v in states if s.written is not None}
-        written.update(n.arguments[i] for i in c.rewritten)
+        self.native.function(self.table.pointers)
+        states = zip(c.states, s.states, strict=True)
+        written = {v for state, v in states if state.written is not None}
+        written.update(s.arguments[i] for i in c.rewritten)
         for x, y, v in back:
             if v in written:
                 np.copyto(x, y)
@@ -174,20 +164,7 @@ class Bound(Binding):
         self._raise()
 
     def _raise(self):
-        words = self.failed
-        if not words[0]:
-            return
-        what, words[0], errors = words[0], 0, self.native.errors
-        if what == OUTSIDE:
-            raise out_of_bounds(*words[1:4], read_name(words[4:TOLD]))
-        if what == BY_ZERO:
-            raise by_zero(read_name(words[4:TOLD]))
-        if what == INTERRUPTED:
-            _raise_again(words[RAISED : RAISED + 3])
-        # Python has told of an interrupt in a callback, which is then not among the errors.
-        error = errors.pop() if errors else KeyboardInterrupt()
-        errors.clear()
-        raise error
+        raise_failure(self.failed, self.native.errors)
 
     def settle(self) -> None:
         let_go()
@@ -200,14 +177,7 @@ class Bound(Binding):
         for i, g in enumerate(self.gradients):
             self.table.point(("gradient", i), id(g))
             self.table.point(("memory", i), id(g.value))
-            self.table.point(self.native.gradients[i], g.value.ctypes.data)
-
-
-def _raise_again(words):
-    """Raise what a signal's handler raised: its type, value and trace, which we own."""
-    again = ctypes.pythonapi.PyErr_Restore
-    again.restype, again.argtypes = None, [ctypes.c_void_p] * 3
-    again(*words)
+            self.table.point(self.surface.gradients[i], g.value.ctypes.data)
 
 
 __all__ = ["Bound", "Native"]

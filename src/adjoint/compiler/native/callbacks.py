@@ -8,7 +8,8 @@ import math
 import numpy as np
 
 from .jobs import Jobs
-from .kernels.failing import CALLBACK, word
+from .kernels.failing import word
+from .kernels.failures import CALLBACK
 from .llvm import text as ir
 from .llvm.types import I64, POINTER
 from .polling import ask, locked

@@ -21,7 +21,7 @@ class Clocked(Bound):
         self.table.array("clock", self.clock)
         self.first: tuple[float, int] | None = None
         # What results and states are written to is met once before: new memory takes long.
-        self.makers = [Pool(spec) for spec in self.native.specs]
+        self.makers = [Pool(spec) for spec in self.surface.specs]
         self.copies = [x.copy() for x in super().memory()]
 
     def memory(self):

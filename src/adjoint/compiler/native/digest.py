@@ -19,9 +19,9 @@ import numpy as np
 from ...core import LOADED
 from ...core.primitive import Primitive, op
 from ...ir.graph import Graph
+from ..results import answer
 from ..surroundings import ABSENT
-from . import entry
-from .answers import answer
+from . import way
 from .llvm import library as llvm
 from .llvm import machine
 from .llvm.machine import cache, processor, registers, vector_bits
@@ -162,7 +162,7 @@ def surroundings() -> str:
             platform.python_implementation(),
             sys.version_info,
             np.__version__,
-            entry.usable(),
+            way.usable(),
         )
     )
 

@@ -7,73 +7,20 @@ expected it leaves to the caller, by answering MISS.
 
 from __future__ import annotations
 
-import ctypes
-import functools
-import sys
 from copy import copy
 
 import numpy as np
 
 from ...autodiff.node import Leaf
 from ...core.bind import Box
-from .answers import EMPTY, Answers, empty
-from .kernels.failing import FAILED
-from .llvm import library as llvm
+from . import way
+from .answers import Answers
+from .kernels.failures import FAILED
 from .llvm import text as ir
 from .llvm.types import BIT, I32, I64, POINTER
-from .objects import API, COUNT, DATA, DESCR, FLAGS, ITEMS, NDIM, SHAPE, SIZE, TYPE
+from .objects import COUNT, DATA, DESCR, FLAGS, ITEMS, NDIM, SHAPE, SIZE, TYPE
 
-MOST = 1000  # results that are made here
 ORDERED = 0x1 | 0x100  # flags of an array: row-major, aligned
-
-
-def usable() -> bool:
-    """Whether this interpreter keeps its objects as is assumed here."""
-    x = np.ones((2, 3), np.float32)
-    count = ctypes.c_int64.from_address(id(x) + COUNT).value
-    return (
-        sys.implementation.name == "cpython"
-        and sys.version_info >= (3, 11)
-        and ctypes.sizeof(ctypes.c_void_p) == 8
-        and not hasattr(sys, "gettotalrefcount")
-        and getattr(sys, "_is_gil_enabled", lambda: True)()
-        and _word((x,), ITEMS) == id(x)
-        and count == sys.getrefcount(x) - 1
-        and _word(x, TYPE) == id(np.ndarray)
-        and _word(x, DATA) == x.ctypes.data
-        and _word(x, NDIM) & 0xFFFFFFFF == 2
-        and ctypes.c_int64.from_address(_word(x, SHAPE)).value == 2
-        and _word(x, DESCR) == id(x.dtype)
-        and _word(x, FLAGS) & 0xFFFFFFFF == x.flags.num & 0xFFFFFFFF
-    )
-
-
-def _word(x, offset: int) -> int:
-    return ctypes.c_int64.from_address(id(x) + offset).value
-
-
-class Method(ctypes.Structure):
-    """PyMethodDef."""
-
-    _fields_ = (
-        ("name", ctypes.c_char_p),
-        ("function", ctypes.c_void_p),
-        ("flags", ctypes.c_int),
-        ("doc", ctypes.c_char_p),
-    )
-
-
-_methods: list = []  # CPython reads a function's description when it frees the function
-
-
-def python_function(address: int, owner):
-    """A callable of the machine code at `address`, which keeps `owner` alive."""
-    method = Method(b"program", address, 0x80, None)  # METH_FASTCALL
-    _methods.append(method)
-    make = ctypes.pythonapi.PyCFunction_NewEx
-    make.restype = ctypes.py_object
-    make.argtypes = ctypes.c_void_p, ctypes.py_object, ctypes.c_void_p
-    return make(ctypes.addressof(method), owner, None)
 
 
 class Entry(Answers):
@@ -97,7 +44,7 @@ class Entry(Answers):
         self.b = ir.IRBuilder(f.append_basic_block("entry"))
         self.miss, self.end = map(f.append_basic_block, ("miss", "end"))
         self.table = self.b.load(table)
-        self.owned = self.b.alloca(POINTER, MOST + 8)
+        self.owned = self.b.alloca(POINTER, way.MOST + 8)
         self.held = self.b.alloca(I64)
         self.answer, self.found = self.b.alloca(POINTER), self.b.alloca(POINTER)
         self.b.store(I64(0), self.held)
@@ -339,12 +286,3 @@ class Entry(Answers):
         self.api("Py_IncRef", miss)
         self.leave(miss)
         self.release()
-
-
-@functools.cache
-def link() -> None:
-    """Tell LLVM where the functions of Python are that the code calls."""
-    for name in API:
-        function = ctypes.cast(getattr(ctypes.pythonapi, name), ctypes.c_void_p)
-        llvm.add_symbol(name, function.value)
-    llvm.add_symbol(EMPTY, empty())

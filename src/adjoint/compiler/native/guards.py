@@ -1,6 +1,6 @@
 """Guards: what a call from Python makes sure of before its program runs.
 
-Each is told twice, side by side: `write` puts it into the function that Python calls, when the
+Each is told twice, side by side: `write` puts it into the `Entry` that Python calls, when the
 program is built; `bind` points the table to what that code compares, when it is bound to its
 state, be the code of this process or from disk. A key means the same in both.
 """
@@ -16,8 +16,8 @@ from ...autodiff.node import Leaf
 from ...core.bind import NUMPY, Box, changed, floor, moved
 from ..captured import Gradient, Read, Seen, State
 from ..surroundings import ABSENT
-from .entry import Entry
 from .room import LEAST
+from .surface import Surface
 from .table import Table
 
 # The context variables that the quick way looks at, and what they must be for it.
@@ -28,31 +28,37 @@ MODES = {
 }
 
 
-def guards(native) -> list[Guard]:
+def guards(surface: Surface) -> list[Guard]:
     """All that a call of this program looks at, in order: from `Alone` on it is in the program."""
-    c = native.captured
-    options = zip(c.numbers, native.numbers, strict=True)
-    states = enumerate(zip(c.states, native.states, strict=True))
+    c, arguments = surface.captured, surface.arguments
+    options = zip(c.numbers, surface.numbers, strict=True)
+    states = enumerate(zip(c.states, surface.states, strict=True))
     placed = [(i, s, v) for i, (s, v) in states if s.place is not None]
     ours = [g for g in c.gradients if g.output is not None]
     return [
         Modes(),
-        Alone(native.part.inside >= LEAST),
-        Arguments(native.arguments, c.leaves, len(native.written())),
-        *(Owned(*where, native.arguments) for where in placed),
+        Alone(surface.inside >= LEAST),
+        Arguments(arguments, c.leaves, len(surface.written())),
+        *(Owned(*where, arguments) for where in placed),
         *(Reused(i, g) for i, g in enumerate(ours)),
         *(Kept(i, seen) for i, seen in enumerate(c.seen)),
         *(Unchanged(i, read) for i, read in enumerate(c.read)),
         *(Option(i, *option, v) for i, (option, v) in enumerate(options)),
-        *native.streams,
+        *streams(surface),
     ]
+
+
+def streams(surface: Surface) -> list[Stream]:
+    """The streams of random numbers that the program takes from."""
+    drawn = enumerate(zip(surface.captured.draws, surface.drawn, strict=True))
+    return [Stream(i, *draw, v) for i, (draw, v) in drawn]
 
 
 class Guard(ABC):
     """One of them."""
 
     @abstractmethod
-    def write(self, e: Entry) -> None:
+    def write(self, e) -> None:
         """The code that looks, and goes on if all is as expected."""
 
     @abstractmethod
@@ -217,7 +223,7 @@ class Stream(Guard):
     def write(self, e):
         e.idle(self.i)
 
-    def draw(self, e: Entry) -> None:
+    def draw(self, e) -> None:
         e.draw(self.i, self.blocks, self.v)
 
     def bind(self, table):
@@ -237,4 +243,4 @@ def _bind_tensors(table: Table, values) -> None:
         table.object(("dtype", v.spec.dtype), v.spec.dtype)
 
 
-__all__ = ["Guard", "Stream", "guards"]
+__all__ = ["Guard", "guards", "streams"]

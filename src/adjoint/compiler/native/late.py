@@ -18,6 +18,7 @@ class Late:
         return found
 
 
+callbacks = Late(".callbacks")
 chains = Late("..chains")
 contractions = Late(".products.contractions")
 conv = Late(".convolutions.conv")
@@ -27,6 +28,7 @@ deep = Late(".products.deep")
 economy = Late("...ir.economy")
 lots = Late("..apart")
 pace = Late(".products.pace")
+plan = Late(".plan")
 products = Late(".products.tasks")
 slices = Late(".slices")
 sorting = Late(".kernels.sorting")

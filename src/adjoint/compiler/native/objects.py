@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .llvm import text as ir
+from .llvm import types as ir
 from .llvm.types import I32, I64, POINTER
 
 # Where CPython's objects and NumPy's arrays keep what is read here.

@@ -13,7 +13,8 @@ from contextlib import contextmanager
 
 from .. import cost
 from .jobs import Jobs
-from .kernels.failing import INSIDE, INTERRUPTED, RAISED, word
+from .kernels.failing import word
+from .kernels.failures import INSIDE, INTERRUPTED, RAISED
 from .llvm import text as ir
 from .llvm.clock import nanoseconds
 from .llvm.types import I32, I64, POINTER

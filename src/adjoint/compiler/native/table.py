@@ -7,13 +7,14 @@ import sys
 
 import numpy as np
 
+from .surface import Port
+
 
 class Slots:
     """The numbers of a table's pointers, by keys that are the same in every process."""
 
-    def __init__(self, values):
-        self.values = {v: i for i, v in enumerate(values)}
-        self.numbers: dict[str, int] = {}
+    def __init__(self, names=()):
+        self.numbers = {name: i for i, name in enumerate(names)}
 
     def __contains__(self, key) -> bool:
         return self.spelled(key) in self.numbers
@@ -24,8 +25,8 @@ class Slots:
 
     def spelled(self, key) -> str:
         """A key as text."""
-        if key in self.values:
-            return f"value {self.values[key]}"
+        if isinstance(key, Port):
+            return f"value {key.number}"
         return key if isinstance(key, str) else " ".join(map(_spelled, key))
 
 

@@ -16,7 +16,7 @@ from ..arithmetic.lanes import Lanes
 from ..llvm import text as ir
 from ..llvm.types import I32, I64
 from .affine import ZERO, Affine, broadcast, keyed, on_diagonal
-from .failing import BY_ZERO
+from .failures import BY_ZERO
 from .storage import Storage
 
 LONG = 40  # instructions

@@ -4,12 +4,8 @@ from __future__ import annotations
 
 from ...positions import spelled
 from ..llvm.types import I32, I64
+from .failures import FAILED, TOLD
 from .nests import Nests
-
-# The module's words: what failed, a number, two more about it, by whom in four; in three what
-# a handler of a signal raised; and the thread that is in Python meanwhile, for the program.
-FAILED, TOLD, RAISED, INSIDE, WORDS = "failed", 8, 8, 11, 12
-CALLBACK, OUTSIDE, BY_ZERO, INTERRUPTED = 1, 2, 3, 4
 
 
 def word(b, k: int = 0):

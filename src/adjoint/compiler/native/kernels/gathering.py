@@ -9,7 +9,7 @@ from ..arithmetic.kinds import INT64, element, stored_element
 from ..llvm.types import I32
 from .affine import ZERO, Affine, broadcast
 from .elements import Elements
-from .failing import OUTSIDE
+from .failures import OUTSIDE
 
 
 class Gathering(Elements):

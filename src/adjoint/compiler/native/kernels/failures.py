@@ -1,0 +1,38 @@
+"""Failures: the words in which code tells what failed, and the errors that they stand for."""
+
+from __future__ import annotations
+
+import ctypes
+
+from ....ops.arithmetic import by_zero
+from ....ops.index import out_of_bounds
+from ...positions import read_name
+
+# The module's words: what failed, a number, two more about it, by whom in four; in three what
+# a handler of a signal raised; and the thread that is in Python meanwhile, for the program.
+FAILED, TOLD, RAISED, INSIDE, WORDS = "failed", 8, 8, 11, 12
+CALLBACK, OUTSIDE, BY_ZERO, INTERRUPTED = 1, 2, 3, 4
+
+
+def raise_failure(words, errors: list) -> None:
+    """Raise what a program's words tell, if anything; `errors` are those that NumPy raised."""
+    if not words[0]:
+        return
+    what, words[0] = words[0], 0
+    if what == OUTSIDE:
+        raise out_of_bounds(*words[1:4], read_name(words[4:TOLD]))
+    if what == BY_ZERO:
+        raise by_zero(read_name(words[4:TOLD]))
+    if what == INTERRUPTED:
+        _raise_again(words[RAISED : RAISED + 3])
+    # Python has told of an interrupt in a callback, which is then not among the errors.
+    error = errors.pop() if errors else KeyboardInterrupt()
+    errors.clear()
+    raise error
+
+
+def _raise_again(words):
+    """Raise what a signal's handler raised: its type, value and trace, which we own."""
+    again = ctypes.pythonapi.PyErr_Restore
+    again.restype, again.argtypes = None, [ctypes.c_void_p] * 3
+    again(*words)
