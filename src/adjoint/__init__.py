@@ -56,6 +56,7 @@ from .core.dtype import float_ as float
 from .core.dtype import int_ as int
 from .core.generator import Generator, default_generator
 from .core.lasting import lasting as _lasting
+from .core.lasting import seldom_swept as _seldom_swept
 from .core.primitive import op
 from .func import (
     grad,
@@ -108,8 +109,9 @@ def __getattr__(name):
     home = _LATER.get(name)
     if home is None:
         raise AttributeError(f"module 'adjoint' has no attribute {name!r}")
-    module = _import_module(f".{home}", __name__)
-    _lasting()
+    with _seldom_swept():
+        module = _import_module(f".{home}", __name__)
+        _lasting()
     value = globals()[name] = module if name == home else getattr(module, name)
     return value
 

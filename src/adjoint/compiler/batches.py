@@ -15,7 +15,6 @@ import numpy as np
 
 from ..core.bind import Box
 from ..core.shape import Spec
-from ..errors import ArgumentError, ArgumentTypeError
 from ..ir.graph import Graph
 from ..ir.padded import padded
 from ..ir.rewrite import expanded
@@ -25,17 +24,6 @@ from .captured import Captured
 
 log = logging.getLogger("adjoint.compiler")
 TRIES = 3  # capacities, if by chance one is also the size of something else
-
-
-def need_batch(batch) -> None:
-    """True, False, or the number of examples from the start."""
-    if type(batch) not in (bool, int):
-        kind = type(batch).__name__
-        raise ArgumentTypeError(
-            f"compile: batch must be True, False or a number, got {kind}"
-        )
-    if batch is not True and batch is not False and batch < 2:
-        raise ArgumentError(f"compile: batch must be 2 or more examples, got {batch}")
 
 
 def _examples(leaves) -> int | None:

@@ -19,15 +19,14 @@ from ..core import tree
 from ..core.bind import NUMPY, Box, floor, modes
 from ..core.dtype import get_default_dtype
 from ..errors import TraceError
-from .batches import Batches
 from .binding import MISS
 from .building import PATIENCE, Building
 from .capture import capture
 from .captured import inputs_of
 from .ending import Unfit, Unready
 from .insight import Insight
-from .probe import CHECKS, looked_at
-from .settings import Settings
+from .late import batches, probe
+from .settings import CHECKS, Settings
 from .signature import difference, key_of, samples, twice
 from .step import Step, miss, native_code
 
@@ -49,7 +48,7 @@ class Compiled(Insight):
         self.pinned: set = set()  # those that the function branches on
         self.unfit: dict = {}  # keys of calls for which there is no program -> why
         self.wasted: dict = {}  # how many programs in a row have run but once
-        self.batches = Batches(settings.batch) if settings.batch else None
+        self.batches = batches.Batches(settings.batch) if settings.batch else None
         self.warm = self.backend in CHECKS  # gradients are looked at in programs alone
         self.met: tuple = (None, None)  # what the first call was given
         self.last = miss
@@ -113,7 +112,7 @@ class Compiled(Insight):
     def _as_written(self, args, kwargs):
         if self.backend not in CHECKS or floor.get() is not NUMPY:
             return self.func(*args, **kwargs)
-        return looked_at(self.backend, self.func, args, kwargs)
+        return probe.looked_at(self.backend, self.func, args, kwargs)
 
     def _found(self, leaves, shape):
         """The program for these arguments, which is not run, and the arguments as tensors.

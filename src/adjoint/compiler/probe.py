@@ -15,7 +15,6 @@ import numpy as np
 from ..core.bind import NUMPY, at_bottom, bind, floor
 from ..core.level import Floor
 from ..errors import (
-    ArgumentError,
     NotFiniteError,
     differentiating,
     show_site,
@@ -23,20 +22,14 @@ from ..errors import (
 )
 from ..ir.graph import Const, Graph
 
-CHECKS = {"nan": np.isnan, "inf": lambda x: ~np.isfinite(x)}
-
-
-def need_check(name) -> None:
-    """The error for a check that there is none of."""
-    if name is not None and name not in CHECKS:
-        raise ArgumentError(f"compile: check must be 'nan' or 'inf', got {name!r}")
+WRONG = {"nan": np.isnan, "inf": lambda x: ~np.isfinite(x)}
 
 
 class Probe:
     """Looks at what operations make, and remembers where Inf came from first."""
 
     def __init__(self, check: str):
-        self.wrong, self.infinite = CHECKS[check], ""
+        self.wrong, self.infinite = WRONG[check], ""
 
     def look(self, prim, names, xs, y, site) -> None:
         """Raise if something wrong was made of what was right."""

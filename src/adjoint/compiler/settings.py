@@ -7,8 +7,6 @@ from typing import NamedTuple
 
 from ..errors import ArgumentError, ArgumentTypeError
 from .amounts import read_bytes
-from .batches import need_batch
-from .probe import need_check
 
 log = logging.getLogger("adjoint.compiler")
 # PyTorch's names for ways to run a program are names of ours.
@@ -18,6 +16,7 @@ BACKENDS = {
     "inductor": "native",
     "eager": "numpy",
 }
+CHECKS = "nan", "inf"  # what results are looked through for, one by one
 MODES = None, "default", "reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs"
 
 
@@ -35,8 +34,8 @@ def settings_of(
     backend, cache_size, background, check, batch, memory, mode
 ) -> Settings:
     """The settings that are asked for, looked at."""
-    need_check(check)
-    need_batch(batch)
+    _need_check(check)
+    _need_batch(batch)
     _need_one(backend, "backend", list(BACKENDS))
     _need_one(mode, "mode", MODES)
     _need_count(cache_size)
@@ -52,6 +51,23 @@ def settings_of(
             f"check={check!r}" if check else f"backend={backend!r}",
         )
     return Settings(way, cache_size, background, batch, most)
+
+
+def _need_check(name) -> None:
+    """The error for a check that there is none of."""
+    if name is not None and name not in CHECKS:
+        raise ArgumentError(f"compile: check must be 'nan' or 'inf', got {name!r}")
+
+
+def _need_batch(batch) -> None:
+    """True, False, or the number of examples from the start."""
+    if type(batch) not in (bool, int):
+        kind = type(batch).__name__
+        raise ArgumentTypeError(
+            f"compile: batch must be True, False or a number, got {kind}"
+        )
+    if batch is not True and batch is not False and batch < 2:
+        raise ArgumentError(f"compile: batch must be 2 or more examples, got {batch}")
 
 
 def _need_one(x, name, known) -> None:

@@ -17,9 +17,10 @@ from ..core.lasting import lasting
 from .binding import MISS, Interpreted
 from .captured import Captured
 from .ending import traits
+from .late import probe
 from .live import Live, pullback, reached
-from .probe import CHECKS, probed
 from .results import assembled, kept
+from .settings import CHECKS
 from .surroundings import put
 
 log = logging.getLogger("adjoint.compiler")
@@ -53,7 +54,7 @@ class Step:
         if run is not None:
             self.native, self.run = run.native, run
         elif code is None:
-            slow = probed(captured.graph, backend) if backend in CHECKS else None
+            slow = probe.probed(captured.graph, backend) if backend in CHECKS else None
             self.native, self.run = None, Interpreted(captured, slow)
         else:
             self.native = native or code.Native(captured)

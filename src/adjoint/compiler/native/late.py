@@ -1,35 +1,21 @@
-"""Late: modules of operations that most programs do not have, imported when first asked."""
+"""Modules of operations that most programs do not have, and of what is not on disk yet."""
 
 from __future__ import annotations
 
-import importlib
-from typing import Any
+from ..late import Late
 
-
-class Late:
-    """Stands for a module of this package, by its name relative to it."""
-
-    def __init__(self, name: str):
-        self._name = name
-
-    def __getattr__(self, name: str) -> Any:
-        found = getattr(importlib.import_module(self._name, __package__), name)
-        setattr(self, name, found)
-        return found
-
-
-callbacks = Late(".callbacks")
-chains = Late("..chains")
-contractions = Late(".products.contractions")
-conv = Late(".convolutions.conv")
-crew = Late(".crew.crew")
-crew_code = Late(".crew.code")
-deep = Late(".products.deep")
-economy = Late("...ir.economy")
-lots = Late("..apart")
-pace = Late(".products.pace")
-plan = Late(".plan")
-products = Late(".products.tasks")
-slices = Late(".slices")
-sorting = Late(".kernels.sorting")
-together = Late("..together")
+callbacks = Late(".callbacks", __package__)
+chains = Late("..chains", __package__)
+contractions = Late(".products.contractions", __package__)
+conv = Late(".convolutions.conv", __package__)
+crew = Late(".crew.crew", __package__)
+crew_code = Late(".crew.code", __package__)
+deep = Late(".products.deep", __package__)
+economy = Late("...ir.economy", __package__)
+lots = Late("..apart", __package__)
+pace = Late(".products.pace", __package__)
+plan = Late(".plan", __package__)
+products = Late(".products.tasks", __package__)
+slices = Late(".slices", __package__)
+sorting = Late(".kernels.sorting", __package__)
+together = Late("..together", __package__)
