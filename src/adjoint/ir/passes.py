@@ -44,12 +44,12 @@ def prepared(graph: Graph, body: bool = False, last: str = "all") -> Graph:
     checked = os.environ.get("ADJOINT_VERIFY", "0") != "0"
     for name, change in PASSES.items():
         if not (body and name == "bundle"):
-            graph = change(graph).named_apart()
+            graph = change(graph)
             if checked:
-                graph.verify()
+                graph.named_apart().verify()
         if name == last:
             break
-    return graph
+    return graph.named_apart()
 
 
 __all__ = ["PASSES", "prepared"]
