@@ -10,7 +10,7 @@ from ..errors import ArgumentError, ArgumentTypeError
 UNITS = {"": 1, "b": 1}
 for _i, _letter in enumerate("kmgt", start=1):
     UNITS |= {_letter: 1000**_i, f"{_letter}b": 1000**_i, f"{_letter}ib": 1024**_i}
-_AMOUNT = re.compile(r"\s*([0-9]*\.?[0-9]+|[0-9]+\.)\s*([a-zA-Z]*)\s*")
+_AMOUNT = r"\s*([0-9]*\.?[0-9]+|[0-9]+\.)\s*([a-zA-Z]*)\s*"
 _HINT = 'such as "512MB", "1.5 GiB" or 300_000_000'
 
 
@@ -36,7 +36,7 @@ def read_bytes(x, name: str) -> int | None:
 
 
 def _with_unit(text: str, name: str) -> int:
-    found = _AMOUNT.fullmatch(text)
+    found = re.fullmatch(_AMOUNT, text)
     unit = UNITS.get(found[2].lower()) if found else None
     if found is None or unit is None:
         raise ArgumentError(

@@ -14,11 +14,14 @@ import logging
 import os
 import stat
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from .late import pathlib
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 log = logging.getLogger("adjoint.compiler")
 
@@ -27,6 +30,12 @@ MAGIC = b"adjoint machine code"
 SUFFIX, UNFINISHED = ".code", ".part"
 MOST = 512  # MB, unless ADJOINT_CACHE_MB says another number
 HOUR = 3600.0
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+_PLACES = {  # the variable that names it, and where it is without
+    "darwin": ("", "Library", "Caches"),
+    "linux": ("XDG_CACHE_HOME", ".cache"),
+    "win32": ("LOCALAPPDATA", "AppData", "Local"),
+}
 OFF = ("off", "0", "no", "false")
 
 
@@ -44,26 +53,26 @@ class Entry(NamedTuple):
 
 def path() -> Path | None:
     """The folder of the cache; None if ADJOINT_CACHE is "off" or there is no home."""
+    place = _place()
+    return None if place is None else pathlib.Path(place)
+
+
+def _place() -> str | None:
+    """The same as text."""
     place = os.environ.get("ADJOINT_CACHE", "")
     if place.lower() in OFF:
         return None
-    if place:
-        return Path(place).absolute() / f"code{FORMAT}"
-    try:
-        return _usual() / f"code{FORMAT}"
-    except RuntimeError:  # nobody's home
-        return None
+    place = os.path.abspath(place) if place else _usual()
+    return place and os.path.join(place, f"code{FORMAT}")
 
 
-def _usual() -> Path:
-    """Where this platform wants caches."""
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches" / "adjoint"
-    if sys.platform == "win32":
-        local = os.environ.get("LOCALAPPDATA")
-        return (Path(local) if local else Path.home() / "AppData" / "Local") / "adjoint"
-    given = os.environ.get("XDG_CACHE_HOME", "")
-    return (Path(given) if os.path.isabs(given) else Path.home() / ".cache") / "adjoint"
+def _usual() -> str | None:
+    """Where this platform wants caches; None if nobody is at home."""
+    variable, *folders = _PLACES.get(sys.platform, _PLACES["linux"])
+    place = os.environ.get(variable, "")
+    if not os.path.isabs(place):
+        place = os.path.join(os.path.expanduser("~"), *folders)
+    return os.path.join(place, "adjoint") if os.path.isabs(place) else None
 
 
 def limit() -> int:
@@ -83,12 +92,12 @@ def _ours(status: os.stat_result) -> bool:
     )
 
 
-def _folder() -> Path | None:
+def _folder() -> str | None:
     """The folder, if there is one that can be trusted."""
-    folder = path()
-    if folder is None or not folder.is_dir():
+    folder = _place()
+    if folder is None or not os.path.isdir(folder):
         return None
-    if not _ours(folder.stat()):
+    if not _ours(os.stat(folder)):
         _distrust(folder)
         return None
     return folder
@@ -109,7 +118,7 @@ def load(key: str) -> tuple[dict, bytes] | None:
         folder = _folder()
         if folder is None:
             return None
-        file = folder / (key + SUFFIX)
+        file = os.path.join(folder, key + SUFFIX)
         with open(file, "rb") as f:
             status = os.fstat(f.fileno())
             raw = f.read() if _ours(status) else b""
@@ -149,7 +158,7 @@ def save(key: str, about: dict[str, Any], code: bytes) -> None:
     """Keep a program's code, and drop the oldest if that is too much."""
     line = json.dumps(about | {"key": key}).encode()
     rest = line + b"\n" + code
-    if path() is None or len(rest) > limit():
+    if _place() is None or len(rest) > limit():
         return
     try:
         _write(key, _head(rest) + b"\n" + rest)
@@ -160,17 +169,18 @@ def save(key: str, about: dict[str, Any], code: bytes) -> None:
 
 def _write(key, raw):
     """The whole file at once: it is written beside its place, then moved there."""
-    folder = path()
+    folder = _place()
     if folder is None:
         return
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    os.makedirs(folder, mode=0o700, exist_ok=True)
     if _folder() is None:
         return
-    handle, place = tempfile.mkstemp(UNFINISHED, dir=folder)
+    place = os.path.join(folder, os.urandom(8).hex() + UNFINISHED)
+    handle = os.open(place, _NEW, 0o600)
     try:
         with os.fdopen(handle, "wb") as f:
             f.write(raw)
-        os.replace(place, folder / (key + SUFFIX))
+        os.replace(place, os.path.join(folder, key + SUFFIX))
     except BaseException:
         with contextlib.suppress(OSError):
             os.unlink(place)
@@ -214,7 +224,12 @@ def entries() -> list[Entry]:
     """The programs in the cache, the last used first."""
     files = [(f, s) for f, s in _files() if f.endswith(SUFFIX)]
     files.sort(key=lambda f: f[1].st_mtime, reverse=True)
-    return [Entry(Path(f).stem, _name(f), s.st_size, s.st_mtime) for f, s in files]
+    return [Entry(_key(f), _name(f), s.st_size, s.st_mtime) for f, s in files]
+
+
+def _key(file) -> str:
+    """The digest that a file is under."""
+    return os.path.basename(file).removesuffix(SUFFIX)
 
 
 def _name(file) -> str:

@@ -20,4 +20,5 @@ class Late:
 
 batches = Late(".batches", __package__)
 explained = Late(".explained", __package__)
+pathlib = Late("pathlib", "")
 probe = Late(".probe", __package__)

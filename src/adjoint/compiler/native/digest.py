@@ -12,7 +12,6 @@ import hashlib
 import os
 import platform
 import sys
-from pathlib import Path
 
 import numpy as np
 
@@ -26,7 +25,7 @@ from .llvm import library as llvm
 from .llvm import machine
 from .llvm.machine import cache, processor, registers, vector_bits
 
-ROOT = Path(__file__).parents[2]
+ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", ".."))
 # What writes the code of a captured program: these folders and all in them, and the top's files.
 WRITING = ("autodiff", "compiler", "core", "ir", "ops")
 _PLAIN = (bool, int, float, complex, str, bytes, type(None), type(...))
@@ -181,7 +180,9 @@ def _sources() -> list:
     was changed since it was loaded, nobody else finds what this process makes.
     """
     found: list[tuple] = []
-    folders = [ROOT, *(ROOT / name for name in WRITING)] if ROOT.is_dir() else []
+    folders = [ROOT, *(os.path.join(ROOT, name) for name in WRITING)]
+    if not os.path.isdir(ROOT):  # it is in an archive
+        folders.clear()
     for folder in folders:  # which grow while they are gone through
         with os.scandir(folder) as inside:
             for f in inside:
@@ -189,6 +190,6 @@ def _sources() -> list:
                     status = f.stat()
                     found.append((f.name, status.st_size, status.st_mtime_ns))
                 elif folder != ROOT and f.name != "__pycache__" and f.is_dir():
-                    folders.append(Path(f.path))
+                    folders.append(f.path)
     changed = any(time > LOADED for _, _, time in found)
     return [*sorted(found), os.urandom(16).hex() if changed else ""]

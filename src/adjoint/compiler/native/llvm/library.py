@@ -13,7 +13,6 @@ import platform
 import re
 import weakref
 from ctypes import c_bool, c_char_p, c_int, c_size_t, c_uint, c_uint64, c_void_p
-from pathlib import Path
 
 import llvmlite
 from llvmlite.utils import get_library_name
@@ -81,9 +80,9 @@ def _loaded():
     if release is None or not first <= tuple(map(int, release.groups())) <= last:
         asked = " to ".join(f"{x}.{y}" for x, y in KNOWN)
         raise _Absent(f"llvmlite is {version} instead of {asked}")
-    place = Path(llvmlite.__file__).with_name("binding") / get_library_name()
+    folder = os.path.dirname(llvmlite.__file__)
     try:
-        library = ctypes.CDLL(os.fspath(place))
+        library = ctypes.CDLL(os.path.join(folder, "binding", get_library_name()))
     except OSError as error:
         raise _Absent(f"llvmlite has no library: {error}") from error
     for name, (result, kinds) in _FUNCTIONS.items():
