@@ -13,6 +13,29 @@ from .module import Module
 REQUIRED = inspect.Parameter.empty
 
 
+class Asked:
+    """The signature of each class that has this as an attribute, made when somebody asks."""
+
+    def __init__(self, make):
+        self.make = make
+
+    def __get__(self, x, kind):
+        if "_signature" not in vars(kind):
+            kind._signature = self.make(kind)
+        return kind._signature
+
+
+def _of_options(kind) -> inspect.Signature:
+    """The arguments that are the options of a class."""
+    kinds = inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY
+    return inspect.Signature(
+        [
+            inspect.Parameter(name, kinds[i >= kind.positional], default=default)
+            for i, (name, default) in enumerate(kind.options.items())
+        ]
+    )
+
+
 class Applied(Module):
     """Base of layers without parameters: `call(*inputs, **options)`.
 
@@ -27,15 +50,7 @@ class Applied(Module):
     shows: str | None = None
     positional = 99
 
-    def __init_subclass__(cls, **kwargs):
-        super().__init_subclass__(**kwargs)
-        kinds = inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY
-        cls.__signature__ = inspect.Signature(
-            [
-                inspect.Parameter(name, kinds[i >= cls.positional], default=default)
-                for i, (name, default) in enumerate(cls.options.items())
-            ]
-        )
+    __signature__ = Asked(_of_options)
 
     def __init__(self, *args, **kwargs):
         super().__init__()

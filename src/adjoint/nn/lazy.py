@@ -11,7 +11,7 @@ from ..autodiff.modes import no_grad
 from ..errors import ArgumentError, ShapeError
 from ..functional.face import need_tensor
 from . import convolution, normalization
-from .applied import bound
+from .applied import Asked, bound
 from .linear import Linear
 from .module import Module
 from .parameter import (
@@ -30,6 +30,16 @@ def _shapeless(x):
     return UninitializedBuffer(dtype=x.dtype, persistent=x.persistent)
 
 
+def _without_size(kind) -> inspect.Signature:
+    """The arguments of the class that a layer becomes, but for the first."""
+    whole = inspect.signature(kind.cls_to_become)
+    given = [
+        p.replace(default=kind.defaults.get(p.name, p.default))
+        for p in list(whole.parameters.values())[1:]
+    ]
+    return whole.replace(parameters=given)
+
+
 class _Lazy(Module):
     """A layer made without the size of its input; at the first call it takes its own class.
 
@@ -40,16 +50,7 @@ class _Lazy(Module):
     cls_to_become: type
     size = "in_channels"
     defaults: dict = {}  # that differ from those of the class it becomes
-
-    def __init_subclass__(cls, **kwargs):
-        super().__init_subclass__(**kwargs)
-        if hasattr(cls, "cls_to_become"):
-            whole = inspect.signature(cls.cls_to_become)
-            given = [
-                p.replace(default=cls.defaults.get(p.name, p.default))
-                for p in list(whole.parameters.values())[1:]
-            ]
-            cls.__signature__ = whole.replace(parameters=given)
+    __signature__ = Asked(_without_size)
 
     def __init__(self, *args, **kwargs):
         given = bound(type(self), args, kwargs)
