@@ -369,3 +369,53 @@ def test_room_of_pairs_is_bounded_for_wide_products():
     assert form.kind == "pairs"
     assert form.bytes < machine.cache(2)
     assert form.depth % form_module.LINE == 0
+
+
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+def test_a_step_of_mixed_precision_widens_nothing_for_its_products(precision):
+    ad.manual_seed(0)
+    model = nn.Sequential(nn.Linear(64, 96), nn.Tanh(), nn.Linear(96, 33))
+    half, x = getattr(ad, precision), ad.randn(40, 64)
+
+    @ad.compile
+    def step(x):
+        copies = {name: p.to(half) for name, p in model.named_parameters()}
+        y = ad.func.functional_call(model, copies, (x.to(half),))
+        (y.float() ** 2).mean().backward()
+
+    step(x)
+    products = [
+        o
+        for o in step._native().part.schedule.graph.operations
+        if o.prim.name == "contract"
+    ]
+    assert len(products) == 5
+    assert all(v.spec.dtype.itemsize == 2 for o in products for v in o.inputs)
+    assert all(p.grad.dtype == ad.float32 for p in model.parameters())
+
+
+@pytest.mark.parametrize("causal", [True, False])
+@pytest.mark.parametrize("size", [(2, 3, 64, 32), (1, 2, 333, 40), (2, 1, 512, 64)])
+def test_attention_agrees_with_float32(size, causal, by):
+    ad.manual_seed(0)
+    q, k, v, w = (ad.randn(*size).to(ad.bfloat16) for _ in range(4))
+
+    def f(*xs):
+        y = nn.functional.scaled_dot_product_attention(*xs, is_causal=causal)
+        return y, *ad.autograd.grad((y * w.to(y.dtype)).sum(), xs)
+
+    half = [x.requires_grad_() for x in (q, k, v)]
+    wide = [x.detach().float().requires_grad_() for x in half]
+    g = ad.compile(f)
+    g(*half)
+    for y, want in zip(g(*half), f(*wide), strict=True):
+        want = want.detach().numpy()
+        assert abs(y.detach().float().numpy() - want).max() <= 0.03 * abs(want).max()
+
+
+def test_rows_that_are_cut_into_blocks_meet_panels_that_are_packed_once(by):
+    a, b = ad.randn(1000, 100).to(ad.bfloat16), ad.randn(700, 100).to(ad.bfloat16)
+    f = ad.compile(lambda a, b: a @ b.T)
+    f(a, b)
+    want = a.float().numpy().astype(float) @ b.float().numpy().T
+    assert np.allclose(f(a, b).float().numpy(), want, rtol=2**-8, atol=1e-4)

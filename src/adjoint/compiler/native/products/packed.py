@@ -10,13 +10,17 @@ from .tasks import Product
 
 def packable(form: Form) -> bool:
     """Whether all of B fits into panels at once, of which tiles take all of k."""
-    alone = not (form.batch or form.sums or form.slivers)
-    alone = alone and not any(form.kinds)
-    return alone and form.kind == "panels" and 0 < form.k <= form.depth
+    alone = not (form.batch or form.sums) and 0 < form.k <= form.depth
+    if form.kind == "pairs":
+        return alone and form.n <= form.strip
+    plain = not (form.slivers or any(form.kinds))
+    return alone and plain and form.kind == "panels"
 
 
 def room(form: Form) -> int:
-    """Bytes of all panels, whole lines."""
+    """Bytes of all panels, whole lines; of pairs, of what else their tiles need."""
+    if form.kind == "pairs":
+        return form.bytes
     return -(-form.n // form.width) * form.width * form.depth * form.item
 
 
@@ -29,12 +33,15 @@ class Packed(Product):
         name = f"product.{form.name}.fill"
         if found := self.module.globals.get(name):
             return found
-        f, b = self.function(name, p, p)
+        f, b = self.function(name, self.operands[1], p)
         right, panels = f.args
         zero, n = I64(0), I64(form.n)
         part = Block(self, b, right, right, right, panels, (zero, zero, zero, n))
         part.bk, part.count = right, I64(form.k)
-        part._columns(lambda j, *size: part._pack(j, j, *size))
+        if form.kind == "pairs":
+            part.pair_panels()
+        else:
+            part._columns(lambda j, *size: part._pack(j, j, *size))
         b.ret_void()
         return f
 
@@ -44,12 +51,15 @@ class Packed(Product):
         name = f"product.{form.name}.rows"
         if found := self.module.globals.get(name):
             return found
-        f, b = self.function(name, p, p, p, *[I64] * 4)
+        f, b = self.function(name, self.operands[0], p, p, *[I64] * 4)
         a, panels, c, m0, m1, n1, k1 = f.args
         part = Block(self, b, a, panels, c, panels, (m0, m1, I64(0), n1))
         part.ak, part.first = a, BIT(1)
         part.depth = part.count = k1
-        part._columns(lambda *panel: self._panel(part, panels, m0, m1, *panel))
+        if form.kind == "pairs":
+            part.pair_tiles()
+        else:
+            part._columns(lambda *panel: self._panel(part, panels, m0, m1, *panel))
         b.ret_void()
         return f
 

@@ -339,10 +339,14 @@ class PairedBlock:
     """A block of C for some of k: panels of B, then a tile's rows of A meet all of them."""
 
     def _pairs(self):
+        self.pair_panels()
+        self.pair_tiles()
+
+    def pair_tiles(self):
+        """All rows of A, those of a tile packed before they meet the panels."""
         form, b, p = self.form, self.b, self.p
         rows, width = form.tile[0], I64(form.width)
         panels, lines, turning, room = self._rooms()
-        self._pair_panels(panels)
         if form.by == "tiles":
             p.configure(b)
         multiply = p.pair_tile(form.by)
@@ -361,10 +365,10 @@ class PairedBlock:
         if form.by == "tiles":
             p.release(b)
 
-    def _pair_panels(self, panels):
+    def pair_panels(self):
         """All of B: where rows lie in order, some panels at a time, for whole lines of memory."""
         form, b, p = self.form, self.b, self.p
-        width, done = form.width, I64(0)
+        width, done, (panels, *_) = form.width, I64(0), self._rooms()
 
         def pack(j, f, steps):
             of = self.offset(self.bk, (b.add(self.j0, j), form.b[1]))
