@@ -341,10 +341,28 @@ def llvmlite_without_its_library(monkeypatch):
     return "llvmlite has no library"
 
 
+def llvmlite_that_raises(monkeypatch, error=None):
+    class Broken:
+        def find_spec(name, *_):
+            if name == "llvmlite":
+                raise error or OSError("libffi.so.7: cannot open shared object file")
+
+    for name in [n for n in sys.modules if n.partition(".")[0] == "llvmlite"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setattr(sys, "meta_path", [Broken, *sys.meta_path])
+    return f"llvmlite cannot be imported ({error or 'libffi.so.7: cannot open'}"
+
+
+def llvmlite_without_what_it_needs(monkeypatch):
+    return llvmlite_that_raises(monkeypatch, ModuleNotFoundError("no ffi", name="ffi"))
+
+
 @pytest.mark.parametrize(
     "broken",
     [
         no_llvmlite,
+        llvmlite_that_raises,
+        llvmlite_without_what_it_needs,
         a_later_llvmlite,
         a_llvmlite_of_its_own,
         llvmlite_without_its_library,

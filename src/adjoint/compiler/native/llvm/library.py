@@ -14,8 +14,23 @@ import re
 import weakref
 from ctypes import c_bool, c_char_p, c_int, c_size_t, c_uint, c_uint64, c_void_p
 
-import llvmlite
-from llvmlite.utils import get_library_name
+
+class _Absent(ImportError):
+    """It cannot be used: compiled functions run on NumPy."""
+
+    def __init__(self, why: str):
+        super().__init__(why, name="llvmlite")
+
+
+try:
+    import llvmlite
+    from llvmlite.utils import get_library_name
+except (
+    Exception
+) as error:  # whatever a package that is broken, or for another Python, raises
+    if isinstance(error, ModuleNotFoundError) and error.name == "llvmlite":
+        raise
+    raise _Absent(f"llvmlite cannot be imported ({error})") from error
 
 _TEXT = ctypes.POINTER(c_char_p)  # where the library puts a text; it is given back
 # (result, arguments) of each function; pointers to what is LLVM's are addresses here.
@@ -63,13 +78,6 @@ _FUNCTIONS = {
 
 
 KNOWN = (0, 45), (0, 50)  # the releases in which these functions are so
-
-
-class _Absent(ImportError):
-    """It cannot be used: compiled functions run on NumPy."""
-
-    def __init__(self, why: str):
-        super().__init__(why, name="llvmlite")
 
 
 def _loaded():
