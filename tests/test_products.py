@@ -110,6 +110,7 @@ PRODUCTS = [
     (lambda m, a, b: m.ger(a, b), (2,), (3,)),
     (lambda m, a, b: m.kron(a, b), (2, 3), (4,)),
     (lambda m, a, b: m.kron(a, b), (), (2, 3)),
+    (lambda m, a, b: a.kron(b), (2, 3), (4,)),
     (lambda m, a, b: m.kron(a, b), (2, 1, 3), (2, 2)),
     (lambda m, a, b: m.tensordot(a, b, 1), (2, 3), (3, 4)),
     (lambda m, a, b: m.tensordot(a, b, 0), (2, 3), (2,)),

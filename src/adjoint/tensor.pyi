@@ -691,6 +691,8 @@ class Tensor(Box):
         """The number of a tensor with one element."""
     @property
     def itemsize(self) -> _int: ...
+    def kron(self, other: Tensor | Number, *, out: Tensor | None = ...) -> Tensor:
+        """Kronecker product: each element of `input` times all of `other`, as blocks."""
     def kthvalue(self, k: Any, dim: Dims | None = ..., keepdim: _bool = ..., *, out: Tensor | None = ...) -> _ValuesIndices:
         """The k-th smallest element (from 1) along `dim`, and its place."""
     @property

@@ -334,7 +334,7 @@ def addbmm(input, batch1, batch2, *, beta=1, alpha=1, out=None):
     return _plus("addbmm", input, y, beta, alpha, out)
 
 
-@function
+@method
 def kron(input, other, *, out=None):
     """Kronecker product: each element of `input` times all of `other`, as blocks.
 
