@@ -782,8 +782,14 @@ def test_checkpoints_every_so_many_steps(tmp_path):
 
 
 def test_callbacks_that_are_none_are_refused():
-    with pytest.raises(TypeError, match="instance of Callback or a function"):
-        fit(callbacks=[train.EarlyStopping])
+    for wrong in ([train.EarlyStopping], [3], 3, None):
+        with pytest.raises(ad.errors.AdjointError, match="of Callback or a function"):
+            fit(callbacks=wrong)
+    for wrong in ([3], 3, None):
+        with pytest.raises(
+            ad.errors.AdjointError, match="a metric is a Metric, its na"
+        ):
+            fit(metrics=wrong)
     for wrong in (3, optim.lr_scheduler.StepLR):
         with pytest.raises(TypeError, match="is no scheduler"):
             train.Schedule(wrong)

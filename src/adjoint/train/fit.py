@@ -266,8 +266,8 @@ def _positive(epochs) -> int:
 
 def _several(callbacks) -> list:
     """The callbacks in a list, one alone too."""
-    alone = isinstance(callbacks, Callback) or callable(callbacks)
-    return [callbacks] if alone else list(callbacks)
+    several = isinstance(callbacks, Iterable) and not callable(callbacks)
+    return list(callbacks) if several else [callbacks]
 
 
 def _check_schedules(callbacks, optimizer) -> None:
@@ -284,7 +284,8 @@ def _check_schedules(callbacks, optimizer) -> None:
 def _listed(metrics) -> list:
     if isinstance(metrics, Mapping):
         return [_renamed(metric_of(m), name) for name, m in metrics.items()]
-    return [metrics] if isinstance(metrics, (str, Metric)) else list(metrics)
+    several = isinstance(metrics, Iterable) and not isinstance(metrics, (str, Metric))
+    return list(metrics) if several else [metrics]
 
 
 def _apart(metrics: list[Metric]) -> list[Metric]:

@@ -84,8 +84,11 @@ def need_number(x, what: str) -> None:
         )
 
 
-def _detached(x):
-    return x.detach() if isinstance(x, Box) else x
+def _apart(y):
+    """The outputs of a model without their graph."""
+    if isinstance(y, Box):
+        return y.detach()
+    return tree.map_leaves(lambda x: x.detach() if isinstance(x, Box) else x, y)
 
 
 class Criterion:
@@ -226,7 +229,7 @@ class TrainStep:
             )
         scaled = loss if self.accumulate == 1 else loss / self.accumulate
         (scaled if scale is None else scaled * scale).backward()
-        return loss.detach(), tree.map_leaves(_detached, y)
+        return loss.detach(), _apart(y)
 
     def outcome(self, batch, loss, y) -> Outcome:
         """What `add` measured, if it is finite."""
