@@ -10,7 +10,6 @@ import os
 import sys
 from contextvars import ContextVar
 from functools import cache, wraps
-from inspect import signature
 from itertools import chain
 
 # Where in a network the program is, such as "Sequential.2 (Linear)".
@@ -200,26 +199,25 @@ def in_our_words(f, home: str = "adjoint"):
 
     An argument that its checks have missed makes Python or NumPy raise somewhere below: that
     comes out as our error, which names the call. What a user's own code raises, called from
-    `f`, and a call that does not fit the signature stay what they are; but where NumPy's names
-    of the arguments (`axis`) are all that does not fit, they are taken.
+    `f`, and a call that does not fit the signature stay what they are; but arguments by
+    NumPy's names (`axis`) are taken.
     """
     if getattr(f, "sound", False):
         return f
+    names = _names(f)
 
     @wraps(f)
     def call(*args, **kwargs):
+        if kwargs and not kwargs.keys() <= names:
+            kwargs = _by_our_names(kwargs, names)
         try:
             return f(*args, **kwargs)
         except AdjointError:
             raise
         except tuple(_WORDS) as error:
-            below = error.__traceback__.tb_next
-            named = None if below else _by_numpys_names(f, kwargs)
-            if named is None:
-                if not _from_below(below):
-                    raise
-                raise _reworded(error, f, args, kwargs) from error
-        return call(*args, **named)
+            if not _from_below(error.__traceback__.tb_next):
+                raise
+            raise _reworded(error, f, args, kwargs) from error
 
     call.__module__ = home
     return call
@@ -233,19 +231,22 @@ _NUMPYS = {
 }
 
 
-def _by_numpys_names(f, kwargs) -> dict | None:
-    """The named arguments of a call that did not fit `f`, those by NumPy's names by ours."""
-    names = _names(f)
-    strange = [k for k in kwargs if k not in names]
-    free = names - kwargs.keys()
-    if not strange or not all(_NUMPYS.get(k) in free for k in strange):
-        return None
-    return {_NUMPYS[k] if k in strange else k: x for k, x in kwargs.items()}
+def _by_our_names(kwargs, names) -> dict:
+    """The named arguments, those by NumPy's names by those of `names` that stand for them."""
+
+    def named(k):
+        ours = _NUMPYS.get(k)
+        return ours if ours in names and k not in names and ours not in kwargs else k
+
+    return {named(k): x for k, x in kwargs.items()}
 
 
-@cache
 def _names(f) -> frozenset[str]:
-    return frozenset(signature(f).parameters)
+    """The names of the arguments of a function."""
+    code = getattr(f, "__code__", None)
+    if code is None:
+        return frozenset()
+    return frozenset(code.co_varnames[: code.co_argcount + code.co_kwonlyargcount])
 
 
 def _from_below(trace) -> bool:
