@@ -19,7 +19,7 @@ def form_of(o, apart=(), steps=None) -> tuple[Form, bool] | None:
     """
     kinds = tuple(v.spec.dtype.str[1:] for v in o.inputs)
     made = o.outputs[0].spec.dtype.str[1:]
-    if made not in ("f4", "f8") or not {*kinds} <= {made, *SHORT}:
+    if not {*kinds} <= {"f4": {"f4", *SHORT}, "f8": {"f8"}}.get(made, set()):
         return None
     shapes = tuple(tuple(v.spec.shape) for v in o.inputs)
     views = _views(o, steps)
