@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 import adjoint as ad
 from adjoint import nn, optim
+from adjoint.compiler import arena
 
 native = pytest.mark.skipif(find_spec("llvmlite") is None, reason="needs llvmlite")
 
@@ -61,7 +62,6 @@ def test_a_build_leaves_little_of_its_compiler(tmp_path):
 
 @st.composite
 def lives(draw):
-    arena = pytest.importorskip("adjoint.compiler.native.arena")
     sizes = draw(st.lists(st.integers(1, 40), max_size=30))
     out = []
     for i, n in enumerate(sizes):
@@ -74,7 +74,6 @@ def lives(draw):
 @given(lives())
 @settings(deadline=None, max_examples=200)
 def test_no_two_values_of_one_time_share_a_byte(tenants):
-    arena = pytest.importorskip("adjoint.compiler.native.arena")
     places, size = arena.settled(tenants)
     taken = np.zeros((32, size), bool)
     for t in tenants:

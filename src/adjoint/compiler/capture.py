@@ -22,6 +22,7 @@ from ..core.bind import Box, floor
 from ..core.primitive import op, spec_of
 from ..errors import TraceError, calling_site, differentiating
 from ..ir.instead import instead
+from ..ir.positions import tied
 from ..ir.tracer import Follower, Stateful, TraceLevel, Tracer
 from .arguments import Arguments, row_by_row
 from .captured import Captured, Read
@@ -29,7 +30,6 @@ from .changes import Changes
 from .ending import Ending, Unfit
 from .options import Groups
 from .outside import Outside
-from .positions import tied
 from .surroundings import Surroundings, look
 
 log = logging.getLogger("adjoint.compiler")

@@ -12,9 +12,8 @@ from dataclasses import dataclass
 
 from ..ir.dims import MET, carried
 from ..ir.graph import Const
-from .native.arena import Tenant, settled, whole
-from .native.late import conv
-from .positions import doubtful
+from ..ir.positions import doubtful
+from .arena import Tenant, settled, whole
 from .schedule import Kernel
 
 KINDS = frozenset({"map", "put", "reduce", "conv"})
@@ -38,11 +37,14 @@ class Chain:
         """Bytes of a piece of a value."""
         return v.spec.bytes // self.pieces
 
-    def room(self, leaves) -> tuple[dict, int]:
-        """(where in a worker's memory a value, or what a convolution needs, lies; its bytes)."""
+    def room(self, leaves, needs) -> tuple[dict, int]:
+        """(where in a worker's memory a value, or what a convolution needs, lies; its bytes).
+
+        `needs` says how many bytes a convolution works in.
+        """
         number, end = {k: i for i, k in enumerate(self.members)}, len(self.members)
         found = [
-            Tenant(k, whole(conv.kernel(k.roots[0]).bytes), 0, end)
+            Tenant(k, whole(needs(k.roots[0])), 0, end)
             for k in self.members
             if k.kind == "conv"
         ]
@@ -57,10 +59,11 @@ class Chain:
         return [v for v in k.made if v in self.inside]
 
 
-def chains(s, shares, renewed) -> list[Chain]:
+def chains(s, shares, renewed, piecewise) -> list[Chain]:
     """Find those of a schedule and move their kernels together; `shares` are those worth cutting.
 
-    None makes one of the values `renewed`, which are written over others.
+    None makes one of the values `renewed`, which are written over others; `piecewise` says
+    whether a convolution is as well done in so many pieces.
     """
     found: list = []
     batches = {k.roots[0].inputs[0].spec.shape[0] for k in shares if k.kind == "conv"}
@@ -68,7 +71,7 @@ def chains(s, shares, renewed) -> list[Chain]:
         pieces, tried = _pieces(n), {k for chain in found for k in chain.members}
         for k in list(s.kernels) if pieces else ():
             if k not in tried and _starts(k, n):
-                growth = _Growth(s, n, pieces, renewed).grown(k)
+                growth = _Growth(s, (n, pieces), renewed, piecewise).grown(k)
                 tried.update(growth.members)
                 if growth.worth(shares):
                     found.append(growth.settled())
@@ -93,8 +96,9 @@ def _sums(k) -> bool:
 class _Growth:
     """A chain while members are found."""
 
-    def __init__(self, s, n, pieces, renewed):
-        self.s, self.n, self.pieces, self.renewed = s, n, pieces, renewed
+    def __init__(self, s, cut, renewed, piecewise):
+        self.s, self.renewed, self.piecewise = s, renewed, piecewise
+        self.n, self.pieces = cut  # images, and in how many pieces
         self.members: list = []
         self.before: list = []  # what lies between and does not need them
         self.after: list = []  # and what does
@@ -151,7 +155,7 @@ class _Growth:
         (o, *_), n = k.roots, self.n
         if k.kind == "conv":
             first = o.inputs[0].spec.shape[0]
-            return first == n and conv.piecewise(o, self.pieces)
+            return first == n and self.piecewise(o, self.pieces)
         if k.kind == "reduce":
             return 0 in o.params["dim"] and len(k.space) > 1 and k.space[0] == n
         return len(k.space) > 1 and k.space[0] == n and 0 not in k.space

@@ -16,6 +16,7 @@ from ..core.bind import Box
 from ..errors import TraceError, show_site
 from ..functional.effects import attempt
 from ..ir.instead import instead
+from ..ir.positions import refused
 from ..ir.tracer import Tracer
 from .arguments import own_of
 from .captured import (
@@ -33,7 +34,6 @@ from .captured import (
     Traits,
 )
 from .passing import Passing
-from .positions import refused
 from .surroundings import ABSENT, SEQUENCES, equal, look
 
 

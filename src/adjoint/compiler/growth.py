@@ -5,10 +5,9 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
+from ..ir.positions import doubtful
 from ..ops.contract import letters_of
 from .bands import UNIT, Axis, Ends, makes, reads
-from .native.late import contractions
-from .positions import doubtful
 from .regions import REDUCTIONS
 from .schedule import LARGEST
 
@@ -49,10 +48,10 @@ class Band(NamedTuple):
 
 
 class Growth:
-    """A group while members are found."""
+    """A group while members are found; `form_of` says how products are cut, if they can be."""
 
-    def __init__(self, s, seed):
-        self.s, self.seed, self.members = s, seed, [seed]
+    def __init__(self, s, seed, form_of):
+        self.s, self.seed, self.members, self.form_of = s, seed, [seed], form_of
         self.at: dict = {}  # member -> its dims or letters that count slices
         self.dims: dict = {}  # value -> which of its dims do
         self.made: set = set()
@@ -239,7 +238,7 @@ class Growth:
         if k.kind != "contract":
             return role in _free(k)
         (o,) = k.roots
-        found = contractions.form_of(o, self.at[k], self.s.steps)
+        found = self.form_of(o, self.at[k], self.s.steps)
         if found is None:
             return False
         form, swap = found

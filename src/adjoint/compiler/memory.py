@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 
 from ..errors import show_site
 from .amounts import shown
+from .arena import peak
 from .cost import nanoseconds_of
-from .native.arena import peak
 
 MOST = 12  # values that are printed
 

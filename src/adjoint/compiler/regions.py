@@ -9,9 +9,9 @@ import numpy as np
 from ..core.primitive import Elementwise
 from ..ir.dims import carried
 from ..ir.graph import LOOPS, Operation
+from ..ir.positions import BY_VALUES, shuffles
 from ..ops.random import Draw
 from .cost import CONVOLUTIONS, ORDERED
-from .positions import BY_VALUES, shuffles
 
 _MOVES = (
     "bits expand permute slice select flip cast contiguous stop_gradient reshape real"

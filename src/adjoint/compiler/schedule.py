@@ -11,7 +11,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 
 from ..ir.graph import Graph, Operation
-from .positions import doubtful
+from ..ir.positions import doubtful
 from .regions import (
     REDUCTIONS,
     is_row,

@@ -55,12 +55,15 @@ class Together(Kernel):
     __hash__ = object.__hash__
 
 
-def together(s) -> None:
-    """Join the kernels of a schedule that are worth it."""
+def together(s, form_of) -> None:
+    """Join the kernels of a schedule that are worth it.
+
+    `form_of(product, axes, steps)` is how one is cut; None if it is not ours.
+    """
     taken: set = set()
     for k in list(s.kernels):
         if k not in taken and k in s.kernels and _starts(k):
-            growth = Growth(s, k)
+            growth = Growth(s, k, form_of)
             later = growth.grow()
             if growth.worth():
                 taken.update(growth.members)

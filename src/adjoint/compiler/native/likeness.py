@@ -7,7 +7,7 @@ of a transformer of four layers a third of the kernels is new.
 from __future__ import annotations
 
 from ...ir.graph import Const, frozen
-from ..positions import doubtful
+from ...ir.positions import doubtful
 from .sharing import Sum
 
 LARGE = 2**16  # bytes of a constant from which on it is only like itself

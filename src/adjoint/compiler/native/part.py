@@ -10,10 +10,10 @@ import functools
 import math
 
 from ...ir.passes import prepared
+from ..arena import ALIGN, whole
 from ..schedule import Schedule
 from ..sooner import sooner
-from .arena import ALIGN, whole
-from .late import chains, contractions, deep, lots, together
+from .late import chains, contractions, conv, deep, lots, together
 from .llvm.machine import cache
 from .polling import polled
 from .sharing import KINDS, unshared, wanted, worth
@@ -34,7 +34,7 @@ class Part:
         self.graph = g = graph
         self.schedule = s = Schedule(g)
         if any(k.kind == "contract" for k in s.kernels):
-            together.together(s)
+            together.together(s, contractions.form_of)
         self.outputs = [s.root(v) for v in g.outputs]
         self.homes: dict = {}  # output -> the input in whose memory it is, or None
         self.copies: list = []  # (output, input): to be copied at the end
@@ -89,7 +89,8 @@ class Part:
         """kernel -> the chain that it is in; those of a chain follow each other."""
         if not any(k.kind == "conv" for k in self.shares):
             return {}
-        found = chains.chains(self.schedule, self.shares, renewed.keys())
+        given = self.shares, renewed.keys(), conv.piecewise
+        found = chains.chains(self.schedule, *given)
         for chain in found:
             self.shares.update(dict.fromkeys(chain.members, chain.pieces))
         if found:

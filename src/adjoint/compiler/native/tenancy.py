@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 
-from .arena import ALIGN, Tenant, settled, whole
+from ..arena import ALIGN, Tenant, settled, whole
 from .kernels import reducing, rows
 from .late import conv, lots, slices, sorting
 from .sharing import Sum, apart
@@ -160,7 +160,7 @@ class Tenancy:
         chain = self.part.chains[k]
         if k is not chain.members[0]:
             return []
-        self.within[chain], self.rooms[k] = chain.room(self.s.leaves)
+        self.within[chain], self.rooms[k] = chain.room(self.s.leaves, ROOMS["conv"])
         return [(k, self.rooms[k])]
 
     def _roomed(self, k, needed, top=0):

@@ -285,10 +285,10 @@ class _Weights(_Small):
         self.y = _frame(
             s.o, Frame(s.o, s.out, s.out, (0, 0), 1), self.down, self.across
         )
-        self.wide = -(-s.c // s.lanes) * s.lanes
+        self.channels = -(-s.c // s.lanes) * s.lanes
         frames = [self.room(f) for f in (self.x, self.y)]
         planes = [PLACES * self.plane(n) for n in (s.c, s.o)]
-        panel, sums = self.row * VECTORS * s.lanes, PLACES * s.o * self.wide
+        panel, sums = self.row * VECTORS * s.lanes, PLACES * s.o * self.channels
         self.starts = self.placed(*frames, *planes, panel, sums)
         self.bytes = self.starts[-1] * s.item + plain.bytes
 
@@ -341,7 +341,7 @@ class _Weights(_Small):
         """For each of the 16 places: rows by tiles times tiles by channels, added up."""
         s, wide = self.shape, VECTORS * self.w
         with loop(b, 0, PLACES, 1) as k:
-            sizes = self.plane(s.o), self.plane(s.c), 0, s.o * self.wide
+            sizes = self.plane(s.o), self.plane(s.c), 0, s.o * self.channels
             ys, xs, panel, sums = (
                 b.gep(p, [b.mul(k, I64(n))]) for p, n in zip(places, sizes, strict=True)
             )
@@ -353,8 +353,8 @@ class _Weights(_Small):
 
                 def tile(m0, rows):
                     a = b.gep(ys, [b.mul(m0, I64(self.row))])
-                    to = b.gep(sums, [b.add(b.mul(m0, I64(self.wide)), c0)])
-                    steps = [I64(n) for n in (self.row, 1, self.wide)]
+                    to = b.gep(sums, [b.add(b.mul(m0, I64(self.channels)), c0)])
+                    steps = [I64(n) for n in (self.row, 1, self.channels)]
                     args = [a, panel, to, I64(count), first, *steps, lanes]
                     b.call(self.kernel(rows, vectors), args)
 
@@ -368,8 +368,8 @@ class _Weights(_Small):
         with b.goto_entry_block():
             spare = b.alloca(self.scalar, taps * self.w)
         with loop(b, 0, s.o, 1) as m, loop(b, 0, s.c, self.w) as c:
-            of = b.gep(sums, [b.add(b.mul(m, I64(self.wide)), c)])
-            places = [I64(k * s.o * self.wide) for k in range(PLACES)]
+            of = b.gep(sums, [b.add(b.mul(m, I64(self.channels)), c)])
+            places = [I64(k * s.o * self.channels) for k in range(PLACES)]
             xs = [self.load(b, b.gep(of, [p])) for p in places]
             found = _both(functools.partial(_turned_kernel, b), xs, 4)
             left = b.sub(I64(s.c), c)

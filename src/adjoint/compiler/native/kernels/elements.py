@@ -10,7 +10,7 @@ import numpy as np
 from ....core.dtype import is_inexact
 from ....core.primitive import Elementwise
 from ....ir.graph import Const
-from ...positions import divides
+from ....ir.positions import divides
 from ..arithmetic.kinds import INT64, element
 from ..arithmetic.lanes import Lanes
 from ..llvm import text as ir

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from ...positions import spelled
 from ..llvm.types import I32, I64
-from .failures import FAILED, TOLD
+from .failures import FAILED, TOLD, spelled
 from .nests import Nests
 
 

@@ -6,7 +6,6 @@ import ctypes
 
 from ....ops.arithmetic import by_zero
 from ....ops.index import out_of_bounds
-from ...positions import read_name
 
 # The module's words: what failed, a number, two more about it, by whom in four; in three what
 # a handler of a signal raised; and the thread that is in Python meanwhile, for the program.
@@ -36,3 +35,15 @@ def _raise_again(words):
     again = ctypes.pythonapi.PyErr_Restore
     again.restype, again.argtypes = None, [ctypes.c_void_p] * 3
     again(*words)
+
+
+def spelled(name: str) -> list[int]:
+    """A name in four words of eight bytes."""
+    raw = name.encode()[:32].ljust(32, b"\0")
+    return [int.from_bytes(raw[i : i + 8], "little") for i in range(0, 32, 8)]
+
+
+def read_name(words) -> str:
+    """What `spelled` wrote."""
+    raw = b"".join((w % 2**64).to_bytes(8, "little") for w in words)
+    return raw.rstrip(b"\0").decode()

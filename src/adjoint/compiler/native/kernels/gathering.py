@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from ...positions import counts, within
+from ....ir.positions import counts, within
 from ..arithmetic.kinds import INT64, element, stored_element
 from ..llvm.types import I32
 from .affine import ZERO, Affine, broadcast

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from ..core.primitive import op
-from ..ir.dims import counted
-from ..ir.graph import Const
-from ..ir.price import FEW
+from .dims import counted
+from .graph import Const
+from .price import FEW
 
 BY_VALUES = {"index": 1, "unindex": 1, "index_put": 2, "index_reduce": 2}
 
@@ -119,18 +119,6 @@ def _from_outside(v, graph, maker) -> bool:
             todo += set(o.inputs) - seen
             seen.update(o.inputs)
     return not seen.isdisjoint(graph.inputs)
-
-
-def spelled(name: str) -> list[int]:
-    """A name in four words of eight bytes."""
-    raw = name.encode()[:32].ljust(32, b"\0")
-    return [int.from_bytes(raw[i : i + 8], "little") for i in range(0, 32, 8)]
-
-
-def read_name(words) -> str:
-    """What `spelled` wrote."""
-    raw = b"".join((w % 2**64).to_bytes(8, "little") for w in words)
-    return raw.rstrip(b"\0").decode()
 
 
 def shuffles(o) -> bool:
