@@ -7,8 +7,8 @@ import adjoint as ad
 from adjoint import nn
 
 pytest.importorskip("llvmlite")
-from adjoint.compiler import apart
 from adjoint.compiler.native import sharing
+from adjoint.compiler.schedule import apart
 
 
 @pytest.fixture(autouse=True)

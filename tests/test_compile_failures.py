@@ -12,7 +12,8 @@ import pytest
 
 import adjoint as ad
 from adjoint import compile, nn, optim
-from adjoint.compiler import capture, compiled, step
+from adjoint.compiler import compiled, step
+from adjoint.compiler.capture import capture
 from adjoint.errors import AdjointError, TraceError
 from adjoint.ir import passes
 

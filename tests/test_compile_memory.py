@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 import adjoint as ad
 from adjoint import nn, optim
-from adjoint.compiler import arena
+from adjoint.compiler.schedule import arena
 
 native = pytest.mark.skipif(find_spec("llvmlite") is None, reason="needs llvmlite")
 

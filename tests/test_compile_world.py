@@ -11,7 +11,7 @@ import pytest
 
 import adjoint as ad
 from adjoint import compile, nn, optim
-from adjoint.compiler import surroundings
+from adjoint.compiler.capture import surroundings
 from adjoint.errors import ArgumentError, ArgumentTypeError, GradError, TraceError
 from agreement import agreeing
 

@@ -15,7 +15,7 @@ import pytest
 
 import adjoint as ad
 from adjoint import nn, train
-from adjoint.compiler.capture import Capture
+from adjoint.compiler.capture.capture import Capture
 from adjoint.core.bind import floor
 from adjoint.optim import Optimizer
 

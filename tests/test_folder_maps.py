@@ -26,13 +26,14 @@ def test_a_map_names_every_file(folder):
     assert sorted(named) == sorted(path.name for path in files(ROOT / folder))
 
 
-def test_a_part_of_a_map_tells_its_folder():
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_a_part_of_a_map_tells_its_folder(folder):
     """**Products of matrices**: `products/`, and then the files that are there."""
-    native = ROOT / "compiler/native"
-    text = (native / "README.md").read_text(encoding="utf-8")
+    home = ROOT / folder
+    text = (home / "README.md").read_text(encoding="utf-8")
     for part in re.split(r"^\*\*", text, flags=re.MULTILINE)[1:]:
         title = part.partition("\n")[0]
-        place = native / (re.findall(r"`(\w+)/`", title) or ["."])[0]
+        place = home / (re.findall(r"`(\w+)/`", title) or ["."])[0]
         for row in part.splitlines():
             if row.startswith("| `"):
                 for name in re.findall(r"`(\w+\.py)`", row):

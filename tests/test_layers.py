@@ -28,15 +28,23 @@ FREE = {"__init__", "__main__"}  # the package's own face sees every row
 # Siblings that are one story in two files: the package may import one from the other.
 TOGETHER = {("autograd", "func"), ("func", "tensor"), ("autograd", "tensor")}
 FILES = sorted(ROOT.rglob("*.py"))
-NATIVE = ROOT / "compiler" / "native"
-# Rows of the native code, the lowest first; what stands in none is above them all.
-NATIVE_ROWS = (
-    ("llvm",),
-    ("arithmetic", "sharing"),
-    ("products",),
-    ("kernels", "convolutions"),
-)
-NATIVE_RANK = {name: rank for rank, row in enumerate(NATIVE_ROWS) for name in row}
+# Rows of folders, the lowest first; what stands in none is above them all.
+HOUSES = {
+    "compiler": (
+        ("late",),
+        ("cache", "amounts"),
+        ("schedule",),
+        ("capture",),
+        ("binding", "memory", "results"),
+        ("native",),
+    ),
+    "compiler/native": (
+        ("llvm",),
+        ("arithmetic", "sharing"),
+        ("products",),
+        ("kernels", "convolutions"),
+    ),
+}
 
 
 def row_of(path):
@@ -101,39 +109,50 @@ def test_rows_import_only_lower_rows(path):
             )
 
 
-def native_parts(path):
-    """(line, part) of the folders and files of the native code that a file of it imports."""
+def parts_of(house, path):
+    """(line, part) of the folders and files of a house that a file of it imports."""
+    home = house.split("/")
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom) and node.level:
             parts = [p for p in _inside(node, path) if p]
-            if parts[:2] == ["compiler", "native"]:
-                names = parts[2:3] or [a.name for a in node.names]
+            if parts[: len(home)] == home:
+                rest = parts[len(home) :]
+                names = rest[:1] or [a.name for a in node.names]
                 yield from ((node.lineno, name) for name in names)
 
 
-def _native_files():
-    files = (
-        (path, path.relative_to(NATIVE).parts[0])
-        for path in FILES
-        if NATIVE in path.parents
-    )
-    return [(path, part.removesuffix(".py")) for path, part in files]
+def _residents():
+    """(house, file, the folder or file of the house that it is of)."""
+    for house in HOUSES:
+        for path in sorted((ROOT / house).rglob("*.py")):
+            own = path.relative_to(ROOT / house).parts[0].removesuffix(".py")
+            yield pytest.param(house, path, own, id=str(path.relative_to(ROOT)))
 
 
-@pytest.mark.parametrize(("path", "own"), _native_files(), ids=lambda x: Path(x).name)
-def test_rows_of_the_native_code_import_only_lower_rows(path, own):
-    for line, part in native_parts(path) if own in NATIVE_RANK else ():
-        assert part == own or NATIVE_RANK.get(part, 99) < NATIVE_RANK[own], (
+@pytest.mark.parametrize(("house", "path", "own"), [*_residents()])
+def test_rows_of_a_house_import_only_lower_rows(house, path, own):
+    rank = {name: rank for rank, row in enumerate(HOUSES[house]) for name in row}
+    for line, part in parts_of(house, path) if own in rank else ():
+        assert part == own or rank.get(part, 99) < rank[own], (
             f"{path.relative_to(ROOT)}:{line}: {own} imports {part}, "
             "which is not in a lower row"
         )
 
 
-def test_the_rows_of_the_native_code_are_there():
-    names = {own for _, own in _native_files()}
-    assert names >= NATIVE_RANK.keys()
-    kernels = {part for _, part in native_parts(NATIVE / "kernels" / "nests.py")}
-    assert kernels == {"arithmetic", "llvm", "sharing", "kernels"}
+@pytest.mark.parametrize("house", [*HOUSES])
+def test_the_rows_of_a_house_are_there(house):
+    for name in (name for row in HOUSES[house] for name in row):
+        place = ROOT / house / name
+        assert place.is_dir() or place.with_suffix(".py").exists()
+
+
+def test_the_parts_that_a_file_imports():
+    nests = ROOT / "compiler" / "native" / "kernels" / "nests.py"
+    found = {part for _, part in parts_of("compiler/native", nests)}
+    assert found == {"arithmetic", "llvm", "sharing", "kernels"}
+    step = ROOT / "compiler" / "step.py"
+    found = {part for _, part in parts_of("compiler", step)}
+    assert {"capture", "binding"} <= found
 
 
 def test_the_rule_sees_what_it_should(tmp_path):

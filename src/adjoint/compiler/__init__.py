@@ -1,6 +1,7 @@
 """The compiler: a function of tensors captured whole and run as one program."""
 
-from . import cache, inner
+from . import cache
+from .capture import inner
 from .face import compile
 
 __all__ = ["cache", "compile", "inner"]

@@ -20,7 +20,7 @@ from ..ir.padded import padded
 from ..ir.rewrite import expanded
 from ..ir.sizes import Sizes, Unlike
 from .binding import Binding
-from .captured import Captured
+from .capture.captured import Captured
 
 log = logging.getLogger("adjoint.compiler")
 TRIES = 3  # capacities, if by chance one is also the size of something else

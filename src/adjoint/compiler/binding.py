@@ -9,8 +9,8 @@ import numpy as np
 from ..autodiff.modes import no_grad, recording
 from ..core.bind import Box, changed, moved, remade
 from ..errors import show_site
-from .ending import traits
-from .surroundings import ABSENT, equal, look, same_bits
+from .capture.ending import traits
+from .capture.surroundings import ABSENT, equal, look, same_bits
 
 MISS = object()  # the answer of a quick call that has to be looked at
 

@@ -21,9 +21,9 @@ from ..core.dtype import get_default_dtype
 from ..errors import TraceError
 from .binding import MISS
 from .building import PATIENCE, Building
-from .capture import capture
-from .captured import inputs_of
-from .ending import Unfit, Unready
+from .capture.capture import capture
+from .capture.captured import inputs_of
+from .capture.ending import Unfit, Unready
 from .insight import Insight
 from .late import batches, probe
 from .settings import CHECKS, Settings

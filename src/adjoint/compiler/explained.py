@@ -16,9 +16,9 @@ from ..files import write_text
 from ..ir.graph import Graph
 from ..ir.passes import PASSES, prepared
 from ..printing import quietly
-from .cost import flop, nanoseconds
 from .limits import least
 from .memory import Memory, at_peak, computed_again
+from .schedule.cost import flop, nanoseconds
 
 
 class Region(NamedTuple):

@@ -10,7 +10,7 @@ from ..core import tree
 from ..core.bind import Box
 from ..errors import AdjointError, ArgumentError
 from ..ir.text import pretty, provenance
-from .captured import inputs_of
+from .capture.captured import inputs_of
 from .late import explained
 
 if TYPE_CHECKING:

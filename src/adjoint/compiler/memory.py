@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 
 from ..errors import show_site
 from .amounts import shown
-from .arena import peak
-from .cost import nanoseconds_of
+from .schedule.arena import peak
+from .schedule.cost import nanoseconds_of
 
 MOST = 12  # values that are printed
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..autodiff.tape import BASE
 from ..core import tree
-from .captured import Made
+from .capture.captured import Made
 
 ONE, TUPLE, OTHER = "one tensor", "a tuple of tensors", "other"
 

@@ -15,13 +15,13 @@ from ..core import tree
 from ..core.bind import moved
 from ..core.lasting import lasting
 from .binding import MISS, Interpreted
-from .captured import Captured
-from .ending import traits
+from .capture.captured import Captured
+from .capture.ending import traits
+from .capture.surroundings import put
 from .late import probe
 from .live import Live, pullback, reached
 from .results import assembled, kept
 from .settings import CHECKS
-from .surroundings import put
 
 log = logging.getLogger("adjoint.compiler")
 

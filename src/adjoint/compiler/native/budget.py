@@ -11,8 +11,8 @@ import numpy as np
 from ...errors import ArgumentError
 from ...ir.graph import LOOPS
 from ..amounts import shown
-from ..cost import BYTE, nanoseconds, nanoseconds_of
 from ..memory import at_peak
+from ..schedule.cost import BYTE, nanoseconds, nanoseconds_of
 from .late import economy
 from .part import Part
 

@@ -18,8 +18,8 @@ import numpy as np
 from ...core import LOADED
 from ...core.primitive import Primitive, op
 from ...ir.graph import Graph
+from ..capture.surroundings import ABSENT
 from ..results import answer
-from ..surroundings import ABSENT
 from . import way
 from .llvm import library as llvm
 from .llvm import machine

@@ -14,8 +14,8 @@ import numpy as np
 from ...autodiff.modes import inferring, recording
 from ...autodiff.node import Leaf
 from ...core.bind import NUMPY, Box, changed, floor, moved
-from ..captured import Gradient, Read, Seen, State
-from ..surroundings import ABSENT
+from ..capture.captured import Gradient, Read, Seen, State
+from ..capture.surroundings import ABSENT
 from .room import LEAST
 from .surface import Surface
 from .table import Table

@@ -10,9 +10,9 @@ import functools
 import math
 
 from ...ir.passes import prepared
-from ..arena import ALIGN, whole
-from ..schedule import Schedule
-from ..sooner import sooner
+from ..schedule.arena import ALIGN, whole
+from ..schedule.schedule import Schedule
+from ..schedule.sooner import sooner
 from .late import chains, contractions, conv, deep, lots, together
 from .llvm.machine import cache
 from .polling import polled

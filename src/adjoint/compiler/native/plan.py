@@ -7,8 +7,8 @@ import json
 import numpy as np
 
 from ...ir.passes import prepared
-from ..cost import flop, lasting
 from ..results import answer
+from ..schedule.cost import flop, lasting
 from . import way
 from .budget import within
 from .entry import Entry

@@ -11,7 +11,7 @@ import sys
 import time
 from contextlib import contextmanager
 
-from .. import cost
+from ..schedule import cost
 from .jobs import Jobs
 from .kernels.failing import word
 from .kernels.failures import INSIDE, INTERRUPTED, RAISED

@@ -7,7 +7,7 @@ import sys
 
 import numpy as np
 
-from ..arena import ALIGN
+from ..schedule.arena import ALIGN
 
 LARGE = 2**20  # bytes of a result from which on its memory is used again
 

@@ -7,7 +7,7 @@ import weakref
 
 import numpy as np
 
-from ..arena import ALIGN
+from ..schedule.arena import ALIGN
 
 LEAST = 2**20  # bytes from which on a program works in the room that others work in too
 

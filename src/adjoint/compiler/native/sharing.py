@@ -12,7 +12,7 @@ import os
 from collections.abc import Callable
 from typing import NamedTuple
 
-from ..cost import nanoseconds
+from ..schedule.cost import nanoseconds
 from .llvm import text as ir
 from .llvm.types import I64, POINTER
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 
-from ..arena import ALIGN, Tenant, settled, whole
+from ..schedule.arena import ALIGN, Tenant, settled, whole
 from .kernels import reducing, rows
 from .late import conv, lots, slices, sorting
 from .sharing import Sum, apart

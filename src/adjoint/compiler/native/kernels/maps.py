@@ -7,7 +7,7 @@ import math
 from ....core.primitive import Elementwise
 from ....ir.graph import Const
 from ....ops.random import Draw
-from ...cost import SERIES, weight
+from ...schedule.cost import SERIES, weight
 from ..arithmetic.kinds import element
 from .affine import ZERO, broadcast
 from .braid import side_by_side

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from ...cost import STEP, weight
+from ...schedule.cost import STEP, weight
 from ..arithmetic.kinds import BIT, Unsigned, element, element_of
 from ..arithmetic.lanes import Lanes
 from ..llvm import text as ir

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import math
 
-from ..core.primitive import Elementwise
-from ..ir.graph import LOOPS, Graph, Operation
-from ..ops.contract import multiplications
+from ...core.primitive import Elementwise
+from ...ir.graph import LOOPS, Graph, Operation
+from ...ops.contract import multiplications
 
 CONVOLUTIONS = frozenset({"conv", "conv_data", "conv_weight"})
 ORDERED = frozenset({"argsort", "topk_index", "kth_index", "median_index"})

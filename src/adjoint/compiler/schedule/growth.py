@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-from ..ir.positions import doubtful
-from ..ops.contract import letters_of
+from ...ir.positions import doubtful
+from ...ops.contract import letters_of
 from .bands import UNIT, Axis, Ends, makes, reads
 from .regions import REDUCTIONS
 from .schedule import LARGEST

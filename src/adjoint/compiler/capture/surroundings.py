@@ -18,8 +18,8 @@ from itertools import islice
 
 import numpy as np
 
-from ..core import tree
-from ..core.bind import Box
+from ...core import tree
+from ...core.bind import Box
 from .foreign import Streams
 from .instructions import ABSENT, Known, Walk
 

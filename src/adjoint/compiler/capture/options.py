@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..autodiff.tape import BASE
-from ..core.shape import Spec
-from ..ir.tracer import Tracer
+from ...autodiff.tape import BASE
+from ...core.shape import Spec
+from ...ir.tracer import Tracer
 from .ending import Unfit
 
 

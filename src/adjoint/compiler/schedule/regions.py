@@ -6,11 +6,11 @@ import math
 
 import numpy as np
 
-from ..core.primitive import Elementwise
-from ..ir.dims import carried
-from ..ir.graph import LOOPS, Operation
-from ..ir.positions import BY_VALUES, shuffles
-from ..ops.random import Draw
+from ...core.primitive import Elementwise
+from ...ir.dims import carried
+from ...ir.graph import LOOPS, Operation
+from ...ir.positions import BY_VALUES, shuffles
+from ...ops.random import Draw
 from .cost import CONVOLUTIONS, ORDERED
 
 _MOVES = (

@@ -9,9 +9,9 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 
-from ..core.dtype import is_short
-from ..ir.graph import Const, Graph, Var
-from ..ops.random import Draw
+from ...core.dtype import is_short
+from ...ir.graph import Const, Graph, Var
+from ...ops.random import Draw
 from .regions import (
     ARITHMETIC,
     FREE,

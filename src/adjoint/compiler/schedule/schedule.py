@@ -10,8 +10,8 @@ import math
 from collections import defaultdict
 from dataclasses import dataclass, field
 
-from ..ir.graph import Graph, Operation
-from ..ir.positions import doubtful
+from ...ir.graph import Graph, Operation
+from ...ir.positions import doubtful
 from .regions import (
     REDUCTIONS,
     is_row,

@@ -12,19 +12,19 @@ from typing import Any
 
 import numpy as np
 
-from ..autodiff import inplace
-from ..autodiff.backward import in_graph
-from ..autodiff.modes import recording
-from ..autodiff.node import Leaf
-from ..autodiff.tape import BASE
-from ..core import tree
-from ..core.bind import Box, at_bottom, floor
-from ..core.dtype import is_inexact
-from ..core.primitive import op, spec_of
-from ..errors import TraceError
-from ..functional.bodies import need_shown
-from ..ir.graph import Graph, Var
-from ..ir.tracer import Tracer, next_number
+from ...autodiff import inplace
+from ...autodiff.backward import in_graph
+from ...autodiff.modes import recording
+from ...autodiff.node import Leaf
+from ...autodiff.tape import BASE
+from ...core import tree
+from ...core.bind import Box, at_bottom, floor
+from ...core.dtype import is_inexact
+from ...core.primitive import op, spec_of
+from ...errors import TraceError
+from ...functional.bodies import need_shown
+from ...ir.graph import Graph, Var
+from ...ir.tracer import Tracer, next_number
 from .capture import Capture
 from .ending import Unfit, end
 

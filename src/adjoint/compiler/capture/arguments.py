@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from ..autodiff.node import Leaf
-from ..autodiff.views import Laid
-from ..core.bind import Box
-from ..core.primitive import spec_of
-from ..ir.tracer import Tracer
+from ...autodiff.node import Leaf
+from ...autodiff.views import Laid
+from ...core.bind import Box
+from ...core.primitive import spec_of
+from ...ir.tracer import Tracer
 
 _OWN = frozenset({"name", "persistent", "lasting"})
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from ..ir.dims import MET, carried, source
-from ..ir.graph import Const, Graph, Operation
-from ..ir.passes import prepared
-from ..ops.contract import letters_of
+from ...ir.dims import MET, carried, source
+from ...ir.graph import Const, Graph, Operation
+from ...ir.passes import prepared
+from ...ops.contract import letters_of
 from .cost import nanoseconds_of
 
 SUMMED = "summed"  # a value of which each lot has a part

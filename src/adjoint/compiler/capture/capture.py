@@ -15,15 +15,15 @@ from typing import Any
 
 import numpy as np
 
-from ..autodiff.modes import recording
-from ..autodiff.tape import BASE
-from ..core import tree
-from ..core.bind import Box, floor
-from ..core.primitive import op, spec_of
-from ..errors import TraceError, calling_site, differentiating
-from ..ir.instead import instead
-from ..ir.positions import tied
-from ..ir.tracer import Follower, Stateful, TraceLevel, Tracer
+from ...autodiff.modes import recording
+from ...autodiff.tape import BASE
+from ...core import tree
+from ...core.bind import Box, floor
+from ...core.primitive import op, spec_of
+from ...errors import TraceError, calling_site, differentiating
+from ...ir.instead import instead
+from ...ir.positions import tied
+from ...ir.tracer import Follower, Stateful, TraceLevel, Tracer
 from .arguments import Arguments, row_by_row
 from .captured import Captured, Read
 from .changes import Changes

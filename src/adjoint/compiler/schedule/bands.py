@@ -10,9 +10,9 @@ import math
 
 import numpy as np
 
-from ..core.primitive import Elementwise
-from ..ir.graph import Const
-from ..ops.contract import letters_of
+from ...core.primitive import Elementwise
+from ...ir.graph import Const
+from ...ops.contract import letters_of
 
 LOW = -1e30  # an exponential of anything to which so little was added is 0
 UNIT = 16  # columns are left out in multiples of it

@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..core import tree
-from ..core.bind import Box
-from ..ir.graph import Graph, Var
+from ...core import tree
+from ...core.bind import Box
+from ...ir.graph import Graph, Var
 from .surroundings import look
 
 

@@ -7,17 +7,17 @@ from itertools import pairwise
 import numpy as np
 from numpy.lib.array_utils import byte_bounds
 
-from ..autodiff.backward import in_graph, reachable
-from ..autodiff.function_node import bespoke
-from ..autodiff.node import Leaf
-from ..autodiff.tape import BASE
-from ..core import tree
-from ..core.bind import Box
-from ..errors import TraceError, show_site
-from ..functional.effects import attempt
-from ..ir.instead import instead
-from ..ir.positions import refused
-from ..ir.tracer import Tracer
+from ...autodiff.backward import in_graph, reachable
+from ...autodiff.function_node import bespoke
+from ...autodiff.node import Leaf
+from ...autodiff.tape import BASE
+from ...core import tree
+from ...core.bind import Box
+from ...errors import TraceError, show_site
+from ...functional.effects import attempt
+from ...ir.instead import instead
+from ...ir.positions import refused
+from ...ir.tracer import Tracer
 from .arguments import own_of
 from .captured import (
     Captured,

@@ -5,9 +5,9 @@ from __future__ import annotations
 from functools import partial
 from operator import methodcaller
 
-from ..autodiff.views import Chosen
-from ..core import tree
-from ..core.bind import Box
+from ...autodiff.views import Chosen
+from ...core import tree
+from ...core.bind import Box
 from .captured import Passed, Place
 from .surroundings import look
 

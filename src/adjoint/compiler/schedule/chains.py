@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..ir.dims import MET, carried
-from ..ir.graph import Const
-from ..ir.positions import doubtful
+from ...ir.dims import MET, carried
+from ...ir.graph import Const
+from ...ir.positions import doubtful
 from .arena import Tenant, settled, whole
 from .schedule import Kernel
 

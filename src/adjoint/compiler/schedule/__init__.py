@@ -1,0 +1,1 @@
+"""From a program to loops: which values have memory, and which loops compute them."""
