@@ -169,7 +169,7 @@ class Member(Binding):
         values = whole.sizes.values(simple(captured.graph), n)
         _need_world(captured, whole.captured)
         super().__init__(captured)
-        self.native = getattr(whole.run, "native", None)
+        self.native = whole.run.native
         given = zip(values, whole.sizes.given, strict=True)
         self.given = [self._to_most(c.value, d.spec) for c, (d, _) in given]
         whole.traced[n] = captured

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+from typing import Any
 
 import numpy as np
 
@@ -17,6 +18,8 @@ MISS = object()  # the answer of a quick call that has to be looked at
 
 class Binding:
     """What a program works on, and whether that is still what was captured."""
+
+    native: Any = None  # the machine code, if there is any
 
     def __init__(self, captured):
         self.captured = captured

@@ -50,20 +50,22 @@ class Step:
         self.wrap = assembled(captured, BASE.wrap)
         self.assemble = assembled(captured, lambda y: y)
         self.quick = miss
-        code = native_code() if backend == "native" else None
-        if run is not None:
-            self.native, self.run = run.native, run
-        elif code is None:
-            slow = probe.probed(captured.graph, backend) if backend in CHECKS else None
-            self.native, self.run = None, Interpreted(captured, slow)
-        else:
-            self.native = native or code.Native(captured)
-            self.run = code.Bound(self.native, self.assemble)
+        self.run = self._bound(native) if run is None else run
+        self.native = self.run.native
         for s in captured.states:
             if s.written is not None and s.tensor is not None:
                 Counted.by(versioned(s.tensor), self.run.calls)
         if run is None and self.native is not None and self.run.call is not None:
             self.quick = self.run.call
+
+    def _bound(self, native):
+        """What runs the program: machine code, if there is any, or NumPy."""
+        code = native_code() if self.backend == "native" else None
+        if code is not None:
+            return code.Bound(native or code.Native(self.captured), self.assemble)
+        check = self.backend in CHECKS
+        slow = probe.probed(self.captured.graph, self.backend) if check else None
+        return Interpreted(self.captured, slow)
 
     def fits(self) -> bool:
         """Whether the world is still what was captured."""
@@ -105,13 +107,23 @@ class Step:
             self.run.undraw(extras)
             raise
         self.run.calls.value += 1
+        self._set(given, made)
+        if self.quick is not miss:
+            self.run.give([g.tensor._grad for g in c.gradients])
+        if self.run.calls.value == 1:
+            self.run.settle()
+        return [made[i] for i in range(c.count)]
+
+    def _set(self, given, made) -> None:
+        """What is no memory of a state has its new value from now on."""
+        c = self.captured
         for i in c.rewritten:
             versioned(given[i]).n += 1
         for g in c.gradients:
-            x = given[g.tensor] if isinstance(g.tensor, int) else g.tensor
-            x._grad = None if g.output is None else BASE.wrap(made[g.output])
+            y = None if g.output is None else BASE.wrap(made[g.output])
+            _of(g.tensor, given)._grad = y
         for m in c.moved:
-            x = given[m.tensor] if isinstance(m.tensor, int) else m.tensor
+            x = _of(m.tensor, given)
             x.value, x.plain = made[m.output], True
             moved.value += 1
         for s in c.slots:
@@ -119,11 +131,6 @@ class Step:
             put(s.mapping, s.key, tree.unflatten(s.shape, leaves))
         for f, args in c.after:
             f(*(kept(x, made) for x in args))
-        if self.quick is not miss:
-            self.run.give([g.tensor._grad for g in c.gradients])
-        if self.run.calls.value == 1:
-            self.run.settle()
-        return [made[i] for i in range(c.count)]
 
     # ------------------------------------------------------------ as one operation
 
@@ -148,6 +155,11 @@ class Step:
             f, memory = pullback(found, wanted), self.captured.memory
             known[wanted] = self.compiled(f, self.backend, memory, most)
         return known[wanted]
+
+
+def _of(tensor, given):
+    """A tensor, or the argument of this number."""
+    return given[tensor] if isinstance(tensor, int) else tensor
 
 
 @functools.cache

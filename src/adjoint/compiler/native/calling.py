@@ -25,12 +25,7 @@ class Calling(Jobs):
             return
         scalar = element(o.outputs[0].spec.dtype)
         product = products.Product(self.b.module, scalar, form)
-        x, y = (e.pointers[s.root(v)] for v in o.inputs)
-        offsets = [s.views[v].offset if v in s.views else 0 for v in o.inputs]
-        x, y = (
-            self.b.gep(p, [I64(n)]) if n else p
-            for p, n in zip((x, y), offsets, strict=True)
-        )
+        x, y = (self._begin_of(e, s, v) for v in o.inputs)
         x, y = (y, x) if swap else (x, y)
         places = x, y, e.pointers[o.outputs[0]]
         if k in part.deep:
@@ -41,6 +36,11 @@ class Calling(Jobs):
             self._tasks(product.call, form.tasks, places, chunks, room)
         else:
             product.whole(self.b, places, self.panel)
+
+    def _begin_of(self, e, s, v):
+        """Where an operand begins, which may be a part of another value."""
+        p, n = e.pointers[s.root(v)], s.views[v].offset if v in s.views else 0
+        return self.b.gep(p, [I64(n)]) if n else p
 
     def _order(self, e, k, part, base):
         (o,) = k.roots
