@@ -23,9 +23,7 @@ DOTS = 4  # rows of A up to which B's columns are not turned
 FEW, MANY = 16, 128  # rows of A up to which B may be read where it lies
 # Bytes between rows of B, and columns of A, from which on they are packed.
 FAR, APART = 2**12, 2**9
-SHORT = frozenset(
-    {"f2", "V2"}
-)  # floats of two bytes, which are widened when they are read
+SHORT = frozenset({"f2", "V2"})  # floats of two bytes, which are widened on their way
 PAIRED = 4, 16  # rows of A, and numbers of k, from which on pairs of k are packed
 PAIRS = 512  # numbers of k of such a panel at the most: 16 KiB for 16 columns
 LINE = 32  # bfloat16s in a line of memory
@@ -213,9 +211,8 @@ class Form:
         """Those of which each task is worth being one; where a core's cache does not hold B,
         as few columns as can be, so that no part of B is packed often."""
         flop = 2 * self.m * self.n * max(1, self.k) * math.prod(s[0] for s in self.sums)
-        wanted = max(
-            1, min(TASKS, flop // (8 * TASK if self.kind == "pairs" else TASK))
-        )
+        task = 8 * TASK if self.kind == "pairs" else TASK
+        wanted = max(1, min(TASKS, flop // task))
         panels, tiles = -(-self.n // self.width), -(-self.m // self.tile[0])
         large = self.k * self.n * self.item > cache(2)
         for columns in range(-(-panels // wanted), panels + 1):
@@ -234,9 +231,8 @@ class Form:
         down, across, rows, columns = grid
         number = down * across * math.prod(s[0] for s in self.batch)
         a = PACKED[1 if self.slivers else 0] * self.m * across
-        way = (
-            0 if self.kind == "beside" or self.b[1] == 1 else 1 if self.b[0] == 1 else 2
-        )
+        beside = self.kind == "beside" or self.b[1] == 1
+        way = 0 if beside else 1 if self.b[0] == 1 else 2
         b = PACKED[way] * self.n * down / 2  # a thread packs once for a few tasks
         rows, columns = min(rows, self.m), min(columns, self.n)
         uneven = down * rows * across * columns / (self.m * self.n) - 1
