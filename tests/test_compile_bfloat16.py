@@ -1,8 +1,7 @@
 """Products of floats of two bytes in compiled programs: all layouts and sizes, by each of the ways
 in which a processor may multiply bfloat16."""
 
-import ctypes
-import itertools
+import functools
 
 import numpy as np
 import pytest
@@ -15,17 +14,16 @@ pytest.importorskip("llvmlite")
 pytest.importorskip("ml_dtypes")
 import ml_dtypes
 
+import test_compile_products
 from adjoint.compiler import limits
 from adjoint.compiler.native import digest as digest_module
 from adjoint.compiler.native.llvm import machine
-from adjoint.compiler.native.llvm import text as ir
 from adjoint.compiler.native.products import form as form_module
 from adjoint.compiler.native.products.contractions import form_of
 from adjoint.compiler.native.products.form import Form
-from adjoint.compiler.native.products.tasks import Product
+from test_compile_products import LAYOUTS, in_any_order, operands, sizes_of
 
 BRAIN, HALF, SINGLE = np.dtype(ml_dtypes.bfloat16), np.dtype("f2"), np.dtype("f4")
-LAYOUTS = ["ij,jk->ik", "ij,kj->ik", "ji,jk->ik", "ji,kj->ik", "ij,jk->ki", "ji,kj->ki"]
 SIZES = [
     (1, 1, 1),
     (5, 16, 16),
@@ -83,12 +81,6 @@ def by(request, monkeypatch):
     return request.param
 
 
-def operands(spec, sizes, dtype, seed=0):
-    rng = np.random.default_rng(seed)
-    letters = spec.split("->")[0].split(",")
-    return [rng.normal(size=[sizes[c] for c in s]).astype(dtype) for s in letters]
-
-
 def widened(x):
     return op.cast(x, dtype=SINGLE)
 
@@ -100,20 +92,8 @@ def product(x, y):
     return f(x, y).float().numpy()
 
 
-def agree(spec, *pairs):
-    """Sums in float32 of widened numbers against float64: within the bound of such sums."""
-    f = ad.compile(lambda xs: [op.contract(*map(widened, x), spec=spec) for x in xs])
-    tensors = [[ad.tensor(x) for x in pair] for pair in pairs]
-    f(tensors)
-    for pair, y in zip(pairs, f(tensors), strict=True):
-        wide = [x.astype(np.float64) for x in pair]
-        want, scale = np.einsum(spec, *wide), np.einsum(spec, *map(abs, wide))
-        every = np.prod([n for x in pair for n in x.shape])
-        count = max(1, every / max(want.size, 1))
-        bound = np.finfo(np.float32).eps * 2 * np.sqrt(count + 4)
-        assert y.shape == want.shape
-        assert (abs(y.numpy() - want) <= bound * scale).all()
-    return f
+# Sums in float32 of widened numbers.
+agree = functools.partial(test_compile_products.agree, read=widened, made=SINGLE)
 
 
 @pytest.mark.parametrize("spec", LAYOUTS)
@@ -143,9 +123,7 @@ def test_operands_of_two_kinds(spec, kinds):
 @pytest.mark.parametrize("dtype", [BRAIN, HALF])
 @pytest.mark.parametrize("spec", FORMS)
 def test_einsum_forms_are_native(spec, dtype, by):
-    letters = spec.split("->")[0].split(",")
-    pairs = zip("".join(letters), itertools.chain(*FORMS[spec]), strict=True)
-    f = agree(spec, operands(spec, dict(pairs), dtype))
+    f = agree(spec, operands(spec, sizes_of(spec, FORMS[spec]), dtype))
     for k in f._native().part.schedule.kernels:
         for o in k.roots:
             if o.prim.name == "contract":
@@ -153,42 +131,13 @@ def test_einsum_forms_are_native(spec, dtype, by):
                 assert all(v.spec.dtype == dtype for v in o.inputs)
 
 
-def run(form, places, ranges):
-    """Call a product for ranges of its tasks, one after the other."""
-    module, scalar = ir.Module("product"), ir.FloatType()
-    product = Product(module, scalar, form)
-    product.call.linkage = "external"
-    library = machine.Library(machine.machine_code(str(module)))
-    kinds = [ctypes.c_void_p] * 4 + [ctypes.c_int64] * 2
-    f = ctypes.CFUNCTYPE(None, *kinds)(library.address(product.call.name))
-    raw = np.full(form.bytes + 64, 0xFF, np.uint8)  # NaN, wherever nothing was written
-    scratch = raw.ctypes.data + -raw.ctypes.data % 64
-    for first, last in ranges:
-        f(*(x.ctypes.data for x in places), scratch, first, last)
-
-
 @pytest.mark.parametrize("layout", ["nn", "nt", "tn", "tt"])
 @pytest.mark.parametrize("size", [(300, 500, 401), (40, 2100, 64), (715, 100, 1500)])
 @pytest.mark.parametrize("count", [1, 3])
 def test_tasks_in_any_order_give_the_same_bits(layout, size, count, by):
-    m, n, k = size
-    rng = np.random.default_rng(1)
-    x, y = (rng.normal(size=(count, s * k)).astype(BRAIN) for s in (m, n))
-    a_steps = (k, 1) if layout[0] == "n" else (1, m)
-    b_steps = (n, 1) if layout[1] == "n" else (1, k)
-    batch = ((count, m * k, n * k, m * n),)
-    form = Form(m, n, k, a_steps, b_steps, n, batch, (), 4, ("V2", "V2"), by)
+    pairs = {"kinds": ("V2", "V2"), "by": by}
+    form = in_any_order(layout, size, count, BRAIN, near=1e-3, **pairs)
     assert form.tasks > 1
-    whole, apart, few = np.full((3, count, m, n), np.nan, np.float32)
-    run(form, (x, y, whole), [(0, form.tasks)])
-    run(form, (x, y, apart), [(t, t + 1) for t in reversed(range(form.tasks))])
-    cuts = sorted({0, 1, form.tasks // 3, form.tasks // 2 + 1, form.tasks})
-    run(form, (x, y, few), itertools.pairwise(cuts))
-    assert np.array_equal(whole, apart)
-    assert np.array_equal(whole, few)
-    a = np.lib.stride_tricks.as_strided(x[0], (m, k), [2 * s for s in a_steps])
-    b = np.lib.stride_tricks.as_strided(y[0], (k, n), [2 * s for s in b_steps])
-    assert np.allclose(whole[0], a.astype(float) @ b.astype(float), atol=1e-3)
 
 
 def test_any_number_of_threads_gives_the_same_bits(by):

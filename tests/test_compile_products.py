@@ -57,6 +57,12 @@ FORMS = {
 }
 
 
+def sizes_of(spec, shapes):
+    """The letters of operands of these shapes, each with its size."""
+    letters = "".join(spec.split("->")[0].split(","))
+    return dict(zip(letters, itertools.chain(*shapes), strict=True))
+
+
 def operands(spec, sizes, dtype, seed=0):
     """Normal numbers in arrays of these letters' sizes."""
     rng = np.random.default_rng(seed)
@@ -64,9 +70,12 @@ def operands(spec, sizes, dtype, seed=0):
     return [rng.normal(size=[sizes[c] for c in s]).astype(dtype) for s in letters]
 
 
-def agree(spec, *pairs):
-    """Compiled contractions against float64: within the bound of a sum in parts."""
-    f = ad.compile(lambda xs: [op.contract(*x, spec=spec) for x in xs])
+def agree(spec, *pairs, read=lambda x: x, made=None):
+    """Compiled contractions against float64: within the bound of a sum in parts.
+
+    Operands are `read` before; sums are `made` in a dtype, or in that of the operands.
+    """
+    f = ad.compile(lambda xs: [op.contract(*map(read, x), spec=spec) for x in xs])
     tensors = [[ad.tensor(x) for x in pair] for pair in pairs]
     f(tensors)
     for pair, y in zip(pairs, f(tensors), strict=True):
@@ -74,7 +83,7 @@ def agree(spec, *pairs):
         want, scale = np.einsum(spec, *wide), np.einsum(spec, *map(abs, wide))
         every = np.prod([n for x in pair for n in x.shape])
         count = max(1, every / max(want.size, 1))
-        bound = np.finfo(pair[0].dtype).eps * 2 * np.sqrt(count + 4)
+        bound = np.finfo(made or pair[0].dtype).eps * 2 * np.sqrt(count + 4)
         assert y.shape == want.shape
         assert (abs(y.numpy() - want) <= bound * scale).all()
     return f
@@ -90,13 +99,7 @@ def test_sizes_about_every_edge(spec, dtype):
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("spec", FORMS)
 def test_einsum_forms_are_native(spec, dtype):
-    shapes = FORMS[spec]
-    sizes = {
-        c: n
-        for s, shape in zip(spec.split("->")[0].split(","), shapes, strict=True)
-        for c, n in zip(s, shape, strict=True)
-    }
-    f = agree(spec, operands(spec, sizes, dtype))
+    f = agree(spec, operands(spec, sizes_of(spec, FORMS[spec]), dtype))
     kernels = f._native().part.schedule.kernels
     assert all(
         form_of(o) for k in kernels for o in k.roots if o.prim.name == "contract"
@@ -111,10 +114,33 @@ def run(form, places, ranges):
     library = machine.Library(machine.machine_code(str(module)))
     kinds = [ctypes.c_void_p] * 4 + [ctypes.c_int64] * 2
     f = ctypes.CFUNCTYPE(None, *kinds)(library.address(product.call.name))
-    raw = np.zeros(form.bytes + 64, np.uint8)
+    raw = np.full(form.bytes + 64, 0xFF, np.uint8)  # NaN, wherever nothing was written
     scratch = raw.ctypes.data + -raw.ctypes.data % 64
     for first, last in ranges:
         f(*(x.ctypes.data for x in places), scratch, first, last)
+
+
+def in_any_order(layout, size, count, dtype, near, **form):
+    """Products as one range of tasks, task by task backwards, and in some ranges: the same bits."""
+    m, n, k = size
+    rng = np.random.default_rng(1)
+    x, y = (rng.normal(size=(count, s * k)).astype(dtype) for s in (m, n))
+    a_steps = (k, 1) if layout[0] == "n" else (1, m)
+    b_steps = (n, 1) if layout[1] == "n" else (1, k)
+    batch = ((count, m * k, n * k, m * n),)
+    form = Form(m, n, k, a_steps, b_steps, n, batch, (), 4, **form)
+    whole, apart, few = np.full((3, count, m, n), np.nan, np.float32)
+    run(form, (x, y, whole), [(0, form.tasks)])
+    run(form, (x, y, apart), [(t, t + 1) for t in reversed(range(form.tasks))])
+    cuts = sorted({0, 1, form.tasks // 3, form.tasks // 2 + 1, form.tasks})
+    run(form, (x, y, few), itertools.pairwise(cuts))
+    assert np.array_equal(whole, apart)
+    assert np.array_equal(whole, few)
+    item, strided = x.itemsize, np.lib.stride_tricks.as_strided
+    a = strided(x[0], (m, k), [item * s for s in a_steps])
+    b = strided(y[0], (k, n), [item * s for s in b_steps])
+    assert np.allclose(whole[0], a.astype(float) @ b.astype(float), atol=near)
+    return form
 
 
 @pytest.mark.parametrize("layout", ["nn", "nt", "tn", "tt"])
@@ -123,24 +149,8 @@ def run(form, places, ranges):
 )
 @pytest.mark.parametrize("count", [1, 3])
 def test_tasks_in_any_order_give_the_same_bits(layout, size, count):
-    m, n, k = size
-    rng = np.random.default_rng(1)
-    x, y = (rng.normal(size=(count, s * k)).astype(np.float32) for s in (m, n))
-    a_steps = (k, 1) if layout[0] == "n" else (1, m)
-    b_steps = (n, 1) if layout[1] == "n" else (1, k)
-    batch = ((count, m * k, n * k, m * n),)
-    form = Form(m, n, k, a_steps, b_steps, n, batch, (), 4)
+    form = in_any_order(layout, size, count, np.float32, near=1e-4)
     assert form.tasks > 1 or count == 1
-    whole, apart, few = np.full((3, count, m, n), np.nan, np.float32)
-    run(form, (x, y, whole), [(0, form.tasks)])
-    run(form, (x, y, apart), [(t, t + 1) for t in reversed(range(form.tasks))])
-    cuts = sorted({0, 1, form.tasks // 3, form.tasks // 2 + 1, form.tasks})
-    run(form, (x, y, few), itertools.pairwise(cuts))
-    assert np.array_equal(whole, apart)
-    assert np.array_equal(whole, few)
-    a = np.lib.stride_tricks.as_strided(x[0], (m, k), [4 * s for s in a_steps])
-    b = np.lib.stride_tricks.as_strided(y[0], (k, n), [4 * s for s in b_steps])
-    assert np.allclose(whole[0], a.astype(float) @ b, atol=1e-4)
 
 
 def test_numbers_that_are_not_finite_stay_in_their_row_and_column():
