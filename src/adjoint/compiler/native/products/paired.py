@@ -301,13 +301,18 @@ class Paired(Panels):
         for t, p in enumerate(spots):
             self._move(b, "store", t, p, step)
         with b.if_then(b.not_(whole)):
-            masks = [self._first(b, b.sub(columns, I64(j * SIDE))) for j in range(2)]
-            with loop(b, 0, rows, 1) as i:
-                of, to = b.gep(room, [b.mul(i, step)]), b.gep(c, [b.mul(i, c_row)])
-                places = [I64(j * SIDE) for j in range(2)]
-                xs = [self.load(b, b.gep(of, [j])) for j in places]
-                to = [b.gep(to, [j]) for j in places]
-                self.add_to(b, xs, [*zip(to, masks, strict=True)], first)
+            self._from_room(b, room, step, (c, c_row), (rows, columns), first)
+
+    def _from_room(self, b, room, step, c, size, first):
+        """What there is of a tile that is not whole, from the room to its place."""
+        (c, c_row), (rows, columns) = c, size
+        masks = [self._first(b, b.sub(columns, I64(j * SIDE))) for j in range(2)]
+        with loop(b, 0, rows, 1) as i:
+            of, to = b.gep(room, [b.mul(i, step)]), b.gep(c, [b.mul(i, c_row)])
+            places = [I64(j * SIDE) for j in range(2)]
+            xs = [self.load(b, b.gep(of, [j])) for j in places]
+            to = [b.gep(to, [j]) for j in places]
+            self.add_to(b, xs, [*zip(to, masks, strict=True)], first)
 
     def configure(self, b):
         """Make AMX ready for tiles of this kind."""
