@@ -5,6 +5,7 @@
 Each shape of the training steps: n or t for each operand (t: read by columns), then m, n and k.
 Billions of operations a second on one thread, the best of rounds in turns; in brackets the
 share of the peak, which is a loop of multiply-adds in registers measured in the same rounds.
+(AMX is not limited by that: large products pass it.)
 The BLAS are NumPy's and, where it is installed, PyTorch's.
 """
 
@@ -25,6 +26,7 @@ from adjoint.compiler.native.llvm import machine
 from adjoint.compiler.native.llvm import text as ir
 from adjoint.compiler.native.llvm.flow import repeat
 from adjoint.compiler.native.llvm.types import I64
+from adjoint.compiler.native.products.contractions import instructions
 from adjoint.compiler.native.products.form import Form, swapped
 from adjoint.compiler.native.products.tasks import Product
 from adjoint.compiler.native.products.vectors import Vectors
@@ -84,7 +86,8 @@ def _function(module, name, *more):
 def ours(m, n, k, a_steps, b_steps):
     """Our function of (a, b, c, scratch), and what scratch it needs."""
     module, scalar = ir.Module("product"), ir.FloatType()
-    form = Form(m, n, k, a_steps, b_steps, n, (), (), 4)
+    by = instructions(("f4", "f4"))
+    form = Form(m, n, k, a_steps, b_steps, n, (), (), 4, by=by)
     form = swapped(form) if n == 1 else form
     product, p = Product(module, scalar, form), scalar.as_pointer()
     f = ir.Function(module, ir.FunctionType(ir.VoidType(), [p] * 4), "run")

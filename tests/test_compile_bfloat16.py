@@ -2,6 +2,7 @@
 in which a processor may multiply bfloat16."""
 
 import functools
+import operator
 
 import numpy as np
 import pytest
@@ -285,15 +286,17 @@ def test_where_the_system_forbids_tiles_they_are_not_used(monkeypatch):
 
 
 def test_code_on_disk_is_found_by_what_multiplies(monkeypatch):
-    def of(dtype, by):
+    def of(way, dtype, by):
         monkeypatch.setattr(machine, "pairs", lambda: by)
         x = ad.ones(8, 8, dtype=dtype)
-        f = ad.compile(lambda x: x @ x)
+        f = ad.compile(lambda x: way(x, x))
         f(x)
         return digest_module.digest(f._step().captured)
 
-    assert of(ad.bfloat16, "") != of(ad.bfloat16, HERE or "vectors")
-    assert of(ad.float32, "") == of(ad.float32, HERE or "vectors")
+    for dtype in (ad.bfloat16, ad.float32):
+        product, other = operator.matmul, operator.mul
+        assert of(product, dtype, "") != of(product, dtype, HERE or "vectors")
+        assert of(other, dtype, "") == of(other, dtype, HERE or "vectors")
 
 
 @needs_mine

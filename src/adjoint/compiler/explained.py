@@ -18,6 +18,7 @@ from ..ir.passes import PASSES, prepared
 from ..printing import quietly
 from .limits import least
 from .memory import Memory, at_peak, computed_again
+from .native.late import contractions
 from .schedule.cost import flop, nanoseconds
 
 
@@ -233,6 +234,8 @@ def _computed_with(k, schedule) -> str:
     products = [o for o in schedule.operations(k) if o.prim.name == "contract"]
     if any(all(v.spec.dtype.str[1:] == "V2" for v in o.inputs) for o in products):
         return "bfloat16"
+    if any(map(contractions.in_thirds, products)):
+        return "thirds"
     dtype = max((v.spec.dtype for v in k.made), key=lambda d: d.itemsize)
     return "float64" if dtype.itemsize >= 8 and dtype.kind in "fc" else "float32"
 

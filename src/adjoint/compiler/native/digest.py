@@ -78,6 +78,8 @@ class _Writer:
             self.hash.update(np.ascontiguousarray(c.value).tobytes())
         for o in g.operations:
             self.text(_record(o.prim), [number[v] for v in o.inputs])
+            if o.prim.name == "contract":  # its code works where that may be used
+                self.text(machine.pairs())
             for name, x in o.params.items():
                 self.param(name, x)
             number.update({v: len(number) + i for i, v in enumerate(o.outputs)})
@@ -105,9 +107,7 @@ def _spec(v):
 
 
 def _dtype(x):
-    """A dtype, and what multiplies bfloat16: code for it works where that may be used."""
-    brain = x.str[1:] == "V2"
-    return (x.str, x.name, machine.pairs()) if brain else (x.str, x.name)
+    return x.str, x.name
 
 
 def _named(name):

@@ -23,8 +23,15 @@ def form_of(o, apart=(), steps=None) -> tuple[Form, bool] | None:
         return None
     shapes = tuple(tuple(v.spec.shape) for v in o.inputs)
     views = _views(o, steps)
-    by = machine.pairs() if kinds == ("V2", "V2") else ""
+    by = instructions(kinds)
     return _form_of(o.params["spec"], shapes, kinds, made, frozenset(apart), views, by)
+
+
+def instructions(kinds) -> str:
+    """What this processor may multiply pairs of numbers of both operands with."""
+    if kinds == ("f4", "f4"):
+        return "thirds" if machine.pairs() == "tiles" else ""
+    return machine.pairs() if kinds == ("V2", "V2") else ""
 
 
 @functools.lru_cache(1024)  # a network has few, each many times
@@ -41,6 +48,12 @@ def _form_of(spec, shapes, kinds, made, apart, views, by):
     if form.n == 1 and form.c == 1 and form.m > 1:
         return swapped(form), not swap
     return form, swap
+
+
+def in_thirds(o) -> bool:
+    """Whether a contraction of float32, all of it at once, is multiplied in thirds."""
+    found = form_of(o)
+    return found is not None and found[0].kind == "pairs" and found[0].by == "thirds"
 
 
 def sizes_of(o) -> dict:

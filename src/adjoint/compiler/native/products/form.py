@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from ..llvm.machine import cache, vector_bits
 from .matmul import DEPTH, VECTORS, tile_rows, together
 from .paired import PAIR_TILES
+from .thirds import PARTS
 
 # Operations of a task at least, and tasks of a product at the most.
 TASK, TASKS = 2**18, 48
@@ -25,6 +26,9 @@ FEW, MANY = 16, 128  # rows of A up to which B may be read where it lies
 FAR, APART = 2**12, 2**9
 SHORT = frozenset({"f2", "V2"})  # floats of two bytes, which are widened on their way
 PAIRED = 4, 16  # rows of A, and numbers of k, from which on pairs of k are packed
+# Cycles: to cut a vector of float32s that lie side by side into thirds, or that do not, and to
+# look at a tile's sums; multiply-adds of float32 in a cycle; and what may be lost to thirds.
+CUT, LOOKED, MULTIPLIED, SMALL = (7, 10), 300, 29, 0.2
 PAIRS = 512  # numbers of k of such a panel at the most: 16 KiB for 16 columns
 LINE = 32  # bfloat16s in a line of memory
 NEAR = 2**15  # bytes of an operand that the first level of caches holds beside another
@@ -38,7 +42,7 @@ class Form:
     `a` are the steps of A's rows and columns, `b` those of B's; C's columns lie side by side,
     its rows `c` apart. `batch` counts products, (size, steps in A, B and C); `sums` are further
     dims that are summed, (size, steps in A and B). `kinds` says of A and B that they are floats of
-    two bytes, `by` what multiplies pairs of them.
+    two bytes, `by` what multiplies pairs of them, or float32s as "thirds".
     """
 
     m: int
@@ -69,13 +73,36 @@ class Form:
         """dots: sums over lanes; beside: B is read where it lies; panels: it is packed;
         pairs: both are, two numbers of k side by side.
         """
-        if self.by and self.m > PAIRED[0] and self.k >= PAIRED[1]:
+        if self._paired():
             return "pairs"
         if self.m <= DOTS and self.a[1] == 1 == self.b[0] and self.k >= self.lanes:
             return "dots"
         if self.k == 0 or (self.b[1] == 1 and self._near()):
             return "beside"
         return "panels"
+
+    def _paired(self) -> bool:
+        """Whether pairs are worth to be packed."""
+        if self.by == "thirds":
+            return self._thirds()
+        return bool(self.by) and self.m > PAIRED[0] and self.k >= PAIRED[1]
+
+    def _thirds(self) -> bool:
+        """Whether what thirds cost beside their products is a small part of the work: to pack
+        them, to look at sums, and rows and columns of tiles that are not there.
+        """
+        m, n, k = self.m, self.n, self.k
+        if not min(m, n, k):
+            return False
+        rows, vectors = PAIR_TILES["thirds"]
+        down, across = -(-m // rows), -(-n // (vectors * self.lanes))
+        tiles, deep = down * across, -(-k // PAIRS)
+        a, b = (CUT[0 if 1 in steps else 1] for steps in (self.a[1:], self.b[1:]))
+        packed = (k * m * a + k * n * b) / self.lanes
+        looked = tiles * deep * LOOKED
+        absent = tiles * rows * vectors * self.lanes - m * n
+        plain = m * n * k / MULTIPLIED
+        return packed + looked + absent * k / MULTIPLIED <= SMALL * plain
 
     def _near(self) -> bool:
         """Whether B's rows are as good as a panel: few read them, or they lie close together."""
@@ -160,13 +187,22 @@ class Form:
     @property
     def strip(self) -> int:
         """Columns that are gone through together, their panels packed before."""
+        if self.kind == "pairs":
+            return self._all_columns() if self.descends else self.fitting
+        if self.narrow or self.kind != "panels":
+            return self._all_columns()
+        return self.fitting
+
+    @property
+    def fitting(self) -> int:
+        """Columns, in parts as even as can be, whose panels fill half of the second level."""
+        column = 4 * self.pairs if self.kind == "pairs" else self.depth * self.item
         panels = -(-self.n // self.width)
-        if self.kind != "pairs" and (self.narrow or self.kind != "panels"):
-            return panels * self.width
-        item = 2 if self.kind == "pairs" else self.item
-        fitting = cache(2) // 2 // (self.depth * item * self.width)
-        parts = -(-panels // max(1, fitting))
+        parts = -(-panels // max(1, cache(2) // 2 // (column * self.width)))
         return -(-panels // parts) * self.width
+
+    def _all_columns(self) -> int:
+        return -(-self.n // self.width) * self.width
 
     @property
     def packed(self) -> int:
@@ -184,16 +220,32 @@ class Form:
         if 0 in (self.m, self.n, self.k) or self.kind not in ("panels", "pairs"):
             return 0
         if self.kind == "pairs":
-            return 4 * sum(self.pair_rooms)
+            return 4 * sum(self.pair_rooms(self.descends))
         return self.item * (self.packed * self.depth + self._a_room())
 
     @property
-    def pair_rooms(self) -> tuple[int, int, int, int]:
-        """Of pairs: those of B in panels, of a tile's rows of A, of these before they are
-        turned, and sums of a tile that is not whole.
+    def pairs(self) -> int:
+        """Pairs of a column of B, or of a row of A: those of three parts, or of one."""
+        return self.depth // 2 * (PARTS if self.by == "thirds" else 1)
+
+    @property
+    def descends(self) -> bool:
+        """Whether thirds of all rows of A stay in the cache: then a panel is used at once."""
+        fits = self.m * 4 * self.pairs <= cache(2) // 2
+        return self.kind == "pairs" and self.by == "thirds" and fits and self.m < self.n
+
+    def pair_rooms(self, descends: bool) -> tuple[int, int, int, int]:
+        """Of pairs: those of B in panels, of rows of A, of what is turned before it is packed,
+        and sums of a tile that is not whole, or that may be computed again.
         """
-        deep, (rows, _) = self.depth // 2, self.tile
-        return self.strip * deep, rows * deep, self.width * deep, rows * self.width
+        (rows, _), width = self.tile, self.width
+        turned, sums = width * self.depth // 2, rows * width
+        if self.by == "thirds":
+            turned, sums = 2 * turned, sums + (rows + width) * self.depth
+        columns, rows = (
+            (width, -(-self.m // rows) * rows) if descends else (self.fitting, rows)
+        )
+        return columns * self.pairs, rows * self.pairs, turned, sums
 
     def _a_room(self) -> int:
         rows = 2 * self.group if self.in_turns else min(self.rows, self.m)
@@ -211,7 +263,9 @@ class Form:
         """Those of which each task is worth being one; where a core's cache does not hold B,
         as few columns as can be, so that no part of B is packed often."""
         flop = 2 * self.m * self.n * max(1, self.k) * math.prod(s[0] for s in self.sums)
-        task = 8 * TASK if self.kind == "pairs" else TASK
+        task = TASK * {"": 1, "thirds": 2}.get(
+            self.by if self.kind == "pairs" else "", 8
+        )
         wanted = max(1, min(TASKS, flop // task))
         panels, tiles = -(-self.n // self.width), -(-self.m // self.tile[0])
         large = self.k * self.n * self.item > cache(2)

@@ -1,4 +1,4 @@
-"""Pace: how fast tiles of bfloat16 are whose operands are at hand: the peak of such products."""
+"""Pace: how fast tiles of pairs are whose operands are at hand: the peak of such products."""
 
 from __future__ import annotations
 
@@ -13,16 +13,20 @@ from ..llvm import text as ir
 from ..llvm.flow import loop
 from ..llvm.machine import Library, machine_code, pairs
 from ..llvm.types import BIT, I64
-from .paired import PAIR_TILES, PAIRS, SIDE, Paired
+from .paired import PAIR_TILES, PAIRS, PARTS, SIDE, Paired
 
 DEPTH, TIMES, TRIES = 256, 200, 30  # numbers of k, tiles of a run, runs
+ONES = np.int32(0x3F80_3F80)  # two bfloat16
 
 
 @functools.cache
-def pace() -> float:
-    """Operations a second by one core, or 0 where no instruction takes pairs."""
-    by = pairs()
-    if not by:
+def pace(by: str = "") -> float:
+    """Operations a second by one core: of bfloat16, or of what `by` names; 0 where no
+    instruction takes them.
+    """
+    here = pairs()
+    by = by or here
+    if not here or (by == "thirds" and here != "tiles"):
         return 0.0
     rows, vectors = PAIR_TILES[by]
     spent = _seconds(by, rows, vectors * SIDE)
@@ -33,8 +37,8 @@ def _seconds(by, rows, width) -> float:
     """Of the best of some runs."""
     library = Library(machine_code(str(_code(by, rows, width))))
     run = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 3)(library.address("pace"))
-    numbers = (rows * DEPTH // 2, width * DEPTH // 2, 2 * rows * width)
-    memory = [np.zeros(n + SIDE, np.int32) for n in numbers]
+    numbers = (PARTS * rows * DEPTH, PARTS * width * DEPTH, 2 * rows * width)
+    memory = [np.full(n + SIDE, ONES) for n in numbers]
     places = [m.ctypes.data + -m.ctypes.data % 64 for m in memory]
     spent = []
     for _ in range(TRIES):
@@ -53,11 +57,13 @@ def _code(by, rows, width):
     a, panel, c = f.args
     numbers = map(I64, (width, rows, width))
     args = [a, panel, c, I64(DEPTH), BIT(1), *numbers, c]
-    if by == "tiles":
+    if by == "thirds":
+        args += [c, *[I64(0)] * 5]  # it asks for nothing
+    if by != "vectors":
         p.configure(b)
     with loop(b, 0, TIMES, 1):
         b.call(p.pair_tile(by), args)
-    if by == "tiles":
+    if by != "vectors":
         p.release(b)
     b.ret_void()
     return module

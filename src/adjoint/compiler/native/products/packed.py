@@ -12,7 +12,7 @@ def packable(form: Form) -> bool:
     """Whether all of B fits into panels at once, of which tiles take all of k."""
     alone = not (form.batch or form.sums) and 0 < form.k <= form.depth
     if form.kind == "pairs":
-        return alone and form.n <= form.strip
+        return alone and form.n <= form.fitting
     plain = not (form.slivers or any(form.kinds))
     return alone and plain and form.kind == "panels"
 
@@ -20,7 +20,7 @@ def packable(form: Form) -> bool:
 def room(form: Form) -> int:
     """Bytes of all panels, whole lines; of pairs, of what else their tiles need."""
     if form.kind == "pairs":
-        return form.bytes
+        return 4 * sum(form.pair_rooms(descends=False))
     return -(-form.n // form.width) * form.width * form.depth * form.item
 
 
@@ -54,7 +54,7 @@ class Packed(Product):
         f, b = self.function(name, self.operands[0], p, p, *[I64] * 4)
         a, panels, c, m0, m1, n1, k1 = f.args
         part = Block(self, b, a, panels, c, panels, (m0, m1, I64(0), n1))
-        part.ak, part.first = a, BIT(1)
+        part.ak, part.first, part.more = a, BIT(1), BIT(0)
         part.depth = part.count = k1
         if form.kind == "pairs":
             part.pair_tiles()
