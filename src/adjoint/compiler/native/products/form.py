@@ -26,6 +26,7 @@ FEW, MANY = 16, 128  # rows of A up to which B may be read where it lies
 FAR, APART = 2**12, 2**9
 SHORT = frozenset({"f2", "V2"})  # floats of two bytes, which are widened on their way
 PAIRED = 4, 16  # rows of A, and numbers of k, from which on pairs of k are packed
+GATHERED = 4  # tiles of columns of A that are packed together
 # Cycles: to cut a vector of float32s that lie side by side into thirds, or that do not, and to
 # look at a tile's sums; multiply-adds of float32 in a cycle; and what may be lost to thirds.
 CUT, LOOKED, MULTIPLIED, SMALL = (7, 10), 300, 29, 0.2
@@ -234,6 +235,14 @@ class Form:
         fits = self.m * 4 * self.pairs <= cache(2) // 2
         return self.kind == "pairs" and self.by == "thirds" and fits and self.m < self.n
 
+    @property
+    def gathered(self) -> int:
+        """Rows of A that are packed before they meet panels: those of a tile, or of some where
+        what lies side by side is of different rows.
+        """
+        some = GATHERED if self.by == "thirds" and self.a[1] != 1 else 1
+        return some * self.tile[0]
+
     def pair_rooms(self, descends: bool) -> tuple[int, int, int, int]:
         """Of pairs: those of B in panels, of rows of A, of what is turned before it is packed,
         and sums of a tile that is not whole, or that may be computed again.
@@ -242,10 +251,10 @@ class Form:
         turned, sums = width * self.depth // 2, rows * width
         if self.by == "thirds":
             turned, sums = 2 * turned, sums + (rows + width) * self.depth
-        columns, rows = (
-            (width, -(-self.m // rows) * rows) if descends else (self.fitting, rows)
-        )
-        return columns * self.pairs, rows * self.pairs, turned, sums
+        columns, packed = self.fitting, self.gathered
+        if descends:
+            columns, packed = width, -(-self.m // rows) * rows
+        return columns * self.pairs, packed * self.pairs, turned, sums
 
     def _a_room(self) -> int:
         rows = 2 * self.group if self.in_turns else min(self.rows, self.m)

@@ -10,6 +10,7 @@ all lanes.
 from __future__ import annotations
 
 import itertools
+from contextlib import contextmanager
 
 from ..arithmetic.kinds import FLOAT
 from ..llvm import text as ir
@@ -199,6 +200,16 @@ class Paired(Thirds):
             to = [b.gep(to, [j]) for j in places]
             self.add_to(b, xs, [*zip(to, masks, strict=True)], first)
 
+    def pair_together(self, b, form, source, panels, count):
+        """Some panels at once, of rows whose numbers lie side by side."""
+        some, row = I64(TOGETHER * form.width), I64(form.b[0])
+        if form.by == "thirds":
+            args = source, panels, I64(0), count, row, some, I64(form.pairs)
+            b.call(self.third_rows(), args)
+            return
+        args = source, panels, count, row, I64(form.pairs * form.width), some
+        b.call(self.pair_rows(form.tile[1], TOGETHER), args)
+
     def configure(self, b):
         """Make AMX ready for tiles of this kind."""
         name = "shapes.of.tiles"
@@ -243,8 +254,8 @@ class PairedBlock:
         def left(i):
             return self.offset(lines, (b.sub(i, self.m0), form.pairs))
 
-        with loop(b, self.m0, self.m1, rows) as i:
-            high = least(b, b.sub(self.m1, i), I64(rows))
+        with loop(b, self.m0, self.m1, form.gathered) as i:
+            high = least(b, b.sub(self.m1, i), I64(form.gathered))
             self._pair_rows(i, high, left(i), turning)
 
         def down(j, _):
@@ -256,34 +267,41 @@ class PairedBlock:
                 self._pair_tile((left(i), panel), (i, high), j, room, share)
             return ()
 
-        self._with_tiles(lambda: strides(b, I64(0), self.columns, form.width, (), down))
+        with self._tiles_ready():
+            strides(b, I64(0), self.columns, form.width, (), down)
 
     def pair_tiles(self):
-        """All rows of A, those of a tile packed before they meet the panels."""
+        """All rows of A, those of a tile, or of some, packed before they meet the panels."""
         form, b, rows = self.form, self.b, self.form.tile[0]
         panels, lines, turning, room = self._rooms()
 
-        def across():
-            with loop(b, self.m0, self.m1, rows) as i:
-                high = least(b, b.sub(self.m1, i), I64(rows))
-                self._pair_rows(i, high, lines, turning)
-                asked = next_rows(self, i)
+        def across(i):
+            high = least(b, b.sub(self.m1, i), I64(rows))
+            asked = next_rows(self, i)
+            left = self.offset(lines, (b.sub(i, start), form.pairs))
 
-                def tile(j, _):
-                    right = self.offset(panels, (j, form.pairs))
-                    share = asked, j, I64(0), self.columns, form.width
-                    self._pair_tile((lines, right), (i, high), j, room, share)
-                    return ()
+            def tile(j, _):
+                right = self.offset(panels, (j, form.pairs))
+                share = asked, j, I64(0), self.columns, form.width
+                self._pair_tile((left, right), (i, high), j, room, share)
+                return ()
 
-                strides(b, I64(0), self.columns, form.width, (), tile)
+            strides(b, I64(0), self.columns, form.width, (), tile)
 
-        self._with_tiles(across)
+        def some(i0, end):
+            self._pair_rows(i0, b.sub(end, i0), lines, turning)
+            with loop(b, i0, end, rows) as i:
+                across(i)
 
-    def _with_tiles(self, body):
-        """Instructions that may use AMX."""
+        with self._tiles_ready(), loop(b, self.m0, self.m1, form.gathered) as start:
+            some(start, least(b, b.add(start, I64(form.gathered)), self.m1))
+
+    @contextmanager
+    def _tiles_ready(self):
+        """Inside, instructions may use AMX."""
         if self.form.by != "vectors":
             self.p.configure(self.b)
-        body()
+        yield
         if self.form.by != "vectors":
             self.p.release(self.b)
 
@@ -303,14 +321,12 @@ class PairedBlock:
         width, done = form.width, I64(0)
         panels, _, turning, _ = self._rooms()
         together = TOGETHER * width
-        if form.b[1] == 1 and form.by != "thirds" and form.n >= together:
+        if form.b[1] == 1 and form.n >= together:
             done = b.sub(self.columns, b.urem(self.columns, I64(together)))
-            steps = I64(form.b[0]), I64(form.pairs * width)
 
             def pack(j, _):
-                to = self.offset(panels, (j, form.pairs))
-                args = self._column(j), to, self.count, *steps, I64(together)
-                b.call(p.pair_rows(form.tile[1], TOGETHER), args)
+                of, to = self._column(j), self.offset(panels, (j, form.pairs))
+                p.pair_together(b, form, of, to, self.count)
                 return ()
 
             strides(b, I64(0), done, together, (), pack)
@@ -339,13 +355,13 @@ class PairedBlock:
         b.call(pack, [self._column(j), panel, self.count, *map(I64, steps), some])
 
     def _pair_rows(self, i, high, lines, turning):
-        """A tile's rows of A."""
+        """A tile's rows of A, or those of some tiles."""
         form, b, p = self.form, self.b, self.p
         of, rows = self.offset(self.ak, (i, form.a[0])), form.tile[0]
         if form.by == "thirds":
             room = b.bitcast(turning, FLOAT.as_pointer())
             steps, places = form.a[::-1], (of, lines, room)
-            p.third_tile(b, steps, places, self.count, high)
+            p.third_tiles(b, steps, places, self.count, high, form.pairs)
             return
         if form.a[1] == 1:
             args = [of, lines, self.count, I64(form.a[0]), high]

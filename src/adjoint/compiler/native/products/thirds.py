@@ -45,31 +45,38 @@ class Thirds(Pairing):
     def third_rows(self):
         """Rows whose numbers lie side by side, two by two, to whole lines of each part.
 
-        (source, lines, first row, how many, their step, how many numbers of each).
+        (source, lines, first row, how many, their step, how many numbers of each, pairs that a
+        column has in a panel).
         """
-        f, b = self.tile("third.rows", (1, VECTORS), FLOATS, PAIRS, *[I64] * 4)
+        f, b = self.tile("third.rows", (1, VECTORS), FLOATS, PAIRS, *[I64] * 5)
         if b is None:
             return f
-        source, lines, start, count, step, some = f.args
-        masks = [self._first(b, b.sub(some, I64(j * SIDE))) for j in range(VECTORS)]
+        source, lines, start, count, step, some, pairs = f.args
         ahead = b.mul(step, I64(AHEAD // 2))
 
         def two(k, _):
             """Of rows behind the last one nothing is read."""
             numbers = k, b.add(k, I64(1))
             rows = [b.gep(source, [b.mul(i, step)]) for i in numbers]
-            left = (
-                b.select(b.icmp_signed("<", i, count), I64(SIDE), I64(0))
-                for i in numbers
-            )
-            there = [self._first(b, n) for n in left]
-            to = self._pair(b, lines, k)
-            for j, mask in enumerate(masks):
-                places, xs = [b.gep(p, [I64(j * SIDE)]) for p in rows], []
-                for p, row in zip(places, there, strict=True):
-                    b.prefetch(b.gep(p, [ahead]))
-                    xs.append(self.parts(b, self.load(b, p, b.and_(row, mask))))
-                self._line_of_parts(b, xs, b.gep(to, [I64(j * SIDE)]))
+            last = b.sub(count, I64(1))
+            there = [
+                b.select(b.icmp_signed("<=", i, last), some, I64(0)) for i in numbers
+            ]
+            pair = self._pair(b, lines, k)
+
+            def panel(c, _):
+                to = b.gep(pair, [b.mul(c, pairs)])
+                for j in range(0, WIDTH, SIDE):
+                    at, xs = b.add(c, I64(j)), []
+                    for row, inside in zip(rows, there, strict=True):
+                        p = b.gep(row, [at])
+                        b.prefetch(b.gep(p, [ahead]), level=2)
+                        mask = self._first(b, b.sub(inside, at))
+                        xs.append(self.parts(b, self.load(b, p, mask)))
+                    self._line_of_parts(b, xs, b.gep(to, [I64(j)]))
+                return ()
+
+            strides(b, I64(0), some, WIDTH, (), panel)
             return ()
 
         strides(b, start, _whole(b, count), 2, (), two)
@@ -92,7 +99,7 @@ class Thirds(Pairing):
 
         def square(k, _):
             for column in columns:
-                b.prefetch(b.gep(column, [b.add(k, I64(AHEAD))]))
+                b.prefetch(b.gep(column, [b.add(k, I64(AHEAD))]), level=2)
             xs = [self.parts(b, x) for x in self._square(b, columns, k)]
             for i in range(0, side, 2):
                 to = self._pair(b, lines, b.add(k, I64(i)))
@@ -142,7 +149,7 @@ class Thirds(Pairing):
             with loop(b, 0, some, 1) as i:
                 row, xs = b.gep(of, [b.mul(i, step)]), []
                 for n, mask in enumerate(masks):
-                    b.prefetch(b.gep(row, [I64(AHEAD + n * SIDE)]))
+                    b.prefetch(b.gep(row, [I64(AHEAD + n * SIDE)]), level=2)
                     x = self.load(b, b.gep(row, [I64(n * SIDE)]), mask)
                     xs.append(self.parts(b, x))
                 here = b.gep(to, [b.mul(i, I64(SIDE))])
@@ -171,7 +178,8 @@ class Thirds(Pairing):
         (source, panel, room), (row, column) = places, steps
         done = I64(0)
         if column == 1:
-            b.call(self.third_rows(), [source, panel, done, count, I64(row), some])
+            args = source, panel, done, count, I64(row), some, I64(0)
+            b.call(self.third_rows(), args)
             return
         if row == 1:
             for j, here in self._vectors(b, some):
@@ -186,10 +194,14 @@ class Thirds(Pairing):
             of = b.gep(source, [b.mul(done, I64(row))])
             of = self.straight(b, steps, (of, room), rest, some)
             of = b.gep(of, [b.mul(done, I64(-WIDTH))])
-            b.call(self.third_rows(), [of, panel, done, count, I64(WIDTH), some])
+            args = of, panel, done, count, I64(WIDTH), some, I64(0)
+            b.call(self.third_rows(), args)
 
-    def third_tile(self, b, steps, places, count, high):
-        """A tile's rows of A to lines: these steps of k and of rows, (source, lines, room)."""
+    def third_tiles(self, b, steps, places, count, high, pairs):
+        """Rows of A to lines: these steps of k and of rows, (source, lines, room).
+
+        Each row has so many `pairs`; of several tiles those numbers are near that lie so.
+        """
         (source, lines, room), (number, row) = places, steps
         if number == 1:
             b.call(self.third_lines(), [source, lines, count, I64(row), high])
@@ -197,13 +209,17 @@ class Thirds(Pairing):
         with loop(b, 0, count, WIDTH) as k:
             some = least(b, b.sub(count, k), I64(WIDTH))
             of = b.gep(source, [b.mul(k, I64(number))])
-            with loop(b, WIDTH, 2 * WIDTH, 1) as after:
-                asked = b.gep(of, [b.mul(after, I64(number))])
-                for n in range(2):
-                    b.prefetch(b.gep(asked, [I64(n * SIDE)]))
-            of = self.straight(b, (row, number), (of, room), high, some)
             to = b.gep(lines, [b.mul(k, I64(PARTS * HIGH // 2))])
-            b.call(self.third_lines(), [of, to, some, I64(WIDTH), high])
+            with loop(b, 0, high, HIGH) as i:
+                here = b.gep(of, [b.mul(i, I64(row))])
+                with loop(b, WIDTH, 2 * WIDTH, 1) as after:
+                    asked = b.gep(here, [b.mul(after, I64(number))])
+                    for n in range(2):
+                        b.prefetch(b.gep(asked, [I64(n * SIDE)]), level=2)
+                rows = least(b, b.sub(high, i), I64(HIGH))
+                here = self.straight(b, (row, number), (here, room), rows, some)
+                there = b.gep(to, [b.mul(i, I64(pairs))])
+                b.call(self.third_lines(), [here, there, some, I64(WIDTH), rows])
 
     def straight(self, b, steps, places, count, some):
         """A panel's columns whose numbers do not lie side by side, so in a room."""
