@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from ..errors import ArgumentError
+
+
+class Endless(ArgumentError):
+    """A container that contains itself, or too many of them in each other."""
 
 
 class TreeDef(NamedTuple):
@@ -56,7 +61,11 @@ def flatten(tree) -> tuple[list, TreeDef]:
     [1, 2, 3]
     """
     leaves: list = []
-    return leaves, _taken_apart(tree, leaves)
+    try:
+        return leaves, _taken_apart(tree, leaves)
+    except RecursionError:
+        need_end(tree)
+        raise
 
 
 # Not functions inside, which would refer to themselves and keep the leaves alive.
@@ -67,6 +76,48 @@ def _taken_apart(x, leaves) -> TreeDef:
         return LEAF
     children, keys = rules[0](x)
     return TreeDef(type(x), keys, tuple([_taken_apart(c, leaves) for c in children]))
+
+
+DEEP = 100  # containers in each other, from which on their number is told
+
+
+def need_end(tree) -> None:
+    """The error for containers that contain themselves, or are too many in each other.
+
+    A walk through them without calls: on the way are (key, container, children to come).
+    """
+    way, around, done, deepest = [_opened("", tree)], {id(tree): 0}, set(), 0
+    while way:
+        _, x, rest = way[-1]
+        key, child = next(rest, (None, None))
+        if key is None:
+            done.add(id(x))
+            del around[id(x)]
+            way.pop()
+        elif id(child) in around:
+            inner = [k for k, _, _ in way[around[id(child)] + 1 :]]
+            raise Endless(
+                f"a {type(child).__name__} contains itself: "
+                f"it is its own {''.join([*inner, key])}",
+                hint="containers of tensors are trees; hold what they share in an object",
+            )
+        elif id(child) not in done and _rules(child) is not None:
+            around[id(child)] = len(way)
+            way.append(_opened(key, child))
+            deepest = max(deepest, len(way))
+    if deepest >= DEEP:
+        raise Endless(
+            f"{deepest} containers stand in each other, too many for Python's recursion",
+            hint="hold what they have in one list",
+        )
+
+
+def _opened(key, x):
+    """(its key, a container, its children with their keys)."""
+    children, keys = rules[0](x) if (rules := _rules(x)) else ((), None)
+    names = keys if isinstance(keys, tuple) else itertools.count()
+    named = zip(names, children, strict=False)
+    return key, x, iter([(f"[{k!r}]", c) for k, c in named])
 
 
 def unflatten(tree: TreeDef, leaves):

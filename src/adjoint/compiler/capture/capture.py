@@ -321,7 +321,7 @@ def capture(func, leaves, shape, name: str, moving=frozenset()) -> Captured:
             )
         if around.rewritten():
             raise Unfit("it writes into an array of NumPy; a tensor can be part of it")
-        made = Ending(level, results, around).captured
+        made = _ended(level, results, around)
         del results
     finally:
         _note(level, around)
@@ -334,6 +334,14 @@ def capture(func, leaves, shape, name: str, moving=frozenset()) -> Captured:
     _need_open(made.fixed.values(), level)
     _need_no_leak(level)
     return made
+
+
+def _ended(level, results, around) -> Captured:
+    """What the function did, of which what it returns and keeps must have an end."""
+    try:
+        return Ending(level, results, around).captured
+    except tree.Endless as error:
+        raise Unfit(f"it returns or keeps containers without end: {error}") from None
 
 
 def _note(level, around) -> None:
