@@ -31,7 +31,7 @@ from .bodies import (
     traced,
     unchanged,
 )
-from .effects import in_order, threaded
+from .effects import among, in_order, is_ordered, left_out, threaded
 from .face import FUNCTIONS, function
 from .scan import scan
 
@@ -120,16 +120,17 @@ def _moved(body, first) -> list:
 
 
 def _python_while(test, body, value):
-    while True:
+    go = test(value)
+    while is_known(go):
+        if not bool(go):
+            return value
+        value = body(value)
         go = test(value)
-        if is_known(go):
-            if not bool(go):
-                return value
-            value = body(value)
-        else:  # examples of a batch that differ: those that are done stay as they are
-            if not np.any(at_bottom(go)):
-                return value
+    while np.any(at_bottom(go)):  # examples that are done stay as they are
+        with among(go):
             value = selected(go, body(value), value)
+            go = op.logical_and(go, test(value))
+    return value
 
 
 class RepeatWhile(Primitive):
@@ -283,8 +284,10 @@ def _batched_while(size, xs, dims, params):
         return go
 
     def step(now):
-        go, new = going(now), run(params["body"], d_others)(*now, *others)
-        out = []
+        go, given = going(now), list(now)
+        if is_ordered(params["body"]):
+            given[0] = left_out(now[0], go)
+        new, out = run(params["body"], d_others)(*given, *others), []
         for x, old in zip(new, now, strict=True):
             here = op.reshape(go, shape=(size, *(1,) * (x.ndim - 1)))
             out.append(op.where(op.expand(here, shape=tuple(x.shape)), x, old))
