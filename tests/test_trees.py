@@ -1,6 +1,8 @@
-"""Containers of tensors: those that have no end have an error that says so, everywhere."""
+"""Containers of tensors: data classes are; those without end have an error that says so."""
 
+import dataclasses
 import logging
+import typing
 
 import pytest
 
@@ -130,3 +132,109 @@ def test_state_that_refers_to_itself_is_read_and_replaced():
     for i in range(1, 5):
         assert f(ad.ones(2)).tolist() == [2.0 * (1 + i)] * 2
     assert len(f.programs) == 1
+
+
+# ---------------------------------------------------------------- data classes
+
+
+@dataclasses.dataclass
+class Batch:
+    x: object
+    weights: object = None
+    scale: float = 1.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Frozen:
+    x: object
+    name: str = "a"
+    made: typing.ClassVar[int] = 0
+
+    def __post_init__(self):
+        Frozen.made += 1
+
+
+@dataclasses.dataclass(slots=True)
+class Slotted:
+    x: object
+    y: object = None
+
+
+@dataclasses.dataclass(eq=False)
+class Known:
+    x: object
+
+
+def test_data_classes_that_are_compared_by_value_are_containers():
+    for make in (Batch, Frozen, Slotted):
+        kept = make(ad.ones(2), [1, {"a": 2}])
+        leaves, shape = tree.flatten(kept)
+        made = Frozen.made
+        again = tree.unflatten(shape, leaves)
+        assert type(again) is make and again is not kept and again.x is kept.x
+        assert tree.flatten(again)[1] == shape and Frozen.made == made
+    known = Known(1)
+    assert tree.flatten(known)[0] == [known]
+    more = Batch(1)
+    more.also = 2
+    assert tree.flatten(more)[0] == [more]  # it would be lost
+
+
+@pytest.mark.parametrize("make", [Batch, Frozen, Slotted])
+def test_data_classes_in_and_out_of_programs_and_transforms(make):
+    def f(b):
+        return make(b.x * 2, {"sum": b.x.sum()})
+
+    def total(b):
+        return f(b).x.pow(2).sum()
+
+    compiled = ad.compile(f)
+    for i in range(4):
+        y = compiled(make(ad.full((2,), float(i)), None))
+        assert type(y) is make and y.x.tolist() == [2.0 * i] * 2
+        assert tree.flatten(y)[0][1].item() == 2 * i
+    assert len(compiled.programs) == 1
+    for g in (ad.grad(total), ad.compile(ad.grad(total))):
+        for _ in range(2):
+            assert g(Slotted(ad.ones(2), ad.ones(1))).x.tolist() == [8.0, 8.0]
+    if make is not Batch:  # whose scale is no tensor that vmap could return
+        assert ad.vmap(f)(Slotted(ad.ones(3, 2))).x.shape == (3, 2)
+
+
+def test_what_of_a_data_class_makes_another_program(caplog):
+    caplog.set_level(logging.INFO, "adjoint.compiler")
+
+    @ad.compile
+    def f(b):
+        return b.x * b.scale if b.weights is None else b.x * b.weights
+
+    x = ad.ones(2)
+    batches = Batch(x), Batch(x * 2), Batch(x, x * 3), Batch(x, None, 4.0), Batch(x * 5)
+    for b, want in zip(batches, (1, 2, 3, 4, 5), strict=True):
+        assert f(b).tolist() == [want] * 2
+    assert len(f.programs) == 3 and not f.unfit
+
+
+def test_a_data_class_that_is_changed_is_the_callers(caplog):
+    @ad.compile
+    def f(b):
+        b.x = b.x + 1
+        return b.x.sum()
+
+    b = Batch(ad.zeros(2))
+    assert [f(b).item() for _ in range(4)] == [2, 4, 6, 8]
+    assert caplog.text.count("it changes a list, dict or data class") == 1
+
+
+def test_slices_and_sets_are_static(caplog):
+    caplog.set_level(logging.INFO, "adjoint.compiler")
+    f = ad.compile(lambda x, part: x[part] * 2)
+    x = ad.arange(6.0)
+    for part in (slice(1, 3), slice(1, 3), slice(None, None, 2), slice(1, 3)):
+        assert f(x, part).tolist() == (x[part] * 2).tolist()
+    assert len(f.programs) == 2 and "is slice(None, None, 2)" in caplog.text
+    g = ad.compile(lambda x, names: x * ("a" in names) + len(names))
+    for names in ({"a"}, {"a"}, {"b", "c"}, set(), {"a"}):
+        assert g(ad.ones(()), names).item() == ("a" in names) + len(names)
+    assert len(g.programs) == 3
+    assert not any(r.levelno == logging.WARNING for r in caplog.records)

@@ -355,7 +355,7 @@ def _need_same(given, args, kwargs) -> None:
     leaves, _ = tree.flatten((args, kwargs))
     if list(map(id, leaves)) != list(map(id, given)):
         raise Unfit(
-            "it changes a list or dict among its arguments; return the new one, or "
+            "it changes a list, dict or data class among its arguments; return the new one, or "
             "write into its tensors with copy_"
         )
 
@@ -370,7 +370,7 @@ def _need_open(results, level) -> None:
         if _keeps(x, level):
             raise Unfit(
                 f"it returns a {type(x).__name__} with tensors in it; in a tuple, a named "
-                "tuple, a list or a dict they can be results of a program"
+                "tuple, a list, a dict or a data class they can be results of a program"
             )
 
 
