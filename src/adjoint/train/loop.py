@@ -324,11 +324,10 @@ class _Interrupts:
 
     def pass_on(self) -> None:
         """Tell the handler that was there before of a Ctrl-C, unless it is Python's own."""
-        if self.told and self.before not in _PYTHONS:
+        if self.told is None or self.before is signal.default_int_handler:
+            return
+        if callable(self.before):
             self.before(*self.told)
-
-
-_PYTHONS = signal.default_int_handler, signal.SIG_DFL
 
 
 def scalars(values: dict) -> dict:
