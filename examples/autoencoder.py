@@ -12,6 +12,7 @@ from adjoint import nn, optim
 from adjoint.data import load_digits
 from adjoint.nn import functional as F
 from adjoint.train import fit
+from adjoint_cli.scripts import script
 
 SHADES = " .:-=+*#%@"
 
@@ -45,10 +46,9 @@ def show(rows):
         print()
 
 
-def main(small=False):
+def main(code=6, width=256, epochs=120, seed=0):
     """Train, compare with PCA, draw a few digits before and after."""
-    ad.manual_seed(0)
-    code, width, epochs = (6, 128, 25) if small else (6, 256, 120)
+    ad.manual_seed(seed)
     train, test = load_digits("train")[0], load_digits("test")[0]
     model = network(code, width)
     opt = optim.Adam(model.parameters(), lr=3e-3)
@@ -80,4 +80,10 @@ def main(small=False):
 
 
 if __name__ == "__main__":
-    main()
+    script(
+        main,
+        code="numbers that an image is squeezed through",
+        width="hidden units on both sides of them",
+        epochs="times that all images are seen",
+        seed="of the first weights and the order of images",
+    )

@@ -15,6 +15,7 @@ from pathlib import Path
 import adjoint as ad
 from adjoint import nn, optim
 from adjoint.nn import functional as F
+from adjoint_cli.scripts import script
 
 TEXT = (Path(__file__).parent / "data" / "sonnets.txt").read_text(encoding="utf-8")
 LETTERS = sorted(set(TEXT))
@@ -91,30 +92,30 @@ def train(model, steps, batch, rate):
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         opt.step()
         losses.append(loss.item())
-        if step % (steps // 10) == 0 or step == steps - 1:
+        if step % max(1, steps // 10) == 0 or step == steps - 1:
             seconds = time.perf_counter() - began
             print(f"  step {step:5}   loss {losses[-1]:.3f}   {seconds:6.1f} s")
     return losses
 
 
-def main(small=False):
+def main(
+    size=64, layers=2, context=64, steps=600, batch=32, rate=5e-3, letters=400, seed=0
+):
     """Train, compare with counting, and write a few lines."""
-    ad.manual_seed(0)
-    size, heads, layers, context = (48, 4, 1, 32) if small else (64, 4, 2, 64)
-    model = GPT(size, heads, layers, context)
+    ad.manual_seed(seed)
+    model = GPT(size, 4, layers, context)
     count = sum(p.numel() for p in model.parameters())
     alone, given = entropies()
     print(f"{len(TEXT)} letters of {len(LETTERS)} kinds; a GPT of {count} numbers\n")
-    steps, batch, rate = (150, 16, 1e-2) if small else (600, 32, 5e-3)
     losses = train(model, steps, batch, rate)
-    last = sum(losses[-20:]) / 20
+    last = sum(losses[-20:]) / len(losses[-20:])
     print("\n  nats per letter")
     print(f"    every letter as likely     {math.log(len(LETTERS)):.3f}")
     print(f"    letters counted            {alone:.3f}")
     print(f"    pairs of letters counted   {given:.3f}")
     print(f"    the network                {last:.3f}")
     model.eval()
-    text = model.write("Shall I ", 80 if small else 400)
+    text = model.write("Shall I ", letters)
     print("\n" + text)
     return {
         "first": losses[0],
@@ -126,4 +127,12 @@ def main(small=False):
 
 
 if __name__ == "__main__":
-    main()
+    script(
+        main,
+        layers="of attention, one after the other",
+        context="letters that it sees at most",
+        steps="batches that it learns from",
+        rate="of learning, the highest",
+        letters="that it writes in the end",
+        seed="of weights, batches and what is written",
+    )

@@ -10,4 +10,4 @@ import sys
 from adjoint_cli import main
 
 if __name__ == "__main__":
-    sys.exit(main(["demo"]))
+    sys.exit(main(["demo", *sys.argv[1:]]))

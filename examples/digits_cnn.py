@@ -6,6 +6,7 @@ than the hidden layer of a plain network, and fewer mistakes.
 
 import adjoint as ad
 from adjoint import data, metrics, nn, optim, train
+from adjoint_cli.scripts import script
 
 
 def network(filters):
@@ -36,10 +37,9 @@ def show(filters):
         print(f"    {line}")
 
 
-def main(small=False):
+def main(filters=16, epochs=15, seed=0):
     """Train, print the table of epochs, the filters and the mistakes of each digit."""
-    ad.manual_seed(0)
-    filters, epochs = (8, 6) if small else (16, 15)
+    ad.manual_seed(seed)
     model = network(filters)
     opt = optim.AdamW(model.parameters(), lr=1e-2)
     test = data.load_digits("test", flat=False)
@@ -65,4 +65,9 @@ def main(small=False):
 
 
 if __name__ == "__main__":
-    main()
+    script(
+        main,
+        filters="of the first layer; the second has twice as many",
+        epochs="times that all images are seen",
+        seed="of the first weights and the order of images",
+    )

@@ -6,6 +6,7 @@ them. Both see the same images in the same way, and are measured on images that 
 
 import adjoint as ad
 from adjoint import data, nn, optim, train
+from adjoint_cli.scripts import script
 
 
 def logistic():
@@ -20,9 +21,9 @@ def network():
     )
 
 
-def trained(make, epochs, rate):
+def trained(make, epochs, rate, seed):
     """(model, history) after training with Adam and a falling rate."""
-    ad.manual_seed(0)
+    ad.manual_seed(seed)
     model = make()
     opt = optim.Adam(model.parameters(), lr=rate)
     history = train.fit(
@@ -38,9 +39,8 @@ def trained(make, epochs, rate):
     return model, history
 
 
-def main(small=False):
+def main(epochs=40, seed=0):
     """Train both, print the table, return the test accuracies."""
-    epochs = 15 if small else 40
     scores = ["accuracy", "f1"]
     print(f"digits, {epochs} epochs of Adam\n")
     print(
@@ -51,7 +51,7 @@ def main(small=False):
         ("logistic regression", logistic, 1e-2),
         ("network, 128 hidden", network, 4e-3),
     ):
-        model, history = trained(make, epochs, rate)
+        model, history = trained(make, epochs, rate, seed)
         test = train.evaluate(model, data.load_digits("test"), metrics=scores)
         found[name.split(",")[0]] = test["accuracy"]
         size = sum(p.numel() for p in model.parameters())
@@ -63,4 +63,8 @@ def main(small=False):
 
 
 if __name__ == "__main__":
-    main()
+    script(
+        main,
+        epochs="times that all images are seen",
+        seed="of the first weights and the order of images",
+    )

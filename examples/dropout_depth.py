@@ -11,6 +11,7 @@ import math
 import adjoint as ad
 from adjoint import data, nn, optim, train
 from adjoint.nn import functional as F
+from adjoint_cli.scripts import script
 
 
 def deep(activation, depth, width=32):
@@ -27,9 +28,9 @@ def deep(activation, depth, width=32):
     return nn.Sequential(*layers, nn.Linear(width, 10))
 
 
-def reach(activation, depth):
+def reach(activation, depth, seed):
     """How large the gradient of the first layer is beside that of the last hidden one."""
-    ad.manual_seed(0)
+    ad.manual_seed(seed)
     model = deep(activation, depth)
     x, t = data.load_digits("test")
     F.cross_entropy(model(x), t).backward()
@@ -40,7 +41,7 @@ def reach(activation, depth):
     return first / last
 
 
-def gradients(depths):
+def gradients(depths, seed):
     """Print the table for sigmoid, tanh and relu."""
     print(
         "gradient of the first layer / gradient of the last hidden layer, at the start\n"
@@ -49,7 +50,7 @@ def gradients(depths):
     found = {}
     for activation in (nn.Sigmoid, nn.Tanh, nn.ReLU):
         name = activation.__name__
-        found[name] = [reach(activation, d) for d in depths]
+        found[name] = [reach(activation, d, seed) for d in depths]
         print(f"  {name:8}" + "".join(f"{r:10.1e}" for r in found[name]))
     return found
 
@@ -63,9 +64,9 @@ def misled(images, wrong):
     return x, t
 
 
-def with_dropout(p, images, wrong, epochs, width):
+def with_dropout(p, images, wrong, epochs, width, seed):
     """(accuracy on its own labels, scores on images with right labels) of a wide network."""
-    ad.manual_seed(0)
+    ad.manual_seed(seed)
     few = misled(images, wrong)
     model = nn.Sequential(
         nn.Linear(64, width), nn.ReLU(), nn.Dropout(p),
@@ -77,7 +78,7 @@ def with_dropout(p, images, wrong, epochs, width):
     return own, train.evaluate(model, data.load_digits("test"), loss, "accuracy")
 
 
-def dropout(images, wrong, epochs, width):
+def dropout(images, wrong, epochs, width, seed):
     """Print the table for several rates of dropout."""
     print(
         f"\na network of 2 x {width} units learns from {images} images, {wrong:.0%} with labels "
@@ -86,21 +87,25 @@ def dropout(images, wrong, epochs, width):
     print("  dropout   its own labels   test images: accuracy      loss")
     found = {}
     for p in (0.0, 0.3, 0.6):
-        own, test = with_dropout(p, images, wrong, epochs, width)
+        own, test = with_dropout(p, images, wrong, epochs, width, seed)
         found[p] = {"own": own, **test}
         print(f"  {p:7}{own:17.1%}{test['accuracy']:24.1%}{test['loss']:10.3f}")
     return found
 
 
-def main(small=False):
+def main(depths=(2, 4, 8, 16, 32), images=400, epochs=120, width=256, seed=0):
     """Both experiments: the ratios by activation, the scores by rate."""
-    depths = (2, 6, 12) if small else (2, 4, 8, 16, 32)
-    images, epochs, width = (400, 40, 96) if small else (400, 120, 256)
-    ratios, scores = gradients(depths), dropout(images, 0.3, epochs, width)
+    ratios = gradients(depths, seed)
+    scores = dropout(images, 0.3, epochs, width, seed)
     lost = math.log10(ratios["Sigmoid"][0] / ratios["Sigmoid"][-1])
     print(f"\n  sigmoid: {lost:.0f} digits of the gradient lost to {depths[-1]} layers")
     return {"ratios": ratios, "dropout": scores}
 
 
 if __name__ == "__main__":
-    main()
+    script(
+        main,
+        epochs="times that a network with dropout sees its images",
+        width="hidden units in each of its layers",
+        seed="of weights, wrong labels and dropout",
+    )

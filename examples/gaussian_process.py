@@ -9,6 +9,7 @@ import math
 
 import adjoint as ad
 from adjoint import optim
+from adjoint_cli.scripts import script
 
 TRUE = {"length": 0.7, "height": 1.5, "noise": 0.2}
 
@@ -62,18 +63,17 @@ def learn(x, y, steps):
     return {k: v.detach().exp() for k, v in logs.items()}
 
 
-def main(small=False):
+def main(points=120, steps=6, seed=3):
     """Learn from data of the true process, and predict between them."""
-    n = 60 if small else 120
-    ad.manual_seed(3)
-    x = ad.linspace(0, 10, 2 * n - 1, dtype=ad.float64)
+    ad.manual_seed(seed)
+    x = ad.linspace(0, 10, 2 * points - 1, dtype=ad.float64)
     f = ad.linalg.cholesky(covariance(x, TRUE | {"noise": 1e-4})) @ ad.randn(
         len(x), dtype=ad.float64
     )
     y = f + TRUE["noise"] * ad.randn(len(x), dtype=ad.float64)
     seen, hidden = slice(0, None, 2), slice(1, None, 2)
-    print(f"{n} noisy values of a process with {TRUE}\n")
-    p = learn(x[seen], y[seen], 6)
+    print(f"{points} noisy values of a process with {TRUE}\n")
+    p = learn(x[seen], y[seen], steps)
     mean, spread = predict(x[seen], y[seen], x[hidden], p)
     error = (mean - f[hidden]).pow(2).mean().sqrt().item()
     inside = ((mean - f[hidden]).abs() < 2 * spread).double().mean().item()
@@ -87,4 +87,9 @@ def main(small=False):
 
 
 if __name__ == "__main__":
-    main()
+    script(
+        main,
+        points="noisy values that are seen",
+        steps="of L-BFGS, up to five iterations each",
+        seed="of the true function and the noise",
+    )

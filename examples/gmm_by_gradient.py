@@ -11,6 +11,7 @@ import numpy as np
 
 import adjoint as ad
 from adjoint import optim
+from adjoint_cli.scripts import script
 
 MEANS = np.array([[0.0, 0.0], [3.0, 1.0], [-1.0, 3.5]])
 FACTORS = np.array(
@@ -67,7 +68,7 @@ def by_gradient(x, means, steps):
         value.backward()
         opt.step()
         slower.step()
-        if i % (steps // 6) == 0 or i == steps - 1:
+        if i % max(1, steps // 6) == 0 or i == steps - 1:
             print(f"  step {i:4}   log likelihood {value.item():.5f}")
     return mixture, value.item()
 
@@ -92,13 +93,12 @@ def by_em(x, means, rounds):
     return weights, means, value
 
 
-def main(small=False):
+def main(points=3000, steps=1200, seed=0):
     """Fit both ways, and compare the maxima and the parts they found."""
-    rng = np.random.default_rng(0)
-    n, steps = (600, 400) if small else (3000, 1200)
-    x = draw(n, rng)
-    start = x[rng.choice(n, 3, replace=False)]
-    print(f"{n} points of three Gaussians\n")
+    rng = np.random.default_rng(seed)
+    x = draw(points, rng)
+    start = x[rng.choice(points, 3, replace=False)]
+    print(f"{points} points of three Gaussians\n")
     mixture, value = by_gradient(x, start, steps)
     em_weights, em_means, em_value = by_em(x, start, steps)
     weights = ad.softmax(mixture.scores, 0).detach().numpy()
@@ -119,4 +119,8 @@ def main(small=False):
 
 
 if __name__ == "__main__":
-    main()
+    script(
+        main,
+        steps="of Adam, and rounds of EM",
+        seed="of the points and where both start",
+    )

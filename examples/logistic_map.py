@@ -10,6 +10,7 @@ with respect to r, finds where a cycle of two is most stable: r = 1 + √5.
 import math
 
 import adjoint as ad
+from adjoint_cli.scripts import script
 
 
 def orbit(x, r, n):
@@ -64,13 +65,14 @@ def most_stable():
     return r.item()
 
 
-def main(small=False):
+def main(steps=1000):
     """Derivatives of long orbits, exponents, and the most stable cycle."""
     print("x <- r x (1 - x) from x = 0.3 at r = 4\n")
     worst = sensitivity((1, 2, 5, 10, 15, 20))
-    n = 200 if small else 1000
-    exponents = {r: lyapunov(r, n) for r in (2.8, 3.2, 3.5, 3.7, 4.0)}
-    print(f"\n  Lyapunov exponents of orbits of {n} steps (log 2 = {math.log(2):.4f})")
+    exponents = {r: lyapunov(r, steps) for r in (2.8, 3.2, 3.5, 3.7, 4.0)}
+    print(
+        f"\n  Lyapunov exponents of orbits of {steps} steps (log 2 = {math.log(2):.4f})"
+    )
     for r, value in exponents.items():
         kind = "chaos" if value > 0 else "settles down"
         print(f"    r = {r}   {value:8.4f}   {kind}")
@@ -80,4 +82,4 @@ def main(small=False):
 
 
 if __name__ == "__main__":
-    main()
+    script(main, steps="of the orbits that exponents are means along")

@@ -8,6 +8,7 @@ error 1/6. To do better, a network must carry a number over many steps.
 import adjoint as ad
 from adjoint import nn, optim
 from adjoint.nn import functional as F
+from adjoint_cli.scripts import script
 
 
 class Adder(nn.Module):
@@ -51,22 +52,21 @@ def train(model, length, steps, rate):
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         opt.step()
         errors.append(loss.item())
-        if (step + 1) % (steps // 5) == 0:
+        if (step + 1) % max(1, steps // 5) == 0:
             recent = errors[-steps // 10 :]
             print(f"    step {step + 1:5}   error {sum(recent) / len(recent):.4f}")
     recent = errors[-steps // 10 :]
     return sum(recent) / len(recent)
 
 
-def main(small=False):
+def main(length=40, size=32, steps=1000, seed=0):
     """Train the three kinds of network on the same task, and show who learned it."""
-    length, size, steps = (20, 24, 400) if small else (40, 32, 1000)
     print(
         f"add two marked numbers of {length}; always answering 1: error {1 / 6:.4f}\n"
     )
     errors = {}
     for kind in (nn.RNN, nn.LSTM, nn.GRU):
-        ad.manual_seed(0)
+        ad.manual_seed(seed)
         model = Adder(kind, size)
         if kind is nn.LSTM:
             remembering(model.net)
@@ -79,4 +79,9 @@ def main(small=False):
 
 
 if __name__ == "__main__":
-    main()
+    script(
+        main,
+        size="hidden units of each network",
+        steps="batches of 64 new problems",
+        seed="of the first weights and the problems",
+    )

@@ -8,6 +8,7 @@ a path from a start that it has never seen.
 
 import adjoint as ad
 from adjoint import nn, optim
+from adjoint_cli.scripts import script
 
 DT = 0.05
 
@@ -56,17 +57,16 @@ def distance(law, start, steps):
     return gap.square().sum(-1).sqrt().mean().item()
 
 
-def main(small=False):
+def main(width=64, steps=2000, seed=0):
     """Fit the law to pieces of one path, and follow it where it was not trained."""
-    ad.manual_seed(0)
-    width, rounds = (32, 600) if small else (64, 2000)
+    ad.manual_seed(seed)
     start, other = ad.tensor([[2.5, 0.0]]), ad.tensor([[0.0, 3.0]])
     with ad.no_grad():
         seen = ad.cat([start[None], path(truth, start, 400)])[:, 0]
         seen = seen + 0.01 * ad.randn(*seen.shape)
     law = Law(width)
     opt = optim.Adam(law.parameters(), lr=0.02)
-    slower = optim.lr_scheduler.CosineAnnealingLR(opt, rounds)
+    slower = optim.lr_scheduler.CosineAnnealingLR(opt, steps)
 
     @ad.compile
     def step(y, after):
@@ -81,10 +81,10 @@ def main(small=False):
         f"a pendulum, {len(seen)} noisy states; mean distance to it over the whole path\n"
     )
     print(f"  untrained     {figures['before']:.4f}")
-    for i in range(rounds):
+    for i in range(steps):
         loss = step(*pieces(seen, 32, 20))
         slower.step()
-        if (i + 1) % (rounds // 5) == 0:
+        if (i + 1) % max(1, steps // 5) == 0:
             print(f"  step {i + 1:5}    {distance(law, start, 400):.4f}", end="")
             print(f"   loss {loss.item():.4f}")
     figures["after"] = distance(law, start, 400)
@@ -94,4 +94,9 @@ def main(small=False):
 
 
 if __name__ == "__main__":
-    main()
+    script(
+        main,
+        width="hidden units of the law that is learned",
+        steps="of Adam, on 32 pieces of the path each",
+        seed="of noise, weights and pieces",
+    )

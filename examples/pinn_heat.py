@@ -10,6 +10,7 @@ import math
 
 import adjoint as ad
 from adjoint import nn, optim
+from adjoint_cli.scripts import script
 
 A = 0.1
 
@@ -58,10 +59,9 @@ def error(model):
         return (model(x, t) - exact(x, t)).abs().max().item()
 
 
-def main(small=False):
+def main(width=32, points=256, steps=3000, seed=0):
     """Train on the equation, and print u at a few times beside the closed form."""
-    ad.manual_seed(0)
-    width, points, steps = (32, 256, 1200) if small else (32, 256, 3000)
+    ad.manual_seed(seed)
     model = Rod(width)
     opt = optim.Adam(model.parameters(), lr=0.01)
     slower = optim.lr_scheduler.CosineAnnealingLR(opt, steps)
@@ -81,7 +81,7 @@ def main(small=False):
     for i in range(steps):
         loss = step(ad.rand(points), ad.rand(points))
         slower.step()
-        if (i + 1) % (steps // 6) == 0:
+        if (i + 1) % max(1, steps // 6) == 0:
             print(f"  step {i + 1:5}   residual² {loss.item():.6f}", end="")
             print(f"   largest error {error(model):.5f}")
     print("\n  u(1/2, t)    network   closed form")
@@ -95,4 +95,10 @@ def main(small=False):
 
 
 if __name__ == "__main__":
-    main()
+    script(
+        main,
+        width="units of both hidden layers",
+        points="at which each step looks at the equation",
+        steps="of Adam",
+        seed="of the first weights and the points",
+    )

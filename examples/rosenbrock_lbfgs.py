@@ -7,6 +7,7 @@ learns the curvature from the gradients it has seen and needs many times fewer.
 
 import adjoint as ad
 from adjoint import optim
+from adjoint_cli.scripts import script
 
 
 def rosenbrock(x):
@@ -52,14 +53,13 @@ WALKERS = {
 }
 
 
-def main(small=False):
+def main(size=10, gradients=4000):
     """Print how far each comes with the same number of gradients."""
-    n, gradients = (4, 1000) if small else (10, 4000)
-    print(f"Rosenbrock's function in {n} variables, at most {gradients} gradients\n")
+    print(f"Rosenbrock's function in {size} variables, at most {gradients} gradients\n")
     print(f"  {'':18}{'gradients':>10}{'value':>12}{'distance':>12}")
     figures = {}
     for name, make in WALKERS.items():
-        walk = Walk(n, make)
+        walk = Walk(size, make)
         value = walk.run(gradients)
         figures[name] = {"value": value, "calls": walk.calls, "away": walk.distance()}
         print(f"  {name:18}{walk.calls:10}{value:12.2e}{walk.distance():12.2e}")
@@ -67,4 +67,8 @@ def main(small=False):
 
 
 if __name__ == "__main__":
-    main()
+    script(
+        main,
+        size="variables of the function",
+        gradients="that each optimizer may ask for",
+    )

@@ -9,6 +9,7 @@ import math
 
 import adjoint as ad
 from adjoint import nn, optim
+from adjoint_cli.scripts import script
 
 LOSSES = {
     "squared": nn.MSELoss(),
@@ -20,9 +21,9 @@ LOSSES = {
 }
 
 
-def data(n, wrong=0.1):
+def data(n, seed, wrong=0.1):
     """x, the noisy sine with gross errors, and the sine itself."""
-    ad.manual_seed(0)
+    ad.manual_seed(seed)
     x = ad.linspace(-math.pi, math.pi, n)[:, None]
     clean = ad.sin(x)
     noisy = clean + 0.1 * ad.randn(n, 1)
@@ -30,9 +31,9 @@ def data(n, wrong=0.1):
     return x, ad.where(gross, noisy + 2 + 2 * ad.rand(n, 1), noisy), clean
 
 
-def fit(loss, x, t, steps):
+def fit(loss, x, t, steps, seed):
     """A small network trained on all data at once."""
-    ad.manual_seed(1)
+    ad.manual_seed(seed)
     model = nn.Sequential(
         nn.Linear(1, 32), nn.Tanh(), nn.Linear(32, 32), nn.Tanh(), nn.Linear(32, 1)
     )
@@ -46,16 +47,15 @@ def fit(loss, x, t, steps):
     return model
 
 
-def main(small=False):
+def main(points=300, steps=600, seed=0):
     """Fit under each loss, and print how far from the true curve it ends."""
-    n, steps = (150, 150) if small else (300, 600)
-    x, t, clean = data(n)
+    x, t, clean = data(points, seed)
     spoiled = ((t - clean).abs() > 1).double().mean().item()
-    print(f"{n} values of a sine, {spoiled:.0%} of them far off; {steps} steps\n")
+    print(f"{points} values of a sine, {spoiled:.0%} of them far off; {steps} steps\n")
     print(f"  {'loss':12}{'error to the data':>20}{'to the true curve':>20}")
     figures = {}
     for name, loss in LOSSES.items():
-        y = fit(loss, x, t, steps)(x).detach()
+        y = fit(loss, x, t, steps, seed + 1)(x).detach()
         seen = (y - t).pow(2).mean().sqrt().item()
         figures[name] = (y - clean).pow(2).mean().sqrt().item()
         print(f"  {name:12}{seen:20.3f}{figures[name]:20.3f}")
@@ -63,4 +63,9 @@ def main(small=False):
 
 
 if __name__ == "__main__":
-    main()
+    script(
+        main,
+        points="values of the sine",
+        steps="of Adam, on all of them each",
+        seed="of noise, gross errors and weights",
+    )

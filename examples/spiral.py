@@ -6,11 +6,11 @@ it is written as a picture:
     python examples/spiral.py spiral.svg
 """
 
-import argparse
 from itertools import pairwise
 
 import adjoint as ad
 from adjoint import data, nn, optim, plot, train
+from adjoint_cli.scripts import script
 
 SIDE = 1.2
 
@@ -24,9 +24,9 @@ def network(hidden):
     return nn.Sequential(*layers, nn.Linear(sizes[-1], 2))
 
 
-def fitted(hidden, points, epochs):
+def fitted(hidden, points, epochs, seed):
     """A network trained on the points."""
-    ad.manual_seed(1)
+    ad.manual_seed(seed)
     model = network(hidden)
     opt = optim.Adam(model.parameters(), lr=0.02)
     train.fit(model, points, nn.CrossEntropyLoss(), opt, epochs, progress=None)
@@ -50,28 +50,32 @@ def draw(model, points, path):
     return plot.scatter(groups, field=field, extent=extent, title="spirals").save(path)
 
 
-def main(small=False, path=None):
+def main(turns=1.75, points=600, epochs=150, seed=0, picture=None):
     """Train without and with hidden layers, print how well, and the plane."""
-    n, epochs, turns = (200, 60, 1.0) if small else (600, 150, 1.75)
-    points = data.spirals(n, turns=turns, seed=0)
-    fresh = data.spirals(n, turns=turns, seed=1)
-    print(f"two spirals of {turns} turns, {n} points, {epochs} epochs\n")
+    seen = data.spirals(points, turns=turns, seed=seed)
+    fresh = data.spirals(points, turns=turns, seed=seed + 1)
+    print(f"two spirals of {turns} turns, {points} points, {epochs} epochs\n")
     print("  hidden layers   accuracy on new points")
     found = {}
     for hidden in ((), (4,), (32, 32)):
-        model = fitted(hidden, points, epochs)
+        model = fitted(hidden, seen, epochs, seed + 1)
         score = train.evaluate(model, fresh, metrics="accuracy")["accuracy"]
         found[hidden] = score
         print(f"  {hidden!s:15} {score:.1%}")
     print()
     for row in opinion(model, 60, 25)[::-1]:
         print("    " + "".join(".#"[k] for k in row))
-    if path:
-        print(f"\n  {draw(model, points, path)}")
+    if picture:
+        print(f"\n  {draw(model, seen, picture)}")
     return found
 
 
 if __name__ == "__main__":
-    words = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    words.add_argument("path", nargs="?", metavar="FILE.svg", help="a picture to write")
-    main(path=words.parse_args().path)
+    script(
+        main,
+        turns="of each spiral",
+        points="to learn from, and as many new ones",
+        epochs="times that all points are seen",
+        seed="of the points and the first weights",
+        picture="an SVG file to write",
+    )

@@ -11,6 +11,7 @@ import math
 
 import adjoint as ad
 from adjoint import optim
+from adjoint_cli.scripts import script
 
 FUNCTIONS = {
     "sin(3x)": lambda x: ad.sin(3 * x),
@@ -47,9 +48,8 @@ def errors_of(function, width, steps, n=201):
     return error.pow(2).mean().sqrt().item(), error.abs().amax().item()
 
 
-def main(small=False):
+def main(widths=(1, 2, 4, 8, 16), steps=300):
     """Fit each function with each width, print the errors."""
-    widths, steps = ((1, 4, 16), 60) if small else ((1, 2, 4, 8, 16), 300)
     print(
         "errors on [-1, 1] of one hidden layer, by its width: root mean square, largest\n"
     )
@@ -68,4 +68,4 @@ def main(small=False):
 
 
 if __name__ == "__main__":
-    main()
+    script(main, steps="iterations of L-BFGS for each function and width")

@@ -2,6 +2,7 @@
 
 import logging
 
+import numpy as np
 import pytest
 
 import adjoint as ad
@@ -196,43 +197,210 @@ def test_numbers_of_a_class_that_others_change(caplog):
     Options.scale = 1.0
 
 
-def scaled(way):
-    ad.manual_seed(0)
-    net = nn.Linear(4, 2)
-    opt = optim.SGD(net.parameters(), lr=0.1)
-    scaler = train.GradScaler(init_scale=8.0, growth_interval=2)
+# ---------------------------------------------------------------- a scale of the loss
 
-    def forward(x):
-        loss = (net(x) ** 2).mean()
-        opt.zero_grad()
-        scaler.scale(loss).backward()
+SCALED = {
+    "sgd": lambda params: optim.SGD(params, lr=0.1),
+    "momentum": lambda params: optim.SGD(params, lr=0.1, momentum=0.9),
+    "adam": lambda params: optim.Adam(params, lr=0.01),
+    "rmsprop": lambda params: optim.RMSprop(params, centered=True, momentum=0.5),
+    "two groups": lambda params: optim.AdamW(
+        [{"params": p, "lr": 0.01 * i} for i, p in enumerate(params)]
+    ),
+}
+
+
+class Scaled:
+    """Training with a scaler, its step in the parts that `way` makes of it."""
+
+    def __init__(self, way, make=SCALED["sgd"], clip=False):
+        ad.manual_seed(0)
+        self.net = nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 2))
+        self.opt, self.clip = make(list(self.net.parameters())), clip
+        self.scaler = train.GradScaler(init_scale=8.0, growth_interval=2)
+        self.step = way(self)
+
+    def forward(self, x):
+        loss = (self.net(x) ** 2).mean()
+        self.opt.zero_grad()
+        self.scaler.scale(loss).backward()
         return loss
 
-    def end():
-        scaler.unscale_(opt)
-        scaler.step(opt)
-        scaler.update()
+    def unscale(self):
+        self.scaler.unscale_(self.opt)
+        nn.utils.clip_grad_norm_(self.net.parameters(), 0.1)
 
-    return way(forward, end), scaler
+    def end(self):
+        if self.clip:
+            self.unscale()
+        self.scaler.step(self.opt)
+        self.scaler.update()
+
+    def whole(self, x):
+        loss = self.forward(x)
+        self.end()
+        return loss
+
+    def state(self):
+        numbers = [p.detach().numpy().copy() for p in self.net.parameters()]
+        states = [dict(s) for s in self.opt.state.values()]
+        found = [x for s in states for x in s.values() if isinstance(x, ad.Tensor)]
+        return numbers + [np.array(x) for x in found]
 
 
-def apart(forward, end):
-    compiled = ad.compile(forward)
-    return lambda x: (compiled(x), end())[0]
+def parts(scaled, compiled, end):
+    """Its loss and gradients as a program, and what follows."""
+    forward = ad.compile(scaled.forward) if "f" in compiled else scaled.forward
+    end = ad.compile(end) if "e" in compiled else end
+    return lambda x: (forward(x), end())[0]
 
 
-def whole(forward, end):
-    return ad.compile(lambda x: (forward(x), end())[0])
+WAYS = {
+    "whole": lambda s: ad.compile(s.whole),
+    "gradients": lambda s: parts(s, "f", s.end),
+    "the end": lambda s: parts(s, "e", s.end),
+    "one after the other": lambda s: parts(s, "fe", s.end),
+}
+STEPS = [1.0, 2.0, np.inf, 0.5, 1.0, np.nan, np.inf, 1.0, 0.1, 0.2, 0.3, np.inf]
 
 
-@pytest.mark.parametrize("way", [apart, whole])
-def test_a_scale_of_the_loss_that_grows(way):
-    eager, first = scaled(lambda forward, end: lambda x: (forward(x), end())[0])
-    compiled, second = scaled(way)
-    for i in range(7):
-        x = ad.ones(3, 4) * i
-        assert compiled(x).item() == pytest.approx(eager(x).item(), rel=1e-5)
-        assert first.get_scale() == second.get_scale()
+def same_training(way, make, clip, first=1.0):
+    eager, compiled = Scaled(lambda s: s.whole, make, clip), Scaled(way, make, clip)
+    for x in (first, *STEPS):
+        x = ad.full((3, 4), x)
+        np.testing.assert_allclose(
+            compiled.step(x).item(), eager.step(x).item(), rtol=1e-4
+        )
+        assert compiled.scaler.state_dict() == eager.scaler.state_dict()
+        for a, b in zip(compiled.state(), eager.state(), strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
+    return compiled
+
+
+@pytest.mark.parametrize("clip", [False, True])
+@pytest.mark.parametrize("make", SCALED)
+@pytest.mark.parametrize("way", WAYS)
+def test_a_scaler_is_part_of_the_program(way, make, clip, caplog):
+    caplog.set_level(logging.INFO, "adjoint.compiler")
+    same_training(WAYS[way], SCALED[make], clip)
+    programs = 2 if way == "one after the other" else 1
+    told = [r.message for r in caplog.records]
+    assert len(told) == programs and not any("as it is written" in m for m in told)
+
+
+def test_a_scaler_whose_first_step_overflows(caplog):
+    """Then there is no state of the optimizer that the program could work on."""
+    f = same_training(WAYS["whole"], SCALED["adam"], False, first=np.inf)
+    assert len(f.step.programs) == 1 and not caplog.records
+
+
+def test_two_optimizers_with_one_scaler():
+    """Either's step is left out by itself; the scale shrinks if one overflows."""
+    found = []
+    for wrap in (lambda f: f, ad.compile):
+        scaler = train.GradScaler(init_scale=4.0, growth_interval=2)
+        v, w = ad.ones(2, requires_grad=True), ad.ones(2, requires_grad=True)
+        opts = [optim.Adam([v], lr=0.1), optim.SGD([w], lr=0.1, momentum=0.9)]
+
+        @wrap
+        def step(x, y, v=v, w=w, opts=opts, scaler=scaler):
+            for opt in opts:
+                opt.zero_grad()
+            one, two = scaler.scale([(v * x).sum(), (w * y).sum()])
+            (one + two).backward()
+            for opt in opts:
+                scaler.step(opt)
+            scaler.update()
+
+        numbers = []
+        for x, y in ((1, 1), (1, 2), (np.inf, 1), (1, np.inf), (2, 3), (3, 1)):
+            step(ad.full((2,), float(x)), ad.full((2,), float(y)))
+            numbers += [*v.tolist(), *w.tolist(), scaler.get_scale()]
+        found.append(numbers)
+    assert found[1] == pytest.approx(found[0], rel=1e-5)
+    assert len(step.programs) == 1
+
+
+def test_what_is_changed_of_a_scaler_between_calls(caplog):
+    """A scale that is set or loaded is the program's; other factors make another program."""
+    caplog.set_level(logging.INFO, "adjoint.compiler")
+    s = Scaled(WAYS["whole"])
+    x = ad.ones(3, 4)
+    for _ in range(3):
+        s.step(x)
+    s.scaler.update(3.0)
+    s.step(x)
+    assert s.scaler.get_scale() == 6.0  # the second good step since it last grew
+    s.scaler.load_state_dict({**s.scaler.state_dict(), "scale": 5.0})
+    s.step(x * np.inf)
+    assert s.scaler.get_scale() == 2.5 and len(caplog.records) == 1
+    factors = {"growth_factor": 3.0, "growth_interval": 1}
+    s.scaler.load_state_dict({**s.scaler.state_dict(), **factors})
+    s.step(x)
+    assert s.scaler.get_scale() == 7.5 and len(caplog.records) == 2
+    s.scaler.load_state_dict({**s.scaler.state_dict(), "scale": 2.0**127})
+    s.step(x * 0)
+    assert s.scaler.get_scale() == 2.0**127  # larger ones are Inf in single precision
+
+
+def by_overflow(s):
+    def step(x):
+        loss = s.forward(x)
+        s.unscale()
+        s.scaler.step(s.opt)
+        if s.scaler.overflowed(s.opt):
+            loss = loss * 0 - 1
+        s.scaler.update()
+        return loss
+
+    return step
+
+
+def by_scale(s):
+    def step(x):
+        before = s.scaler.get_scale()
+        loss = s.whole(x)
+        return loss * 0 - 1 if s.scaler.get_scale() < before else loss
+
+    return step
+
+
+def without_update(s):
+    def step(x):
+        loss = s.forward(x)
+        s.scaler.step(s.opt)
+        return loss
+
+    f = ad.compile(step)
+    return lambda x: (f(x), s.scaler.update())[0]
+
+
+def with_closure(s):
+    def step(x):
+        loss = s.forward(x)
+        s.scaler.step(s.opt, lambda: loss)
+        s.scaler.update()
+        return loss
+
+    return ad.compile(step)
+
+
+@pytest.mark.parametrize("make", [by_overflow, by_scale])
+def test_what_asks_a_scaler_for_numbers_runs_as_written(make, caplog):
+    eager, compiled = Scaled(make), Scaled(lambda s: ad.compile(make(s)))
+    for x in STEPS:
+        x = ad.full((3, 4), x)
+        assert compiled.step(x).item() == pytest.approx(
+            eager.step(x).item(), nan_ok=True
+        )
+        assert compiled.scaler.state_dict() == eager.scaler.state_dict()
+    assert caplog.text.count("asks for a number") == 1
+
+
+@pytest.mark.parametrize("way", [without_update, with_closure])
+def test_parts_of_a_scalers_work_that_are_no_program(way, caplog):
+    same_training(way, SCALED["momentum"], False)
+    assert caplog.text.count("runs as it is written") == 1
 
 
 def test_lbfgs_runs_as_it_is_written_and_its_closure_compiled(caplog):

@@ -623,3 +623,42 @@ def state_that_becomes_an_argument(wrap):
     for _ in range(3):
         out += [f(v.grad), w.clone(), v.grad.clone()]
     return out
+
+
+VIEWS = {
+    "reshaped": lambda: ad.arange(12.0).reshape(3, 4),
+    "rows": lambda: ad.zeros(4, 4)[1:],
+    "transposed": lambda: ad.arange(12.0).reshape(4, 3).t(),
+}
+STATE_WRITES = {
+    "add": lambda m, x: m.add_(1),
+    "clamp": lambda m, x: m.clamp_(0, 3),
+    "itself": lambda m, x: m.mul_(m),
+    "copy": lambda m, x: m.copy_(x.sum().expand(3, 4)),
+    "item": lambda m, x: m.__setitem__(0, x.sum()),
+    "view of it": lambda m, x: m.t().add_(1),
+    "twice": lambda m, x: (m.sub_(1), m.sum(), m.mul_(2)),
+    "drawn": lambda m, x: m.uniform_(),
+}
+
+
+@pytest.mark.parametrize("recording", [True, False])
+@pytest.mark.parametrize("write", STATE_WRITES)
+@pytest.mark.parametrize("view", VIEWS)
+def test_a_state_that_is_a_view_is_written_first(view, write, recording):
+    """Without being read before: it is known as a part of its base all the same."""
+    found = []
+    for wrap in (lambda f: f, ad.compile):
+        ad.manual_seed(0)
+        m = VIEWS[view]()
+
+        @wrap
+        def f(x, m=m):
+            with ad.set_grad_enabled(recording):
+                STATE_WRITES[write](m, x)
+            return m.amax() + x
+
+        found.append([f(ad.full((3,), float(i))).tolist() for i in range(3)])
+        found[-1].append(m.tolist())
+    assert found[0] == found[1]
+    assert f.programs and not f.unfit

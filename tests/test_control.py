@@ -319,3 +319,122 @@ def test_variables_around_branches_have_gradients():
         fast(x, w)
         for a, b in zip(fast(x, w), g(x, w), strict=True):
             assert ad.allclose(a, b)
+
+
+# ---------------------------------------------------------------- what goes round
+
+ROUNDS = {
+    "scan, dtype": lambda x: ad.scan(lambda c, v: (c + v, c), ad.tensor(0), x),
+    "scan, shape": lambda x: ad.scan(lambda c, v: (ad.stack([c, c]), v), x[0], x),
+    "scan, containers": lambda x: ad.scan(lambda c, v: ((c, c), v), x[0], x),
+    "scan, a number": lambda x: ad.scan(lambda c, v: (c / 2, v), 1, x),
+    "fori_loop": lambda x: ad.fori_loop(0, 3, lambda i, c: c.double(), x),
+    "while_loop, dtype": lambda x: ad.while_loop(
+        lambda c: c.sum() < 9, lambda c: c.double() * 2, x
+    ),
+    "while_loop, shape": lambda x: ad.while_loop(
+        lambda c: c.sum() < 9, lambda c: ad.cat([c, c]), x
+    ),
+    "while_loop, containers": lambda x: ad.while_loop(
+        lambda c: c[0].sum() < 9, lambda c: [c[0] * 2], (x,)
+    ),
+}
+
+
+@pytest.mark.parametrize("way", ["as it is", "vmap", "grad"])
+@pytest.mark.parametrize("name", ROUNDS)
+def test_a_carry_that_comes_back_another_is_refused(name, way):
+    """Eagerly too: a program has one memory for it, so it would be refused there alone."""
+    f = ROUNDS[name]
+    x = ad.ones(2)
+    if way == "vmap":
+        f, x = ad.vmap(f), ad.ones(3, 2)
+    elif way == "grad":
+        f = ad.grad(lambda x, f=ROUNDS[name]: ad.core.tree.flatten(f(x))[0][0].sum())
+    compiled = ad.compile(f)
+    rule = "other containers" if "containers" in name else "at first and"
+    texts = []
+    for g in (f, compiled, compiled):
+        with pytest.raises(ValueError, match=rule) as found:
+            g(x)
+        texts.append(str(found.value).split("\n")[0])
+    assert len(set(texts)) == 1
+
+
+def test_a_condition_of_several_elements_decides_nothing():
+    f = lambda x: ad.while_loop(lambda x: x < 9, lambda x: x * 2, x)  # noqa: E731
+    for g in (f, ad.compile(f)):
+        for _ in range(2):
+            with pytest.raises((RuntimeError, ValueError)):
+                g(ad.ones(2))
+
+
+# ---------------------------------------------------------------- what is around a part
+
+AROUND: dict = {}
+
+
+READERS = {
+    "cond": lambda x: ad.cond(
+        x.sum() > 0, lambda: x * AROUND["w"], lambda: x - AROUND["w"]
+    ),
+    "cond, cast inside": lambda x: ad.cond(
+        x.sum() > 0, lambda x: x * AROUND["w"].double(), lambda x: x.double(), x
+    ),
+    "scan": lambda x: ad.scan(
+        lambda c, v: (c + (v * AROUND["w"]).sum().float(), v * AROUND["w"]), x[0], x
+    ),
+    "scan, of what was made before it": lambda x: (
+        lambda u: ad.scan(lambda c, v: (c + (v * u).sum(), u * c), x[0], x)
+    )((AROUND["w"] * x).float()),
+    "while_loop": lambda x: ad.while_loop(
+        lambda c: c.sum() < 50, lambda c: c + AROUND["w"].float().abs() + 0.5, x
+    ),
+    "while_loop, of what was made before it": lambda x: (
+        lambda u: ad.while_loop(lambda c: c.sum() < u.sum(), lambda c: c + u.abs(), x)
+    )((AROUND["w"] * 9 + x).float()),
+    "cond in scan": lambda x: ad.scan(
+        lambda c, v: (
+            ad.cond(v > 0, lambda c: c + AROUND["w"].float().sum(), lambda c: -c, c),
+            v,
+        ),
+        x[0],
+        x,
+    ),
+}
+CHANGES = [
+    lambda w: w,
+    lambda w: w * 2,
+    lambda w: w.double(),
+    lambda w: w.mul_(3),
+    lambda w: w.to(ad.float16),
+    lambda w: w.float()[:1],
+    lambda w: w.expand(2),
+]
+MODES = {
+    "value": lambda f: f,
+    "vmap": lambda f: lambda x: ad.vmap(f)(ad.stack([x, -x, x * 2])),
+    "grad": lambda f: ad.grad(
+        lambda x: sum(y.float().sum() for y in ad.core.tree.flatten(f(x))[0])
+    ),
+    "jvp": lambda f: lambda x: ad.jvp(f, (x,), (x,)),
+}
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("name", READERS)
+def test_parts_read_what_is_around_them_as_it_is_now(name, mode):
+    """Replaced, of another dtype or shape, or written in place, between the calls."""
+    eager = MODES[mode](READERS[name])
+    compiled = ad.compile(eager)
+    for x in (ad.tensor([1.0, 2.0]), ad.tensor([-3.0, 1.0])):
+        AROUND["w"] = ad.tensor([1.0, 2.0])
+        for change in CHANGES:
+            AROUND["w"] = change(AROUND["w"])
+            want = tree.flatten(eager(x))[0]
+            for _ in range(2):
+                got = tree.flatten(compiled(x))[0]
+                assert [y.dtype for y in got] == [y.dtype for y in want]
+                for a, b in zip(got, want, strict=True):
+                    np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=1e-3)
+    assert compiled.programs and not compiled.unfit

@@ -219,27 +219,173 @@ def printed(x):
     return x
 
 
-EXAMPLES = {
-    "value": lambda x: printed(x) * 2,
-    "in scan": lambda x: ad.scan(lambda c, v: (printed(c * v), c), x[0], x)[1],
-    "in cond": lambda x: ad.cond(x.sum() > 0, printed, lambda x: -x, x),
-    "in while": lambda x: ad.while_loop(
-        lambda x: x.sum() < 9, lambda x: printed(x) * 2, x
-    ),
-    "of what is outside": lambda x: x * printed(OUTSIDE),
-}
+def need_positive(x):
+    debug.check(x.sum() > 0, "{} is not positive", x)
+    return x
+
+
 OUTSIDE = ad.tensor(2.0)
 
 
+def positive(x):
+    return x.sum() > 0
+
+
+# What is done with rows, and what is printed of the rows [1, 2], [-2, -3] and [4, 5].
+EXAMPLES = {
+    "value": (lambda x: printed(x) * 2, ["[[1,2],[-2,-3],[4,5]]"]),
+    "cond": (
+        lambda x: ad.cond(
+            positive(x), lambda x: need_positive(printed(x)), lambda x: printed(-x), x
+        ),
+        ["[[1,2],[4,5]]", "[[2,3]]"],
+    ),
+    "cond, of what is around it": (
+        lambda x: ad.cond(positive(x), lambda: printed(x), lambda: need_positive(-x)),
+        ["[[1,2],[4,5]]"],
+    ),
+    "cond that none takes": (
+        lambda x: ad.cond(
+            x[0] > 9, lambda x: (debug.check(False), printed(x))[1], lambda x: x, x
+        ),
+        [],
+    ),
+    "cond in cond": (
+        lambda x: ad.cond(
+            positive(x),
+            lambda x: ad.cond(
+                x[0] > 3, lambda x: need_positive(printed(x)), lambda x: printed(-x), x
+            ),
+            lambda x: x,
+            x,
+        ),
+        ["[[4,5]]", "[[-1,-2]]"],
+    ),
+    "in cond, cond for all examples": (
+        lambda x: ad.cond(
+            positive(x),
+            lambda x: ad.cond(OUTSIDE > 1, need_positive, lambda x: x, printed(x)),
+            lambda x: x,
+            x,
+        ),
+        ["[[1,2],[4,5]]"],
+    ),
+    "scan": (
+        lambda x: ad.scan(lambda c, v: (printed(c * v), c), x[0], x)[1],
+        ["[1,4,16]", "[2,-12,80]"],
+    ),
+    "scan in cond": (
+        lambda x: ad.cond(
+            positive(x),
+            lambda x: ad.scan(lambda c, v: (printed(c) + v, c), x[0], x)[1],
+            lambda x: x,
+            x,
+        ),
+        ["[1,4]", "[2,8]"],
+    ),
+    "while": (
+        lambda x: ad.while_loop(
+            lambda x: printed(x).sum() < 9,
+            lambda x: need_positive(printed(x * 10) / 10 * 2),
+            x.abs(),
+        ),
+        [
+            "[[1,2],[2,3],[4,5]]",
+            *("[[10,20],[20,30]]", "[[2,4],[4,6]]"),
+            *("[[20,40]]", "[[4,8]]"),
+        ],
+    ),
+    "cond in while": (
+        lambda x: ad.while_loop(
+            lambda x: x.sum() < 9,
+            lambda x: ad.cond(x[0] > 1, printed, lambda x: printed(x * 3), x) * 4,
+            x.abs(),
+        ),
+        ["[[2,3]]", "[[3,6]]"],
+    ),
+    "while in cond": (
+        lambda x: ad.cond(
+            positive(x),
+            lambda x: ad.while_loop(
+                lambda x: x.abs().sum() < 9, lambda x: need_positive(printed(x)) * 3, x
+            ),
+            lambda x: x,
+            x,
+        ),
+        ["[[1,2]]"],
+    ),
+    "of what is outside": (lambda x: x * printed(OUTSIDE), ["2"]),
+    "in cond, of what is outside": (
+        lambda x: ad.cond(positive(x), lambda x: x * printed(OUTSIDE), lambda x: x, x),
+        ["[2]"],
+    ),
+}
+MAPS = {
+    "vmap": lambda f: ad.vmap(f),
+    "vmap of grad": lambda f: ad.vmap(ad.grad(lambda x: f(x).sum())),
+    "grad of vmap": lambda f: ad.grad(lambda x: ad.vmap(f)(x).sum()),
+    "vmap of jvp": lambda f: ad.vmap(lambda x: ad.jvp(f, (x,), (x,))[1]),
+}
+
+
+def lines(said):
+    """What was printed, a tensor a line, without spaces and points."""
+    plain = said.replace("tensor(", "").replace(")", "").replace(" ", "")
+    plain = plain.replace(".0\n", "\n").replace(".", "").replace("],\n", "],")
+    return plain.splitlines()
+
+
+@pytest.mark.parametrize("way", MAPS)
 @pytest.mark.parametrize("name", EXAMPLES)
-def test_under_vmap_all_examples_are_shown_together(name, capsys):
-    """Those too that take the other branch, or whose loop is done."""
-    f = ad.vmap(EXAMPLES[name])
-    x = ad.tensor([[1.0, 2.0], [2.0, 3.0]])
-    compiled, want = ad.compile(f), f(x)
-    said = capsys.readouterr().out
-    assert said.count("\n") > 0
+def test_under_vmap_those_are_shown_and_checked_that_are_there(name, way, capsys):
+    """All examples together, but in a branch or a loop those alone that take it."""
+    f, want = EXAMPLES[name]
+    f = MAPS[way](f)
+    x = ad.tensor([[1.0, 2.0], [-2.0, -3.0], [4.0, 5.0]])
+    compiled, y = ad.compile(f), f(x)
+    assert lines(capsys.readouterr().out) == want
     for _ in range(3):
-        assert compiled(x).tolist() == want.tolist()
-        assert capsys.readouterr().out == said
-    assert compiled.programs
+        np.testing.assert_allclose(compiled(x).numpy(), y.numpy(), rtol=1e-6)
+        assert lines(capsys.readouterr().out) == want
+    assert len(compiled.programs) == 1
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_under_two_vmaps_as_under_one(name, capsys):
+    """Examples in a row or in rows: the same are there, and whatever each of the vmaps maps."""
+    f, _ = EXAMPLES[name]
+    x = ad.tensor([[1.0, 2.0], [-2.0, -3.0], [4.0, 5.0], [-1.0, -1.0]])
+    ad.vmap(f)(x)
+    want = lines(capsys.readouterr().out)
+    for dims in (0, 1):
+        twice = ad.vmap(ad.vmap(f), in_dims=dims)
+        grid = x.reshape(2, 2, 2).movedim(0, dims)
+        compiled = ad.compile(twice)
+        compiled(grid)
+        for g in (twice, compiled):
+            capsys.readouterr()
+            g(grid)
+            got = lines(capsys.readouterr().out)
+            if name not in ("value", "scan", "while"):  # in a grid where all are there
+                assert got == want
+    assert len(compiled.programs) == 1
+
+
+@both
+def test_a_check_in_a_branch_fails_for_those_that_take_it(wrap):
+    def branch(x, top):
+        debug.check(x < top, "{} is not below {}", x, top)
+        return x
+
+    @wrap
+    def f(xs, tops):
+        return ad.vmap(
+            lambda x, top: ad.cond(x > 0, branch, lambda x, top: -x, x, top)
+        )(xs, tops)
+
+    xs = ad.tensor([1.0, -9.0, 3.0])
+    for _ in range(3):
+        assert f(xs, ad.tensor([2.0, -10.0, 4.0])).tolist() == [1.0, 9.0, 3.0]
+    with pytest.raises(CheckError, match=r"\[1\., 3\.\].* not below .*\[0\., 4\.\]"):
+        f(xs, ad.tensor([0.0, -10.0, 4.0]))
+    assert f(xs, ad.tensor([2.0, -10.0, 4.0])).tolist() == [1.0, 9.0, 3.0]

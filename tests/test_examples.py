@@ -1,14 +1,17 @@
 """The examples run in small form, and their figures are what they claim.
 
-The function for an example has its name and checks what its `main(small=True)` returns.
+The function for an example has its name, is given what makes it small, and checks what its `main`
+returns.
 """
 
 import functools
 import importlib.util
 import math
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -21,15 +24,21 @@ from adjoint.optim import Optimizer
 
 FOLDER = Path(__file__).parents[1] / "examples"
 CHECKS = {}
+SMALL = {}  # by its name, the arguments of an example that is to take a second
 
 
-def example(check):
+def example(**small):
     """Register the check of the example of its name."""
-    CHECKS[check.__name__] = check
-    return check
+
+    def register(check):
+        name = check.__name__
+        CHECKS[name], SMALL[name] = check, small
+        return check
+
+    return register
 
 
-@example
+@example(size=4, gradients=1000)
 def rosenbrock_lbfgs(figures):
     """L-BFGS is at the minimum long before the others come near it."""
     best = figures.pop("L-BFGS")
@@ -38,7 +47,7 @@ def rosenbrock_lbfgs(figures):
         assert other["calls"] > 5 * best["calls"] and other["value"] > best["value"]
 
 
-@example
+@example(points=60)
 def gaussian_process(figures):
     """More likely than the truth, noise found, predictions better than the data."""
     assert figures["best"] >= figures["true"]
@@ -47,14 +56,14 @@ def gaussian_process(figures):
     assert figures["error"] < 0.2 and figures["inside"] > 0.8
 
 
-@example
+@example(points=600, steps=400)
 def gmm_by_gradient(figures):
     """The maximum that EM finds, near the true means."""
     assert abs(figures["value"] - figures["em"]) < 1e-4
     assert figures["apart"] < 0.01 and figures["off"] < 0.3
 
 
-@example
+@example(size=10)
 def implicit_differentiation(figures):
     """Exact where the solution is known, else as the unrolled iterations."""
     assert figures["kepler"] < 1e-12 and figures["layer"] < 1e-10
@@ -62,7 +71,7 @@ def implicit_differentiation(figures):
     assert ridge["last"] <= ridge["grid"] + 1e-6 < ridge["first"]
 
 
-@example
+@example(steps=200)
 def logistic_map(figures):
     """Derivatives as in closed form, log 2, and 1 + √5."""
     assert figures["worst"] < 1e-8 and abs(figures["r"] - 1 - 5**0.5) < 1e-12
@@ -74,7 +83,7 @@ def logistic_map(figures):
     assert exponents[3.2] < 0 and exponents[3.5] < 0 < exponents[3.7]
 
 
-@example
+@example(points=150, steps=150)
 def sine_robust(figures):
     """All losses that grow slowly are nearer to the true curve than the squared one."""
     squared = figures.pop("squared")
@@ -82,13 +91,13 @@ def sine_robust(figures):
     assert all(error < 0.5 * squared for error in figures.values())
 
 
-@example
+@example(width=128, epochs=25)
 def autoencoder(errors):
     """Better than the mean image, and than the best linear map of the same width."""
     assert errors["network"] < 0.8 * errors["pca"] < 0.8 * 0.5 * errors["mean"]
 
 
-@example
+@example(size=48, layers=1, context=32, steps=150, batch=16, rate=1e-2, letters=80)
 def char_gpt(figures):
     """Starts at chance, ends well below what counting letters gives, and writes letters."""
     assert abs(figures["first"] - math.log(51)) < 0.3
@@ -96,27 +105,27 @@ def char_gpt(figures):
     assert len(figures["text"]) == 88 and figures["text"].startswith("Shall I ")
 
 
-@example
+@example(length=20, size=24, steps=400)
 def lstm(errors):
     """Gates carry a number over twenty steps, a plain network does not."""
     assert max(errors["LSTM"], errors["GRU"]) < 0.02 < 0.1 < errors["RNN"]
 
 
-@example
+@example(epochs=15)
 def digits_mlp(accuracy):
     """The network wins over logistic regression."""
     assert accuracy["network"] >= 0.965
     assert accuracy["network"] > accuracy["logistic regression"] + 0.01 > 0.94
 
 
-@example
+@example(filters=8, epochs=6)
 def digits_cnn(found):
     """Fewer parameters than the plain network's, fewer mistakes."""
     assert found["accuracy"] >= 0.975
     assert found["parameters"] < 9_610
 
 
-@example
+@example(turns=1.0, points=200, epochs=60)
 def spiral(accuracy):
     """A straight border is as good as chance, two hidden layers are nearly right."""
     assert abs(accuracy[()] - 0.5) < 0.15
@@ -124,7 +133,7 @@ def spiral(accuracy):
     assert accuracy[()] < accuracy[(4,)] < accuracy[(32, 32)]
 
 
-@example
+@example(widths=(1, 4, 16), steps=60)
 def universal_approximation(errors):
     """Errors fall with the width, most for the smoothest function."""
     assert all(by_width[16] < 0.1 * by_width[1] for by_width in errors.values())
@@ -132,21 +141,21 @@ def universal_approximation(errors):
     assert smooth < 1e-3 < kink < steep < 0.05
 
 
-@example
+@example(steps=1200)
 def pinn_heat(figures):
     """The equation alone gives the temperature that the closed form has."""
     assert figures["error"] < 0.06 < 0.5 < figures["first"]
     assert figures["residual"] < 0.05
 
 
-@example
+@example(width=32, steps=600)
 def neural_ode(figures):
     """The learned law gives the path, and one from a start that it has not seen."""
     assert figures["after"] < 0.5 < 1 < figures["before"]
     assert figures["elsewhere"] < 0.2
 
 
-@example
+@example(depths=(2, 6, 12), epochs=40, width=96)
 def dropout_depth(found):
     """Gradients vanish through sigmoids, not through relu; dropout resists wrong labels."""
     ratios, scores = found["ratios"], found["dropout"]
@@ -157,7 +166,7 @@ def dropout_depth(found):
 
 @pytest.mark.parametrize("name", list(CHECKS))
 def test_example(name, capsys):
-    CHECKS[name](loaded(name).main(small=True))
+    CHECKS[name](loaded(name).main(**SMALL[name]))
     assert capsys.readouterr().out.count("\n") > 3
 
 
@@ -248,21 +257,87 @@ def near(a, b, rel, end):
 def test_compiled_example_is_the_eager_one(name, double, monkeypatch):
     with monkeypatch.context() as m:
         m.setattr(ad, "compile", lambda f: f)
-        want = loaded(name).main(small=True)
+        want = loaded(name).main(**SMALL[name])
     example, programs = loaded(name), []
     compiled_everywhere(monkeypatch, example, programs)
-    got = example.main(small=True)
+    got = example.main(**SMALL[name])
     assert near(got, want, *ROUGH.get(name, (1e-5, 1e-9))), (
         f"eager {want}\ncompiled {got}"
     )
     assert any(p.programs for p in programs)
 
 
-def test_the_words_of_an_example_that_takes_some(tmp_path):
-    """What is no name of a file is not taken for one."""
-    for words, code in ((["--help"], 0), (["--small"], 2), (["a.svg", "b.svg"], 2)):
-        line = [sys.executable, FOLDER / "spiral.py", *words]
-        done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True)
-        assert done.returncode == code
-        assert "usage: spiral.py [-h] [FILE.svg]" in done.stdout + done.stderr
+# ---------------------------------------------------------------- as commands
+
+NAMES = sorted(p.stem for p in FOLDER.glob("*.py"))
+
+
+def command(name, *words, cwd=None, **options):
+    """The example as a process of its own, at its end."""
+    line = [sys.executable, FOLDER / f"{name}.py", *words]
+    return subprocess.run(line, cwd=cwd, capture_output=True, text=True, **options)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_help_tells_what_an_example_shows_and_takes(name):
+    done = command(name, "--help")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("usage: ")
+    if name != "demo":  # whose words are the command's
+        for line in loaded(name).__doc__.split("\n"):
+            assert line.strip() in done.stdout
+        assert done.stdout.count("default: ") == done.stdout.count("\n  --")
+        assert "default: " in done.stdout
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_example_refuses_what_it_does_not_know(name, tmp_path):
+    """Before any work, in a line that tells what is wrong."""
+    for words, said in (
+        (["--smal"], "unrecognized arguments: --smal"),
+        (["--seed", "x"] if name != "demo" else ["--epochs", "0"], "--"),
+    ):
+        done = command(name, *words, cwd=tmp_path)
+        assert done.returncode == 2 and done.stdout == ""
+        assert said in done.stderr and "Traceback" not in done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_words_change_what_an_example_does(tmp_path):
+    words = "--turns", "1.5", "--points", "40", "--epochs", "2"
+    seeds = [command("spiral", *words, "--seed", s).stdout for s in "001"]
+    assert seeds[0] == seeds[1] != seeds[2]
+    assert seeds[0].startswith("two spirals of 1.5 turns, 40 points, 2 epochs\n")
+    done = command("spiral", *words, "a.svg", cwd=tmp_path)
+    assert done.stdout.endswith("  a.svg\n")
+    assert [p.name for p in tmp_path.iterdir()] == ["a.svg"]
+    done = command("spiral", "--epochs", "-1", "a.svg", "b.svg", cwd=tmp_path)
+    assert done.returncode == 2 and "must be a positive whole number" in done.stderr
+
+
+def test_a_reader_that_has_seen_enough_is_no_error():
+    line = [sys.executable, FOLDER / "logistic_map.py", "--steps", "50"]
+    with subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as p:
+        p.stdout.close()
+        assert p.stderr.read() == b"" and p.wait() == 0
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
+@pytest.mark.parametrize(
+    "name, words, line",
+    [
+        ("digits_mlp", ["--epochs", "100000"], "  model "),  # in fit
+        ("rosenbrock_lbfgs", ["--gradients", "100000000"], "  "),  # in plain Python
+        ("neural_ode", ["--steps", "100000000"], "  untrained "),  # in compiled steps
+    ],
+)
+def test_ctrl_c_ends_an_example_in_a_word(name, words, line):
+    run = [sys.executable, "-u", FOLDER / f"{name}.py", *words]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(run, **pipes) as p:
+        while not p.stdout.readline().startswith(line):
+            pass
+        time.sleep(0.5)
+        p.send_signal(signal.SIGINT)
+        _, said = p.communicate(timeout=60)
+    assert (p.returncode, said) == (130, "interrupted\n")

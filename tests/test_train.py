@@ -702,6 +702,37 @@ def test_a_second_ctrl_c_ends_at_once():
     assert signal.getsignal(signal.SIGINT) is before
 
 
+@pytest.mark.parametrize("raises", [True, False])
+def test_who_listens_for_ctrl_c_is_told_after_fit(raises, tmp_path):
+    """By a handler of his own: training has ended and is saved by then."""
+    saved = []
+
+    def told(number, frame):
+        saved.append((number, (tmp_path / "last.ckpt").exists()))
+        if raises:
+            raise KeyboardInterrupt
+
+    class Press(train.Callback):
+        def on_step_end(self, loop):
+            if loop.step == 4:
+                os.kill(os.getpid(), signal.SIGINT)
+
+    def run():
+        return fit(batch_size=8, callbacks=[Press()], checkpoint=tmp_path)
+
+    before = signal.signal(signal.SIGINT, told)
+    try:
+        if raises:
+            with pytest.raises(KeyboardInterrupt):
+                run()
+        else:
+            assert run().interrupted
+        assert signal.getsignal(signal.SIGINT) is told
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert saved == [(signal.SIGINT, True)]
+
+
 def test_other_threads_train_without_signals():
     found = []
     thread = threading.Thread(target=lambda: found.append(fit(epochs=1)))

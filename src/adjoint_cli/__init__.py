@@ -206,16 +206,16 @@ def main(argv=None) -> int:
         if sys.stdout is not None:  # else it was closed before we began
             sys.stdout.flush()
     except BrokenPipeError:  # the reader of our output has seen enough
-        _write_no_more()
+        write_no_more()
         return DONE
     except OSError as error:  # what went wrong with other files is an answer
         print(f"adjoint: error: standard output: {error.strerror}", file=sys.stderr)
-        _write_no_more()
+        write_no_more()
         return FAILED
     return code
 
 
-def _write_no_more():
+def write_no_more():
     """What is left of the output goes nowhere: Python would try it again at its end."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 

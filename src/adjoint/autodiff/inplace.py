@@ -35,7 +35,7 @@ def assign(x, new, name: str, fresh: bool = False):
         new.sync()  # a view of what was written to since
     _check(x, new, name)
     if x.base is not None:
-        refresh(x)
+        _shown(x)
     if not fresh and getattr(new, "node", None) is not None and recording.get():
         before = alias(x, None if x.base is not None else x.node)
         new = bind(op.held, new, before)
@@ -242,7 +242,7 @@ def _need_place(x, new) -> None:
 def updated(x, f, name: str):
     """x ← f(x), the in-place form of a function."""
     if x.base is not None:
-        refresh(x)
+        _shown(x)
     if not recording.get() or not isinstance(x.value, np.ndarray):
         return assign(x, f(_as_it_is(x)), name, fresh=True)
     if x.node is not None:
@@ -255,6 +255,15 @@ def updated(x, f, name: str):
     new = f(before)
     _keep_original(new, before, start)
     return assign(x, new, name, fresh=True)
+
+
+def _shown(x):
+    """Have a view show what its base holds, and be known as a part of it from now on.
+
+    What stands for it in the following does not tell that it is a view.
+    """
+    refresh(x)
+    floor.get().keep((x,))
 
 
 def _as_it_is(x):

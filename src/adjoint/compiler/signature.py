@@ -16,7 +16,16 @@ def key_of(x):
         g = None if x._grad is None else spec_of(x._grad)
         rows = () if x.value.flags.c_contiguous else ("not row by row",)
         return x.shape, x.value.dtype, x.requires_grad, x.is_leaf, *rows, g
-    return type(x), repr(x) if type(x) in (float, complex) else x
+    return type(x), _HASHED[type(x)](x) if type(x) in _HASHED else x
+
+
+# What stands for static values in keys: numbers to the bit, and what has no hash itself.
+_HASHED = {
+    float: repr,
+    complex: repr,
+    slice: lambda x: (x.start, x.stop, x.step),
+    set: lambda x: frozenset(map(key_of, x)),
+}
 
 
 def twice(leaves):
@@ -76,7 +85,7 @@ def _given(key) -> str:
 def _told(kind, other=None) -> str:
     """An argument, with what else than its shape and dtype makes it unlike the other."""
     if isinstance(kind[0], type):
-        return kind[1] if kind[0] in (float, complex) else repr(kind[1])
+        return _SHOWN.get(kind[0], repr)(kind[1])
     shape, dtype, *traits = kind
     text = f"{getattr(dtype, 'name', dtype)}{list(shape)}"
     if other is None or kind[:2] != other[:2]:
@@ -89,4 +98,10 @@ def _told(kind, other=None) -> str:
     return " ".join([text, *(found or [g])])
 
 
+_SHOWN = {
+    float: str,
+    complex: str,
+    slice: lambda key: f"slice{key}",
+    set: lambda key: repr({x for _, x in key}),
+}
 _TRAITS = ("that requires grad", "without requires grad"), ("a leaf", "no leaf")

@@ -7,6 +7,7 @@ from collections.abc import Mapping, MutableMapping, Sequence
 
 import numpy as np
 
+from ..core import tree
 from ..core.bind import Box
 from ..errors import ArgumentError, ArgumentTypeError, ShapeError
 from ..functional.face import FUNCTIONS
@@ -19,16 +20,24 @@ def default_convert(data):
     >>> default_convert({"x": np.array([1, 2]), "name": "a"})
     {'x': tensor([1, 2]), 'name': 'a'}
     """
+    try:
+        return _converted(data)
+    except RecursionError:
+        tree.need_end(data)
+        raise
+
+
+def _converted(data):
     if isinstance(data, (np.ndarray, np.generic)):
         return data if data.dtype.kind in "SUO" else FUNCTIONS["as_tensor"](data)
     if isinstance(data, Mapping):
-        return _mapping(data, {k: default_convert(v) for k, v in data.items()})
+        return _mapping(data, {k: _converted(v) for k, v in data.items()})
     if isinstance(data, tuple) and hasattr(data, "_fields"):
-        return type(data)(*map(default_convert, data))
+        return type(data)(*map(_converted, data))
     if isinstance(data, tuple):
-        return [default_convert(x) for x in data]
+        return [_converted(x) for x in data]
     if isinstance(data, Sequence) and not isinstance(data, (str, bytes)):
-        return _sequence(data, [default_convert(x) for x in data])
+        return _sequence(data, [_converted(x) for x in data])
     return data
 
 
@@ -41,6 +50,14 @@ def default_collate(batch):
     >>> default_collate([{"x": 1., "name": "a"}, {"x": 2., "name": "b"}])
     {'x': tensor([1., 2.], dtype=adjoint.float64), 'name': ['a', 'b']}
     """
+    try:
+        return _collated(batch)
+    except RecursionError:
+        tree.need_end(batch)
+        raise
+
+
+def _collated(batch):
     batch = batch if isinstance(batch, (list, tuple)) else list(batch)
     if not batch:
         raise ArgumentError("default_collate: the batch has no samples")
@@ -101,7 +118,7 @@ def _dicts(batch):
                 f"sample {i} has {list(sample)}"
             )
     return _mapping(
-        first, {k: default_collate([sample[k] for sample in batch]) for k in first}
+        first, {k: _collated([sample[k] for sample in batch]) for k in first}
     )
 
 
@@ -115,7 +132,7 @@ def _sequences(batch):
             f"got sizes {sorted(set(sizes))}",
             hint="a collate_fn that pads them, or batch_size=None",
         )
-    columns = [default_collate(c) for c in zip(*batch, strict=True)]
+    columns = [_collated(c) for c in zip(*batch, strict=True)]
     if hasattr(first, "_fields"):
         return type(first)(*columns)
     return columns if isinstance(first, tuple) else _sequence(first, columns)

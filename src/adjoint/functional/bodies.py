@@ -21,7 +21,7 @@ from ..autodiff.versions import Version, versioned
 from ..core import tree
 from ..core.bind import Box, at_bottom, bind, dtype_of, floor, new_level
 from ..core.dtype import is_inexact
-from ..core.primitive import op
+from ..core.primitive import op, spec_of
 from ..core.shape import Spec
 from ..errors import ArgumentError, ShapeError
 from ..ir.graph import Graph
@@ -348,18 +348,24 @@ def need_pair(shape, name):
         raise ArgumentError(f"{name}: the function must return a pair (carry, y)")
 
 
-def same_carry(outputs, specs, shape, before, name):
+def same_carry(after, specs, shape, before, name):
     """What goes round a loop keeps its containers, shapes and dtypes."""
     if shape != before:
         raise ArgumentError(
             f"{name}: the carry comes back in other containers than it went in"
         )
-    for i, (v, spec) in enumerate(zip(outputs, specs, strict=True)):
-        if v.spec != spec:
+    for i, (new, spec) in enumerate(zip(after, specs, strict=True)):
+        if new != spec:
             raise ShapeError(
-                f"{name}: value {i + 1} of the carry is {spec} at first and {v.spec} after a step",
+                f"{name}: value {i + 1} of the carry is {spec} at first and {new} after a step",
                 hint="give the first value the shape and dtype that the steps have",
             )
+
+
+def need_same_carry(new, old, name):
+    """The error of what a step made of a carry, where a program would have one."""
+    (xs, shape), (before, was) = leaves_of(new), leaves_of(old)
+    same_carry(map(spec_of, xs), map(spec_of, before), shape, was, name)
 
 
 def program_of(f, count: int):

@@ -26,7 +26,7 @@ from .bodies import (
     tensors_of,
     traced,
 )
-from .effects import in_order, threaded
+from .effects import among, in_order, is_ordered, left_out, threaded
 from .face import function
 
 
@@ -53,7 +53,11 @@ def _cond(pred, true_fun, false_fun, operands):
     if not isinstance(pred, Box) or is_known(pred):
         return true_fun(*operands) if bool(pred) else false_fun(*operands)
     if floor.get() is NUMPY:
-        return selected(pred, true_fun(*operands), false_fun(*operands))
+        with among(pred):
+            yes = true_fun(*operands)
+        with among(op.logical_not(pred)):
+            no = false_fun(*operands)
+        return selected(pred, yes, no)
     leaves, shape = leaves_of(operands)
     specs = [spec_of(x) for x in leaves]
     moving = [moves(x) for x in leaves]
@@ -205,29 +209,39 @@ class Branch(Primitive):
         return filled(out, smooth, [None] * len(y))
 
     def batch(self, size, xs, dims, params):
-        def mapped(run):
-            def several(*args):
-                if all(d is None for d in dims[1:]):
-                    return [batch_at(tensor_of(y), None, 0, size) for y in run(args)]
-                return list(
-                    transforms.vmap(lambda *a: tuple(run(a)), tuple(dims[1:]))(*args)
-                )
-
-            return several
-
-        xs = tensors_of(xs)
-        yes, no = (mapped(_runner(params, which)) for which in ("yes", "no"))
+        xs, dims = tensors_of(xs), list(dims)
         if dims[0] is None:
-            return tuple(cond(tensor_of(xs[0]), yes, no, *xs[1:])), (0,) * len(
-                params["yes"].outputs
-            )
-        a, b = (f(*xs[1:]) for f in (yes, no))
-        pred = batch_at(xs[0], dims[0], 0, size)
-        out = []
-        for x, y in zip(a, b, strict=True):
-            p = op.reshape(pred, shape=(size, *(1,) * (x.ndim - 1)))
-            out.append(op.where(op.expand(p, shape=tuple(x.shape)), x, y))
+            yes, no = (_mapped(params, k, dims[1:], size) for k in ("yes", "no"))
+            out = cond(xs[0], yes, no, *xs[1:])
+            return tuple(out), (0,) * len(out)
+        pred, args = batch_at(xs[0], dims[0], 0, size), xs[1:]
+        taken = {"yes": args, "no": args}
+        if is_ordered(params["yes"], params["no"]):
+            order = batch_at(args[0], dims[1], 0, size)
+            dims[1] = 0
+            chosen = {"yes": pred, "no": op.logical_not(pred)}
+            taken = {k: [left_out(order, c), *args[1:]] for k, c in chosen.items()}
+        a, b = (_mapped(params, k, dims[1:], size)(*xs) for k, xs in taken.items())
+        out = [_where(pred, x, y) for x, y in zip(a, b, strict=True)]
         return tuple(out), (0,) * len(out)
+
+
+def _mapped(params, which, dims, size):
+    """The program of a branch for all examples, where inputs have these dims of examples."""
+    run = _runner(params, which)
+
+    def several(*args):
+        if all(d is None for d in dims):
+            return [batch_at(tensor_of(y), None, 0, size) for y in run(args)]
+        return list(transforms.vmap(lambda *a: tuple(run(a)), tuple(dims))(*args))
+
+    return several
+
+
+def _where(pred, x, y):
+    """x for the examples for which `pred` holds, y for the others."""
+    pred = op.reshape(pred, shape=(*pred.shape, *(1,) * (x.ndim - 1)))
+    return op.where(op.expand(pred, shape=tuple(x.shape)), x, y)
 
 
 def _runner(params, which):

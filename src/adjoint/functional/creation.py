@@ -8,6 +8,7 @@ import numpy as np
 
 from ..autodiff.node import Leaf
 from ..core import dtype as dt
+from ..core import tree
 from ..core.bind import Box, dtype_of, quiet
 from ..errors import ArgumentError, ArgumentTypeError, DtypeError, ShapeError, sound
 from .face import (
@@ -104,14 +105,28 @@ def _inferred(value) -> np.dtype:
 
 def _first(data):
     """What nested lists hold first; NumPy's numbers and tensors keep their dtype."""
-    while isinstance(data, (list, tuple)) and data:
+    for _ in range(MOST_DIMS):
+        if not isinstance(data, (list, tuple)) or not data:
+            break
         data = data[0]
     return data
 
 
+MOST_DIMS = 64  # of an array of NumPy
+
+
 def _unboxed(data):
+    """Nested lists, the tensors in them as arrays."""
+    try:
+        return _opened(data)
+    except RecursionError:
+        tree.need_end(data)
+        raise
+
+
+def _opened(data):
     if isinstance(data, (list, tuple)):
-        return [_unboxed(x) for x in data]
+        return [_opened(x) for x in data]
     return data.numpy_of() if isinstance(data, Box) else data
 
 

@@ -17,7 +17,8 @@ __all__ = ["check", "print"]
 def print(fmt, *values, **named):
     """Print `fmt.format(*values, **named)` each time it is reached, in compiled functions too.
 
-    Under vmap the values of all examples are shown as one tensor.
+    Under vmap the values of all examples are shown as one tensor; in a branch or a loop there,
+    of those that take it.
 
     >>> f = compile(lambda x: (debug.print("x = {}, twice {y:.1f}", x, y=x * 2), x + 1)[1])
     >>> f(tensor(1.)), f(tensor(2.))
@@ -36,7 +37,7 @@ def check(condition, message="this does not hold", *values, **named):
 
     A condition of several elements must hold for all. Where it fails in a compiled function,
     the call has changed nothing, not even what is written before the check. Under vmap it must
-    hold for all examples, also for those for which a `cond` chooses the other branch.
+    hold for all examples; in a branch or a loop there, for those that take it.
 
     >>> debug.check(tensor(2.) > 1, "too small")
     >>> try:

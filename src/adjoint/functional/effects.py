@@ -3,6 +3,9 @@
 In a compiled function they are operations like others, each of which takes the number of the
 one before and gives the next. That number is state, so they happen, and in their order. In a part
 that may change no state, such as a branch, it is a value that goes in and comes out.
+
+Under vmap, where a branch or step is computed for examples that do not take it, the order of these
+is negative: for them nothing happens.
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ from ..autodiff.tape import BASE
 from ..core.bind import NUMPY, Box, floor
 from ..core.primitive import Primitive, op
 from ..errors import CheckError, told
+from ..ir.graph import Graph
 from ..ir.tracer import Stateful
 from ..printing import say
 
@@ -82,15 +86,68 @@ def threaded(plain, with_order):
 
 
 def _single(order):
-    """The order itself, where vmap has made one for each example of it."""
-    while isinstance(order, Box) and order.__dict__.get("batch_dim") is not None:
-        d = order.__dict__["batch_dim"]
-        order = op.amax(order.value, dim=(d,), keepdim=False)
+    """The order itself, without what transforms have made of it: one for each example, say."""
+    while isinstance(order, Box) and order.level is not BASE:
+        d = order.__dict__.get("batch_dim")
+        order = order.value
+        if d is not None:
+            order = op.amax(order, dim=(d,), keepdim=False)
     return order
 
 
+# ---------------------------------------------------------------- examples that are there
+
+# Eagerly: the order where only some examples are, None elsewhere.
+_here: ContextVar[Box | None] = ContextVar("here", default=None)
+
+
+@contextmanager
+def among(chosen):
+    """Inside, all that happens does so for those examples alone for which `chosen` holds."""
+    order = _here.get()
+    token = _here.set(left_out(shown(0) if order is None else order, chosen))
+    try:
+        yield
+    finally:
+        _here.reset(token)
+
+
+def left_out(order, chosen):
+    """The order, negative where `chosen` does not hold."""
+    return op.where(chosen, order, op.minimum(order, op.bitwise_not(order)))
+
+
+def is_ordered(*graphs) -> bool:
+    """Whether the first input of these programs is an order, for what happens in one of them."""
+    return any(g.inputs and _orders(g, {g.inputs[0]}) for g in graphs)
+
+
+def _orders(graph, orders) -> bool:
+    """Whether something happens in the order that these inputs are, or are made to."""
+    for o in graph.operations:
+        if not any(v in orders for v in o.inputs):
+            continue
+        if o.prim.happens:
+            return o.inputs[0] in orders
+        inner = [p for p in o.params.values() if isinstance(p, Graph)]
+        if any(_orders(p, _inside(p, o, orders)) for p in inner):
+            return True
+        orders |= {v for v in o.outputs if v.spec.dtype == np.int64}
+    return False
+
+
+def _inside(part, operation, orders) -> set:
+    """The first input of a part, if its operation is given an order there."""
+    first = operation.inputs[operation.prim.name == "branch"]
+    return set(part.inputs[:1]) if first in orders else set()
+
+
 class Effect(Primitive, abstract=True):
-    """What happens beside the computation: order, values -> the order of the next."""
+    """What happens beside the computation: order, values -> the order of the next.
+
+    An order with dims is that of examples, for each of its own; `leads` says of each value which
+    of these dims it has, as its first.
+    """
 
     differentiable = False
     calls_back = happens = True
@@ -99,7 +156,42 @@ class Effect(Primitive, abstract=True):
         return order
 
     def batch(self, size, xs, dims, params):
-        return self(*xs, **params), dims[0]
+        if dims[0] is None:
+            return self(*xs, **params), None
+        pairs = list(zip(xs, dims, strict=True))
+        xs = [x if d is None else _first_dim(x, d) for x, d in pairs]
+        before = params.get("leads") or ((),) * len(xs[1:])
+        leads = tuple(
+            [(d is not None, *b) for d, b in zip(dims[1:], before, strict=True)]
+        )
+        return self(*xs, **{**params, "leads": leads}), 0
+
+
+def _first_dim(x, d):
+    return op.permute(x, dims=(d, *(i for i in range(x.ndim) if i != d))) if d else x
+
+
+def _of_those_here(order, xs, leads):
+    """What the values are for the examples that are there; None if there are none."""
+    here = np.asarray(order) >= 0
+    if here.all():
+        return xs
+    return (
+        [_rows(x, here, b) for x, b in zip(xs, leads, strict=True)]
+        if here.any()
+        else None
+    )
+
+
+def _rows(x, here, lead):
+    """The rows of x of the examples that are there, whichever of their dims it has."""
+    return np.asarray(x)[here.any(axis=tuple(i for i, b in enumerate(lead) if not b))]
+
+
+def _next(order):
+    """The order after this: still that of none where it is."""
+    order = np.asarray(order)
+    return order + (order >= 0)
 
 
 class Printed(Effect):
@@ -110,11 +202,11 @@ class Printed(Effect):
     tensor(1)
     """
 
-    def eager(order, *xs, text, others):
-        xs = map(shown, xs)
-        values = [next(xs) if x is None else x for x in others]
-        say(text.format(*values))
-        return np.asarray(order) + 1
+    def eager(order, *xs, text, others, leads=()):
+        xs = _of_those_here(order, xs, leads)
+        if xs is not None:
+            say(text.format(*_filled(others, xs)))
+        return _next(order)
 
     def samples(rng):
         params = {"text": "{}", "others": (None,)}
@@ -131,12 +223,12 @@ class Checked(Effect):
     tensor(1)
     """
 
-    def eager(order, held, *xs, text, where, others):
-        if not np.all(held):
-            xs = map(shown, xs)
-            values = [next(xs) if x is None else x for x in others]
-            raise told(CheckError, f"{text.format(*values)}\n  in {where}")
-        return np.asarray(order) + 1
+    def eager(order, *values, text, where, others, leads=()):
+        found = _of_those_here(order, values, leads)
+        if found is not None and not np.all(found[0]):
+            said = text.format(*_filled(others, found[1:]))
+            raise told(CheckError, f"{said}\n  in {where}")
+        return _next(order)
 
     def samples(rng):
         params = {"text": "", "where": "", "others": ()}
@@ -150,6 +242,12 @@ class Checked(Effect):
         return [((np.array(0), np.array(False)), params, CheckError, "x is 3")]
 
 
+def _filled(others, xs) -> list:
+    """The values of a text: those that are no tensors, and the others for None."""
+    xs = map(shown, xs)
+    return [next(xs) if x is None else x for x in others]
+
+
 class Tried(Effect):
     """order + 1, when an operation has had its say: its errors, for its result is not needed.
 
@@ -157,9 +255,9 @@ class Tried(Effect):
     tensor(1)
     """
 
-    def eager(order, *xs, name, about):
+    def eager(order, *xs, name, about, leads=()):
         getattr(op, name).eager(*xs, **dict(about))
-        return np.asarray(order) + 1
+        return _next(order)
 
     def samples(rng):
         params = {"name": "index", "about": (("dim", 0),)}
@@ -183,7 +281,8 @@ def happen(prim, first, params, values) -> None:
     xs = [x.detach() for x in values if isinstance(x, Box)]
     below = floor.get()
     if below is NUMPY or not below.holds(_order()):
-        prim(np.zeros((), np.int64), *first, *xs, **params)
+        here = _here.get()
+        prim(np.zeros((), np.int64) if here is None else here, *first, *xs, **params)
         return
     given = _given.get()
     if given is None and getattr(below, "sections", 0):

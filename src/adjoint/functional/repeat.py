@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import numpy as np
 
 from ..autodiff import transforms
@@ -21,6 +23,7 @@ from .bodies import (
     is_known,
     leaves_of,
     moves,
+    need_same_carry,
     program_of,
     same_carry,
     saved_in_steps,
@@ -31,7 +34,7 @@ from .bodies import (
     traced,
     unchanged,
 )
-from .effects import in_order, threaded
+from .effects import among, in_order, is_ordered, left_out, threaded
 from .face import FUNCTIONS, function
 from .scan import scan
 
@@ -95,7 +98,8 @@ def _while(cond_fun, body_fun, init_val):
         raise ArgumentError(
             "while_loop: cond_fun must return one truth value without dims"
         )
-    same_carry(body.graph.outputs, specs, body.results, shape, "while_loop")
+    after = [v.spec for v in body.graph.outputs]
+    same_carry(after, specs, body.results, shape, "while_loop")
     inputs = *first, *test.outside, *body.outside
     params = {"test": test.graph, "body": body.graph, "carries": len(first)}
     recorded = _moved(body, first)
@@ -120,16 +124,21 @@ def _moved(body, first) -> list:
 
 
 def _python_while(test, body, value):
-    while True:
-        go = test(value)
-        if is_known(go):
-            if not bool(go):
-                return value
-            value = body(value)
-        else:  # examples of a batch that differ: those that are done stay as they are
-            if not np.any(at_bottom(go)):
-                return value
-            value = selected(go, body(value), value)
+    go, first = test(value), True
+    while _any(go):
+        with nullcontext() if is_known(go) else among(go):
+            new = body(value)
+            if first:
+                need_same_carry(new, value, "while_loop")
+            value = new if is_known(go) else selected(go, new, value)
+            more, first = test(value), False
+            go = more if is_known(go) else op.logical_and(go, more)
+    return value
+
+
+def _any(go) -> bool:
+    """Whether there is a further step; under vmap, for any example: the others stay as they are."""
+    return bool(go) if is_known(go) else bool(np.any(at_bottom(go)))
 
 
 class RepeatWhile(Primitive):
@@ -283,8 +292,10 @@ def _batched_while(size, xs, dims, params):
         return go
 
     def step(now):
-        go, new = going(now), run(params["body"], d_others)(*now, *others)
-        out = []
+        go, given = going(now), list(now)
+        if is_ordered(params["body"]):
+            given[0] = left_out(now[0], go)
+        new, out = run(params["body"], d_others)(*given, *others), []
         for x, old in zip(new, now, strict=True):
             here = op.reshape(go, shape=(size, *(1,) * (x.ndim - 1)))
             out.append(op.where(op.expand(here, shape=tuple(x.shape)), x, old))

@@ -26,6 +26,7 @@ from .bodies import (
     leaves_of,
     moves,
     need_pair,
+    need_same_carry,
     program_of,
     row_of,
     same_carry,
@@ -93,7 +94,8 @@ def _looped(f, init, xs, length, reverse, whole=False):
     k = len(first)
     before = [spec_of(x) for x in first]
     after, rows = body.results.children
-    same_carry(body.graph.outputs[:k], before, after, carry_shape, "scan")
+    rounds = [v.spec for v in body.graph.outputs[:k]]
+    same_carry(rounds, before, after, carry_shape, "scan")
     same = unchanged(body.graph, first)
     ys = _bound(body, first, mapped, n, reverse)
     last = [y if x is None else x for x, y in zip(same, ys, strict=False)]
@@ -177,7 +179,9 @@ def _python_loop(f, carry, xs, n, reverse):
         pair = f(carry, tree.unflatten(shape, [x[i] for x in leaves]))
         if not isinstance(pair, tuple) or len(pair) != 2:
             raise ArgumentError("scan: the function must return a pair (carry, y)")
-        carry, y = pair
+        before, (carry, y) = carry, pair
+        if not rows:
+            need_same_carry(carry, before, "scan")
         ys, y_shape = tree.flatten(y)
         rows.append(([_copied(x) for x in ys], y_shape))
     if reverse:

@@ -108,8 +108,9 @@ class Loop:
     def run(self) -> History:
         """Train until the last epoch, or until something stops it."""
         self.display.start(self)
+        interrupts = _Interrupts(self)
         try:
-            with _Interrupts(self):
+            with interrupts:
                 for c in self.callbacks:
                     c.on_fit_start(self)
                 while self.epoch <= self.epochs and not self.history.stopped:
@@ -120,6 +121,7 @@ class Loop:
             self._finish()
         finally:
             self.display.end(self)
+        interrupts.pass_on()
         return self.history
 
     def _finish(self):
@@ -291,12 +293,15 @@ class Loop:
 
 
 class _Interrupts:
-    """The first Ctrl-C ends training after the step, the second at once."""
+    """The first Ctrl-C ends training after the step, the second at once.
+
+    Whoever else listens for it, with a handler of his own, is told at the end.
+    """
 
     words = b"\nending after this step; Ctrl-C once more ends at once\n"
 
     def __init__(self, loop):
-        self.loop = loop
+        self.loop, self.told = loop, None
 
     def __enter__(self):
         main = threading.current_thread() is threading.main_thread()
@@ -313,8 +318,16 @@ class _Interrupts:
         if self.loop.interrupted:
             raise KeyboardInterrupt
         self.loop.interrupt()
+        self.told = number, frame
         if sys.stderr is not None and sys.stderr.isatty():
             os.write(2, self.words)  # a stream may be in the middle of its own write
+
+    def pass_on(self) -> None:
+        """Tell the handler that was there before of a Ctrl-C, unless it is Python's own."""
+        if self.told is None or self.before is signal.default_int_handler:
+            return
+        if callable(self.before):
+            self.before(*self.told)
 
 
 def scalars(values: dict) -> dict:

@@ -10,10 +10,10 @@ from typing import Any
 from ..autodiff.modes import no_grad
 from ..compiler import compile
 from ..core import tree
-from ..core.bind import Box
 from ..functional.face import FUNCTIONS
 from ..optim import LBFGS
 from . import faults
+from .amp import copies, keep_unless, step_where
 from .step import Outcome, TrainStep, as_tensors, number, with_gradient
 
 
@@ -157,9 +157,9 @@ class CompiledStep(Builds):
     def _add(self, batch, first, scale=None):
         """Forward and backward; buffers stay as they are if the loss is not finite."""
         buffers = self.plain.kept.buffers() if self.plain.check_finite else []
-        before = _copies(buffers)
+        before = copies(buffers)
         loss, y = self.eager_add(batch, first, scale)
-        _keep_unless(loss * 0 == 0, buffers, before)
+        keep_unless(loss * 0 == 0, buffers, before)
         return loss, y
 
     def _whole(self, batch, first, scale):
@@ -172,10 +172,10 @@ class CompiledStep(Builds):
             for p in params if scale is not None else ():
                 p.grad.mul_(1 / scale)
         plain.clip(params)
-        held = [*params, *_state(plain.optimizer)] if self.guarded else []
-        before = _copies(held)
-        plain.optimizer.step()
-        _keep_unless(fine, held, before)
+        if self.guarded:
+            step_where(fine, plain.optimizer)
+        else:
+            plain.optimizer.step()
         return loss, y, fine
 
     # ------------------------------------------------------------ going on
@@ -194,29 +194,12 @@ class CompiledStep(Builds):
         self.plain.take_up(steps, pending, grads)
 
 
-def _state(optimizer) -> list:
-    """The tensors of its state."""
-    leaves = tree.flatten([dict(s) for s in optimizer.state.values()])[0]
-    return [x for x in leaves if isinstance(x, Box)]
-
-
 def _all_finite(loss, params):
     """Whether a loss and the gradients of parameters have neither Inf nor NaN."""
     zero = loss * 0  # NaN of what is not finite
     for p in params:
         zero = zero + (p.grad.detach() * 0).sum()
     return zero == 0
-
-
-def _copies(tensors) -> list:
-    return [x.detach().clone() for x in tensors]
-
-
-def _keep_unless(fine, tensors, before) -> None:
-    """Where `fine` is false, give tensors back what they held."""
-    with no_grad():
-        for x, old in zip(tensors, before, strict=True):
-            x.copy_(FUNCTIONS["where"](fine, x, old))
 
 
 class CallStep(Builds):

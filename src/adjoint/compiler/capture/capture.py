@@ -321,7 +321,7 @@ def capture(func, leaves, shape, name: str, moving=frozenset()) -> Captured:
             )
         if around.rewritten():
             raise Unfit("it writes into an array of NumPy; a tensor can be part of it")
-        made = Ending(level, results, around).captured
+        made = _ended(level, results, around)
         del results
     finally:
         _note(level, around)
@@ -336,6 +336,14 @@ def capture(func, leaves, shape, name: str, moving=frozenset()) -> Captured:
     return made
 
 
+def _ended(level, results, around) -> Captured:
+    """What the function did, of which what it returns and keeps must have an end."""
+    try:
+        return Ending(level, results, around).captured
+    except tree.Endless as error:
+        raise Unfit(f"it returns or keeps containers without end: {error}") from None
+
+
 def _note(level, around) -> None:
     """What the function has put elsewhere without a word."""
     for keeper, key, before in around.changed():
@@ -347,7 +355,7 @@ def _need_same(given, args, kwargs) -> None:
     leaves, _ = tree.flatten((args, kwargs))
     if list(map(id, leaves)) != list(map(id, given)):
         raise Unfit(
-            "it changes a list or dict among its arguments; return the new one, or "
+            "it changes a list, dict or data class among its arguments; return the new one, or "
             "write into its tensors with copy_"
         )
 
@@ -362,7 +370,7 @@ def _need_open(results, level) -> None:
         if _keeps(x, level):
             raise Unfit(
                 f"it returns a {type(x).__name__} with tensors in it; in a tuple, a named "
-                "tuple, a list or a dict they can be results of a program"
+                "tuple, a list, a dict or a data class they can be results of a program"
             )
 
 
