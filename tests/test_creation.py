@@ -236,8 +236,35 @@ def test_range_includes_its_end():
         assert ad.range(*args).tolist() == want.tolist()
 
 
+def test_what_to_takes_by_place():
+    x = ad.ones(2)
+    for same in (x.to("cpu"), x.to("cpu", ad.float32, True), x.to(None), x.to(x, True)):
+        assert same is x
+    for copy in (x.to("cpu", ad.float32, False, True), x.to(x, False, True)):
+        assert copy is not x and copy.equal(x)
+    assert x.to("cpu", ad.float64).dtype is ad.float64
+    with pytest.raises(TypeError, match=r"to: expected a dtype, a device .* got list"):
+        x.to([1])
+
+
+def test_devices_have_numbers():
+    assert repr(ad.device("cpu")) == "device(type='cpu')"
+    first = ad.device("cpu", 0)
+    assert repr(first) == "device(type='cpu', index=0)" and first.index == 0
+    assert first == ad.device("cpu:0") and ad.device("cpu").index is None
+    for call in (lambda: ad.device("cuda", 1), lambda: ad.device(1)):
+        with pytest.raises(RuntimeError, match="device 'cuda:1' is not available"):
+            call()
+    with pytest.raises(ValueError, match="a number must follow 'cpu', got 'cpu:x'"):
+        ad.device("cpu:x")
+
+
 def test_what_there_is_no_device_for():
-    for act in (ad.ones(2).cuda, lambda: ad.ones(2).to("cuda:0")):
+    for act in (
+        ad.ones(2).cuda,
+        lambda: ad.ones(2).to("cuda:0"),
+        lambda: ad.ones(2).to(0),
+    ):
         with pytest.raises(RuntimeError, match="this build computes on 'cpu'"):
             act()
     assert not ad.backends.cuda.is_available() and not ad.backends.mkl.is_available()

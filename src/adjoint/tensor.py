@@ -18,6 +18,7 @@ from .autodiff.versions import versioned
 from .autodiff.views import adopt, layout, refresh
 from .core import dtype as dt
 from .core.bind import Box, at_bottom, dtype_of, floor, moved, note_change
+from .core.device import need_cpu
 from .core.dtype import DType
 from .core.primitive import op
 from .core.shape import norm_dim, row_by_row
@@ -552,15 +553,21 @@ class Tensor(Box):
     # ------------------------------------------------------------ conversion
 
     def to(self, *args, dtype=None, device=None, copy=False, non_blocking=False):
-        """This tensor in another dtype (or on another device)."""
+        """This tensor in another dtype (or on another device).
+
+        >>> tensor([1, 2]).to(float64), tensor([1.5]).to(tensor(0))
+        (tensor([1., 2.], dtype=adjoint.float64), tensor([1]))
+        """
+        flags = []  # non_blocking, copy
         for a in args:
-            if isinstance(a, Tensor):
-                dtype = a.dtype
-            elif isinstance(a, (DType, np.dtype, type)):
-                dtype = a
-            elif isinstance(a, (str, _Device)):
+            if isinstance(a, bool):
+                flags.append(a)
+            elif isinstance(a, (str, int)):
                 device = a
-        functional.creation.need_cpu(device)
+            elif a is not None:
+                dtype = _dtype_like(a)
+        copy = copy or flags[1:] == [True]
+        need_cpu(f"cuda:{device}" if isinstance(device, int) else device)
         d = np_dtype(dtype)
         if d is None or d == dtype_of(self):
             return METHODS["clone"](self) if copy else self
@@ -681,20 +688,36 @@ def _check_grad(x, g):
         )
 
 
+def _dtype_like(x):
+    """What `to` is to make of a tensor: a dtype, or that of another tensor."""
+    if isinstance(x, Tensor):
+        return x.dtype
+    if isinstance(x, (DType, np.dtype, type)):
+        return x
+    raise ArgumentTypeError(
+        f"to: expected a dtype, a device or a tensor, got {type(x).__name__}"
+    )
+
+
 class _Device(str):
     """A device by name; only the CPU is here."""
 
     __slots__ = ()
 
     @property
-    def type(self):
+    def type(self) -> str:
         """The kind of device."""
-        return self.split(":")[0]
+        return self.partition(":")[0]
 
-    index = None  # pyright: ignore[reportAssignmentType]
+    @property
+    def index(self) -> int | None:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Its number, if it was named by one."""
+        number = self.partition(":")[2]
+        return int(number) if number else None
 
     def __repr__(self):
-        return f"device(type='{self}')"
+        number = "" if self.index is None else f", index={self.index}"
+        return f"device(type='{self.type}'{number})"
 
 
 def get_default_device() -> _Device:
@@ -702,9 +725,18 @@ def get_default_device() -> _Device:
     return _Device("cpu")
 
 
-def device(name) -> _Device:
-    """The device of this name."""
-    functional.creation.need_cpu(name)
+def device(type, index: int | None = None) -> _Device:
+    """The device of this name, such as "cpu", and number.
+
+    >>> device("cpu"), device("cpu", 0) == device("cpu:0")
+    (device(type='cpu'), True)
+    """
+    name = f"cuda:{type}" if isinstance(type, int) else str(type)
+    name = name if index is None else f"{name}:{index}"
+    need_cpu(name)
+    kind, colon, number = name.partition(":")
+    if colon and not number.isdecimal():
+        raise ArgumentError(f"device: a number must follow {kind!r}, got {name!r}")
     return _Device(name)
 
 

@@ -6,10 +6,10 @@ import numpy as np
 
 from ..core import dtype as dt
 from ..core.bind import dtype_of
+from ..core.device import need_cpu
 from ..core.primitive import op
 from ..core.shape import norm_dim
 from ..errors import ArgumentError
-from ..functional.creation import need_cpu
 from ..functional.face import FUNCTIONS, cast, np_dtype
 from ..functional.shapes import sizes
 from .elementwise import need_array

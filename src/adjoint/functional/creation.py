@@ -9,6 +9,7 @@ import numpy as np
 from ..autodiff.node import Leaf
 from ..core import dtype as dt
 from ..core.bind import Box, dtype_of, quiet
+from ..core.device import need_cpu
 from ..errors import ArgumentError, ArgumentTypeError, DtypeError, ShapeError, sound
 from .face import (
     SCALARS,
@@ -37,14 +38,6 @@ def demand_grad(x) -> None:
             f"not {dt.dtype(x.value.dtype)}"
         )
     x.node = Leaf(x)
-
-
-def need_cpu(device) -> None:
-    """Only the CPU is here."""
-    if device is not None and str(device).split(":")[0] != "cpu":
-        raise ArgumentError(
-            f"device {str(device)!r} is not available: this build computes on 'cpu'"
-        )
 
 
 def array_of(data, dtype=None) -> np.ndarray:
