@@ -136,6 +136,11 @@ def is_short(dtype: np.dtype) -> bool:
     return dtype.itemsize == 2 and dtype.kind in "fV"
 
 
+def widened(x: np.ndarray) -> np.ndarray:
+    """Floats of two bytes in single precision, in which sums and exponentials are made."""
+    return x.astype(np.float32) if is_short(x.dtype) else x
+
+
 def is_inexact(d: np.dtype) -> bool:
     """Floating or complex: the dtypes that have derivatives.
 

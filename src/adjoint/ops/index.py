@@ -11,7 +11,7 @@ import math
 import numpy as np
 
 from ..core.bind import bind, dtype_of
-from ..core.primitive import Linear, Primitive, batch_to_front, op, with_batch
+from ..core.primitive import Linear, Primitive, batch_to_front, op, total, with_batch
 from ..core.shape import Spec, broadcast
 from ..errors import ArgumentError, DimError, DtypeError, ShapeError
 
@@ -461,11 +461,11 @@ class IndexReduce(Primitive):
     def jvp(self, ts, y, xs, params):
         (x, v, *indices), dim = xs, params["dim"]
         wx, wv = _shares(y, x, v, indices, dim, params["reduce"])
-        total = None if ts[0] is None else ts[0] * wx
+        tx = None if ts[0] is None else ts[0] * wx
         if ts[1] is None:
-            return total
-        ty = op.unindex(ts[1] * wv, *indices, dim=dim, shape=tuple(x.shape))
-        return ty if total is None else total + ty
+            return tx
+        tv = op.unindex(ts[1] * wv, *indices, dim=dim, shape=tuple(x.shape))
+        return total(tx, tv)
 
     def batch(self, size, xs, dims, params):
         return _batch_write(self, size, xs, dims, params)
