@@ -339,9 +339,7 @@ class _Workers(_Epoch):
         number, indices = job
         worker = self.active[0]
         self.active.rotate(-1)
-        if (
-            self.loader._stream
-        ):  # numbered by its worker: how others fare must not matter
+        if self.loader._stream:  # numbered by its worker, however others fare
             number = self.turns[worker] * self.loader.num_workers + worker
         self.turns[worker] += 1
         seed = self.progress.plan["seed"]
