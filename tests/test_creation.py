@@ -1,5 +1,7 @@
 """Creation: PyTorch's values, dtypes and errors; what copies and what shares memory."""
 
+import pickle
+
 import numpy as np
 import pytest
 
@@ -252,6 +254,10 @@ def test_devices_have_numbers():
     first = ad.device("cpu", 0)
     assert repr(first) == "device(type='cpu', index=0)" and first.index == 0
     assert first == ad.device("cpu:0") and ad.device("cpu").index is None
+    assert isinstance(ad.ones(1).device, ad.device) and isinstance(first, ad.device)
+    with ad.device("cpu") as here:
+        assert ad.ones(1).device == here
+    assert pickle.loads(pickle.dumps(first)) == first
     for call in (lambda: ad.device("cuda", 1), lambda: ad.device(1)):
         with pytest.raises(RuntimeError, match="device 'cuda:1' is not available"):
             call()

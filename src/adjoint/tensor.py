@@ -699,10 +699,23 @@ def _dtype_like(x):
     )
 
 
-class _Device(str):
-    """A device by name; only the CPU is here."""
+class device(str):
+    """A device by its name, such as "cpu", and number; only the CPU is here.
+
+    >>> device("cpu"), device("cpu", 0) == device("cpu:0")
+    (device(type='cpu'), True)
+    """
 
     __slots__ = ()
+
+    def __new__(cls, type, index: int | None = None):
+        name = f"cuda:{type}" if isinstance(type, int) else str(type)
+        name = name if index is None else f"{name}:{index}"
+        need_cpu(name)
+        kind, colon, number = name.partition(":")
+        if colon and not number.isdecimal():
+            raise ArgumentError(f"device: a number must follow {kind!r}, got {name!r}")
+        return super().__new__(cls, name)
 
     @property
     def type(self) -> str:
@@ -719,25 +732,17 @@ class _Device(str):
         number = "" if self.index is None else f", index={self.index}"
         return f"device(type='{self.type}'{number})"
 
+    def __enter__(self):
+        """Inside, new tensors are on it: there is no other."""
+        return self
 
-def get_default_device() -> _Device:
+    def __exit__(self, *_):
+        pass
+
+
+def get_default_device() -> device:
     """The device that new tensors are on."""
-    return _Device("cpu")
-
-
-def device(type, index: int | None = None) -> _Device:
-    """The device of this name, such as "cpu", and number.
-
-    >>> device("cpu"), device("cpu", 0) == device("cpu:0")
-    (device(type='cpu'), True)
-    """
-    name = f"cuda:{type}" if isinstance(type, int) else str(type)
-    name = name if index is None else f"{name}:{index}"
-    need_cpu(name)
-    kind, colon, number = name.partition(":")
-    if colon and not number.isdecimal():
-        raise ArgumentError(f"device: a number must follow {kind!r}, got {name!r}")
-    return _Device(name)
+    return device("cpu")
 
 
 _OWN = frozenset({"name", "persistent"})  # what a copy takes over
