@@ -599,9 +599,7 @@ class Tensor(Box):
 
     def cuda(self, device=None, non_blocking=False, memory_format=None):
         """The error that says there is no GPU for eager tensors."""
-        return self.to(
-            f"cuda:{device}" if isinstance(device, int) else device or "cuda"
-        )
+        return self.to("cuda" if device is None else device)
 
     def share_memory_(self):
         """This tensor: its memory is this process's alone, which `fork` copies."""

@@ -189,25 +189,27 @@ def _plan(spec: str):
         return np.matmul
     if spec == "ij,jk->ik":
         return _product
-    first, second = (
-        _matrices(left, batch, rows, inner),
-        _matrices(right, batch, inner, cols),
-    )
-    natural = batch + rows + cols
+    first = _matrices(left, batch, rows, inner)
+    second = _matrices(right, batch, inner, cols)
     single = len(rows) == len(cols) == len(inner) == 1
-    lo = [natural.index(c) for c in out]
-    heads, mids = ([left.index(c) for c in g] for g in (batch, rows))
-    tails = [right.index(c) for c in cols]
-    ordered = lo == list(range(len(lo)))
+    finish = _finish(left, right, out, batch + rows, cols, single)
+    return lambda a, b: finish(_product(first(a), second(b)), a, b)
 
-    def run(a, b):
-        y = _product(first(a), second(b))
+
+def _finish(left, right, out, lead, cols, single):
+    """(y, a, b) -> y, the product of their matrices, with the dims of the result in order."""
+    order = [[*lead, *cols].index(c) for c in out]
+    of_left = [left.index(c) for c in lead]
+    of_right = [right.index(c) for c in cols]
+    ordered = order == sorted(order)
+
+    def finish(y, a, b):
         if not single:
-            sizes = [a.shape[i] for i in heads + mids] + [b.shape[i] for i in tails]
+            sizes = [a.shape[i] for i in of_left] + [b.shape[i] for i in of_right]
             y = y.reshape(sizes)
-        return y if ordered else y.transpose(lo)
+        return y if ordered else y.transpose(order)
 
-    return run
+    return finish
 
 
 def _matrices(letters, batch, first, second):

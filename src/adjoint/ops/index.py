@@ -486,17 +486,19 @@ def _shares(y, x, v, indices, dim, reduce):
         hit_x, hit_v = op.cast(x == y, dtype=d), op.cast(v == gather(y), dtype=d)
         n = count(hit_x, hit_v)
         return hit_x / n, hit_v / gather(n)
+    return _shares_of_product(x, v, gather, count, indices, dim)
+
+
+def _shares_of_product(x, v, gather, count, indices, dim):
+    """The same of a product: `gather` reads at the positions, `count` adds up at them."""
     # A factor's partial is the product of the others: p, of those that are not zero, over
     # itself, times the others that are zero. Where that is one, it stands as their sum, so
     # that the partial has the right derivative too.
     zero_x, zero_v = x == op.zeros_like(x), v == op.zeros_like(v)
     x1, v1 = op.where(zero_x, op.ones_like(x), x), op.where(zero_v, op.ones_like(v), v)
-    x0, v0 = (
-        op.where(zero_x, x, op.zeros_like(x)),
-        op.where(zero_v, v, op.zeros_like(v)),
-    )
+    x0, v0 = (op.where(z, a, op.zeros_like(a)) for z, a in ((zero_x, x), (zero_v, v)))
     p = op.index_reduce(x1, v1, *indices, dim=dim, reduce="prod")
-    zero_x, zero_v = op.cast(zero_x, dtype=d), op.cast(zero_v, dtype=d)
+    zero_x, zero_v = (op.cast(z, dtype=dtype_of(x)) for z in (zero_x, zero_v))
     n, s = count(zero_x, zero_v), count(x0, v0)
     wx = p / x1 * _only_zero(n - zero_x, s - x0)
     wv = gather(p) / v1 * _only_zero(gather(n) - zero_v, gather(s) - v0)
