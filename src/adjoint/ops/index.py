@@ -33,7 +33,7 @@ def _check_bounds(shape, dim, indices):
 CLASS, TARGET, ROW, LENGTH, LAW = -1, -2, -3, -4, -5
 _OUTSIDE = {
     CLASS: (ArgumentError, "{by}: classes must lie in [0, {n}), got {i}"),
-    TARGET: (DimError, "{by}: target {i} is out of bounds"),
+    TARGET: (DimError, "{by}: target {i} is out of bounds: it must lie in [0, {most}]"),
     ROW: (DimError, "{by}: index {i} is out of bounds for a table of {n} rows"),
     LENGTH: (ArgumentError, "{by} must lie between 0 and {most}, got {i}"),
     LAW: (ArgumentError, "{by}"),
@@ -93,7 +93,10 @@ class Bounded(Primitive):
         told = {
             1: (DimError, f"take: {text}"),
             CLASS: (ArgumentError, "take: classes must lie in [0, 3), got {}"),
-            TARGET: (DimError, "take: target {} is out of bounds"),
+            TARGET: (
+                DimError,
+                "take: target {} is out of bounds: it must lie in [0, 2]",
+            ),
             ROW: (DimError, "take: index {} is out of bounds for a table of 3 rows"),
             LENGTH: (ArgumentError, "take must lie between 0 and 2, got {}"),
             LAW: (ArgumentError, "take"),
