@@ -38,7 +38,7 @@ def without_tables(site):
     """
     line = show_site(site)
     of_test = site is not None and site[0].co_filename.startswith(TESTS)
-    return line.partition(": ")[0] if of_test and "lambda" in line else line
+    return line.partition(": ")[0] if of_test and ": (lambda" in line else line
 
 
 errors.show_site = without_tables
