@@ -111,8 +111,8 @@ class Tensor(Box):
             return n
         return n - 1 if self.__dict__.get("batch_dim") is not None else n
 
-    dtype = property(lambda self: dt.dtype(dtype_of(self)), doc="The element type.")
-    device = property(lambda self: device("cpu"), doc="Where the numbers are.")
+    dtype = property(lambda self: dt.BY_NUMPY[dtype_of(self)], doc="The element type.")
+    device = property(lambda self: CPU, doc="Where the numbers are.")
     layout = property(lambda self: "strided")
     itemsize = property(lambda self: dtype_of(self).itemsize)
     nbytes = property(lambda self: self.numel() * self.itemsize)
@@ -560,12 +560,18 @@ class Tensor(Box):
         """
         flags = []  # non_blocking, copy
         for a in args:
-            if isinstance(a, bool):
+            if isinstance(a, (DType, np.dtype, type)):
+                dtype = a
+            elif isinstance(a, Tensor):
+                dtype = a.dtype
+            elif isinstance(a, bool):
                 flags.append(a)
             elif isinstance(a, (str, int)):
                 device = a
             elif a is not None:
-                dtype = _dtype_like(a)
+                raise ArgumentTypeError(
+                    f"to: expected a dtype, a device or a tensor, got {type(a).__name__}"
+                )
         copy = copy or flags[1:] == [True]
         need_cpu(f"cuda:{device}" if isinstance(device, int) else device)
         d = np_dtype(dtype)
@@ -686,17 +692,6 @@ def _check_grad(x, g):
         )
 
 
-def _dtype_like(x):
-    """What `to` is to make of a tensor: a dtype, or that of another tensor."""
-    if isinstance(x, Tensor):
-        return x.dtype
-    if isinstance(x, (DType, np.dtype, type)):
-        return x
-    raise ArgumentTypeError(
-        f"to: expected a dtype, a device or a tensor, got {type(x).__name__}"
-    )
-
-
 class device(str):
     """A device by its name, such as "cpu", and number; only the CPU is here.
 
@@ -738,9 +733,12 @@ class device(str):
         pass
 
 
+CPU = device("cpu")
+
+
 def get_default_device() -> device:
     """The device that new tensors are on."""
-    return device("cpu")
+    return CPU
 
 
 _OWN = frozenset({"name", "persistent"})  # what a copy takes over

@@ -40,7 +40,7 @@ class DType:
         if found is not None:
             return get_default_dtype() if found is float32 else found
         try:
-            found = _TABLE.get(np.dtype(d))
+            found = BY_NUMPY.get(np.dtype(d))
         except (TypeError, ValueError):
             found = None
         if found is None:
@@ -84,9 +84,9 @@ _NAMES = (
     "bool uint8 uint16 uint32 uint64 int8 int16 int32 int64 float16 float32 float64 "
     "complex64 complex128"
 )
-_TABLE = {d: _made(d) for d in map(np.dtype, _NAMES.split())}
+BY_NUMPY = {d: _made(d) for d in map(np.dtype, _NAMES.split())}
 if _bfloat16 is not None:
-    _TABLE[_bfloat16] = _made(_bfloat16)
+    BY_NUMPY[_bfloat16] = _made(_bfloat16)
 
 (
     bool_,
@@ -103,11 +103,11 @@ if _bfloat16 is not None:
     float64,
     complex64,
     complex128,
-) = (_TABLE[np.dtype(n)] for n in _NAMES.split())
-bfloat16 = _TABLE.get(_bfloat16)
+) = (BY_NUMPY[np.dtype(n)] for n in _NAMES.split())
+bfloat16 = BY_NUMPY.get(_bfloat16)
 half, float_, double, short, int_, long = float16, float32, float64, int16, int32, int64
 cfloat, cdouble = complex64, complex128
-BY_NAME = {d.name: d for d in _TABLE.values()}
+BY_NAME = {d.name: d for d in BY_NUMPY.values()}
 
 _default = [float32]
 
@@ -135,7 +135,7 @@ _PYTHON = {bool: bool_, int: int64, float: float32, complex: complex64}
 
 def rank(d: np.dtype) -> int:
     """0 bool, 1 integer, 2 floating, 3 complex."""
-    return _TABLE[d].rank
+    return BY_NUMPY[d].rank
 
 
 def is_short(dtype: np.dtype) -> bool:
@@ -155,7 +155,7 @@ def is_inexact(d: np.dtype) -> bool:
     >>> is_inexact(np.dtype('float32')), is_inexact(np.dtype('int32'))
     (True, False)
     """
-    return _TABLE[d].rank >= 2
+    return BY_NUMPY[d].rank >= 2
 
 
 @cache
@@ -195,7 +195,7 @@ def promote(a: np.dtype, b: np.dtype) -> np.dtype:
 def weak(kind: type, other: np.dtype | None) -> np.dtype:
     """The dtype a Python scalar of type `kind` takes beside `other`."""
     scalar = _PYTHON[kind]
-    if other is not None and _TABLE[other].rank >= scalar.rank:
+    if other is not None and BY_NUMPY[other].rank >= scalar.rank:
         return other
     if scalar.rank == 3:
         wide = other is not None and other == np.dtype("float64")

@@ -59,7 +59,7 @@ def array_of(data, dtype=None) -> np.ndarray:
         value = quiet.run(value.astype, _inferred(value), copy=False)
     if value.dtype == object and all(isinstance(v, int) for v in value.flat):
         raise _too_large(None, f"{max(value.flat, key=abs)} needs more than 64 bits")
-    if value.dtype.kind in "OUSmM" or value.dtype.newbyteorder("=") not in dt._TABLE:
+    if value.dtype.kind in "OUSmM" or value.dtype.newbyteorder("=") not in dt.BY_NUMPY:
         raise ArgumentTypeError(
             f"tensor(): cannot hold {value.dtype} values",
             hint=f"given was a {type(data).__name__}",
@@ -224,7 +224,7 @@ def from_numpy(ndarray):
         raise ArgumentTypeError(
             f"from_numpy: expected np.ndarray, got {type(ndarray).__name__}"
         )
-    if ndarray.dtype not in dt._TABLE:
+    if ndarray.dtype not in dt.BY_NUMPY:
         raise DtypeError(f"from_numpy: no tensor dtype for {ndarray.dtype}")
     return wrap(ndarray.view(np.ndarray))
 

@@ -248,7 +248,7 @@ def tensor_from(buffer: np.ndarray, name: str, e: Entry, file):
 
 def as_tensor(a: np.ndarray, name: str, file):
     """The tensor on an array of a file."""
-    if a.dtype not in dt._TABLE:
+    if a.dtype not in dt.BY_NUMPY:
         raise SafetensorError(
             f"{file}: {name!r} has dtype {NAME[a.dtype]}, which tensors here do not have",
             hint='safe_open(..., framework="numpy") reads it as an array',
