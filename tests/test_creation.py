@@ -265,6 +265,24 @@ def test_devices_have_numbers():
         ad.device("cpu:x")
 
 
+NEEDS_CPU = [
+    lambda: ad.Tensor([1.0], device="cuda"),
+    lambda: ad.BoolTensor(2, device="cuda"),
+    lambda: ad.tril_indices(2, 2, device="cuda"),
+    lambda: ad.triu_indices(2, 2, device="cuda"),
+    lambda: ad.nn.LazyLinear(2, device="cuda"),
+    lambda: ad.nn.UninitializedBuffer(device="cuda"),
+    lambda: ad.nn.UninitializedParameter().materialize((2,), device="cuda"),
+    lambda: ad.Generator("cuda"),
+]
+
+
+@pytest.mark.parametrize("call", NEEDS_CPU)
+def test_no_other_device_is_passed_over(call):
+    with pytest.raises(RuntimeError, match="device 'cuda' is not available"):
+        call()
+
+
 def test_what_there_is_no_device_for():
     for act in (
         ad.ones(2).cuda,

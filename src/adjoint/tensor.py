@@ -84,6 +84,7 @@ class Tensor(Box):
     __array_priority__ = 1000
 
     def __init__(self, *data, dtype=None, device=None):
+        need_cpu(device)
         d = np_dtype(dtype) or dt.get_default_dtype().np
         if len(data) == 1 and isinstance(data[0], (list, tuple, np.ndarray, Box)):
             self.value = functional.creation.array_of(data[0], d)
