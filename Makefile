@@ -45,7 +45,7 @@ test test-tiny test-torch fuzz: export OPENBLAS_NUM_THREADS = 1
 test: $(VENV)/test.stamp ## all tests, docstrings and lecture pages
 	$(BIN)/python -m pytest -q -n $(JOBS)
 
-test-tiny: $(VENV)/test.stamp ## a sample of everything in under ten seconds
+test-tiny: $(VENV)/test.stamp ## a sample of everything in about ten seconds
 	$(BIN)/python -m pytest -q -m "not slow" tests/test_layers.py docs README.md
 
 test-torch: $(VENV)/test.stamp $(VENV)/torch.stamp ## all tests, those against PyTorch too

@@ -102,6 +102,7 @@ def test_info(capsys):
     assert found["adjoint"] == ad.__version__
     assert found["packages"]["numpy"] == np.__version__
     assert {"float32", "bfloat16", "int64"} <= set(found["dtypes"])
+    assert [getattr(ad, d).name for d in found["dtypes"]] == found["dtypes"]
     assert found["usable_cores"] >= 1
     assert "functions" in spoken(capsys, "info")[1]
 

@@ -1,5 +1,7 @@
 """Creation: PyTorch's values, dtypes and errors; what copies and what shares memory."""
 
+import pickle
+
 import numpy as np
 import pytest
 
@@ -164,15 +166,15 @@ def test_what_dtypes_say():
         (lambda: ad.tensor(["a"]), "cannot hold"),
         (lambda: ad.tensor(None), "cannot hold object values"),
         (lambda: ad.tensor({1: 2}), "given was a dict"),
-        (lambda: ad.tensor(2**70), "cannot hold"),
+        (lambda: ad.tensor(2**70), "needs more than 64 bits"),
         (lambda: ad.tensor(300, dtype=ad.uint8), "out of bounds"),
         (lambda: ad.tensor([1j], dtype=ad.float32), "tensor():"),
         (lambda: ad.tensor(1, requires_grad=True), "only Tensors of floating point"),
         (lambda: ad.ones(2, device="cuda"), "device 'cuda' is not available"),
         (lambda: ad.ones(2, device="meta"), "device 'meta' is not available"),
         (lambda: ad.zeros(-1), "must be non-negative"),
-        (lambda: ad.zeros(2.5), "must be integers"),
-        (lambda: ad.zeros(), "takes the argument 'size'"),
+        (lambda: ad.zeros(2.5), "must be an integer, got 2.5"),
+        (lambda: ad.zeros(), "missing argument 'size'"),
         (lambda: ad.full(2, 1), "must be tuple of ints, not int"),
         (lambda: ad.full((2,), "a"), "must be a number"),
         (lambda: ad.full((2,), 300, dtype=ad.uint8), "without overflow"),
@@ -236,8 +238,57 @@ def test_range_includes_its_end():
         assert ad.range(*args).tolist() == want.tolist()
 
 
+def test_what_to_takes_by_place():
+    x = ad.ones(2)
+    for same in (x.to("cpu"), x.to("cpu", ad.float32, True), x.to(None), x.to(x, True)):
+        assert same is x
+    for copy in (x.to("cpu", ad.float32, False, True), x.to(x, False, True)):
+        assert copy is not x and copy.equal(x)
+    assert x.to("cpu", ad.float64).dtype is ad.float64
+    with pytest.raises(TypeError, match=r"to: expected a dtype, a device .* got list"):
+        x.to([1])
+
+
+def test_devices_have_numbers():
+    assert repr(ad.device("cpu")) == "device(type='cpu')"
+    first = ad.device("cpu", 0)
+    assert repr(first) == "device(type='cpu', index=0)" and first.index == 0
+    assert first == ad.device("cpu:0") and ad.device("cpu").index is None
+    assert isinstance(ad.ones(1).device, ad.device) and isinstance(first, ad.device)
+    with ad.device("cpu") as here:
+        assert ad.ones(1).device == here
+    assert pickle.loads(pickle.dumps(first)) == first
+    for call in (lambda: ad.device("cuda", 1), lambda: ad.device(1)):
+        with pytest.raises(RuntimeError, match="device 'cuda:1' is not available"):
+            call()
+    with pytest.raises(ValueError, match="a number must follow 'cpu', got 'cpu:x'"):
+        ad.device("cpu:x")
+
+
+NEEDS_CPU = [
+    lambda: ad.Tensor([1.0], device="cuda"),
+    lambda: ad.BoolTensor(2, device="cuda"),
+    lambda: ad.tril_indices(2, 2, device="cuda"),
+    lambda: ad.triu_indices(2, 2, device="cuda"),
+    lambda: ad.nn.LazyLinear(2, device="cuda"),
+    lambda: ad.nn.UninitializedBuffer(device="cuda"),
+    lambda: ad.nn.UninitializedParameter().materialize((2,), device="cuda"),
+    lambda: ad.Generator("cuda"),
+]
+
+
+@pytest.mark.parametrize("call", NEEDS_CPU)
+def test_no_other_device_is_passed_over(call):
+    with pytest.raises(RuntimeError, match="device 'cuda' is not available"):
+        call()
+
+
 def test_what_there_is_no_device_for():
-    for act in (ad.ones(2).cuda, lambda: ad.ones(2).to("cuda:0")):
+    for act in (
+        ad.ones(2).cuda,
+        lambda: ad.ones(2).to("cuda:0"),
+        lambda: ad.ones(2).to(0),
+    ):
         with pytest.raises(RuntimeError, match="this build computes on 'cpu'"):
             act()
     assert not ad.backends.cuda.is_available() and not ad.backends.mkl.is_available()

@@ -416,3 +416,10 @@ def test_numpy_alone_is_enough(absent):
     command = [sys.executable, "-c", NUMPY_ALONE, *absent]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
+
+
+def test_the_type_of_dtypes():
+    assert isinstance(ad.float32, ad.dtype) and not isinstance("float32", ad.dtype)
+    assert ad.dtype("int8") is ad.dtype(np.int8) is ad.dtype(ad.int8) is ad.int8
+    for copy_of in (pickle.loads(pickle.dumps(ad.float64)), copy.deepcopy(ad.float64)):
+        assert copy_of is ad.float64

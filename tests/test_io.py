@@ -493,11 +493,19 @@ def test_what_checkpoints_refuse_is_told_with_its_place(tmp_path):
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(ad.errors.ArgumentError, match="'cuda:0' is not available"):
         ad.load(tmp_path / "x", map_location="cuda:0")
+    with pytest.raises(ad.errors.ArgumentError, match="'cuda:1' is not available"):
+        ad.load(tmp_path / "x", map_location={"cuda:0": "cuda:1"})
     with pytest.raises(FileNotFoundError):
         ad.load(tmp_path / "x")
     for call in (ad.load, ad.io.load_file, ad.io.safe_open, lambda f: ad.save(1, f)):
         with pytest.raises(ad.errors.ArgumentTypeError, match=r"path .* got NoneType"):
             call(None)
+
+
+@pytest.mark.parametrize("where", ["cpu", {"cuda:0": "cpu"}, lambda x, device: x])
+def test_where_tensors_are_loaded_to(tmp_path, where):
+    ad.save(ad.ones(2), tmp_path / "x")
+    assert ad.load(tmp_path / "x", map_location=where).tolist() == [1.0, 1.0]
 
 
 # ---------------------------------------------------------------- atomically

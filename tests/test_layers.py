@@ -1,6 +1,7 @@
 """The rows of the house: a module imports only lower rows, and only at its top."""
 
 import ast
+import functools
 import re
 from pathlib import Path
 
@@ -75,17 +76,33 @@ def _rows(parts, node):
     return parts[:1] or [a.name for a in node.names]
 
 
-def imports(path):
-    """(node, rows, inside a function) of each import of our package."""
-    todo = [(ast.parse(path.read_text(encoding="utf-8")), False)]
+@functools.cache  # each file is read once for all tests
+def statements(path):
+    """(import, whether it is inside a function) of each import in a file."""
+    found, todo = [], [(ast.parse(path.read_text(encoding="utf-8")), False)]
     while todo:
         node, inside = todo.pop()
         if isinstance(node, (ast.Import, ast.ImportFrom)):
-            rows = imported(node, path)
-            if rows:
-                yield node, rows, inside
-        inside = inside or isinstance(node, (ast.FunctionDef, ast.Lambda))
-        todo.extend((child, inside) for child in ast.iter_child_nodes(node))
+            found.append((node, inside))
+        inside = inside or isinstance(node, ast.FunctionDef)
+        todo += [(x, inside) for x in _blocks(node) if isinstance(x, ast.stmt)]
+    return found
+
+
+def _blocks(node):
+    """What a statement, or one of its parts, has below it that may hold statements."""
+    for name in ("body", "orelse", "finalbody"):
+        yield from getattr(node, name, ())
+    for part in (*getattr(node, "handlers", ()), *getattr(node, "cases", ())):
+        yield from _blocks(part)
+
+
+def imports(path):
+    """(node, rows, inside a function) of each import of our package."""
+    for node, inside in statements(path):
+        rows = imported(node, path)
+        if rows:
+            yield node, rows, inside
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
@@ -112,7 +129,7 @@ def test_rows_import_only_lower_rows(path):
 def parts_of(house, path):
     """(line, part) of the folders and files of a house that a file of it imports."""
     home = house.split("/")
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node, _ in statements(path):
         if isinstance(node, ast.ImportFrom) and node.level:
             parts = [p for p in _inside(node, path) if p]
             if parts[: len(home)] == home:

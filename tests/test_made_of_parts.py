@@ -5,7 +5,7 @@ import pytest
 pytest.importorskip("llvmlite")
 
 from adjoint.compiler.native.arithmetic.lanes import Lanes
-from adjoint.compiler.native.convolutions.conv import _Slide
+from adjoint.compiler.native.convolutions.slide import Slide
 from adjoint.compiler.native.convolutions.winograd import _Results
 from adjoint.compiler.native.entry import Entry
 from adjoint.compiler.native.kernels.emit import Emitter
@@ -14,7 +14,7 @@ from adjoint.compiler.native.writer import Writer
 
 
 @pytest.mark.parametrize(
-    "kind", [Emitter, Entry, Lanes, Packed, Writer, _Results, _Slide]
+    "kind", [Emitter, Entry, Lanes, Packed, Writer, _Results, Slide]
 )
 def test_each_method_has_one_home(kind):
     homes = {}

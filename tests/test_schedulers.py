@@ -457,7 +457,11 @@ def test_warns_of_get_lr_and_of_epochs():
         (lambda o: S.ReduceLROnPlateau(o, factor=1.0), ValueError, "< 1.0, got 1.0"),
         (lambda o: S.ReduceLROnPlateau(o, mode="up"), ValueError, "mode up is unknown"),
         (lambda o: S.ReduceLROnPlateau(o, threshold_mode="x"), ValueError, "mode x is"),
-        (lambda o: S.ReduceLROnPlateau(o, min_lr=[0]), ValueError, "2 min_lrs, got 1"),
+        (
+            lambda o: S.ReduceLROnPlateau(o, min_lr=[0]),
+            ValueError,
+            "1 values, param_groups has 2",
+        ),
         (lambda o: S.LRScheduler(o), NotImplementedError, "has no get_lr"),
     ],
 )

@@ -335,8 +335,21 @@ def tensor_stub() -> str:
         + ALIASES
         + "\nclass Size(tuple[_int, ...]):\n    def numel(self) -> _int: ...\n"
         + _with_named(f"\nclass Tensor(Box):\n{about}\n{''.join(body)}")
-        + "\ndef device(name: Any) -> Any: ...\ndef __getattr__(name: _str) -> Any: ...\n"
+        + DEVICE
+        + "\ndef __getattr__(name: _str) -> Any: ...\n"
     )
+
+
+DEVICE = """
+class device(_str):
+    def __new__(cls, type: Any, index: _int | None = ...) -> device: ...
+    @property
+    def type(self) -> _str: ...
+    @property
+    def index(self) -> _int | None: ...  # pyright: ignore[reportIncompatibleMethodOverride]
+    def __enter__(self) -> device: ...
+    def __exit__(self, *_: Any) -> None: ...
+"""
 
 
 def package_stub() -> str:

@@ -64,8 +64,8 @@ from .autodiff.transforms import linearize as linearize
 from .autodiff.transforms import value_and_grad as value_and_grad
 from .autodiff.transforms import vjp as vjp
 from .autodiff.transforms import vmap as vmap
-from .compiler.compiled import compile as compile
-from .core.dtype import dtype as dtype
+from .compiler.face import compile as compile
+from .core.dtype import DType as dtype
 from .core.dtype import get_default_dtype as get_default_dtype
 from .core.dtype import set_default_dtype as set_default_dtype
 from .core.generator import Generator as Generator

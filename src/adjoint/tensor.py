@@ -18,6 +18,7 @@ from .autodiff.versions import versioned
 from .autodiff.views import adopt, layout, refresh
 from .core import dtype as dt
 from .core.bind import Box, at_bottom, dtype_of, floor, moved, note_change
+from .core.device import need_cpu
 from .core.dtype import DType
 from .core.primitive import op
 from .core.shape import norm_dim, row_by_row
@@ -83,6 +84,7 @@ class Tensor(Box):
     __array_priority__ = 1000
 
     def __init__(self, *data, dtype=None, device=None):
+        need_cpu(device)
         d = np_dtype(dtype) or dt.get_default_dtype().np
         if len(data) == 1 and isinstance(data[0], (list, tuple, np.ndarray, Box)):
             self.value = functional.creation.array_of(data[0], d)
@@ -110,8 +112,8 @@ class Tensor(Box):
             return n
         return n - 1 if self.__dict__.get("batch_dim") is not None else n
 
-    dtype = property(lambda self: dt.dtype(dtype_of(self)), doc="The element type.")
-    device = property(lambda self: device("cpu"), doc="Where the numbers are.")
+    dtype = property(lambda self: dt.BY_NUMPY[dtype_of(self)], doc="The element type.")
+    device = property(lambda self: CPU, doc="Where the numbers are.")
     layout = property(lambda self: "strided")
     itemsize = property(lambda self: dtype_of(self).itemsize)
     nbytes = property(lambda self: self.numel() * self.itemsize)
@@ -552,15 +554,27 @@ class Tensor(Box):
     # ------------------------------------------------------------ conversion
 
     def to(self, *args, dtype=None, device=None, copy=False, non_blocking=False):
-        """This tensor in another dtype (or on another device)."""
+        """This tensor in another dtype (or on another device).
+
+        >>> tensor([1, 2]).to(float64), tensor([1.5]).to(tensor(0))
+        (tensor([1., 2.], dtype=adjoint.float64), tensor([1]))
+        """
+        flags = []  # non_blocking, copy
         for a in args:
-            if isinstance(a, Tensor):
-                dtype = a.dtype
-            elif isinstance(a, (DType, np.dtype, type)):
+            if isinstance(a, (DType, np.dtype, type)):
                 dtype = a
-            elif isinstance(a, (str, _Device)):
+            elif isinstance(a, Tensor):
+                dtype = a.dtype
+            elif isinstance(a, bool):
+                flags.append(a)
+            elif isinstance(a, (str, int)):
                 device = a
-        functional.creation.need_cpu(device)
+            elif a is not None:
+                raise ArgumentTypeError(
+                    f"to: expected a dtype, a device or a tensor, got {type(a).__name__}"
+                )
+        copy = copy or flags[1:] == [True]
+        need_cpu(f"cuda:{device}" if isinstance(device, int) else device)
         d = np_dtype(dtype)
         if d is None or d == dtype_of(self):
             return METHODS["clone"](self) if copy else self
@@ -592,9 +606,7 @@ class Tensor(Box):
 
     def cuda(self, device=None, non_blocking=False, memory_format=None):
         """The error that says there is no GPU for eager tensors."""
-        return self.to(
-            f"cuda:{device}" if isinstance(device, int) else device or "cuda"
-        )
+        return self.to("cuda" if device is None else device)
 
     def share_memory_(self):
         """This tensor: its memory is this process's alone, which `fork` copies."""
@@ -681,31 +693,53 @@ def _check_grad(x, g):
         )
 
 
-class _Device(str):
-    """A device by name; only the CPU is here."""
+class device(str):
+    """A device by its name, such as "cpu", and number; only the CPU is here.
+
+    >>> device("cpu"), device("cpu", 0) == device("cpu:0")
+    (device(type='cpu'), True)
+    """
 
     __slots__ = ()
 
-    @property
-    def type(self):
-        """The kind of device."""
-        return self.split(":")[0]
+    def __new__(cls, type, index: int | None = None):
+        name = f"cuda:{type}" if isinstance(type, int) else str(type)
+        name = name if index is None else f"{name}:{index}"
+        need_cpu(name)
+        kind, colon, number = name.partition(":")
+        if colon and not number.isdecimal():
+            raise ArgumentError(f"device: a number must follow {kind!r}, got {name!r}")
+        return super().__new__(cls, name)
 
-    index = None  # pyright: ignore[reportAssignmentType]
+    @property
+    def type(self) -> str:
+        """The kind of device."""
+        return self.partition(":")[0]
+
+    @property
+    def index(self) -> int | None:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Its number, if it was named by one."""
+        number = self.partition(":")[2]
+        return int(number) if number else None
 
     def __repr__(self):
-        return f"device(type='{self}')"
+        number = "" if self.index is None else f", index={self.index}"
+        return f"device(type='{self.type}'{number})"
+
+    def __enter__(self):
+        """Inside, new tensors are on it: there is no other."""
+        return self
+
+    def __exit__(self, *_):
+        pass
 
 
-def get_default_device() -> _Device:
+CPU = device("cpu")
+
+
+def get_default_device() -> device:
     """The device that new tensors are on."""
-    return _Device("cpu")
-
-
-def device(name) -> _Device:
-    """The device of this name."""
-    functional.creation.need_cpu(name)
-    return _Device(name)
+    return CPU
 
 
 _OWN = frozenset({"name", "persistent"})  # what a copy takes over

@@ -236,9 +236,7 @@ def _run(argv) -> int:
 
 def _carried_out(given) -> int:
     """The command and its answer; interruptions end in a word instead of a traceback."""
-    if (
-        given.command == "demo"
-    ):  # on matrices this small threads only wait for each other
+    if given.command == "demo":  # on such small matrices threads would only wait
         for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
             os.environ.setdefault(name, "1")
     try:

@@ -6,10 +6,10 @@ import numpy as np
 
 from ..core import dtype as dt
 from ..core.bind import dtype_of
-from ..core.primitive import op
+from ..core.device import need_cpu
+from ..core.primitive import conjugate, op
 from ..core.shape import norm_dim
 from ..errors import ArgumentError
-from ..functional.creation import need_cpu
 from ..functional.face import FUNCTIONS, cast, np_dtype
 from ..functional.shapes import sizes
 from .elementwise import need_array
@@ -254,8 +254,7 @@ def tensordot(x1, x2, /, *, axes=2):
 def vecdot(x1, x2, /, *, axis=-1):
     """Products of the conjugate of x1 with x2, summed over an axis."""
     x1, x2 = pair(x1, x2)
-    x1 = op.conj(x1) if dtype_of(x1).kind == "c" else x1
-    return cast((x1 * x2).sum(axis), dtype_of(x1))
+    return cast((conjugate(x1) * x2).sum(axis), dtype_of(x1))
 
 
 __all__ = [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..core.bind import Box, dtype_of
-from ..core.primitive import op
+from ..core.primitive import conjugate, op
 from ..errors import ArgumentTypeError
 from ..functional.face import FUNCTIONS, cast, lift
 from .information import promoted
@@ -85,7 +85,7 @@ globals().update({k: _binary(k, v) for k, v in _BINARY.items()})
 
 def conj(x, /):
     """The complex conjugate; a real array itself."""
-    return op.conj(x) if dtype_of(need_array(x, "conj")).kind == "c" else x
+    return conjugate(need_array(x, "conj"))
 
 
 def real(x, /):

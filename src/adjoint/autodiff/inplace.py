@@ -196,9 +196,7 @@ def shared(x):
     base = x if x.base is None else x.base
     if isinstance(x.value, np.ndarray) and floor.get() is NUMPY:
         base = x
-    floor.get().keep(
-        (base,)
-    )  # a program has the memory from it, not from what shares it
+    floor.get().keep((base,))  # a program has the memory from it, not from its views
     out = base.level.wrap(_cut(base.value, base.level))
     out.detached = base.level is not BASE
     if base.__dict__.get("batch_dim") is not None:

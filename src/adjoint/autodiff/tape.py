@@ -167,9 +167,8 @@ class BaseTape(Tape):
     def below(self, prim, inner, params):
         below = floor.get()
         if below is NUMPY and any(isinstance(v, Box) for v in inner):
-            return bind(
-                prim, *inner, **params
-            )  # a value of a finished program: it says so
+            # A value of a finished program: it says so.
+            return bind(prim, *inner, **params)
         return below.process(prim, inner, params)
 
 

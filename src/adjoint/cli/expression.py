@@ -267,9 +267,7 @@ class _Reader:
             return f(a, b)
         if isinstance(a, list) or isinstance(b, list):
             raise UsageError(f"{_shown(node)}: lists are arguments of functions only")
-        with np.errstate(
-            all="ignore"
-        ):  # numbers alone: 9**9**9 is infinite, not for ever
+        with np.errstate(all="ignore"):  # of floats 9**9**9 is infinite, not for ever
             return float(f(np.float64(a), np.float64(b)))
 
     def _unaryop(self, node, values):

@@ -23,23 +23,6 @@ OTHERS = (
     "tensorboard",
 )
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-DTYPES = [
-    "float16",
-    "bfloat16",
-    "float32",
-    "float64",
-    "complex64",
-    "complex128",
-    "bool_",
-    "uint8",
-    "uint16",
-    "uint32",
-    "uint64",
-    "int8",
-    "int16",
-    "int32",
-    "int64",
-]
 
 
 def info(given):
@@ -55,7 +38,7 @@ def info(given):
         "usable_cores": usable_cores(),
         "thread_settings": {k: os.environ[k] for k in THREADS if k in os.environ},
         "default_dtype": str(dtypes.get_default_dtype()).split(".")[-1],
-        "dtypes": [n for n in DTYPES if hasattr(dtypes, n)],
+        "dtypes": list(dtypes.BY_NAME),
         "operations": len(list(op)),
         "functions": len(FUNCTIONS),
     }

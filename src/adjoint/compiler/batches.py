@@ -23,7 +23,7 @@ from .binding import Binding
 from .capture.captured import Captured
 
 log = logging.getLogger("adjoint.compiler")
-TRIES = 3  # capacities, if by chance one is also the size of something else
+TRIES = 3  # capacities
 
 
 def _examples(leaves) -> int | None:
@@ -45,8 +45,13 @@ def _of_size(x, before, n):
     return out
 
 
-def _any_size(kind, n):
-    """The kind of an argument with the number of examples left out."""
+def _any_size(key, n):
+    """What the arguments are but for the number of examples."""
+    shape, kinds, *rest = key
+    return shape, tuple(_kind_of_any_size(k, n) for k in kinds), *rest
+
+
+def _kind_of_any_size(kind, n):
     if not (isinstance(kind[0], tuple) and kind[0][:1] == (n,)):
         return kind
     *rest, g = kind[1:]
@@ -65,28 +70,39 @@ class Batches:
 
         `again` traces the function for other leaves, `run` makes what runs such a program.
         """
-        n = _examples(leaves)
+        n, name = _examples(leaves), captured.graph
         if n is None:
             return None
-        shape, kinds, *rest = key
-        home = shape, tuple(_any_size(k, n) for k in kinds), *rest
+
+        def make(most):
+            return Family(
+                lambda m: again([_of_size(x, n, m) for x in leaves]), run, most
+            )
+
+        try:
+            family = self._family(_any_size(key, n), name, n, make)
+            member = family and Member(family, captured, n)
+        except Unlike as error:
+            log.info("%s: size %d has its own program: %s", name, n, error)
+            return None
+        if member is not None:
+            log.info("%s: size %d in the program for up to %d", name, n, family.most)
+        return member
+
+    def _family(self, home, name, n, make):
+        """Which program it may be in: none is made for the first size, if there is no limit, nor
+        once it is known that other sizes are other programs.
+        """
         first = home not in self.families
         known = self.families.setdefault(home, [])
         if known is None or (first and not self.most):
             return None
         try:
-            found = self._fitting(known, n) or self._made(known, leaves, n, again, run)
+            return self._fitting(known, n) or self._made(known, n, make)
         except Unlike as error:
             self.families[home] = None
-            log.info("%s: each size has its own program: %s", captured.graph, error)
+            log.info("%s: each size has its own program: %s", name, error)
             return None
-        try:
-            member = Member(found, captured, n)
-        except Unlike as error:
-            log.info("%s: size %d has its own program: %s", captured.graph, n, error)
-            return None
-        log.info("%s: size %d in the program for up to %d", found.graph, n, found.most)
-        return member
 
     def _fitting(self, known, n):
         """A family that is large enough, but not too large."""
@@ -94,12 +110,12 @@ class Batches:
         fitting = (f for f in known if n <= f.most and (self.most or f.most <= 2 * n))
         return next(fitting, None)
 
-    def _made(self, known, leaves, n, again, run):
+    def _made(self, known, n, make):
         """A new one, of the next power of two; of the limit, or twice it if more come."""
         most = self.most or 2
         while most < n:
             most *= 2
-        found = Family(lambda m: again([_of_size(x, n, m) for x in leaves]), run, most)
+        found = make(most)
         log.info("%s: one program for sizes up to %d", found.graph, found.most)
         known.append(found)
         known.sort(key=lambda f: f.most)
@@ -110,16 +126,7 @@ class Family:
     """A program for up to `most` examples."""
 
     def __init__(self, capture, run, most: int):
-        why = None
-        for n in range(most, most + TRIES):
-            try:
-                first, second = _traced(capture, n), _traced(capture, n + 1)
-                self.sizes = Sizes(simple(first.graph), n, simple(second.graph))
-                break
-            except Unlike as error:
-                why = why or error
-                if n == most + TRIES - 1:
-                    raise why from None
+        n, first, second, self.sizes = _compared(capture, most)
         _need_plain(first, self.sizes)
         graph = padded(self.sizes)
         extra = len(graph.inputs) - len(first.graph.inputs)
@@ -132,6 +139,20 @@ class Family:
     def captured_for(self, inputs):
         """What was captured of as many examples as these are."""
         return self.traced[_examples(inputs)]
+
+
+def _compared(capture, most: int):
+    """(n, what was captured of n examples, of n + 1, what the size decides), n as `most` or
+    little more: a size may by chance be that of something else.
+    """
+    errors = []
+    for n in range(most, most + TRIES):
+        try:
+            first, second = _traced(capture, n), _traced(capture, n + 1)
+            return n, first, second, Sizes(simple(first.graph), n, simple(second.graph))
+        except Unlike as error:
+            errors.append(error)
+    raise errors[0] from None
 
 
 def _traced(capture, n):
@@ -198,16 +219,12 @@ class Member(Binding):
             return x
         out = np.empty(spec.shape, spec.dtype)
         inside = tuple(slice(n) for n in x.shape)
-        d = next(
-            d
-            for d, (m, n) in enumerate(zip(spec.shape, x.shape, strict=True))
-            if m != n
-        )
+        pairs = zip(spec.shape, x.shape, strict=True)
+        d = next(d for d, (most, n) in enumerate(pairs) if most != n)
         before = (slice(None),) * d
         out[inside] = x
-        out[(*before, slice(x.shape[d], None))] = (
-            x[(*before, slice(1))] if x.shape[d] else 0
-        )
+        beyond = (*before, slice(x.shape[d], None))
+        out[beyond] = x[(*before, slice(1))] if x.shape[d] else 0
         return out
 
 

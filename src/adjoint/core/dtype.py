@@ -21,17 +21,33 @@ except ImportError:
 
 
 class DType:
-    """One element type, such as `adjoint.float32`.
+    """One element type, such as `adjoint.float32`; DType(d) is that of a NumPy dtype, a name
+    or a Python type.
 
-    >>> from adjoint.core.dtype import float32
+    >>> from adjoint.core.dtype import dtype, float32
     >>> float32, float32.itemsize, float32.is_floating_point
     (adjoint.float32, 4, True)
+    >>> dtype("float32") is dtype(float) is float32, isinstance(float32, dtype)
+    (True, True)
     """
 
     __slots__ = ("name", "np", "rank")
 
-    def __init__(self, dtype: np.dtype, rank: int):
-        self.np, self.name, self.rank = dtype, dtype.name, rank
+    def __new__(cls, d) -> DType:
+        if isinstance(d, DType):
+            return d
+        found = _PYTHON.get(d) if isinstance(d, type) else None
+        if found is not None:
+            return get_default_dtype() if found is float32 else found
+        try:
+            found = BY_NUMPY.get(np.dtype(d))
+        except (TypeError, ValueError):
+            found = None
+        if found is None:
+            raise ArgumentTypeError(
+                f"no tensor dtype for {d!r}; there are: {', '.join(BY_NAME)}"
+            )
+        return found
 
     is_floating_point = property(lambda self: self.rank == 2)
     is_complex = property(lambda self: self.rank == 3)
@@ -42,7 +58,7 @@ class DType:
         return f"adjoint.{self.name}"
 
     def __reduce__(self):
-        return (dtype, (self.name,))
+        return (DType, (self.name,))
 
     def __eq__(self, other):
         return self is other or (isinstance(other, np.dtype) and self.np == other)
@@ -51,17 +67,26 @@ class DType:
         return hash(self.np)
 
 
+dtype = DType  # as PyTorch calls it
+
 # Rank is the category of PyTorch's promotion: bool < integer < floating < complex.
 _RANKS = {"b": 0, "u": 1, "i": 1, "f": 2, "V": 2, "c": 3}
+
+
+def _made(d: np.dtype) -> DType:
+    """The one DType of a NumPy dtype."""
+    out = object.__new__(DType)
+    out.np, out.name, out.rank = d, d.name, _RANKS[d.kind]
+    return out
+
+
 _NAMES = (
     "bool uint8 uint16 uint32 uint64 int8 int16 int32 int64 float16 float32 float64 "
     "complex64 complex128"
 )
-_TABLE = {
-    np.dtype(n): DType(np.dtype(n), _RANKS[np.dtype(n).kind]) for n in _NAMES.split()
-}
+BY_NUMPY = {d: _made(d) for d in map(np.dtype, _NAMES.split())}
 if _bfloat16 is not None:
-    _TABLE[_bfloat16] = DType(_bfloat16, 2)
+    BY_NUMPY[_bfloat16] = _made(_bfloat16)
 
 (
     bool_,
@@ -78,11 +103,11 @@ if _bfloat16 is not None:
     float64,
     complex64,
     complex128,
-) = (_TABLE[np.dtype(n)] for n in _NAMES.split())
-bfloat16 = _TABLE.get(_bfloat16)
+) = (BY_NUMPY[np.dtype(n)] for n in _NAMES.split())
+bfloat16 = BY_NUMPY.get(_bfloat16)
 half, float_, double, short, int_, long = float16, float32, float64, int16, int32, int64
 cfloat, cdouble = complex64, complex128
-BY_NAME = {d.name: d for d in _TABLE.values()}
+BY_NAME = {d.name: d for d in BY_NUMPY.values()}
 
 _default = [float32]
 
@@ -105,35 +130,22 @@ def set_default_dtype(d: DType) -> None:
     note_change()
 
 
-def dtype(d) -> DType:
-    """The `DType` for a DType, a NumPy dtype, a name or a Python type."""
-    if isinstance(d, DType):
-        return d
-    found = _PYTHON.get(d) if isinstance(d, type) else None
-    if found is not None:
-        return get_default_dtype() if found is float32 else found
-    try:
-        found = _TABLE.get(np.dtype(d))
-    except (TypeError, ValueError):
-        found = None
-    if found is None:
-        raise ArgumentTypeError(
-            f"no tensor dtype for {d!r}; there are: {', '.join(BY_NAME)}"
-        )
-    return found
-
-
 _PYTHON = {bool: bool_, int: int64, float: float32, complex: complex64}
 
 
 def rank(d: np.dtype) -> int:
     """0 bool, 1 integer, 2 floating, 3 complex."""
-    return _TABLE[d].rank
+    return BY_NUMPY[d].rank
 
 
 def is_short(dtype: np.dtype) -> bool:
     """Whether it is a float of two bytes, whose arithmetic is done in float32."""
     return dtype.itemsize == 2 and dtype.kind in "fV"
+
+
+def widened(x: np.ndarray) -> np.ndarray:
+    """Floats of two bytes in single precision, in which sums and exponentials are made."""
+    return x.astype(np.float32) if is_short(x.dtype) else x
 
 
 def is_inexact(d: np.dtype) -> bool:
@@ -143,7 +155,7 @@ def is_inexact(d: np.dtype) -> bool:
     >>> is_inexact(np.dtype('float32')), is_inexact(np.dtype('int32'))
     (True, False)
     """
-    return _TABLE[d].rank >= 2
+    return BY_NUMPY[d].rank >= 2
 
 
 @cache
@@ -183,7 +195,7 @@ def promote(a: np.dtype, b: np.dtype) -> np.dtype:
 def weak(kind: type, other: np.dtype | None) -> np.dtype:
     """The dtype a Python scalar of type `kind` takes beside `other`."""
     scalar = _PYTHON[kind]
-    if other is not None and _TABLE[other].rank >= scalar.rank:
+    if other is not None and BY_NUMPY[other].rank >= scalar.rank:
         return other
     if scalar.rank == 3:
         wide = other is not None and other == np.dtype("float64")

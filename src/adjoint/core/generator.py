@@ -10,6 +10,7 @@ import numpy as np
 
 from ..errors import ArgumentError, ArgumentTypeError
 from .bind import Box, floor
+from .device import need_cpu
 
 
 class Generator:
@@ -21,8 +22,7 @@ class Generator:
     """
 
     def __init__(self, device="cpu"):
-        if str(device).split(":")[0] != "cpu":
-            raise ArgumentError(f"Generator: device {str(device)!r} is not available")
+        need_cpu(device, "Generator")
         self.device = "cpu"
         self._lock = threading.Lock()
         # The seed, the next block, and whether Python is at them: compiled programs take from

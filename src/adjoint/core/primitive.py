@@ -169,6 +169,17 @@ def number(value, x) -> np.ndarray:
     return np.array(value, dtype_of(x))
 
 
+def conjugate(x):
+    """The complex conjugate; what is real is its own."""
+    return op.conj(x) if dtype_of(x).kind == "c" else x
+
+
+def total(*terms):
+    """The sum of those that are not None; None if there are none."""
+    terms = [t for t in terms if t is not None]
+    return sum(terms[1:], terms[0]) if terms else None
+
+
 def product_of_parts(f, x, y, **params):
     """A product f of complex numbers as products of their parts."""
     (a, b), (c, d) = x, y
@@ -481,7 +492,7 @@ class Reduction(Primitive, abstract=True):
             g = op.reshape(g, shape=kept)
         y = op.reshape(y, shape=kept) if self.saves_y else None
         w = self._weights(y, x, dim)
-        gx = g if w is None else g * (op.conj(w) if dtype_of(w).kind == "c" else w)
+        gx = g if w is None else g * conjugate(w)
         shape = tuple(x.shape)
         return (gx if tuple(gx.shape) == shape else op.expand(gx, shape=shape),)
 

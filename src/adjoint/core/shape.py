@@ -99,6 +99,15 @@ def reduced(
     return tuple(n for i, n in enumerate(shape) if i not in dims)
 
 
+def undoing(order: Sequence[int]) -> tuple[int, ...]:
+    """The order of dims that undoes another.
+
+    >>> undoing((2, 0, 1))
+    (1, 2, 0)
+    """
+    return tuple(sorted(range(len(order)), key=order.__getitem__))
+
+
 def row_by_row(shape: Sequence[int]) -> tuple[int, ...]:
     """The steps, in elements, of memory that holds `shape` row by row."""
     steps, step = [], 1

@@ -77,6 +77,15 @@ class DataLoader(Generic[T_co]):
         self.pin_memory, self.pin_memory_device = pin_memory, pin_memory_device
         self.in_order = in_order
         self._stream = isinstance(dataset, IterableDataset)
+        self._set_order(batch_size, shuffle, sampler, batch_sampler, drop_last)
+        self.collate_fn = collate_fn or self._collate_default()
+        self._pool: Pool | None = None
+        self._epochs = 0
+        self._progress: Progress | None = None
+        self._resume: Progress | None = None
+
+    def _set_order(self, batch_size, shuffle, sampler, batch_sampler, drop_last):
+        """Which items come in which batch; a stream decides that itself."""
         if self._stream:
             _check_stream(shuffle, sampler, batch_sampler)
         _check_order(batch_size, shuffle, sampler, batch_sampler, drop_last)
@@ -87,11 +96,6 @@ class DataLoader(Generic[T_co]):
             self.batch_size, self.drop_last = None, False
         elif batch_size is not None and not self._stream:
             self.batch_sampler = BatchSampler(self.sampler, batch_size, drop_last)
-        self.collate_fn = collate_fn or self._collate_default()
-        self._pool: Pool | None = None
-        self._epochs = 0
-        self._progress: Progress | None = None
-        self._resume: Progress | None = None
 
     def _sampler_for(self, sampler, shuffle) -> Any:
         if sampler is not None or self._stream:
@@ -124,16 +128,19 @@ class DataLoader(Generic[T_co]):
         self._epochs += 1
         return _Workers(self, start) if self.num_workers else _Serial(self, start)
 
+    @property
+    def _order(self) -> Any:
+        """What the items of an epoch are taken from, in batches or one by one."""
+        return self.sampler if self.batch_sampler is None else self.batch_sampler
+
     def _plan(self) -> dict:
-        order = self.batch_sampler if self.batch_sampler is not None else self.sampler
-        return {"seed": draw_seed(self.generator), "order": plan_of(order)}
+        return {"seed": draw_seed(self.generator), "order": plan_of(self._order)}
 
     def _jobs(self, plan: dict) -> Iterator:
         """What is to be fetched, batch by batch; a stream decides itself when it ends."""
         if self._stream:
             return iter(lambda: None, 0)
-        order = self.batch_sampler if self.batch_sampler is not None else self.sampler
-        indices = order_of(order, plan["order"])
+        indices = order_of(self._order, plan["order"])
         return iter(indices.tolist() if isinstance(indices, np.ndarray) else indices)
 
     def _recipe(self) -> Recipe:
@@ -339,9 +346,7 @@ class _Workers(_Epoch):
         number, indices = job
         worker = self.active[0]
         self.active.rotate(-1)
-        if (
-            self.loader._stream
-        ):  # numbered by its worker: how others fare must not matter
+        if self.loader._stream:  # numbered by its worker, however others fare
             number = self.turns[worker] * self.loader.num_workers + worker
         self.turns[worker] += 1
         seed = self.progress.plan["seed"]

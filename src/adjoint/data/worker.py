@@ -257,9 +257,7 @@ class _Fetch:
         return self.failure or _attempt(lambda: self._batch(task))
 
     def _batch(self, task: Task):
-        if (
-            self.seeded
-        ):  # what a batch draws depends on its number, not on who fetches it
+        if self.seeded:  # what a batch draws depends on its number, not on its worker
             seed_all(task.seed, task.number)
         if self.fetch is None:
             self.fetch = self.recipe.start()

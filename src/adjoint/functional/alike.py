@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from ..core.bind import Box, dtype_of
+from ..core.device import need_cpu
 from ..core.primitive import op
-from .creation import empty, full, need_cpu, ones, tensor, zeros
+from .creation import empty, full, ones, tensor, zeros
 from .face import (
     function,
     need_tensor,

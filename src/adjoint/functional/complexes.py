@@ -8,7 +8,7 @@ import numpy as np
 
 from ..core import dtype as dt
 from ..core.bind import dtype_of
-from ..core.primitive import number, op
+from ..core.primitive import conjugate, number, op
 from ..errors import DtypeError, ShapeError
 from . import pointwise as pointwise  # its generated `conj` gives way to the one here
 from .face import FUNCTIONS, alias, function, give, inexact, method, need_tensor
@@ -135,8 +135,7 @@ def conj(input):
     >>> conj(tensor([1+2j]))
     tensor([1.-2.j])
     """
-    x = need_tensor(input, "conj")
-    return op.conj(x) if is_complex_value(x) else x
+    return conjugate(need_tensor(input, "conj"))
 
 
 @method

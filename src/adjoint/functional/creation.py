@@ -10,6 +10,7 @@ from ..autodiff.node import Leaf
 from ..core import dtype as dt
 from ..core import tree
 from ..core.bind import Box, dtype_of, quiet
+from ..core.device import need_cpu
 from ..errors import ArgumentError, ArgumentTypeError, DtypeError, ShapeError, sound
 from .face import (
     SCALARS,
@@ -40,14 +41,6 @@ def demand_grad(x) -> None:
     x.node = Leaf(x)
 
 
-def need_cpu(device) -> None:
-    """Only the CPU is here."""
-    if device is not None and str(device).split(":")[0] != "cpu":
-        raise ArgumentError(
-            f"device {str(device)!r} is not available: this build computes on 'cpu'"
-        )
-
-
 def array_of(data, dtype=None) -> np.ndarray:
     """A new array of nested lists, numbers, arrays or tensors, in PyTorch's dtype for them."""
     if type(data) is float:
@@ -67,7 +60,7 @@ def array_of(data, dtype=None) -> np.ndarray:
         value = quiet.run(value.astype, _inferred(value), copy=False)
     if value.dtype == object and all(isinstance(v, int) for v in value.flat):
         raise _too_large(None, f"{max(value.flat, key=abs)} needs more than 64 bits")
-    if value.dtype.kind in "OUSmM" or value.dtype.newbyteorder("=") not in dt._TABLE:
+    if value.dtype.kind in "OUSmM" or value.dtype.newbyteorder("=") not in dt.BY_NUMPY:
         raise ArgumentTypeError(
             f"tensor(): cannot hold {value.dtype} values",
             hint=f"given was a {type(data).__name__}",
@@ -246,7 +239,7 @@ def from_numpy(ndarray):
         raise ArgumentTypeError(
             f"from_numpy: expected np.ndarray, got {type(ndarray).__name__}"
         )
-    if ndarray.dtype not in dt._TABLE:
+    if ndarray.dtype not in dt.BY_NUMPY:
         raise DtypeError(f"from_numpy: no tensor dtype for {ndarray.dtype}")
     return wrap(ndarray.view(np.ndarray))
 

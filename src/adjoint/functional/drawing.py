@@ -44,9 +44,8 @@ def draw(prim, shape, generator, bits, **params):
     levels = _maps()
     full = (*(level.size for level in levels), *shape)
     count = math.prod(full)
-    state = _take(
-        generator, blocks_for(count + count % 2, bits)
-    )  # normals come in twos
+    count += count % 2  # normals come in twos
+    state = _take(generator, blocks_for(count, bits))
     out = BASE.wrap(prim(state, shape=full, **params))
     for level in levels:
         out = level.batched(out, 0)

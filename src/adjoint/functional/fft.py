@@ -10,6 +10,7 @@ import numpy as np
 
 from ..core import dtype as dt
 from ..core.bind import Box, dtype_of
+from ..core.device import need_cpu
 from ..core.primitive import op
 from ..core.shape import norm_dim
 from ..errors import (
@@ -19,7 +20,7 @@ from ..errors import (
     DtypeError,
     ShapeError,
 )
-from .creation import finish, need_cpu
+from .creation import finish
 from .face import cast, give, need_tensor, np_dtype
 from .shapes import roll
 

@@ -8,6 +8,7 @@ from operator import le
 import numpy as np
 
 from ..core.bind import Box, dtype_of
+from ..core.device import need_cpu
 from ..core.dtype import is_inexact
 from ..core.primitive import number, op
 from ..core.shape import broadcast, norm_dim
@@ -267,6 +268,7 @@ def tril_indices(row, col, offset=0, *, dtype=None, device=None, layout=None):
     tensor([[0, 1, 1],
             [0, 0, 1]])
     """
+    need_cpu(device)
     return _triangle("tril_indices", row, col, offset, dtype, True)
 
 
@@ -278,6 +280,7 @@ def triu_indices(row, col, offset=0, *, dtype=None, device=None, layout=None):
     tensor([[0, 0, 1],
             [0, 1, 1]])
     """
+    need_cpu(device)
     return _triangle("triu_indices", row, col, offset, dtype, False)
 
 

@@ -8,7 +8,7 @@ from ..autodiff.modes import recording
 from ..autodiff.node import Leaf
 from ..autodiff.views import adopt
 from ..core.bind import dtype_of
-from ..core.primitive import op
+from ..core.primitive import conjugate, op
 from ..errors import (
     ArgumentError,
     DtypeError,
@@ -79,13 +79,13 @@ def mH(x):
             f"Got {x.ndim}-D tensor."
         )
     y = transpose(x, -2, -1)
-    return op.conj(y) if dtype_of(y).kind == "c" else y
+    return conjugate(y)
 
 
 def H(x):
     """A matrix transposed and conjugated; a number conjugated."""
     if x.ndim == 0:
-        return op.conj(x) if dtype_of(x).kind == "c" else x
+        return conjugate(x)
     if x.ndim != 2:
         raise ShapeError(
             "tensor.H is only supported on matrices (2-D tensors). "

@@ -17,7 +17,7 @@ from ..autodiff.versions import versioned
 from ..autodiff.views import Chosen, mark_chosen
 from ..core.bind import NUMPY, Box, dtype_of, floor
 from ..core.primitive import op
-from ..core.shape import broadcast
+from ..core.shape import broadcast, undoing
 from ..errors import (
     ArgumentError,
     ArgumentTypeError,
@@ -520,7 +520,4 @@ def index_put(input, indices, values, accumulate=False):
         y = x + op.unindex(values, *indices, dim=dim, shape=tuple(x.shape))
     else:
         y = op.index_put(x, values, *indices, dim=dim)
-    if order is None:
-        return y
-    back = tuple(sorted(range(len(order)), key=order.__getitem__))
-    return op.permute(y, dims=back)
+    return y if order is None else op.permute(y, dims=undoing(order))

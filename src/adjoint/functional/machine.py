@@ -5,9 +5,9 @@ from __future__ import annotations
 import operator
 
 from ..core import denormals
+from ..core.device import need_cpu
 from ..core.threads import granted, threads
 from ..errors import ArgumentError, ArgumentTypeError
-from .creation import need_cpu
 from .face import function
 
 _between = {"operations": 0}  # what PyTorch calls interop threads; nothing runs on them

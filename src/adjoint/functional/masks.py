@@ -8,7 +8,7 @@ import numpy as np
 
 from ..core.bind import dtype_of
 from ..core.primitive import op
-from ..core.shape import broadcast, norm_dim
+from ..core.shape import broadcast, norm_dim, undoing
 from ..errors import ArgumentError, DimError, DtypeError, ShapeError
 from .along import fitting_number
 from .face import cast, concrete, give, method, need_tensor, wrap
@@ -186,4 +186,4 @@ def diagonal_scatter(input, src, offset=0, dim1=0, dim2=1):
     i, dim = np.arange(n), len(rest)
     at = (i + max(0, -offset), i + max(0, offset))
     y = op.index_put(op.permute(x, dims=order), cast(src, dtype_of(x)), *at, dim=dim)
-    return op.permute(y, dims=tuple(sorted(range(x.ndim), key=order.__getitem__)))
+    return op.permute(y, dims=undoing(order))

@@ -7,7 +7,7 @@ from collections import namedtuple
 import numpy as np
 
 from ..core.bind import dtype_of
-from ..core.primitive import op
+from ..core.primitive import conjugate, op
 from ..core.shape import whole
 from ..errors import ArgumentError, ShapeError
 from ..ops.matrix import matrix, mH, mm, mT, square
@@ -316,7 +316,7 @@ def ormqr(input, tau, other, left=True, transpose=False, *, out=None):
             f"ormqr: other must have {x.shape[-2]} {'rows' if left else 'columns'} and "
             f"the batch dims of input, got {tuple(other.shape)}"
         )
-    t = op.conj(tau) if transpose == left and dtype_of(tau).kind == "c" else tau
+    t = conjugate(tau) if transpose == left else tau
     y = reflected(x, t, b, forward=transpose == left)
     y = y if left else mH(y)
     return give(y, out)

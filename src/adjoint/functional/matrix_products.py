@@ -8,7 +8,7 @@ from itertools import pairwise
 import numpy as np
 
 from ..core.bind import dtype_of
-from ..core.primitive import op
+from ..core.primitive import conjugate, op
 from ..core.shape import norm_dim, whole
 from ..errors import ArgumentError, ArgumentTypeError, ShapeError
 from ..ops.matrix import col, mm, row
@@ -45,7 +45,7 @@ def vecdot(x, y, *, dim=-1, out=None):
     """
     x = as_float(x, "vecdot", None)
     x, y = matrix_pair(x, y, "vecdot")
-    terms = (op.conj(x) if dtype_of(x).kind == "c" else x) * y
+    terms = conjugate(x) * y
     d = norm_dim(dim, terms.ndim)
     return give(op.sum(terms, dim=(d,), keepdim=False), out)
 

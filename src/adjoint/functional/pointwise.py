@@ -116,17 +116,9 @@ def _promoted(prim, *xs):
     return promote(prim.name, *xs)
 
 
-_OF_STATISTICS = [
-    "erf",
-    "entropies",
-    "inverse_erf",
-    "gamma",
-    "incomplete_gamma",
-    "bessel",
-]
-_ELSEWHERE = frozenset(
-    ["activation", "bits", *_OF_STATISTICS]
-)  # have faces of their own
+# Files of records that have faces of their own.
+_SPECIAL = "erf", "entropies", "inverse_erf", "gamma", "incomplete_gamma", "bessel"
+_ELSEWHERE = frozenset(["activation", "bits", *_SPECIAL])
 
 
 def _has_own_face(prim) -> bool:

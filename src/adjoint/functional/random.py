@@ -7,11 +7,11 @@ from contextlib import contextmanager
 from ..autodiff.tape import BASE
 from ..core import dtype as dt
 from ..core.bind import Box, dtype_of, floor
+from ..core.device import need_cpu
 from ..core.generator import Generator, default_generator
 from ..core.philox import blocks_for
 from ..core.primitive import op
 from ..errors import ArgumentError, ArgumentTypeError
-from .creation import need_cpu
 from .drawing import delivered, draw_integers, draw_rand, draw_randn, sample
 from .face import function, need_tensor, np_dtype
 from .shapes import sizes

@@ -8,8 +8,9 @@ import numpy as np
 
 from ..core import dtype as dt
 from ..core.bind import dtype_of
+from ..core.device import need_cpu
 from ..errors import ArgumentError, ArgumentTypeError, DtypeError
-from .creation import finish, need_cpu, plain_number, whole_count
+from .creation import finish, plain_number, whole_count
 from .face import SCALARS, function, give, need_tensor, np_dtype
 
 

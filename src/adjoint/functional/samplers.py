@@ -10,12 +10,12 @@ import numpy as np
 from ..autodiff.tape import BASE
 from ..core import dtype as dt
 from ..core.bind import Box, dtype_of
+from ..core.device import need_cpu
 from ..core.philox import blocks_for
 from ..core.primitive import op
 from ..core.shape import broadcast, whole
 from ..errors import ArgumentError, ArgumentTypeError, ShapeError
 from ..ops.index import LAWS, lawful
-from .creation import need_cpu
 from .drawing import delivered, draw_randn, need_floating, sample
 from .face import SCALARS, function, give, method, need_tensor, np_dtype
 from .filling import check_std, trials

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..core.bind import Box, at_bottom, dtype_of, floor
-from ..core.primitive import number, op
+from ..core.primitive import conjugate, number, op
 from ..core.shape import reduced
 from ..errors import ArgumentError, ArgumentTypeError, DtypeError, ShapeError
 from ..ops.order import put_along, take_along
@@ -190,8 +190,8 @@ def _covariance(x, w, correction, aweights):
         centred = x - mean
         weighted = centred * w
         free = cast(_free(w, total, correction, aweights), d)
-    right = op.conj(weighted) if d.kind == "c" else weighted
-    return op.div(op.contract(centred, right, spec="ik,jk->ij"), free)
+    y = op.contract(centred, conjugate(weighted), spec="ik,jk->ij")
+    return op.div(y, free)
 
 
 def _free(w, total, correction, aweights):

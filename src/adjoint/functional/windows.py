@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from ..core import dtype as dt
+from ..core.device import need_cpu
 from ..errors import ArgumentTypeError, DtypeError
-from .creation import finish, need_cpu, whole_count
+from .creation import finish, whole_count
 from .face import function, np_dtype
 
 

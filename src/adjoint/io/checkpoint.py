@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from ..errors import ArgumentError
+from ..core.device import need_cpu
 from ..files import path_of, write_atomically
 from .header import Bad, SafetensorError
 from .safetensors import (
@@ -50,7 +50,8 @@ def load(f, map_location=None, *, weights_only: bool = True, mmap: bool = False)
     """What `save` wrote to a path or a binary file; of another safetensors file, its tensors.
 
     With `mmap` the tensors of a path come from the disk when they are touched. Nothing is
-    unpickled whatever `weights_only` says, and all is on the CPU.
+    unpickled whatever `weights_only` says. All is on the CPU: `map_location` may be that, a
+    dict of devices to it, or a function, which is not needed.
 
     >>> import io, adjoint
     >>> file = io.BytesIO()
@@ -58,8 +59,8 @@ def load(f, map_location=None, *, weights_only: bool = True, mmap: bool = False)
     >>> adjoint.load(io.BytesIO(file.getvalue()))
     [1, 'two', 3.0]
     """
-    if map_location is not None and str(map_location).split(":")[0] != "cpu":
-        raise ArgumentError(f"load: device {str(map_location)!r} is not available")
+    for device in _devices(map_location):
+        need_cpu(device, "load")
     label = "load" if hasattr(f, "read") else path_of(f)
     arrays, metadata = _arrays_of(f, mmap, label)
     if metadata.get("format") != FORMAT:
@@ -68,6 +69,13 @@ def load(f, map_location=None, *, weights_only: bool = True, mmap: bool = False)
         return read(_parsed(metadata.get("structure", "")), arrays)
     except Bad as bad:
         raise SafetensorError(f"{label}: {bad}") from None
+
+
+def _devices(map_location) -> list:
+    """Where tensors are to be."""
+    if isinstance(map_location, dict):
+        return list(map_location.values())
+    return [] if callable(map_location) else [map_location]
 
 
 def _tensors(arrays: dict, label: str) -> dict:

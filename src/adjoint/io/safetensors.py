@@ -14,6 +14,7 @@ import numpy as np
 
 from ..core import dtype as dt
 from ..core.bind import Box
+from ..core.device import need_cpu
 from ..errors import ArgumentError, ArgumentTypeError, DimError
 from ..files import to_read, write_atomically
 from ..functional.face import wrap
@@ -149,7 +150,7 @@ def load_file(filename, device="cpu", *, mmap: bool = False) -> dict:
     >>> state["encoder"] is state["decoder"]
     True
     """
-    _need_cpu(device)
+    need_cpu(device, "load_file")
     if mmap:
         with safe_open(filename) as opened:
             return with_aliases(opened.get_tensors(), opened.header)
@@ -247,7 +248,7 @@ def tensor_from(buffer: np.ndarray, name: str, e: Entry, file):
 
 def as_tensor(a: np.ndarray, name: str, file):
     """The tensor on an array of a file."""
-    if a.dtype not in dt._TABLE:
+    if a.dtype not in dt.BY_NUMPY:
         raise SafetensorError(
             f"{file}: {name!r} has dtype {NAME[a.dtype]}, which tensors here do not have",
             hint='safe_open(..., framework="numpy") reads it as an array',
@@ -261,11 +262,6 @@ def with_aliases(out: dict, header: Header) -> dict:
         if name not in out and kept in out:
             out[name] = out[kept]
     return out
-
-
-def _need_cpu(device) -> None:
-    if str(device).split(":")[0] != "cpu":
-        raise ArgumentError(f"device {str(device)!r} is not available")
 
 
 # ---------------------------------------------------------------- lazily
@@ -287,7 +283,7 @@ class safe_open:
     """
 
     def __init__(self, filename, framework="adjoint", device="cpu"):
-        _need_cpu(device)
+        need_cpu(device, "safe_open")
         if framework not in ("adjoint", "pt", "np", "numpy"):
             raise ArgumentError(
                 f'safe_open: framework must be "adjoint" or "numpy", got {framework!r}'

@@ -185,7 +185,7 @@ def _array(name, arrays) -> np.ndarray:
 
 def _tensor(name, arrays, _):
     a = _array(name, arrays)
-    if a.dtype not in dt._TABLE:
+    if a.dtype not in dt.BY_NUMPY:
         raise ValueError(f"no tensor has dtype {a.dtype}")
     return wrap(a)
 

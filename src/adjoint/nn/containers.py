@@ -80,7 +80,7 @@ class _Ordered(Module):
         if not isinstance(module, Module):
             raise ArgumentTypeError(f"{type(module).__name__} is not a Module subclass")
         if not -n <= index <= n:
-            raise DimError(f"Index out of range: {index}")
+            raise DimError(f"Index out of range: {index}, it must lie in [{-n}, {n}]")
         modules = list(self)
         modules.insert(index, module)
         self._refill(modules)

@@ -520,6 +520,16 @@ class AdaptiveLoss(NamedTuple):
     loss: Any
 
 
+def _rising(cutoffs: list, last: int) -> list:
+    rising = all(a < b for a, b in zip([0, *cutoffs], cutoffs, strict=False))
+    if not cutoffs or not rising or cutoffs[-1] > last:
+        raise ArgumentError(
+            "AdaptiveLogSoftmaxWithLoss: cutoffs must be integers that rise from 1 to "
+            f"at most {last}, got {cutoffs}"
+        )
+    return cutoffs
+
+
 class AdaptiveLogSoftmaxWithLoss(Module):
     """log softmax over many classes, rare ones in clusters of less capacity (Grave, 2017).
 
@@ -542,13 +552,7 @@ class AdaptiveLogSoftmaxWithLoss(Module):
         dtype=None,
     ):
         super().__init__()
-        cutoffs, last = list(cutoffs), n_classes - 1
-        rising = all(a < b for a, b in zip([0, *cutoffs], cutoffs, strict=False))
-        if not cutoffs or not rising or cutoffs[-1] > last:
-            raise ArgumentError(
-                "AdaptiveLogSoftmaxWithLoss: cutoffs must be integers that rise from 1 to "
-                f"at most {last}, got {cutoffs}"
-            )
+        cutoffs = _rising(list(cutoffs), n_classes - 1)
         self.in_features, self.n_classes = in_features, n_classes
         self.cutoffs = [*cutoffs, n_classes]
         self.div_value, self.head_bias = div_value, head_bias
@@ -559,12 +563,9 @@ class AdaptiveLogSoftmaxWithLoss(Module):
         self.tail = ModuleList()
         for i, (low, high) in enumerate(self._clusters()):
             inner = int(in_features // div_value ** (i + 1))
-            self.tail.append(
-                Sequential(
-                    Linear(in_features, inner, bias=False, **kind),
-                    Linear(inner, high - low, bias=False, **kind),
-                )
-            )
+            first = Linear(in_features, inner, bias=False, **kind)
+            second = Linear(inner, high - low, bias=False, **kind)
+            self.tail.append(Sequential(first, second))
 
     def _clusters(self):
         return zip(self.cutoffs, self.cutoffs[1:], strict=False)

@@ -265,19 +265,19 @@ class Module:
 
     def float(self):
         """Floating parameters and buffers as float32."""
-        return self._apply(lambda x: x.float() if x.is_floating_point() else x)
+        return _floating(self, "float")
 
     def double(self):
         """Floating parameters and buffers as float64."""
-        return self._apply(lambda x: x.double() if x.is_floating_point() else x)
+        return _floating(self, "double")
 
     def half(self):
         """Floating parameters and buffers as float16."""
-        return self._apply(lambda x: x.half() if x.is_floating_point() else x)
+        return _floating(self, "half")
 
     def bfloat16(self):
         """Floating parameters and buffers as bfloat16."""
-        return self._apply(lambda x: x.bfloat16() if x.is_floating_point() else x)
+        return _floating(self, "bfloat16")
 
     def cpu(self):
         """This module: the CPU is where it is."""
@@ -285,9 +285,7 @@ class Module:
 
     def cuda(self, device=None):
         """This module on a GPU, which there is none of: the error says so."""
-        return self.to(
-            f"cuda:{device}" if isinstance(device, int) else device or "cuda"
-        )
+        return self.to("cuda" if device is None else device)
 
     def compile(self, **options) -> None:
         """Run `forward` as a native program from now on; options are those of `ad.compile`.
@@ -445,6 +443,11 @@ class Module:
             for name, m in self._modules.items()
         ]
         return bracketed(self, lines)
+
+
+def _floating(module, name):
+    """The module with all its floating numbers as the method of this name makes them."""
+    return module._apply(lambda x: getattr(x, name)() if x.is_floating_point() else x)
 
 
 def bracketed(module, lines) -> str:

@@ -6,6 +6,7 @@ import numpy as np
 
 from ..autodiff.inplace import share
 from ..core.bind import Box, at_bottom, dtype_of
+from ..core.device import need_cpu
 from ..errors import ArgumentTypeError, ShapeError
 from ..functional.face import np_dtype
 from ..tensor import Tensor
@@ -82,6 +83,7 @@ class _Uninitialized:
     becomes: type
 
     def __init__(self, requires_grad=False, device=None, dtype=None):
+        need_cpu(device)
         d = np_dtype(dtype)
         super().__init__()
         if d is not None:
@@ -103,6 +105,7 @@ class _Uninitialized:
 
     def materialize(self, shape, device=None, dtype=None) -> None:
         """Become an ordinary parameter or buffer of this shape; its numbers are not set."""
+        need_cpu(device)
         d = dtype_of(self) if dtype is None else np_dtype(dtype)
         self.value = np.zeros(tuple(shape), d)
         self.__class__ = self.becomes

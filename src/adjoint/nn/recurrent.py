@@ -218,18 +218,12 @@ def _reordered(states, order):
 
 
 def _check_options(net) -> None:
-    name, p = type(net).__name__, net.dropout
+    name = type(net).__name__
     if net.mode not in recurrent.KINDS:
         raise ArgumentError(
             f"Unrecognized RNN mode: {net.mode}", hint=f"one of {list(recurrent.KINDS)}"
         )
-    if (
-        not isinstance(p, numbers.Number) or isinstance(p, bool) or not 0 <= p <= 1  # pyright: ignore[reportOperatorIssue]
-    ):
-        raise ArgumentError(
-            f"{name}: dropout should be a number in range [0, 1] representing the "
-            f"probability of an element being zeroed, got {p!r}"
-        )
+    _check_dropout(net.dropout, name)
     _check_kinds(net, name)
     for what in ("input_size", "hidden_size", "num_layers"):
         if getattr(net, what) <= 0:
@@ -242,12 +236,21 @@ def _check_options(net) -> None:
             f"and not negative, got {net.proj_size}",
             hint="0 disables projections",
         )
-    if p and net.num_layers == 1:
+    if net.dropout and net.num_layers == 1:
         warnings.warn(
             "dropout option adds dropout after all but last recurrent layer, so non-zero "
             "dropout expects num_layers greater than 1, but got "
-            f"dropout={p} and num_layers=1",
+            f"dropout={net.dropout} and num_layers=1",
             stacklevel=4,
+        )
+
+
+def _check_dropout(p, name) -> None:
+    number = isinstance(p, numbers.Real) and not isinstance(p, bool)
+    if not number or not 0 <= p <= 1:
+        raise ArgumentError(
+            f"{name}: dropout should be a number in range [0, 1] representing the "
+            f"probability of an element being zeroed, got {p!r}"
         )
 
 

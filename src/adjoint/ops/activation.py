@@ -9,7 +9,8 @@ import math
 import numpy as np
 
 from ..core.bind import bind, dtype_of
-from ..core.primitive import Elementwise, Primitive, batch_to_front, number, op
+from ..core.dtype import widened
+from ..core.primitive import Elementwise, Primitive, batch_to_front, number, op, total
 from ..core.shape import reduced
 from .blockwise import blockwise, rowwise
 from .erf import (
@@ -27,11 +28,6 @@ _ANY = np.array([[-7.0, -1.3], [-0.4, 0.3], [0.9, 6.5]])
 def _with(**params):
     """A sampler that stays clear of kinks at 0, ±1, ±3 and 6."""
     return lambda rng: [((_ANY + rng.uniform(-0.2, 0.2, (3, 2)),), params)]
-
-
-def wide(x):
-    """Two-byte floats in single precision: sums and exponentials need it."""
-    return x.astype(np.float32) if x.dtype.itemsize == 2 else x
 
 
 def flat(t, x):
@@ -473,7 +469,7 @@ class Softmax(_Along):
         return y / op.sum(y, dim=(dim,), keepdim=True)
 
     def eager(x, *, dim):
-        return rowwise(_softmax, (dim,), wide(x)).astype(x.dtype, copy=False)
+        return rowwise(_softmax, (dim,), widened(x)).astype(x.dtype, copy=False)
 
     def vjp(self, g, y, xs, params, need):
         return (_softmax_map(g, y, params["dim"]),)
@@ -524,11 +520,11 @@ class LogSoftmax(_Along):
         return y - op.log(op.sum(op.exp(y), dim=(dim,), keepdim=True))
 
     def eager(x, *, dim):
-        return rowwise(_log_softmax, (dim,), wide(x)).astype(x.dtype, copy=False)
+        return rowwise(_log_softmax, (dim,), widened(x)).astype(x.dtype, copy=False)
 
     def vjp(self, g, y, xs, params, need):
-        total = op.sum(g, dim=(params["dim"],), keepdim=True)
-        return (g - op.exp(y) * total,)
+        whole = op.sum(g, dim=(params["dim"],), keepdim=True)
+        return (g - op.exp(y) * whole,)
 
     def jvp(self, ts, y, xs, params):
         (t,) = ts
@@ -587,10 +583,10 @@ class Standardize(Primitive):
         dim, eps = params["dim"], params["eps"]
         gx = None if gy is None else _standard_map(gy, y, var, dim, eps)
         if gvar is not None:
-            gx = _plus(gx, gvar * (y * op.sqrt(var + eps)) * (2 / _count(y, dim)))
+            gx = total(gx, gvar * (y * op.sqrt(var + eps)) * (2 / _count(y, dim)))
         if gmean is not None:
             even = op.expand(gmean * (1 / _count(y, dim)), shape=tuple(y.shape))
-            gx = _plus(gx, even)
+            gx = total(gx, even)
         return (gx,)
 
     def jvp(self, ts, ys, xs, params):
@@ -603,10 +599,6 @@ class Standardize(Primitive):
         x = batch_to_front(xs[0], dims[0])
         dim = tuple(d + 1 for d in params["dim"])
         return bind(self, x, dim=dim, eps=params["eps"]), (0, 0, 0)
-
-
-def _plus(a, b):
-    return b if a is None else a + b
 
 
 def _count(x, dim):

@@ -11,7 +11,7 @@ import numpy as np
 from ..core.bind import dtype_of
 from ..core.primitive import Elementwise, guarded, number, op, recorded
 from ..errors import ArgumentError
-from .complex_parts import is_nonzero, product, quotient
+from .complex_parts import is_nonzero, one_over, product, quotient
 from .samples import any1, any2, positive1, positive2
 
 
@@ -233,9 +233,7 @@ class PowScalar(Elementwise):
     def dx(t, x, exponent):
         if exponent == 0:
             return op.zeros_like(t)
-        if not recorded(
-            x
-        ):  # else zeros of higher order stay in the graph, as in PyTorch
+        if not recorded(x):  # else zeros of higher order stay, as in PyTorch
             if exponent == 2:
                 return t * (x + x)
             if exponent == 1:
@@ -258,7 +256,7 @@ class PowScalar(Elementwise):
         for bit in reversed(f"{abs(n):b}"):
             y = product(y, square) if bit == "1" else y
             square = product(square, square)
-        return quotient((op.ones_like(x[0]), op.zeros_like(x[0])), y) if n < 0 else y
+        return one_over(y) if n < 0 else y
 
 
 class Remainder(Elementwise):
@@ -350,4 +348,4 @@ class Reciprocal(Elementwise):
         return b.div(1.0, x)
 
     def parts(x):
-        return quotient((op.ones_like(x[0]), op.zeros_like(x[0])), x)
+        return one_over(x)

@@ -6,11 +6,8 @@ from functools import wraps
 
 import numpy as np
 
-_BLOCK = (
-    1 << 15
-)  # elements: what a call costs beyond them is little, and some fit into L2
-
-
+# Elements: what a call costs beyond them is little, and some fit into L2.
+_BLOCK = 1 << 15
 _DOUBLE, _SINGLE = np.dtype("float64"), np.dtype("float32")
 
 

@@ -8,7 +8,7 @@ from ..core.bind import bind, dtype_of
 from ..core.dtype import to_real
 from ..core.primitive import Linear, Primitive, batch_to_front, op
 from ..core.shape import Spec
-from .samples import normals
+from .samples import complexes, normals
 
 
 class _Filled(Primitive, abstract=True):
@@ -152,9 +152,7 @@ class Imag(Linear):
 
     view = True
 
-    def samples(rng):
-        return [((rng.normal(size=(2, 3)) + 1j * rng.normal(size=(2, 3)),), {})]
-
+    samples = complexes(2, 3)
     reference = staticmethod(lambda x: (x - x.conj()) / 2j)
 
     def eager(x):
@@ -183,8 +181,7 @@ class ViewAsReal(Linear):
     view = True
     reference = staticmethod(lambda x: np.stack([x.real, x.imag], -1))
 
-    def samples(rng):
-        return [((rng.normal(size=(2, 3)) + 1j * rng.normal(size=(2, 3)),), {})]
+    samples = complexes(2, 3)
 
     def eager(x):
         return x[..., None].view(x.real.dtype)

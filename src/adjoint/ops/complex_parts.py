@@ -57,6 +57,11 @@ def quotient(x, y):
     return real / size, cross / size
 
 
+def one_over(x):
+    """1/(a + ib)."""
+    return quotient((op.ones_like(x[0]), op.zeros_like(x[0])), x)
+
+
 def log_size(a, b):
     """ln |z|, also near |z| = 1, where the logarithm of a rounded size is nothing."""
     a, b = op.abs(a), op.abs(b)

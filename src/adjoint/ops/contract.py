@@ -8,12 +8,14 @@ from functools import lru_cache
 import numpy as np
 
 from ..core.bind import dtype_of
-from ..core.dtype import is_short
+from ..core.dtype import widened
 from ..core.primitive import (
     Primitive,
     batch_to_front,
+    conjugate,
     op,
     product_of_parts,
+    total,
     with_batch,
 )
 from ..core.shape import Spec
@@ -49,7 +51,7 @@ class Contract(Primitive):
 
     def eager(a, b, *, spec, dtype=None):
         to = a.dtype if dtype is None else dtype
-        a, b = (x.astype(np.float32) if is_short(x.dtype) else x for x in (a, b))
+        a, b = map(widened, (a, b))
         return _plan(spec)(a, b).astype(to, copy=False)
 
     def expand(x1, x2, *, spec, dtype=None):
@@ -91,10 +93,8 @@ class Contract(Primitive):
     def jvp(self, ts, y, xs, params):
         (ta, tb), (a, b) = ts, xs
         first = None if ta is None else op.contract(ta, b, **params)
-        if tb is None:
-            return first
-        second = op.contract(a, tb, **params)
-        return second if first is None else first + second
+        second = None if tb is None else op.contract(a, tb, **params)
+        return total(first, second)
 
     def batch(self, size, xs, dims, params):
         left, right, out = letters_of(params["spec"])
@@ -160,11 +160,9 @@ def letters_of(spec: str) -> tuple[str, str, str]:
 def _towards(g, out, other, other_letters, mine, shape):
     """Cotangent of one operand: contract g with the other; letters that were only ours to
     be summed away are broadcast back."""
-    if dtype_of(other).kind == "c":
-        other = op.conj(other)
     lost = [c for c in mine if c not in out and c not in other_letters]
     kept = "".join(c for c in mine if c not in lost)
-    gx = op.contract(g, other, spec=f"{out},{other_letters}->{kept}")
+    gx = op.contract(g, conjugate(other), spec=f"{out},{other_letters}->{kept}")
     if lost:
         gx = op.reshape(
             gx,
@@ -191,25 +189,27 @@ def _plan(spec: str):
         return np.matmul
     if spec == "ij,jk->ik":
         return _product
-    first, second = (
-        _matrices(left, batch, rows, inner),
-        _matrices(right, batch, inner, cols),
-    )
-    natural = batch + rows + cols
+    first = _matrices(left, batch, rows, inner)
+    second = _matrices(right, batch, inner, cols)
     single = len(rows) == len(cols) == len(inner) == 1
-    lo = [natural.index(c) for c in out]
-    heads, mids = ([left.index(c) for c in g] for g in (batch, rows))
-    tails = [right.index(c) for c in cols]
-    ordered = lo == list(range(len(lo)))
+    finish = _finish(left, right, out, batch + rows, cols, single)
+    return lambda a, b: finish(_product(first(a), second(b)), a, b)
 
-    def run(a, b):
-        y = _product(first(a), second(b))
+
+def _finish(left, right, out, lead, cols, single):
+    """(y, a, b) -> y, the product of their matrices, with the dims of the result in order."""
+    order = [[*lead, *cols].index(c) for c in out]
+    of_left = [left.index(c) for c in lead]
+    of_right = [right.index(c) for c in cols]
+    ordered = order == sorted(order)
+
+    def finish(y, a, b):
         if not single:
-            sizes = [a.shape[i] for i in heads + mids] + [b.shape[i] for i in tails]
+            sizes = [a.shape[i] for i in of_left] + [b.shape[i] for i in of_right]
             y = y.reshape(sizes)
-        return y if ordered else y.transpose(lo)
+        return y if ordered else y.transpose(order)
 
-    return run
+    return finish
 
 
 def _matrices(letters, batch, first, second):

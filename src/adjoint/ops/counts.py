@@ -20,7 +20,7 @@ from .blockwise import blockwise, pieces_of, repeated_alone, same_in_lanes
 from .gamma import lgamma_array
 from .incomplete_gamma import gamma_front
 from .index import LAW, LAWS, lawful, out_of_bounds
-from .random import words_by_definition
+from .random import some_state, words_by_definition
 
 _DOUBLE, _LONG = np.dtype("float64"), np.dtype("int64")
 _FEW = 10  # the mean from which on numbers are proposed and rejected
@@ -210,10 +210,6 @@ def _key(rng):
     return tuple(np.array(float(rng.integers(2**32))) for _ in range(2))
 
 
-def _state(rng):
-    return np.array([rng.integers(1 << 40), rng.integers(1 << 20)])
-
-
 def _places(state, shape):
     """The numbers of as many blocks, and both halves of the key, as doubles."""
     seed, start = int(state[0]) % 2**64, int(state[1])
@@ -259,7 +255,7 @@ class RandomPoisson(Primitive):
         return Spec(tuple(rate.shape), rate.dtype)
 
     def samples(rng):
-        return [((_state(rng), rng.uniform(1, 20, (2, 3))), {})]
+        return [((some_state(rng), rng.uniform(1, 20, (2, 3))), {})]
 
     def reference(state, rate):
         return _of_state(_poisson_by_definition, state, rate)
@@ -302,7 +298,7 @@ class RandomBinomial(Primitive):
 
     def samples(rng):
         n = rng.integers(1, 99, 4).astype(float)
-        return [((_state(rng), n, rng.uniform(0, 1, 4)), {})]
+        return [((some_state(rng), n, rng.uniform(0, 1, 4)), {})]
 
     def reference(state, count, p):
         return _of_state(_binomial_by_definition, state, count, p)

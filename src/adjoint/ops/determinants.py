@@ -6,7 +6,7 @@ import numpy as np
 
 from ..core.bind import dtype_of
 from ..core.dtype import to_real
-from ..core.primitive import op
+from ..core.primitive import op, total
 from ..core.shape import Spec
 from .matrix import (
     OfMatrix,
@@ -27,7 +27,6 @@ from .matrix import (
     real_and_complex,
     row,
     square,
-    total,
 )
 
 

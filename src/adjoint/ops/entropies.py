@@ -15,6 +15,18 @@ def _zero_where(condition, y):
     return op.where(condition, number(0, y), y)
 
 
+def _times(x1, log, x2):
+    """x₁ log(x₂), and 0 where x₁ is 0, unless x₂ is NaN."""
+    y = x1 * log(x2)
+    return np.where((x1 == 0) & ~np.isnan(x2), np.zeros((), y.dtype), y)
+
+
+def _times_in_lanes(b, x1, log, x2):
+    """The same in native code."""
+    empty = b.logical_and(b.compare("==", x1, 0.0), b.logical_not(b.isnan(x2)))
+    return b.select(empty, 0.0, b.mul(x1, log(x2)))
+
+
 class Xlogy(Elementwise):
     """x₁ ln x₂, and 0 where x₁ is 0.
 
@@ -28,8 +40,7 @@ class Xlogy(Elementwise):
     reference = staticmethod(lambda x, y: np.log(y**x))
 
     def eager(x1, x2):
-        y = x1 * np.log(x2)
-        return np.where((x1 == 0) & ~np.isnan(x2), np.zeros((), y.dtype), y)
+        return _times(x1, np.log, x2)
 
     def dx1(t, x1, x2):
         empty = op.logical_and(x1 == 0, x2 <= 0)
@@ -39,8 +50,7 @@ class Xlogy(Elementwise):
         return t * x1 / x2
 
     def lower(b, x1, x2):
-        empty = b.logical_and(b.compare("==", x1, 0.0), b.logical_not(b.isnan(x2)))
-        return b.select(empty, 0.0, b.mul(x1, b.log(x2)))
+        return _times_in_lanes(b, x1, b.log, x2)
 
 
 class Xlog1py(Elementwise):
@@ -56,8 +66,7 @@ class Xlog1py(Elementwise):
     reference = staticmethod(lambda x, y: np.log((1 + y) ** x))
 
     def eager(x1, x2):
-        y = x1 * np.log1p(x2)
-        return np.where((x1 == 0) & ~np.isnan(x2), np.zeros((), y.dtype), y)
+        return _times(x1, np.log1p, x2)
 
     def dx1(t, x1, x2):
         empty = op.logical_and(x1 == 0, x2 <= -1)
@@ -67,8 +76,7 @@ class Xlog1py(Elementwise):
         return t * x1 / (x2 + 1)
 
     def lower(b, x1, x2):
-        empty = b.logical_and(b.compare("==", x1, 0.0), b.logical_not(b.isnan(x2)))
-        return b.select(empty, 0.0, b.mul(x1, b.log1p(x2)))
+        return _times_in_lanes(b, x1, b.log1p, x2)
 
 
 class Entr(Elementwise):

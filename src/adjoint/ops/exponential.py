@@ -6,7 +6,7 @@ import numpy as np
 
 from ..core.primitive import Elementwise, number, op
 from .complex_inverse import expm1_parts, log1p_of, log1p_parts
-from .complex_parts import log_size, quotient, root
+from .complex_parts import log_size, one_over, root
 from .samples import any1, any2, positive1
 
 
@@ -206,8 +206,7 @@ class Rsqrt(Elementwise):
         return b.div(1.0, b.sqrt(x))
 
     def parts(x):
-        a, b = root(*x)
-        return quotient((op.ones_like(a), op.zeros_like(a)), (a, b))
+        return one_over(root(*x))
 
 
 class Sigmoid(Elementwise):
@@ -232,8 +231,7 @@ class Sigmoid(Elementwise):
 
     def parts(x):
         a, b = op.exp.parts((-x[0], -x[1]))
-        one = op.ones_like(a)
-        return quotient((one, op.zeros_like(a)), (one + a, b))
+        return one_over((op.ones_like(a) + a, b))
 
 
 class LogSigmoid(Elementwise):

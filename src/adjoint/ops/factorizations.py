@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..core.primitive import op
+from ..core.primitive import op, total
 from ..core.shape import Spec
 from ..errors import GradError, LinAlgError, ShapeError
 from .lu import right_solve
@@ -25,7 +25,6 @@ from .matrix import (
     positive,
     real_and_complex,
     square,
-    total,
     tril,
     triu,
 )

@@ -11,7 +11,7 @@ import math
 import numpy as np
 
 from ..core.bind import bind, dtype_of
-from ..core.primitive import Linear, Primitive, batch_to_front, op, with_batch
+from ..core.primitive import Linear, Primitive, batch_to_front, op, total, with_batch
 from ..core.shape import Spec, broadcast
 from ..errors import ArgumentError, DimError, DtypeError, ShapeError
 
@@ -33,7 +33,7 @@ def _check_bounds(shape, dim, indices):
 CLASS, TARGET, ROW, LENGTH, LAW = -1, -2, -3, -4, -5
 _OUTSIDE = {
     CLASS: (ArgumentError, "{by}: classes must lie in [0, {n}), got {i}"),
-    TARGET: (DimError, "{by}: target {i} is out of bounds"),
+    TARGET: (DimError, "{by}: target {i} is out of bounds: it must lie in [0, {most}]"),
     ROW: (DimError, "{by}: index {i} is out of bounds for a table of {n} rows"),
     LENGTH: (ArgumentError, "{by} must lie between 0 and {most}, got {i}"),
     LAW: (ArgumentError, "{by}"),
@@ -93,7 +93,10 @@ class Bounded(Primitive):
         told = {
             1: (DimError, f"take: {text}"),
             CLASS: (ArgumentError, "take: classes must lie in [0, 3), got {}"),
-            TARGET: (DimError, "take: target {} is out of bounds"),
+            TARGET: (
+                DimError,
+                "take: target {} is out of bounds: it must lie in [0, 2]",
+            ),
             ROW: (DimError, "take: index {} is out of bounds for a table of 3 rows"),
             LENGTH: (ArgumentError, "take must lie between 0 and 2, got {}"),
             LAW: (ArgumentError, "take"),
@@ -461,11 +464,11 @@ class IndexReduce(Primitive):
     def jvp(self, ts, y, xs, params):
         (x, v, *indices), dim = xs, params["dim"]
         wx, wv = _shares(y, x, v, indices, dim, params["reduce"])
-        total = None if ts[0] is None else ts[0] * wx
+        tx = None if ts[0] is None else ts[0] * wx
         if ts[1] is None:
-            return total
-        ty = op.unindex(ts[1] * wv, *indices, dim=dim, shape=tuple(x.shape))
-        return ty if total is None else total + ty
+            return tx
+        tv = op.unindex(ts[1] * wv, *indices, dim=dim, shape=tuple(x.shape))
+        return total(tx, tv)
 
     def batch(self, size, xs, dims, params):
         return _batch_write(self, size, xs, dims, params)
@@ -486,17 +489,19 @@ def _shares(y, x, v, indices, dim, reduce):
         hit_x, hit_v = op.cast(x == y, dtype=d), op.cast(v == gather(y), dtype=d)
         n = count(hit_x, hit_v)
         return hit_x / n, hit_v / gather(n)
+    return _shares_of_product(x, v, gather, count, indices, dim)
+
+
+def _shares_of_product(x, v, gather, count, indices, dim):
+    """The same of a product: `gather` reads at the positions, `count` adds up at them."""
     # A factor's partial is the product of the others: p, of those that are not zero, over
     # itself, times the others that are zero. Where that is one, it stands as their sum, so
     # that the partial has the right derivative too.
     zero_x, zero_v = x == op.zeros_like(x), v == op.zeros_like(v)
     x1, v1 = op.where(zero_x, op.ones_like(x), x), op.where(zero_v, op.ones_like(v), v)
-    x0, v0 = (
-        op.where(zero_x, x, op.zeros_like(x)),
-        op.where(zero_v, v, op.zeros_like(v)),
-    )
+    x0, v0 = (op.where(z, a, op.zeros_like(a)) for z, a in ((zero_x, x), (zero_v, v)))
     p = op.index_reduce(x1, v1, *indices, dim=dim, reduce="prod")
-    zero_x, zero_v = op.cast(zero_x, dtype=d), op.cast(zero_v, dtype=d)
+    zero_x, zero_v = (op.cast(z, dtype=dtype_of(x)) for z in (zero_x, zero_v))
     n, s = count(zero_x, zero_v), count(x0, v0)
     wx = p / x1 * _only_zero(n - zero_x, s - x0)
     wv = gather(p) / v1 * _only_zero(gather(n) - zero_v, gather(s) - v0)

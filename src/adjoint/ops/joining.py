@@ -9,7 +9,7 @@ import numpy as np
 from ..core.bind import Box, bind, dtype_of
 from ..core.level import Level
 from ..core.primitive import Linear, Primitive, op, spec_of, with_batch
-from ..core.shape import Spec
+from ..core.shape import Spec, undoing
 from ..errors import ShapeError
 
 
@@ -111,9 +111,7 @@ class Overwrite(Linear):
     reference = staticmethod(lambda x, y, chain: np.concatenate([x[:1], y, x[3:]]))
 
     def eager(x1, x2, *, chain):
-        out = np.array(
-            x1, order="C"
-        )  # also of NumPy's numbers, which cannot be written
+        out = np.array(x1, order="C")  # also of NumPy's numbers: they cannot be written
         shown = _replay(chain, out)
         if np.may_share_memory(shown, out):
             shown[...] = x2
@@ -183,8 +181,7 @@ def _onto_diagonal(y, x, params):
     flat = op.reshape(x, shape=(*lead, rows * columns))
     key = (*((0, m, 1) for m in lead), (start, stop, columns + 1))
     flat = op.overwrite(flat, y, chain=((op.slice, {"key": key}, None),))
-    places = sorted(range(len(order)), key=order.__getitem__)
-    return op.permute(op.reshape(flat, shape=shape), dims=tuple(places))
+    return op.permute(op.reshape(flat, shape=shape), dims=undoing(order))
 
 
 def _of_parts(a, b):

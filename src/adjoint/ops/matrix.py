@@ -11,7 +11,7 @@ import numpy as np
 
 from ..core.bind import bind, dtype_of
 from ..core.dtype import to_real
-from ..core.primitive import Primitive, number, op, with_batch
+from ..core.primitive import Primitive, conjugate, number, op, with_batch
 from ..core.shape import Spec
 from ..errors import DtypeError, LinAlgError, ShapeError
 
@@ -73,8 +73,7 @@ def mT(x):
 
 def mH(x):
     """The last two dims swapped, and conjugated."""
-    x = mT(x)
-    return op.conj(x) if dtype_of(x).kind == "c" else x
+    return conjugate(mT(x))
 
 
 def row(x):
@@ -154,12 +153,6 @@ def as_dtype(x, d):
 def like(x, other):
     """A cotangent in the dtype of what it belongs to: of complex for real the real part."""
     return as_dtype(x, other.dtype if isinstance(other, Spec) else dtype_of(other))
-
-
-def total(*terms):
-    """The sum of those that are not None."""
-    terms = [t for t in terms if t is not None]
-    return sum(terms[1:], terms[0]) if terms else None
 
 
 class OfMatrix(Primitive, abstract=True):

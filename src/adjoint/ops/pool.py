@@ -13,6 +13,7 @@ from functools import lru_cache
 import numpy as np
 
 from ..core.bind import dtype_of
+from ..core.dtype import widened
 from ..core.primitive import Linear, Primitive, op, with_batch
 from ..core.shape import Spec
 from .conv import merge_batch, padded, split_batch, tap_keys
@@ -436,8 +437,7 @@ class Resize(Linear):
         index, weight = table(x.shape[dim], size, rule)
         if rule[0].startswith("nearest"):
             return np.take(x, index[:, 0], dim)
-        short = x.dtype.itemsize == 2 and x.dtype.kind in "fV"
-        wide = x.astype(np.float32) if short else x
+        wide = widened(x)
         weight = _beside(weight, wide, dim)
         y = np.take(wide, index[:, 0], dim) * weight[0]
         for k in range(1, index.shape[1]):

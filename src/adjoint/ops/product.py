@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..core.bind import dtype_of
-from ..core.primitive import Primitive, Reduction, batch_to_front, op
-from ..core.shape import reduced
+from ..core.dtype import widened
+from ..core.primitive import Primitive, Reduction, batch_to_front, conjugate, op
+from ..core.shape import reduced, undoing
 from .complex_parts import product
 from .reduce import accumulate, flat_last, flat_order, itself
 from .samples import some_dims
@@ -89,7 +89,7 @@ class OthersProduct(Primitive):
         return y
 
     def eager(x, *, dim):
-        wide = x.astype(np.float32) if x.dtype.itemsize == 2 else x
+        wide = widened(x)
         y = np.multiply.reduce(wide, axis=dim, keepdims=True)
         size = np.abs(y)
         if ((size > np.finfo(y.dtype).tiny) & (size < np.inf)).all():
@@ -107,16 +107,13 @@ class OthersProduct(Primitive):
             _running_before(back, last), dims=(last,)
         )
         y = op.reshape(y, shape=sizes)
-        places = sorted(range(len(order)), key=order.__getitem__)
-        return op.permute(y, dims=tuple(places))
+        return op.permute(y, dims=undoing(order))
 
     def infer(self, x, *, dim):
         return x
 
     def vjp(self, g, y, xs, params, need):
-        (x,) = xs
-        x = op.conj(x) if dtype_of(x).kind == "c" else x
-        return (_others_changed(x, g, params["dim"]),)
+        return (_others_changed(conjugate(xs[0]), g, params["dim"]),)
 
     def jvp(self, ts, y, xs, params):
         return _others_changed(xs[0], ts[0], params["dim"])
@@ -151,7 +148,7 @@ def _others_changed(x, t, dim):
         for z in _before(*(op.flip(z, dims=(last,)) for z in (x, t)), last)
     )
     out = op.reshape(tb * after + before * ta, shape=sizes)
-    return op.permute(out, dims=tuple(sorted(range(len(order)), key=order.__getitem__)))
+    return op.permute(out, dims=undoing(order))
 
 
 def _running_before(x, dim):

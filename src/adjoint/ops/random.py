@@ -26,7 +26,8 @@ def _place(state):
     return int(state[0]) % 2**64, int(state[1])
 
 
-def _state(rng):
+def some_state(rng):
+    """A state to try a record by."""
     return np.array([rng.integers(1 << 40), rng.integers(1 << 20)])
 
 
@@ -85,7 +86,10 @@ class RandomBits(Draw):
         return out.astype(np.int64).reshape(shape)
 
     def samples(rng):
-        return [((_state(rng),), {"shape": (3, 3)}), ((_state(rng),), {"shape": ()})]
+        return [
+            ((some_state(rng),), {"shape": (3, 3)}),
+            ((some_state(rng),), {"shape": ()}),
+        ]
 
     def reference(state, shape):
         words = words_by_definition(state, math.prod(shape))
@@ -109,7 +113,10 @@ class RandomUniform(Draw):
 
     def samples(rng):
         params = {"shape": (2, 3), "dtype": _FLOAT}
-        return [((_state(rng),), params), ((_state(rng),), {**params, "shape": (0,)})]
+        return [
+            ((some_state(rng),), params),
+            ((some_state(rng),), {**params, "shape": (0,)}),
+        ]
 
     def reference(state, shape, dtype):
         words = _long_words_by_definition(state, math.prod(shape))
@@ -132,7 +139,7 @@ class RandomNormal(Draw):
         return philox.normal(*_place(state), math.prod(shape), dtype).reshape(shape)
 
     def samples(rng):
-        return [((_state(rng),), {"shape": (5,), "dtype": _FLOAT})]
+        return [((some_state(rng),), {"shape": (5,), "dtype": _FLOAT})]
 
     def reference(state, shape, dtype):
         count = math.prod(shape)
@@ -163,7 +170,7 @@ class RandomIntegers(Draw):
 
     def samples(rng):
         params = {"shape": (2, 3), "low": -5, "count": 11}
-        return [((_state(rng),), params)]
+        return [((some_state(rng),), params)]
 
     def reference(state, shape, low, count):
         words = _long_words_by_definition(state, math.prod(shape))
@@ -200,7 +207,7 @@ class RandomPermutation(Primitive):
         return Spec((n,), _INT)
 
     def samples(rng):
-        return [((_state(rng),), {"n": 7})]
+        return [((some_state(rng),), {"n": 7})]
 
     def reference(state, n):
         words = _long_words_by_definition(state, n)
@@ -249,8 +256,8 @@ class RandomCategories(Primitive):
     def samples(rng):
         p = rng.uniform(0.5, 1, (2, 4))
         return [
-            ((_state(rng), p), {"count": 5, "replace": True}),
-            ((_state(rng), p), {"count": 3, "replace": False}),
+            ((some_state(rng), p), {"count": 5, "replace": True}),
+            ((some_state(rng), p), {"count": 3, "replace": False}),
         ]
 
     def reference(state, p, count, replace):

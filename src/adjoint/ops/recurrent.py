@@ -16,7 +16,8 @@ from typing import ClassVar
 import numpy as np
 
 from ..core.bind import bind, dtype_of
-from ..core.primitive import Primitive, op, with_batch
+from ..core.dtype import widened
+from ..core.primitive import Primitive, op, total, with_batch
 from ..core.shape import Spec
 
 
@@ -98,15 +99,6 @@ def _tmm(a, b):
     return op.contract(a, b, spec="ij,ik->jk")
 
 
-def _plus(*xs):
-    """The sum of those that are not None; None if there are none."""
-    total = None
-    for x in xs:
-        if x is not None:
-            total = x if total is None else total + x
-    return total
-
-
 def _zeros(x, like):
     return op.zeros_like(like) if x is None else x
 
@@ -170,13 +162,6 @@ def _swapped(x, outer, inner, *lead):
     x = op.permute(x, dims=(1, 0, 2, 3))
     last = outer * rows if lead else outer * inner * rows
     return op.reshape(x, shape=(*lead, last, columns))
-
-
-def _single(args):
-    """The arrays in which it is computed: single precision for halves."""
-    if args[0].dtype.itemsize > 2:
-        return args
-    return [a.astype(np.float32) for a in args]
 
 
 def _empty(x, *columns):
@@ -246,7 +231,7 @@ class Rnn(_Recurrent):
 
     def eager(x, h, w, *, sizes, reverse, act):
         kind = x.dtype
-        x, h, w = _single([x, h, w])
+        x, h, w = map(widened, [x, h, w])
         (hs,) = _empty(x, h.shape[1])
         h, wt = h.copy(), _turned(w, sizes)
         for _, start, n in _steps(sizes, reverse):
@@ -299,10 +284,10 @@ class Rnn(_Recurrent):
             _SLOPES[params["act"]],
         )
         if tw is not None:
-            tx = _plus(tx, _mmt(_before(y, h0, sizes, reverse), tw))
+            tx = total(tx, _mmt(_before(y, h0, sizes, reverse), tw))
 
         def step(state, x):
-            t = slope(_plus(x[0], _mmt(state[0], w)), x[1])
+            t = slope(total(x[0], _mmt(state[0], w)), x[1])
             return (t,), (t,)
 
         _, (ty,) = over_time(step, (_zeros(th, h0),), (tx, y), sizes, reverse)
@@ -346,7 +331,7 @@ class Lstm(_Recurrent):
 
     def eager(x, h, c, w, *p, sizes, reverse):
         kind = x.dtype
-        x, h, c, w, *p = _single([x, h, c, w, *p])
+        x, h, c, w, *p = map(widened, [x, h, c, w, *p])
         n = c.shape[1]
         ys = _empty(x, h.shape[1], *[n] * 5)
         h, c, wt = h.copy(), c.copy(), _turned(w, sizes)
@@ -394,7 +379,7 @@ class Lstm(_Recurrent):
             dh, dc, (gh, gc, c, before, *rest) = *state, x
             dh = dh + gh
             dm = _mm(dh, p[0]) if p else dh
-            d, dc = _lstm_pull(dm, _plus(dc, gc), c, before, rest[:4], rest[4:])
+            d, dc = _lstm_pull(dm, total(dc, gc), c, before, rest[:4], rest[4:])
             return (_mm(d, w), dc), (d, dh) if p else (d,)
 
         start = op.zeros_like(_rows(gh, 0, sizes[0])), op.zeros_like(c0)
@@ -408,18 +393,18 @@ class Lstm(_Recurrent):
         (tx, th, tc, tw, *tp), (hs, cs, *a), (_, h0, c0, w, *p) = ts, y, xs
         sizes, reverse = params["sizes"], params["reverse"]
         if tw is not None:
-            tx = _plus(tx, _mmt(_before(hs, h0, sizes, reverse), tw))
+            tx = total(tx, _mmt(_before(hs, h0, sizes, reverse), tw))
         turned = None
         if p and tp[0] is not None:
             turned = _mmt(a[3] * op.tanh(cs), tp[0])
 
         def step(state, x):
             th, tc, (tx, turned, c, before, *a) = *state, x
-            ti, tf, tg, to = _lstm_slope(_columns(_plus(tx, _mmt(th, w)), 4), a)
+            ti, tf, tg, to = _lstm_slope(_columns(total(tx, _mmt(th, w)), 4), a)
             (i, f, g, o), t = a, op.tanh(c)
             tc = tf * before + f * tc + ti * g + i * tg
             th = to * t + o * (1 - t * t) * tc
-            th = _plus(_mmt(th, p[0]), turned) if p else th
+            th = total(_mmt(th, p[0]), turned) if p else th
             return (th, tc), (th, tc, ti, tf, tg, to)
 
         seen = tx, turned, cs, _before(cs, c0, sizes, reverse), *a
@@ -439,7 +424,7 @@ def _lstm_pull(dm, dc, c, before, a, extra):
     (i, f, g, o), t = a, op.tanh(c)
     dc = dc + dm * (o * (1 - t * t))
     da = dc * g, dc * before, dc * i, dm * t
-    da = [_plus(d, e) for d, e in zip(da, extra, strict=True)]
+    da = [total(d, e) for d, e in zip(da, extra, strict=True)]
     return _beside(*_lstm_slope(da, a)), dc * f
 
 
@@ -470,7 +455,7 @@ class Gru(_Recurrent):
 
     def eager(x, h, w, b, *, sizes, reverse):
         kind = x.dtype
-        x, h, w, b = _single([x, h, w, b])
+        x, h, w, b = map(widened, [x, h, w, b])
         m = h.shape[1]
         ys = _empty(x, *[m] * 5)
         h, wt = h.copy(), _turned(w, sizes)
@@ -515,7 +500,7 @@ class Gru(_Recurrent):
 
         def step(state, x):
             (dh,), (gh, before, *rest) = state, x
-            dx, d, direct = _gru_pull(_plus(dh, gh), before, rest[:4], rest[4:])
+            dx, d, direct = _gru_pull(total(dh, gh), before, rest[:4], rest[4:])
             return (_mm(d, w) + direct,), (dx, d)
 
         start, seen = (op.zeros_like(h0),), (gh, before, *a, *gates)
@@ -532,7 +517,7 @@ class Gru(_Recurrent):
 
         def step(state, x):
             (th,), (tx, turned, before, *a) = state, x
-            th, *ta = _gru_push(th, _plus(_mmt(th, w), turned, tb), tx, before, *a)
+            th, *ta = _gru_push(th, total(_mmt(th, w), turned, tb), tx, before, *a)
             return (th,), (th, *ta)
 
         seen, start = (_zeros(tx, x), turned, before, *a), (_zeros(th, h0),)
@@ -542,10 +527,10 @@ class Gru(_Recurrent):
 def _gru_pull(dh, before, a, extra):
     """Cotangents of x, of W h + b, and of h as it enters directly; `extra` of the gates."""
     (r, z, n, k), (gr, gz, gn, gk) = a, extra
-    dn = _plus(dh * (1 - z), gn) * (1 - n * n)
-    dz = _plus(dh * (before - n), gz) * (z * (1 - z))
-    dr = _plus(dn * k, gr) * (r * (1 - r))
-    dk = _plus(dn * r, gk)
+    dn = total(dh * (1 - z), gn) * (1 - n * n)
+    dz = total(dh * (before - n), gz) * (z * (1 - z))
+    dr = total(dn * k, gr) * (r * (1 - r))
+    dk = total(dn * r, gk)
     return _beside(dr, dz, dn), _beside(dr, dz, dk), dh * z
 
 

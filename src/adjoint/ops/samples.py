@@ -13,6 +13,11 @@ def normals(of, /, **params):
     return lambda rng: [((rng.normal(size=of),), params)]
 
 
+def complexes(*of):
+    """A sampler of one array of complex normal numbers."""
+    return lambda rng: [((rng.normal(size=of) + 1j * rng.normal(size=of),), {})]
+
+
 def some_dims(low=-2.0, high=2.0):
     """A sampler of arrays to reduce, over one dim, some and all."""
 

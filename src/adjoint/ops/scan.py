@@ -6,13 +6,16 @@ from itertools import accumulate
 
 import numpy as np
 
-from ..core.bind import bind, dtype_of
+from ..core.bind import bind
+from ..core.dtype import widened
 from ..core.primitive import (
     Linear,
     Primitive,
     batch_to_front,
+    conjugate,
     number,
     op,
+    total,
     with_batch,
 )
 from ..core.shape import Spec
@@ -121,16 +124,16 @@ class Recurrence(Primitive):
 
     def vjp(self, g, y, xs, params, need):
         dim, back = params["dim"], 1 if params["reverse"] else -1
-        a = shifted(_conj(xs[0]), dim, back, op.zeros_like)
+        a = shifted(conjugate(xs[0]), dim, back, op.zeros_like)
         gb = op.recurrence(a, g, dim=dim, reverse=not params["reverse"])
-        ga = gb * shifted(_conj(y), dim, -back, op.zeros_like) if need[0] else None
+        ga = gb * shifted(conjugate(y), dim, -back, op.zeros_like) if need[0] else None
         return ga, gb if need[1] else None
 
     def jvp(self, ts, y, xs, params):
         (ta, tb), dim = ts, params["dim"]
         if ta is not None:
             before = shifted(y, dim, -1 if params["reverse"] else 1, op.zeros_like)
-            tb = ta * before if tb is None else tb + ta * before
+            tb = total(tb, ta * before)
         return op.recurrence(xs[0], tb, **params)
 
     def batch(self, size, xs, dims, params):
@@ -150,9 +153,7 @@ class RecurrenceOfParts(Primitive):
     """
 
     outputs = 2
-    differentiable = (
-        False  # it stands in programs only, whose derivatives are taken before
-    )
+    differentiable = False  # it stands in programs, whose derivatives are taken before
 
     def samples(rng):
         return [(tuple(rng.normal(size=(4, 3, 2))), {"dim": 0, "reverse": True})]
@@ -167,10 +168,6 @@ class RecurrenceOfParts(Primitive):
 
     def infer(self, a, b, c, d, **params):
         return c, d
-
-
-def _conj(x):
-    return op.conj(x) if dtype_of(x).kind == "c" else x
 
 
 def _along_front(x, dim, reverse):
@@ -229,8 +226,8 @@ class Cumprod(_Scan):
         return _in_int64(x)
 
     def vjp(self, g, y, xs, params, need):
-        dim, x = params["dim"], _conj(xs[0])
-        before = shifted(_conj(y), dim, 1, op.ones_like)
+        dim, x = params["dim"], conjugate(xs[0])
+        before = shifted(conjugate(y), dim, 1, op.ones_like)
         after = shifted(x, dim, -1, op.zeros_like)
         return (before * op.recurrence(after, g, dim=dim, reverse=True),)
 
@@ -253,15 +250,15 @@ class Logcumsumexp(_Scan):
     def eager(x, *, dim):
         if x.dtype.kind == "c":
             return np.moveaxis(_complex_logs(np.moveaxis(x, dim, 0)), 0, dim)
-        if x.dtype.itemsize > 2:
-            return np.logaddexp.accumulate(x, axis=dim)
-        return np.logaddexp.accumulate(x.astype(np.float32), axis=dim).astype(x.dtype)
+        y = np.logaddexp.accumulate(widened(x), axis=dim)
+        return y.astype(x.dtype, copy=False)
 
     def vjp(self, g, y, xs, params, need):
         dim = params["dim"]
-        later = shifted(_conj(_decay(y, dim)), dim, -1, op.zeros_like)
+        later = shifted(conjugate(_decay(y, dim)), dim, -1, op.zeros_like)
         return (
-            _conj(exp_below(xs[0], y)) * op.recurrence(later, g, dim=dim, reverse=True),
+            conjugate(exp_below(xs[0], y))
+            * op.recurrence(later, g, dim=dim, reverse=True),
         )
 
     def jvp(self, ts, y, xs, params):

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from ..core.primitive import Linear, op, sum_to
-from ..core.shape import Spec, broadcast
+from ..core.shape import Spec, broadcast, undoing
 from ..errors import ShapeError
 from .samples import normals
 
@@ -61,7 +61,7 @@ class Permute(Linear):
         return Spec(tuple(x.shape[d] for d in dims), x.dtype)
 
     def transpose(g, x, *, dims):
-        return op.permute(g, dims=tuple(sorted(range(len(dims)), key=dims.__getitem__)))
+        return op.permute(g, dims=undoing(dims))
 
     def batched(x, *, dims):
         return op.permute(x, dims=(0, *(d + 1 for d in dims)))

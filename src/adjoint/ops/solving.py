@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..core.primitive import batch_to_front, op
+from ..core.primitive import batch_to_front, op, total
 from ..errors import LinAlgError, ShapeError
 from .lu import lu_of, order_of
 from .matrix import (
@@ -18,7 +18,6 @@ from .matrix import (
     one_by_one,
     real_and_complex,
     square,
-    total,
     well,
 )
 from .triangles import as_columns, substitute

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..core.bind import at_bottom, dtype_of
 from ..core.dtype import to_complex, to_real
-from ..core.primitive import batch_to_front, op, with_batch
+from ..core.primitive import batch_to_front, op, total, with_batch
 from ..core.shape import Spec
 from ..errors import GradError, LinAlgError, ShapeError
 from .matrix import (
@@ -39,7 +39,6 @@ from .matrix import (
     row,
     skew,
     square,
-    total,
     well,
 )
 

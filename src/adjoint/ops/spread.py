@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from ..core.bind import bind, dtype_of
-from ..core.dtype import to_real
+from ..core.dtype import to_real, widened
 from ..core.primitive import Primitive, batch_to_front, number, op
 from ..core.shape import Spec, reduced
 from .extremes import share_ties
@@ -176,7 +176,7 @@ class VectorNorm(_Weighted):
         ]
 
     def eager(x, *, dim, keepdim, p):
-        a = x if x.dtype.itemsize > 2 else x.astype(np.float32)
+        a = widened(x)
         if p == 2 and a.dtype.kind != "c":
             y = np.sqrt(_squares(a, dim, keepdim))
         else:

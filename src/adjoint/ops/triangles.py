@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..core.primitive import batch_to_front, op
+from ..core.primitive import batch_to_front, op, total
 from ..core.shape import broadcast
 from ..errors import ShapeError
-from .matrix import OfMatrix, complex_well, mH, mm, square, total, tril, triu, well
+from .matrix import OfMatrix, complex_well, mH, mm, square, tril, triu, well
 
 
 def as_columns(solve, b):

@@ -148,9 +148,8 @@ class Optimizer:
     pointwise = False
     state_at_once = False  # `begin` when a parameter is added, not at its first step
     _stepping = _opt_called = False
-    _hooks: Mapping[str, OrderedDict] = MappingProxyType(
-        {}
-    )  # of its own from the first on
+    # Of its own from the first on.
+    _hooks: Mapping[str, OrderedDict] = MappingProxyType({})
 
     def __init__(self, params, defaults: dict):
         self.defaults, self.param_groups, self._remade = defaults, [], 0

@@ -22,10 +22,8 @@ class Pack:
     """Parameters that are updated alike, with their gradients and states."""
 
     def __init__(self, names, scalars):
-        self.names, self.scalars = (
-            names,
-            scalars,
-        )  # of the state: arrays, single numbers
+        # Of the state: arrays, single numbers.
+        self.names, self.scalars = names, scalars
         self.params, self.grads, self.states = [], [], []
         self.size = 0
 

@@ -9,6 +9,7 @@ import math
 from ..autodiff.modes import no_grad
 from ..core import dtype as dt
 from ..core.bind import dtype_of
+from ..core.device import need_cpu
 from ..errors import ArgumentError
 from ..functional import creation
 from ..functional.branch import cond
@@ -118,7 +119,7 @@ class AveragedModel(Module):
             raise ArgumentError(
                 "Only one of avg_fn and multi_avg_fn should be provided"
             )
-        creation.need_cpu(device)
+        need_cpu(device)
         self.module = copy.deepcopy(model)
         self.register_buffer("n_averaged", creation.tensor(0, dtype=dt.int64))
         self.avg_fn, self.multi_avg_fn = avg_fn, multi_avg_fn
@@ -180,7 +181,7 @@ def update_bn(loader, model, device=None) -> None:
     >>> model.running_mean
     tensor([4.])
     """
-    creation.need_cpu(device)
+    need_cpu(device)
     norms = [m for m in model.modules() if isinstance(m, _BATCH_NORMS)]
     momenta = [m.momentum for m in norms]
     if not norms:

@@ -13,6 +13,7 @@ from ...ir.passes import prepared
 from ..schedule.arena import ALIGN, whole
 from ..schedule.schedule import Schedule
 from ..schedule.sooner import sooner
+from .homes import replaced, settled
 from .late import chains, contractions, conv, deep, lots, together
 from .llvm.machine import cache
 from .polling import polled
@@ -31,45 +32,27 @@ class Part:
     """
 
     def __init__(self, graph, renewed: dict[int, int], kept=(), long=None):
-        self.graph = g = graph
-        self.schedule = s = Schedule(g)
-        if any(k.kind == "contract" for k in s.kernels):
-            together.together(s, contractions.form_of)
-        self.outputs = [s.root(v) for v in g.outputs]
-        self.homes: dict = {}  # output -> the input in whose memory it is, or None
-        self.copies: list = []  # (output, input): to be copied at the end
-        self.long = long = worth(s) if long is None else long
+        self.graph = graph
+        self.schedule = s = _scheduled(graph)
+        self.outputs = [s.root(v) for v in graph.outputs]
+        fresh = {self.outputs[i]: graph.inputs[j] for i, j in renewed.items()}
+        # Who computes it.
+        self.long = worth(s) if long is None else long
+        self.shares = wanted(s) if self.long else {}  # kernel -> about how many chunks
+        self.deep = self._deep({graph.inputs[j] for j in renewed.values()})
         self.lots: dict = {}  # loop -> its rows in lots, if threads take some each
-        loops = [k for k in s.kernels if k.kind == "loop"]
-        self.shares = wanted(s) if long else {}  # kernel -> about how many chunks
-        self.deep = self._deep({g.inputs[j] for j in renewed.values()})
-        self.inner = {k: self._in_lots(k) or _bodies(k.roots[0], long) for k in loops}
-        self.by_lots = {v for k in self.lots for v in k.made if self._by_lots(k, v)}
+        self.inner = {k: self._inner(k) for k in s.kernels if k.kind == "loop"}
+        self.by_lots = lots.by_lots(s, self.lots, self.outputs) if self.lots else set()
+        # When.
         self.safe = s.last_check(self._may_fail) + 1  # from here on nothing fails
-        fresh = {self.outputs[i]: g.inputs[j] for i, j in renewed.items()}
         sooner(s, fresh, self.safe)
         self.chains = self._chained(fresh)
-        self._settle_outputs(renewed, kept)
-        self.streamed: set = set()
-        self.renewed: dict = {}  # kernel -> what it reads and puts results in place of
-        for r, v in self.homes.items():
-            if v is not None and v in s.kernel_of[r].reads:
-                self.renewed.setdefault(s.kernel_of[r], set()).add(v)
+        # Where.
+        self.homes, self.copies = settled(self, renewed, kept)
+        self.renewed = replaced(self)
+        self.streamed: set = set()  # large results that are written past the caches
         self.memory = m = Tenancy(self)
         self.offsets, self.rooms, self.within = m.offsets, m.rooms, m.within
-
-    def _settle_outputs(self, renewed, kept):
-        """Which outputs are computed in the memory of inputs, and which are copied there."""
-        s, inputs = self.schedule, self.graph.inputs
-        for i, r in enumerate(self.outputs):
-            if i not in renewed and i not in kept:
-                self.homes[r] = None
-        for i, j in renewed.items():
-            r, v = self.outputs[i], inputs[j]
-            if r not in self.homes and _renewable(s, r, v, self.safe):
-                self.homes[r] = v
-            else:
-                self.copies.append((r, v))
 
     def _deep(self, updated) -> dict:
         """kernel -> how its product is cut along its sum, of those that threads share so."""
@@ -119,6 +102,10 @@ class Part:
             if wide and v not in read and self.homes.get(v, v) is None:
                 self.streamed.add(v)
 
+    def _inner(self, k) -> dict[str, Part]:
+        """The parts inside of a loop or branch, for some of its rows or for all."""
+        return self._in_lots(k) or _bodies(k.roots[0], self.long)
+
     def _in_lots(self, k) -> dict[str, Part] | None:
         """The body for some rows, if a loop is long and its rows do not need each other."""
         (o,) = k.roots
@@ -133,29 +120,6 @@ class Part:
             return None
         self.lots[k], self.shares[k] = found, found.count
         return {"body": body}
-
-    def _by_lots(self, k, v) -> bool:
-        """Whether steps make a value that only loops in as many lots read, step by step.
-
-        It lies lot by lot, so that no core writes, nor fetches early, what is beside another's.
-        """
-        s, (o,) = self.schedule, k.roots
-        first, i = o.params["carries"], o.outputs.index(v)
-        if i < first or self.lots[k].outputs[i] == lots.SUMMED:
-            return False
-        if v in self.outputs or v in s.alias or v in s.alias.values():
-            return False
-        readers = [j for j in s.kernels if v in j.reads]
-        return all(self._read_by_lots(j, v, self.lots[k].count) for j in readers)
-
-    def _read_by_lots(self, k, v, count) -> bool:
-        if k not in self.lots or self.lots[k].count != count:
-            return False
-        (o,) = k.roots
-        first, m = o.params["carries"], o.params["mapped"]
-        at = [i for i, x in enumerate(o.inputs) if x is v]
-        rows = all(isinstance(self.lots[k].inputs[i], int) for i in at)
-        return rows and all(first <= i < first + m for i in at)
 
     def constants(self):
         """All constants that need memory, those of inner parts among them."""
@@ -222,6 +186,14 @@ class Part:
         return self.offsets[v] + (self.offsets[kernel] if inside else 0)
 
 
+def _scheduled(graph) -> Schedule:
+    """The loops that compute a program, those of products together."""
+    s = Schedule(graph)
+    if any(k.kind == "contract" for k in s.kernels):
+        together.together(s, contractions.form_of)
+    return s
+
+
 def _bodies(o, long) -> dict[str, Part]:
     """The parts inside of a loop or branch."""
     p, k = o.params, o.params.get("carries", 0)
@@ -233,17 +205,3 @@ def _bodies(o, long) -> dict[str, Part]:
         return {name: make(prepared(p[name], body=True), {}) for name in ("yes", "no")}
     body, test = (prepared(p[name], body=True) for name in ("body", "test"))
     return {"test": make(test, {}, kept=(0,)), "body": make(body, around)}
-
-
-def _renewable(s, r, state, safe) -> bool:
-    """Whether a new value can be computed in the memory of the old one.
-
-    No loop may read the old value after, or elsewhere than, its own element; nor may one
-    fail when it is gone.
-    """
-    kernel = s.kernel_of.get(r)
-    if kernel is None or kernel.kind != "map" or s.number[kernel] < safe:
-        return False
-    if any(state in k.reads for k in s.kernels[s.number[kernel] + 1 :]):
-        return False
-    return all(s.accesses(o).get(state, True) for o in kernel.roots)

@@ -44,6 +44,43 @@ def lots(o: Operation, whole: int) -> Lots | None:
     return None
 
 
+def by_lots(s, cut: dict, outputs) -> set:
+    """Values that loops make and only loops in as many lots read, step by step; `cut` maps
+    loops of a schedule to their lots.
+
+    They lie lot by lot, so that no core writes, nor fetches early, what is beside another's.
+    """
+    needed = {*outputs, *s.alias, *s.alias.values()}
+    return {
+        v
+        for k in cut
+        for v in k.made
+        if v not in needed and _made_by_lots(k, v, cut) and _read_by_lots(s, k, v, cut)
+    }
+
+
+def _made_by_lots(k, v, cut) -> bool:
+    (o,) = k.roots
+    i = o.outputs.index(v)
+    return i >= o.params["carries"] and cut[k].outputs[i] != SUMMED
+
+
+def _read_by_lots(s, k, v, cut) -> bool:
+    readers = [j for j in s.kernels if v in j.reads]
+    alike = all(j in cut and cut[j].count == cut[k].count for j in readers)
+    return alike and all(_takes_rows(j, v, cut[j]) for j in readers)
+
+
+def _takes_rows(k, v, lots) -> bool:
+    """Whether a loop takes a value step by step, and each lot its rows."""
+    (o,) = k.roots
+    first, mapped = o.params["carries"], o.params["mapped"]
+    at = [i for i, x in enumerate(o.inputs) if x is v]
+    return all(
+        first <= i < first + mapped and isinstance(lots.inputs[i], int) for i in at
+    )
+
+
 def _first(shape):
     """The first dim that counts, as none or one."""
     return [d for d, n in enumerate(shape) if n != 1][:1]

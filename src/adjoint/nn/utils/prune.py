@@ -446,24 +446,24 @@ def global_unstructured(parameters, pruning_method, importance_scores=None, **kw
             f"{pruning_method.__name__} is {method.PRUNING_TYPE!r}"
         )
     held = [getattr(m, name) for m, name in parameters]
-    with no_grad():
-        scores = [
-            given.get((m, n), x) for (m, n), x in zip(parameters, held, strict=True)
-        ]
-        for x, y in zip(scores, held, strict=True):
-            _need_shape("importance_scores", x, y)
-        masks = [getattr(m, f"{n}_mask", None) for m, n in parameters]
-        masks = [
-            alike.ones_like(x) if mask is None else mask
-            for mask, x in zip(masks, held, strict=True)
-        ]
-        both = parameters_to_vector(scores), parameters_to_vector(masks)
-        mask = PruningContainer(method).compute_mask(*both)
-    start = 0
+    mask, start = _mask_of_all(method, parameters, held, given), 0
     for (module, name), x in zip(parameters, held, strict=True):
         end = start + math.prod(x.shape)
         custom_from_mask(module, name, mask[start:end].reshape(x.shape))
         start = end
+
+
+@no_grad()
+def _mask_of_all(method, parameters, held, given):
+    """The mask of parameters one after the other, by their scores where some are given."""
+    scores, masks = [], []
+    for (module, name), x in zip(parameters, held, strict=True):
+        scores.append(given.get((module, name), x))
+        _need_shape("importance_scores", scores[-1], x)
+        mask = getattr(module, f"{name}_mask", None)
+        masks.append(alike.ones_like(x) if mask is None else mask)
+    both = parameters_to_vector(scores), parameters_to_vector(masks)
+    return PruningContainer(method).compute_mask(*both)
 
 
 def remove(module, name):

@@ -96,13 +96,7 @@ class CyclicLR(Cycling):
         if first:
             for o, lr in zip(optimizer.param_groups, base_lrs, strict=True):
                 set_rate(o, lr)
-        down = step_size_up if step_size_down is None else step_size_down
-        self.total_size = float(step_size_up) + float(down)
-        if not self.total_size > 0:
-            raise ArgumentError(
-                f"CyclicLR: a cycle must have steps, got {step_size_up} up, {down} down"
-            )
-        self.step_ratio = float(step_size_up) / self.total_size
+        self._measure(step_size_up, step_size_down)
         self.mode, self.gamma, self._scale_fn_custom = mode, gamma, scale_fn
         self.scale_mode = scale_mode
         if scale_fn is None:
@@ -114,6 +108,16 @@ class CyclicLR(Cycling):
             self.base_momentums, self.max_momentums = low, high
         super().__init__(optimizer, last_epoch)
         self.base_lrs = base_lrs
+
+    def _measure(self, up, down) -> None:
+        """How many steps a cycle has, and which part of them goes up."""
+        down = up if down is None else down
+        self.total_size = float(up) + float(down)
+        if not self.total_size > 0:
+            raise ArgumentError(
+                f"CyclicLR: a cycle must have steps, got {up} up, {down} down"
+            )
+        self.step_ratio = float(up) / self.total_size
 
     def scale_fn(self, x) -> float:
         """The height of the cycle, or at the step, x."""
@@ -158,6 +162,18 @@ _SCALES = {
 }
 
 
+def _check_course(pct_start, anneal_strategy) -> None:
+    if not isinstance(pct_start, float) or not 0 <= pct_start <= 1:
+        raise ArgumentError(
+            f"Expected float between 0 and 1 pct_start, but got {pct_start}"
+        )
+    if anneal_strategy not in ("cos", "linear"):
+        raise ArgumentError(
+            "anneal_strategy must be one of 'cos' or 'linear', instead got "
+            f"{anneal_strategy}"
+        )
+
+
 class OneCycleLR(Cycling):
     """Up to max_lr and down to nearly nothing, once; the momentum goes the other way.
 
@@ -199,15 +215,7 @@ class OneCycleLR(Cycling):
     ):
         need_optimizer(optimizer)
         self.total_steps = _count(total_steps, epochs, steps_per_epoch)
-        if not isinstance(pct_start, float) or not 0 <= pct_start <= 1:
-            raise ArgumentError(
-                f"Expected float between 0 and 1 pct_start, but got {pct_start}"
-            )
-        if anneal_strategy not in ("cos", "linear"):
-            raise ArgumentError(
-                "anneal_strategy must be one of 'cos' or 'linear', instead got "
-                f"{anneal_strategy}"
-            )
+        _check_course(pct_start, anneal_strategy)
         self._anneal_func_type = anneal_strategy
         self._schedule_phases = _phases(self.total_steps, pct_start, three_phase)
         first = last_epoch == -1

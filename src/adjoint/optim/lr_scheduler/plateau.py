@@ -5,7 +5,14 @@ from __future__ import annotations
 import math
 
 from ...errors import ArgumentError
-from .scheduler import LRScheduler, need_optimizer, rates, set_rate, warn_of_epoch
+from .scheduler import (
+    LRScheduler,
+    need_optimizer,
+    per_group,
+    rates,
+    set_rate,
+    warn_of_epoch,
+)
 
 
 class ReduceLROnPlateau(LRScheduler):
@@ -42,16 +49,11 @@ class ReduceLROnPlateau(LRScheduler):
         self.optimizer = need_optimizer(optimizer)
         if not factor < 1:
             raise ArgumentError(f"Factor should be < 1.0, got {factor}")
-        if mode not in ("min", "max"):
-            raise ArgumentError(f"mode {mode} is unknown!")
-        if threshold_mode not in ("rel", "abs"):
-            raise ArgumentError(f"threshold mode {threshold_mode} is unknown!")
-        count = len(optimizer.param_groups)
+        _need_one_of(("min", "max"), "mode", mode)
+        _need_one_of(("rel", "abs"), "threshold mode", threshold_mode)
         several = isinstance(min_lr, (list, tuple))
-        if several and len(min_lr) != count:
-            raise ArgumentError(f"expected {count} min_lrs, got {len(min_lr)}")
         self.default_min_lr = None if several else min_lr
-        self.min_lrs = list(min_lr) if several else [min_lr] * count
+        self.min_lrs = per_group("min_lr", optimizer, min_lr)
         self.factor, self.patience, self.cooldown = factor, patience, cooldown
         self.mode, self.eps = mode, eps
         self.threshold, self.threshold_mode = threshold, threshold_mode
@@ -113,3 +115,9 @@ class ReduceLROnPlateau(LRScheduler):
             else best - sign * self.threshold
         )
         return a * sign < bound * sign
+
+
+def _need_one_of(known, name, value) -> None:
+    if value not in known:
+        hint = " or ".join(map(repr, known))
+        raise ArgumentError(f"{name} {value} is unknown!", hint=hint)

@@ -32,6 +32,7 @@ class Frame:
         self.steps = [math.prod(shape[d + 1 :]) for d in range(len(shape))]
         self.plane = math.prod(shape)
         self.elements = self.channels * self.plane
+        self.source = self.channels * math.prod(self.sizes)  # elements of an image
 
     def offset(self, *at: int) -> int:
         """Where a place of a plane lies in it."""

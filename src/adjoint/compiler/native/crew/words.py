@@ -27,6 +27,10 @@ PLACES["started"] = PLACES["limit"] + 1
 TICKETS = LINE * len(_LINES.split())  # of each thread, in lines of their own
 ALIVE = TICKETS + LINE * MOST
 WORDS = ALIVE + MOST
+# A ticket is a job's number, the end of a range of its chunks, and the next one, in 32, 16 and
+# 16 bits: who takes the next chunk knows thereby that the job is not over, and that what was
+# read of it before belongs to it.
+NUMBER, HALF = 2**32, 2**16
 _MACHINE = platform.machine().lower()
 _X86S, _ARMS = ("x86_64", "amd64"), ("aarch64", "arm64")
 _REST = dict.fromkeys(_X86S, ("llvm.x86.sse2.pause", ()))
