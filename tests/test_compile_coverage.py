@@ -30,8 +30,8 @@ COMPLEX = names("""adaptive_argmax amax amin argmax argmin argsort cummax_index 
     distances fft index_reduce irfft kth_index log_softmax median median_index mode_index
     nanmedian rnn searchsorted softmax topk_index""")
 # And of whole numbers: what no function of the library asks for.
-WHOLE = names("""distances gru guard log_softmax logcumsumexp lstm mean pivot_order put
-    recurrence resize resize_back rnn softmax std var vector_norm""")
+WHOLE = names("""distances guard logcumsumexp mean pivot_order put recurrence resize
+    resize_back rnn std var vector_norm""")
 # Records whose rules are not for these kinds, though NumPy has a result.
 UNFIT = {("vector_norm", "u"), ("view_as_complex", "c")}
 DTYPES = sorted(
