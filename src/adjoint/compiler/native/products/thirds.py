@@ -1,9 +1,9 @@
 """Thirds: float32 operands as three bfloat16 each, for instructions that multiply those.
 
 x = h + m + l, exactly: h is x cut off behind its first 8 bits, m what is left rounded to 8, l the
-rest. Of the nine products of two such sums six are added up, in float32; the other three are
-smaller than what rounding a product to float32 may cost. AMX has sixteen times the pace of
-float32's own instructions, so six products take less than half of one's time.
+rest. Of the nine products of two such sums six are added up, in float32; each of the other three is
+at most the last bit of the product as a float32, mostly an eighth of that. AMX has sixteen times
+the pace of float32's own instructions, so six products take less than half of one's time.
 
 Lines of the three lie one after the other, as `pairing` packs them, for each 32 numbers of k.
 
@@ -23,14 +23,15 @@ from .pairing import LINES, PAIRS, SIDE, Pairing
 HIGH, VECTORS = 32, 2  # rows of a tile, and its vectors of columns
 WIDTH = VECTORS * SIDE  # its columns, and numbers of k that a line holds
 PARTS, PART = 3, SIDE * WIDTH  # of each number; pairs of a panel's line
-# Of A and of B: which parts are multiplied, so that each but one stays where it was.
+# Parts of A and of B that are multiplied, in an order in which one of both is there already.
 PRODUCTS = (0, 2), (0, 1), (1, 1), (1, 0), (2, 0), (0, 0)
 FLOATS, SUMS = FLOAT.as_pointer(), ir.VectorType(FLOAT, SIDE)
 _SHORTS = ir.VectorType(BFLOAT, 2 * SIDE)
 _UPPER = ir.Constant(LINES, 0xFFFF_0000)  # a bfloat16's bits in a float32
 _HALF = ir.Constant(LINES, 0x8000)  # half of its last one
-TINY = 2.0**-96  # sums from here on are as exact as those of float32
-_TINY = ir.Constant(LINES, (127 - 96 << 23) - 1)  # its bits but one
+_DIGITS = 96
+TINY = 2.0**-_DIGITS  # sums from here on are as exact as those of float32
+_TINY = ir.Constant(LINES, (127 - _DIGITS << 23) - 1)  # its bits, less one
 _ONE, _INFINITE = ir.Constant(LINES, 1), ir.Constant(LINES, 0x7F80_0000)
 _MAGNITUDE = ir.Constant(LINES, 0x7FFF_FFFF)
 ROWS = 4  # of a tile that is computed again
@@ -212,14 +213,18 @@ class Thirds(Pairing):
             to = b.gep(lines, [b.mul(k, I64(PARTS * HIGH // 2))])
             with loop(b, 0, high, HIGH) as i:
                 here = b.gep(of, [b.mul(i, I64(row))])
-                with loop(b, WIDTH, 2 * WIDTH, 1) as after:
-                    asked = b.gep(here, [b.mul(after, I64(number))])
-                    for n in range(2):
-                        b.prefetch(b.gep(asked, [I64(n * SIDE)]), level=2)
+                self._ask(b, here, number)
                 rows = least(b, b.sub(high, i), I64(HIGH))
                 here = self.straight(b, (row, number), (here, room), rows, some)
                 there = b.gep(to, [b.mul(i, I64(pairs))])
                 b.call(self.third_lines(), [here, there, some, I64(WIDTH), rows])
+
+    def _ask(self, b, place, step):
+        """For the rows, `step` apart, that follow those of a line of k, as wide as a tile."""
+        with loop(b, WIDTH, 2 * WIDTH, 1) as i:
+            row = b.gep(place, [b.mul(i, I64(step))])
+            for n in range(0, WIDTH, SIDE):
+                b.prefetch(b.gep(row, [I64(n)]), level=2)
 
     def straight(self, b, steps, places, count, some):
         """A panel's columns whose numbers do not lie side by side, so in a room."""
@@ -272,6 +277,7 @@ class Thirds(Pairing):
         return b.or_(doubts, zero), zero
 
     def _is_nothing(self, b, lines):
+        """Whether all bits of a vector are zero."""
         kind = ir.IntType(32 * SIDE)
         return b.icmp_unsigned("==", b.bitcast(lines, kind), kind(0))
 
