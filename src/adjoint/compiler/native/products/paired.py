@@ -276,6 +276,7 @@ class PairedBlock:
         panels, lines, turning, room = self._rooms()
 
         def across(i):
+            """A tile's rows and all panels."""
             high = least(b, b.sub(self.m1, i), I64(rows))
             asked = next_rows(self, i)
             left = self.offset(lines, (b.sub(i, start), form.pairs))
@@ -288,13 +289,11 @@ class PairedBlock:
 
             strides(b, I64(0), self.columns, form.width, (), tile)
 
-        def some(i0, end):
-            self._pair_rows(i0, b.sub(end, i0), lines, turning)
-            with loop(b, i0, end, rows) as i:
-                across(i)
-
         with self._tiles_ready(), loop(b, self.m0, self.m1, form.gathered) as start:
-            some(start, least(b, b.add(start, I64(form.gathered)), self.m1))
+            end = least(b, b.add(start, I64(form.gathered)), self.m1)
+            self._pair_rows(start, b.sub(end, start), lines, turning)
+            with loop(b, start, end, rows) as i:
+                across(i)
 
     @contextmanager
     def _tiles_ready(self):
