@@ -38,6 +38,11 @@ class Lines(NamedTuple):
         return [self.place, *map(I64, (self.near, self.far, self.inner)), first, last]
 
 
+def nothing(place) -> list:
+    """What a tile is told that is to ask for nothing."""
+    return [place, *[I64(0)] * 5]
+
+
 def next_panel(block, j) -> Lines | None:
     """Of B after the panel at column j: beside it, or where the next part of k begins."""
     form, b = block.form, block.b

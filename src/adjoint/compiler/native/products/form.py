@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from ..llvm.machine import cache, vector_bits
 from .matmul import DEPTH, VECTORS, tile_rows, together
 from .paired import PAIR_TILES
-from .thirds import PARTS
+from .thirds import HIGH, PARTS, WIDTH
 
 # Operations of a task at least, and tasks of a product at the most.
 TASK, TASKS = 2**18, 48
+TIMES = {"tiles": 8, "vectors": 8, "thirds": 2}  # as many where pairs are multiplied
 # What a number costs to be copied or fetched, turned, or picked, in products of two numbers.
 PACKED = 4.0, 12.0, 32.0
 LONG = 2**12  # numbers of a row whose products are summed at a time, over lanes
@@ -95,13 +96,11 @@ class Form:
         m, n, k = self.m, self.n, self.k
         if not min(m, n, k):
             return False
-        rows, vectors = PAIR_TILES["thirds"]
-        down, across = -(-m // rows), -(-n // (vectors * self.lanes))
-        tiles, deep = down * across, -(-k // PAIRS)
-        a, b = (CUT[0 if 1 in steps else 1] for steps in (self.a[1:], self.b[1:]))
+        tiles = -(-m // HIGH) * -(-n // WIDTH)
+        a, b = (CUT[step != 1] for step in (self.a[1], self.b[1]))
         packed = (k * m * a + k * n * b) / self.lanes
-        looked = tiles * deep * LOOKED
-        absent = tiles * rows * vectors * self.lanes - m * n
+        looked = tiles * -(-k // PAIRS) * LOOKED
+        absent = tiles * HIGH * WIDTH - m * n
         plain = m * n * k / MULTIPLIED
         return packed + looked + absent * k / MULTIPLIED <= SMALL * plain
 
@@ -272,9 +271,7 @@ class Form:
         """Those of which each task is worth being one; where a core's cache does not hold B,
         as few columns as can be, so that no part of B is packed often."""
         flop = 2 * self.m * self.n * max(1, self.k) * math.prod(s[0] for s in self.sums)
-        task = TASK * {"": 1, "thirds": 2}.get(
-            self.by if self.kind == "pairs" else "", 8
-        )
+        task = TASK * (TIMES[self.by] if self.kind == "pairs" else 1)
         wanted = max(1, min(TASKS, flop // task))
         panels, tiles = -(-self.n // self.width), -(-self.m // self.tile[0])
         large = self.k * self.n * self.item > cache(2)

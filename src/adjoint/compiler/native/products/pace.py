@@ -13,6 +13,7 @@ from ..llvm import text as ir
 from ..llvm.flow import loop
 from ..llvm.machine import Library, machine_code, pairs
 from ..llvm.types import BIT, I64
+from .asking import nothing
 from .paired import PAIR_TILES, PAIRS, PARTS, SIDE, Paired
 
 DEPTH, TIMES, TRIES = 256, 200, 30  # numbers of k, tiles of a run, runs
@@ -58,12 +59,8 @@ def _code(by, rows, width):
     numbers = map(I64, (width, rows, width))
     args = [a, panel, c, I64(DEPTH), BIT(1), *numbers, c]
     if by == "thirds":
-        args += [c, *[I64(0)] * 5]  # it asks for nothing
-    if by != "vectors":
-        p.configure(b)
-    with loop(b, 0, TIMES, 1):
+        args += nothing(c)
+    with p.ready(b, by), loop(b, 0, TIMES, 1):
         b.call(p.pair_tile(by), args)
-    if by != "vectors":
-        p.release(b)
     b.ret_void()
     return module

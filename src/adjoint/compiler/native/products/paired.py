@@ -16,7 +16,7 @@ from ..arithmetic.kinds import FLOAT
 from ..llvm import text as ir
 from ..llvm.flow import least, loop, repeat, strides
 from ..llvm.types import BIT, BYTE, I64, POINTER, VOID
-from .asking import next_panel, next_rows
+from .asking import next_panel, next_rows, nothing
 from .pairing import PAIRS, SIDE
 from .thirds import HIGH, PARTS, PRODUCTS, SUMS, VECTORS, WIDTH, Thirds
 
@@ -210,6 +210,15 @@ class Paired(Thirds):
         args = source, panels, count, row, I64(form.pairs * form.width), some
         b.call(self.pair_rows(form.tile[1], TOGETHER), args)
 
+    @contextmanager
+    def ready(self, b, by):
+        """Inside, tiles of this kind can be multiplied."""
+        if by != "vectors":
+            self.configure(b)
+        yield
+        if by != "vectors":
+            self.release(b)
+
     def configure(self, b):
         """Make AMX ready for tiles of this kind."""
         name = "shapes.of.tiles"
@@ -267,7 +276,7 @@ class PairedBlock:
                 self._pair_tile((left(i), panel), (i, high), j, room, share)
             return ()
 
-        with self._tiles_ready():
+        with self.p.ready(b, form.by):
             strides(b, I64(0), self.columns, form.width, (), down)
 
     def pair_tiles(self):
@@ -289,20 +298,14 @@ class PairedBlock:
 
             strides(b, I64(0), self.columns, form.width, (), tile)
 
-        with self._tiles_ready(), loop(b, self.m0, self.m1, form.gathered) as start:
+        with (
+            self.p.ready(b, form.by),
+            loop(b, self.m0, self.m1, form.gathered) as start,
+        ):
             end = least(b, b.add(start, I64(form.gathered)), self.m1)
             self._pair_rows(start, b.sub(end, start), lines, turning)
             with loop(b, start, end, rows) as i:
                 across(i)
-
-    @contextmanager
-    def _tiles_ready(self):
-        """Inside, instructions may use AMX."""
-        if self.form.by != "vectors":
-            self.p.configure(self.b)
-        yield
-        if self.form.by != "vectors":
-            self.p.release(self.b)
 
     def _pair_tile(self, operands, across, j, room, asked):
         """A tile; `asked` are the lines that are needed next, and its share of them."""
@@ -311,7 +314,7 @@ class PairedBlock:
         args = [*operands, to, self.count, self.first, I64(form.c), high, some, room]
         if form.by == "thirds":
             _, lines = self._share(*asked)
-            args += lines or [to, *[I64(0)] * 5]
+            args += lines or nothing(to)
         b.call(self.p.pair_tile(form.by), args)
 
     def pair_panels(self):

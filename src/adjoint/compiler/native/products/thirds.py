@@ -72,7 +72,7 @@ class Thirds(Pairing):
                     for row, inside in zip(rows, there, strict=True):
                         p = b.gep(row, [at])
                         b.prefetch(b.gep(p, [ahead]), level=2)
-                        mask = self._first(b, b.sub(inside, at))
+                        mask = self.below(b, b.sub(inside, at))
                         xs.append(self.parts(b, self.load(b, p, mask)))
                     self._line_of_parts(b, xs, b.gep(to, [I64(j)]))
                 return ()
@@ -146,7 +146,7 @@ class Thirds(Pairing):
                 b.gep(source, [k]),
             )
             left = b.sub(count, k)
-            masks = [self._first(b, b.sub(left, I64(n * SIDE))) for n in range(2)]
+            masks = [self.below(b, b.sub(left, I64(n * SIDE))) for n in range(2)]
             with loop(b, 0, some, 1) as i:
                 row, xs = b.gep(of, [b.mul(i, step)]), []
                 for n, mask in enumerate(masks):
