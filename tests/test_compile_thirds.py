@@ -13,7 +13,7 @@ from adjoint.compiler.native.products import form as form_module
 from adjoint.compiler.native.products.contractions import form_of
 from adjoint.compiler.native.products.form import Form
 from adjoint.compiler.native.products.thirds import TINY
-from test_compile_products import FORMS, LAYOUTS, agree, in_any_order, operands
+from test_compile_products import FORMS, LAYOUTS, agree, in_any_order, operands, run
 from test_compile_products import SIZES as OTHERS
 
 pytestmark = pytest.mark.skipif(
@@ -80,6 +80,33 @@ def test_more_dims(spec):
 def test_tasks_in_any_order_give_the_same_bits(layout, size, count):
     form = in_any_order(layout, size, count, np.float32, near=1e-4, by="thirds")
     assert form.kind == "pairs" and form.tasks > 1
+
+
+@pytest.mark.parametrize("layout", ["nn", "nt", "tn", "tt"])
+@pytest.mark.parametrize(
+    "size", [(200, 330, 417), (330, 200, 417), (70, 1030, 1026), (700, 64, 96)]
+)
+def test_what_is_cut_beside_products_has_the_same_bits(monkeypatch, layout, size):
+    """Also where the last of k, behind which there are no zeros then, are not finite."""
+    m, n, k = size
+    steps = (
+        (k, 1) if layout[0] == "n" else (1, m),
+        (n, 1) if layout[1] == "n" else (1, k),
+    )
+    form = Form(m, n, k, *steps, n, (), (), 4, by="thirds")
+    x, y = normal(k * m), normal(k * n, seed=1)
+    b = np.lib.stride_tricks.as_strided(y, (k, n), [4 * step for step in steps[1]])
+    b[-1, n // 2], b[-2, n - 3] = np.inf, np.nan
+    found = []
+    for most in form_module.MOST, dict.fromkeys(form_module.MOST, 0):
+        monkeypatch.setattr(form_module, "MOST", most)
+        made = np.full((m, n), np.nan, np.float32)
+        run(form, (x, y, made), [(0, form.tasks)])
+        found.append(made)
+        beside = form.beside(form.descends)
+    assert beside is None
+    assert np.array_equal(*found, equal_nan=True)
+    assert np.isfinite(found[0]).sum() == m * (n - 2)
 
 
 def test_small_products_are_not_cut(monkeypatch):

@@ -13,34 +13,22 @@ from ..llvm import text as ir
 from ..llvm.types import I64
 from ..sharing import LINE
 from .matmul import DEPTH
-from .pairing import SIDE
 
 
 class Lines(NamedTuple):
-    """2**inner lines that lie `near` apart, then as many `far` from them: `total` of all.
-
-    Some are asked for `together`.
-    """
+    """2**inner lines that lie `near` apart, then as many `far` from them: `total` of all."""
 
     place: ir.Value
     near: int
     far: int
     inner: int
     total: ir.Value
-    together: int = 1
 
     def share(self, b, tile, tiles):
         """What this one of so many tiles asks for, as its function is told."""
         ends = tile, b.add(tile, I64(1))
         first, last = (b.udiv(b.mul(self.total, t), tiles) for t in ends)
-        if self.together > 1:
-            first, last = (b.and_(x, I64(-self.together)) for x in (first, last))
         return [self.place, *map(I64, (self.near, self.far, self.inner)), first, last]
-
-
-def nothing(place) -> list:
-    """What a tile is told that is to ask for nothing."""
-    return [place, *[I64(0)] * 5]
 
 
 def next_panel(block, j) -> Lines | None:
@@ -54,9 +42,7 @@ def next_panel(block, j) -> Lines | None:
     start = b.select(inside, block.bk, _below(block, block.bk, form.b[0]))
     place = block.offset(start, (at, form.b[1]))
     line = LINE // form.item
-    if form.kind == "pairs" and form.b[1] == 1:
-        steps, inner, outer = (form.b[0], line), form.depth, I64(form.width // line)
-    elif form.b[1] == 1:
+    if form.b[1] == 1:
         steps, inner, outer = (line, form.b[0]), form.width // line, block.count
     else:
         steps, inner, outer = (form.b[1], line), form.width, _lines(block)
@@ -106,5 +92,4 @@ def _lines_of(block, place, steps, inner, outer, inside) -> Lines:
     """None where nothing comes after."""
     b, inner = block.b, max(0, inner - 1).bit_length()
     total = b.select(b.or_(inside, block.more), b.shl(outer, I64(inner)), I64(0))
-    together = SIDE if block.form.kind == "pairs" else 1
-    return Lines(place, *steps, inner, total, together)
+    return Lines(place, *steps, inner, total)

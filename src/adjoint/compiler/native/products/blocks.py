@@ -7,7 +7,7 @@ import functools
 from ..llvm.flow import least, loop, strides
 from ..llvm.types import BIT, I64
 from .asking import next_columns, next_panel, next_rows
-from .paired import PairedBlock
+from .pair_blocks import PairedBlock
 
 SLIVERS = 8  # that one call packs
 

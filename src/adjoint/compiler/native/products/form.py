@@ -11,9 +11,9 @@ import math
 from dataclasses import dataclass
 
 from ..llvm.machine import cache, vector_bits
+from .cutting import HIGH, PARTS, SQUARE, UNITS, WIDTH, Beside
 from .matmul import DEPTH, VECTORS, tile_rows, together
 from .paired import PAIR_TILES
-from .thirds import HIGH, PARTS, WIDTH
 
 # Operations of a task at least, and tasks of a product at the most.
 TASK, TASKS = 2**18, 48
@@ -27,10 +27,13 @@ FEW, MANY = 16, 128  # rows of A up to which B may be read where it lies
 FAR, APART = 2**12, 2**9
 SHORT = frozenset({"f2", "V2"})  # floats of two bytes, which are widened on their way
 PAIRED = 4, 16  # rows of A, and numbers of k, from which on pairs of k are packed
+# Units of a line of k that are cut beside a round's products at the most.
+MOST = {"lines": 16, "rows": 8, "columns": 8}
 GATHERED = 4  # tiles of columns of A that are packed together
 # Cycles: to cut a vector of float32s that lie side by side into thirds, or that do not, and to
-# look at a tile's sums; multiply-adds of float32 in a cycle; and what may be lost to thirds.
-CUT, LOOKED, MULTIPLIED, SMALL = (7, 10), 300, 29, 0.2
+# look at a tile's sums; multiply-adds of float32 in a cycle. What of a cut remains that is made
+# beside products, and what may be lost to thirds.
+CUT, LOOKED, MULTIPLIED, LEFT, SMALL = (7, 10), 250, 29, 0.25, 0.22
 PAIRS = 512  # numbers of k of such a panel at the most: 16 KiB for 16 columns
 LINE = 32  # bfloat16s in a line of memory
 NEAR = 2**15  # bytes of an operand that the first level of caches holds beside another
@@ -98,6 +101,10 @@ class Form:
             return False
         tiles = -(-m // HIGH) * -(-n // WIDTH)
         a, b = (CUT[step != 1] for step in (self.a[1], self.b[1]))
+        if m <= n:  # as if it descended
+            b *= LEFT if 1 in self.b and m > HIGH else 1
+        else:
+            a *= LEFT if self.a[1] == 1 and n > WIDTH else 1
         packed = (k * m * a + k * n * b) / self.lanes
         looked = tiles * -(-k // PAIRS) * LOOKED
         absent = tiles * HIGH * WIDTH - m * n
@@ -232,11 +239,34 @@ class Form:
     def descends(self) -> bool:
         """Whether thirds of all rows of A stay in the cache: then a panel is used at once."""
         fits = self.m * 4 * self.pairs <= cache(2) // 2
-        return self.kind == "pairs" and self.by == "thirds" and fits and self.m < self.n
+        return (
+            self.kind == "pairs" and self.by == "thirds" and fits and self.m <= self.n
+        )
+
+    def beside(self, descends: bool = False) -> Beside | None:
+        """What tiles cut beside their products, if they do: of the next panel, where A is at
+        hand, or else of the next rows.
+        """
+        if descends:
+            way = "rows" if self.b[1] == 1 else "columns" if self.b[0] == 1 else ""
+            sizes, one = (self.grid[2], self.m), self.tile[0]
+        else:
+            way = "lines" if self.a[1] == 1 else ""
+            most = self.fitting
+            sizes, one = (min(self.grid[3], most), min(self.n, most)), self.width
+        few = self.k < LINE or 0 < self.k % self.depth < SQUARE
+        if self.by != "thirds" or not way or few:
+            return None
+        for size in sizes:  # of a task, or of all
+            share = -(-UNITS[way] // -(-size // one))
+            number = 1 << max(0, share - 1).bit_length()  # a part of all units
+            if number <= MOST[way]:
+                return Beside(way, number)
+        return None
 
     @property
     def gathered(self) -> int:
-        """Rows of A that are packed before they meet panels: those of a tile, or of some where
+        """Rows of A that are packed together if all are: those of a tile, or of some where
         what lies side by side is of different rows.
         """
         some = GATHERED if self.by == "thirds" and self.a[1] != 1 else 1
@@ -250,9 +280,10 @@ class Form:
         turned, sums = width * self.depth // 2, rows * width
         if self.by == "thirds":
             turned, sums = 2 * turned, sums + (rows + width) * self.depth
-        columns, packed = self.fitting, self.gathered
+        beside = self.beside(descends)  # one and the next
+        columns, packed = self.fitting, 2 * rows if beside else self.gathered
         if descends:
-            columns, packed = width, -(-self.m // rows) * rows
+            columns, packed = 2 * width if beside else width, -(-self.m // rows) * rows
         return columns * self.pairs, packed * self.pairs, turned, sums
 
     def _a_room(self) -> int:

@@ -13,8 +13,8 @@ from ..llvm import text as ir
 from ..llvm.flow import loop
 from ..llvm.machine import Library, machine_code, pairs
 from ..llvm.types import BIT, I64
-from .asking import nothing
-from .paired import PAIR_TILES, PAIRS, PARTS, SIDE, Paired
+from .cutting import PARTS
+from .paired import PAIR_TILES, PAIRS, SIDE, Paired
 
 DEPTH, TIMES, TRIES = 256, 200, 30  # numbers of k, tiles of a run, runs
 ONES = np.int32(0x3F80_3F80)  # two bfloat16
@@ -58,8 +58,6 @@ def _code(by, rows, width):
     a, panel, c = f.args
     numbers = map(I64, (width, rows, width))
     args = [a, panel, c, I64(DEPTH), BIT(1), *numbers, c]
-    if by == "thirds":
-        args += nothing(c)
     with p.ready(b, by), loop(b, 0, TIMES, 1):
         b.call(p.pair_tile(by), args)
     b.ret_void()

@@ -16,32 +16,62 @@ from ..arithmetic.kinds import FLOAT
 from ..llvm import text as ir
 from ..llvm.flow import least, loop, repeat, strides
 from ..llvm.types import BIT, BYTE, I64, POINTER, VOID
-from .asking import next_panel, next_rows, nothing
+from .cutting import HIGH, PARTS, ROW, SUMS, VECTORS, WIDTH
 from .pairing import PAIRS, SIDE
-from .thirds import HIGH, PARTS, PRODUCTS, SUMS, VECTORS, WIDTH, Thirds
+from .thirds import PRODUCTS, Thirds
 
 # Rows, and vectors of columns. "thirds" are tiles of float32.
 PAIR_TILES = {"tiles": (32, 2), "vectors": (8, 3), "thirds": (HIGH, VECTORS)}
 TOGETHER = 4  # panels that are packed at once: the lines of a row are fetched together
 # Its eight registers: 16 rows of 64 bytes. (The first byte: these are the only tiles there are.)
 _SHAPES = [1, 0, *[0x0040_0040_0040_0040] * 2, 0, 0, 0x1010_1010_1010_1010, 0]
+PANEL = PARTS * WIDTH // 2  # pairs of a panel for a number of k
+
+
+def _round():
+    """(sums, what is loaded then) for each product of a round: a register as soon as it has met
+    all that it has to, so that some products are left while the next part comes.
+
+    What is loaded is (register, part, whether of the next line of k).
+    """
+    for n, parts in enumerate(PRODUCTS):
+        more = n + 1 == len(PRODUCTS)
+        after = PRODUCTS[0] if more else PRODUCTS[n + 1]
+        changes = [x != y or more for x, y in zip(parts, after, strict=True)]
+        sums = (0, 2, 1, 3) if changes[1] else (0, 1, 2, 3)
+        for i, t in enumerate(sums):
+            left = {r for s in sums[i + 1 :] for r in (4 + s // 2, 6 + s % 2)}
+            free = (r for r in (6 + t % 2, 4 + t // 2) if r not in left)
+            yield t, [(r, after[r // 6], more) for r in free if changes[r // 6]]
+
+
+_ROUND = tuple(_round())
+
+
+def _evenly(things):
+    """Some of them beside each product of a round."""
+    things, n = [*things], len(_ROUND)
+    ends = [len(things) * i // n for i in range(n + 1)]
+    return [things[i:j] for i, j in itertools.pairwise(ends)]
 
 
 class Paired(Thirds):
     """Tiles that multiply pairs, shared by all products."""
 
-    def pair_tile(self, by):
+    def pair_tile(self, by, beside=None):
         """(lines of A, panel, c, numbers of k, whether at first, step of c's rows, rows, columns,
         room): what a tile, or the part of it that c has, is or gets more.
 
-        One of thirds asks for `Lines` of memory that are needed next.
+        One of thirds may cut `Beside` its products what is next, and is told of that.
         """
         floats = FLOAT.as_pointer()
         kinds = [PAIRS, PAIRS, floats, I64, BIT, I64, I64, I64, floats]
-        kinds += [floats, *[I64] * 5] * (by == "thirds")
-        f, b = self.tile(f"pair.{by}", PAIR_TILES[by], *kinds)
+        kinds += [floats, PAIRS, I64, I64] * bool(beside)
+        name = f"pair.{by}.{beside}" if beside else f"pair.{by}"
+        f, b = self.tile(name, PAIR_TILES[by], *kinds)
         if b is not None:
-            getattr(self, f"_by_{by}")(b, *f.args)
+            more = [beside] * (by == "thirds")
+            getattr(self, f"_by_{by}")(b, *f.args[:9], *more, *f.args[9:])
             b.ret_void()
         return f
 
@@ -129,32 +159,34 @@ class Paired(Thirds):
             self._from_room(b, room, step, (c, c_row), (rows, columns), first)
 
     def _by_thirds(
-        self, b, a, panel, c, count, first, c_row, rows, columns, room, *asked
+        self, b, a, panel, c, count, first, c_row, rows, columns, room, beside, *told
     ):
         """Sums of all parts' products in four registers; they are looked at in the room."""
         for t in range(4):
             self._tiles(b, "zero", t)
 
+        def operands(k):
+            return b.gep(a, [b.mul(k, I64(ROW))]), b.gep(panel, [b.mul(k, I64(PANEL))])
+
         def line(k, _):
-            ak = b.gep(a, [b.mul(k, I64(PARTS * HIGH // 2))])
-            bk = b.gep(panel, [b.mul(k, I64(PARTS * WIDTH // 2))])
-            next_ones = iter(self._next_ones(b, k, bk, c, c_row, asked))
-            before = None, None
-            for parts in PRODUCTS:
-                for i in range(2):
-                    if parts[0] != before[0]:
-                        place = I64((parts[0] * HIGH + i * SIDE) * SIDE)
-                        self._move(b, "load", 4 + i, b.gep(ak, [place]), I64(SIDE))
-                    if parts[1] != before[1]:
-                        place = I64((parts[1] * WIDTH + i) * SIDE)
-                        self._move(b, "load", 6 + i, b.gep(bk, [place]), I64(WIDTH))
-                for t in range(4):
-                    self._tiles(b, "multiply", t, 4 + t // 2, 6 + t % 2)
-                    for p, way in itertools.islice(next_ones, 6):
-                        b.prefetch(p, **way)
-                before = parts
+            after = b.add(k, I64(WIDTH))
+            later = b.select(b.icmp_signed("<", after, count), after, k)
+            here, there = operands(k), operands(later)
+            lines = _evenly(self._next_ones(b, k, here[1], c, c_row))
+            cuts = _evenly(self.units(b, beside, k, count, told) if beside else ())
+            for (t, loads), asked, units in zip(_ROUND, lines, cuts, strict=True):
+                self._tiles(b, "multiply", t, 4 + t // 2, 6 + t % 2)
+                for register, part, more in loads:
+                    self._load_part(b, register, part, *(there if more else here))
+                for p, way in asked:
+                    b.prefetch(p, **way)
+                for cut in units:
+                    cut()
             return ()
 
+        for register in range(4, 8):
+            part = PRODUCTS[0][register // 6]
+            self._load_part(b, register, part, *operands(I64(0)))
         strides(b, I64(0), count, 2 * SIDE, (), line)
         for t in range(4):
             place = I64((t // 2 * WIDTH + t % 2) * SIDE)
@@ -166,9 +198,18 @@ class Paired(Thirds):
             b.call(self.again(), [a, panel, room, count, more, zero])
         self._from_room(b, room, I64(WIDTH), (c, c_row), (rows, columns), first)
 
-    def _next_ones(self, b, k, panel, c, c_row, asked):
+    def _load_part(self, b, register, part, a, panel):
+        """16 rows of a part of A, or 16 columns of B's."""
+        if register < 6:
+            place = I64((part * HIGH + (register - 4) * SIDE) * SIDE)
+            self._move(b, "load", register, b.gep(a, [place]), I64(SIDE))
+        else:
+            place = I64((part * WIDTH + register - 6) * SIDE)
+            self._move(b, "load", register, b.gep(panel, [place]), I64(WIDTH))
+
+    def _next_ones(self, b, k, panel, c, c_row):
         """(place, how) of lines that a round asks for: of the panel what the next one loads, of
-        C some that are stored to, and some of what others need.
+        C some that are stored to.
         """
         for i in range(PARTS * WIDTH):
             yield b.gep(panel, [I64((PARTS * WIDTH + i) * SIDE)]), {}
@@ -178,16 +219,6 @@ class Paired(Thirds):
             for j in range(VECTORS):
                 yield b.gep(row, [I64(j * SIDE)]), {"write": True}
             row = b.gep(row, [c_row])
-        place, near, far, inner, begin, end = asked
-        q = b.add(begin, b.lshr(k, I64(1)))
-        mask = b.sub(b.shl(I64(1), inner), I64(1))
-        at = b.add(b.mul(b.and_(q, mask), near), b.mul(b.ashr(q, inner), far))
-        inside = b.icmp_signed("<", q, end)
-        place = b.select(inside, b.gep(place, [at]), c)
-        near = b.select(inside, near, I64(0))
-        for _ in range(SIDE):
-            yield place, {"level": 2}
-            place = b.gep(place, [near])
 
     def _from_room(self, b, room, step, c, size, first):
         """What there is of a tile that is not whole, from the room to its place."""
@@ -243,149 +274,3 @@ class Paired(Thirds):
         f = self.intrinsic(name, VOID, *kinds)
         step = b.shl(step, I64(2)) if isinstance(step, ir.Value) else step
         b.call(f, [BYTE(tile), b.bitcast(p, POINTER), step])
-
-
-class PairedBlock:
-    """A block of C for some of k: panels of B, then a tile's rows of A meet all of them."""
-
-    def _pairs(self):
-        if self.form.descends:
-            self._pair_down()
-            return
-        self.pair_panels()
-        self.pair_tiles()
-
-    def _pair_down(self):
-        """All rows of A are packed; then they meet one panel after the other."""
-        form, b, rows = self.form, self.b, self.form.tile[0]
-        panel, lines, turning, room = self._rooms(form.descends)
-
-        def left(i):
-            return self.offset(lines, (b.sub(i, self.m0), form.pairs))
-
-        with loop(b, self.m0, self.m1, form.gathered) as i:
-            high = least(b, b.sub(self.m1, i), I64(form.gathered))
-            self._pair_rows(i, high, left(i), turning)
-
-        def down(j, _):
-            self._pair_panel(j, panel, turning)
-            asked = next_panel(self, j)
-            with loop(b, self.m0, self.m1, rows) as i:
-                high = least(b, b.sub(self.m1, i), I64(rows))
-                share = asked, i, self.m0, self.m1, rows
-                self._pair_tile((left(i), panel), (i, high), j, room, share)
-            return ()
-
-        with self.p.ready(b, form.by):
-            strides(b, I64(0), self.columns, form.width, (), down)
-
-    def pair_tiles(self):
-        """All rows of A, those of a tile, or of some, packed before they meet the panels."""
-        form, b, rows = self.form, self.b, self.form.tile[0]
-        panels, lines, turning, room = self._rooms()
-
-        def across(i):
-            """A tile's rows and all panels."""
-            high = least(b, b.sub(self.m1, i), I64(rows))
-            asked = next_rows(self, i)
-            left = self.offset(lines, (b.sub(i, start), form.pairs))
-
-            def tile(j, _):
-                right = self.offset(panels, (j, form.pairs))
-                share = asked, j, I64(0), self.columns, form.width
-                self._pair_tile((left, right), (i, high), j, room, share)
-                return ()
-
-            strides(b, I64(0), self.columns, form.width, (), tile)
-
-        with (
-            self.p.ready(b, form.by),
-            loop(b, self.m0, self.m1, form.gathered) as start,
-        ):
-            end = least(b, b.add(start, I64(form.gathered)), self.m1)
-            self._pair_rows(start, b.sub(end, start), lines, turning)
-            with loop(b, start, end, rows) as i:
-                across(i)
-
-    def _pair_tile(self, operands, across, j, room, asked):
-        """A tile; `asked` are the lines that are needed next, and its share of them."""
-        (i, high), b, form = across, self.b, self.form
-        to, some = self._to(i, j), least(b, b.sub(self.columns, j), I64(form.width))
-        args = [*operands, to, self.count, self.first, I64(form.c), high, some, room]
-        if form.by == "thirds":
-            _, lines = self._share(*asked)
-            args += lines or nothing(to)
-        b.call(self.p.pair_tile(form.by), args)
-
-    def pair_panels(self):
-        """All of B: where rows lie in order, some panels at a time, for whole lines of memory."""
-        form, b, p = self.form, self.b, self.p
-        width, done = form.width, I64(0)
-        panels, _, turning, _ = self._rooms()
-        together = TOGETHER * width
-        if form.b[1] == 1 and form.n >= together:
-            done = b.sub(self.columns, b.urem(self.columns, I64(together)))
-
-            def pack(j, _):
-                of, to = self._column(j), self.offset(panels, (j, form.pairs))
-                p.pair_together(b, form, of, to, self.count)
-                return ()
-
-            strides(b, I64(0), done, together, (), pack)
-
-        def one(j, _):
-            self._pair_panel(j, self.offset(panels, (j, form.pairs)), turning)
-            return ()
-
-        strides(b, done, self.columns, width, (), one)
-
-    def _column(self, j):
-        """Where column j of the strip begins."""
-        return self.offset(self.bk, (self.b.add(self.j0, j), self.form.b[1]))
-
-    def _pair_panel(self, j, panel, turning):
-        """The columns from j on."""
-        form, b, p = self.form, self.b, self.p
-        some = least(b, b.sub(self.columns, j), I64(form.width))
-        if form.by == "thirds":
-            room = b.bitcast(turning, FLOAT.as_pointer())
-            places = self._column(j), panel, room
-            fours = self.depth is None and form.k % 4 == 0
-            p.third_panel(b, form.b, places, self.count, some, fours)
-            return
-        pack, steps = _way(p, *form.b, form.tile[1])
-        b.call(pack, [self._column(j), panel, self.count, *map(I64, steps), some])
-
-    def _pair_rows(self, i, high, lines, turning):
-        """A tile's rows of A, or those of some tiles."""
-        form, b, p = self.form, self.b, self.p
-        of, rows = self.offset(self.ak, (i, form.a[0])), form.tile[0]
-        if form.by == "thirds":
-            room = b.bitcast(turning, FLOAT.as_pointer())
-            steps, places = form.a[::-1], (of, lines, room)
-            p.third_tiles(b, steps, places, self.count, high, form.pairs)
-            return
-        if form.a[1] == 1:
-            args = [of, lines, self.count, I64(form.a[0]), high]
-            b.call(p.pair_lines(rows), args)
-            return
-        f, steps = _way(p, form.a[1], form.a[0], -(-rows // SIDE))
-        b.call(f, [of, turning, self.count, *map(I64, steps), high])
-        b.call(p.pair_turned(rows), [turning, lines, self.count])
-
-    def _rooms(self, descends=False):
-        b, place, found = self.b, self.b.bitcast(self.scratch, PAIRS), []
-        for n in self.form.pair_rooms(descends):
-            found.append(place)
-            place = b.gep(place, [I64(n)])
-        *pairs, room = found
-        return *pairs, b.bitcast(room, FLOAT.as_pointer())
-
-
-def _way(p, row, column, vectors):
-    """What packs numbers with these steps of k and of columns, and which steps it is told."""
-    if column == 1:
-        return p.pair_rows(vectors), (row, 0)
-    if row == 1:
-        return p.pair_columns(vectors), (column,)
-    return p.pair_any(vectors), (row, column)

@@ -1,0 +1,220 @@
+"""Blocks of products of pairs: panels of B, then a tile's rows of A meet all of them; or the other
+way round, if A is small.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from ..arithmetic.kinds import FLOAT
+from ..llvm import text as ir
+from ..llvm.flow import least, loop, strides
+from ..llvm.types import BIT, I64
+from .cutting import SQUARE, UNITS, Beside
+from .paired import TOGETHER
+from .pairing import PAIRS, SIDE
+
+
+class Turns(NamedTuple):
+    """Rows, or a panel, and the next ones, which the tiles of these cut in turns, if any are."""
+
+    beside: Beside | None
+    b: ir.Builder
+    apart: int  # pairs between both places
+    end: ir.Value  # of all rows or columns,
+    size: int  # so many of which are next
+    tiles: tuple  # the first and the last row or column of those beside which they are cut,
+    one: int  # so many for each
+
+    def start(self, place):
+        """(place, that of the next, whether it is cut already)."""
+        other = self.b.gep(place, [I64(self.apart)]) if self.beside else place
+        return place, other, BIT(0)
+
+    def cuts(self, after):
+        """Whether those that follow are cut: if they are whole, and beside enough tiles."""
+        if not self.beside:
+            return BIT(0)
+        b, (first, last) = self.b, self.tiles
+        shares = UNITS[self.beside.way] // self.beside.number
+        enough = b.icmp_signed(">", b.sub(last, first), I64((shares - 1) * self.one))
+        whole = b.icmp_signed("<=", b.add(after, I64(self.size)), self.end)
+        return b.and_(whole, enough)
+
+    def share(self, cuts, place, source, to, step):
+        """(whether the tile at a place cuts a share, what it is told of it)."""
+        if not self.beside:
+            return None
+        b, number = self.b, self.beside.number
+        tile = b.udiv(b.sub(place, self.tiles[0]), I64(self.one))
+        unit = b.mul(tile, I64(number))
+        here = b.and_(cuts, b.icmp_signed("<", unit, I64(UNITS[self.beside.way])))
+        return here, [source, to, I64(step), unit]
+
+
+class PairedBlock:
+    """A block of C for some of k."""
+
+    def _pairs(self):
+        if self.form.descends:
+            self._pair_down()
+            return
+        self.pair_panels()
+        self.pair_tiles()
+
+    def _pair_down(self):
+        """All rows of A are packed; then they meet one panel after the other."""
+        form, b, rows, width = self.form, self.b, self.form.tile[0], self.form.width
+        panels, lines, turning, room = self._rooms(descends=True)
+        beside = form.beside(descends=True) if self.depth is None else None
+        tiles = (self.m0, self.m1), rows
+        turns = Turns(beside, b, width * form.pairs, self.columns, width, *tiles)
+        columns = beside is not None and beside.way == "columns"
+
+        def left(i):
+            return self.offset(lines, (b.sub(i, self.m0), form.pairs))
+
+        with loop(b, self.m0, self.m1, form.gathered) as i:
+            high = least(b, b.sub(self.m1, i), I64(form.gathered))
+            self._pair_rows(i, high, left(i), turning)
+
+        def down(j, state):
+            """A panel and all rows."""
+            panel, other, ready = state
+            with b.if_then(b.not_(ready)):
+                self._pair_panel(j, panel, turning)
+            if columns and form.k % SQUARE:
+                with b.if_then(ready):
+                    places = self._column(j), panel, self._floats(turning)
+                    self.p.third_rest(b, form.b[1], places, self.count, I64(width))
+            after = b.add(j, I64(width))
+            cuts = turns.cuts(after)
+            following = self._column(after), other, form.b[columns]
+            with loop(b, self.m0, self.m1, rows) as i:
+                share = turns.share(cuts, i, *following)
+                self._pair_tile(left(i), panel, (i, self.m1), j, room, beside, share)
+            return other, panel, cuts
+
+        with self.p.ready(b, form.by):
+            strides(b, I64(0), self.columns, width, turns.start(panels), down)
+
+    def pair_tiles(self):
+        """All rows of A, those of a tile, or of some, packed before they meet the panels."""
+        form, b, rows, group = self.form, self.b, self.form.tile[0], self.form.gathered
+        panels, lines, turning, room = self._rooms()
+        beside, tiles = form.beside(), ((I64(0), self.columns), form.width)
+        turns = Turns(beside, b, rows * form.pairs, self.m1, group, *tiles)
+
+        def across(start, state):
+            """Some rows and all panels."""
+            here, other, ready = state
+            after = b.add(start, I64(group))
+            end = least(b, after, self.m1)
+            with b.if_then(b.not_(ready)):
+                self._pair_rows(start, b.sub(end, start), here, turning)
+            cuts = turns.cuts(after)
+            following = self.offset(self.ak, (after, form.a[0])), other, form.a[0]
+            with loop(b, start, end, rows) as i:
+                left = self.offset(here, (b.sub(i, start), form.pairs))
+
+                def tile(j, _, left=left, i=i):
+                    right = self.offset(panels, (j, form.pairs))
+                    share = turns.share(cuts, j, *following)
+                    self._pair_tile(left, right, (i, end), j, room, beside, share)
+                    return ()
+
+                strides(b, I64(0), self.columns, form.width, (), tile)
+            return other, here, cuts
+
+        with self.p.ready(b, form.by):
+            strides(b, self.m0, self.m1, group, turns.start(lines), across)
+
+    def _pair_tile(self, left, right, down, j, room, beside, share):
+        """A tile at (row, end of rows) and a column; beside it its share of what is next."""
+        (i, end), b, form = down, self.b, self.form
+        high = least(b, b.sub(end, i), I64(form.tile[0]))
+        to, some = self._to(i, j), least(b, b.sub(self.columns, j), I64(form.width))
+        args = [left, right, to, self.count, self.first, I64(form.c), high, some, room]
+        if not beside:
+            b.call(self.p.pair_tile(form.by), args)
+            return
+        here, told = share
+        with b.if_else(here) as (cuts, only):
+            with cuts:
+                b.call(self.p.pair_tile(form.by, beside), [*args, *told])
+            with only:
+                b.call(self.p.pair_tile(form.by), args)
+
+    def pair_panels(self):
+        """All of B: where rows lie in order, some panels at a time, for whole lines of memory."""
+        form, b, p = self.form, self.b, self.p
+        width, done = form.width, I64(0)
+        panels, _, turning, _ = self._rooms()
+        together = TOGETHER * width
+        if form.b[1] == 1 and form.n >= together:
+            done = b.sub(self.columns, b.urem(self.columns, I64(together)))
+
+            def pack(j, _):
+                of, to = self._column(j), self.offset(panels, (j, form.pairs))
+                p.pair_together(b, form, of, to, self.count)
+                return ()
+
+            strides(b, I64(0), done, together, (), pack)
+
+        def one(j, _):
+            self._pair_panel(j, self.offset(panels, (j, form.pairs)), turning)
+            return ()
+
+        strides(b, done, self.columns, width, (), one)
+
+    def _column(self, j):
+        """Where column j of the strip begins."""
+        return self.offset(self.bk, (self.b.add(self.j0, j), self.form.b[1]))
+
+    def _pair_panel(self, j, panel, turning):
+        """The columns from j on."""
+        form, b, p = self.form, self.b, self.p
+        some = least(b, b.sub(self.columns, j), I64(form.width))
+        if form.by == "thirds":
+            places = self._column(j), panel, self._floats(turning)
+            fours = self.depth is None and form.k % SQUARE == 0
+            p.third_panel(b, form.b, places, self.count, some, fours)
+            return
+        pack, steps = _way(p, *form.b, form.tile[1])
+        b.call(pack, [self._column(j), panel, self.count, *map(I64, steps), some])
+
+    def _pair_rows(self, i, high, lines, turning):
+        """A tile's rows of A, or those of some tiles."""
+        form, b, p = self.form, self.b, self.p
+        of, rows = self.offset(self.ak, (i, form.a[0])), form.tile[0]
+        if form.by == "thirds":
+            steps, places = form.a[::-1], (of, lines, self._floats(turning))
+            p.third_tiles(b, steps, places, self.count, high, form.pairs)
+            return
+        if form.a[1] == 1:
+            args = [of, lines, self.count, I64(form.a[0]), high]
+            b.call(p.pair_lines(rows), args)
+            return
+        f, steps = _way(p, form.a[1], form.a[0], -(-rows // SIDE))
+        b.call(f, [of, turning, self.count, *map(I64, steps), high])
+        b.call(p.pair_turned(rows), [turning, lines, self.count])
+
+    def _floats(self, place):
+        return self.b.bitcast(place, FLOAT.as_pointer())
+
+    def _rooms(self, descends=False):
+        b, place, found = self.b, self.b.bitcast(self.scratch, PAIRS), []
+        for n in self.form.pair_rooms(descends):
+            found.append(place)
+            place = b.gep(place, [I64(n)])
+        *pairs, room = found
+        return *pairs, self._floats(room)
+
+
+def _way(p, row, column, vectors):
+    """What packs numbers with these steps of k and of columns, and which steps it is told."""
+    if column == 1:
+        return p.pair_rows(vectors), (row, 0)
+    if row == 1:
+        return p.pair_columns(vectors), (column,)
+    return p.pair_any(vectors), (row, column)
