@@ -100,16 +100,19 @@ class Form:
         if not min(m, n, k):
             return False
         tiles = -(-m // HIGH) * -(-n // WIDTH)
-        a, b = (CUT[step != 1] for step in (self.a[1], self.b[1]))
-        if m <= n:  # as if it descended
-            b *= LEFT if 1 in self.b and m > HIGH else 1
-        else:
-            a *= LEFT if self.a[1] == 1 and n > WIDTH else 1
-        packed = (k * m * a + k * n * b) / self.lanes
+        a, b = self._cut(m, n)
+        packed = k * (m * a + n * b)
         looked = tiles * -(-k // PAIRS) * LOOKED
         absent = tiles * HIGH * WIDTH - m * n
         plain = m * n * k / MULTIPLIED
         return packed + looked + absent * k / MULTIPLIED <= SMALL * plain
+
+    def _cut(self, m, n) -> tuple[float, float]:
+        """Cycles that it takes to cut a number of A and of B, not counting what AMX hides."""
+        a, b = (CUT[step != 1] / self.lanes for step in (self.a[1], self.b[1]))
+        if m <= n:  # as if it descended
+            return a, b * (LEFT if 1 in self.b and m > HIGH else 1)
+        return a * (LEFT if self.a[1] == 1 and n > WIDTH else 1), b
 
     def _near(self) -> bool:
         """Whether B's rows are as good as a panel: few read them, or they lie close together."""
@@ -300,12 +303,13 @@ class Form:
 
     def _grids(self):
         """Those of which each task is worth being one; where a core's cache does not hold B,
-        as few columns as can be, so that no part of B is packed often."""
+        as few columns as can be, so that no part of B is packed often. To cut A costs as much.
+        """
         flop = 2 * self.m * self.n * max(1, self.k) * math.prod(s[0] for s in self.sums)
         task = TASK * (TIMES[self.by] if self.kind == "pairs" else 1)
         wanted = max(1, min(TASKS, flop // task))
         panels, tiles = -(-self.n // self.width), -(-self.m // self.tile[0])
-        large = self.k * self.n * self.item > cache(2)
+        large = self.by != "thirds" and self.k * self.n * self.item > cache(2)
         for columns in range(-(-panels // wanted), panels + 1):
             across = -(-panels // columns)
             most = wanted // across
@@ -321,14 +325,20 @@ class Form:
         threads wait for the last ones."""
         down, across, rows, columns = grid
         number = down * across * math.prod(s[0] for s in self.batch)
-        a = PACKED[1 if self.slivers else 0] * self.m * across
-        beside = self.kind == "beside" or self.b[1] == 1
-        way = 0 if beside else 1 if self.b[0] == 1 else 2
-        b = PACKED[way] * self.n * down / 2  # a thread packs once for a few tasks
+        a, b = self._packed(min(rows, self.m), min(columns, self.n))
+        a, b = a * self.m * across, b * self.n * down
         rows, columns = min(rows, self.m), min(columns, self.n)
         uneven = down * rows * across * columns / (self.m * self.n) - 1
         waits = sum(-number % cores for cores in (4, 8)) / (2 * number)
         return (a + b) / (self.m * self.n) + 1 / number + (uneven + waits) / 2
+
+    def _packed(self, rows, columns) -> tuple[float, float]:
+        """What a number of A and of B costs a task, in products of two numbers."""
+        if self.by == "thirds" and self.kind == "pairs":
+            return tuple(2 * MULTIPLIED * x for x in self._cut(rows, columns))
+        beside = self.kind == "beside" or self.b[1] == 1
+        way = 0 if beside else 1 if self.b[0] == 1 else 2
+        return PACKED[1 if self.slivers else 0], PACKED[way] / 2  # once for a few tasks
 
     @functools.cached_property
     def tasks(self) -> int:
