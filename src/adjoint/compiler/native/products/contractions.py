@@ -53,7 +53,7 @@ def _form_of(spec, shapes, kinds, made, apart, views, by):
 def in_thirds(o) -> bool:
     """Whether a contraction of float32, all of it at once, is multiplied in thirds."""
     found = form_of(o)
-    return found is not None and found[0].kind == "pairs" and found[0].by == "thirds"
+    return found is not None and found[0].in_thirds
 
 
 def sizes_of(o) -> dict:

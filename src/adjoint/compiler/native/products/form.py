@@ -11,15 +11,11 @@ import math
 from dataclasses import dataclass
 
 from ..llvm.machine import cache, vector_bits
+from . import grids
 from .cutting import HIGH, PARTS, SQUARE, UNITS, WIDTH, Beside
 from .matmul import DEPTH, VECTORS, tile_rows, together
 from .paired import PAIR_TILES
 
-# Operations of a task at least, and tasks of a product at the most.
-TASK, TASKS = 2**18, 48
-TIMES = {"tiles": 8, "vectors": 8, "thirds": 2}  # as many where pairs are multiplied
-# What a number costs to be copied or fetched, turned, or picked, in products of two numbers.
-PACKED = 4.0, 12.0, 32.0
 LONG = 2**12  # numbers of a row whose products are summed at a time, over lanes
 DOTS = 4  # rows of A up to which B's columns are not turned
 FEW, MANY = 16, 128  # rows of A up to which B may be read where it lies
@@ -86,6 +82,11 @@ class Form:
             return "beside"
         return "panels"
 
+    @property
+    def in_thirds(self) -> bool:
+        """Whether float32s are cut into thirds."""
+        return self.by == "thirds" and self.kind == "pairs"
+
     def _paired(self) -> bool:
         """Whether pairs are worth to be packed."""
         if self.by == "thirds":
@@ -100,14 +101,14 @@ class Form:
         if not min(m, n, k):
             return False
         tiles = -(-m // HIGH) * -(-n // WIDTH)
-        a, b = self._cut(m, n)
+        a, b = self.cut(m, n)
         packed = k * (m * a + n * b)
         looked = tiles * -(-k // PAIRS) * LOOKED
         absent = tiles * HIGH * WIDTH - m * n
         plain = m * n * k / MULTIPLIED
         return packed + looked + absent * k / MULTIPLIED <= SMALL * plain
 
-    def _cut(self, m, n) -> tuple[float, float]:
+    def cut(self, m, n) -> tuple[float, float]:
         """Cycles that it takes to cut a number of A and of B, not counting what AMX hides."""
         a, b = (CUT[step != 1] / self.lanes for step in (self.a[1], self.b[1]))
         if m <= n:  # as if it descended
@@ -242,9 +243,7 @@ class Form:
     def descends(self) -> bool:
         """Whether thirds of all rows of A stay in the cache: then a panel is used at once."""
         fits = self.m * 4 * self.pairs <= cache(2) // 2
-        return (
-            self.kind == "pairs" and self.by == "thirds" and fits and self.m <= self.n
-        )
+        return self.in_thirds and fits and self.m <= self.n
 
     def beside(self, descends: bool = False) -> Beside | None:
         """What tiles cut beside their products, if they do: of the next panel, where A is at
@@ -299,46 +298,7 @@ class Form:
     @functools.cached_property
     def grid(self) -> tuple[int, int, int, int]:
         """(parts of the rows, of the columns, rows and columns of a part) of one product."""
-        return min(self._grids(), key=self._loss)
-
-    def _grids(self):
-        """Those of which each task is worth being one; where a core's cache does not hold B,
-        as few columns as can be, so that no part of B is packed often. To cut A costs as much.
-        """
-        flop = 2 * self.m * self.n * max(1, self.k) * math.prod(s[0] for s in self.sums)
-        task = TASK * (TIMES[self.by] if self.kind == "pairs" else 1)
-        wanted = max(1, min(TASKS, flop // task))
-        panels, tiles = -(-self.n // self.width), -(-self.m // self.tile[0])
-        large = self.by != "thirds" and self.k * self.n * self.item > cache(2)
-        for columns in range(-(-panels // wanted), panels + 1):
-            across = -(-panels // columns)
-            most = wanted // across
-            downs = [max(1, min(most, tiles // 8))] if large else range(1, most + 1)
-            for rows in {-(-tiles // d) for d in downs}:
-                down = -(-tiles // rows)
-                yield down, across, rows * self.tile[0], columns * self.width
-            if large:
-                return
-
-    def _loss(self, grid) -> float:
-        """What tasks lose, as a part of the work: each packs, or fetches, what it reads; some
-        threads wait for the last ones."""
-        down, across, rows, columns = grid
-        number = down * across * math.prod(s[0] for s in self.batch)
-        a, b = self._packed(min(rows, self.m), min(columns, self.n))
-        a, b = a * self.m * across, b * self.n * down
-        rows, columns = min(rows, self.m), min(columns, self.n)
-        uneven = down * rows * across * columns / (self.m * self.n) - 1
-        waits = sum(-number % cores for cores in (4, 8)) / (2 * number)
-        return (a + b) / (self.m * self.n) + 1 / number + (uneven + waits) / 2
-
-    def _packed(self, rows, columns) -> tuple[float, float]:
-        """What a number of A and of B costs a task, in products of two numbers."""
-        if self.by == "thirds" and self.kind == "pairs":
-            return tuple(2 * MULTIPLIED * x for x in self._cut(rows, columns))
-        beside = self.kind == "beside" or self.b[1] == 1
-        way = 0 if beside else 1 if self.b[0] == 1 else 2
-        return PACKED[1 if self.slivers else 0], PACKED[way] / 2  # once for a few tasks
+        return grids.best(self)
 
     @functools.cached_property
     def tasks(self) -> int:
