@@ -278,57 +278,58 @@ class Cutting(Pairing):
     def units(self, b, beside, k, count, told):
         """Functions that cut a unit each of the line at k, and ask for it of what follows.
 
-        Told are (source, lines or panel, step of rows or columns, first unit). Of B what lies
-        behind the last number of k may be anything that can be read, for A has zeros there.
+        Told are (source, lines or panel, step of rows or columns, first unit).
         """
-        of_unit = getattr(self, f"_{beside.way}_unit")(b, k, count, *told[:3])
+        *places, first = told
+        f = self._unit(beside.way)
         for n in range(beside.number):
-            yield lambda n=n: of_unit(b.add(told[3], I64(n)))
+            yield lambda n=n: b.call(f, [*places, k, count, b.add(first, I64(n))])
 
-    def _lines_unit(self, b, k, count, source, lines, step):
-        of, to = b.gep(source, [k]), b.gep(lines, [b.mul(k, I64(ROW))])
+    def _unit(self, way):
+        """(source, lines or panel, step of rows or columns, k, how many numbers of k, which unit).
+
+        Of B what lies behind the last of them may be anything that can be read, for A has zeros
+        there.
+        """
+        name, sizes = f"third.{way}.unit", (HIGH, VECTORS)
+        f, b = self.tile(name, sizes, FLOATS, PAIRS, *[I64] * 4)
+        if b is not None:
+            getattr(self, f"_unit_of_{way}")(b, *f.args)
+            b.ret_void()
+        return f
+
+    def _unit_of_lines(self, b, source, lines, step, k, count, n):
+        """A row."""
+        row = b.gep(source, [b.add(k, b.mul(n, step))])
+        to = b.gep(lines, [b.add(b.mul(k, I64(ROW)), b.mul(n, I64(SIDE)))])
         masks = self._of_line(b, b.sub(count, k))
-        ahead = b.mul(step, I64(HIGH))
+        self._row(b, row, masks, b.mul(step, I64(HIGH)), to)
 
-        def row(n):
-            place = b.gep(to, [b.mul(n, I64(SIDE))])
-            self._row(b, b.gep(of, [b.mul(n, step)]), masks, ahead, place)
+    def _unit_of_rows(self, b, source, panel, step, k, count, n):
+        """Two rows."""
+        number, last = b.add(k, b.mul(n, I64(2))), b.sub(count, I64(1))
+        numbers = (least(b, b.add(number, I64(i)), last) for i in range(2))
+        rows = [b.gep(source, [b.mul(i, step)]) for i in numbers]
+        to, masks = self._pair(b, panel, number), (None, None)
+        for j in range(0, WIDTH, SIDE):
+            here = [b.gep(row, [I64(j)]) for row in rows]
+            self._two_rows(b, here, masks, I64(WIDTH), b.gep(to, [I64(j)]))
 
-        return row
-
-    def _rows_unit(self, b, k, count, source, panel, step):
-        last, masks = b.sub(count, I64(1)), (None, None)
-
-        def two_rows(n):
-            number = b.add(k, b.mul(n, I64(2)))
-            numbers = (least(b, b.add(number, I64(i)), last) for i in range(2))
-            rows = [b.gep(source, [b.mul(i, step)]) for i in numbers]
-            to = self._pair(b, panel, number)
-            for j in range(0, WIDTH, SIDE):
-                here = [b.gep(row, [I64(j)]) for row in rows]
-                self._two_rows(b, here, masks, I64(WIDTH), b.gep(to, [I64(j)]))
-
-        return two_rows
-
-    def _columns_unit(self, b, k, count, source, panel, step):
+    def _unit_of_columns(self, b, source, panel, step, k, count, n):
+        """Four numbers of 16 columns."""
+        squares = I64(WIDTH // SQUARE)
+        j = b.mul(b.udiv(n, squares), I64(SIDE))
+        number = b.add(k, b.mul(b.urem(n, squares), I64(SQUARE)))
         last = b.sub(b.and_(count, I64(-SQUARE)), I64(SQUARE))
-        squares = WIDTH // SQUARE
-
-        def square(n):
-            j = b.mul(b.udiv(n, I64(squares)), I64(SIDE))
-            number = b.add(k, b.mul(b.urem(n, I64(squares)), I64(SQUARE)))
-            at = b.add(b.mul(j, step), least(b, number, last))
-            columns = [
-                b.gep(source, [b.add(b.mul(step, I64(i)), at)]) for i in range(SIDE)
-            ]
-            fourth = b.mul(b.urem(n, I64(SQUARE)), I64(SIDE // SQUARE))
-            for i in range(SIDE // SQUARE):  # those that other squares of a line leave
-                ahead = b.mul(step, b.add(fourth, I64(WIDTH + i)))
-                b.prefetch(b.gep(source, [b.add(ahead, at)]), level=2)
-            to = b.gep(self._pair(b, panel, number), [j])
-            self._four_numbers(b, columns, I64(0), to)
-
-        return square
+        at = b.add(b.mul(j, step), least(b, number, last))
+        numbers = (b.add(b.mul(step, I64(i)), at) for i in range(SIDE))
+        columns = [b.gep(source, [i]) for i in numbers]
+        fourth = b.mul(b.urem(n, I64(SQUARE)), I64(SIDE // SQUARE))
+        for i in range(SIDE // SQUARE):  # those that other squares of a line leave
+            ahead = b.mul(step, b.add(fourth, I64(WIDTH + i)))
+            b.prefetch(b.gep(source, [b.add(ahead, at)]), level=2)
+        to = b.gep(self._pair(b, panel, number), [j])
+        self._four_numbers(b, columns, I64(0), to)
 
 
 def whole_lines(b, count):

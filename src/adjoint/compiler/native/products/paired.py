@@ -12,17 +12,18 @@ from __future__ import annotations
 import itertools
 from contextlib import contextmanager
 
-from ..arithmetic.kinds import FLOAT
 from ..llvm import text as ir
 from ..llvm.flow import least, loop, repeat, strides
 from ..llvm.types import BIT, BYTE, I64, POINTER, VOID
-from .cutting import HIGH, PARTS, ROW, SUMS, VECTORS, WIDTH
+from .cutting import FLOATS, HIGH, PARTS, ROW, SUMS, VECTORS, WIDTH
 from .pairing import PAIRS, SIDE
 from .thirds import PRODUCTS, Thirds
 
 # Rows, and vectors of columns. "thirds" are tiles of float32.
 PAIR_TILES = {"tiles": (32, 2), "vectors": (8, 3), "thirds": (HIGH, VECTORS)}
 TOGETHER = 4  # panels that are packed at once: the lines of a row are fetched together
+# What a tile is told: see `pair_tile`.
+TOLD = PAIRS, PAIRS, FLOATS, I64, BIT, I64, I64, I64, FLOATS
 # Its eight registers: 16 rows of 64 bytes. (The first byte: these are the only tiles there are.)
 _SHAPES = [1, 0, *[0x0040_0040_0040_0040] * 2, 0, 0, 0x1010_1010_1010_1010, 0]
 PANEL = PARTS * WIDTH // 2  # pairs of a panel for a number of k
@@ -64,14 +65,13 @@ class Paired(Thirds):
 
         One of thirds may cut `Beside` its products what is next, and is told of that.
         """
-        floats = FLOAT.as_pointer()
-        kinds = [PAIRS, PAIRS, floats, I64, BIT, I64, I64, I64, floats]
-        kinds += [floats, PAIRS, I64, I64] * bool(beside)
+        kinds = [*TOLD, *[FLOATS, PAIRS, I64, I64] * bool(beside)]
         name = f"pair.{by}.{beside}" if beside else f"pair.{by}"
         f, b = self.tile(name, PAIR_TILES[by], *kinds)
         if b is not None:
             more = [beside] * (by == "thirds")
-            getattr(self, f"_by_{by}")(b, *f.args[:9], *more, *f.args[9:])
+            n = len(TOLD)
+            getattr(self, f"_by_{by}")(b, *f.args[:n], *more, *f.args[n:])
             b.ret_void()
         return f
 
@@ -191,12 +191,23 @@ class Paired(Thirds):
         for t in range(4):
             place = I64((t // 2 * WIDTH + t % 2) * SIDE)
             self._move(b, "store", t, b.gep(room, [place]), I64(WIDTH))
+        args = a, panel, c, count, first, c_row, rows, columns, room
+        b.call(self._looked_at(), args)
+
+    def _looked_at(self):
+        """What tiles of thirds do with their sums; told as these are."""
+        f, b = self.tile("third.sums", PAIR_TILES["thirds"], *TOLD)
+        if b is None:
+            return f
+        a, panel, c, count, first, c_row, rows, columns, room = f.args
         masks = [self._first(b, b.sub(columns, I64(j * SIDE))) for j in range(2)]
         doubtful, zero = self.doubtful(b, room, rows, masks)
         with b.if_then(doubtful, likely=False):
             more = b.gep(room, [I64(HIGH * WIDTH)])
             b.call(self.again(), [a, panel, room, count, more, zero])
         self._from_room(b, room, I64(WIDTH), (c, c_row), (rows, columns), first)
+        b.ret_void()
+        return f
 
     def _load_part(self, b, register, part, a, panel):
         """16 rows of a part of A, or 16 columns of B's."""
