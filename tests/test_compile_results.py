@@ -396,3 +396,14 @@ def test_an_object_that_was_there_is_itself():
         assert a is holder and b is model
         assert holder.y.tolist() == [k + 1.0] * 2
         assert model.weight.grad.tolist() == [[k + 1.0] * 2]
+
+
+def test_large_results_lie_apart_from_others_arrays_in_their_page():
+    """So that no load of an argument seems to read what is stored to the result."""
+    f = compile(lambda x: x * 2 + 1)
+    x = ad.ones(2**19)
+    f(x)
+    held = [f(x) for _ in range(3)]
+    starts = {y.numpy().ctypes.data % 4096 for y in held}
+    assert len({y.numpy().ctypes.data for y in held}) == 3
+    assert starts == {2048}

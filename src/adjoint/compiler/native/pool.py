@@ -7,7 +7,7 @@ import sys
 
 import numpy as np
 
-from ..schedule.arena import ALIGN
+from .pieces import piece
 
 LARGE = 2**20  # bytes of a result from which on its memory is used again
 
@@ -25,8 +25,7 @@ class Pool:
         for raw, x in self.kept:
             if sys.getrefcount(raw) == self.idle:  # no view of it is left
                 return x.view()
-        raw = np.empty(self.spec.bytes + ALIGN, np.uint8)
-        start = -raw.ctypes.data % ALIGN
+        raw, start = piece(self.spec.bytes)
         x = np.ndarray(self.spec.shape, self.spec.dtype, raw, start)
         self.kept = [*self.kept[-3:], (raw, x)]
         # Counted as the search above sees it: by the pair, the array and the name.

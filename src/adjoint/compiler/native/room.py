@@ -7,7 +7,7 @@ import weakref
 
 import numpy as np
 
-from ..schedule.arena import ALIGN
+from .pieces import piece
 
 LEAST = 2**20  # bytes from which on a program works in the room that others work in too
 
@@ -21,9 +21,8 @@ class Room:
         self._take(size)
 
     def _take(self, size):
-        self.size, self.memory = size, np.zeros(size + ALIGN, np.uint8)
-        start = self.memory.ctypes.data
-        self.start = start + -start % ALIGN
+        self.memory, start = piece(size, np.zeros)
+        self.size, self.start = size, self.memory.ctypes.data + start
 
     def hold(self, guest, size: int) -> None:
         """Have room for a program that needs so much; the others find it where it is then."""
