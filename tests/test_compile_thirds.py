@@ -109,6 +109,18 @@ def test_what_is_cut_beside_products_has_the_same_bits(monkeypatch, layout, size
     assert np.isfinite(found[0]).sum() == m * (n - 2)
 
 
+@pytest.mark.parametrize("layout", ["tn", "tt"])
+@pytest.mark.parametrize("size", [(330, 1500, 600), (715, 200, 1100), (715, 900, 64)])
+@pytest.mark.parametrize("most", [2**16, 2**20])
+def test_columns_that_are_cut_once_give_the_same_bits(monkeypatch, layout, size, most):
+    """All at once, or those of some rows."""
+    monkeypatch.setattr(form_module, "cache", lambda level: 2**18)
+    monkeypatch.setattr(form_module, "OFTEN", 1)
+    monkeypatch.setattr(form_module, "KEPT", most)
+    form = in_any_order(layout, size, 1, np.float32, near=1e-4, by="thirds")
+    assert form.kept and form.n > form.fitting
+
+
 def test_small_products_are_not_cut(monkeypatch):
     monkeypatch.setattr(form_module, "SMALL", SMALL)
     sizes = [(32, 512, 128), (64, 64, 64), (1024, 10, 512), (10, 1024, 512)]

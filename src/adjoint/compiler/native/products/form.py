@@ -26,6 +26,8 @@ PAIRED = 4, 16  # rows of A, and numbers of k, from which on pairs of k are pack
 # Units of a line of k that are cut beside a round's products at the most.
 MOST = {"lines": 16, "rows": 8, "columns": 8}
 GATHERED = 4  # tiles of columns of A that are packed together
+# Parts of B from which on A is cut before, and how many bytes of its thirds at the most.
+OFTEN, KEPT = 3, 2**23
 # Cycles: to cut a vector of float32s that lie side by side into thirds, or that do not, and to
 # look at a tile's sums; multiply-adds of float32 in a cycle. What of a cut remains that is made
 # beside products, and what may be lost to thirds.
@@ -199,17 +201,20 @@ class Form:
     def strip(self) -> int:
         """Columns that are gone through together, their panels packed before."""
         if self.kind == "pairs":
-            return self._all_columns() if self.descends else self.fitting
+            whole = self.descends or self.kept
+            return self._all_columns() if whole else self.fitting
         if self.narrow or self.kind != "panels":
             return self._all_columns()
         return self.fitting
 
     @property
     def fitting(self) -> int:
-        """Columns, in parts as even as can be, whose panels fill half of the second level."""
-        column = 4 * self.pairs if self.kind == "pairs" else self.depth * self.item
+        """Columns, in parts as even as can be, whose panels stay in the second level."""
+        column, size = self.depth * self.item, cache(2) // 2
+        if self.kind == "pairs":
+            column, size = 4 * self.pairs, cache(2) * 5 // 8
         panels = -(-self.n // self.width)
-        parts = -(-panels // max(1, cache(2) // 2 // (column * self.width)))
+        parts = -(-panels // max(1, size // (column * self.width)))
         return -(-panels // parts) * self.width
 
     def _all_columns(self) -> int:
@@ -267,6 +272,18 @@ class Form:
         return None
 
     @property
+    def kept(self) -> int:
+        """Rows, in parts as even as can be, that are cut once for all columns, though they do not
+        stay in the cache: they take long to cut, and nothing hides it.
+        """
+        often = self.n > OFTEN * self.fitting
+        if not (self.in_thirds and often) or self.descends or self.a[1] == 1:
+            return 0
+        tiles = -(-self.m // self.gathered)
+        parts = -(-tiles // max(1, KEPT // (4 * self.pairs * self.gathered)))
+        return -(-tiles // parts) * self.gathered
+
+    @property
     def gathered(self) -> int:
         """Rows of A that are packed together if all are: those of a tile, or of some where
         what lies side by side is of different rows.
@@ -283,7 +300,10 @@ class Form:
         if self.by == "thirds":
             turned, sums = 2 * turned, sums + (rows + width) * self.depth
         beside = self.beside(descends)  # one and the next
-        columns, packed = self.fitting, 2 * rows if beside else self.gathered
+        columns, packed = (
+            self.fitting,
+            2 * rows if beside else self.kept or self.gathered,
+        )
         if descends:
             columns, packed = 2 * width if beside else width, -(-self.m // rows) * rows
         return columns * self.pairs, packed * self.pairs, turned, sums

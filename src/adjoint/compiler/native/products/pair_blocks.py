@@ -4,6 +4,7 @@ way round, if A is small.
 
 from __future__ import annotations
 
+import copy
 from typing import NamedTuple
 
 from ..arithmetic.kinds import FLOAT
@@ -56,11 +57,37 @@ class PairedBlock:
     """A block of C for some of k."""
 
     def _pairs(self):
-        if self.form.descends:
+        form, b = self.form, self.b
+        if form.descends:
             self._pair_down()
             return
-        self.pair_panels()
-        self.pair_tiles()
+        if not form.kept:
+            self.pair_panels()
+            self.pair_tiles()
+            return
+        with loop(b, self.m0, self.m1, form.kept) as m0:
+            m1 = least(b, b.add(m0, I64(form.kept)), self.m1)
+            self._part(m0, m1, self.j0, self.j1).cut_rows()
+            with loop(b, self.j0, self.j1, form.fitting) as j0:
+                j1 = least(b, b.add(j0, I64(form.fitting)), self.j1)
+                part = self._part(m0, m1, j0, j1)
+                part.pair_panels()
+                part.pair_tiles(cut=True)
+
+    def _part(self, m0, m1, j0, j1):
+        """Some rows and columns of this block, for the same of k."""
+        part = copy.copy(self)
+        part.m0, part.m1, part.j0, part.j1 = m0, m1, j0, j1
+        part.columns = self.b.sub(j1, j0)
+        return part
+
+    def cut_rows(self, descends=False):
+        """All rows to the room of rows."""
+        b, group = self.b, self.form.gathered
+        _, lines, turning, _ = self._rooms(descends)
+        with loop(b, self.m0, self.m1, group) as i:
+            to = self.offset(lines, (b.sub(i, self.m0), self.form.pairs))
+            self._pair_rows(i, least(b, b.sub(self.m1, i), I64(group)), to, turning)
 
     def _pair_down(self):
         """All rows of A are packed; then they meet one panel after the other."""
@@ -74,9 +101,7 @@ class PairedBlock:
         def left(i):
             return self.offset(lines, (b.sub(i, self.m0), form.pairs))
 
-        with loop(b, self.m0, self.m1, form.gathered) as i:
-            high = least(b, b.sub(self.m1, i), I64(form.gathered))
-            self._pair_rows(i, high, left(i), turning)
+        self.cut_rows(descends=True)
 
         def down(j, state):
             """A panel and all rows."""
@@ -98,8 +123,10 @@ class PairedBlock:
         with self.p.ready(b, form.by):
             strides(b, I64(0), self.columns, width, turns.start(panels), down)
 
-    def pair_tiles(self):
-        """All rows of A, those of a tile, or of some, packed before they meet the panels."""
+    def pair_tiles(self, cut=False):
+        """All rows of A, those of a tile, or of some, packed before they meet the panels; unless
+        they are `cut`.
+        """
         form, b, rows, group = self.form, self.b, self.form.tile[0], self.form.gathered
         panels, lines, turning, room = self._rooms()
         beside, tiles = form.beside(), ((I64(0), self.columns), form.width)
@@ -110,8 +137,11 @@ class PairedBlock:
             here, other, ready = state
             after = b.add(start, I64(group))
             end = least(b, after, self.m1)
-            with b.if_then(b.not_(ready)):
-                self._pair_rows(start, b.sub(end, start), here, turning)
+            if cut:
+                here = self.offset(lines, (b.sub(start, self.m0), form.pairs))
+            else:
+                with b.if_then(b.not_(ready)):
+                    self._pair_rows(start, b.sub(end, start), here, turning)
             cuts = turns.cuts(after)
             following = self.offset(self.ak, (after, form.a[0])), other, form.a[0]
             with loop(b, start, end, rows) as i:
@@ -124,7 +154,7 @@ class PairedBlock:
                     return ()
 
                 strides(b, I64(0), self.columns, form.width, (), tile)
-            return other, here, cuts
+            return other, state[0], cuts
 
         with self.p.ready(b, form.by):
             strides(b, self.m0, self.m1, group, turns.start(lines), across)
