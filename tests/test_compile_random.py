@@ -1,6 +1,8 @@
 """Compiled functions draw the random numbers that they draw eagerly."""
 
+import importlib
 import re
+import sys
 
 import pytest
 
@@ -247,3 +249,14 @@ def test_laws_that_are_none(text, loop):
     assert first == str(eager.value).splitlines()[0]
     assert ad.get_rng_state().equal(before)
     assert g(ad.ones(3), fine).isfinite().all()
+
+
+def test_a_generator_that_is_imported_meanwhile(monkeypatch):
+    monkeypatch.delitem(sys.modules, "random")
+
+    @compile
+    def f(x, far):
+        return x * importlib.import_module("random").random() if far else x
+
+    f(ad.ones(1), False)
+    assert len({f(ad.ones(1), True).item() for _ in range(4)}) == 4

@@ -33,6 +33,7 @@ FILES = sorted(ROOT.rglob("*.py"))
 HOUSES = {
     "compiler": (
         ("late",),
+        ("log",),
         ("cache", "amounts"),
         ("schedule",),
         ("capture",),

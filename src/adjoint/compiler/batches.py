@@ -8,7 +8,6 @@ into one that is for no more than twice as many, for places without an example t
 
 from __future__ import annotations
 
-import logging
 from dataclasses import replace
 
 import numpy as np
@@ -19,10 +18,10 @@ from ..ir.graph import Graph
 from ..ir.padded import padded
 from ..ir.rewrite import expanded
 from ..ir.sizes import Sizes, Unlike
+from . import log
 from .binding import Binding
 from .capture.captured import Captured
 
-log = logging.getLogger("adjoint.compiler")
 TRIES = 3  # capacities
 
 

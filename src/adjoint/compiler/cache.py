@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import hashlib
-import json
-import logging
+import marshal
 import os
 import stat
 import sys
@@ -18,12 +16,17 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from . import log
 from .late import pathlib
+
+try:  # as `random` does: hashlib loads OpenSSL as well, which takes 4 ms and 3 MiB
+    from _blake2 import blake2b
+except ImportError:
+    from hashlib import blake2b
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-log = logging.getLogger("adjoint.compiler")
 
 FORMAT = 1  # of the files; each has a folder of its own
 MAGIC = b"adjoint machine code"
@@ -37,6 +40,7 @@ _PLACES = {  # the variable that names it, and where it is without
     "win32": ("LOCALAPPDATA", "AppData", "Local"),
 }
 OFF = ("off", "0", "no", "false")
+hashed = functools.partial(blake2b, digest_size=32)  # of keys, and of what files hold
 
 
 class Entry(NamedTuple):
@@ -138,26 +142,27 @@ def _opened(raw: bytes, key: str) -> tuple[dict, bytes] | None:
     head, _, rest = raw.partition(b"\n")
     if head != _head(rest):
         return None
-    line, _, code = rest.partition(b"\n")
     try:
-        about = json.loads(line)
-    except ValueError:
+        saved, about, code = marshal.loads(rest)
+    except (ValueError, EOFError, TypeError):  # another Python's
         return None
-    return (about, code) if about.get("key") == key else None
+    return (about, code) if saved == key else None
 
 
 def _head(rest: bytes) -> bytes:
     """The first line of a file, of which this is the rest."""
-    return MAGIC + b" %d " % FORMAT + hashlib.sha256(rest).hexdigest().encode()
+    return MAGIC + b" %d " % FORMAT + hashed(rest).hexdigest().encode()
 
 
 # ---------------------------------------------------------------- writing
 
 
 def save(key: str, about: dict[str, Any], code: bytes) -> None:
-    """Keep a program's code, and drop the oldest if that is too much."""
-    line = json.dumps(about | {"key": key}).encode()
-    rest = line + b"\n" + code
+    """Keep a program's code, and drop the oldest if that is too much.
+
+    As Python keeps its own: `about` is made of numbers, texts, lists and dicts.
+    """
+    rest = marshal.dumps((key, about, code))
     if _place() is None or len(rest) > limit():
         return
     try:
@@ -234,12 +239,10 @@ def _key(file) -> str:
 
 def _name(file) -> str:
     """The function that a file was made of."""
-    try:
-        with open(file, "rb") as f:
-            f.readline(200)
-            return str(json.loads(f.readline(2**20)).get("name", "?"))
-    except (OSError, ValueError, AttributeError):
-        return "?"
+    found = None
+    with contextlib.suppress(OSError), open(file, "rb") as f:
+        found = _opened(f.read(), _key(file))
+    return "?" if found is None else found[0].get("name", "?")
 
 
 def clear() -> tuple[int, int]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import gc
-import logging
 import sys
 import types
 import weakref
@@ -19,6 +18,7 @@ from ..core import tree
 from ..core.bind import NUMPY, Box, floor, modes
 from ..core.dtype import get_default_dtype
 from ..errors import TraceError
+from . import log
 from .binding import MISS
 from .building import PATIENCE, Building
 from .capture.capture import capture
@@ -30,7 +30,6 @@ from .settings import CHECKS, Settings
 from .signature import difference, key_of, samples, twice
 from .step import Step, miss, native_code
 
-log = logging.getLogger("adjoint.compiler")
 VAIN = 8  # programs that ran but once, after which a call runs as it is written
 
 

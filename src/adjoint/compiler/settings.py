@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 from typing import NamedTuple
 
 from ..errors import ArgumentError, ArgumentTypeError
+from . import log
 from .amounts import read_bytes
 
-log = logging.getLogger("adjoint.compiler")
 # PyTorch's names for ways to run a program are names of ours.
 BACKENDS = {
     "native": "native",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import importlib
-import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +13,7 @@ from ..autodiff.versions import Counted, versioned
 from ..core import tree
 from ..core.bind import moved
 from ..core.lasting import lasting
+from . import log
 from .binding import MISS, Interpreted
 from .capture.captured import Captured
 from .capture.ending import traits
@@ -22,8 +22,6 @@ from .late import probe
 from .live import Live, pullback, reached
 from .results import assembled, kept
 from .settings import CHECKS
-
-log = logging.getLogger("adjoint.compiler")
 
 
 def miss(*args):

@@ -3,35 +3,43 @@
 from __future__ import annotations
 
 import os
+from importlib import import_module
 
-from .afterwards import added_up
-from .again import redone
 from .carries import gathered
 from .graph import Graph
-from .invariants import hoisted
 from .joins import joined
-from .latency import shortened
-from .layouts import unturned
-from .narrow import narrowed
 from .pairs import paired
-from .residuals import remembered
 from .rewrite import expanded, separated, trimmed
 from .simplify import simplified
+
+
+class About:
+    """A pass about the operations of one record, imported for programs that have one."""
+
+    def __init__(self, record: str, module: str, name: str):
+        self.record, self.module, self.name = record, module, name
+
+    def __call__(self, graph: Graph) -> Graph:
+        """The program that the pass makes of it."""
+        if all(o.prim.name != self.record for o in graph.operations):
+            return graph
+        return getattr(import_module(self.module, __package__), self.name)(graph)
+
 
 PASSES = {
     "expand": expanded,
     "pair": paired,
     "simplify": simplified,
     "bundle": gathered,
-    "shorten": shortened,
+    "shorten": About("scan", ".latency", "shortened"),
     "join": joined,
-    "narrow": narrowed,
-    "lay": unturned,
-    "remember": remembered,
+    "narrow": About("contract", ".narrow", "narrowed"),
+    "lay": About("contract", ".layouts", "unturned"),
+    "remember": About("scan", ".residuals", "remembered"),
     "trim": trimmed,
-    "add up": added_up,
-    "hoist": hoisted,
-    "do again": redone,
+    "add up": About("scan", ".afterwards", "added_up"),
+    "hoist": About("scan", ".invariants", "hoisted"),
+    "do again": About("contract", ".again", "redone"),
     "all": separated,
 }
 

@@ -7,7 +7,6 @@ gradients that are set, become outputs. Nothing outside changes while the functi
 from __future__ import annotations
 
 import gc
-import logging
 import types
 import weakref
 from collections.abc import Callable
@@ -24,15 +23,14 @@ from ...errors import TraceError, calling_site, differentiating
 from ...ir.instead import instead
 from ...ir.positions import tied
 from ...ir.tracer import Follower, Stateful, TraceLevel, Tracer
+from .. import log
 from .arguments import Arguments, row_by_row
 from .captured import Captured, Read
 from .changes import Changes
-from .ending import Ending, Unfit
+from .ending import Ending, Unfit, Unready
 from .options import Groups
 from .outside import Outside
 from .surroundings import Surroundings, look
-
-log = logging.getLogger("adjoint.compiler")
 
 
 class Capture(Follower, TraceLevel):
@@ -315,6 +313,8 @@ def capture(func, leaves, shape, name: str, moving=frozenset()) -> Captured:
         results = func(*args, **kwargs)
         _note(level, around)
         _need_same(given, args, kwargs)
+        if around.streams.more():
+            raise Unready  # what it drew there is not known; the next time it is
         if around.streams.rewind():
             raise Unfit(
                 "it draws random numbers of NumPy or Python; adjoint's can be in a program"

@@ -49,7 +49,7 @@ class Passed(NamedTuple):
         return x
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class State:
     """Memory from outside that the program reads: a tensor's, or of whatever is in a place.
 
@@ -66,7 +66,7 @@ class State:
         return self.tensor if self.place is None else self.place.get()
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Gradient:
     """A tensor, or the argument of a number, whose `.grad` is set: to an output, or to None."""
 
@@ -141,7 +141,7 @@ class Later(NamedTuple):
     args: list
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Captured:
     """A program with what it reads and writes besides its arguments."""
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import pickle
-import random
 import sys
 
-import numpy as np
+# Where to find the generator of a module; what nobody has imported nobody draws from.
+_GENERATORS = {
+    "random": lambda random: random._inst,
+    "numpy.random": lambda random: random.mtrand._rand,
+}
 
 
 class Streams:
@@ -14,14 +17,18 @@ class Streams:
 
     def __init__(self):
         self.known: dict = {}  # id -> (generator, its state)
-        self.see(random._inst)  # type: ignore[attr-defined]
-        if "numpy.random" in sys.modules:  # what nobody has imported nobody draws from
-            self.see(np.random.mtrand._rand)
+        self.modules = _imported()
+        for name in self.modules:
+            self.see(_GENERATORS[name](sys.modules[name]))
 
     def see(self, x) -> None:
         """Something that the function reads."""
         if id(x) not in self.known and _kind(x):
             self.known[id(x)] = x, _state(x)
+
+    def more(self) -> bool:
+        """Whether a module with a generator was imported since."""
+        return _imported() != self.modules
 
     def rewind(self) -> bool:
         """Have all go on from where they were; whether any has been drawn from."""
@@ -33,9 +40,14 @@ class Streams:
         return bool(moved)
 
 
+def _imported() -> list[str]:
+    return [name for name in _GENERATORS if name in sys.modules]
+
+
 def _kind(x) -> str:
     """What its state is called: Python's, NumPy's of old, NumPy's; nothing if it has none."""
-    if isinstance(x, random.Random):
+    random = sys.modules.get("random")
+    if random is not None and isinstance(x, random.Random):
         return "state"
     if type(x).__module__.startswith("numpy.random"):
         return "_state" if hasattr(x, "get_state") else "bit_generator"

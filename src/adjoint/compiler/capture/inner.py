@@ -29,7 +29,7 @@ from .capture import Capture
 from .ending import Unfit, end
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Round:
     """What goes round a loop besides the carry."""
 
@@ -40,7 +40,7 @@ class Round:
     finish: Callable  # what is done with the last value
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Loop:
     """The body of a loop as a program of carries, rounds, rows and values from outside."""
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import inspect
-import logging
 import os
 import sys
 import types
@@ -20,10 +19,10 @@ import numpy as np
 
 from ...core import tree
 from ...core.bind import Box
+from .. import log
 from .foreign import Streams
 from .instructions import ABSENT, Known, Walk
 
-log = logging.getLogger("adjoint.compiler")
 _SIMPLE = (int, float, complex, bool, str, bytes)
 _OURS = __name__.partition(".")[0]
 _KNOWN = {_OURS, "numpy", "scipy", *sys.stdlib_module_names} - {"__main__"}

@@ -11,7 +11,7 @@ import numpy as np
 from ...errors import ArgumentError
 from ...ir.graph import LOOPS
 from ..amounts import shown
-from ..memory import at_peak
+from ..late import memory as told
 from ..schedule.cost import BYTE, nanoseconds, nanoseconds_of
 from .late import economy
 from .part import Part
@@ -73,7 +73,7 @@ def _too_little(part: Part, memory: int, outside) -> ArgumentError:
     lines = [
         f"compile: memory is {shown(memory)}, but {part.graph} takes at least {shown(total)}"
     ]
-    when, alive = at_peak(part)
+    when, alive = told.at_peak(part)
     lines.append(f"  {taken}; of that, in {when}")
     lines += [f"  {x}" for x in alive[:SHOWN]]
     hint = f"memory={total} can be kept; a smaller batch takes less"

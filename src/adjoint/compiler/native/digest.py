@@ -8,7 +8,6 @@ Whatever the emitter begins to look at besides has to be named in `surroundings`
 from __future__ import annotations
 
 import functools
-import hashlib
 import os
 import platform
 import sys
@@ -18,6 +17,7 @@ import numpy as np
 from ...core import LOADED
 from ...core.primitive import Primitive, op
 from ...ir.graph import Graph
+from ..cache import hashed
 from ..capture.surroundings import ABSENT
 from ..results import answer
 from . import way
@@ -50,7 +50,7 @@ class _Writer:
     """Writes a program into a hash; values go by their numbers."""
 
     def __init__(self):
-        self.hash = hashlib.sha256()
+        self.hash = hashed()
 
     def text(self, *parts) -> None:
         """Parts of which no two lists read alike."""

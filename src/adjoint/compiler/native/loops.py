@@ -8,11 +8,10 @@ from typing import Any, NamedTuple
 from ...ir.graph import Operation
 from .arithmetic.kinds import element
 from .kernels.storage import Flat
-from .late import lots
+from .late import lots, vectors
 from .llvm.flow import loop
 from .llvm.types import BYTE, I64
 from .polling import Polling, polled
-from .products.vectors import Vectors
 from .sharing import apart
 
 
@@ -177,9 +176,8 @@ class Loops(Polling):
         """All steps for one lot."""
         for i, v in enumerate(lot.body.graph.inputs[: lot.o.params["carries"]]):
             if lot.outputs[i] == lots.SUMMED:
-                Vectors(self.b.module, element(v.spec.dtype)).clear(
-                    self.b, outs[i], v.spec.size
-                )
+                clear = vectors.Vectors(self.b.module, element(v.spec.dtype)).clear
+                clear(self.b, outs[i], v.spec.size)
             else:
                 e.move(ins[i], outs[i], v)
         parts, bases = {"body": lot.body}, {"body": 0}

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import numpy as np
 
 from ...ir.passes import prepared
@@ -61,7 +59,7 @@ class Plan:
     # ------------------------------------------------------------ what is told of the code
 
     def about(self) -> dict:
-        """What a program is bound by, in JSON, once its code is written."""
+        """What a program is bound by, once its code is written."""
         number = {o: i for i, o in enumerate(self.part.operations())}
         ports = self.surface.results, self.surface.gradients
         results, gradients = ([p.number for p in ps] for ps in ports)
@@ -93,8 +91,8 @@ class Plan:
         return {id(c.value): i for i, c in enumerate(self.captured.graph.consts)}
 
     def layout(self):
-        """What code takes for granted of the operations' order, as it comes back from a file."""
-        return json.loads(json.dumps(self.part.layout()))
+        """What code takes for granted of the operations' order."""
+        return self.part.layout()
 
     # ------------------------------------------------------------ text
 

@@ -27,7 +27,7 @@ NUMBERS = 1920  # of one without a loop: what waits for one of them must not wai
 ALONE = 2**14  # elements of a loop from which on it is shared only where data are
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Kernel:
     """One loop nest: the operations whose results it stores, and its space.
 

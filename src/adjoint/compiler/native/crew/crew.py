@@ -9,7 +9,6 @@ chunk makes the caller work alone for a time. Whoever waits spins shortly, then 
 from __future__ import annotations
 
 import ctypes
-import hashlib
 import os
 import threading
 
@@ -56,7 +55,7 @@ class Crew:
 
 def _code() -> bytes:
     """The machine code, from disk if it was compiled before."""
-    key = hashlib.sha256(b"crew" + surroundings().encode()).hexdigest()
+    key = cache.hashed(b"crew" + surroundings().encode()).hexdigest()
     found = cache.load(key)
     if found is not None:
         return found[1]
