@@ -68,6 +68,7 @@ _FUNCTIONS = {
     "RunNewModulePassManager": (None, (c_void_p, c_void_p, c_void_p)),
     "CreateMCJITCompiler": (c_void_p, (c_void_p, c_void_p, c_bool, _TEXT)),
     "DisposeExecutionEngine": (None, (c_void_p,)),
+    "RemoveModule": (c_bool, (c_void_p, c_void_p, _TEXT)),
     "CreateObjectFile": (c_void_p, (c_char_p, c_size_t)),
     "DisposeObjectFile": (None, (c_void_p,)),
     "MCJITAddObjectFile": (None, (c_void_p, c_void_p)),
@@ -205,13 +206,10 @@ class Engine(_Owned):
         found, error = _asked(make, module, machine, near)
         if not found:
             raise RuntimeError(error)
-        for taken in (module, machine):
-            taken.end.detach()
-        super().__init__(
-            found,
-            (_lib.LLVMPY_DisposeExecutionEngine, found),
-            (_lib.LLVMPY_ContextDispose, module.context),
-        )
+        machine.end.detach()  # it is the engine's now
+        super().__init__(found, (_lib.LLVMPY_DisposeExecutionEngine, found))
+        # An engine begins with a module, of which it would make code: 1 ms for nothing.
+        _asked(_lib.LLVMPY_RemoveModule, self, module)
 
     def add(self, code: bytes) -> None:
         """Load an object file."""

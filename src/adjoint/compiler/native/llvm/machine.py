@@ -134,7 +134,7 @@ class Library:
     """Machine code in memory, for as long as this lives."""
 
     def __init__(self, *codes: bytes):
-        self.engine = llvm.Engine(host(effort=0))  # it has one module of its own, empty
+        self.engine = llvm.Engine(host(effort=0))
         for code in codes:
             self.engine.add(code)
         self.engine.finish()
