@@ -1,7 +1,6 @@
 """The compiler: a function of tensors captured whole and run as one program."""
 
 from . import cache
-from .capture import inner
 from .face import compile
 
-__all__ = ["cache", "compile", "inner"]
+__all__ = ["cache", "compile"]

@@ -20,6 +20,7 @@ class Late:
 
 batches = Late(".batches", __package__)
 explained = Late(".explained", __package__)
+inner = Late(".capture.inner", __package__)
 logging = Late("logging", "")
 memory = Late(".memory", __package__)
 pathlib = Late("pathlib", "")

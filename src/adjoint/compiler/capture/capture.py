@@ -9,7 +9,6 @@ from __future__ import annotations
 import gc
 import types
 import weakref
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -24,6 +23,7 @@ from ...ir.instead import instead
 from ...ir.positions import tied
 from ...ir.tracer import Follower, Stateful, TraceLevel, Tracer
 from .. import log
+from ..late import inner
 from .arguments import Arguments, row_by_row
 from .captured import Captured, Read
 from .changes import Changes
@@ -211,12 +211,10 @@ class Capture(Follower, TraceLevel):
     def holds(self, x) -> bool:
         return x.level is BASE and type(x.value) is np.ndarray
 
-    inner: Callable  # captures the body of a loop that changes state
-
     def loop(self, *about):
         """The body of a loop that changes state; `inner` says of what."""
         self._need_whole("state is changed by a loop inside")
-        return self.inner(self, *about)
+        return inner.loop(self, *about)
 
     def _need_whole(self, what):
         if self.sections:

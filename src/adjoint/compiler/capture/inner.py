@@ -264,6 +264,4 @@ def _made(level, carries, ends, rounds, out_shape) -> Loop:
     return Loop(g, rounds, outside, out_shape, recorded, level.cleared)
 
 
-Capture.inner = staticmethod(loop)
-
 __all__ = ["Inner", "Loop", "Round", "loop"]
