@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from ..errors import ArgumentError
 from ..functional import alike, creation
-from .optimizer import Optimizer, decayed, mean, number, options
+from .optimizer import Optimizer
+from .terms import decayed, mean, number, options
 
 
 class Adadelta(Optimizer):

@@ -6,7 +6,8 @@ from ..errors import ArgumentError
 from ..functional import alike, creation
 from ..functional.dtypes import finfo
 from ..functional.face import FUNCTIONS
-from .optimizer import Optimizer, counted, given, mean, number, options
+from .optimizer import Optimizer
+from .terms import counted, given, mean, number, options
 
 
 class Adafactor(Optimizer):

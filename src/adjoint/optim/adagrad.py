@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from ..functional import alike, creation
-from .optimizer import Optimizer, counted, decayed, number, options
+from .optimizer import Optimizer
+from .terms import counted, decayed, number, options
 
 
 class Adagrad(Optimizer):

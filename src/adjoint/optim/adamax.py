@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from ..functional import alike, creation
-from .optimizer import Optimizer, counted, decayed, mean, number, options, power
+from .optimizer import Optimizer
+from .terms import counted, decayed, mean, number, options, power
 
 
 class Adamax(Optimizer):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from ..functional import alike, creation
 from ..functional.face import FUNCTIONS
-from .optimizer import Optimizer, counted, decayed, number, options
+from .optimizer import Optimizer
+from .terms import counted, decayed, number, options
 
 
 class ASGD(Optimizer):

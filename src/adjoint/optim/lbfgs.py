@@ -7,7 +7,8 @@ from ..core.bind import floor
 from ..errors import ArgumentError, ArgumentTypeError
 from ..functional import complexes
 from ..functional.face import FUNCTIONS
-from .optimizer import Optimizer, options
+from .optimizer import Optimizer
+from .terms import options
 from .wolfe import Point, strong_wolfe
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from ..functional import alike
-from .optimizer import Optimizer, given, mean, number, options
+from .optimizer import Optimizer
+from .terms import given, mean, number, options
 
 
 class Lion(Optimizer):

@@ -7,7 +7,8 @@ import math
 from ..core import dtype as dt
 from ..errors import ArgumentError
 from ..functional import alike
-from .optimizer import Optimizer, mean, number, options
+from .optimizer import Optimizer
+from .terms import mean, number, options
 
 _ADJUST = (None, "original", "match_rms_adamw")
 

@@ -1,125 +1,38 @@
-"""What all optimizers share: groups of parameters, steps, hooks, state that can be saved.
+"""What all optimizers share: groups of parameters, steps, state that can be saved.
 
 An optimizer is two small methods for one array: `begin` makes its state, `update` gives
-the parameter's new value. Checks of groups are in groups.py, the copying of state in
-saving.py, and how many small parameters become one array in packs.py.
+the parameter's new value, in the words of terms.py. Checks of groups are in groups.py, hooks
+in hooks.py, the copying of state in saving.py, and how many small parameters become one array
+in packs.py.
 """
 
 from __future__ import annotations
 
-import functools
-from collections import OrderedDict, defaultdict
-from collections.abc import Callable, Mapping
-from types import MappingProxyType
-
-import numpy as np
+from collections import defaultdict
+from collections.abc import Callable
 
 from ..autodiff.modes import enable_grad, no_grad, set_grad_enabled
-from ..autodiff.node import Handle
-from ..core.bind import Box, dtype_of, floor
-from ..core.primitive import op
-from ..errors import ArgumentError, ArgumentTypeError, ShapeError
+from ..core.bind import Box, floor
+from ..errors import ArgumentTypeError, ShapeError
 from ..functional import complexes
 from . import packs, saving
 from .groups import as_groups, check_options, filled_group, need_leaves, required
+from .hooks import (
+    Hooked,
+    register_optimizer_step_post_hook,
+    register_optimizer_step_pre_hook,
+    with_hooks,
+)
 
 __all__ = [
     "Optimizer",
-    "counted",
-    "decayed",
-    "given",
-    "mean",
-    "number",
-    "options",
-    "power",
     "register_optimizer_step_post_hook",
     "register_optimizer_step_pre_hook",
     "required",
 ]
-_DOUBLE = np.dtype(np.float64)
-_EVERYWHERE: dict = {"step_pre": OrderedDict(), "step_post": OrderedDict()}
 
 
-def options(names: dict) -> dict:
-    """The options among the local names of an `__init__`."""
-    return {k: v for k, v in names.items() if k not in ("self", "params", "__class__")}
-
-
-def number(c, x):
-    """`c`, a number or a tensor of one, as a factor for the array `x`."""
-    if not isinstance(c, Box):
-        return c
-    d = dtype_of(x)
-    c = c.reshape(()) if c.ndim else c
-    return c if dtype_of(c) == d else op.cast(c, dtype=d)
-
-
-def counted(s):
-    """The number of this step, which is counted in the state, in double precision."""
-    s["step"] = s["step"] + 1
-    return op.cast(s["step"], dtype=_DOUBLE)
-
-
-def mean(m, x, rate):
-    """The running mean `m`, moved towards `x` by the part `rate` of the way."""
-    return m + (x - m) * number(rate, m)
-
-
-def given(c) -> bool:
-    """Whether the option `c` is another number than 0; a tensor may become one."""
-    return isinstance(c, Box) or bool(c)
-
-
-def decayed(p, g, o):
-    """p and g with weight decay: in p itself where it is decoupled, else in the gradient."""
-    rate = o["weight_decay"]
-    if not given(rate):
-        return p, g
-    if o.get("decoupled_weight_decay"):
-        return p * number(1 - o["lr"] * rate, p), g
-    return p, g + p * number(rate, p)
-
-
-def power(b, t):
-    """b ** t of a number and a tensor, in double precision."""
-    b = op.cast(b, dtype=_DOUBLE) if isinstance(b, Box) else np.array(float(b))
-    return op.pow(b, t)
-
-
-def with_hooks(step):
-    """The method `step`, counted and with the hooks around it, once where steps nest."""
-
-    @functools.wraps(step)
-    def wrapper(self, *args, **kwargs):
-        if self._stepping:
-            return step(self, *args, **kwargs)
-        self._stepping = self._opt_called = True
-        try:
-            args = (self, *args)
-            for hook in self._hooks_of("step_pre"):
-                args, kwargs = _changed(hook(self, args, kwargs), args, kwargs)
-            out = step(*args, **kwargs)
-            for hook in self._hooks_of("step_post"):
-                hook(self, args, kwargs)
-            return out
-        finally:
-            self._stepping = False
-
-    return wrapper
-
-
-def _changed(result, args, kwargs):
-    if result is None:
-        return args, kwargs
-    if isinstance(result, tuple) and len(result) == 2:
-        return result
-    raise ArgumentError(
-        "a step pre-hook must return None or a tuple (new_args, new_kwargs), "
-        f"not {result!r}"
-    )
-
-
-class Optimizer:
+class Optimizer(Hooked):
     """Base of all optimizers.
 
     A subclass passes its options to `__init__` as `defaults` and writes
@@ -147,9 +60,6 @@ class Optimizer:
 
     pointwise = False
     state_at_once = False  # `begin` when a parameter is added, not at its first step
-    _stepping = _opt_called = False
-    # Of its own from the first on.
-    _hooks: Mapping[str, OrderedDict] = MappingProxyType({})
 
     def __init__(self, params, defaults: dict):
         self.defaults, self.param_groups, self._remade = defaults, [], 0
@@ -279,43 +189,6 @@ class Optimizer:
         """Whether `step` of this object is another than when that began."""
         return vars(self).get("step") is not vars(self).get("_own_step")
 
-    # ------------------------------------------------------------ hooks
-
-    def _hooks_of(self, kind):
-        own, all_ = self._hooks.get(kind, {}), _EVERYWHERE.get(kind)
-        if not all_:
-            return tuple(own.values())
-        first, second = (all_, own) if kind.endswith("pre") else (own, all_)
-        return (*first.values(), *second.values())
-
-    def _registered(self, kind, hook, prepend=False):
-        hooks = self.__dict__.setdefault("_hooks", {})
-        return _registered(hooks.setdefault(kind, OrderedDict()), hook, prepend)
-
-    def register_step_pre_hook(self, hook):
-        """hook(optimizer, args, kwargs) before each step; may return new (args, kwargs)."""
-        return self._registered("step_pre", hook)
-
-    def register_step_post_hook(self, hook):
-        """hook(optimizer, args, kwargs) after each step."""
-        return self._registered("step_post", hook)
-
-    def register_state_dict_pre_hook(self, hook, prepend: bool = False):
-        """hook(optimizer) before `state_dict` is taken."""
-        return self._registered("state_dict_pre", hook, prepend)
-
-    def register_state_dict_post_hook(self, hook, prepend: bool = False):
-        """hook(optimizer, state_dict) -> state_dict or None, when it is taken."""
-        return self._registered("state_dict_post", hook, prepend)
-
-    def register_load_state_dict_pre_hook(self, hook, prepend: bool = False):
-        """hook(optimizer, state_dict) -> state_dict or None, before it is loaded."""
-        return self._registered("load_state_dict_pre", hook, prepend)
-
-    def register_load_state_dict_post_hook(self, hook, prepend: bool = False):
-        """hook(optimizer) when a state_dict was loaded."""
-        return self._registered("load_state_dict_post", hook, prepend)
-
     # ------------------------------------------------------------ saving
 
     def state_dict(self) -> dict:
@@ -376,32 +249,3 @@ def _as_real(v):
     if isinstance(v, Box) and v.is_complex():
         return complexes.view_as_real(v)
     return v
-
-
-def _registered(hooks, hook, prepend=False):
-    handle = Handle(hooks, hook, lasting=True)
-    if prepend:
-        hooks.move_to_end(handle.id, last=False)
-    return handle
-
-
-def register_optimizer_step_pre_hook(hook):
-    """hook(optimizer, args, kwargs) before each step of every optimizer.
-
-    >>> from adjoint import optim
-    >>> with optim.register_optimizer_step_pre_hook(lambda *args: print("a step")):
-    ...     optim.SGD([ones(1, requires_grad=True)]).step()
-    a step
-    """
-    return _registered(_EVERYWHERE["step_pre"], hook)
-
-
-def register_optimizer_step_post_hook(hook):
-    """hook(optimizer, args, kwargs) after each step of every optimizer.
-
-    >>> from adjoint import optim
-    >>> with optim.register_optimizer_step_post_hook(lambda *args: print("done")):
-    ...     optim.SGD([ones(1, requires_grad=True)]).step()
-    done
-    """
-    return _registered(_EVERYWHERE["step_post"], hook)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from ..functional import alike, creation
 from ..functional.face import FUNCTIONS
-from .optimizer import Optimizer, counted, decayed, mean, number, options, power
+from .optimizer import Optimizer
+from .terms import counted, decayed, mean, number, options, power
 
 
 class RAdam(Optimizer):

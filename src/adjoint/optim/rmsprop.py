@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from ..functional import alike, creation
-from .optimizer import Optimizer, decayed, given, mean, number, options
+from .optimizer import Optimizer
+from .terms import decayed, given, mean, number, options
 
 
 class RMSprop(Optimizer):

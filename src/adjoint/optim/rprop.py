@@ -5,7 +5,8 @@ from __future__ import annotations
 from ..errors import ArgumentError
 from ..functional import alike, creation
 from ..functional.face import FUNCTIONS
-from .optimizer import Optimizer, number, options
+from .optimizer import Optimizer
+from .terms import number, options
 
 
 class Rprop(Optimizer):

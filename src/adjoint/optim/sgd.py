@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from ..errors import ArgumentError
-from .optimizer import Optimizer, decayed, given, number, options
+from .optimizer import Optimizer
+from .terms import decayed, given, number, options
 
 
 class SGD(Optimizer):

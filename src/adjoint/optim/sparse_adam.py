@@ -5,7 +5,8 @@ from __future__ import annotations
 from ..errors import ArgumentError
 from ..functional import alike, creation
 from ..functional.face import FUNCTIONS
-from .optimizer import Optimizer, counted, mean, number, options, power
+from .optimizer import Optimizer
+from .terms import counted, mean, number, options, power
 
 
 class SparseAdam(Optimizer):
