@@ -331,25 +331,12 @@ def tensor_stub() -> str:
     body = [_in_class(k, public[k], example) for k in sorted(public) if k not in hidden]
     return (
         HEAD.format("Tensor")
-        + "\nfrom .core.bind import Box\nfrom .core.dtype import DType\n"
+        + "\nfrom .core.bind import Box\nfrom .core.device import device as device\n"
+        + "from .core.dtype import DType\nfrom .core.shape import Size as Size\n"
         + ALIASES
-        + "\nclass Size(tuple[_int, ...]):\n    def numel(self) -> _int: ...\n"
         + _with_named(f"\nclass Tensor(Box):\n{about}\n{''.join(body)}")
-        + DEVICE
         + "\ndef __getattr__(name: _str) -> Any: ...\n"
     )
-
-
-DEVICE = """
-class device(_str):
-    def __new__(cls, type: Any, index: _int | None = ...) -> device: ...
-    @property
-    def type(self) -> _str: ...
-    @property
-    def index(self) -> _int | None: ...  # pyright: ignore[reportIncompatibleMethodOverride]
-    def __enter__(self) -> device: ...
-    def __exit__(self, *_: Any) -> None: ...
-"""
 
 
 def package_stub() -> str:

@@ -25,6 +25,7 @@ from .autodiff.modes import (
     no_grad,
     set_grad_enabled,
 )
+from .core.device import device, get_default_device
 from .core.dtype import (
     DType,
     bfloat16,
@@ -58,6 +59,7 @@ from .core.generator import Generator, default_generator
 from .core.lasting import lasting as _lasting
 from .core.lasting import seldom_swept as _seldom_swept
 from .core.primitive import op
+from .core.shape import Size
 from .func import (
     grad,
     hessian,
@@ -77,7 +79,7 @@ from .ir.program import Program
 from .ir.text import parse
 from .legacy import TYPES as _TYPES
 from .printing import set_printoptions
-from .tensor import Size, Tensor, device, get_default_device
+from .tensor import Tensor
 
 __version__ = "0.1.0"
 globals().update(

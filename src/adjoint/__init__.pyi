@@ -65,6 +65,8 @@ from .autodiff.transforms import value_and_grad as value_and_grad
 from .autodiff.transforms import vjp as vjp
 from .autodiff.transforms import vmap as vmap
 from .compiler.face import compile as compile
+from .core.device import device as device
+from .core.device import get_default_device as get_default_device
 from .core.dtype import DType as dtype
 from .core.dtype import get_default_dtype as get_default_dtype
 from .core.dtype import set_default_dtype as set_default_dtype
@@ -80,8 +82,6 @@ from .io.checkpoint import save as save
 from .ir.program import Program as Program
 from .ir.text import parse as parse
 from .printing import set_printoptions as set_printoptions
-from .tensor import device as device
-from .tensor import get_default_device as get_default_device
 
 __version__: _str
 FUNCTIONS: dict[_str, Any]

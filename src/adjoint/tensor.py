@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-import math
-import weakref
-
 import numpy as np
 
 from . import array_api, functional
 from .autodiff import backward as reverse
+from .autodiff.arrivals import Retainer
 from .autodiff.inplace import assign, in_place_of, shared
 from .autodiff.modes import inferring
 from .autodiff.node import Handle, Leaf, edge_of
 from .autodiff.straight import viewed
-from .autodiff.tape import BASE
 from .autodiff.versions import versioned
 from .autodiff.views import adopt, layout, refresh
 from .core import dtype as dt
 from .core.bind import Box, at_bottom, dtype_of, floor, moved, note_change
-from .core.device import need_cpu
+from .core.device import CPU, device, get_default_device, need_cpu
 from .core.dtype import DType
+from .core.memory import address, copied
 from .core.primitive import op
-from .core.shape import norm_dim, row_by_row
+from .core.shape import Size, norm_dim, row_by_row
 from .errors import (
     ArgumentError,
     ArgumentTypeError,
@@ -35,31 +33,10 @@ from .errors import (
 from .functional.face import (
     FUNCTIONS,
     METHODS,
-    OPERANDS,
-    need_operands,
     need_tensor,
     np_dtype,
 )
-from .functional.in_place import in_place
 from .ir.instead import instead
-from .printing import OPTIONS, show_array, with_suffixes
-
-
-class Size(tuple):
-    """A shape.
-
-    >>> zeros(2, 3).shape.numel()
-    6
-    """
-
-    __slots__ = ()
-
-    def __repr__(self):
-        return f"adjoint.Size({list(self)})"
-
-    def numel(self) -> int:
-        """How many elements a tensor of this shape has."""
-        return math.prod(self)
 
 
 class Tensor(Box):
@@ -246,22 +223,7 @@ class Tensor(Box):
     def __array__(self, dtype=None, copy=None):
         return np.array(self.numpy(), dtype, copy=copy)
 
-    def __array_ufunc__(self, ufunc, method, *inputs, **kwargs):
-        """np.sin(x) is x.sin(); what has no name here is NumPy's work on the numbers."""
-        f = FUNCTIONS.get(_UFUNCS.get(ufunc.__name__, ufunc.__name__))
-        if f is not None and method == "__call__" and not kwargs:
-            need_operands(f.__name__, inputs)
-            return f(
-                *(BASE.wrap(x) if isinstance(x, np.ndarray) else x for x in inputs)
-            )
-        outs = kwargs.get("out", ())
-        if outs:
-            kwargs["out"] = tuple(x.numpy() if isinstance(x, Box) else x for x in outs)
-        inputs = (x.numpy() if isinstance(x, Box) else x for x in inputs)
-        y = getattr(ufunc, method)(*inputs, **kwargs)
-        if outs or y is None:
-            return outs[0] if len(outs) == 1 else outs
-        return tuple(map(BASE.wrap, y)) if isinstance(y, tuple) else BASE.wrap(y)
+    __array_ufunc__ = functional.ufuncs.array_ufunc
 
     def __array_namespace__(self, *, api_version=None):
         if api_version not in (None, array_api.__array_api_version__):
@@ -339,7 +301,7 @@ class Tensor(Box):
         return id(self)
 
     def __repr__(self, *, tensor_contents=None):
-        return _show(self)
+        return functional.showing.shown(self)
 
     def __format__(self, spec):
         traced = spec and not hasattr(at_bottom(self), "item")
@@ -364,7 +326,7 @@ class Tensor(Box):
         out = type(self).__new__(type(self))
         memo[id(self)] = out
         out.__dict__.update({k: v for k, v in vars(self).items() if k in _OWN})
-        out.value, out.plain = _copied(self.numpy_of(), memo), True
+        out.value, out.plain = copied(self.numpy_of(), memo), True
         if self.requires_grad:
             out.requires_grad_()
         if self.grad is not None:
@@ -407,21 +369,8 @@ class Tensor(Box):
                     hint="use detach()",
                 )
             return self
-        if (
-            requires_grad
-            and not self.dtype.is_floating_point
-            and not self.dtype.is_complex
-        ):
-            raise DtypeError(
-                "only Tensors of floating point and complex dtype can require gradients, "
-                f"not {self.dtype}"
-            )
-        if requires_grad and self.inference and not inferring.get():
-            raise GradError(
-                "Setting requires_grad=True on inference tensor outside InferenceMode "
-                "is not allowed",
-                hint="clone() it first",
-            )
+        if requires_grad:
+            _need_gradable(self)
         if requires_grad and self.node is None:
             self.node = Leaf(self)
             note_change()
@@ -521,7 +470,7 @@ class Tensor(Box):
             raise GradError("can't retain_grad on Tensor that has requires_grad=False")
         if self.is_leaf or self.retainer is not None:
             return
-        self.retainer = self.register_hook(_Retainer(self))
+        self.retainer = self.register_hook(Retainer(self))
 
     @property
     def retains_grad(self) -> bool:
@@ -601,8 +550,7 @@ class Tensor(Box):
         base, value = self.base, self.numpy_of()
         if base is None or not value.size:
             return 0
-        first = base.numpy_of().__array_interface__["data"][0]
-        return (value.__array_interface__["data"][0] - first) // value.itemsize
+        return (address(value) - address(base.numpy_of())) // value.itemsize
 
     def cuda(self, device=None, non_blocking=False, memory_format=None):
         """The error that says there is no GPU for eager tensors."""
@@ -648,36 +596,23 @@ class Tensor(Box):
     __setitem__ = in_our_words(functional.indexing.set_item)
 
 
-# NumPy's functions that have another name here.
-_UFUNCS = {
-    "conjugate": "conj",
-    "degrees": "rad2deg",
-    "equal": "eq",
-    "fabs": "abs",
-    "invert": "bitwise_not",
-    "left_shift": "bitwise_left_shift",
-    "power": "pow",
-    "radians": "deg2rad",
-    "right_shift": "bitwise_right_shift",
-    "rint": "round",
-}
-
-
-class _Retainer:
-    """The hook of retain_grad; refers to its tensor weakly, as the graph must."""
-
-    last = True  # after the hooks that may replace the gradient
-
-    def __init__(self, tensor):
-        self.tensor = weakref.ref(tensor)
-
-    def __call__(self, g):
-        x = self.tensor()
-        if x is not None:
-            x._grad = g if x._grad is None else x._grad + g
+def _need_gradable(x):
+    """The error for a tensor at which no gradient can arrive."""
+    if not (x.dtype.is_floating_point or x.dtype.is_complex):
+        raise DtypeError(
+            "only Tensors of floating point and complex dtype can require gradients, "
+            f"not {x.dtype}"
+        )
+    if x.inference and not inferring.get():
+        raise GradError(
+            "Setting requires_grad=True on inference tensor outside InferenceMode "
+            "is not allowed",
+            hint="clone() it first",
+        )
 
 
 def _check_grad(x, g):
+    """The error for what cannot be the gradient of `x`."""
     if not isinstance(g, Box):
         raise ArgumentTypeError(
             f"assigned grad expected to be a Tensor or None but got {type(g).__name__}"
@@ -693,73 +628,7 @@ def _check_grad(x, g):
         )
 
 
-class device(str):
-    """A device by its name, such as "cpu", and number; only the CPU is here.
-
-    >>> device("cpu"), device("cpu", 0) == device("cpu:0")
-    (device(type='cpu'), True)
-    """
-
-    __slots__ = ()
-
-    def __new__(cls, type, index: int | None = None):
-        name = f"cuda:{type}" if isinstance(type, int) else str(type)
-        name = name if index is None else f"{name}:{index}"
-        need_cpu(name)
-        kind, colon, number = name.partition(":")
-        if colon and not number.isdecimal():
-            raise ArgumentError(f"device: a number must follow {kind!r}, got {name!r}")
-        return super().__new__(cls, name)
-
-    @property
-    def type(self) -> str:
-        """The kind of device."""
-        return self.partition(":")[0]
-
-    @property
-    def index(self) -> int | None:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """Its number, if it was named by one."""
-        number = self.partition(":")[2]
-        return int(number) if number else None
-
-    def __repr__(self):
-        number = "" if self.index is None else f", index={self.index}"
-        return f"device(type='{self.type}'{number})"
-
-    def __enter__(self):
-        """Inside, new tensors are on it: there is no other."""
-        return self
-
-    def __exit__(self, *_):
-        pass
-
-
-CPU = device("cpu")
-
-
-def get_default_device() -> device:
-    """The device that new tensors are on."""
-    return CPU
-
-
 _OWN = frozenset({"name", "persistent"})  # what a copy takes over
-
-
-def _copied(value, memo):
-    """A copy of an array; arrays that share memory go to shared copies, told by `memo`."""
-    owner = value
-    while isinstance(owner.base, np.ndarray):
-        owner = owner.base
-    if id(owner) not in memo:
-        memo[id(owner)] = owner.copy(order="K")
-    copy = memo[id(owner)]
-    if owner is value:
-        return copy
-    if copy.strides != owner.strides or not owner.flags.forc:
-        return value.copy(order="K")
-    start = value.__array_interface__["data"][0] - owner.__array_interface__["data"][0]
-    memory = copy.reshape(-1, order="A").view(np.uint8)
-    return np.ndarray(value.shape, value.dtype, memory, start, value.strides)
 
 
 def _rebuild(kind, value, requires_grad, own):
@@ -769,146 +638,16 @@ def _rebuild(kind, value, requires_grad, own):
     return out.requires_grad_(requires_grad)
 
 
-def _show(x) -> str:
-    value = x.value
-    floor.get().shown(x)
-    if not hasattr(at_bottom(x), "item"):
-        return f"tensor(<traced>, shape={tuple(x.shape)}, dtype={x.dtype})"
-    if not isinstance(value, np.ndarray):
-        return f"{type(x).__name__}({value!r}, shape={list(x.shape)})"
-    suffixes = []
-    if not OPTIONS["edgeitems"] if value.size else value.ndim != 1:
-        suffixes.append(f"size={value.shape}")
-    if value.dtype not in _dtypes_not_shown(value.size):
-        suffixes.append(f"dtype={x.dtype}")
-    if x.grad_fn is not None:
-        suffixes.append(f"grad_fn={x.grad_fn!r}")
-    elif x.requires_grad:
-        suffixes.append("requires_grad=True")
-    start = "tensor("
-    text = start + show_array(value, len(start))
-    return with_suffixes(text, suffixes, len(start)) + ")"
-
-
-def _dtypes_not_shown(size):
-    """Those that `tensor` gives to the numbers as they are printed."""
-    default = dt.get_default_dtype().np
-    if not size:
-        return (default,)
-    return default, dt.to_complex(default), np.dtype("int64"), np.dtype(bool)
-
-
 Box.face = Tensor
 
 
 for _name, _f in METHODS.items():
     if _name not in Tensor.__dict__ or _name.startswith("__"):
         setattr(Tensor, _name, _f)
+for _name, _f in (
+    functional.operators.OPERATORS | functional.dtypes.CONVERSIONS
+).items():
+    setattr(Tensor, _name, _f)
 
-
-def _operator(name):
-    """The function behind an operator: what is no number, Python asks next."""
-    f = METHODS[name]
-
-    def operate(self, other):
-        return f(self, other) if isinstance(other, OPERANDS) else NotImplemented
-
-    return functional.pointwise.OPERATORS.get(name, operate)
-
-
-def _swapped(f):
-    def operate(self, other):
-        return f(other, self) if isinstance(other, OPERANDS) else NotImplemented
-
-    return operate
-
-
-def _assigning(name, f):
-    write = in_place(f"{name}_", f)
-
-    def operate(self, other):
-        return write(self, other) if isinstance(other, OPERANDS) else NotImplemented
-
-    return operate
-
-
-for _dunder, _name in {
-    "add": "add",
-    "sub": "sub",
-    "mul": "mul",
-    "truediv": "div",
-    "floordiv": "floor_divide",
-    "mod": "remainder",
-    "pow": "pow",
-    "matmul": "matmul",
-    "and": "bitwise_and",
-    "or": "bitwise_or",
-    "xor": "bitwise_xor",
-    "lshift": "bitwise_left_shift",
-    "rshift": "bitwise_right_shift",
-}.items():
-    if _name not in METHODS:
-        continue
-    _f = _operator(_name)
-    setattr(Tensor, f"__{_dunder}__", _f)
-    setattr(Tensor, f"__r{_dunder}__", _swapped(_f))
-    setattr(Tensor, f"__i{_dunder}__", _assigning(_name, _f))
-
-
-_product = METHODS["matmul"]
-
-
-def _product_of_arrays(a, b):
-    """Beside a tensor, `@` takes NumPy's arrays too."""
-    return _product(*(BASE.wrap(x) if isinstance(x, np.ndarray) else x for x in (a, b)))
-
-
-def _matmul(self, other):
-    if isinstance(other, Box):
-        return _product(self, other)
-    return (
-        _product_of_arrays(self, other)
-        if isinstance(other, OPERANDS)
-        else NotImplemented
-    )
-
-
-Tensor.__matmul__ = _matmul
-Tensor.__rmatmul__ = _swapped(_product_of_arrays)
-
-
-for _dunder in ("eq", "ne", "lt", "le", "gt", "ge"):
-    setattr(Tensor, f"__{_dunder}__", _operator(_dunder))
-for _dunder in ("neg", "abs"):
-    setattr(Tensor, f"__{_dunder}__", METHODS[_dunder])
-Tensor.__pos__ = METHODS["positive"]
-if "bitwise_not" in METHODS:
-    Tensor.__invert__ = METHODS["bitwise_not"]
-
-
-def _converter(name, target):
-    def convert(self):
-        return self.to(dt.BY_NAME[target])
-
-    convert.__name__ = convert.__qualname__ = name
-    convert.__doc__ = f"This tensor in dtype {target}."
-    return convert
-
-
-for _name, _target in {
-    "bool": "bool",
-    "byte": "uint8",
-    "char": "int8",
-    "short": "int16",
-    "int": "int32",
-    "long": "int64",
-    "half": "float16",
-    "bfloat16": "bfloat16",
-    "float": "float32",
-    "double": "float64",
-    "cfloat": "complex64",
-    "cdouble": "complex128",
-}.items():
-    setattr(Tensor, _name, _converter(_name, _target))
 
 __all__ = ["Size", "Tensor", "device", "get_default_device"]

@@ -8,14 +8,13 @@ from typing import Any, NamedTuple, TypeAlias, overload
 import numpy as np
 
 from .core.bind import Box
+from .core.device import device as device
 from .core.dtype import DType
+from .core.shape import Size as Size
 
 Number: TypeAlias = _bool | _int | _float | _complex
 DTypeLike: TypeAlias = DType | np.dtype[Any] | type | _str
 Dims: TypeAlias = _int | Sequence[_int]
-
-class Size(tuple[_int, ...]):
-    def numel(self) -> _int: ...
 class _Frexp(NamedTuple):
     mantissa: Tensor
     exponent: Tensor
@@ -1244,14 +1243,5 @@ class Tensor(Box):
         """x₁ ln x₂, and 0 where x₁ is 0."""
     def zero_(self) -> Tensor:
         """Write zeros."""
-
-class device(_str):
-    def __new__(cls, type: Any, index: _int | None = ...) -> device: ...
-    @property
-    def type(self) -> _str: ...
-    @property
-    def index(self) -> _int | None: ...  # pyright: ignore[reportIncompatibleMethodOverride]
-    def __enter__(self) -> device: ...
-    def __exit__(self, *_: Any) -> None: ...
 
 def __getattr__(name: _str) -> Any: ...

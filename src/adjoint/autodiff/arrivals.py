@@ -1,4 +1,4 @@
-"""A hook on several gradients at once, called once a sweep."""
+"""Hooks that gradients arrive at: on several at once, and what keeps that of a result."""
 
 from __future__ import annotations
 
@@ -95,3 +95,17 @@ def register_multi_grad_hook(tensors, fn: Callable, *, mode: str = "all") -> Han
 def _attach(node, hook) -> Handle:
     node.rare, node.prehooks = True, node.prehooks or {}
     return Handle(node.prehooks, hook)
+
+
+class Retainer:
+    """The hook of `retain_grad`; refers to its tensor weakly, as the graph must."""
+
+    last = True  # after the hooks that may replace the gradient
+
+    def __init__(self, tensor):
+        self.tensor = ref(tensor)
+
+    def __call__(self, g):
+        x = self.tensor()
+        if x is not None:
+            x._grad = g if x._grad is None else x._grad + g

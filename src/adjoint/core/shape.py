@@ -1,4 +1,4 @@
-"""Shapes: broadcasting, dims, and `Spec`, a value's shape and dtype without its data."""
+"""Shapes: `Size`, broadcasting, dims; `Spec`, a value's shape and dtype without its data."""
 
 from __future__ import annotations
 
@@ -9,6 +9,23 @@ from typing import NamedTuple
 import numpy as np
 
 from ..errors import ArgumentError, ArgumentTypeError, DimError, ShapeError
+
+
+class Size(tuple[int, ...]):
+    """A shape.
+
+    >>> zeros(2, 3).shape.numel()
+    6
+    """
+
+    __slots__ = ()
+
+    def __repr__(self):
+        return f"adjoint.Size({list(self)})"
+
+    def numel(self) -> int:
+        """How many elements a tensor of this shape has."""
+        return math.prod(self)
 
 
 class Spec(NamedTuple):

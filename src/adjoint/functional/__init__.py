@@ -59,15 +59,17 @@ from . import (
     scan,
     scattering,
     shapes,
+    showing,
     special,
     spectrograms,
     statistics,
     strides,
     triplet_losses,
+    ufuncs,
     windows,
 )
 
-from . import in_place  # isort: skip  (of the methods that the others define)
+from . import in_place, operators  # isort: skip  (of the methods that the others define)
 from .face import FUNCTIONS, METHODS, namespace
 
 __all__ = [
@@ -112,6 +114,7 @@ __all__ = [
     "normalization",
     "norms",
     "numbers",
+    "operators",
     "ordering",
     "padding",
     "pointwise",
@@ -128,11 +131,13 @@ __all__ = [
     "scan",
     "scattering",
     "shapes",
+    "showing",
     "special",
     "spectrograms",
     "statistics",
     "strides",
     "triplet_losses",
+    "ufuncs",
     "windows",
 ]
 

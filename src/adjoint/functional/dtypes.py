@@ -139,3 +139,32 @@ def is_same_size(input, other) -> bool:
     True
     """
     return tuple(input.shape) == tuple(need_tensor(other, "is_same_size").shape)
+
+
+def _converter(name, target):
+    def convert(self):
+        return self.to(dt.BY_NAME[target])
+
+    convert.__name__ = convert.__qualname__ = name
+    convert.__doc__ = f"This tensor in dtype {target}."
+    return convert
+
+
+# The methods that convert a tensor, by name.
+CONVERSIONS = {
+    name: _converter(name, target)
+    for name, target in {
+        "bool": "bool",
+        "byte": "uint8",
+        "char": "int8",
+        "short": "int16",
+        "int": "int32",
+        "long": "int64",
+        "half": "float16",
+        "bfloat16": "bfloat16",
+        "float": "float32",
+        "double": "float64",
+        "cfloat": "complex64",
+        "cdouble": "complex128",
+    }.items()
+}

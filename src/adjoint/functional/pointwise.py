@@ -231,7 +231,7 @@ def _no_bool(*xs):
 
 _add, _mul, _div = binary(op.add), binary(op.mul), binary(op.div)
 _sub = binary(op.sub, _no_bool)
-OPERATORS = {
+STRAIGHT = {  # what operators call, a frame less than the functions have
     "add": operator(op.add, _add),
     "sub": operator(op.sub, _sub),
     "mul": operator(op.mul, _mul),
@@ -344,7 +344,7 @@ def _power(self, exponent):
     return pow(self, exponent) if isinstance(exponent, OPERANDS) else NotImplemented
 
 
-OPERATORS["pow"] = _power
+STRAIGHT["pow"] = _power
 
 
 def _keeps_dtype(x, exponent) -> bool:

@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from ..autodiff.straight import viewed
+from ..core.memory import address
 from ..core.primitive import op
 from ..core.shape import norm_dim
 from ..errors import (
@@ -81,5 +82,5 @@ def _storage(x):
         return x, 0
     if base.value.dtype != value.dtype:
         return x, 0
-    start = value.__array_interface__["data"][0] - base.value.ctypes.data
+    start = address(value) - address(base.value)
     return base, start // value.itemsize

@@ -15,6 +15,7 @@ import numpy as np
 from ..core import dtype as dt
 from ..core.bind import Box
 from ..core.device import need_cpu
+from ..core.memory import address
 from ..errors import ArgumentError, ArgumentTypeError, DimError
 from ..files import to_read, write_atomically
 from ..functional.face import wrap
@@ -111,7 +112,7 @@ def distinct(arrays: dict, apart=()) -> tuple[dict, dict[str, str]]:
     aliases = {}
     for name in sorted(arrays):
         a = arrays[name]
-        where = (a.__array_interface__["data"][0], a.dtype, a.shape, a.strides)
+        where = (address(a), a.dtype, a.shape, a.strides)
         first = kept.setdefault(where, name) if a.nbytes and name not in apart else name
         if first != name:
             aliases[name] = first

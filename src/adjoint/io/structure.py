@@ -17,10 +17,10 @@ from ..core import dtype as dt
 from ..core.bind import Box
 from ..core.dtype import DType
 from ..core.generator import Generator
+from ..core.shape import Size
 from ..errors import ArgumentError, ArgumentTypeError
 from ..functional.face import wrap
 from ..nn.parameter import Parameter
-from ..tensor import Size
 from .header import METADATA, NAME, Bad
 
 DEEPEST = 100  # containers within each other
