@@ -14,7 +14,7 @@ import numpy as np
 from ..core.bind import dtype_of
 from ..core.primitive import number, op
 from ..errors import ArgumentError, DtypeError, ShapeError
-from ..ops.pool import cubic
+from ..ops.resize import cubic
 from .convolution import per_dim
 from .face import function, need_tensor
 from .pooling import adaptive_mean

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..core.bind import at_bottom, dtype_of
+from ..core.dtype import to_real
 from ..core.primitive import op
 from ..core.shape import whole
 from ..errors import ArgumentError, ShapeError
@@ -119,7 +120,7 @@ def istft(
     count = y.shape[-1]
     spectra = op.reshape(y, shape=(1, *y.shape)) if y.ndim == 2 else y
     pieces = _pieces(spectra, n, normalized, onesided, return_complex)
-    d = np.zeros(0, dtype_of(pieces)).real.dtype
+    d = to_real(dtype_of(pieces))
     w = _window("istft", window, win, n, d)
     total = n + hop * (count - 1)
     x = _overlapped(pieces * w, total, n, hop)

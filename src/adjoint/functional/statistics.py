@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..core.bind import Box, at_bottom, dtype_of, floor
+from ..core.dtype import to_real
 from ..core.primitive import conjugate, number, op
 from ..core.shape import reduced
 from ..errors import ArgumentError, ArgumentTypeError, DtypeError, ShapeError
@@ -145,7 +146,7 @@ def _weights_of(name, w, x, kinds):
 
 
 def _real_of(x):
-    return np.zeros((), dtype_of(x)).real.dtype
+    return to_real(dtype_of(x))
 
 
 @method

@@ -131,7 +131,7 @@ class Real(Linear):
         return x.real
 
     def shape(x):
-        return Spec(x.shape, np.zeros((), x.dtype).real.dtype)
+        return Spec(x.shape, to_real(x.dtype))
 
     def transpose(g, x):
         return g if x.dtype.kind != "c" else op.cast(g, dtype=x.dtype)
@@ -159,7 +159,7 @@ class Imag(Linear):
         return x.imag
 
     def shape(x):
-        return Spec(x.shape, np.zeros((), x.dtype).real.dtype)
+        return Spec(x.shape, to_real(x.dtype))
 
     def transpose(g, x):
         return op.cast(g, dtype=x.dtype) * 1j
@@ -187,7 +187,7 @@ class ViewAsReal(Linear):
         return x[..., None].view(x.real.dtype)
 
     def shape(x):
-        return Spec((*x.shape, 2), np.zeros((), x.dtype).real.dtype)
+        return Spec((*x.shape, 2), to_real(x.dtype))
 
     def transpose(g, x):
         return op.view_as_complex(g)

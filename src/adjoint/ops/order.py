@@ -1,7 +1,7 @@
 """Order along a dim: where sorted, largest, k-th, middle and most frequent elements are.
 
 These give places (integers, without derivative); `take_along` fetches the elements, and
-the derivative goes back to where they came from.
+the derivative goes back to where they came from. And which of equal elements is the last.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ from ..core.primitive import Primitive, batch_to_front, op
 from ..core.shape import Spec
 from .extremes import comparable
 
-# Elements of a row up to which programs compare all with all: to sort it, to find some.
-PAIRS, FEW = 64, 32
+# Elements of a row up to which programs compare all with all: to sort it, to find some, to
+# find the last of equals.
+PAIRS, FEW, ALL_PAIRS = 64, 32, 512
 
 
 @lru_cache(1024)
@@ -334,3 +335,57 @@ class ModeIndex(_Places):
         run = steps - op.cummax_index(begun, dim=dim)
         longest = op.argmax.expand(run, dim=(dim,), keepdim=True)
         return take_along(places, longest, dim)
+
+
+# ---------------------------------------------------------------- who comes last
+
+
+class LastWriter(Primitive):
+    """Whether no later element of the row has the same index: who wins when all write.
+
+    >>> op.last_writer(tensor([[[2, 0, 2]]]))
+    tensor([[[False,  True,  True]]])
+    """
+
+    differentiable = False
+
+    def samples(rng):
+        return [((rng.integers(0, 4, (2, 3, 5)),), {})]
+
+    def reference(index):
+        same = index[..., :, None] == index[..., None, :]
+        return ~np.triu(same, 1).any(-1)
+
+    def eager(index):
+        rows = index.reshape(-1, index.shape[-1])
+        first = np.arange(len(rows))[:, None] * (rows.max(initial=0) + 1)
+        flat = (rows + first).ravel()
+        writer = np.zeros(flat.max(initial=0) + 1, np.int64)
+        writer[flat] = np.arange(flat.size)
+        return (writer[flat] == np.arange(flat.size)).reshape(index.shape)
+
+    def expand(index):
+        *lead, n = index.shape
+        if n > ALL_PAIRS:
+            return _last_in_order(index)
+        pair = (*lead, n, 1), (*lead, 1, n)
+        same = op.eq(*(op.reshape(index, shape=s) for s in pair))
+        later = op.logical_and(same, np.triu(np.ones((n, n), bool), 1))
+        return op.logical_not(op.amax(later, dim=(len(lead) + 1,), keepdim=False))
+
+    def infer(self, index):
+        return Spec(index.shape, np.dtype(bool))
+
+    def batch(self, size, xs, dims, params):
+        return op.last_writer(batch_to_front(xs[0], dims[0])), 0
+
+
+def _last_in_order(index):
+    """The last of each run of equals, when the rows are sorted."""
+    d, n = index.ndim - 1, index.shape[-1]
+    places = op.argsort.expand(index, dim=d, descending=False)
+    row = take_along(index, places, d)
+    last = op.ne(row, op.roll(row, shifts=(-1,), dims=(d,)))
+    last = op.logical_or(last, np.arange(n) == n - 1)
+    marks = put_along(op.cast(last, dtype=np.dtype("int64")), places, d, n)
+    return op.ne(marks, np.array(0))
