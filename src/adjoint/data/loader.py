@@ -15,6 +15,7 @@ from ..errors import ArgumentError, ArgumentTypeError
 from .collate import default_collate, default_convert
 from .dataset import IterableDataset
 from .fetch import Recipe
+from .pool import Pool
 from .sampler import (
     BatchSampler,
     RandomSampler,
@@ -23,7 +24,7 @@ from .sampler import (
     order_of,
     plan_of,
 )
-from .worker import Pool, Task, passed_on
+from .worker import Task, passed_on
 
 T_co = TypeVar("T_co", covariant=True)
 
