@@ -1,25 +1,17 @@
-"""Tables: CSV files and data frames as datasets, and what is wrong with a cell, where."""
+"""Tables: CSV files and data frames as datasets."""
 
 from __future__ import annotations
 
-import csv
-import gzip
-import io
-import os
-import re
-from collections.abc import Iterable, Sequence
-from itertools import islice
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 
 from ..core.dtype import get_default_dtype
-from ..errors import ArgumentError, ArgumentTypeError, FileError
+from ..errors import ArgumentError, ArgumentTypeError
 from ..functional.face import FUNCTIONS, np_dtype
+from .cells import Parser
 from .dataset import TensorDataset
-
-_WHOLE = re.compile(r"\s*[+-]?\d+\s*")
-MISSING = frozenset(["", "na", "n/a", "nan", "null", "none", "?"])
+from .sources import CsvFile, Frame
 
 
 class Table(TensorDataset):
@@ -66,10 +58,10 @@ def from_csv(
     >>> rows[1]
     (tensor([2.]), tensor(1))
     """
-    source = _Source(path, delimiter, quotechar, encoding)
+    source = CsvFile(path, delimiter, quotechar, encoding)
     names, cells = source.read(header)
-    parse = _Parser(source, missing)
-    return _table(names, cells, target, columns, dtype, parse)
+    parser = Parser(source, missing)
+    return _table(names, cells, target, columns, dtype, parser)
 
 
 def from_frame(
@@ -94,12 +86,12 @@ def from_frame(
     for name, column in zip(labels, cells, strict=True):
         if column.ndim != 1:
             raise ArgumentError(f"from_frame: there are several columns {name!r}")
-    parse = _Parser(_Frame(), missing)
-    return _table([str(c) for c in labels], cells, target, columns, dtype, parse)
+    parser = Parser(Frame(), missing)
+    return _table([str(c) for c in labels], cells, target, columns, dtype, parser)
 
 
-def _table(names, cells, target, columns, dtype, parse) -> Table:
-    """Chooses the columns, parses them and stacks them up."""
+def _table(names, cells, target, columns, dtype, parser) -> Table:
+    """The columns that are asked for, as numbers side by side."""
     d = np_dtype(dtype) or get_default_dtype().np
     many = isinstance(target, (list, tuple))
     wanted = [] if target is None else list(target) if many else [target]
@@ -110,21 +102,23 @@ def _table(names, cells, target, columns, dtype, parse) -> Table:
         inputs = [_place(names, c, "columns") for c in columns]
     if not inputs:
         raise ArgumentError("no column is left for the features")
-    x = _stacked([parse.numbers(names[i], cells[i]) for i in inputs], d)
-    features = [names[i] for i in inputs]
+
+    def numbers(places):
+        return _stacked([parser.numbers(names[i], cells[i]) for i in places], d)
+
+    x, features = numbers(inputs), [names[i] for i in inputs]
     if target is None:
         return Table([x], features)
     if many:
-        y = _stacked([parse.numbers(names[i], cells[i]) for i in aims], d)
-        return Table([x, y], features, [names[i] for i in aims])
-    y, classes = parse.target(names[aims[0]], cells[aims[0]], d)
+        return Table([x, numbers(aims)], features, [names[i] for i in aims])
+    y, classes = parser.target(names[aims[0]], cells[aims[0]], d)
     return Table([x, FUNCTIONS["from_numpy"](y)], features, names[aims[0]], classes)
 
 
 def _stacked(columns: list[np.ndarray], d: np.dtype):
-    return FUNCTIONS["from_numpy"](
-        np.ascontiguousarray(np.stack(columns, 1).astype(d, copy=False))
-    )
+    """The columns side by side, as a tensor."""
+    rows = np.stack(columns, 1).astype(d, copy=False)
+    return FUNCTIONS["from_numpy"](np.ascontiguousarray(rows))
 
 
 def _place(names: list[str], column, what: str) -> int:
@@ -141,231 +135,3 @@ def _place(names: list[str], column, what: str) -> int:
             hint=f"the table has {', '.join(names[:12])}",
         )
     return names.index(column)
-
-
-class _Parser:
-    """Columns of cells -> arrays; says which cell is not what it should be."""
-
-    def __init__(self, source, missing: float | None):
-        self.source, self.missing = source, missing
-
-    def numbers(self, name: str, cells) -> np.ndarray:
-        """A column of numbers."""
-        try:
-            texts = isinstance(cells, tuple)
-            values = np.array(list(map(float, cells)) if texts else cells, np.float64)
-        except (ValueError, TypeError):
-            return self._one_by_one(name, cells)
-        return self._one_by_one(name, cells) if np.isnan(values).any() else values
-
-    def _one_by_one(self, name, cells) -> np.ndarray:
-        return np.array([self._number(name, i, c) for i, c in enumerate(cells)])
-
-    def _number(self, name: str, row: int, cell) -> float:
-        if is_missing(cell):
-            if self.missing is None:
-                raise FileError(
-                    f"{self.source.where(row)}, column {name!r}: the cell is empty"
-                    + (f" ({cell!r})" if cell else ""),
-                    hint="missing=0.0 or missing=nan gives such cells a value",
-                )
-            return float(self.missing)
-        try:
-            return float(cell)
-        except (TypeError, ValueError):
-            raise FileError(
-                f"{self.source.where(row)}, column {name!r}: {str(cell)!r} is not a number",
-                hint=self.source.hint(cell),
-            ) from None
-
-    def target(self, name: str, cells, d) -> tuple[np.ndarray, list[str] | None]:
-        """(labels, None), (values, None) or (labels, their texts)."""
-        whole = _whole_numbers(cells)
-        if whole is not None:
-            return whole, None
-        texts = [c for c in cells if not is_missing(c)]
-        if any(_is_number(c) for c in texts):
-            return self.numbers(name, cells).astype(d), None
-        for row, cell in enumerate(cells):
-            if is_missing(cell):
-                self._number(name, row, cell)
-                raise FileError(
-                    f"{self.source.where(row)}, column {name!r}: a class is missing"
-                )
-        classes, labels = np.unique([str(c) for c in cells], return_inverse=True)
-        return labels.astype(np.int64), classes.tolist()
-
-
-def _whole_numbers(cells) -> np.ndarray | None:
-    """The column as int64 if its first cell is written as a whole number and all are whole."""
-    a = np.asarray(cells)
-    if a.dtype.kind in "biu":
-        return a.astype(np.int64)
-    if a.dtype.kind == "O" and all(isinstance(c, (int, np.integer)) for c in a):
-        return a.astype(np.int64)
-    if a.dtype.kind != "U" or not _WHOLE.fullmatch(str(a[0])):
-        return None
-    try:
-        return _as_whole(a.astype(np.float64))
-    except ValueError:
-        return None
-
-
-def _labels(values: np.ndarray, first: str) -> np.ndarray:
-    """A column of which the first cell was `first`: int64 if it may be labels."""
-    whole = _as_whole(values) if _WHOLE.fullmatch(first) else None
-    return values if whole is None else whole
-
-
-def _as_whole(values: np.ndarray) -> np.ndarray | None:
-    """int64 of floats that are whole and of which none is too large to be exact."""
-    whole = (np.abs(values) < 2.0**53) & (values == np.trunc(values))
-    return values.astype(np.int64) if whole.all() else None
-
-
-def _is_number(cell) -> bool:
-    try:
-        float(cell)
-    except (TypeError, ValueError):
-        return False
-    return True
-
-
-def is_missing(cell) -> bool:
-    """Whether a cell stands for nothing: None, NaN, or a text such as "" or "NA".
-
-    >>> [is_missing(c) for c in ("", " NA ", None, nan, 0.0, "0")]
-    [True, True, True, True, False, False]
-    """
-    if isinstance(cell, str):
-        return cell.strip().lower() in MISSING
-    return cell is None or cell != cell or type(cell).__name__ in ("NAType", "NaTType")
-
-
-class _Frame:
-    """Where the cells of a data frame are."""
-
-    def where(self, row: int) -> str:
-        """The place of a row, for messages."""
-        return f"row {row}"
-
-    def hint(self, cell) -> str:
-        """What might help."""
-        return "columns=[...] chooses the features"
-
-
-class _Source:
-    """A CSV file and the lines of its rows."""
-
-    def __init__(self, path, delimiter: str, quotechar: str, encoding: str):
-        self.path, self.encoding = path, encoding
-        self.delimiter, self.quotechar = delimiter, quotechar
-        for name, c in (("delimiter", delimiter), ("quotechar", quotechar)):
-            if not isinstance(c, str) or len(c) != 1:
-                raise ArgumentError(
-                    f"from_csv: {name} must be one character, got {c!r}"
-                )
-        self.text = path.read() if hasattr(path, "read") else None
-        self.lines: list[int] = []
-
-    def __str__(self):
-        name = self.path if not hasattr(self.path, "read") else None
-        return str(name or getattr(self.path, "name", "csv"))
-
-    def where(self, row: int) -> str:
-        """The place of a row, for messages."""
-        return f"{self}, line {self.lines[row]}"
-
-    def hint(self, cell: str) -> str:
-        """What might help."""
-        for other in ";\t,|":
-            if other != self.delimiter and other in cell:
-                return f"delimiter={other!r}?"
-        return "columns=[...] chooses the features, target=... the classes"
-
-    def read(self, header) -> tuple[list[str], list]:
-        """(names of the columns, cells of each column)."""
-        top = self._rows(2)
-        if not top:
-            raise FileError(f"{self}: the file is empty")
-        if header == "auto":
-            header = not any(_is_number(c) for c in top[0])
-        if header and len(top) == 1:
-            raise FileError(f"{self}: the file has a header and no rows")
-        width, skip = len(top[0]), self.lines[0] if header else 0
-        names = (
-            [c.strip() for c in top[0]] if header else [str(i) for i in range(width)]
-        )
-        cells = self._numbers(skip, width, top[bool(header)])
-        return names, cells or self._texts(bool(header), width)
-
-    def _numbers(self, skip: int, width: int, first: list) -> list | None:
-        """The columns, by NumPy's fast reader, if all cells of the file are numbers."""
-        try:
-            with self._open() as file:
-                a = np.loadtxt(
-                    file,
-                    delimiter=self.delimiter,
-                    quotechar=self.quotechar,
-                    comments=None,
-                    skiprows=skip,
-                    ndmin=2,
-                )
-        except (ValueError, TypeError, OSError, EOFError):
-            return None  # the slow reader knows what is wrong, and where
-        if a.shape[1] != width or np.isnan(a).any():
-            return None
-        whole = [
-            _as_whole(x) if _WHOLE.fullmatch(c) else None
-            for x, c in zip(a.T, first, strict=True)
-        ]
-        return [x if i is None else i for x, i in zip(a.T, whole, strict=True)]
-
-    def _texts(self, header: bool, width: int) -> list:
-        """The columns as texts, by Python's reader, which knows the line of each row."""
-        rows = self._rows()[header:]
-        self.lines = self.lines[header:]
-        self._check_widths(rows, width, header)
-        return list(zip(*rows, strict=True))
-
-    def _rows(self, most: int | None = None) -> list[list[str]]:
-        rows, self.lines = [], []
-        try:
-            with self._open() as file:
-                reader = csv.reader(
-                    file,
-                    delimiter=self.delimiter,
-                    quotechar=self.quotechar,
-                    strict=True,
-                )
-                for row in islice(filter(None, reader), most):
-                    rows.append(row)
-                    self.lines.append(reader.line_num)
-        except UnicodeDecodeError as error:
-            raise FileError(
-                f"{self}: the file is not {self.encoding}: {error}",
-                hint='encoding="latin-1" reads any file',
-            ) from None
-        except csv.Error as error:
-            line = self.lines[-1] + 1 if self.lines else 1
-            raise FileError(f"{self}, line {line} or after it: {error}") from None
-        except (gzip.BadGzipFile, EOFError) as error:
-            raise FileError(f"{self}: {error}") from None
-        return rows
-
-    def _open(self) -> Any:
-        if self.text is not None:
-            return io.StringIO(self.text, newline="")
-        encoding = "utf-8-sig" if self.encoding == "utf-8" else self.encoding
-        packed = os.fspath(self.path).endswith(".gz")
-        return (gzip.open if packed else open)(
-            self.path, "rt", encoding=encoding, newline=""
-        )
-
-    def _check_widths(self, rows: Iterable, width: int, header: bool) -> None:
-        for i, row in enumerate(rows):
-            if len(row) != width:
-                before = "the header" if header else "the first row"
-                raise FileError(
-                    f"{self.where(i)}: {len(row)} cells, {before} has {width}"
-                )
