@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 import adjoint as ad
-from adjoint.core.primitive import Elementwise, op
+from adjoint.core.primitive import Elementwise, Linear, op
+from adjoint.core.shape import Spec
 
 
 @pytest.fixture
@@ -20,6 +21,27 @@ def wrong_cube():
 
     yield op.wrong_cube
     delattr(op, "wrong_cube")
+
+
+@pytest.fixture
+def swapping():
+    class Swapping(Linear):
+        """x, but under vmap the rows change places."""
+
+        def eager(x):
+            return +x
+
+        def shape(x):
+            return Spec(x.shape, x.dtype)
+
+        def transpose(g, x):
+            return op.swapping(g)
+
+        def batched(x):
+            return op.flip(op.swapping(x), dims=(0,))
+
+    yield op.swapping
+    delattr(op, "swapping")
 
 
 def leaf(*shape, dtype=ad.float64, seed=0):
@@ -63,6 +85,14 @@ def test_the_wrong_rule_is_named(wrong_cube):
         ad.gradcheck(
             wrong_cube, (leaf(2),), check_forward_ad=True, check_backward_ad=False
         )
+
+
+def test_rows_that_vmap_mixes_up_are_found(swapping):
+    assert ad.gradcheck(swapping, (leaf(2),))
+    with pytest.raises(ad.GradcheckError, match="batched reverse"):
+        ad.gradcheck(swapping, (leaf(2),), check_batched_grad=True)
+    with pytest.raises(ad.GradcheckError, match="batched forward"):
+        ad.gradcheck(swapping, (leaf(2),), check_batched_forward_grad=True)
 
 
 def test_single_precision_is_refused():

@@ -6,18 +6,28 @@ numbers, and the recorded operations that lie between them.
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 
-from ..core.bind import Box, dtype_of
-from ..errors import ArgumentError, GradError, need_callable, show_site
+from ..errors import GradError, need_callable, show_site
 from .backward import grad as autograd_grad
 from .backward import reachable
+from .differences import (
+    Point,
+    basis,
+    outputs_of,
+    random_like,
+    that_move,
+    unit_like,
+    units,
+    zeros_like,
+)
 from .node import Leaf
 from .tape import BASE
-from .transforms import jvp, vjp, vmap
+from .transforms import vjp, vmap
 
 
 class GradcheckError(GradError):
@@ -54,7 +64,7 @@ def gradcheck(
     need_callable(func, "gradcheck")
     inputs = tuple(inputs) if isinstance(inputs, (tuple, list)) else (inputs,)
     try:
-        check = _Check(func, inputs, eps, atol, rtol)
+        check = _Check(Point(func, inputs, eps), atol, rtol)
         if fast_mode:
             check.along_one_direction(check_backward_ad, check_forward_ad)
         elif check_backward_ad:
@@ -92,8 +102,8 @@ def gradgradcheck(
     """
     need_callable(func, "gradgradcheck")
     inputs = tuple(inputs) if isinstance(inputs, (tuple, list)) else (inputs,)
-    ys = _outputs(func(*inputs))
-    given = map(_random_like, ys) if grad_outputs is None else _outputs(grad_outputs)
+    ys = outputs_of(func(*inputs))
+    given = map(_random, ys) if grad_outputs is None else outputs_of(grad_outputs)
     seeds = [s.detach().requires_grad_() for s in given]
     options["check_forward_ad"] = check_fwd_over_rev
     options["check_backward_ad"] = check_rev_over_rev
@@ -102,14 +112,14 @@ def gradgradcheck(
 
 def _gradient(func, inputs, ys):
     """(*inputs, *seeds) -> the gradients of those outputs and inputs that have one."""
-    count, moving, kept = len(inputs), _that_move(inputs), _that_move(ys)
+    count, moving, kept = len(inputs), that_move(inputs), that_move(ys)
 
     def gradient(*args):
         def chosen(*new):
             xs = list(args[:count])
             for i, x in zip(moving, new, strict=True):
                 xs[i] = x
-            ys = _outputs(func(*xs))
+            ys = outputs_of(func(*xs))
             return tuple(ys[k] for k in kept)
 
         xs = [args[i] for i in moving]
@@ -122,77 +132,125 @@ def _gradient(func, inputs, ys):
     return gradient
 
 
-def _that_move(xs) -> list[int]:
-    return [i for i, x in enumerate(xs) if isinstance(x, Box) and x.requires_grad]
-
-
 class _Check:
-    """One function at one point, its numerical Jacobian computed once."""
+    """The derivatives of a function at a point, each kind against central differences."""
 
-    def __init__(self, func, inputs, eps, atol, rtol):
-        self.func, self.inputs = func, inputs
-        self.eps, self.atol, self.rtol = eps, atol, rtol
-        self.moving = _that_move(inputs)
-        if not self.moving:
-            raise ArgumentError("gradcheck: at least one input must require grad")
-        for i in self.moving:
-            if dtype_of(inputs[i]) not in (np.float64, np.complex128):
-                raise ArgumentError(
-                    f"gradcheck: input {i} is {dtype_of(inputs[i]).name}: central differences "
-                    "need double precision",
-                    hint="dtype=float64",
-                )
-        ys = _outputs(func(*inputs))
-        self.kept = _that_move(ys)
-        self.outputs = [ys[k] for k in self.kept]
-        if not self.outputs:
-            raise ArgumentError("gradcheck: no output requires grad")
-        self._tables: dict = {}
+    def __init__(self, point: Point, atol, rtol):
+        self.point, self.atol, self.rtol = point, atol, rtol
 
-    def numeric(self, i):
-        """The numerical Jacobian in input `i`, computed when first asked for."""
-        if i not in self._tables:
-            self._tables[i] = self._numeric(i)
-        return self._tables[i]
+    def reverse(self, nondet_tol, check_dtypes):
+        """Each Jacobian row by row: a pull for every number of every output."""
+        point = self.point
+        for o, y in enumerate(point.outputs):
+            seeds = [g for unit in units(y) for g in basis(y, unit)]
+            if not seeds:
+                continue
+            pulled = [point.pull(o, BASE.wrap(g)) for g in seeds]
+            again = point.pull(o, BASE.wrap(seeds[0]))
+            self._need_same(pulled[0], again, nondet_tol)
+            by_input = list(zip(point.moving, zip(*pulled, strict=True), strict=True))
+            if check_dtypes:
+                self._need_dtypes(by_input)
+            for i, grads in by_input:
+                got = np.array([_flat(gx, point.inputs[i]) for gx in grads])
+                want = np.array([self._gradient(i, o, g.ravel()) for g in seeds])
+                self._compare("reverse", o, i, got, want)
 
-    def _with(self, i, new):
-        """The inputs with another one in all places of input `i`."""
-        x = self.inputs[i]
-        return [new if a is x else a for a in self.inputs]
+    def _gradient(self, i, o, g):
+        """The gradient of Re⟨g, y⟩ that the numerical Jacobian gives."""
+        real = [np.real(np.conj(g) @ c) for c in self.point.jacobian(i, o)]
+        return real[0] if len(real) == 1 else real[0] + 1j * real[1]
 
-    def _at(self, i, value):
-        args = self._with(i, BASE.wrap(value).requires_grad_())
-        return [y.detach().numpy().ravel() for y in self._kept_of(self.func(*args))]
+    def forward(self):
+        """Each Jacobian column by column: a push for every number of every input."""
+        point = self.point
+        for i, x in zip(point.moving, point.xs, strict=True):
+            for k, unit in enumerate(units(x)):
+                pushed = [point.push(i, BASE.wrap(t)) for t in basis(x, unit)]
+                for o, y in enumerate(point.outputs):
+                    rows = [_flat(dys[o], y) for dys in pushed]
+                    got = np.array(rows).reshape(x.numel(), y.numel()).T
+                    self._compare("forward", o, i, got, point.jacobian(i, o)[k])
 
-    def _kept_of(self, result):
-        ys = _outputs(result)
-        return [ys[k] for k in self.kept]
+    def along_one_direction(self, reverse: bool, forward: bool):
+        """Both modes along one random direction of each input."""
+        try:
+            for i in self.point.moving:
+                self._along(i, unit_like(self.point.inputs[i]), reverse, forward)
+        except GradcheckError:  # now which entry is it?
+            if reverse:
+                self.reverse(math.inf, False)
+            if forward:
+                self.forward()
+            raise
 
-    def _numeric(self, i):
-        """Per output: d(output)/d(real part) and d(output)/d(imaginary part), by columns."""
-        x = self.inputs[i].detach().numpy()
-        units = (1.0, 1j) if x.dtype.kind == "c" else (1.0,)
-        tables = [[] for _ in range(len(self.outputs) * len(units))]
-        for k, unit in enumerate(units):
-            for j in range(x.size):
-                step = np.zeros(x.size, x.dtype)
-                step[j] = self.eps * unit
-                step = step.reshape(x.shape)
-                up, down = self._at(i, x + step), self._at(i, x - step)
-                for o, (a, b) in enumerate(zip(up, down, strict=True)):
-                    tables[o * len(units) + k].append((a - b) / (2 * self.eps))
-        shaped = []
-        for o, y in enumerate(self.outputs):
-            columns = [
-                np.array(tables[o * len(units) + k]).reshape(x.size, y.numel()).T
-                for k in range(len(units))
-            ]
-            shaped.append((y.numel(), columns))
-        return [columns for _, columns in shaped]
+    def _along(self, i, u, reverse, forward):
+        point = self.point
+        moved = point.moved(i, u)
+        for o, dy in enumerate(point.push(i, BASE.wrap(u)) if forward else ()):
+            self._compare("forward", o, i, _row(dy.detach().numpy()), _row(moved[o]))
+        for o, y in enumerate(point.outputs if reverse else ()):
+            g = unit_like(y, 1)
+            gx = point.pull(o, BASE.wrap(g))[point.moving.index(i)]
+            got = np.vdot(_flat(gx, point.inputs[i]), u.ravel()).real
+            want = np.vdot(g.ravel(), moved[o]).real
+            self._compare("reverse", o, i, _row(got), _row(want))
+
+    def undefined(self):
+        """A None among several cotangents must act as zeros."""
+        point = self.point
+        if len(point.outputs) < 2:
+            return
+        for o, y in enumerate(point.outputs):
+            seed = BASE.wrap(random_like(y))
+            seeds = [zeros_like(z) for z in point.outputs]
+            seeds[o] = seed
+            full = autograd_grad(
+                point.outputs, point.xs, seeds, retain_graph=True, allow_unused=True
+            )
+            gradients = zip(point.moving, point.pull(o, seed), full, strict=True)
+            for i, *found in gradients:
+                a, b = (_flat(g, point.inputs[i]) for g in found)
+                if not np.allclose(a, b, rtol=self.rtol, atol=self.atol):
+                    raise GradcheckError(
+                        f"gradcheck: the gradient of input {i} changes when the other outputs "
+                        "have no cotangent instead of zeros"
+                    )
+
+    def batched_reverse(self):
+        """Reverse mode under vmap against itself."""
+        point = self.point
+        for o, y in enumerate(point.outputs):
+
+            def pull(g, o=o):
+                found = zip(point.xs, point.pull(o, g), strict=True)
+                return tuple(zeros_like(x) if gx is None else gx for x, gx in found)
+
+            places = [(o, i) for i in point.moving]
+            self._compare_rows("batched reverse", pull, y, places)
+
+    def batched_forward(self):
+        """Forward mode under vmap against itself."""
+        point = self.point
+        for i, x in zip(point.moving, point.xs, strict=True):
+            places = [(o, i) for o in range(len(point.outputs))]
+            push = functools.partial(point.push, i)
+            self._compare_rows("batched forward", push, x, places)
+
+    def _compare_rows(self, what, f, x, places):
+        """f of two random rows like `x` together and alone; its results belong to `places`."""
+        rows = [random_like(x, seed) for seed in range(2)]
+        together = vmap(f)(BASE.wrap(np.stack(rows)))
+        for k, row in enumerate(rows):
+            alone = f(BASE.wrap(row))
+            for (o, i), a, b in zip(places, together, alone, strict=True):
+                a, b = a.detach().numpy()[k], b.detach().numpy()
+                self._compare(what, o, i, _row(a), _row(b))
+
+    # ------------------------------------------------------------ what must hold
 
     def _compare(self, what, o, i, got, want):
-        if got.shape != want.shape:
-            got = got.reshape(want.shape)
+        """The error that names the first entry in which a derivative is wrong."""
         wrong = ~np.isclose(got, want, rtol=self.rtol, atol=self.atol, equal_nan=True)
         if not wrong.any():
             return
@@ -205,211 +263,42 @@ class _Check:
         )
 
     def _suspects(self, o):
-        nodes = [n for n in reachable([self.outputs[o].node]) if type(n) is not Leaf]
+        """The operations that lead to an output, the last ones first."""
+        found = reachable([self.point.outputs[o].node])
+        nodes = [n for n in found if type(n) is not Leaf]
         lines = ((n.prim.name, n.site and f" ({show_site(n.site)})") for n in nodes)
         shown = dict.fromkeys(name + (line or "") for name, line in lines)
         return "; ".join(list(shown)[:6])
 
-    def _wanted(self, i, o, g, unit):
-        """The gradient of Re⟨g, y⟩ that the numerical table gives for a cotangent."""
-        columns = self.numeric(i)[o]
-        real = [np.real(np.conj(g) @ c) for c in columns]
-        return real[0] if len(real) == 1 else real[0] + 1j * real[1]
-
-    def _seeds(self, o):
-        y = self.outputs[o]
-        units = (1.0, 1j) if dtype_of(y).kind == "c" else (1.0,)
-        for unit in units:
-            for j in range(y.numel()):
-                g = np.zeros(y.numel(), dtype_of(y))
-                g[j] = unit
-                yield g
-
-    def _pull(self, o, g):
-        xs = [self.inputs[i] for i in self.moving]
-        y = self.outputs[o]
-        seed = BASE.wrap(g.reshape(tuple(y.shape)))
-        return autograd_grad(y, xs, seed, retain_graph=True, allow_unused=True)
-
-    def reverse(self, nondet_tol, check_dtypes):
-        for o in range(len(self.outputs)):
-            got = {i: [] for i in self.moving}
-            want = {i: [] for i in self.moving}
-            for g in self._seeds(o):
-                grads = self._pull(o, g)
-                again = self._pull(o, g) if not got[self.moving[0]] else grads
-                for i, gx, same in zip(self.moving, grads, again, strict=True):
-                    self._same(gx, same, nondet_tol, i)
-                    x = self.inputs[i]
-                    if check_dtypes and gx is not None and gx.dtype is not x.dtype:
-                        raise GradcheckError(
-                            f"gradcheck: gradient {i} is {gx.dtype}, not {x.dtype}"
-                        )
-                    zero = np.zeros(x.numel(), dtype_of(x))
-                    got[i].append(zero if gx is None else gx.detach().numpy().ravel())
-                    want[i].append(self._wanted(i, o, g, 1.0))
-            for i in self.moving:
-                rows = len(got[i])
-                size = self.inputs[i].numel()
-                self._compare(
-                    "reverse",
-                    o,
-                    i,
-                    np.array(got[i]).reshape(rows, size),
-                    np.array(want[i]).reshape(rows, size),
+    def _need_same(self, gradients, again, tol):
+        """The same gradients, asked for twice, differ by `tol` at the most."""
+        for i, a, b in zip(self.point.moving, gradients, again, strict=True):
+            if a is None or b is None:
+                continue
+            if np.abs(a.detach().numpy() - b.detach().numpy()).max(initial=0) > tol:
+                raise GradcheckError(
+                    f"gradcheck: the gradient of input {i} changes from run to run"
                 )
 
-    def _same(self, a, b, tol, i):
-        if a is None or b is None or a is b:
-            return
-        if np.abs(a.detach().numpy() - b.detach().numpy()).max(initial=0) > tol:
-            raise GradcheckError(
-                f"gradcheck: the gradient of input {i} changes from run to run"
-            )
-
-    def along_one_direction(self, reverse: bool, forward: bool):
-        """Both modes along one random direction of each input."""
-        try:
-            for i in self.moving:
-                self._along(i, _unit_like(self.inputs[i]), reverse, forward)
-        except GradcheckError:
-            if reverse:
-                self.reverse(math.inf, False)
-            if forward:
-                self.forward()
-            raise
-
-    def _along(self, i, u, reverse, forward):
-        x = self.inputs[i].detach()
-        step = self.eps * u.numpy()
-        up, down = self._at(i, x.numpy() + step), self._at(i, x.numpy() - step)
-        moved = [(a - b) / (2 * self.eps) for a, b in zip(up, down, strict=True)]
-        pushed = self._push(i, x, u) if forward else ()
-        for o, dy in enumerate(pushed):
-            got = dy.detach().numpy()
-            self._compare("forward", o, i, _row(got), _row(moved[o]))
-        for o, y in enumerate(self.outputs if reverse else ()):
-            g = _unit_like(y, 1).numpy().ravel()
-            gx = self._pull(o, g)[self.moving.index(i)]
-            gx = np.zeros_like(step) if gx is None else gx.detach().numpy()
-            got, want = np.vdot(gx, u.numpy()).real, np.vdot(g, moved[o]).real
-            self._compare("reverse", o, i, _row(got), _row(want))
-
-    def undefined(self):
-        """A None among several cotangents must act as zeros."""
-        if len(self.outputs) < 2:
-            return
-        xs = [self.inputs[i] for i in self.moving]
-        for o, y in enumerate(self.outputs):
-            seed = _random_like(y)
-            zeros = [
-                _zeros_like(z) if k != o else seed for k, z in enumerate(self.outputs)
-            ]
-            alone = autograd_grad(y, xs, seed, retain_graph=True, allow_unused=True)
-            full = autograd_grad(
-                self.outputs, xs, zeros, retain_graph=True, allow_unused=True
-            )
-            for i, a, b in zip(self.moving, alone, full, strict=True):
-                a, b = (
-                    np.zeros(1) if g is None else g.detach().numpy() for g in (a, b)
-                )
-                if not np.allclose(a, b, rtol=self.rtol, atol=self.atol):
+    def _need_dtypes(self, by_input):
+        """Gradients have the dtypes of their inputs."""
+        for i, grads in by_input:
+            d = self.point.inputs[i].dtype
+            for gx in grads:
+                if gx is not None and gx.dtype is not d:
                     raise GradcheckError(
-                        f"gradcheck: the gradient of input {i} changes when the other outputs "
-                        "have no cotangent instead of zeros"
-                    )
-
-    def batched_reverse(self):
-        for o, y in enumerate(self.outputs):
-            rows = np.stack([_random_like(y).numpy() for _ in range(2)])
-            xs = [self.inputs[i] for i in self.moving]
-
-            def pull(g, y=y, xs=xs):
-                found = autograd_grad(y, xs, g, retain_graph=True, allow_unused=True)
-                return tuple(
-                    _zeros_like(x) if gx is None else gx
-                    for x, gx in zip(xs, found, strict=True)
-                )
-
-            together = vmap(pull)(BASE.wrap(rows))
-            for k in range(2):
-                alone = pull(BASE.wrap(rows[k]))
-                for i, a, b in zip(self.moving, together, alone, strict=True):
-                    self._compare(
-                        "batched reverse",
-                        o,
-                        i,
-                        _row(a.numpy()[k]),
-                        _row(b.detach().numpy()),
-                    )
-
-    def forward(self):
-        for i in self.moving:
-            x = self.inputs[i].detach()
-            units = (1.0, 1j) if dtype_of(x).kind == "c" else (1.0,)
-            for k, unit in enumerate(units):
-                columns = [[] for _ in self.outputs]
-                for j in range(x.numel()):
-                    t = np.zeros(x.numel(), dtype_of(x))
-                    t[j] = unit
-                    dys = self._push(i, x, BASE.wrap(t.reshape(tuple(x.shape))))
-                    for column, dy in zip(columns, dys, strict=True):
-                        column.append(dy.detach().numpy().ravel())
-                for o, column in enumerate(columns):
-                    want = self.numeric(i)[o][k]
-                    got = np.array(column).reshape(x.numel(), -1).T
-                    self._compare("forward", o, i, got, want)
-
-    def _push(self, i, x, t):
-        def f(value):
-            args = [_constant(a, but=value) for a in self._with(i, value)]
-            return tuple(self._kept_of(self.func(*args)))
-
-        return jvp(f, (x,), (t,))[1]
-
-    def batched_forward(self):
-        for i in self.moving:
-            x = self.inputs[i].detach()
-            rows = np.stack([_random_like(x).numpy() for _ in range(2)])
-            together = vmap(lambda t, i=i, x=x: self._push(i, x, t))(BASE.wrap(rows))
-            for k in range(2):
-                alone = self._push(i, x, BASE.wrap(rows[k]))
-                for o, (a, b) in enumerate(zip(together, alone, strict=True)):
-                    self._compare(
-                        "batched forward",
-                        o,
-                        i,
-                        _row(a.numpy()[k]),
-                        _row(b.detach().numpy()),
+                        f"gradcheck: gradient {i} is {gx.dtype}, not {d}"
                     )
 
 
-def _constant(x, but):
-    return x.detach() if isinstance(x, Box) and x is not but else x
+def _flat(gx, x) -> np.ndarray:
+    """The numbers of a derivative like `x`; None is zero."""
+    return np.zeros(x.numel()) if gx is None else gx.detach().numpy().ravel()
 
 
 def _row(a):
     return np.asarray(a).reshape(1, -1)
 
 
-def _outputs(ys) -> list:
-    ys = ys if isinstance(ys, Sequence) and not isinstance(ys, Box) else [ys]
-    return [y for y in ys if isinstance(y, Box)]
-
-
-def _unit_like(x, seed=0):
-    """A random direction of length 1."""
-    u = _random_like(x, seed).numpy()
-    return BASE.wrap(u / (np.linalg.norm(u.ravel()) or 1.0))
-
-
-def _random_like(x, seed=0):
-    rng = np.random.default_rng(seed)
-    value = rng.normal(size=tuple(x.shape))
-    if dtype_of(x).kind == "c":
-        value = value + 1j * rng.normal(size=tuple(x.shape))
-    return BASE.wrap(value.astype(dtype_of(x)))
-
-
-def _zeros_like(x):
-    return BASE.wrap(np.zeros(tuple(x.shape), dtype_of(x)))
+def _random(y):
+    return BASE.wrap(random_like(y))
