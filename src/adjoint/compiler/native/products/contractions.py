@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import math
 from dataclasses import replace
+from typing import NamedTuple
 
 from ....ops.contract import letters_of
 from ..llvm import machine
@@ -90,47 +91,54 @@ class _Steps(dict):
         return 0
 
 
-_NONE = 1, 0, 0, 0
+class _Dim(NamedTuple):
+    """Letters that count on together: how many, and their steps in x, y and z."""
+
+    size: int
+    x: int
+    y: int
+    z: int
+
+
+_NONE = _Dim(1, 0, 0, 0)
 
 
 def _form(x, y, z, size, item) -> Form:
-    """One dim of rows, one of columns, one of the sum; what is left goes around them.
-
-    A dim is (size, steps in x, y and z).
-    """
-    rows, columns, batch = [], [], []
-    for c in reversed(z):  # the dict holds letters from the last on
-        if size[c] != 1:
-            place = (batch if c in y else rows) if c in x else columns
-            place.append(c)
-    summed = [c for c in dict.fromkeys([*reversed(x), *reversed(y)]) if c not in z]
-    inner = [c for c in summed if size[c] != 1]
+    """One dim of rows, one of columns, one of the sum; what is left goes around them."""
     rows, columns, batch, inner = (
-        _joined([(size[c], x[c], y[c], z[c]) for c in letters])
-        for letters in (rows, columns, batch, inner)
+        _joined([_Dim(size[c], x[c], y[c], z[c]) for c in letters if size[c] != 1])
+        for letters in _parts(x, y, z)
     )
-    m, x_m, _, z_m = _taken(rows, lambda d: d[0])  # the longest
-    column = _taken(columns, lambda d: d[3] == 1)  # one that lies side by side in z
-    if column[0] != 1 and column[3] != 1:
+    row = _taken(rows, lambda d: d.size)  # the longest
+    column = _taken(columns, lambda d: d.z == 1)  # one that lies side by side in z
+    if column.size != 1 and column.z != 1:
         columns, column = [*columns, column], _NONE
-    n, _, y_n, _ = column
-    k, x_k, y_k, _ = _taken(inner, lambda d: (d[1] > 0 and d[2] > 0, d[0]))
-    sums = tuple((s, sx, sy) for s, sx, sy, _ in inner)
-    empty = not k * math.prod(s for s, _, _ in sums)
+    summed = _taken(inner, lambda d: (d.x > 0 and d.y > 0, d.size))
+    empty = not summed.size * math.prod(d.size for d in inner)
     return Form(
-        m=m,
-        n=n,
-        k=0 if empty else k,
-        a=(x_m, x_k),
-        b=(y_k, y_n if n != 1 else 1),
-        c=z_m if m != 1 else 1,
-        batch=(*batch, *rows, *columns),
-        sums=() if empty else sums,
+        m=row.size,
+        n=column.size,
+        k=0 if empty else summed.size,
+        a=(row.x, summed.x),
+        b=(summed.y, column.y if column.size != 1 else 1),
+        c=row.z if row.size != 1 else 1,
+        batch=tuple(map(tuple, (*batch, *rows, *columns))),
+        sums=() if empty else tuple((d.size, d.x, d.y) for d in inner),
         item=item,
     )
 
 
-def _taken(dims, key):
+def _parts(x, y, z):
+    """The letters of rows, of columns, of products and of sums, the outermost first."""
+    out = [*reversed(z)]  # the dicts hold letters from the last on
+    rows = [c for c in out if c in x and c not in y]
+    columns = [c for c in out if c not in x]
+    batch = [c for c in out if c in x and c in y]
+    summed = dict.fromkeys([*reversed(x), *reversed(y)])
+    return rows, columns, batch, [c for c in summed if c not in z]
+
+
+def _taken(dims, key) -> _Dim:
     """The dim of the largest key, taken out; one of size 1 if there is none."""
     if not dims:
         return _NONE
@@ -138,13 +146,13 @@ def _taken(dims, key):
     return dims.pop(best)
 
 
-def _joined(dims):
+def _joined(dims) -> list[_Dim]:
     """Neighbours that count on in all operands as one dim."""
     out: list = []
     for d in dims:
-        n = d[0]
-        if out and all(s == t * n for s, t in zip(out[-1][1:], d[1:], strict=True)):
-            out[-1] = (out[-1][0] * n, *d[1:])
+        steps = zip(out[-1][1:], d[1:], strict=True) if out else ()
+        if out and all(s == t * d.size for s, t in steps):
+            out[-1] = d._replace(size=out[-1].size * d.size)
         else:
             out.append(d)
     return out

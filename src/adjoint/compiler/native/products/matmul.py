@@ -17,7 +17,7 @@ VECTORS, DEPTH = 3, 384
 # caches, where they were asked for before, or from memory.
 NEARER, AHEAD = 8, 32
 BUSY = 3  # rows of a tile from which on there is time for that
-_PARTS = {1: 8, 2: 4, 3: 2, 4: 2}
+_PARTS = {1: 8, 2: 4, 3: 2, 4: 2}  # partial sums of so many columns' dot products
 
 
 def tile_rows() -> int:
@@ -48,43 +48,55 @@ class Tiles(Vectors):
         return self._kernel("beside", rows, vectors, False, also, left)
 
     def _kernel(self, name, rows, vectors, packed, also, left):
-        p, right = self.scalar.as_pointer(), self.operands[1]
-        left = left or p
-        kinds = [left, p if packed else right, p, I64, BIT]
-        kinds += [I64] * (4 if packed else 5)
-        kinds += {"": [], "asks": [p, *[I64] * 5], "copies": [p, I64, p, I64]}[also]
+        kinds = self._kinds(packed, also, left)
         f, b = self.tile(name + also, (rows, vectors), *kinds)
         if b is None:
             return f
-        a, right, c, count, first, a_row, a_step, c_row, lanes, *rest = f.args
+        a, right, c, count, first, a_row, a_step, c_row, lanes, *besides = f.args
         masks = [*[None] * (vectors - 1), self.below(b, lanes)]
         if packed:
             row_of = self._row_of_panel(b, right, vectors)
         else:
-            ahead = NEARER if also == "asks" else AHEAD
-            row_of = self._row_in_place(b, right, rest[0], masks, ahead, rows >= BUSY)
+            b_row, ahead = besides.pop(0), NEARER if also == "asks" else AHEAD
+            row_of = self._row_in_place(b, right, b_row, masks, ahead, rows >= BUSY)
 
         def step(k, acc):
             if also == "copies":
-                self.copy(b, k, rows, *rest[-4:])
-            ys = row_of(k)
-            ak = b.gep(a, [b.mul(k, a_step)])
-            places = (b.gep(ak, [b.mul(I64(i), a_row)]) for i in range(rows))
-            xs = [self.number(b, place) for place in places]
+                self.copy(b, k, rows, *besides)
+            ys, xs = row_of(k), self._column(b, a, k, a_step, a_row, rows)
             return self.products(b, [self.splat(b, x) for x in xs], ys, acc)
 
-        spots = [
-            (b.gep(c, [b.add(b.mul(I64(i), c_row), I64(j * self.w))]), mask)
-            for i in range(rows)
-            for j, mask in enumerate(masks)
-        ]
+        spots = self._spots(b, c, c_row, rows, masks)
         start, acc = self._nearing(b, c, c_row, (rows, vectors), count, step)
         if also == "asks":
-            start, acc = self._asking(b, start, count, acc, step, rest[-6:])
+            start, acc = self._asking(b, start, count, acc, step, besides)
         acc = repeat(b, start, count, 1, acc, step)
         self.add_to(b, acc, spots, first)
         b.ret_void()
         return f
+
+    def _kinds(self, packed, also, left) -> list:
+        """The types of a kernel's arguments, in the order in which `kernel` names them."""
+        p, right = self.scalar.as_pointer(), self.operands[1]
+        kinds = [left or p, p if packed else right, p, I64, BIT]
+        kinds += [I64] * (4 if packed else 5)
+        return (
+            kinds + {"": [], "asks": [p, *[I64] * 5], "copies": [p, I64, p, I64]}[also]
+        )
+
+    def _column(self, b, a, k, step, row, rows) -> list:
+        """The numbers of column k of A's rows."""
+        ak = b.gep(a, [b.mul(k, step)])
+        places = (b.gep(ak, [b.mul(I64(i), row)]) for i in range(rows))
+        return [self.number(b, place) for place in places]
+
+    def _spots(self, b, c, row, rows, masks) -> list:
+        """Where the vectors of a tile of C lie, and the lanes of each that are there."""
+        return [
+            (b.gep(c, [b.add(b.mul(I64(i), row), I64(j * self.w))]), mask)
+            for i in range(rows)
+            for j, mask in enumerate(masks)
+        ]
 
     def _row_of_panel(self, b, panel, vectors):
         """k -> the vectors of that row of a packed panel."""
@@ -174,13 +186,25 @@ class Tiles(Vectors):
         if b is None:
             return f
         a, right, c, count, first, row = f.args
-        parts = _PARTS.get(columns, 1)  # partial sums, for one waits for the next
         rows = [b.gep(right, [b.mul(I64(j), row)]) for j in range(columns)]
 
         def step(k, acc, mask=None):
             x = self.load(b, b.gep(a, [k]), mask)
             ys = [self.load(b, b.gep(r, [k]), mask) for r in rows]
             return [self.fma(b, x, y, t) for y, t in zip(ys, acc, strict=True)]
+
+        (sums,) = self.totals(b, self._along(b, count, columns, step))
+        self.add_to(b, [sums], [(c, self.first(columns % self.w))], first)
+        b.ret_void()
+        return f
+
+    def _along(self, b, count, columns, step):
+        """The sums of step(k, sums, mask) over vectors of k, `columns` of them.
+
+        Some vectors are taken at a time, each to partial sums of its own: one would wait for the
+        next.
+        """
+        parts = _PARTS.get(columns, 1)
 
         def some(k, acc):
             for i in range(parts):
@@ -198,8 +222,4 @@ class Tiles(Vectors):
         while len(acc) > columns:
             half = len(acc) // 2
             acc = [*map(b.fadd, acc[:half], acc[half:])]
-        acc = strides(b, whole, count, self.w, acc, rest)
-        (sums,) = self.totals(b, acc)
-        self.add_to(b, [sums], [(c, self.first(columns % self.w))], first)
-        b.ret_void()
-        return f
+        return strides(b, whole, count, self.w, acc, rest)
