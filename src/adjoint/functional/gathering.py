@@ -208,12 +208,7 @@ def searchsorted(
         raise ArgumentError(f"searchsorted: side must be left or right, got {side!r}")
     if side == "left" and right:
         raise ArgumentError("searchsorted: side and right are opposites")
-    x = input
-    need_ordered("searchsorted", rows, array_of(x) if isinstance(x, complex) else rows)
-    if not isinstance(input, Box):
-        if isinstance(input, float) and not is_inexact(dtype_of(rows)):
-            rows = cast(rows, np.dtype("float64"))
-        x = wrap(lift(input, dtype_of(rows), "searchsorted"))
+    rows, x = _sought(rows, input)
     if rows.ndim == 0:
         raise ShapeError("searchsorted: sorted_sequence must have at least one dim")
     if rows.ndim > 1 and tuple(rows.shape[:-1]) != tuple(x.shape[:-1]):
@@ -221,16 +216,28 @@ def searchsorted(
             "searchsorted: all dims but the last must be equal, got "
             f"{list(rows.shape)} and {list(x.shape)}"
         )
-    need_ordered("searchsorted", x)
-    if isinstance(input, Box) and dtype_of(x) != dtype_of(rows):
-        raise DtypeError(
-            f"searchsorted: sequence and values must have one dtype, got "
-            f"{dtype_of(rows).name} and {dtype_of(x).name}"
-        )
     if sorter is not None:
         rows = take_along_dim(rows, sorter, -1)
     y = op.searchsorted(rows, x, right=bool(right or side == "right"))
     return give(cast(y, np.dtype("int32")) if out_int32 else y, out)
+
+
+def _sought(rows, values):
+    """Sorted rows and the values whose places in them are asked for, of one dtype."""
+    need_ordered("searchsorted", rows)
+    if isinstance(values, Box):
+        need_ordered("searchsorted", values)
+        if dtype_of(values) != dtype_of(rows):
+            raise DtypeError(
+                f"searchsorted: sequence and values must have one dtype, got "
+                f"{dtype_of(rows).name} and {dtype_of(values).name}"
+            )
+        return rows, values
+    if isinstance(values, complex):
+        need_ordered("searchsorted", array_of(values))
+    if isinstance(values, float) and not is_inexact(dtype_of(rows)):
+        rows = cast(rows, np.dtype("float64"))
+    return rows, wrap(lift(values, dtype_of(rows), "searchsorted"))
 
 
 @function

@@ -75,19 +75,33 @@ def stft(
             "stft: the return_complex parameter must be given for real inputs",
             hint="return_complex=True",
         )
-    flat = op.reshape(x, shape=(1, *x.shape)) if x.ndim == 1 else x
-    if center:
-        flat = pad(flat, (n // 2, n // 2), mode=pad_mode)
-    if flat.shape[-1] < n:
-        raise ShapeError(f"stft: {x.shape[-1]} numbers are too few for n_fft={n}")
-    pieces = unfold(flat, -1, n, hop) * w
-    norm = "ortho" if normalized else "backward"
     half = real if onesided is None else onesided
     if half and not real:
         raise ArgumentError("stft: cannot have onesided output of complex numbers")
-    y = transpose((fft.rfft if half else fft.fft)(pieces, norm=norm), -1, -2)
-    y = op.reshape(y, shape=tuple(y.shape[1:])) if x.ndim == 1 else y
+    pieces = unfold(_signals(x, n, center, pad_mode), -1, n, hop) * w
+    spectra = (fft.rfft if half else fft.fft)(pieces, norm=_norm(normalized))
+    y = _like_signal(transpose(spectra, -1, -2), x.ndim == 1)
     return view_as_real(y) if return_complex is False else y
+
+
+def _signals(x, n, center, pad_mode):
+    """Signals (batch, time), with half a piece more at both ends where those are centered."""
+    rows = op.reshape(x, shape=(1, *x.shape)) if x.ndim == 1 else x
+    if center:
+        rows = pad(rows, (n // 2, n // 2), mode=pad_mode)
+    if rows.shape[-1] < n:
+        raise ShapeError(f"stft: {x.shape[-1]} numbers are too few for n_fft={n}")
+    return rows
+
+
+def _like_signal(y, alone):
+    """`y` without the dim of the batch if there was one signal `alone`."""
+    return op.reshape(y, shape=tuple(y.shape[1:])) if alone else y
+
+
+def _norm(normalized) -> str:
+    """The name of the scale of Fourier transforms."""
+    return "ortho" if normalized else "backward"
 
 
 @method
@@ -103,7 +117,7 @@ def istft(
     length=None,
     return_complex=False,
 ):
-    """The signal of which these are the spectra: the inverse of `stft`, in the least squares.
+    """The signal of which these are the spectra: `stft` undone, by least squares.
 
     >>> x = arange(8.)
     >>> w = hann_window(4)
@@ -131,7 +145,7 @@ def istft(
     x = op.div(_cut(x, start, end), _cut(weights, start, end))
     if length is not None and length > end - start:
         x = pad(x, (0, length - (end - start)))
-    return op.reshape(x, shape=tuple(x.shape[1:])) if y.ndim == 2 else x
+    return _like_signal(x, y.ndim == 2)
 
 
 def _pieces(spectra, n, normalized, onesided, return_complex):
@@ -143,7 +157,7 @@ def _pieces(spectra, n, normalized, onesided, return_complex):
             f"istft: {bins} frequencies are not those of n_fft={n}, onesided={half}, "
             f"return_complex={return_complex}"
         )
-    norm, turned = "ortho" if normalized else "backward", transpose(spectra, -1, -2)
+    norm, turned = _norm(normalized), transpose(spectra, -1, -2)
     y = fft.irfft(turned, n, norm=norm) if half else fft.ifft(turned, norm=norm)
     return op.real(y) if not return_complex and dtype_of(y).kind == "c" else y
 
