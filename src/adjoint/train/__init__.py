@@ -8,10 +8,12 @@ from .callbacks import (
     Schedule,
     TensorBoard,
 )
+from .evaluation import evaluate, predict
 from .faults import NotFiniteError
-from .fit import evaluate, fit, metric_of, predict
+from .fit import fit
 from .history import History
 from .loop import Loop
+from .measures import metric_of
 from .programs import CompiledStep
 from .progress import Display, Lines, Notebook, Silent, Terminal
 from .report import report

@@ -1,32 +1,24 @@
-"""fit and evaluate: what a user calls; here arguments become the parts of a loop."""
+"""fit: what a user calls; here arguments become the parts of a loop."""
 
 from __future__ import annotations
 
-import copy
-import difflib
 import functools
-import inspect
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from .. import metrics as known_metrics
-from ..autodiff.modes import no_grad
-from ..core.bind import Box
-from ..data import DataLoader, Dataset, TensorDataset
-from ..errors import ArgumentError, ArgumentTypeError, ShapeError
-from ..functional.face import FUNCTIONS
-from ..metrics import Mean, Metric
+from ..errors import ArgumentError, ArgumentTypeError
 from . import saving, trial
+from .batches import batches_of
 from .callbacks import Callback, Checkpoint, Schedule, callback_of
+from .evaluation import evaluation_of
 from .history import History
-from .loop import Loop, scalars
+from .loop import Loop
+from .measures import measures_of
 from .programs import CallStep, CompiledStep
 from .progress import display_for
-from .step import Criterion, TrainStep, as_tensors, number, size_of, tensor_of
+from .step import TrainStep
 
 
 def fit(
@@ -97,7 +89,7 @@ def fit(
         raise ArgumentError(
             "fit: data is missing", hint="fit(model, data, loss, optimizer)"
         )
-    measured = _apart([metric_of(m) for m in _listed(metrics)])
+    measured = measures_of(metrics)
     train_step, optimizer = _step(
         step, model, loss, optimizer, lr,
         {"accumulate": accumulate, "clip_norm": clip_norm, "clip_value": clip_value,
@@ -111,7 +103,7 @@ def fit(
         _positive(epochs),
         model=model,
         optimizer=optimizer,
-        evaluate=_evaluation(
+        evaluate=evaluation_of(
             train_step, validation, validation_step, batch_size, measured
         ),
         metrics=measured,
@@ -137,60 +129,6 @@ def _watchers(callbacks, scheduler, checkpoint, optimizer) -> list[Callback]:
         given = isinstance(checkpoint, Checkpoint)
         found.append(checkpoint if given else Checkpoint(checkpoint))
     return found
-
-
-def evaluate(
-    model, data, loss: Callable | None = None, metrics=(), *, batch_size: int = 256
-) -> dict:
-    """The mean loss and the metrics of a model on data, in evaluation mode.
-
-    >>> found = train.evaluate(nn.Identity(), (ones(4), zeros(4)), nn.MSELoss(), ["mae"])
-    >>> found
-    {'loss': 1.0, 'mae': 1.0}
-    """
-    measured = _apart([metric_of(m) for m in _listed(metrics)])
-    if loss is None and not measured:
-        raise ArgumentError(
-            "evaluate: there is nothing to measure", hint="a loss, metrics"
-        )
-    return _measure(
-        Criterion(model, loss) if loss else _Outputs(model),
-        batches_of(data, batch_size),
-        measured,
-    )
-
-
-def predict(model, data, *, batch_size: int = 256):
-    """The outputs of a model for all of `data`, in evaluation mode, without a graph.
-
-    `data` is a tensor, an array, a Dataset, or an iterable of batches; the last part of a
-    batch is left out if the model has no argument for it, as a target is.
-
-    >>> train.predict(nn.Identity(), arange(5.)).tolist()
-    [0.0, 1.0, 2.0, 3.0, 4.0]
-    """
-    if isinstance(data, (Box, np.ndarray)):
-        x = tensor_of(data)
-        data = (x[i : i + batch_size] for i in range(0, max(1, len(x)), batch_size))
-    elif isinstance(data, Dataset):
-        data = batches_of(data, batch_size)
-    with _evaluating(model):
-        parts = [model(*_taken(model, as_tensors(b))) for b in data]
-    if not parts:
-        raise ArgumentError("predict: the data gave no batches")
-    return FUNCTIONS["cat"](parts)
-
-
-def _taken(model, batch) -> tuple:
-    """The parts of a batch that a model takes."""
-    if not isinstance(batch, (tuple, list)):
-        return (batch,)
-    takes = inspect.signature(getattr(model, "forward", model))
-    try:
-        takes.bind(*batch)
-    except TypeError:
-        return tuple(batch[:-1])
-    return tuple(batch)
 
 
 # ---------------------------------------------------------------- arguments
@@ -279,174 +217,6 @@ def _check_schedules(callbacks, optimizer) -> None:
                 "fit: the scheduler is that of another optimizer",
                 hint="make one optimizer, and give it to the scheduler and to fit",
             )
-
-
-def _listed(metrics) -> list:
-    if isinstance(metrics, Mapping):
-        return [_renamed(metric_of(m), name) for name, m in metrics.items()]
-    several = isinstance(metrics, Iterable) and not isinstance(metrics, (str, Metric))
-    return list(metrics) if several else [metrics]
-
-
-def _apart(metrics: list[Metric]) -> list[Metric]:
-    """The metrics, unless two would have the same column."""
-    names = ["loss", *(m.name for m in metrics)]
-    twice = [n for n in names if names.count(n) > 1]
-    if twice:
-        raise ArgumentError(
-            f"two columns would be named {twice[0]!r}",
-            hint="metrics={'name': metric, ...}",
-        )
-    return metrics
-
-
-def _renamed(metric, name):
-    metric.name = name
-    return metric
-
-
-class _Averaged(Metric):
-    """The mean of f(y, t) over batches, weighted by their sizes."""
-
-    def __init__(self, f):
-        self.f = f
-        super().__init__(getattr(f, "__name__", "metric"))
-
-    def reset(self):
-        self.total, self.seen = 0.0, 0
-
-    def update(self, y, t):
-        n = size_of(t)
-        self.total += number(self.f(y, t), self.name) * n
-        self.seen += n
-
-    def compute(self):
-        return self.total / self.seen if self.seen else float("nan")
-
-
-def metric_of(m) -> Metric:
-    """A metric, by itself, its name, its class, or a function.
-
-    >>> train.metric_of("accuracy").mode
-    'max'
-    """
-    if isinstance(m, Metric):
-        return m
-    if isinstance(m, str):
-        names = {
-            n.lower(): n for n in known_metrics.__all__ if n not in ("Metric", "Mean")
-        }
-        if m.lower() not in names:
-            near = [n for n in names if n.startswith(m.lower())]
-            near = near or difflib.get_close_matches(m.lower(), names, 1)
-            raise ArgumentError(
-                f"there is no metric {m!r}; there are {', '.join(names)}",
-                hint=f"did you mean {near[0]!r}?" if near else "",
-            )
-        return getattr(known_metrics, names[m.lower()])()
-    if isinstance(m, type) and issubclass(m, Metric):
-        return m()
-    if callable(m):
-        return _Averaged(m)
-    raise ArgumentTypeError(f"a metric is a Metric, its name or a function, got {m!r}")
-
-
-def batches_of(data, batch_size: int, shuffle: bool = False) -> Any:
-    """An iterable of batches, made of whatever holds data."""
-    if isinstance(data, tuple):
-        data = TensorDataset(*[tensor_of(x) for x in _alike(data)])
-    if isinstance(data, Dataset):
-        stream = not hasattr(data, "__len__")
-        if not stream and not len(data):
-            raise ArgumentError("the data set is empty")
-        return DataLoader(data, batch_size, shuffle=None if stream else shuffle)
-    if not isinstance(data, Iterable) or isinstance(data, (Box, np.ndarray, str)):
-        raise ArgumentTypeError(
-            f"data must be a loader, a dataset or a tuple of arrays, got {type(data).__name__}",
-            hint="a single array is given as (x,)",
-        )
-    return data
-
-
-def _alike(arrays):
-    sizes = [len(x) if hasattr(x, "__len__") else -1 for x in arrays]
-    if len(set(sizes)) > 1:
-        raise ShapeError(f"the arrays of a data set have different lengths: {sizes}")
-    return arrays
-
-
-# ---------------------------------------------------------------- evaluation
-
-
-class _Outputs:
-    """A criterion without a loss: the outputs are for metrics alone."""
-
-    def __init__(self, model):
-        self.model = model
-
-    def __call__(self, batch):
-        inputs, target = tuple(batch[:-1]), batch[-1]
-        return None, self.model(*inputs), target
-
-
-@contextmanager
-def _evaluating(model):
-    """Evaluation mode without a graph, and back."""
-    modes = [(m, m.training) for m in getattr(model, "modules", tuple)()]
-    for m, _ in modes:
-        m.training = False
-    try:
-        with no_grad():
-            yield
-    finally:
-        for m, mode in modes:
-            m.training = mode
-
-
-def _evaluation(train_step, validation, validation_step, batch_size, metrics):
-    """() -> the val_ columns of a row; None where there is no validation."""
-    if validation is None:
-        return None
-    data = batches_of(validation, batch_size)
-    own = [copy.deepcopy(m) for m in metrics]
-    if validation_step is not None:
-        run = CallStep(validation_step, check_finite=False)
-        return lambda: _prefixed(_averaged(run, data))
-    criterion = getattr(train_step, "criterion", None)
-    if criterion is None:
-        raise ArgumentError(
-            "fit: validation of a step function needs validation_step",
-            hint="validation_step(*batch) returns a loss or a dict of numbers",
-        )
-    return lambda: _prefixed(scalars(_measure(criterion, data, own)))
-
-
-def _prefixed(values):
-    return {f"val_{k}": v for k, v in values.items()}
-
-
-def _measure(criterion, data, metrics) -> dict:
-    mean = Mean()
-    for m in metrics:
-        m.reset()
-    with _evaluating(criterion.model):
-        for batch in map(as_tensors, data):
-            value, y, t = criterion(batch)
-            if value is not None:
-                mean.update(number(value, "the loss"), size_of(batch))
-            for m in metrics if y is not None else ():
-                m.update(y, t)
-    found = {"loss": mean.compute()} if mean.weight else {}
-    return {**found, **{m.name: m.compute() for m in metrics}}
-
-
-def _averaged(run, data) -> dict:
-    means: dict[str, Mean] = {}
-    with no_grad():
-        for batch in data:
-            for k, v in run(batch).values.items():
-                means.setdefault(k, Mean()).update(v, size_of(batch))
-    return {k: m.compute() for k, m in means.items()}
 
 
 def _resume(loop, resume) -> None:
