@@ -49,6 +49,7 @@ def _after(parts):
 
 
 def _rows(x, start, n):
+    """The n rows of `x` from `start` on; None stays None."""
     if x is None or n == x.shape[0]:
         return x
     if isinstance(x, np.ndarray):
@@ -63,7 +64,7 @@ def _over(new, state):
 
 
 def _before(ys, start, sizes, reverse):
-    """The state before each step, from that after it and the first."""
+    """The state before each step: `start`, then what `ys` has after the step before."""
     parts, last = [], None
     for k, first, n in _steps(sizes, reverse):
         before = start if last is None else _over(_rows(ys, *last), start)
@@ -82,10 +83,12 @@ def _columns(x, count):
 
 
 def _beside(*xs):
+    """The columns of all, one after the other."""
     return op.cat(*xs, dim=1)
 
 
 def _mm(a, b):
+    """a b."""
     return op.contract(a, b, spec="ij,jk->ik")
 
 
@@ -165,6 +168,7 @@ def _swapped(x, outer, inner, *lead):
 
 
 def _empty(x, *columns):
+    """Room for the results of all steps, so many columns each."""
     return [np.empty((len(x), n), x.dtype) for n in columns]
 
 
@@ -261,11 +265,8 @@ class Rnn(_Recurrent):
 
     def pull(self, g, y, xs, params, need):
         _, h0, w = xs
-        sizes, reverse, slope = (
-            params["sizes"],
-            params["reverse"],
-            _SLOPES[params["act"]],
-        )
+        sizes, reverse = params["sizes"], params["reverse"]
+        slope = _SLOPES[params["act"]]
 
         def step(state, x):
             d = slope(state[0] + x[0], x[1])
@@ -278,11 +279,8 @@ class Rnn(_Recurrent):
 
     def jvp(self, ts, y, xs, params):
         (tx, th, tw), (_, h0, w) = ts, xs
-        sizes, reverse, slope = (
-            params["sizes"],
-            params["reverse"],
-            _SLOPES[params["act"]],
-        )
+        sizes, reverse = params["sizes"], params["reverse"]
+        slope = _SLOPES[params["act"]]
         if tw is not None:
             tx = total(tx, _mmt(_before(y, h0, sizes, reverse), tw))
 

@@ -69,6 +69,7 @@ def _check_phase(angle, name: str):
 
 
 def _eigh(uplo):
+    """NumPy's function for the triangle `uplo`, or for the mean of both."""
     if uplo:
         return lambda x: np.linalg.eigh(finite(x), uplo)
     return lambda x: np.linalg.eigh(finite(hermitian_of(x, "")))
@@ -230,6 +231,7 @@ class Eig(OfResult):
 
 
 def _like_complex(x, v):
+    """Real x in the complex dtype of v."""
     return op.cast(x, dtype=dtype_of(v))
 
 
