@@ -1,17 +1,18 @@
-"""Eigenvalues, singular values, and the pseudoinverse that is made of them.
+"""Singular values and vectors, and the pseudoinverse that is made of them.
 
-Rules: Giles (2008), Townsend (2016), Golub & Pereyra (1973).
+Rules: Townsend (2016), Golub & Pereyra (1973).
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from ..core.bind import at_bottom, dtype_of
-from ..core.dtype import to_complex, to_real
+from ..core.bind import dtype_of
+from ..core.dtype import to_real
 from ..core.primitive import batch_to_front, op, total, with_batch
 from ..core.shape import Spec
-from ..errors import GradError, LinAlgError, ShapeError
+from ..errors import LinAlgError, ShapeError
+from .eigen import by_gaps, check_phase, eigh_by, gaps_of
 from .matrix import (
     OfMatrix,
     OfResult,
@@ -22,258 +23,18 @@ from .matrix import (
     diagonals,
     finite,
     h,
-    hermitian,
-    hermitian_of,
     lapack,
     like,
     matrix,
     mH,
     mm,
     not_converged,
-    not_square,
-    on_diagonal,
-    only,
     part,
-    positive,
     real_and_complex,
     row,
     skew,
-    square,
     well,
 )
-
-# ---------------------------------------------------------------- eigenvalues
-
-
-def _gaps(w):
-    """wⱼ − wᵢ, with ones on the diagonal."""
-    return op.where(
-        on_diagonal(w.shape[-1], w.shape[-1]), np.ones((), dtype_of(w)), row(w) - col(w)
-    )
-
-
-def _by_gaps(x, gaps):
-    """x / gaps off the diagonal, zero on it; repeated values give Inf or NaN."""
-    return only(~on_diagonal(*x.shape[-2:]), x) / gaps
-
-
-def _check_phase(angle, name: str):
-    """Refuse a loss that depends on the phase of complex vectors, which is arbitrary."""
-    found = at_bottom(angle)
-    if isinstance(found, np.ndarray) and not np.allclose(found, 0, rtol=0, atol=1e-2):
-        raise GradError(
-            f"{name}: in the complex case vectors are determined up to a phase "
-            "exp(i φ), and this function depends on it: its derivative is ill-defined",
-            hint="use a function of the vectors that no phase changes, such as abs()",
-        )
-
-
-def _eigh(uplo):
-    """NumPy's function for the triangle `uplo`, or for the mean of both."""
-    if uplo:
-        return lambda x: np.linalg.eigh(finite(x), uplo)
-    return lambda x: np.linalg.eigh(finite(hermitian_of(x, "")))
-
-
-class Eigh(OfResult):
-    """Ascending eigenvalues and orthonormal eigenvectors of Hermitian x.
-
-    `uplo` L or U reads that triangle of x, '' their mean. With B = Vᴴ dx V:
-    dw = diag B, dV = V (B / (wⱼ − wᵢ)) off the diagonal.
-
-    >>> op.eigh(tensor([[2., 0.], [0., 1.]]), uplo="L")[0]
-    tensor([1., 2.])
-    """
-
-    outputs = 2
-
-    def samples(rng):
-        a = np.diag([1.0, 2.0, 3.5]) + 0.2 * positive(rng, 3, 3)
-        return [
-            ((a,), {"uplo": ""}),
-            ((a[:2, :2] + np.zeros((2, 1, 1)),), {"uplo": ""}),
-        ]
-
-    def reference(x, uplo):
-        w, v = np.linalg.eig(x)
-        order = np.argsort(w.real, -1)
-        w = np.take_along_axis(w.real, order, -1)
-        v = np.take_along_axis(v.real, order[..., None, :], -1)
-        theirs = np.linalg.eigh(x)[1]
-        return w, v * np.sign((v * theirs).sum(-2))[..., None, :]
-
-    errors = not_square(uplo="L")
-
-    def eager(x, *, uplo):
-        return tuple(lapack("eigh", _eigh(uplo), not_converged, x))
-
-    def infer(self, x, *, uplo):
-        square(x, "eigh")
-        return Spec(x.shape[:-1], to_real(x.dtype)), x
-
-    def vjp(self, g, y, xs, params, need):
-        (w, v), (gw, gv) = y, g
-        d = dtype_of(v)
-        inner = None if gw is None else as_dtype(diagonals(gw), d)
-        if gv is not None:
-            spin = mm(mH(v), gv)
-            if d.kind == "c":
-                _check_phase(op.imag(diagonal(spin)), "eigh")
-            spin = _by_gaps(skew(spin) * 0.5, as_dtype(_gaps(w), d))
-            inner = total(inner, spin)
-        return (mm(mm(v, inner), mH(v)),)
-
-    def jvp(self, ts, y, xs, params):
-        w, v = y
-        b = mm(mm(mH(v), hermitian(ts[0])), v)
-        tw = like(diagonal(b), w)
-        return tw, mm(v, _by_gaps(b, as_dtype(_gaps(w), dtype_of(b))))
-
-
-class Eigvalsh(OfMatrix):
-    """Ascending eigenvalues of Hermitian x, without the vectors.
-
-    >>> op.eigvalsh(tensor([[2., 0.], [0., 1.]]), uplo="L")
-    tensor([1., 2.])
-    """
-
-    saves_y = False
-
-    def samples(rng):
-        a = np.diag([1.0, 2.0, 3.5]) + 0.2 * positive(rng, 3, 3)
-        c = a + 0.2j * rng.normal(size=(3, 3))
-        return [((a,), {"uplo": ""}), ((c,), {"uplo": ""})]
-
-    def reference(x, uplo):
-        return np.sort(np.linalg.eigvals((x + h(x)) / 2).real, -1)
-
-    errors = not_square(uplo="L")
-
-    def eager(x, *, uplo):
-        x = hermitian_of(x, "") if not uplo else x
-
-        def values(x):
-            return np.linalg.eigvalsh(finite(x), uplo or "L")
-
-        return lapack("eigvalsh", values, not_converged, x)
-
-    def infer(self, x, *, uplo):
-        return Spec(square(x, "eigvalsh").shape[:-1], to_real(x.dtype))
-
-    def vjp(self, g, y, xs, params, need):
-        v = op.eigh(xs[0], **params)[1]
-        return (mm(v * row(g), mH(v)),)
-
-    def jvp(self, ts, y, xs, params):
-        v = op.eigh(xs[0], **params)[1]
-        t = diagonal(mm(mm(mH(v), hermitian(ts[0])), v))
-        return op.real(t) if dtype_of(t).kind == "c" else t
-
-
-class Eig(OfResult):
-    """Complex eigenvalues and eigenvectors of norm one of square x.
-
-    With B = V⁻¹ dx V: dw = diag B, dV = V (P − Re diag(Vᴴ V P)), P = B / (wⱼ − wᵢ).
-    `checked` refuses cotangents that depend on the phase of the vectors.
-
-    >>> op.eig(tensor([[2., 0.], [0., 1.]]), checked=True)[0]
-    tensor([2.+0.j, 1.+0.j])
-    """
-
-    outputs = 2
-
-    def samples(rng):
-        a = np.diag([1.0, 2.0, 3.5]) + 0.2 * rng.normal(size=(3, 3))
-        return [((a,), {"checked": False})]
-
-    def reference(x, checked):
-        """Newton's polynomial for the values; the vectors span the null spaces."""
-        w, theirs = np.linalg.eig(x)
-        v = np.empty(x.shape)
-        for i in range(len(w)):
-            v[:, i] = np.linalg.svd(x - w[i].real * np.eye(len(w)))[2][-1]
-            v[:, i] *= np.sign(v[:, i] @ theirs[:, i].real)
-        values = np.roots(np.poly(x))
-        order = [abs(values - z).argmin() for z in w]
-        return values[order].astype(complex), v.astype(complex)
-
-    errors = not_square(checked=True)
-
-    def eager(x, *, checked):
-        w, v = lapack("eig", lambda x: np.linalg.eig(finite(x)), not_converged, x)
-        d = to_complex(x.dtype)
-        return w.astype(d), v.astype(d)
-
-    def infer(self, x, *, checked):
-        d = to_complex(square(x, "eig").dtype)
-        return Spec(x.shape[:-1], d), Spec(x.shape, d)
-
-    def vjp(self, g, y, xs, params, need):
-        (w, v), (gw, gv) = y, g
-        vh = mH(v)
-        inner = None if gw is None else diagonals(gw)
-        if gv is not None:
-            spin = mm(vh, gv)
-            along = diagonal(spin)
-            if params["checked"]:
-                _check_phase(op.imag(along), "eig")
-            spin = spin - mm(vh, v) * row(_like_complex(op.real(along), v))
-            inner = total(inner, _by_gaps(spin, op.conj(_gaps(w))))
-        gx = op.solve(vh, mm(inner, vh), check=False)
-        return (like(gx, xs[0]),)
-
-    def jvp(self, ts, y, xs, params):
-        w, v = y
-        b = op.solve(v, mm(as_dtype(ts[0], dtype_of(v)), v), check=False)
-        p = _by_gaps(b, _gaps(w))
-        along = op.real(diagonal(mm(mm(mH(v), v), p)))
-        return diagonal(b), mm(v, p) - v * row(_like_complex(along, v))
-
-
-def _like_complex(x, v):
-    """Real x in the complex dtype of v."""
-    return op.cast(x, dtype=dtype_of(v))
-
-
-class Eigvals(OfMatrix):
-    """Complex eigenvalues of square x, without the vectors.
-
-    >>> op.eigvals(tensor([[0., 1.], [-1., 0.]]))
-    tensor([0.+1.j, 0.-1.j])
-    """
-
-    saves_y = False
-    errors = not_square()
-
-    def samples(rng):
-        a = np.diag([1.0, 2.0, 3.5]) + 0.2 * rng.normal(size=(3, 3))
-        c = np.array([[0.5, 2.0], [-1.0, 0.3]]) + 0.2 * complex_well(rng, 2, 2)
-        return [((a,), {}), ((c,), {})]
-
-    def reference(x):
-        values = np.roots(np.poly(x))
-        order = [abs(values - z).argmin() for z in np.linalg.eigvals(x)]
-        return values[order].astype(complex)
-
-    def eager(x):
-        w = lapack("eigvals", lambda x: np.linalg.eigvals(finite(x)), not_converged, x)
-        return w.astype(to_complex(x.dtype))
-
-    def infer(self, x):
-        return Spec(square(x, "eigvals").shape[:-1], to_complex(x.dtype))
-
-    def vjp(self, g, y, xs, params, need):
-        vh = mH(op.eig(xs[0], checked=True)[1])
-        gx = op.solve(vh, col(g) * vh, check=False)
-        return (like(gx, xs[0]),)
-
-    def jvp(self, ts, y, xs, params):
-        v = op.eig(xs[0], checked=True)[1]
-        t = mm(as_dtype(ts[0], dtype_of(v)), v)
-        return diagonal(op.solve(v, t, check=False))
-
-
-# ---------------------------------------------------------------- singular values
 
 
 def _svd(x):
@@ -337,16 +98,16 @@ class Svd(OfResult):
         gu, gs, gvh = _thin(g, params, s.shape[-1])
         d = dtype_of(u)
         inner = None if gs is None else as_dtype(diagonals(gs), d)
-        gaps = as_dtype(_gaps(s * s), d)
+        gaps = as_dtype(gaps_of(s * s), d)
         sc = as_dtype(s, d)
         spin_u = None if gu is None else skew(mm(mH(u), gu))
         spin_v = None if gvh is None else skew(mm(vh, mH(gvh)))
         if d.kind == "c":
             inner = total(inner, _turned(spin_u, spin_v, sc, params["checked"]))
         if gu is not None:
-            inner = total(inner, _by_gaps(spin_u, gaps) * row(sc))
+            inner = total(inner, by_gaps(spin_u, gaps) * row(sc))
         if gvh is not None:
-            inner = total(inner, col(sc) * _by_gaps(spin_v, gaps))
+            inner = total(inner, col(sc) * by_gaps(spin_v, gaps))
         gx = mm(mm(u, inner), vh)
         if gu is not None and u.shape[-2] > s.shape[-1]:
             off = gu / row(sc)
@@ -361,9 +122,9 @@ class Svd(OfResult):
         t, d = ts[0], dtype_of(u)
         v, sc = mH(vh), as_dtype(s, d)
         b = mm(mm(mH(u), t), v)
-        gaps = as_dtype(_gaps(s * s), d)
+        gaps = as_dtype(gaps_of(s * s), d)
         bs, sb = b * row(sc), col(sc) * b
-        spin_u, spin_v = _by_gaps(bs + mH(bs), gaps), _by_gaps(sb + mH(sb), gaps)
+        spin_u, spin_v = by_gaps(bs + mH(bs), gaps), by_gaps(sb + mH(sb), gaps)
         if d.kind == "c":
             turn = diagonals(op.cast(op.imag(diagonal(b)) / (s * 2), dtype=d) * 1j)
             spin_u, spin_v = spin_u + turn, spin_v - turn
@@ -403,7 +164,7 @@ def _turned(spin_u, spin_v, s, checked):
         return None
     parts = [None if x is None else diagonal(x) for x in (spin_u, spin_v)]
     if checked:
-        _check_phase(op.imag(total(*parts)), "svd")
+        check_phase(op.imag(total(*parts)), "svd")
     # half of the difference: only the part that turns both vectors alike is arbitrary
     turned = total(parts[0], None if parts[1] is None else -parts[1])
     return diagonals(turned / (s * 4))
@@ -443,9 +204,6 @@ class Svdvals(OfMatrix):
         return like(diagonal(mm(mm(mH(u), ts[0]), mH(vh))), s)
 
 
-# ---------------------------------------------------------------- pseudoinverse
-
-
 class Pinv(OfResult):
     """The Moore-Penrose inverse of x; singular values up to max(x₂, x₃ σ₁) count as zero.
 
@@ -470,7 +228,7 @@ class Pinv(OfResult):
 
     def eager(x, atol, rtol, *, uplo):
         if uplo:
-            w, v = lapack("pinv", _eigh(uplo), not_converged, x)
+            w, v = lapack("pinv", eigh_by(uplo), not_converged, x)
             u, s, vh = v, w, h(v)
         else:
             u, s, vh = lapack("pinv", _svd, not_converged, x)
