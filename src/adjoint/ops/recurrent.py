@@ -1,16 +1,13 @@
 """Recurrent layers over a whole sequence: one record a kind of cell, its time loop inside.
 
-The input's share of the gates comes in ready made (one product for all steps). Rows are in
-the order of time: `sizes` says how many each step has, never more than the step before, so
-that the first rows of the state take part; `reverse` walks from the last step to the first.
-A reverse rule is a loop of a step's rule, and one product for the weight.
+The input's share of the gates comes in ready made (one product for all steps). How rows are
+ordered by time is told in over_time.py. A reverse rule is a loop of a step's rule, and one
+product for the weight.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
-from itertools import accumulate
 from typing import ClassVar
 
 import numpy as np
@@ -19,67 +16,7 @@ from ..core.bind import bind, dtype_of
 from ..core.dtype import widened
 from ..core.primitive import Primitive, op, total, with_batch
 from ..core.shape import Spec
-
-
-@lru_cache(1024)
-def _steps(sizes, reverse):
-    """(place, first row, number of rows) of each step, in the order they are taken."""
-    ends = accumulate(sizes)
-    steps = [(k, e - n, n) for k, (e, n) in enumerate(zip(ends, sizes, strict=True))]
-    return tuple(reversed(steps)) if reverse else tuple(steps)
-
-
-def over_time(step, state, xs, sizes, reverse):
-    """step(state, x) -> (state, y) at each step; the last state, and the rows of every y.
-
-    `state`, `x` and `y` are tuples: of the rows that take part, of the rows of that step
-    (None stays None), and of what is kept of it.
-    """
-    kept: list = [None] * len(sizes)
-    for k, start, n in _steps(sizes, reverse):
-        here = tuple(_rows(s, 0, n) for s in state)
-        new, kept[k] = step(here, tuple(_rows(x, start, n) for x in xs))
-        state = tuple(_over(a, s) for a, s in zip(new, state, strict=True))
-    return state, [_after(ys) for ys in zip(*kept, strict=True)]
-
-
-def _after(parts):
-    """Rows of all steps, one step after the other."""
-    return op.cat(*parts, dim=0) if len(parts) > 1 else parts[0]
-
-
-def _rows(x, start, n):
-    """The n rows of `x` from `start` on; None stays None."""
-    if x is None or n == x.shape[0]:
-        return x
-    if isinstance(x, np.ndarray):
-        return x[start : start + n]
-    return op.slice(x, key=((start, start + n, 1), *((0, m, 1) for m in x.shape[1:])))
-
-
-def _over(new, state):
-    """`state`, its first rows replaced by `new`."""
-    n, count = new.shape[0], state.shape[0]
-    return new if n == count else op.cat(new, _rows(state, n, count - n), dim=0)
-
-
-def _before(ys, start, sizes, reverse):
-    """The state before each step: `start`, then what `ys` has after the step before."""
-    parts, last = [], None
-    for k, first, n in _steps(sizes, reverse):
-        before = start if last is None else _over(_rows(ys, *last), start)
-        parts.append((k, _rows(before, 0, n)))
-        last = (first, n)
-    return _after([part for _, part in sorted(parts, key=lambda p: p[0])])
-
-
-def _columns(x, count):
-    """The columns of `x` in `count` equal parts."""
-    n = x.shape[1] // count
-    if isinstance(x, np.ndarray):
-        return [x[:, k * n : (k + 1) * n] for k in range(count)]
-    rows = (0, x.shape[0], 1)
-    return [op.slice(x, key=(rows, (k * n, (k + 1) * n, 1))) for k in range(count)]
+from .over_time import before_each, columns_of, over_time, rows_of, steps_of
 
 
 def _beside(*xs):
@@ -116,7 +53,7 @@ def _logistic(x, outs):
     np.negative(x, out=x)
     np.exp(x, out=x)
     x += 1
-    for column, out in zip(_columns(x, len(outs)), outs, strict=True):
+    for column, out in zip(columns_of(x, len(outs)), outs, strict=True):
         if out is not None:
             np.reciprocal(column, out=out)
 
@@ -238,7 +175,7 @@ class Rnn(_Recurrent):
         x, h, w = map(widened, [x, h, w])
         (hs,) = _empty(x, h.shape[1])
         h, wt = h.copy(), _turned(w, sizes)
-        for _, start, n in _steps(sizes, reverse):
+        for _, start, n in steps_of(sizes, reverse):
             y = hs[start : start + n]
             np.matmul(h[:n], wt, out=y)
             y += x[start : start + n]
@@ -272,9 +209,9 @@ class Rnn(_Recurrent):
             d = slope(state[0] + x[0], x[1])
             return (_mm(d, w),), (d,)
 
-        start = (op.zeros_like(_rows(g, 0, sizes[0])),)
+        start = (op.zeros_like(rows_of(g, 0, sizes[0])),)
         (gh,), (gx,) = over_time(step, start, (g, y), sizes, not reverse)
-        gw = _tmm(gx, _before(y, h0, sizes, reverse)) if need[2] else None
+        gw = _tmm(gx, before_each(y, h0, sizes, reverse)) if need[2] else None
         return gx, gh, gw
 
     def jvp(self, ts, y, xs, params):
@@ -282,7 +219,7 @@ class Rnn(_Recurrent):
         sizes, reverse = params["sizes"], params["reverse"]
         slope = _SLOPES[params["act"]]
         if tw is not None:
-            tx = total(tx, _mmt(_before(y, h0, sizes, reverse), tw))
+            tx = total(tx, _mmt(before_each(y, h0, sizes, reverse), tw))
 
         def step(state, x):
             t = slope(total(x[0], _mmt(state[0], w)), x[1])
@@ -333,7 +270,7 @@ class Lstm(_Recurrent):
         n = c.shape[1]
         ys = _empty(x, h.shape[1], *[n] * 5)
         h, c, wt = h.copy(), c.copy(), _turned(w, sizes)
-        for _, start, rows in _steps(sizes, reverse):
+        for _, start, rows in steps_of(sizes, reverse):
             at, state = slice(start, start + rows), c[:rows]
             hs, cs, i, f, g, o = (y[at] for y in ys)
             a = h[:rows] @ wt
@@ -351,7 +288,7 @@ class Lstm(_Recurrent):
     def expand(x, h, c, w, *p, sizes, reverse):
         def step(state, x):
             h, c = state
-            i, f, g, o = _columns(x[0] + _mmt(h, w), 4)
+            i, f, g, o = columns_of(x[0] + _mmt(h, w), 4)
             i, f, g, o = op.sigmoid(i), op.sigmoid(f), op.tanh(g), op.sigmoid(o)
             c = f * c + i * g
             h = o * op.tanh(c)
@@ -370,7 +307,7 @@ class Lstm(_Recurrent):
     def pull(self, g, y, xs, params, need):
         (gh, gc, *gates), (hs, cs, *a), (_, h0, c0, w, *p) = g, y, xs
         sizes, reverse = params["sizes"], params["reverse"]
-        before = _before(cs, c0, sizes, reverse)
+        before = before_each(cs, c0, sizes, reverse)
         gh = _zeros(gh, hs)
 
         def step(state, x):
@@ -380,10 +317,10 @@ class Lstm(_Recurrent):
             d, dc = _lstm_pull(dm, total(dc, gc), c, before, rest[:4], rest[4:])
             return (_mm(d, w), dc), (d, dh) if p else (d,)
 
-        start = op.zeros_like(_rows(gh, 0, sizes[0])), op.zeros_like(c0)
+        start = op.zeros_like(rows_of(gh, 0, sizes[0])), op.zeros_like(c0)
         seen = gh, gc, cs, before, *a, *gates
         (dh, dc), (gx, *rest) = over_time(step, start, seen, sizes, not reverse)
-        gw = _tmm(gx, _before(hs, h0, sizes, reverse)) if need[3] else None
+        gw = _tmm(gx, before_each(hs, h0, sizes, reverse)) if need[3] else None
         gp = [_tmm(rest[0], a[3] * op.tanh(cs))] if p else []
         return gx, dh, dc, gw, *gp
 
@@ -391,21 +328,21 @@ class Lstm(_Recurrent):
         (tx, th, tc, tw, *tp), (hs, cs, *a), (_, h0, c0, w, *p) = ts, y, xs
         sizes, reverse = params["sizes"], params["reverse"]
         if tw is not None:
-            tx = total(tx, _mmt(_before(hs, h0, sizes, reverse), tw))
+            tx = total(tx, _mmt(before_each(hs, h0, sizes, reverse), tw))
         turned = None
         if p and tp[0] is not None:
             turned = _mmt(a[3] * op.tanh(cs), tp[0])
 
         def step(state, x):
             th, tc, (tx, turned, c, before, *a) = *state, x
-            ti, tf, tg, to = _lstm_slope(_columns(total(tx, _mmt(th, w)), 4), a)
+            ti, tf, tg, to = _lstm_slope(columns_of(total(tx, _mmt(th, w)), 4), a)
             (i, f, g, o), t = a, op.tanh(c)
             tc = tf * before + f * tc + ti * g + i * tg
             th = to * t + o * (1 - t * t) * tc
             th = total(_mmt(th, p[0]), turned) if p else th
             return (th, tc), (th, tc, ti, tf, tg, to)
 
-        seen = tx, turned, cs, _before(cs, c0, sizes, reverse), *a
+        seen = tx, turned, cs, before_each(cs, c0, sizes, reverse), *a
         start = _zeros(th, h0), _zeros(tc, c0)
         return tuple(over_time(step, start, seen, sizes, reverse)[1])
 
@@ -457,7 +394,7 @@ class Gru(_Recurrent):
         m = h.shape[1]
         ys = _empty(x, *[m] * 5)
         h, wt = h.copy(), _turned(w, sizes)
-        for _, start, rows in _steps(sizes, reverse):
+        for _, start, rows in steps_of(sizes, reverse):
             at, state = slice(start, start + rows), h[:rows]
             hs, r, z, n, k = (y[at] for y in ys)
             xt, a = x[at], state @ wt
@@ -477,7 +414,7 @@ class Gru(_Recurrent):
     def expand(x, h, w, b, *, sizes, reverse):
         def step(state, x):
             (h,) = state
-            (x1, x2, x3), (u, v, k) = _columns(x[0], 3), _columns(_mmt(h, w) + b, 3)
+            (x1, x2, x3), (u, v, k) = columns_of(x[0], 3), columns_of(_mmt(h, w) + b, 3)
             r, z = op.sigmoid(x1 + u), op.sigmoid(x2 + v)
             n = op.tanh(x3 + r * k)
             h = n + z * (h - n)
@@ -494,7 +431,7 @@ class Gru(_Recurrent):
     def pull(self, g, y, xs, params, need):
         (gh, *gates), (hs, *a), (_, h0, w, _) = g, y, xs
         sizes, reverse = params["sizes"], params["reverse"]
-        before = _before(hs, h0, sizes, reverse)
+        before = before_each(hs, h0, sizes, reverse)
 
         def step(state, x):
             (dh,), (gh, before, *rest) = state, x
@@ -510,7 +447,7 @@ class Gru(_Recurrent):
     def jvp(self, ts, y, xs, params):
         (tx, th, tw, tb), (hs, *a), (x, h0, w, _) = ts, y, xs
         sizes, reverse = params["sizes"], params["reverse"]
-        before = _before(hs, h0, sizes, reverse)
+        before = before_each(hs, h0, sizes, reverse)
         turned = None if tw is None else _mmt(before, tw)
 
         def step(state, x):
@@ -534,7 +471,7 @@ def _gru_pull(dh, before, a, extra):
 
 def _gru_push(th, ty, tx, before, r, z, n, k):
     """Tangents of h and of r, z, n, k, from those of h, W h + b and x."""
-    (tx1, tx2, tx3), (tu, tv, tk) = _columns(tx, 3), _columns(ty, 3)
+    (tx1, tx2, tx3), (tu, tv, tk) = columns_of(tx, 3), columns_of(ty, 3)
     tr, tz = (tx1 + tu) * (r * (1 - r)), (tx2 + tv) * (z * (1 - z))
     tn = (tx3 + tr * k + r * tk) * (1 - n * n)
     th = tn + tz * (before - n) + z * (th - tn)
