@@ -150,7 +150,6 @@ for _new, _name in {
     "arctanh": "atanh",
     "fix": "trunc",
     "multiply": "mul",
-    "subtract": "sub_",
     "negative": "neg",
     "greater": "gt",
     "greater_equal": "ge",
@@ -158,8 +157,7 @@ for _new, _name in {
     "less_equal": "le",
     "not_equal": "ne",
 }.items():
-    if _name in FUNCTIONS:
-        alias(_new, _name)
+    alias(_new, _name)
 
 
 @method
