@@ -53,6 +53,17 @@ def run(optimizer, params, o) -> list:
     """Update those parameters that can be packed; returns the others."""
     if floor.get() is not NUMPY:
         return params
+    packs, left = _packed(optimizer, params, o)
+    if packs:
+        site = user_site()
+        for pack in packs:
+            for part in pack.parts():
+                _update(optimizer, part, o, site)
+    return left
+
+
+def _packed(optimizer, params, o):
+    """Packs of those parameters that are plain arrays with states alike, and the others."""
     packs: dict = {}
     left, known = [], optimizer.state
     for p in params:
@@ -75,12 +86,7 @@ def run(optimizer, params, o) -> list:
         pack.grads.append(g)
         pack.states.append(s)
         pack.size += a.size
-    if packs:
-        site = user_site()
-        for pack in packs.values():
-            for part in pack.parts():
-                _update(optimizer, part, o, site)
-    return left
+    return packs.values(), left
 
 
 def _key(s, a):
