@@ -492,20 +492,25 @@ def grad(
         roots, seeds, targets=dict.fromkeys(nodes), retain=retain, create=create_graph
     ).run()
     out = []
-    for i, x in enumerate(inputs):
-        node = nodes[i]
+    for i, (x, node) in enumerate(zip(inputs, nodes, strict=True)):
         g = found.get(node)
-        if g is None and not allow_unused:
+        if g is not None:
+            out.append(_as_gradient(g, x, node))
+            continue
+        if not allow_unused:
             raise GradError(
                 f"grad: input {i} {_shape_of(x)} was not used in computing the outputs",
                 hint="allow_unused=True gives None for it, materialize_grads=True zeros",
             )
-        if g is None and materialize_grads:
-            g = op.zeros_like(x)
-        elif g is not None and not _at_least(g, node.level):
-            g = node.level.wrap(_in_dtype_of(x, g) if isinstance(x, Box) else g)
-        out.append(g)
+        out.append(op.zeros_like(x) if materialize_grads else None)
     return tuple(out)
+
+
+def _as_gradient(g, x, node):
+    """What arrived at the node of `x`, as a tensor in the dtype of `x`."""
+    if _at_least(g, node.level):
+        return g
+    return node.level.wrap(_in_dtype_of(x, g) if isinstance(x, Box) else g)
 
 
 def _shape_of(x) -> str:
