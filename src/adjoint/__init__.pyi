@@ -706,7 +706,7 @@ def isposinf(input: Tensor, *, out: Tensor | None = ...) -> Tensor:
 def isreal(input: Tensor) -> Tensor:
     """Whether the imaginary part is 0."""
 def istft(input: Tensor, n_fft: Any, hop_length: Any = ..., win_length: Any = ..., window: Any = ..., center: _bool = ..., normalized: _bool = ..., onesided: Any = ..., length: Any = ..., return_complex: _bool = ...) -> Any:
-    """The signal of which these are the spectra: the inverse of `stft`, in the least squares."""
+    """The signal of which these are the spectra: `stft` undone, by least squares."""
 def kaiser_window(window_length: Any, periodic: _bool = ..., beta: Any = ..., **options: Any) -> Tensor:
     """I₀(β √(1 − (2j / (n − 1) − 1)²)) / I₀(β)."""
 def kron(input: Tensor | Number, other: Tensor | Number, *, out: Tensor | None = ...) -> Tensor:

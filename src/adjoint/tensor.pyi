@@ -685,7 +685,7 @@ class Tensor(Box):
     def isreal(self) -> Tensor:
         """Whether the imaginary part is 0."""
     def istft(self, n_fft: Any, hop_length: Any = ..., win_length: Any = ..., window: Any = ..., center: _bool = ..., normalized: _bool = ..., onesided: Any = ..., length: Any = ..., return_complex: _bool = ...) -> Any:
-        """The signal of which these are the spectra: the inverse of `stft`, in the least squares."""
+        """The signal of which these are the spectra: `stft` undone, by least squares."""
     def item(self) -> Any:
         """The number of a tensor with one element."""
     @property
