@@ -542,6 +542,7 @@ def test_many_programs_in_many_threads_of_python():
 def test_without_posix_threads_there_is_one():
     """As on Windows: programs are not cut, and `explain` says why."""
     program("""
+    import random  # which asks for os.fork alone
     del os.register_at_fork
     assert right() and right() and right()
     assert threading.active_count() == 1 and ad.get_num_threads() == 3
