@@ -45,6 +45,8 @@ def deep(c, x, n=3):
 
 CONFIG, SLOTTED, MODEL, RATE = Config(), Slotted(), Model(), 2.0
 HALF = functools.partial(scaled, CONFIG)
+ROW, TABLE = [CONFIG, Config(1.0)], {"a": CONFIG, "b": {"c": [CONFIG]}}
+KEYED = {CONFIG.__class__: {"c": CONFIG}}
 
 
 class Scaling:
@@ -95,7 +97,67 @@ def in_loop(x):
     return x
 
 
+def through(x):
+    for c in ROW:
+        x = x * c.rate
+    for _, (c, d) in enumerate(zip(ROW, reversed(ROW), strict=True)):
+        x = x + c.rate * d.rate
+    return x
+
+
+def by_comprehension(x):
+    return x * sum(c.rate for c in ROW) * sum([c.rate for c in ROW[1:]])
+
+
+def _all(x, row):
+    for c in row:
+        x = x + c.rate
+    return x
+
+
+def _rate(c):
+    return c.rate
+
+
+def by_key(x, *keys):
+    for k in keys:
+        x = x * TABLE[k].rate
+    return x
+
+
+def by_table(x):
+    for k, c in TABLE.items():
+        x = scaled(c, x) if k == "a" else scaled(c["c"][-1], x)
+    return x * TABLE.get("b")["c"][0].rate
+
+
+def within(x):
+    def inner(c):
+        return again(c) * 2
+
+    def again(c):
+        return x * c.rate
+
+    return inner(ROW[0])
+
+
+def writes_in_a_list(x):
+    for s in (SLOTTED, SLOTTED):
+        s.kept = s.kept + x
+    return SLOTTED.kept * SLOTTED.rate
+
+
 READERS = {
+    "an item of a list": lambda x: x * ROW[0].rate,
+    "objects of a list": through,
+    "a comprehension": by_comprehension,
+    "a list handed on": lambda x: _all(x, ROW) + _all(x, tuple(ROW)),
+    "a key that is not known": lambda x: by_key(x, *"aa"),
+    "items of a dict": by_table,
+    "a dict of a dict": lambda x: x * KEYED[type(CONFIG)]["c"].rate,
+    "objects that map goes through": lambda x: x * sum(map(_rate, ROW)),
+    "functions inside": within,
+    "objects in a list that are written": writes_in_a_list,
     "an object handed on": lambda x: scaled(CONFIG, x + 1),
     "by keyword": lambda x: by_name(x, c=CONFIG),
     "to a partial": lambda x: HALF(x),

@@ -662,3 +662,33 @@ def test_a_state_that_is_a_view_is_written_first(view, write, recording):
         found[-1].append(m.tolist())
     assert found[0] == found[1]
     assert f.programs and not f.unfit
+
+
+@agrees
+def a_parameter_moved_away_and_back(wrap):
+    """Sharpness-aware minimization: what was kept is the parameter's memory again."""
+    w = ad.nn.Parameter(ad.tensor([1.0, -2.0, 3.0]))
+    buffer, opt = ad.zeros(3), ad.optim.SGD([w], lr=0.1, momentum=0.9)
+
+    @wrap
+    def step(x):
+        opt.zero_grad()
+        (w * x).sin().sum().backward()
+        for p in opt.param_groups[0]["params"]:
+            opt.state[p]["old"] = p.data.clone()
+        with ad.no_grad():
+            w.add_(0.05 * w.grad / w.grad.norm())
+        opt.zero_grad()
+        loss = (w * x).sin().sum()
+        loss.backward()
+        for p in opt.param_groups[0]["params"]:
+            p.data = opt.state[p]["old"]
+        buffer.data = x.clone()
+        buffer.mul_(2)
+        opt.step()
+        return loss.detach()
+
+    seen = []
+    for i in range(4):
+        seen += [step(ad.tensor([0.5, 1.0, i])), w.clone(), buffer.clone()]
+    return [seen, opt.state[w]["old"]]

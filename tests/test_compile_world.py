@@ -3,6 +3,7 @@
 import collections
 import copy
 import gc
+import operator
 import pickle
 import random
 
@@ -508,11 +509,11 @@ def test_a_value_that_is_kept_elsewhere_is_told():
         def add(self, x):
             vars(self).setdefault("all", []).append(x)
 
-    keepers = [Keeper()]
+    keeper = Keeper()
 
     @compile
     def f(x):
-        keepers[0].add(x * 2)
+        operator.methodcaller("add", x * 2)(keeper)
         return x
 
     f(ad.ones(2))

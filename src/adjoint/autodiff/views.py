@@ -188,7 +188,7 @@ def settle(x, node):
     x.node = node
 
 
-_OWN = ("level", "value", "plain", "node", "tangent", "batch_dim", "detached")
+OWN = ("level", "value", "plain", "node", "tangent", "batch_dim", "detached")
 
 
 def adopt(x, new):
@@ -197,7 +197,7 @@ def adopt(x, new):
         new = x.level.own(new) if isinstance(new, Box) else x.level.wrap(new)
     settle(x, new.node)
     moved.value += 1
-    for name in _OWN:
+    for name in OWN:
         if name in new.__dict__:
             x.__dict__[name] = new.__dict__[name]
         else:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from ...autodiff.views import OWN
 from .surroundings import look, put
+
+# What a tensor that is given other memory has of the value that it stands for.
+_MEMORY = (*(k for k in OWN if k != "node"), "laid", "made", "sharers")
 
 
 class Changes:
@@ -22,7 +26,9 @@ class Changes:
         self.grads.setdefault(id(x), (x, x.__dict__.get("_grad")))
 
     def memory(self, x) -> None:
-        self.moved.setdefault(id(x), (x, x.value, x.plain))
+        self.place(x)
+        had = {k: vars(x)[k] for k in _MEMORY if k in vars(x)}
+        self.moved.setdefault(id(x), (x, x.value, had))
 
     def slot(self, keeper, key) -> None:
         self.put(keeper, key, look(keeper, key))
@@ -41,8 +47,10 @@ class Changes:
                 x.__dict__.pop("_grad", None)
             else:
                 x.__dict__["_grad"] = old
-        for x, value, plain in self.moved.values():
-            x.value, x.plain = value, plain
+        for x, _, before in self.moved.values():
+            for k in _MEMORY:
+                vars(x).pop(k, None)
+            vars(x).update(before)
         for slot in self.slots.values():
             put(*slot)
 

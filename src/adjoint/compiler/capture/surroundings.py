@@ -21,11 +21,12 @@ from ...core import tree
 from ...core.bind import Box
 from .. import log
 from .foreign import Streams
-from .instructions import ABSENT, Known, Walk
+from .instructions import ABSENT, Known, Local, Method, Through, Walk, identity, one_of
 
 _SIMPLE = (int, float, complex, bool, str, bytes)
 _OURS = __name__.partition(".")[0]
 _KNOWN = {_OURS, "numpy", "scipy", *sys.stdlib_module_names} - {"__main__"}
+_WALKED = Known, Local, Method
 SEQUENCES = list, set, deque
 MOST = 200  # places that are looked at
 DEEP = 30  # functions that call each other
@@ -102,13 +103,14 @@ class Surroundings:
     def __init__(self, func, args=()):
         self.places: dict = {}
         self.dicts: dict = {}  # id of a dict -> (itself, its keys)
-        self.done: set = set()
+        self.done: dict = {}  # what was walked through -> what it was given, kept alive
         self.arrays: dict = {}  # id of an array -> (itself, a copy)
         self.iterators: list = []  # which a call uses up
         self.streams = Streams()  # random numbers that are not ours
         self.depth = 0  # of functions that call each other
         self.left = False  # whether some is not looked at
-        self.function(func, args)
+        self.function(func, [_row(x) for x in args])
+        self.done.clear()  # what stands for arguments goes with the call
 
     def changed(self) -> Iterator[tuple]:
         """(keeper, key, what was there) of places that hold something else now."""
@@ -130,20 +132,27 @@ class Surroundings:
         f, args, named = _plain(f, args, named or {})
         if type(f) is not types.FunctionType or _is_library(f.__module__):
             return
-        key = id(f.__code__), *map(id, args), *named, *map(id, named.values())
-        if key in self.done:
+        key = f.__code__, *named, *map(identity, (*args, *named.values()))
+        walk = functools.partial(self._inside, f, args, named)
+        self.once(key, (args, named), walk, getattr(f, "__qualname__", f))
+
+    def once(self, key, given, walk, name) -> None:
+        """Go on into a function, unless it was given the same before."""
+        if key in self.done or self.depth >= DEEP:
             return
         if len(self.places) >= MOST:
-            self._leave(f"what {getattr(f, '__qualname__', f)} reads")
+            self._leave(f"what {name} reads")
             return
-        self.done.add(key)
+        self.done[key] = given
+        self.depth += 1
+        walk()
+        self.depth -= 1
+
+    def _inside(self, f, args, named) -> None:
         defaults = _defaults(f)
         for x in defaults.values():
             self._entered(x)
-        if self.depth < DEEP:
-            self.depth += 1
-            self._walk(f, defaults | _given(f, args, named))
-            self.depth -= 1
+        self._walk(f, defaults | _given(f, args, named))
 
     def _walk(self, f, names) -> None:
         """Through its code, of which these names are known."""
@@ -173,10 +182,9 @@ class Surroundings:
             self.arrays[id(x)] = x, x.copy()
         if isinstance(x, SEQUENCES) and (id(x), None) not in self.places:
             self.kept(x, None)
-            for y in islice(x, MOST):
-                self._entered(y)
-                if isinstance(y, dict):
-                    self.whole(y)
+            self._entered_all(x)
+        elif type(x) is tuple and x:
+            self._entered_all(x)
         elif isinstance(x, dict) and id(x) not in self.dicts:
             self.dicts[id(x)] = x, frozenset(x)
         elif isinstance(x, (types.FunctionType, types.MethodType)):
@@ -187,6 +195,13 @@ class Surroundings:
             self.iterators.append(x)
         elif callable(getattr(x, "modules", None)) and not isinstance(x, type):
             self._module(x)
+
+    def _entered_all(self, x):
+        """What is in a container without names."""
+        for y in islice(x, MOST):
+            self._entered(y)
+            if isinstance(y, dict):
+                self.whole(y)
 
     def _module(self, x):
         """What its parts do, hooks among them."""
@@ -213,14 +228,21 @@ class Surroundings:
         self.left = True
 
     def whole(self, x):
-        """Any item of a dict may be read."""
-        for key in list(x)[:MOST]:
-            self.kept(x, key)
-        return ABSENT
+        """Any item of a dict may be read, and is given."""
+        return one_of([self.kept(x, key) for key in list(x)[:MOST]])
+
+    def items(self, x) -> tuple:
+        """What is in a container without names, noted."""
+        if isinstance(x, dict):
+            self.whole(x)  # its keys are constants
+        elif isinstance(x, SEQUENCES):
+            self._entered(x)
+            return tuple(islice(x, MOST))
+        return tuple(x) if isinstance(x, tuple) and not isinstance(x, _WALKED) else ()
 
     def attribute(self, x, name):
         """x.name as far as it is kept in x itself, or is a method."""
-        if x is ABSENT or isinstance(x, (Box, Known)):
+        if x is ABSENT or isinstance(x, (Box, Through, *_WALKED)):
             return ABSENT
         if isinstance(x, type):
             return self._of_class(x, name)
@@ -276,10 +298,16 @@ def _plain(f, args, named):
 
 
 def _given(f, args, named) -> dict:
-    """Its arguments by name, but for containers: it is given copies of them."""
+    """Its arguments by name."""
     names = f.__code__.co_varnames[: f.__code__.co_argcount]
-    found = {**dict(zip(names, args, strict=False)), **named}
-    return {k: x for k, x in found.items() if type(x) not in (dict, list)}
+    return {**dict(zip(names, args, strict=False)), **named}
+
+
+def _row(x):
+    """An argument; of a container, of which the function is given a copy, what is in it."""
+    if type(x) is dict:
+        x = tuple(x.values())
+    return tuple(map(_row, x)) if type(x) in (list, tuple) else x
 
 
 def _defaults(f) -> dict:
