@@ -5,12 +5,14 @@ import subprocess
 import sys
 import textwrap
 import threading
+import time
 
 import numpy as np
 import pytest
 
 import adjoint as ad
 from adjoint import nn, optim
+from adjoint.compiler import alone
 from adjoint.core import threads as counting
 from adjoint.errors import ArgumentError, ArgumentTypeError
 
@@ -237,6 +239,52 @@ def test_several_threads_of_python_call_at_once(cut):
     for t in working:
         t.join(60)
     assert not failed and not any(t.is_alive() for t in working)
+
+
+def test_threads_share_a_training_step_from_its_first_call_on():
+    """None sees what stands for state while another captures the step."""
+    w = ad.nn.Parameter(ad.ones(3))
+    opt = ad.optim.SGD([w], lr=0.125)
+
+    @ad.compile
+    def step(x):
+        opt.zero_grad()
+        (w * x).sum().backward()
+        time.sleep(0.01)  # others have their turn, were they to take it
+        opt.step()
+
+    failed = []
+
+    def work():
+        try:
+            for _ in range(5):
+                step(ad.ones(3))
+        except Exception as error:
+            failed.append(error)
+
+    working = [threading.Thread(target=work) for _ in range(4)]
+    for t in working:
+        t.start()
+    for t in working:
+        t.join(60)
+    assert not failed
+    assert w.tolist() == [1 - 20 * 0.125] * 3
+
+
+def test_who_waits_for_a_thread_that_waits_for_it_goes_on(monkeypatch):
+    monkeypatch.setattr(alone, "PATIENCE", 0.05)
+    inner = ad.compile(lambda x: x * 2)
+    results = []
+
+    @ad.compile
+    def outer(x):
+        t = threading.Thread(target=lambda: results.append(inner(ad.ones(1)).item()))
+        t.start()
+        t.join(60)
+        return x + 1
+
+    assert [outer(ad.ones(1)).item() for _ in range(3)] == [2.0] * 3
+    assert results == [2.0] * len(results) and results
 
 
 def test_many_short_jobs_of_different_sizes(cut):

@@ -19,6 +19,7 @@ from ..core.bind import NUMPY, Box, floor, modes
 from ..core.dtype import get_default_dtype
 from ..errors import TraceError
 from . import log
+from .alone import alone
 from .binding import MISS
 from .building import PATIENCE, Building
 from .capture.capture import capture
@@ -95,9 +96,9 @@ class Compiled(Insight):
         """Find the program for these arguments, or make it, and run it."""
         leaves, shape = tree.flatten((args, kwargs))
         outside = any(isinstance(x, Box) and x.level is not BASE for x in leaves)
-        if not self.warm or outside or floor.get() is not NUMPY:
-            if floor.get() is NUMPY and not self.warm:
-                self.warm, self.met = True, (samples(leaves), shape)
+        if floor.get() is NUMPY and not self.warm:
+            return self._first(args, kwargs, leaves, shape)
+        if outside or floor.get() is not NUMPY:
             return self._as_written(args, kwargs)
         step, leaves = self._found(leaves, shape)
         given = inputs_of(leaves)
@@ -107,6 +108,14 @@ class Compiled(Insight):
         usual = flat and recording.get() and not inferring.get()
         self.last = step.quick if usual else miss
         return step(given)
+
+    def _first(self, args, kwargs, leaves, shape):
+        """The first call makes what state there is to make; threads that come too wait for it."""
+        with alone():
+            if self.warm:
+                return self._call(args, kwargs)
+            self.warm, self.met = True, (samples(leaves), shape)
+            return self._as_written(args, kwargs)
 
     def _as_written(self, args, kwargs):
         if self.backend not in CHECKS or floor.get() is not NUMPY:
@@ -126,12 +135,20 @@ class Compiled(Insight):
             return None, leaves
         step = _replaced(self.programs.get(key))
         if step is None or not step.fits():
-            with _no_sweeping():
-                step = self._made(key, leaves, shape, step)
+            step = self._anew(key, leaves, shape)
         if step is not None:
             self.programs[key] = step
             self.programs.move_to_end(key)
         return step, leaves
+
+    def _anew(self, key, leaves, shape):
+        """A new program, unless another thread has made it meanwhile, or makes one for long."""
+        with alone() as mine, _no_sweeping():
+            step = _replaced(self.programs.get(key))
+            if not mine or self._is_unfit(key):
+                return None
+            fits = step is not None and step.fits()
+            return step if fits else self._made(key, leaves, shape, step)
 
     def _in_vain(self, key, before) -> bool:
         """Whether programs for these arguments have run but once, time and again."""
