@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import operator
 import os
 
 import pytest
@@ -119,6 +120,10 @@ def _rate(c):
     return c.rate
 
 
+def scale_by(x, c):
+    return x * c.rate
+
+
 def by_key(x, *keys):
     for k in keys:
         x = x * TABLE[k].rate
@@ -147,7 +152,64 @@ def writes_in_a_list(x):
     return SLOTTED.kept * SLOTTED.rate
 
 
+def branches(x):
+    if len(ROW) == 2:
+        c = ROW[0]
+    else:
+        c = ROW[1]
+    return x * c.rate * (CONFIG if len(ROW) == 2 else SLOTTED).rate
+
+
+def until(x):
+    i = 0
+    while i < 2:
+        x = x * HOLDER.all()[i].rate
+        i += 1
+    return x
+
+
+def rest_of(x):
+    c, *others = HOLDER.all()
+    return x * c.rate * others[0].rate
+
+
+def matched(x):
+    match HOLDER.kept:
+        case Config(rate=rate):
+            return x * rate
+
+
+class Holder:
+    shared = CONFIG
+
+    def __init__(self):
+        self.kept = CONFIG
+
+    @property
+    def seen(self):
+        return self.kept
+
+    def all(self):
+        return [self.kept, CONFIG]
+
+    def each(self):
+        yield self.kept
+
+
+HOLDER = Holder()
 READERS = {
+    "after a branch": branches,
+    "in while": until,
+    "the rest of several": rest_of,
+    "a pattern": matched,
+    "a property's object": lambda x: x * HOLDER.seen.rate,
+    "what a method gives": lambda x: x * sum(c.rate for c in HOLDER.all()),
+    "what a generator gives": lambda x: x * sum(c.rate for c in HOLDER.each()),
+    "an object that a class keeps": lambda x: x * HOLDER.shared.rate,
+    "an object in a new dict": lambda x: x * {"a": HOLDER.kept}["a"].rate,
+    "by a getter": lambda x: x * operator.attrgetter("rate")(HOLDER.kept),
+    "the largest": lambda x: x * max(HOLDER.all(), key=lambda c: c.rate).rate,
+    "one after the other": lambda x: functools.reduce(scale_by, HOLDER.all(), x),
     "an item of a list": lambda x: x * ROW[0].rate,
     "objects of a list": through,
     "a comprehension": by_comprehension,

@@ -3,9 +3,9 @@
 import collections
 import copy
 import gc
-import operator
 import pickle
 import random
+import weakref
 
 import numpy as np
 import pytest
@@ -510,10 +510,11 @@ def test_a_value_that_is_kept_elsewhere_is_told():
             vars(self).setdefault("all", []).append(x)
 
     keeper = Keeper()
+    of_nobody = weakref.ref(keeper)
 
     @compile
     def f(x):
-        operator.methodcaller("add", x * 2)(keeper)
+        of_nobody().add(x * 2)
         return x
 
     f(ad.ones(2))

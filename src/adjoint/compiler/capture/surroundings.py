@@ -28,6 +28,16 @@ _OURS = __name__.partition(".")[0]
 _KNOWN = {_OURS, "numpy", "scipy", *sys.stdlib_module_names} - {"__main__"}
 _WALKED = Known, Local, Method
 SEQUENCES = list, set, deque
+_ENDS = (
+    *_SIMPLE,
+    type(None),
+    type,
+    Box,
+    np.ndarray,
+    types.ModuleType,
+    types.FunctionType,
+)
+FAR = 5000  # objects that are looked at for names
 MOST = 200  # places that are looked at
 DEEP = 30  # functions that call each other
 _ENVIRONMENT = ("environ", "getenv")
@@ -109,8 +119,13 @@ class Surroundings:
         self.streams = Streams()  # random numbers that are not ours
         self.depth = 0  # of functions that call each other
         self.left = False  # whether some is not looked at
-        self.function(func, [_row(x) for x in args])
+        self.names: set = set()  # of attributes, wherever the code reads them
+        self.plain: dict = {}  # id of an object -> itself, of which attributes are read
+        rows = [_row(x) for x in args]
+        self.function(func, rows)
+        self._rest(rows)
         self.done.clear()  # what stands for arguments goes with the call
+        self.plain.clear()
 
     def changed(self) -> Iterator[tuple]:
         """(keeper, key, what was there) of places that hold something else now."""
@@ -154,8 +169,38 @@ class Surroundings:
             self._entered(x)
         self._walk(f, defaults | _given(f, args, named))
 
+    def _rest(self, rows) -> None:
+        """Objects that the code was not seen to read, by the names of attributes it reads.
+
+        Results of functions, values after a branch and the like are not followed; whatever
+        object they are, there is a way to it from what is known. Of one that the code names
+        and reads itself, that is all: it may have others that change with every call.
+        """
+        named = {id(x) for x in rows}
+        named |= {id(x) for keeper, _, x in self.places.values() if _names(keeper)}
+        named &= self.plain.keys()
+        before = -1
+        while before < len(self.places) < MOST:
+            before = len(self.places)
+            for x in [x for x in self._reached(rows) if id(x) not in named]:
+                for name in sorted(self.names & _has(x)):
+                    self.attribute(x, name)
+
+    def _reached(self, rows) -> list:
+        """A user's objects to which there is a way from places and arguments."""
+        seen: dict = {}
+        todo = deque([*rows, *(x for _, _, x in self.places.values())])
+        while todo and len(seen) < FAR:
+            x = todo.popleft()
+            if id(x) in seen or isinstance(x, _ENDS):
+                continue
+            seen[id(x)] = x
+            todo.extend(_parts(x))
+        return [x for x in seen.values() if _is_users(x)]
+
     def _walk(self, f, names) -> None:
         """Through its code, of which these names are known."""
+        self.names |= _names_in(f.__code__)
         cells = dict(zip(f.__code__.co_freevars, f.__closure__ or (), strict=True))
         Walk(self, f.__globals__, cells, names).code(f.__code__)
 
@@ -252,6 +297,7 @@ class Surroundings:
             return getattr(os, name) if x is os and name in _ENVIRONMENT else ABSENT
         if x is os.environ:
             return x.get if name == "get" else ABSENT
+        self.plain[id(x)] = x
         own = getattr(x, "__dict__", None)
         if type(own) is not dict or name not in own:
             return self._of_object(x, name, own)
@@ -281,7 +327,8 @@ class Surroundings:
         """What a class that a user wrote, or one that it is made of, keeps by a name."""
         for c in kind.__mro__:
             if name in vars(c) and not _is_library(c.__module__):
-                plain = isinstance(vars(c)[name], (*_SIMPLE, list, dict))
+                x = vars(c)[name]
+                plain = isinstance(x, (*_SIMPLE, list, dict)) or _is_users(x)
                 return self.kept(c, name) if plain else ABSENT
         return ABSENT
 
@@ -308,6 +355,64 @@ def _row(x):
     if type(x) is dict:
         x = tuple(x.values())
     return tuple(map(_row, x)) if type(x) in (list, tuple) else x
+
+
+def _names(keeper) -> bool:
+    """Whether variables are kept there: a cell, or the globals of a module."""
+    return type(keeper) is types.CellType or (
+        type(keeper) is dict and "__builtins__" in keeper
+    )
+
+
+def _parts(x):
+    """What an object leads to: what it contains, or keeps as attributes."""
+    if isinstance(x, (dict, tuple, *SEQUENCES)):
+        return list(islice(x.values() if isinstance(x, dict) else x, MOST))
+    if isinstance(x, types.MethodType):
+        return [x.__self__]
+    own = getattr(x, "__dict__", None) if _is_users(x) or _is_module(x) else None
+    own = own if type(own) is dict else None
+    kinds = [c for c in type(x).__mro__ if not _is_library(c.__module__)]
+    shared = [y for c in kinds for y in vars(c).values() if _is_users(y)]
+    slots = [getattr(x, k, None) for k in _slots(x)] if own is None else ()
+    return [*(own or {}).values(), *slots, *shared]
+
+
+def _has(x) -> set:
+    """Names of attributes that it keeps itself, and of a user's methods."""
+    kinds = [c for c in type(x).__mro__ if not _is_library(c.__module__)]
+    methods = {k for c in kinds for k in vars(c)}
+    return methods.union(getattr(x, "__dict__", ()))
+
+
+def _slots(x):
+    """The names of its slots, if a user wrote its class."""
+    kinds = [c for c in type(x).__mro__ if not _is_library(c.__module__)]
+    slots = types.MemberDescriptorType
+    return [k for c in kinds for k, y in vars(c).items() if isinstance(y, slots)]
+
+
+def _is_module(x) -> bool:
+    return callable(getattr(type(x), "modules", None))
+
+
+def _is_users(x) -> bool:
+    """Whether it is an object of a user's class, or one that is there to have attributes."""
+    if isinstance(x, _ENDS) or _is_module(x):
+        return False
+    named = type(x).__name__ in ("SimpleNamespace", "Namespace")
+    return named or not _is_library(type(x).__module__)
+
+
+def _names_in(code) -> set:
+    """Names that code may read attributes by, also as texts."""
+    names = set(code.co_names)
+    for x in code.co_consts:
+        if isinstance(x, types.CodeType):
+            names |= _names_in(x)
+        for y in x if isinstance(x, tuple) else (x,):
+            names |= {y} if isinstance(y, str) and y.isidentifier() else set()
+    return names
 
 
 def _defaults(f) -> dict:
