@@ -665,6 +665,53 @@ def test_a_state_that_is_a_view_is_written_first(view, write, recording):
 
 
 @agrees
+def groups_of_an_optimizer_that_are_changed_in_place(wrap):
+    a, b, c = (ad.nn.Parameter(ad.tensor([1.0, -2.0])) for _ in range(3))
+    groups = [{"params": [a, b]}, {"params": [c], "lr": 0.5}]
+    opt = ad.optim.SGD(groups, lr=0.1, momentum=0.9)
+
+    def step(x):
+        opt.zero_grad()
+        (a * b * c * x).sum().backward()
+        opt.step()
+        return a.clone(), b.clone(), c.clone()
+
+    step, seen = wrap(step), []
+    for change in (
+        lambda: None,
+        lambda: opt.param_groups[0]["params"].pop(),
+        opt.param_groups.pop,
+    ):
+        change()
+        seen += [step(ad.tensor([1.0, i])) for i in range(3)]
+    return seen
+
+
+@agrees
+def state_of_an_optimizer_that_is_taken_away(wrap):
+    w = ad.nn.Parameter(ad.tensor([1.0, -2.0]))
+    opt = ad.optim.SGD([w], lr=0.1, momentum=0.9)
+
+    def step(x):
+        opt.zero_grad()
+        (w * x).sum().backward()
+        opt.step()
+        return w.clone()
+
+    step, seen = wrap(step), []
+    for change in (
+        lambda: None,
+        opt.state.clear,
+        lambda: opt.state.pop(w),
+        lambda: opt.state.__delitem__(w),
+        lambda: opt.state.__setitem__(w, {"momentum_buffer": ad.ones(2)}),
+    ):
+        change()
+        seen += [step(ad.tensor([1.0, i])) for i in range(3)]
+    return [seen, opt.state[w]]
+
+
+@agrees
 def a_parameter_moved_away_and_back(wrap):
     """Sharpness-aware minimization: what was kept is the parameter's memory again."""
     w = ad.nn.Parameter(ad.tensor([1.0, -2.0, 3.0]))

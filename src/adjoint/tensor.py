@@ -577,21 +577,25 @@ class Tensor(Box):
     def copy_(self, src, non_blocking=False):
         """Write `src`, broadcast and cast, into this tensor."""
         src = src if isinstance(src, Box) else FUNCTIONS["tensor"](src)
+        return self._copied(src, "copy_")
+
+    def _copied(self, src, name):
         if dtype_of(src) != dtype_of(self):
             src = op.cast(src, dtype=dtype_of(self))
-        return assign(self, src, "copy_")
+        return assign(self, src, name)
 
     def fill_(self, value):
         """Write one number everywhere."""
-        return self.copy_(
-            FUNCTIONS["full"]((), value, dtype=self.dtype)
-            if not isinstance(value, Box)
-            else value
-        )
+        return self._filled(value, "fill_")
+
+    def _filled(self, value, name):
+        if not isinstance(value, Box):
+            value = FUNCTIONS["full"]((), value, dtype=self.dtype)
+        return self._copied(value, name)
 
     def zero_(self):
         """Write zeros."""
-        return self.fill_(0)
+        return self._filled(0, "zero_")
 
     __setitem__ = in_our_words(functional.indexing.set_item)
 

@@ -8,7 +8,6 @@ in packs.py.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable
 
 from ..autodiff.modes import enable_grad, no_grad, set_grad_enabled
@@ -63,7 +62,7 @@ class Optimizer(Hooked):
 
     def __init__(self, params, defaults: dict):
         self.defaults, self.param_groups, self._remade = defaults, [], 0
-        self.state: dict = defaultdict(dict)
+        self.state: dict = saving.States()
         for group in as_groups(params, type(self).__name__):
             self.add_param_group(group)
 
@@ -113,7 +112,9 @@ class Optimizer(Hooked):
                 loss = closure()
         for name in ("param_groups", "state", "_remade"):
             floor.get().reads(vars(self), name)
+        floor.get().reads(self.param_groups, None)
         for group in self.param_groups:
+            floor.get().reads(group["params"], None)
             o = floor.get().options(group)
             params = [p for p in o["params"] if p.grad is not None]
             differentiable = bool(o.get("differentiable"))
@@ -226,7 +227,7 @@ class Optimizer(Hooked):
         groups, state = saving.matched(self.param_groups, state_dict)
         for mine, theirs in zip(self.param_groups, groups, strict=True):
             mine.update(theirs)
-        self.state = defaultdict(dict, state)
+        self.state = saving.States(state)
         self._remade += 1
         for hook in self._hooks_of("load_state_dict_post"):
             hook(self)
