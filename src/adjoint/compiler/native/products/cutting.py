@@ -20,7 +20,8 @@ from .pairing import LINES, PAIRS, SIDE, Pairing
 HIGH, VECTORS = 32, 2  # rows of a tile, and its vectors of columns
 WIDTH = VECTORS * SIDE  # its columns, and numbers of k that a line holds
 PARTS, PART = 3, SIDE * WIDTH  # of each number; pairs of a panel's line
-ROW = PARTS * HIGH // 2  # pairs of a tile's rows of A for a number of k
+ROW = PARTS * HIGH // 2  # pairs of a tile's rows of A for a number of k,
+PANEL = PARTS * WIDTH // 2  # and of a panel's columns of B
 SQUARE = 4  # numbers of a column that are turned at once
 FLOATS, SUMS = FLOAT.as_pointer(), ir.VectorType(FLOAT, SIDE)
 UPPER = ir.Constant(LINES, 0xFFFF_0000)  # a bfloat16's bits in a float32

@@ -43,14 +43,14 @@ class Turns(NamedTuple):
         return b.and_(whole, enough)
 
     def share(self, cuts, place, source, to, step):
-        """(whether the tile at a place cuts a share, what it is told of it)."""
+        """(whether the tile at a place cuts a share, of what, what it is told); None: none do."""
         if not self.beside:
             return None
         b, number = self.b, self.beside.number
         tile = b.udiv(b.sub(place, self.tiles[0]), I64(self.one))
         unit = b.mul(tile, I64(number))
         here = b.and_(cuts, b.icmp_signed("<", unit, I64(UNITS[self.beside.way])))
-        return here, [source, to, I64(step), unit]
+        return here, self.beside, [source, to, I64(step), unit]
 
 
 class PairedBlock:
@@ -86,8 +86,12 @@ class PairedBlock:
         b, group = self.b, self.form.gathered
         _, lines, turning, _ = self._rooms(descends)
         with loop(b, self.m0, self.m1, group) as i:
-            to = self.offset(lines, (b.sub(i, self.m0), self.form.pairs))
+            to = self._lines(lines, i)
             self._pair_rows(i, least(b, b.sub(self.m1, i), I64(group)), to, turning)
+
+    def _lines(self, lines, i):
+        """Where row i is, if all rows are packed."""
+        return self.offset(lines, (self.b.sub(i, self.m0), self.form.pairs))
 
     def _pair_down(self):
         """All rows of A are packed; then they meet one panel after the other."""
@@ -97,10 +101,6 @@ class PairedBlock:
         tiles = (self.m0, self.m1), rows
         turns = Turns(beside, b, width * form.pairs, self.columns, width, *tiles)
         columns = beside is not None and beside.way == "columns"
-
-        def left(i):
-            return self.offset(lines, (b.sub(i, self.m0), form.pairs))
-
         self.cut_rows(descends=True)
 
         def down(j, state):
@@ -117,7 +117,9 @@ class PairedBlock:
             following = self._column(after), other, form.b[columns]
             with loop(b, self.m0, self.m1, rows) as i:
                 share = turns.share(cuts, i, *following)
-                self._pair_tile(left(i), panel, (i, self.m1), j, room, beside, share)
+                self._pair_tile(
+                    self._lines(lines, i), panel, (i, self.m1), j, room, share
+                )
             return other, panel, cuts
 
         with self.p.ready(b, form.by):
@@ -129,8 +131,8 @@ class PairedBlock:
         """
         form, b, rows, group = self.form, self.b, self.form.tile[0], self.form.gathered
         panels, lines, turning, room = self._rooms()
-        beside, tiles = form.beside(), ((I64(0), self.columns), form.width)
-        turns = Turns(beside, b, rows * form.pairs, self.m1, group, *tiles)
+        tiles = (I64(0), self.columns), form.width
+        turns = Turns(form.beside(), b, rows * form.pairs, self.m1, group, *tiles)
 
         def across(start, state):
             """Some rows and all panels."""
@@ -138,7 +140,7 @@ class PairedBlock:
             after = b.add(start, I64(group))
             end = least(b, after, self.m1)
             if cut:
-                here = self.offset(lines, (b.sub(start, self.m0), form.pairs))
+                here = self._lines(lines, start)
             else:
                 with b.if_then(b.not_(ready)):
                     self._pair_rows(start, b.sub(end, start), here, turning)
@@ -150,7 +152,7 @@ class PairedBlock:
                 def tile(j, _, left=left, i=i):
                     right = self.offset(panels, (j, form.pairs))
                     share = turns.share(cuts, j, *following)
-                    self._pair_tile(left, right, (i, end), j, room, beside, share)
+                    self._pair_tile(left, right, (i, end), j, room, share)
                     return ()
 
                 strides(b, I64(0), self.columns, form.width, (), tile)
@@ -159,16 +161,16 @@ class PairedBlock:
         with self.p.ready(b, form.by):
             strides(b, self.m0, self.m1, group, turns.start(lines), across)
 
-    def _pair_tile(self, left, right, down, j, room, beside, share):
+    def _pair_tile(self, left, right, down, j, room, share):
         """A tile at (row, end of rows) and a column; beside it its share of what is next."""
         (i, end), b, form = down, self.b, self.form
         high = least(b, b.sub(end, i), I64(form.tile[0]))
         to, some = self._to(i, j), least(b, b.sub(self.columns, j), I64(form.width))
         args = [left, right, to, self.count, self.first, I64(form.c), high, some, room]
-        if not beside:
+        if share is None:
             b.call(self.p.pair_tile(form.by), args)
             return
-        here, told = share
+        here, beside, told = share
         with b.if_else(here) as (cuts, only):
             with cuts:
                 b.call(self.p.pair_tile(form.by, beside), [*args, *told])

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from ..llvm import text as ir
 from ..llvm.flow import least, loop, repeat, strides
 from ..llvm.types import BIT, BYTE, I64, POINTER, VOID
-from .cutting import FLOATS, HIGH, PARTS, ROW, SUMS, VECTORS, WIDTH
+from .cutting import FLOATS, HIGH, PANEL, PARTS, ROW, SUMS, VECTORS, WIDTH
 from .pairing import PAIRS, SIDE
 from .thirds import PRODUCTS, Thirds
 
@@ -26,7 +26,6 @@ TOGETHER = 4  # panels that are packed at once: the lines of a row are fetched t
 TOLD = PAIRS, PAIRS, FLOATS, I64, BIT, I64, I64, I64, FLOATS
 # Its eight registers: 16 rows of 64 bytes. (The first byte: these are the only tiles there are.)
 _SHAPES = [1, 0, *[0x0040_0040_0040_0040] * 2, 0, 0, 0x1010_1010_1010_1010, 0]
-PANEL = PARTS * WIDTH // 2  # pairs of a panel for a number of k
 
 
 def _round():
