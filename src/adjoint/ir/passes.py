@@ -6,6 +6,7 @@ import os
 from importlib import import_module
 
 from .carries import gathered
+from .early import first
 from .graph import Graph
 from .joins import joined
 from .pairs import paired
@@ -40,6 +41,7 @@ PASSES = {
     "add up": About("scan", ".afterwards", "added_up"),
     "hoist": About("scan", ".invariants", "hoisted"),
     "do again": About("contract", ".again", "redone"),
+    "begin": first,
     "all": separated,
 }
 

@@ -19,6 +19,7 @@ from ..errors import ArgumentError
 from ..ops.contract import among, letters_of
 from .diagonals import by_diagonal, diagonal
 from .graph import LOOPS, Const, Graph
+from .picking import picked, sum_of_put
 from .rewrite import Rewriter
 from .tracer import Tracer
 
@@ -247,6 +248,8 @@ RULES = (
     Rule("slice", "all of it", _all_of_it),
     Rule("slice", "what was put there", _back_in_place),
     Rule("sum", "of 2ⁿ equal ones", _summed_copies),
+    Rule("sum", "of rows with one number", sum_of_put),
+    Rule("pick", "f(a, b) at i = f(a at i, b at i)", picked),
 )  # fmt: skip
 _BY_PRIM: dict = {}
 for _rule in RULES:

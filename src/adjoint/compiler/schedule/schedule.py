@@ -71,6 +71,7 @@ class Schedule(Stored):
         for o in graph.operations:
             if any(v in self.stored for v in o.outputs if v not in self.alias):
                 self._place(o)
+        self._place_again()
         self.leaves = defaultdict(set)  # value -> the loop nests that read it
         for k in self.kernels:
             for v in k.reads:
@@ -113,36 +114,49 @@ class Schedule(Stored):
     # ------------------------------------------------------------ which loop
 
     def _place(self, o):
-        kind, reads = kind_of(o), self.accesses(o)
-        kernel = self._home(o, kind, reads)
+        kind = kind_of(o)
+        kernel = self._home(o, kind, self.kernels)
         if kernel is None:
-            space = space_of(o, kind)
-            kernel = Kernel(kind, [], space)
+            kernel = Kernel(kind, [], space_of(o, kind))
             if kind == "rows":
                 kernel.rank = _own_rank(o, kind)
             self.number[kernel] = len(self.kernels)
             self.kernels.append(kernel)
-        elif kernel.kind == "map" and kind != "map":
+        self._join(kernel, o, kind)
+
+    def _place_again(self):
+        """Sums of columns that are loops of their own join one that reads their rows by now."""
+        for j in [k for k in self.kernels if sums_columns(k.roots[0], k.kind)]:
+            (o,) = j.roots
+            kernels = [k for k in self.kernels if k is not j]
+            readers = [i for i, k in enumerate(kernels) if o.outputs[0] in k.reads]
+            kernel = self._home(o, j.kind, kernels[: min(readers, default=None)])
+            if kernel is not None:
+                self._join(kernel, o, j.kind)
+                self.arrange(kernels)
+
+    def _join(self, kernel, o, kind):
+        if kernel.kind == "map" and kind != "map":
             kernel.become_rows(_own_rank(o, kind))
         kernel.roots.append(o)
         kernel.cost += self.cost[o]
-        kernel.reads |= set(reads)
+        kernel.reads |= set(self.accesses(o))
         if kernel.kind == "rows":
             kernel.levels[o] = self._level(kernel, o)
         self.kernel_of.update(dict.fromkeys(o.outputs, kernel))
 
-    def _home(self, o, kind, reads):
-        """The latest loop that `o` can be computed in, after all that it reads."""
+    def _home(self, o, kind, kernels):
+        """The latest of the loops that `o` can be computed in, after all that it reads."""
         if kind not in ("map", "rows") and not sums_columns(o, kind):
             return None
-        after = max(
-            (self.number[self.kernel_of[v]] for v in reads if v in self.kernel_of),
-            default=-1,
-        )
+        reads = self.accesses(o)
+        makers = [self.kernel_of[v] for v in reads if v in self.kernel_of]
+        after = max((self.number[k] for k in makers), default=0)
         if o.outputs[0] in self.graph.again:  # not sooner than it is needed
             after = max(after, len(self.kernels) - 1)
-        for i in range(len(self.kernels) - 1, max(after, 0) - 1, -1):
-            k = self.kernels[i]
+        for k in reversed(kernels):
+            if self.number[k] < after:
+                break
             inside = [v for v in reads if self.kernel_of.get(v) is k]
             if k.takes(self.cost[o]) and self._fits(k, o, kind, reads, inside):
                 return k
