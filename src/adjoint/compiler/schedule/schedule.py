@@ -24,6 +24,7 @@ from .stored import Stored
 
 LARGEST = 240  # operations of one loop nest: LLVM is slow on long ones
 NUMBERS = 1920  # of one without a loop: what waits for one of them must not wait for two nests
+MANY, LONG, FAR = 128, 2**11, 2**20  # rows, bytes of one and of all, summed row by row
 ALONE = 2**14  # elements of a loop from which on it is shared only where data are
 
 
@@ -50,7 +51,7 @@ class Kernel:
         return [v for o in self.roots for v in o.outputs]
 
     def become_rows(self, rank: int) -> None:
-        """A map goes row by row: what it has is of the first pass."""
+        """It goes row by row: what it has is of the first pass."""
         self.kind, self.rank = "rows", rank
         self.levels = dict.fromkeys(self.roots, 0)
 
@@ -125,15 +126,18 @@ class Schedule(Stored):
         self._join(kernel, o, kind)
 
     def _place_again(self):
-        """Sums of columns that are loops of their own join one that reads their rows by now."""
+        """Loops of nothing but sums of columns join one that reads their rows by now."""
         for j in [k for k in self.kernels if sums_columns(k.roots[0], k.kind)]:
-            (o,) = j.roots
             kernels = [k for k in self.kernels if k is not j]
-            readers = [i for i, k in enumerate(kernels) if o.outputs[0] in k.reads]
-            kernel = self._home(o, j.kind, kernels[: min(readers, default=None)])
-            if kernel is not None:
-                self._join(kernel, o, j.kind)
+            readers = [i for i, k in enumerate(kernels) if k.reads.intersection(j.made)]
+            before = kernels[: min(readers, default=None)]
+            homes = {self._home(o, j.kind, before) for o in j.roots}
+            if len(homes) == 1 and None not in homes:
+                for o in j.roots:
+                    self._join(*homes, o, j.kind)
                 self.arrange(kernels)
+            elif _row_by_row(j):
+                j.become_rows(len(_summed(j.roots[0])))
 
     def _join(self, kernel, o, kind):
         if kernel.kind == "map" and kind != "map":
@@ -147,7 +151,7 @@ class Schedule(Stored):
 
     def _home(self, o, kind, kernels):
         """The latest of the loops that `o` can be computed in, after all that it reads."""
-        if kind not in ("map", "rows") and not sums_columns(o, kind):
+        if kind not in ("map", "rows", "reduce"):
             return None
         reads = self.accesses(o)
         makers = [self.kernel_of[v] for v in reads if v in self.kernel_of]
@@ -168,8 +172,13 @@ class Schedule(Stored):
         if k.kind == "map" and kind == "map":
             near = inside or math.prod(space) < ALONE or _share(k.reads, reads, space)
             return k.space == space and near and all(reads[v] for v in inside)
+        if k.kind == kind == "reduce":
+            alike = k.space == space and _summed(k.roots[0]) == _summed(o)
+            return alike and not inside and _share(k.reads, reads, space)
         shares = inside or (k.kind == "rows" and k.reads.intersection(reads))
         if k.kind not in ("map", "rows") or not shares:
+            return False
+        if kind == "reduce" and not sums_columns(o, kind):
             return False
         own = k.rank if kind == "map" else _own_rank(o, kind)
         rank = k.rank if k.kind == "rows" else own
@@ -246,8 +255,20 @@ def _own_place(k, w, tags) -> bool:
     return seen == [d for d, n in enumerate(k.space) if n != 1]
 
 
+def _row_by_row(k) -> bool:
+    """Whether columns are summed as rows come: many long ones, each in a page of its own."""
+    (x, *_), dims = k.roots[0].inputs, _summed(k.roots[0])
+    rows = math.prod(x.spec.shape[: len(dims)])
+    return rows >= MANY and x.spec.bytes >= max(FAR, LONG * rows)
+
+
 def _sums(o) -> bool:
     return o.prim.name in REDUCTIONS
+
+
+def _summed(o) -> tuple:
+    """The dims that a reduction sums over, in order."""
+    return tuple(sorted(o.params["dim"]))
 
 
 def _own_rank(o, kind) -> int:

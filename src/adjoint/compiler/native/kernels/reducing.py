@@ -14,17 +14,24 @@ FEW = 8  # chunks of results that are enough
 TOGETHER = 8  # vectors of columns
 
 
-class Reduction:
-    """An operation that sums over `dims` and has results for each index of those `kept`."""
+class Sum:
+    """One of the sums of a kernel: of x, given as y."""
 
     def __init__(self, o):
         self.o, self.x, self.y = o, o.inputs[0], o.outputs[0]
         self.how, self.kind = HOW[o.prim.name], element(self.y.spec.dtype)
-        shape = self.x.spec.shape
-        self.dims = sorted(o.params["dim"])
-        self.kept = [d for d in range(len(shape)) if d not in self.dims]
-        self.sizes = [shape[d] for d in self.dims]
-        self.results = [shape[d] for d in self.kept]
+
+
+class Reduction:
+    """A kernel that sums over `dims` and has results for each index of those `kept`."""
+
+    def __init__(self, k):
+        self.sums = list(map(Sum, k.roots))
+        (dims,) = {tuple(sorted(o.params["dim"])) for o in k.roots}
+        self.dims = list(dims)
+        self.kept = [d for d in range(len(k.space)) if d not in self.dims]
+        self.sizes = [k.space[d] for d in self.dims]
+        self.results = [k.space[d] for d in self.kept]
         self.n = math.prod(self.sizes)  # elements of a sum
 
     @property
@@ -32,24 +39,30 @@ class Reduction:
         """Whether the last dim is summed: the last of all is computed in lanes."""
         return self.dims[-1:] > self.kept[-1:]
 
+    @property
+    def together(self) -> int:
+        """How many vectors of columns are added up at a time: whole lines of memory are near."""
+        most = TOGETHER // len(self.sums)
+        return max(1, min(most, self.results[-1] // vectors()))
+
     def place(self, outer, inner) -> tuple:
         """Where the element of a result's index, and of the dims that are summed, lies."""
         at = dict(zip(self.kept, outer, strict=True))
         at |= zip(self.dims, inner, strict=True)
         return tuple(at[d] for d in range(len(at)))
 
-    def result(self, outer) -> tuple:
+    def result(self, s, outer) -> tuple:
         """Where a result lies."""
-        if not self.o.params["keepdim"]:
+        if not s.o.params["keepdim"]:
             return tuple(outer)
         at = dict(zip(self.kept, outer, strict=True))
-        return tuple(at.get(d, ZERO) for d in range(len(self.x.spec.shape)))
+        return tuple(at.get(d, ZERO) for d in range(len(s.x.spec.shape)))
 
     def spaces(self):
         """The sizes of both, the dim in lanes in vectors."""
         if self.in_lanes:
             return tuple(self.results), vectored(self.sizes)
-        return vectored(self.results, _together(self.results[-1])), tuple(self.sizes)
+        return vectored(self.results, self.together), tuple(self.sizes)
 
     def cut(self, k, chunks):
         """In how many pieces the dims that are kept and those that are summed are cut."""
@@ -59,7 +72,7 @@ class Reduction:
         across = pieces(kept, chunks)
         if math.prod(across) >= min(chunks, FEW):
             return across, (1,) * len(dims)
-        along = few(chunks, self.y.spec.bytes)
+        along = few(chunks, sum(s.y.spec.bytes for s in self.sums))
         return (1,) * len(kept), pieces(dims, along)
 
 
@@ -68,30 +81,34 @@ class Reducing(Sums):
 
     def _reduce_stages(self, k, chunks):
         """Results in chunks; or, if they are few, parts of what each is the sum of."""
-        (o,) = k.roots
-        r = Reduction(o)
-        if 0 in r.x.spec.shape:
+        r = Reduction(k)
+        if 0 in k.space:
             yield Stage(1, lambda e, chunk: e._reduce_nothing(r))
             return
         across, along = r.cut(k, chunks) if chunks > 1 else ((), ())
         count, apart = math.prod(across) * math.prod(along), math.prod(along) > 1
 
         def write(e, chunk):
-            if apart:
-                e.pointers[r.y] = e._own(o, chunk)
+            for s in r.sums if apart else ():
+                e.pointers[s.y] = e._own(s.o, chunk)
             sizes = [n for space in r.spaces() for n in space]
             spans = e.spans(sizes, (*across, *along), chunk)
             reduce = e._reduce_lanes if r.in_lanes else e._reduce_columns
             reduce(r, spans[: len(across)], spans[len(across) :], not apart)
 
         yield Stage(count, write)
-        if apart:
-            yield from self.closing(o, count, r.n)
+        for s in r.sums if apart else ():
+            yield from self.closing(s.o, count, r.n)
 
     def _reduce_nothing(self, r):
         """Over no elements, of perhaps no results."""
+
+        def give(at):
+            for s in r.sums:
+                self._give(r, s, self._none(s), at)
+
         if 0 not in r.results:
-            self.nest(r.results, (), lambda at: self._give(r, self._none(r), at))
+            self.nest(r.results, (), give)
 
     def _reduce_lanes(self, r, cut, part, whole):
         """The last dim among others: its lanes are summed when all else is."""
@@ -99,12 +116,16 @@ class Reducing(Sums):
 
         def row(outer):
             def strip(_, index, accs):
-                return [self._with(r, accs[0], r.place(outer, index))]
+                place = r.place(outer, index)
+                return [self._with(*x, place) for x in zip(r.sums, accs, strict=True)]
 
-            starts = [[self._start(r.o, r.kind, step)] for _, _, step in spans]
-            many = self.abreast([r.o], r.sizes)
+            starts = [
+                [self._start(s.o, s.kind, step) for s in r.sums] for *_, step in spans
+            ]
+            many = self.abreast([s.o for s in r.sums], r.sizes)
             accs = self._summed(r.sizes, spans, starts, (), strip, part, many)
-            self._give(r, self._total([acc[0] for acc in accs], r.how), outer, whole)
+            for s, *parts in zip(r.sums, *accs, strict=True):
+                self._give(r, s, self._total(parts, s.how), outer, whole)
 
         self.nest(r.results, (), row, cut)
 
@@ -113,49 +134,44 @@ class Reducing(Sums):
         *rows, n = r.results
 
         def inner(index):
-            for some in self.groups(n, _together(n), *cut[-1:]):
-                outers = [(*index, i) for i in some]
-                totals = [self._none(r) for _ in outers]
+            for some in self.groups(n, r.together, *cut[-1:]):
+                pairs = [((*index, i), s) for i in some for s in r.sums]
+                totals = [self._none(s) for _, s in pairs]
                 if r.n:
-                    totals = self._down(r, outers, r.sizes, totals, (), part)
-                for total, outer in zip(totals, outers, strict=True):
-                    self._give(r, total, outer, whole)
+                    totals = self._down(r, pairs, r.sizes, totals, (), part)
+                for total, (outer, s) in zip(totals, pairs, strict=True):
+                    self._give(r, s, total, outer, whole)
 
         self.nest(rows, (), inner, cut)
 
-    def _down(self, r, outers, sizes, totals, inner, part):
+    def _down(self, r, pairs, sizes, totals, inner, part):
         """Some columns' totals with all elements of `sizes`, inside of what `inner` counts."""
         if not sizes:
-            pairs = zip(totals, [r.place(at, inner) for at in outers], strict=True)
-            return [self._with(r, *pair) for pair in pairs]
+            found = zip(pairs, totals, strict=True)
+            return [self._with(s, t, r.place(at, inner)) for (at, s), t in found]
         end, *part = part or [None] * len(sizes)
         with self.loop(*(end or (0, sizes[0]))) as i:
             now, at = i.carry(*totals), (*inner, Affine({i.mark: 1}))
-            i.next(*self._down(r, outers, sizes[1:], now, at, part))
+            i.next(*self._down(r, pairs, sizes[1:], now, at, part))
         return i.results
 
-    def _none(self, r):
+    def _none(self, s):
         """What nothing is summed up to."""
-        kind = self.lanes.vector(r.kind)
-        return self.lanes.number(r.how.first(kind), kind)
+        kind = self.lanes.vector(s.kind)
+        return self.lanes.number(s.how.first(kind), kind)
 
-    def _with(self, r, total, place):
+    def _with(self, s, total, place):
         """A total with the element of a place."""
-        x = self.lanes.cast(self.value(r.x, place), r.kind)
-        return r.how.join(self.lanes, total, x)
+        x = self.lanes.cast(self.value(s.x, place), s.kind)
+        return s.how.join(self.lanes, total, x)
 
-    def _give(self, r, total, outer, whole=True):
+    def _give(self, r, s, total, outer, whole=True):
         """The result of an index; of a part of its elements as it is."""
-        total = r.how.finish(self.lanes, total, r.n) if whole else total
-        self.store(total, r.y, r.result(outer))
-
-
-def _together(n) -> int:
-    """How many vectors of a row are added up at a time: whole lines of memory are near."""
-    return max(1, min(TOGETHER, n // vectors()))
+        total = s.how.finish(self.lanes, total, r.n) if whole else total
+        self.store(total, s.y, r.result(s, outer))
 
 
 def own_sums(k, chunks):
     """(operation, places) of what chunks sum up on their own."""
-    (o,) = k.roots
-    return [(o, 0 in k.space or math.prod(Reduction(o).cut(k, chunks)[1]))]
+    count = 0 in k.space or math.prod(Reduction(k).cut(k, chunks)[1])
+    return [(o, count) for o in k.roots]
