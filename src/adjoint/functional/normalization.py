@@ -193,11 +193,11 @@ def group_norm(input, num_groups, weight=None, bias=None, eps=1e-5):
             f"num_groups ({num_groups})"
         )
     _need_channels(x, c, "group_norm", weight=weight, bias=bias)
-    size = math.prod(x.shape[1:]) // num_groups
-    groups = op.reshape(_wide(x), shape=(n, num_groups, size))
-    y = op.standardize(groups, dim=(2,), eps=eps)[0]
-    y = op.reshape(y, shape=tuple(x.shape))
-    return _affine(y, weight, bias, _over_channels(x)[0], dtype_of(x), "group_norm")
+    one = (num_groups, c // num_groups, 1)
+    groups = op.reshape(_wide(x), shape=(n, *one[:2], math.prod(x.shape[2:])))
+    y = op.standardize(groups, dim=(2, 3), eps=eps)[0]
+    y = _affine(y, weight, bias, one, dtype_of(x), "group_norm")
+    return op.reshape(y, shape=tuple(x.shape))
 
 
 def instance_norm(
