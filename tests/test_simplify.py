@@ -15,6 +15,8 @@ A = np.array(ODD * 2, np.float32).reshape(2, 8)
 B = np.array(ODD[::-1] * 2, np.float32).reshape(2, 8)
 V = np.array(ODD, np.float32)
 M = np.arange(6, dtype=np.float32).reshape(2, 3) - 2
+R = np.array(ODD[::-1] * 2, np.float32).reshape(4, 4)
+PLACES = np.array([2, 0, 3, 1]).reshape(4, 1, 1)
 EYE = np.eye(16, dtype=np.float32)
 D = np.array([*ODD[1:5], *range(1, 13)], np.float32)  # one infinity
 TAME = np.linspace(-2, 2, 16, dtype=np.float32)
@@ -37,6 +39,16 @@ def _batch(d):
     return op.mul(
         op.stack(op.reshape(d, shape=(1, 16)), MINUS * TAME[None], dim=0), EYE
     )
+
+
+def _picked(y, places):
+    """One element of each of four rows."""
+    return op.pick(op.reshape(y, shape=(4, 1, y.shape[-1])), places)
+
+
+def _sum_of_put(y, places, keepdim):
+    rows = op.reshape(op.put(y, places, size=5), shape=(4, 5))
+    return op.sum(rows, dim=(1,), keepdim=keepdim)
 
 
 # A rule's name -> functions of arrays that it simplifies, with the arrays.
@@ -105,6 +117,24 @@ CASES = {
     "sum: of 2ⁿ equal ones": [
         (lambda v: op.sum(op.expand(v, shape=(4, 8)), dim=(0,), keepdim=False), V),
         (lambda v: op.sum(op.expand(v, shape=(4, 8)), dim=(0,), keepdim=True), V),
+    ],
+    "sum: of rows with one number": [
+        (lambda y, i: _sum_of_put(y, i, keepdim=False), V[:4, None, None], PLACES),
+        (lambda y, i: _sum_of_put(y, i, keepdim=True), -V[4:, None, None], PLACES),
+    ],
+    "pick: f(a, b) at i = f(a at i, b at i)": [
+        (lambda a, b, i: _picked(op.mul(a, b), i), R, R[::-1].copy(), PLACES),
+        (lambda a, b, i: _picked(op.sub(a, b), i), R, R[:, :1], PLACES),
+        (lambda a, b, i: _picked(op.sub(a, b), i), R, R[1], PLACES),
+        (lambda a, b, i: _picked(op.sub(b, op.exp(a)), i), R, R[:1], PLACES),
+        (lambda a, i: _picked(op.mul(a, MINUS), i), R, PLACES),
+        (lambda a, b, i: _picked(op.add(a, b), i), R[0], R[:, :1], PLACES),
+        (
+            lambda a, b, i: op.pick(op.reshape(op.div(a, b), shape=(4, 1, 4)), i),
+            R.reshape(2, 2, 4),
+            R[2],
+            PLACES,
+        ),
     ],
     "contract: a matrix times a vector is a sum": [
         (lambda m, v: op.contract(m, v, spec="ij,j->i"), M, M[0]),

@@ -11,8 +11,8 @@ from ...schedule.cost import SERIES, weight
 from ..arithmetic.kinds import element
 from .affine import ZERO, broadcast
 from .braid import side_by_side
-from .drawing import Drawing
 from .nests import looped
+from .squares import Squares, crossing
 from .storage import Flat
 
 # What gives elements in the order of its input's.
@@ -30,10 +30,14 @@ _IN_ORDER = frozenset(
 )
 
 
-class Maps(Drawing):
+class Maps(Squares):
     """Kernels that compute each element on its own."""
 
     def _map_stages(self, k, chunks):
+        found = crossing(self.schedule, k)
+        if found:
+            yield self._crossed_stage(k, found, chunks)
+            return
         flat = (math.prod(k.space),)
         space = flat if self._collapses(k) and self._even(k, flat) else k.space
         if 0 not in k.space:

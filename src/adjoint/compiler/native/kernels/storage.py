@@ -50,8 +50,8 @@ class Storage(Failing):
         yield
         self.row = ZERO
 
-    def address(self, v, index):
-        """(pointer to the first lane, step between lanes) of v[index]."""
+    def flat(self, v, index):
+        """Which of the elements of v, in order, v[index] is."""
         flat = ZERO
         stride = 1
         rank = self.schedule.local.get(v, 0)
@@ -59,12 +59,13 @@ class Storage(Failing):
         for n, i in zip(reversed(shape), reversed(index), strict=True):
             flat = flat + i.times(stride)
             stride *= n
-        if v in self.schedule.rows:
-            flat = flat + self.row.times(stride)
-        step = flat.terms.get(self.inner, 0)
-        return self.b.gep(
-            self.pointers[self.schedule.root(v)], [self.number(flat)]
-        ), step
+        return flat + self.row.times(stride) if v in self.schedule.rows else flat
+
+    def address(self, v, index):
+        """(pointer to the first lane, step between lanes) of v[index]."""
+        flat = self.flat(v, index)
+        start = self.pointers[self.schedule.root(v)]
+        return self.b.gep(start, [self.number(flat)]), flat.terms.get(self.inner, 0)
 
     def load(self, v, index):
         """v[index] in all lanes that are `inside`."""
