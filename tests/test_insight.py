@@ -33,7 +33,7 @@ def step():
 def test_explain(step):
     before = step(*ARGS).item()
     told = step.explain(*ARGS)
-    assert step.explain(*ARGS).regions[0].kind == "contract"
+    assert "contract" in [r.kind for r in told.regions]
     assert all(r.seconds >= 0 and r.floor > 0 for r in told.regions)
     assert sum(r.flop for r in told.regions) > 2 * 32 * 8 * 16 * 2
     assert any("cross_entropy" in line for r in told.regions for line in r.lines)

@@ -31,8 +31,9 @@ def within(graph, renewed, memory: int | None, outside: dict[str, list]) -> Part
     room = memory - sum(v.spec.bytes for vs in outside.values() for v in vs)
     part = cheap if cheap.inside <= room else _smaller(whole, renewed, room)
     if part.inside > room:
-        room = economy.least(planned(whole)) + whole.scratch()
-        raise _too_little(_smaller(whole, renewed, room), memory, outside)
+        part = _smaller(whole, renewed, economy.least(planned(whole)) + whole.scratch())
+    if part.inside > room:
+        raise _too_little(part, memory, outside)
     return part
 
 
