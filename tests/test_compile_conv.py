@@ -303,3 +303,29 @@ def test_inside_a_loop():
     step = compile(f)
     step(x, w)
     same([step(x, w)], [f(x, w)])
+
+
+def test_like_convolutions_are_one_function():
+    """Blocks of a network have convolutions of one form, in chains of images and alone."""
+    nn, optim = ad.nn, ad.optim
+
+    def lines(blocks, width):
+        ad.manual_seed(0)
+        layers = [nn.Conv2d(width, width, 3, padding=1) for _ in range(blocks)]
+        net = nn.Sequential(nn.Conv2d(1, width, 3, padding=1), *layers)
+        opt = optim.SGD(net.parameters(), lr=0.1)
+
+        @ad.compile
+        def step(x):
+            opt.zero_grad()
+            (net(x) ** 2).mean().backward()
+            opt.step()
+
+        x = ad.ones(4, 1, 12, 12)
+        step(x)
+        step(x)
+        return len(step.llvm().split("\n"))
+
+    for width in (4, 16):
+        few, many = lines(2, width), lines(5, width)
+        assert many < 1.35 * few

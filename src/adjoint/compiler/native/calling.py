@@ -77,8 +77,7 @@ class Calling(Jobs):
 
     def _conv(self, e, k, part, base):
         (o,) = k.roots
-        scalar, made = element(o.outputs[0].spec.dtype), conv.kernel(o)
-        f = made.build(self.b.module, scalar, f"convolution{next(self.names)}")
+        made, f = self._convolution(o, "build")
         room = self.inside(base + part.offsets[k])
         places = [e.pointers[part.schedule.root(v)] for v in (*o.inputs, *o.outputs)]
         n = made.shape.n
@@ -88,8 +87,19 @@ class Calling(Jobs):
             self.share(*job, -(-n // some), room, made.bytes)
             self._joined(e, k, o, -(-n // some), part, base)
             return
-        room = self.b.bitcast(room, scalar.as_pointer())
+        room = self.b.bitcast(room, f.args[3].type)
         self.b.call(f, [*places, room, I64(0), I64(n)])
+
+    def _convolution(self, o, form):
+        """(what computes a convolution, its functions as `form` writes them); equal ones share."""
+        made, key = conv.kernel(o), (form, *conv.identity(o))
+        if key not in self.convolutions:
+            scalar, name = (
+                element(o.outputs[0].spec.dtype),
+                f"convolution{next(self.names)}",
+            )
+            self.convolutions[key] = getattr(made, form)(self.b.module, scalar, name)
+        return made, self.convolutions[key]
 
     def _images(self, f, places, sizes, o, own):
         """(job, pointers): a convolution's images by threads, `some` a chunk.

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from .arithmetic.kinds import element
-from .late import conv
 from .llvm.flow import loop
 from .llvm.types import I64
 from .loops import Loops
@@ -46,11 +44,8 @@ class Chained(Loops):
     def _piece_of_conv(self, e, k, part, lists):
         begin, each, after = lists
         (o,), pieces = k.roots, part.chains[k].pieces
-        made, name = conv.kernel(o), f"convolution{next(self.names)}"
-        scalar = element(o.outputs[0].spec.dtype)
-        for g, jobs in zip(
-            made.in_two(self.b.module, scalar, name), (begin, each), strict=True
-        ):
+        made, functions = self._convolution(o, "in_two")
+        for g, jobs in zip(functions, (begin, each), strict=True):
             jobs.append(self._images_of(e, k, part, g, made.shape.n // pieces))
         if Sum(o) in e.pointers:
             stages = e.closing(o, pieces, pieces)

@@ -20,6 +20,7 @@ class Jobs:
         self.apart: dict[str, ir.Function] = {}  # by their text
         self.alike: dict = {}  # by what they compute
         self.names = itertools.count()
+        self.convolutions: dict = {}  # what tells one from others -> its functions
         self.clock = None  # where the time at which each kernel starts is written
         self.called: list = []  # operations that NumPy does
         self.stopped = None  # where the program ends when it has failed
@@ -27,7 +28,7 @@ class Jobs:
     def elsewhere(self, builder, arena, panel) -> Self:
         """The same in another function, with memory of its own."""
         w = type(self)(builder, None, self.slot, arena, panel)
-        for name in ("apart", "alike", "names", "called"):
+        for name in ("apart", "alike", "convolutions", "names", "called"):
             setattr(w, name, getattr(self, name))
         return w
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ....ir.graph import frozen
 from .. import sharing
 from ..sharing import few
 from . import winograd
@@ -15,6 +16,12 @@ def kernel(o):
     """What computes a convolution or one of its gradients."""
     plain = (Weights if o.prim.name == "conv_weight" else Slide)(o)
     return winograd.kernel(o, plain) if winograd.fits(o) else plain
+
+
+def identity(o) -> tuple:
+    """What convolutions have in common whose code is the same."""
+    specs = [v.spec for v in (*o.inputs, *o.outputs)]
+    return o.prim.name, frozen(o.params), *specs
 
 
 def piecewise(o, pieces) -> bool:
