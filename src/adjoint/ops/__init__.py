@@ -30,6 +30,7 @@ from . import (
     lu,
     matrix_exp,
     order,
+    picking,
     pool,
     product,
     random,
@@ -44,6 +45,7 @@ from . import (
     spread,
     strides,
     triangles,
+    windows,
 )
 
 __all__ = [
@@ -76,6 +78,7 @@ __all__ = [
     "lu",
     "matrix_exp",
     "order",
+    "picking",
     "pool",
     "product",
     "random",
@@ -90,4 +93,5 @@ __all__ = [
     "spread",
     "strides",
     "triangles",
+    "windows",
 ]

@@ -16,8 +16,8 @@ import numpy as np
 from ..core.bind import dtype_of
 from ..core.primitive import Primitive, op, with_batch
 from ..core.shape import Spec
-from .conv import merge_batch, padded, split_batch, tap_keys
 from .resize import even_span, even_table
+from .windows import merge_batch, padded, split_batch, tap_keys
 
 MANY = 32  # taps; larger windows stay loops of NumPy's
 
