@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from ..errors import ArgumentError
-from ..functional import alike, creation
 from .optimizer import Optimizer
-from .terms import decayed, mean, number, options
+from .terms import begun, decayed, mean, number, options
 
 
 class Adadelta(Optimizer):
@@ -48,11 +47,7 @@ class Adadelta(Optimizer):
 
     def begin(self, p, o):
         """No steps, means of zero."""
-        return {
-            "step": creation.zeros(()),
-            "square_avg": alike.zeros_like(p),
-            "acc_delta": alike.zeros_like(p),
-        }
+        return begun(p, "square_avg", "acc_delta")
 
     def update(self, p, g, s, o):
         """One step of one parameter."""

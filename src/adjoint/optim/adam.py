@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from ..functional import alike, creation
 from .optimizer import Optimizer
-from .terms import counted, decayed, mean, number, options, power
+from .terms import begun, counted, decayed, moments, number, options, power
 
 
 class Adam(Optimizer):
@@ -44,20 +43,15 @@ class Adam(Optimizer):
 
     def begin(self, p, o):
         """No steps, means of zero."""
-        s = {"step": creation.zeros(())}
-        s["exp_avg"] = alike.zeros_like(p)
-        s["exp_avg_sq"] = alike.zeros_like(p)
-        if o["amsgrad"]:
-            s["max_exp_avg_sq"] = alike.zeros_like(p)
-        return s
+        largest = ("max_exp_avg_sq",) if o["amsgrad"] else ()
+        return begun(p, "exp_avg", "exp_avg_sq", *largest)
 
     def update(self, p, g, s, o):
         """One step of one parameter."""
         (b1, b2), lr = o["betas"], o["lr"]
         p, g = decayed(p, g, o)
         t = counted(s)
-        m = s["exp_avg"] = mean(s["exp_avg"], g, 1 - b1)
-        v = s["exp_avg_sq"] = mean(s["exp_avg_sq"], g * g, 1 - b2)
+        m, v = moments(s, g, o)
         if o["amsgrad"]:
             v = s["max_exp_avg_sq"] = s["max_exp_avg_sq"].maximum(v)
         unbias = (1 - power(b2, t)).sqrt()  # √v̂ = √v / unbias

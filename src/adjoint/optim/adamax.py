@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from ..functional import alike, creation
 from .optimizer import Optimizer
-from .terms import counted, decayed, mean, number, options, power
+from .terms import begun, counted, decayed, mean, number, options, power
 
 
 class Adamax(Optimizer):
@@ -40,11 +39,7 @@ class Adamax(Optimizer):
 
     def begin(self, p, o):
         """No steps, means of zero."""
-        return {
-            "step": creation.zeros(()),
-            "exp_avg": alike.zeros_like(p),
-            "exp_inf": alike.zeros_like(p),
-        }
+        return begun(p, "exp_avg", "exp_inf")
 
     def update(self, p, g, s, o):
         """One step of one parameter."""

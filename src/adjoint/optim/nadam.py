@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..functional import alike, creation
 from .optimizer import Optimizer
-from .terms import counted, decayed, mean, number, options, power
+from .terms import counted, decayed, moments, number, options, power
 
 
 class NAdam(Optimizer):
@@ -56,8 +56,7 @@ class NAdam(Optimizer):
         (b1, b2), lr = o["betas"], o["lr"]
         p, g = decayed(p, g, o)
         t = counted(s)
-        m = s["exp_avg"] = mean(s["exp_avg"], g, 1 - b1)
-        v = s["exp_avg_sq"] = mean(s["exp_avg_sq"], g * g, 1 - b2)
+        m, v = moments(s, g, o)
         mu, ahead = _momentum(t, b1, o), _momentum(t + 1, b1, o)
         product = s["mu_product"]
         s["mu_product"] = (product.double() * mu).to(product.dtype)

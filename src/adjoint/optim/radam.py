@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from ..functional import alike, creation
 from ..functional.face import FUNCTIONS
 from .optimizer import Optimizer
-from .terms import counted, decayed, mean, number, options, power
+from .terms import begun, counted, decayed, moments, number, options, power
 
 
 class RAdam(Optimizer):
@@ -44,19 +43,14 @@ class RAdam(Optimizer):
 
     def begin(self, p, o):
         """No steps, means of zero."""
-        return {
-            "step": creation.zeros(()),
-            "exp_avg": alike.zeros_like(p),
-            "exp_avg_sq": alike.zeros_like(p),
-        }
+        return begun(p, "exp_avg", "exp_avg_sq")
 
     def update(self, p, g, s, o):
         """One step of one parameter."""
         (b1, b2), lr = o["betas"], o["lr"]
         p, g = decayed(p, g, o)
         t = counted(s)
-        m = s["exp_avg"] = mean(s["exp_avg"], g, 1 - b1)
-        v = s["exp_avg_sq"] = mean(s["exp_avg_sq"], g * g, 1 - b2)
+        m, v = moments(s, g, o)
         rho, unbias = _length(t, b2)
         scale = number(_rectified(rho, b2) * unbias.sqrt(), p) / (v.sqrt() + o["eps"])
         size = number(lr / (1 - power(b1, t)), p)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from ..functional import alike, creation
 from .optimizer import Optimizer
-from .terms import decayed, given, mean, number, options
+from .terms import begun, decayed, given, mean, number, options
 
 
 class RMSprop(Optimizer):
@@ -42,12 +41,9 @@ class RMSprop(Optimizer):
 
     def begin(self, p, o):
         """No steps, means and momentum of zero."""
-        s = {"step": creation.zeros(()), "square_avg": alike.zeros_like(p)}
-        if given(o["momentum"]):
-            s["momentum_buffer"] = alike.zeros_like(p)
-        if o["centered"]:
-            s["grad_avg"] = alike.zeros_like(p)
-        return s
+        momentum = ("momentum_buffer",) if given(o["momentum"]) else ()
+        center = ("grad_avg",) if o["centered"] else ()
+        return begun(p, "square_avg", *momentum, *center)
 
     def update(self, p, g, s, o):
         """One step of one parameter."""

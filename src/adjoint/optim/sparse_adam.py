@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from ..errors import ArgumentError
-from ..functional import alike, creation
 from ..functional.face import FUNCTIONS
 from .optimizer import Optimizer
-from .terms import counted, mean, number, options, power
+from .terms import begun, counted, mean, number, options, power
 
 
 class SparseAdam(Optimizer):
@@ -40,11 +39,7 @@ class SparseAdam(Optimizer):
 
     def begin(self, p, o):
         """No steps, means of zero."""
-        return {
-            "step": creation.zeros(()),
-            "exp_avg": alike.zeros_like(p),
-            "exp_avg_sq": alike.zeros_like(p),
-        }
+        return begun(p, "exp_avg", "exp_avg_sq")
 
     def update(self, p, g, s, o):
         """One step of one parameter."""

@@ -9,6 +9,7 @@ import numpy as np
 
 from ..core.bind import Box, dtype_of
 from ..core.primitive import op
+from ..functional import alike, creation
 
 _DOUBLE = np.dtype(np.float64)
 
@@ -27,6 +28,11 @@ def number(c, x):
     return c if dtype_of(c) == d else op.cast(c, dtype=d)
 
 
+def begun(p, *means) -> dict:
+    """The first state of `p`: no steps, and under each name a mean of zero."""
+    return {"step": creation.zeros(())} | {name: alike.zeros_like(p) for name in means}
+
+
 def counted(s):
     """The number of this step, which is counted in the state, in double precision."""
     s["step"] = s["step"] + 1
@@ -36,6 +42,14 @@ def counted(s):
 def mean(m, x, rate):
     """The running mean `m`, moved towards `x` by the part `rate` of the way."""
     return m + (x - m) * number(rate, m)
+
+
+def moments(s, g, o):
+    """The means of g and of g² as the state keeps them, moved by the `betas`."""
+    b1, b2 = o["betas"]
+    m = s["exp_avg"] = mean(s["exp_avg"], g, 1 - b1)
+    v = s["exp_avg_sq"] = mean(s["exp_avg_sq"], g * g, 1 - b2)
+    return m, v
 
 
 def given(c) -> bool:
