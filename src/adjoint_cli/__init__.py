@@ -149,7 +149,12 @@ def _train(commands):
         "history.csv and a checkpoint.",
         epilog="example: adjoint train digits --epochs 10",
     )
-    add = c.add_argument
+    for some in (_task, _network, _training, _running):
+        some(c.add_argument)
+    return c
+
+
+def _task(add):
     add("data", metavar="DATA")
     add("--out", default="run", metavar="FOLDER", help="default: run")
     add(
@@ -158,13 +163,16 @@ def _train(commands):
         help="of a CSV: its name or number; default: the last",
     )
     add("--task", choices=("auto", "classification", "regression"), default="auto")
+
+
+def _network(add):
     add("--hidden", default="128", metavar="SIZES", help="such as 128,64; default: 128")
-    add(
-        "--activation",
-        default="relu",
-        choices=("relu", "tanh", "sigmoid", "gelu", "silu"),
-    )
+    kinds = ("relu", "tanh", "sigmoid", "gelu", "silu")
+    add("--activation", default="relu", choices=kinds)
     add("--dropout", type=fraction, default=0.0, metavar="P")
+
+
+def _training(add):
     add("--epochs", type=count, default=30, metavar="N")
     add("--batch-size", type=count, default=64, metavar="N")
     add("--optimizer", default="adam", choices=("adam", "adamw", "sgd", "rmsprop"))
@@ -173,10 +181,12 @@ def _train(commands):
     add("--early-stopping", type=count, metavar="N", help="epochs without improvement")
     add("--precision", choices=("float32", "float16", "bfloat16"), default="float32")
     add("--seed", type=int, default=0, metavar="N")
+
+
+def _running(add):
     add("--resume", action="store_true", help="go on from the checkpoint in FOLDER")
     add("--dry-run", action="store_true", help="try one batch, write nothing")
     add("--quiet", action="store_true", help="no progress")
-    return c
 
 
 def count(text) -> int:
