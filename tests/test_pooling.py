@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import adjoint as ad
-from adjoint.functional import pooling as F
+from adjoint.nn import functional as F
 from peers import agree, agree_by_name, leaf, numbers
 
 SHAPES = {1: (2, 3, 11), 2: (2, 3, 7, 9), 3: (2, 2, 5, 6, 7)}

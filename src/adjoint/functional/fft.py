@@ -20,9 +20,9 @@ from ..errors import (
     DtypeError,
     ShapeError,
 )
+from .arranging import roll
 from .creation import finish
 from .face import cast, give, need_tensor, np_dtype
-from .shapes import roll
 
 __all__ = [
     "fft",

@@ -15,9 +15,9 @@ from ..core.bind import dtype_of
 from ..core.primitive import number, op
 from ..errors import ArgumentError, DtypeError, ShapeError
 from ..ops.resize import cubic
+from .adaptive_pooling import adaptive_mean
 from .convolution import per_dim
 from .face import function, need_tensor
-from .pooling import adaptive_mean
 
 # ---------------------------------------------------------------- interpolate
 

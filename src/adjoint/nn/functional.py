@@ -48,6 +48,7 @@ def _find():
 _MODULES = [
     "activation",
     "attention",
+    "heads",
     "distances",
     "losses",
     "binary_losses",
@@ -58,6 +59,7 @@ _MODULES = [
     "convolution",
     "embeddings",
     "pooling",
+    "adaptive_pooling",
     "resampling",
     "random",
     "padding",
