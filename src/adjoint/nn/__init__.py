@@ -31,9 +31,8 @@ from .activation import (
     Tanhshrink,
     Threshold,
 )
-from .attention import (
-    MultiheadAttention,
-)
+from .adaptive import AdaptiveLogSoftmaxWithLoss, AdaptiveLoss
+from .attention import MultiheadAttention
 from .containers import (
     Identity,
     ModuleDict,
@@ -76,8 +75,6 @@ from .lazy import (
 )
 from .linear import Bilinear, Linear
 from .loss import (
-    AdaptiveLogSoftmaxWithLoss,
-    AdaptiveLoss,
     BCELoss,
     BCEWithLogitsLoss,
     CauchyLoss,

@@ -4,6 +4,7 @@ import sys
 
 from .. import (
     activation,
+    adaptive,
     distance,
     dropout,
     lazy,
@@ -17,7 +18,6 @@ from .. import (
 )
 from .. import containers as container
 from .. import convolution as conv
-from .. import loss as adaptive
 from .. import normalization as batchnorm
 from .. import normalization as instancenorm
 from .. import recurrent as rnn
