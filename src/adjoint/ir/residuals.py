@@ -146,7 +146,15 @@ def _extended(body, forward, needed, at):
         out.const(v.value) if isinstance(v, Const) else env[v] for v in body.outputs
     ]
     env.update(at)
-    maker = {v: o for o in forward for v in o.outputs}
+    for o in _makers(forward, needed):
+        write(o)
+    out.outputs = outputs
+    return out, [env[v] for v in needed]
+
+
+def _makers(operations, needed) -> list:
+    """Those of the operations, in their order, that it takes to make what is needed."""
+    maker = {v: o for o in operations for v in o.outputs}
     wanted: set = set()
     todo = list(needed)
     while todo:
@@ -154,11 +162,7 @@ def _extended(body, forward, needed, at):
         if o is not None and o not in wanted:
             wanted.add(o)
             todo += o.inputs
-    for o in forward:
-        if o in wanted:
-            write(o)
-    out.outputs = outputs
-    return out, [env[v] for v in needed]
+    return [o for o in operations if o in wanted]
 
 
 def _reading(back, needed, place):

@@ -94,17 +94,7 @@ class ParametrizationList(ModuleList):
         """`value` sent backwards through all functions."""
         with no_grad():
             for module in reversed(list(self)):
-                if hasattr(module, "right_inverse"):
-                    try:
-                        value = module.right_inverse(value)
-                    except NotImplementedError:
-                        if not lenient:
-                            raise
-                elif not lenient:
-                    raise ArgumentError(
-                        f"parametrization {type(module).__name__} does not implement "
-                        "right_inverse"
-                    )
+                value = _undone(module, value, lenient)
         if not isinstance(value, (Box, Sequence)):
             raise ArgumentError(
                 "'right_inverse' must return a Tensor or a Sequence of tensors, got "
@@ -134,6 +124,21 @@ class ParametrizationList(ModuleList):
         for module in rest:
             x = module(x)
         return x
+
+
+def _undone(module, value, lenient):
+    """`value` sent backwards through one function; as it is where it cannot, if `lenient`."""
+    if hasattr(module, "right_inverse"):
+        try:
+            return module.right_inverse(value)
+        except NotImplementedError:
+            if not lenient:
+                raise
+    elif not lenient:
+        raise ArgumentError(
+            f"parametrization {type(module).__name__} does not implement right_inverse"
+        )
+    return value
 
 
 def register_parametrization(
