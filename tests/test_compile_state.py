@@ -23,10 +23,7 @@ def an_argument_is_added_to(wrap):
 
     f = wrap(f)
     x = ad.zeros(3)
-    out = []
-    for _ in range(4):
-        out += [f(x), x.clone()]
-    return out
+    return [(f(x), x.clone()) for _ in range(4)]
 
 
 @agrees
@@ -38,10 +35,7 @@ def an_argument_that_is_a_view(wrap):
     f = wrap(f)
     b = ad.zeros(3, 4)
     x = b.t()[1:3]
-    out = []
-    for _ in range(4):
-        out += [f(x), x.clone(), b.clone()]
-    return out
+    return [(f(x), x.clone(), b.clone()) for _ in range(4)]
 
 
 @agrees
@@ -246,12 +240,10 @@ def a_step_written_by_hand(wrap):
         ad.tensor(rng.normal(size=(4, 2)), requires_grad=True),
     ]
     x = ad.tensor(rng.normal(size=(5, 3)))
-    out = []
-    for _ in range(5):
-        out.append(f(ws, x))
-        out.append([w.clone() for w in ws])
-        out.append([w.grad.clone() for w in ws])
-    return out
+    return [
+        (f(ws, x), [w.clone() for w in ws], [w.grad.clone() for w in ws])
+        for _ in range(5)
+    ]
 
 
 @agrees
@@ -450,12 +442,7 @@ def data(wrap):
         return w * 1
 
     f = wrap(f)
-    out = []
-    for _ in range(5):
-        out.append(f(ad.ones(2)))
-        out.append(w.clone())
-        out.append(alias.clone())
-    return out
+    return [(f(ad.ones(2)), w.clone(), alias.clone()) for _ in range(5)]
 
 
 @agrees
@@ -469,11 +456,7 @@ def a_global(wrap):
         return H * 1
 
     f = wrap(f)
-    out = []
-    for _ in range(4):
-        out.append(f(ad.ones(2)))
-        out.append(H.clone())
-    return out
+    return [(f(ad.ones(2)), H.clone()) for _ in range(4)]
 
 
 @agrees
@@ -486,11 +469,7 @@ def a_nonlocal(wrap):
         return h * 1
 
     f = wrap(f)
-    out = []
-    for _ in range(4):
-        out.append(f(ad.ones(2)))
-        out.append(h.clone())
-    return out
+    return [(f(ad.ones(2)), h.clone()) for _ in range(4)]
 
 
 @agrees
@@ -503,11 +482,7 @@ def a_counter(wrap):
         return x * o.n
 
     f = wrap(f)
-    out = []
-    for _ in range(5):
-        out.append(f(ad.ones(2)))
-        out.append(o.n)
-    return out
+    return [(f(ad.ones(2)), o.n) for _ in range(5)]
 
 
 @agrees
@@ -523,11 +498,7 @@ def a_counter_of_a_module(wrap):
 
     m = M()
     f = wrap(m)
-    out = []
-    for _ in range(5):
-        out.append(f(ad.ones(2)))
-        out.append(m.n)
-    return out
+    return [(f(ad.ones(2)), m.n) for _ in range(5)]
 
 
 @agrees
@@ -562,10 +533,7 @@ def the_data_of_an_argument(wrap):
 
     f = wrap(f)
     x = ad.ones(2)
-    out = []
-    for _ in range(4):
-        out += [f(x), x.clone()]
-    return out
+    return [(f(x), x.clone()) for _ in range(4)]
 
 
 @agrees
@@ -580,10 +548,7 @@ def tensors_that_share_memory(wrap):
 
     f = wrap(f)
     x = ad.ones(3)
-    out = []
-    for _ in range(4):
-        out += [f(x), x.clone()]
-    return out
+    return [(f(x), x.clone()) for _ in range(4)]
 
 
 @agrees
@@ -602,10 +567,7 @@ def the_data_of_a_parameter(wrap):
         return z.detach(), y.detach(), w.grad * 1
 
     f = wrap(f)
-    out = []
-    for _ in range(4):
-        out += [f(ad.full((3,), 2.0)), w.clone()]
-    return out
+    return [(f(ad.full((3,), 2.0)), w.clone()) for _ in range(4)]
 
 
 @agrees

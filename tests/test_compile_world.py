@@ -2,6 +2,7 @@
 
 import collections
 import copy
+import functools
 import gc
 import pickle
 import random
@@ -24,6 +25,15 @@ class Thing:
     """Anything that has attributes."""
 
 
+def after(values, change, f, x=None):
+    """What `f` says after each change of what it reads."""
+    out = []
+    for value in values:
+        change(value)
+        out.append(f(ad.ones(2) if x is None else x))
+    return out
+
+
 def helper(x):
     return x * SCALE
 
@@ -37,123 +47,87 @@ def test_it_is_as_without_compile(case):
 def item(wrap):
     s = ad.tensor(2.0)
     f = wrap(lambda x: x * s.item())
-    out = []
-    for k in (2.0, 2.0, 2.0, 3.0, 3.0, 4.0):
-        s.fill_(k)
-        out.append(f(ad.ones(2)))
-    return out
+    return after((2.0, 2.0, 2.0, 3.0, 3.0, 4.0), s.fill_, f)
 
 
 @agrees
 def truth(wrap):
     s = ad.tensor(True)
     f = wrap(lambda x: x * 2 if s else x)
-    out = []
-    for k in (True, True, True, False, False, True):
-        s.fill_(k)
-        out.append(f(ad.ones(2)))
-    return out
+    return after((True, True, True, False, False, True), s.fill_, f)
 
 
 @agrees
 def an_array(wrap):
     s = ad.tensor([1.0, 2.0])
     f = wrap(lambda x: x * ad.tensor(s.numpy() * 2))
-    out = []
-    for k in (1.0, 1.0, 1.0, 3.0):
-        s.fill_(k)
-        out.append(f(ad.ones(2)))
+    out = after((1.0, 1.0, 1.0, 3.0), s.fill_, f)
     s.numpy()[0] = 9
-    out.append(f(ad.ones(2)))
-    return out
+    return [*out, f(ad.ones(2))]
 
 
 @agrees
 def a_tensor_of_a_tensor(wrap):
     s = ad.tensor([1.0, 2.0])
     f = wrap(lambda x: x * ad.tensor(s))
-    out = []
-    for k in (1.0, 1.0, 1.0, 3.0):
-        s.fill_(k)
-        out.append(f(ad.ones(2)))
-    return out
+    return after((1.0, 1.0, 1.0, 3.0), s.fill_, f)
 
 
 @agrees
 def a_deep_copy(wrap):
     s = ad.tensor([1.0, 2.0])
     f = wrap(lambda x: x * copy.deepcopy(s))
-    out = []
-    for k in (1.0, 1.0, 1.0, 3.0):
-        s.fill_(k)
-        out.append(f(ad.ones(2)))
-    return out
+    return after((1.0, 1.0, 1.0, 3.0), s.fill_, f)
 
 
 @agrees
 def the_end_of_a_slice(wrap):
     i = ad.tensor(1)
     f = wrap(lambda x: x[:i] * 2)
-    out = []
-    for k in (1, 1, 1, 0, 2):
-        i.fill_(k)
-        out.append(f(ad.arange(3.0)))
-    return out
+    return after((1, 1, 1, 0, 2), i.fill_, f, x=ad.arange(3.0))
 
 
 @agrees
 def a_list(wrap):
     s = ad.tensor([1.0, 2.0])
     f = wrap(lambda x: x * sum(s.tolist()))
-    out = []
-    for k in (1.0, 1.0, 1.0, 3.0):
-        s.fill_(k)
-        out.append(f(ad.ones(2)))
-    return out
+    return after((1.0, 1.0, 1.0, 3.0), s.fill_, f)
 
 
 @agrees
 def the_choice_of_cond(wrap):
     s = ad.tensor(True)
     f = wrap(lambda x: ad.cond(s, lambda x: x * 2, lambda x: x, x))
-    out = []
-    for k in (True, True, True, False, False, True):
-        s.fill_(k)
-        out.append(f(ad.ones(2)))
-    return out
+    return after((True, True, True, False, False, True), s.fill_, f)
 
 
 @agrees
 def a_global_of_a_helper(wrap):
-    global SCALE
-
-    f = wrap(lambda x: helper(x))
-    out = []
-    for k in (2.0, 2.0, 2.0, 3.0, 3.0, 2.0):
+    def change(k):
+        global SCALE
         SCALE = k
-        out.append(f(ad.ones(2)))
-    return out
+
+    return after((2.0, 2.0, 2.0, 3.0, 3.0, 2.0), change, wrap(lambda x: helper(x)))
 
 
 @agrees
 def a_variable_around_it(wrap):
     k = 2.0
-    f = wrap(lambda x: x * k)
-    out = []
-    for _ in (2.0, 2.0, 2.0, 3.0, 3.0, 2.0):
-        out.append(f(ad.ones(2)))
-    return out
+
+    def change(value):
+        nonlocal k
+        k = value
+
+    return after((2.0, 2.0, 2.0, 3.0, 3.0, 2.0), change, wrap(lambda x: x * k))
 
 
 @agrees
 def an_item(wrap):
     cfg = {"k": 2.0}
     f = wrap(lambda x: x * cfg["k"])
-    out = []
-    for k in (2.0, 2.0, 2.0, 3.0, 3.0, 2.0):
-        cfg["k"] = k
-        out.append(f(ad.ones(2)))
-    return out
+    return after(
+        (2.0, 2.0, 2.0, 3.0, 3.0, 2.0), functools.partial(cfg.__setitem__, "k"), f
+    )
 
 
 @agrees
@@ -162,24 +136,19 @@ def an_attribute_of_an_attribute(wrap):
     o.p = Thing()
     o.p.k = 1.0
     f = wrap(lambda x: x * o.p.k)
-    out = []
-    for k in (2.0, 2.0, 2.0, 3.0, 3.0, 2.0):
-        o.p.k = k
-        out.append(f(ad.ones(2)))
-    return out
+    return after(
+        (2.0, 2.0, 2.0, 3.0, 3.0, 2.0), functools.partial(setattr, o.p, "k"), f
+    )
 
 
 @agrees
 def an_item_of_a_list(wrap):
     l = [2.0, 1.0]
     f = wrap(lambda x: x * l[0] * len(l))
-    out = []
-    for k in (2.0, 2.0, 2.0, 3.0, 3.0, 2.0):
-        l[0] = k
-        out.append(f(ad.ones(2)))
+    change = functools.partial(l.__setitem__, 0)
+    out = after((2.0, 2.0, 2.0, 3.0, 3.0, 2.0), change, f)
     l.append(1)
-    out.append(f(ad.ones(2)))
-    return out
+    return [*out, f(ad.ones(2))]
 
 
 @agrees
@@ -610,11 +579,7 @@ def test_the_quick_way_looks_at_what_was_read():
 def an_index(wrap):
     i = ad.tensor(1)
     f = wrap(lambda x: x[i] * 2)
-    out = []
-    for k in (1, 1, 1, 0, 2):
-        i.fill_(k)
-        out.append(f(ad.arange(3.0)))
-    return out
+    return after((1, 1, 1, 0, 2), i.fill_, f, x=ad.arange(3.0))
 
 
 @agrees
