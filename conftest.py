@@ -2,6 +2,7 @@
 
 import os
 import re
+import signal
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -26,6 +27,10 @@ if not find_spec("llvmlite"):
     collect_ignore += [f"src/adjoint/compiler/{name}" for name in compiler]
     collect_ignore += [f"tests/{t.name}" for t in tests if inside.search(t.read_text())]
     collect_ignore += ["docs/compiling.md"]
+
+# A shell runs what stands in its background without Ctrl-C, and all processes that come of it.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 TESTS = str(Path(__file__).parent / "tests")
 show_site = errors.show_site

@@ -339,5 +339,8 @@ def test_ctrl_c_ends_an_example_in_a_word(name, words, line):
             pass
         time.sleep(0.5)
         p.send_signal(signal.SIGINT)
-        _, said = p.communicate(timeout=60)
+        try:
+            _, said = p.communicate(timeout=60)
+        finally:
+            p.kill()
     assert (p.returncode, said) == (130, "interrupted\n")
