@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from . import array_api, functional
-from .autodiff import backward as reverse
+from .autodiff import gradients
 from .autodiff.arrivals import Retainer
 from .autodiff.inplace import assign, in_place_of, shared
 from .autodiff.modes import inferring
@@ -443,7 +443,7 @@ class Tensor(Box):
         self, gradient=None, retain_graph=None, create_graph=False, inputs=None
     ):
         """Accumulate into `.grad` the gradients of this tensor with respect to the leaves."""
-        reverse.backward(self, gradient, retain_graph, create_graph, inputs)
+        gradients.backward(self, gradient, retain_graph, create_graph, inputs)
 
     @property
     def grad(self):

@@ -13,7 +13,7 @@ from collections.abc import Callable
 import numpy as np
 
 from ..errors import GradError, need_callable, show_site
-from .backward import grad as autograd_grad
+from .gradients import grad as autograd_grad
 from .backward import reachable
 from .differences import (
     Point,

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..core.bind import Box, dtype_of
 from ..errors import ArgumentError
-from .backward import grad as autograd_grad
+from .gradients import grad as autograd_grad
 from .tape import BASE
 from .transforms import jvp
 

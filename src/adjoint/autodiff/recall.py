@@ -14,10 +14,10 @@ from ..core.bind import Box, bind
 from ..core.primitive import op, spec_of
 from ..core.shape import Spec
 from ..errors import AdjointError, GradError
-from .backward import _inputs, _output
 from .keeping import Packed, PackedResult
 from .modes import no_grad
 from .node import RELEASED, Leaf
+from .saved import inputs, output
 from .tape import stripped
 
 
@@ -176,8 +176,8 @@ class Adjoints:
 
 def _pulled(node, g):
     """The cotangents of a node's inputs from that of its result."""
-    y = None if node.saved_y is None else _output(node, False)
-    return node.prim.vjp(g, y, _inputs(node, False), node.params, node.need)
+    y = None if node.saved_y is None else output(node, False)
+    return node.prim.vjp(g, y, inputs(node, False), node.params, node.need)
 
 
 def partials(node, spec, names) -> list:

@@ -1,8 +1,8 @@
 """`adjoint.autograd`: reverse mode by hand, as PyTorch names it."""
 
-from ..autodiff.backward import backward, grad
 from ..autodiff.check import gradcheck, gradgradcheck
 from ..autodiff.function import Function
+from ..autodiff.gradients import backward, grad
 from ..autodiff.modes import (
     detect_anomaly,
     enable_grad,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..autodiff import transforms
-from ..autodiff.backward import grad
+from ..autodiff.gradients import grad
 from ..autodiff.modes import enable_grad
 from ..core import tree
 from ..core.bind import Box
