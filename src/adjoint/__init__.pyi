@@ -44,6 +44,10 @@ from .autodiff.check import gradcheck as gradcheck
 from .autodiff.check import gradgradcheck as gradgradcheck
 from .autodiff.checkpoint import checkpoint as checkpoint
 from .autodiff.checkpoint import checkpoint_sequential as checkpoint_sequential
+from .autodiff.jacobians import hessian as hessian
+from .autodiff.jacobians import hvp as hvp
+from .autodiff.jacobians import jacfwd as jacfwd
+from .autodiff.jacobians import jacrev as jacrev
 from .autodiff.jet import jet as jet
 from .autodiff.listing import tape as tape
 from .autodiff.modes import enable_grad as enable_grad
@@ -55,15 +59,11 @@ from .autodiff.modes import is_inference_mode_enabled as is_inference_mode_enabl
 from .autodiff.modes import no_grad as no_grad
 from .autodiff.modes import set_grad_enabled as set_grad_enabled
 from .autodiff.transforms import grad as grad
-from .autodiff.transforms import hessian as hessian
-from .autodiff.transforms import hvp as hvp
-from .autodiff.transforms import jacfwd as jacfwd
-from .autodiff.transforms import jacrev as jacrev
 from .autodiff.transforms import jvp as jvp
 from .autodiff.transforms import linearize as linearize
 from .autodiff.transforms import value_and_grad as value_and_grad
 from .autodiff.transforms import vjp as vjp
-from .autodiff.transforms import vmap as vmap
+from .autodiff.vmap import vmap as vmap
 from .compiler.face import compile as compile
 from .core.device import device as device
 from .core.device import get_default_device as get_default_device

@@ -1,19 +1,16 @@
 """`adjoint.func`: function transforms, as `torch.func` names them."""
 
+from .autodiff.jacobians import hessian, hvp, jacfwd, jacrev
 from .autodiff.jet import jet
 from .autodiff.transforms import (
     grad,
     grad_and_value,
-    hessian,
-    hvp,
-    jacfwd,
-    jacrev,
     jvp,
     linearize,
     value_and_grad,
     vjp,
-    vmap,
 )
+from .autodiff.vmap import vmap
 from .core.bind import Box
 from .functional.face import FUNCTIONS
 from .functional.stateless import (

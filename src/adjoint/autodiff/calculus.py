@@ -9,7 +9,7 @@ from collections.abc import Callable
 from ..core.bind import Box
 from ..core.primitive import op
 from ..errors import ArgumentTypeError, ShapeError
-from .transforms import jacfwd, jacrev
+from .jacobians import jacfwd, jacrev
 
 
 def cvec(A):

@@ -13,7 +13,6 @@ from collections.abc import Callable
 import numpy as np
 
 from ..errors import GradError, need_callable, show_site
-from .gradients import grad as autograd_grad
 from .backward import reachable
 from .differences import (
     Point,
@@ -25,9 +24,11 @@ from .differences import (
     units,
     zeros_like,
 )
+from .gradients import grad as autograd_grad
 from .node import Leaf
 from .tape import BASE
-from .transforms import vjp, vmap
+from .transforms import vjp
+from .vmap import vmap
 
 
 class GradcheckError(GradError):

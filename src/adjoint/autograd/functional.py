@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..autodiff import transforms
+from ..autodiff import jacobians, transforms
 from ..autodiff.gradients import grad
 from ..autodiff.modes import enable_grad
 from ..core import tree
@@ -89,7 +89,7 @@ def jacobian(
     tensor([[2., 0.],
             [0., 4.]])
     """
-    modes = {"reverse-mode": transforms.jacrev, "forward-mode": transforms.jacfwd}
+    modes = {"reverse-mode": jacobians.jacrev, "forward-mode": jacobians.jacfwd}
     if strategy not in modes:
         raise ArgumentError(
             f"jacobian: strategy must be reverse-mode or forward-mode, got {strategy!r}"
@@ -123,7 +123,7 @@ def hessian(
             )
         return y.reshape(())
 
-    return _done(transforms.hessian(scalar, _nums(inputs, xs))(*xs), create_graph)
+    return _done(jacobians.hessian(scalar, _nums(inputs, xs))(*xs), create_graph)
 
 
 def vjp(func, inputs, v=None, create_graph=False, strict=False):

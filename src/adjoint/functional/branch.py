@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..autodiff import transforms
+from ..autodiff.vmap import vmap
 from ..core import tree
 from ..core.bind import NUMPY, Box, floor
 from ..core.primitive import Primitive, op, spec_of
@@ -233,7 +234,7 @@ def _mapped(params, which, dims, size):
     def several(*args):
         if all(d is None for d in dims):
             return [batch_at(tensor_of(y), None, 0, size) for y in run(args)]
-        return list(transforms.vmap(lambda *a: tuple(run(a)), tuple(dims))(*args))
+        return list(vmap(lambda *a: tuple(run(a)), tuple(dims))(*args))
 
     return several
 

@@ -7,6 +7,7 @@ from contextlib import nullcontext
 import numpy as np
 
 from ..autodiff import transforms
+from ..autodiff.vmap import vmap
 from ..core import tree
 from ..core.bind import NUMPY, at_bottom, floor
 from ..core.lasting import seldom_swept
@@ -285,7 +286,7 @@ def _batched_while(size, xs, dims, params):
     first = [batch_at(x, d, 0, size) for x, d in zip(first, d_first, strict=True)]
 
     def run(graph, ds):
-        return transforms.vmap(lambda *a: tuple(graph.run(a)), (*(0,) * k, *ds))
+        return vmap(lambda *a: tuple(graph.run(a)), (*(0,) * k, *ds))
 
     def going(now):
         (go,) = run(params["test"], d_own)(*now, *own)

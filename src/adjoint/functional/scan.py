@@ -9,6 +9,7 @@ import numpy as np
 from ..autodiff import transforms
 from ..autodiff.modes import no_grad
 from ..autodiff.tape import BASE
+from ..autodiff.vmap import vmap
 from ..core import tree
 from ..core.bind import NUMPY, Box, floor, is_outermost
 from ..core.lasting import seldom_swept
@@ -353,7 +354,7 @@ def _batched_scan(size, xs, dims, params):
     inside = [0] * k + [None if d is None else 0 for d in d_mapped] + list(d_outside)
 
     def step(now, row):
-        run = transforms.vmap(lambda *ins: tuple(body.run(ins)), tuple(inside))
+        run = vmap(lambda *ins: tuple(body.run(ins)), tuple(inside))
         out = run(*now, *row, *outside)
         return list(out[:k]), list(out[k:])
 
