@@ -508,25 +508,11 @@ class Tensor(Box):
         >>> tensor([1, 2]).to(float64), tensor([1.5]).to(tensor(0))
         (tensor([1., 2.], dtype=adjoint.float64), tensor([1]))
         """
-        flags = []  # non_blocking, copy
-        for a in args:
-            if isinstance(a, (DType, np.dtype, type)):
-                dtype = a
-            elif isinstance(a, Tensor):
-                dtype = a.dtype
-            elif isinstance(a, bool):
-                flags.append(a)
-            elif isinstance(a, (str, int)):
-                device = a
-            elif a is not None:
-                raise ArgumentTypeError(
-                    f"to: expected a dtype, a device or a tensor, got {type(a).__name__}"
-                )
-        copy = copy or flags[1:] == [True]
+        dtype, device, copied = _destination(args, dtype, device)
         need_cpu(f"cuda:{device}" if isinstance(device, int) else device)
         d = np_dtype(dtype)
         if d is None or d == dtype_of(self):
-            return METHODS["clone"](self) if copy else self
+            return METHODS["clone"](self) if copy or copied else self
         return op.cast(self, dtype=d)
 
     def type(self, dtype=None):
@@ -598,6 +584,25 @@ class Tensor(Box):
         return self._filled(0, "zero_")
 
     __setitem__ = in_our_words(functional.indexing.set_item)
+
+
+def _destination(args, dtype, device):
+    """(dtype, device, whether to copy) of the arguments of `to`, told apart by their kinds."""
+    flags = []  # non_blocking, copy
+    for a in args:
+        if isinstance(a, (DType, np.dtype, type)):
+            dtype = a
+        elif isinstance(a, Tensor):
+            dtype = a.dtype
+        elif isinstance(a, bool):
+            flags.append(a)
+        elif isinstance(a, (str, int)):
+            device = a
+        elif a is not None:
+            raise ArgumentTypeError(
+                f"to: expected a dtype, a device or a tensor, got {type(a).__name__}"
+            )
+    return dtype, device, flags[1:] == [True]
 
 
 def _need_gradable(x):

@@ -33,7 +33,8 @@ def assign(x, new, name: str, fresh: bool = False):
     new = _settled(new, x.level)
     if isinstance(new, Box):
         new.sync()  # a view of what was written to since
-    _check(x, new, name)
+    _need_writable(x, name)
+    _need_fit(x, new, name)
     if x.base is not None:
         _shown(x)
     if not fresh and getattr(new, "node", None) is not None and recording.get():
@@ -244,7 +245,7 @@ def updated(x, f, name: str):
     if not recording.get() or not isinstance(x.value, np.ndarray):
         return assign(x, f(_as_it_is(x)), name, fresh=True)
     if x.node is not None:
-        _check(x, None, name)
+        _need_writable(x, name)
     versioned(x)
     if packing.get():  # hooks see what is saved at once, which must be what it stays
         return assign(x, f(_copied(x)), name, fresh=True)
@@ -293,7 +294,7 @@ def _copied(x):
 
 def forbid_leaf(x, name: str) -> None:
     """The error for a write to `x`, where it may not be written."""
-    _check(x, None, name)
+    _need_writable(x, name)
 
 
 def take_place(x, node) -> None:
@@ -301,16 +302,13 @@ def take_place(x, node) -> None:
     _write(x, alias(x, node))
 
 
-def _check(x, new, name):
+def _need_writable(x, name) -> None:
+    """The error for a write to `x`, where it may not be written."""
     floor.get().changes(x)
-    if type(x.node) is Leaf and recording.get():
+    if recording.get() and Leaf in (type(x.node), type(getattr(x.base, "node", None))):
+        what = "a leaf" if type(x.node) is Leaf else "a view of a leaf"
         raise GradError(
-            f"{name}: a leaf Variable that requires grad is being used in an in-place operation",
-            hint="with no_grad(): ... where the update itself is not to be differentiated",
-        )
-    if type(getattr(x.base, "node", None)) is Leaf and recording.get():
-        raise GradError(
-            f"{name}: a view of a leaf Variable that requires grad is being used in an in-place "
+            f"{name}: {what} Variable that requires grad is being used in an in-place "
             "operation",
             hint="with no_grad(): ... where the update itself is not to be differentiated",
         )
@@ -323,7 +321,11 @@ def _check(x, new, name):
             f"{name}: this tensor is an expanded or read-only view of memory",
             hint="clone() it first",
         )
-    if new is None or _fits(x, new):
+
+
+def _need_fit(x, new, name) -> None:
+    """The error for a new value of another shape than `x`, or of a dtype that loses it."""
+    if _fits(x, new):
         return
     if broadcast(tuple(x.shape), tuple(new.shape), name=name) != tuple(x.shape):
         raise ShapeError(
@@ -357,7 +359,7 @@ def _rank_falls(new, x) -> bool:
 
 def store(x, new, indices, dim: int, name: str, *, adding: bool = False):
     """x[.., indices at dim, ..] ← new (or +=), in memory alone where nothing is recorded."""
-    _check(x, None, name)
+    _need_writable(x, name)
     if x.base is not None:
         refresh(x)
     arrays = [_bare(v) for v in (x, new, *indices)]
