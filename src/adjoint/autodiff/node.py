@@ -58,8 +58,14 @@ class Node:
     level: Level  # the base tape's nodes have the class's own
 
     def __init__(self, prim, params, parents, need, saved=(), site=None):
-        self.prim, self.params, self.parents, self.need = prim, params, parents, need
-        self.saved, self.saved_y, self.site = saved, None, site
+        # One by one: a tuple of them would cost a tenth of all this.
+        self.prim = prim
+        self.params = params
+        self.parents = parents
+        self.need = need
+        self.saved = saved
+        self.saved_y = None
+        self.site = site
         self.order = next(_orders)
 
     def name(self) -> str:

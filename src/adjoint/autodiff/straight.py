@@ -1,8 +1,8 @@
-"""The straight path: a common operation on arrays, in one Python frame.
+"""The straight path: a common operation on arrays, with as few calls as can be.
 
-What `bind` and the tape do in six, for the common case alone: arrays of the base tape, of one
-dtype, NumPy below. For all else, and every error, it answers None and the caller goes the
-general way. The record, the node and the numbers are the same.
+What `bind` and the tape do in six frames, in one, and one for the node; for the common case
+alone: arrays of the base tape, of one dtype, NumPy below. For all else, and every error, it
+answers None and the caller goes the general way. Record, node and numbers are the same.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from .views import shares
 
 _NONE: dict = {}
 _new, _ndarray, _frame = object.__new__, np.ndarray, sys._getframe
+_REFUSED = AttributeError, OverflowError, ValueError, TypeError
 
 
 def unary(prim, kinds, ufunc=None):
@@ -37,29 +38,22 @@ def unary(prim, kinds, ufunc=None):
 
     def run(x, params=_NONE):
         try:
-            straight = x.plain or at_hand(x)
+            if not (x.plain or at_hand(x)):
+                return None
             value = x.value
-            straight = straight and value.dtype.kind in kinds
-        except AttributeError:
-            return None
-        if not straight or floor.get() is not NUMPY:
-            return None
-        try:
+            if value.dtype.kind not in kinds or floor.get() is not NUMPY:
+                return None
             if reads and params:
                 y = quiet.run(eager, value, **params)
             else:
                 y = quiet.run(eager, value)
-        except (TypeError, ValueError):
+        except _REFUSED:
             return None
         result = _new(Box.face)
         result.value = y if type(y) is _ndarray else np.asarray(y)
         result.plain = True
         if tracks and x.node is not None and recording.get():
-            frame = _frame(2)
-            code = frame.f_code
-            at = code, frame.f_lasti, scope.get()
-            site = user_site(3) if ours[code.co_filename] else at
-            result.node = node = Node(prim, params, (x.node,), need, UNREAD1, site)
+            node = _recorded(result, prim, params, (x.node,), need, UNREAD1)
             if keeps:
                 direct = x.version is None and not packing.get()
                 node.saved = (x if direct else save(node, 0, x),)
@@ -79,61 +73,75 @@ def unary(prim, kinds, ufunc=None):
 def binary(prim, kinds):
     """run(x1, x2) -> y or None, for a record of two inputs, one of which may be a number."""
     eager, tracks, saves_y = prim.eager, prim.differentiable, prim.saves_y
-    floats = "f" if "f" in kinds else ""
-    both, left, right = (prim.plan(p) for p in ((1, 1), (1, None), (None, 1)))
+    both, left, right = [prim.plan(p) for p in ((1, 1), (1, None), (None, 1))]
+    before, after = _with_number(prim, kinds, 0), _with_number(prim, kinds, 1)
 
     def run(x1, x2):
-        p1 = p2 = v1 = v2 = None
-        number = True
+        if (kind := type(x2)) is float or kind is int:
+            return after(x1, x2)
+        if (kind := type(x1)) is float or kind is int:
+            return before(x2, x1)
         try:
-            kind1, kind2 = type(x1), type(x2)
-            if kind2 is float or kind2 is int:
-                if not (x1.plain or at_hand(x1)):
-                    return None
-                a, p1, v1 = x1.value, x1.node, x1.version
-                if a.dtype.kind not in floats:
-                    return None
-                b = x2 = np.array(x2, a.dtype)
-            elif kind1 is float or kind1 is int:
-                if not (x2.plain or at_hand(x2)):
-                    return None
-                b, p2, v2 = x2.value, x2.node, x2.version
-                if b.dtype.kind not in floats:
-                    return None
-                a = x1 = np.array(x1, b.dtype)
-            else:
-                number = False
-                if not (x1.plain or at_hand(x1)) or not (x2.plain or at_hand(x2)):
-                    return None
-                a, p1, v1 = x1.value, x1.node, x1.version
-                b, p2, v2 = x2.value, x2.node, x2.version
-                d = a.dtype
-                if d is not b.dtype or d.kind not in kinds:
-                    return None
-            if floor.get() is not NUMPY:
+            if not (x1.plain or at_hand(x1)) or not (x2.plain or at_hand(x2)):
+                return None
+            a, b = x1.value, x2.value
+            d = a.dtype
+            if d is not b.dtype or d.kind not in kinds or floor.get() is not NUMPY:
                 return None
             y = quiet.run(eager, a, b)
-        except (AttributeError, OverflowError, ValueError, TypeError):
+        except _REFUSED:
             return None
         result = _new(Box.face)
         result.value = y if type(y) is _ndarray else np.asarray(y)
         result.plain = True
+        p1, p2 = x1.node, x2.node
         if (p1 is not None or p2 is not None) and tracks and recording.get():
             need, keeps = left if p2 is None else right if p1 is None else both
-            frame = _frame(2)
-            code = frame.f_code
-            at = code, frame.f_lasti, scope.get()
-            site = user_site(3) if ours[code.co_filename] else at
-            result.node = node = Node(prim, _NONE, (p1, p2), need, UNREAD2, site)
-            if (
-                v1 is v2 is None
-                and (number or a.shape == b.shape)
-                and not packing.get()
-            ):
-                if keeps is not None:
-                    node.saved = (x1 if keeps[0] else None, x2 if keeps[1] else None)
-            else:
-                node.saved = _kept(node, keeps or (False, False), (x1, x2), y.shape)
+            node = _recorded(result, prim, _NONE, (p1, p2), need, UNREAD2)
+            direct = x1.version is x2.version is None and a.shape == b.shape
+            if not direct or packing.get():
+                node.saved = _kept(node, keeps, (x1, x2), y.shape)
+            elif keeps:
+                node.saved = (x1 if keeps[0] else None, x2 if keeps[1] else None)
+            if saves_y:
+                node.saved_y = result.value
+                if packing.get():
+                    pack_result(node)
+        elif inferring.get():
+            result.inference, result.plain = True, False
+        return result
+
+    return run
+
+
+def _with_number(prim, kinds, place):
+    """run(x, number) -> y or None: a tensor, and a number that stands at this place."""
+    eager, tracks, saves_y = prim.eager, prim.differentiable, prim.saves_y
+    floats = "f" if "f" in kinds else ""
+    need, keeps = prim.plan((1, None) if place else (None, 1))
+
+    def run(x, number):
+        try:
+            if not (x.plain or at_hand(x)):
+                return None
+            value = x.value
+            if value.dtype.kind not in floats or floor.get() is not NUMPY:
+                return None
+            c = np.array(number, value.dtype)
+            y = quiet.run(eager, value, c) if place else quiet.run(eager, c, value)
+        except _REFUSED:
+            return None
+        result = _new(Box.face)
+        result.value = y if type(y) is _ndarray else np.asarray(y)
+        result.plain = True
+        parent = x.node
+        if parent is not None and tracks and recording.get():
+            parents = (parent, None) if place else (None, parent)
+            node = _recorded(result, prim, _NONE, parents, need, UNREAD2, 4)
+            if keeps:
+                read = save(node, 1 - place, x) if keeps[1 - place] else None
+                other = c if keeps[place] else None
+                node.saved = (read, other) if place else (other, read)
             if saves_y:
                 node.saved_y = result.value
                 if packing.get():
@@ -173,20 +181,14 @@ def product(prim, forms, turned=False):
             y = quiet.run(np.matmul, a, b.T if turned else b)
         except (AttributeError, ValueError):
             return None
-        result = _new(Box.face)
-        result.value = y if type(y) is _ndarray else np.asarray(y)
-        result.plain = True
-        p1, p2 = x1.node, x2.node
+        result, p1, p2 = _made(y), x1.node, x2.node
         if (p1 is not None or p2 is not None) and recording.get():
             need, keeps = left if p2 is None else right if p1 is None else both
-            site = _site(_frame(2))
-            result.node = node = Node(prim, params, (p1, p2), need, (), site)
+            node = _recorded(result, prim, params, (p1, p2), need, ())
             node.saved = tuple(
                 save(node, i, x) if keeps[i] else Spec(x.value.shape, x.value.dtype)
                 for i, x in enumerate((x1, x2))
             )
-        elif inferring.get():
-            result.inference, result.plain = True, False
         return result
 
     return run
@@ -218,19 +220,6 @@ def reshaped(prim, x, shape):
     return shown(prim, {"shape": y.shape}, x, y, 3)
 
 
-def _kept(node, keeps, xs, shape):
-    """What the reverse rule reads of each input: itself, or its shape if not y's."""
-    saved = []
-    for i, x in enumerate(xs):
-        if keeps[i]:
-            saved.append(save(node, i, x) if isinstance(x, Box) else x)
-        elif node.parents[i] is None or x.value.shape == shape:
-            saved.append(None)
-        else:
-            saved.append(Spec(x.value.shape, x.value.dtype))
-    return saved
-
-
 def seen(x) -> bool:
     """Whether `x` is an array of the base tape in its place, with NumPy below."""
     own = x.__dict__
@@ -257,8 +246,8 @@ def shown(prim, params, x, y, depth=2):
     result.chain = (*chain, (prim, params, None))
     if x.node is not None and recording.get():
         spec = Spec(x.value.shape, x.value.dtype)
-        site = _site(_frame(depth))
-        result.node = Node(prim, params, (x.node,), (True,), Unread((spec,)), site)
+        unread = Unread((spec,))
+        _recorded(result, prim, params, (x.node,), (True,), unread, depth + 1)
     elif x.inference:
         result.inference = True
     return result
@@ -266,23 +255,47 @@ def shown(prim, params, x, y, depth=2):
 
 def picked(prim, x, index, dim):
     """`prim` (index) of `x` at the integer tensor `index`, both of them `seen`."""
-    value = x.value
-    result = _new(Box.face)
-    y = quiet.run(prim.eager, value, index.value, dim=dim)
-    result.value = y if type(y) is _ndarray else np.asarray(y)
-    result.plain = True
+    value, params = x.value, {"dim": dim}
+    result = _made(quiet.run(prim.eager, value, index.value, **params))
     if x.node is not None and recording.get():
-        params, spec = {"dim": dim}, Spec(value.shape, value.dtype)
-        node = Node(prim, params, (x.node, None), (True, False), (), _site(_frame(2)))
-        node.saved = (spec, save(node, 1, index))
-        result.node = node
-    elif inferring.get():
-        result.inference, result.plain = True, False
+        parents, need = (x.node, None), (True, False)
+        node = _recorded(result, prim, params, parents, need, ())
+        node.saved = (Spec(value.shape, value.dtype), save(node, 1, index))
     return result
 
 
-def _site(frame):
-    """Where the user called, who most often is the caller of our caller."""
+# ---------------------------------------------------------------- results
+
+
+def _made(y):
+    """The tensor around what an operation of NumPy's gave."""
+    result = _new(Box.face)
+    result.value = y if type(y) is _ndarray else np.asarray(y)
+    if inferring.get() and not recording.get():
+        result.inference = True
+    else:
+        result.plain = True
+    return result
+
+
+def _recorded(result, prim, params, parents, need, saved, depth=3):
+    """The node of `result`. The user, most often, called what is `depth` frames up."""
+    frame = _frame(depth)
     code = frame.f_code
     at = code, frame.f_lasti, scope.get()
-    return user_site(3) if ours[code.co_filename] else at
+    site = user_site(depth) if ours[code.co_filename] else at
+    result.node = node = Node(prim, params, parents, need, saved, site)
+    return node
+
+
+def _kept(node, keeps, xs, shape):
+    """What the rule of `node` reads of each input: itself, or its shape if not y's."""
+    saved = []
+    for i, x in enumerate(xs):
+        if keeps and keeps[i]:
+            saved.append(save(node, i, x) if isinstance(x, Box) else x)
+        elif node.parents[i] is None or x.value.shape == shape:
+            saved.append(None)
+        else:
+            saved.append(Spec(x.value.shape, x.value.dtype))
+    return saved
