@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1] / "src" / "adjoint"
-FOLDERS = ("compiler", "compiler/native", "ir")
+FOLDERS = ("autodiff", "compiler", "compiler/native", "ir")
 
 
 def files(folder):

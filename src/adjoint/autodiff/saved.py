@@ -43,19 +43,14 @@ def inputs(node, boxed, numbers=True):
         )
     xs, level = [], node.level
     for i, x in enumerate(node.saved):
-        if x is None:
-            xs.append(None)
-            continue
         if type(x) is Packed:
             x = x.restore()
         if isinstance(x, Box.face):
             if x.version is not None:
                 _same_version(node, i, x)
             if not boxed and x.level is level:
-                x = x.value
-                if not numbers:
-                    x = floor.get().known(x)
-                elif not x.ndim and type(x) is np.ndarray:
+                x = x.value if numbers else floor.get().known(x.value)
+                if numbers and type(x) is np.ndarray and not x.ndim:
                     x = x[()]
         xs.append(x)
     return xs
