@@ -54,11 +54,21 @@ def _cond(pred, true_fun, false_fun, operands):
     if not isinstance(pred, Box) or is_known(pred):
         return true_fun(*operands) if bool(pred) else false_fun(*operands)
     if floor.get() is NUMPY:
-        with among(pred):
-            yes = true_fun(*operands)
-        with among(op.logical_not(pred)):
-            no = false_fun(*operands)
-        return selected(pred, yes, no)
+        return _both(pred, true_fun, false_fun, operands)
+    return _written(pred, true_fun, false_fun, operands)
+
+
+def _both(pred, true_fun, false_fun, operands):
+    """Each part for the examples of a batch that choose it, then what each has chosen."""
+    with among(pred):
+        yes = true_fun(*operands)
+    with among(op.logical_not(pred)):
+        no = false_fun(*operands)
+    return selected(pred, yes, no)
+
+
+def _written(pred, true_fun, false_fun, operands):
+    """Both parts as programs of one operation, which chooses when it runs."""
     leaves, shape = leaves_of(operands)
     specs = [spec_of(x) for x in leaves]
     moving = [moves(x) for x in leaves]
