@@ -509,7 +509,8 @@ class Tensor(Box):
         (tensor([1., 2.], dtype=adjoint.float64), tensor([1]))
         """
         dtype, device, copied = _destination(args, dtype, device)
-        need_cpu(f"cuda:{device}" if isinstance(device, int) else device)
+        if device is not None:
+            need_cpu(f"cuda:{device}" if isinstance(device, int) else device)
         d = np_dtype(dtype)
         if d is None or d == dtype_of(self):
             return METHODS["clone"](self) if copy or copied else self

@@ -34,7 +34,8 @@ def assign(x, new, name: str, fresh: bool = False):
     if isinstance(new, Box):
         new.sync()  # a view of what was written to since
     _need_writable(x, name)
-    _need_fit(x, new, name)
+    if not _fits(x, new):
+        _need_fit(x, new, name)
     if x.base is not None:
         _shown(x)
     if not fresh and getattr(new, "node", None) is not None and recording.get():
@@ -305,8 +306,9 @@ def take_place(x, node) -> None:
 def _need_writable(x, name) -> None:
     """The error for a write to `x`, where it may not be written."""
     floor.get().changes(x)
-    if recording.get() and Leaf in (type(x.node), type(getattr(x.base, "node", None))):
-        what = "a leaf" if type(x.node) is Leaf else "a view of a leaf"
+    leaf = type(x.node) is Leaf
+    if (leaf or type(getattr(x.base, "node", None)) is Leaf) and recording.get():
+        what = "a leaf" if leaf else "a view of a leaf"
         raise GradError(
             f"{name}: {what} Variable that requires grad is being used in an in-place "
             "operation",
@@ -325,8 +327,6 @@ def _need_writable(x, name) -> None:
 
 def _need_fit(x, new, name) -> None:
     """The error for a new value of another shape than `x`, or of a dtype that loses it."""
-    if _fits(x, new):
-        return
     if broadcast(tuple(x.shape), tuple(new.shape), name=name) != tuple(x.shape):
         raise ShapeError(
             f"{name}: a result of shape {tuple(new.shape)} does not fit {tuple(x.shape)}"
