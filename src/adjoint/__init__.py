@@ -12,6 +12,16 @@ from math import e, inf, nan, pi
 
 from . import accelerator, autograd, backends, cuda, func, ops
 from .autodiff.calculus import cvec, derivative, rvec, second_derivative, vec
+from .autodiff.casting import (
+    autocast,
+    clear_autocast_cache,
+    get_autocast_dtype,
+    is_autocast_cache_enabled,
+    is_autocast_enabled,
+    set_autocast_cache_enabled,
+    set_autocast_dtype,
+    set_autocast_enabled,
+)
 from .autodiff.check import GradcheckError, gradcheck, gradgradcheck
 from .autodiff.checkpoint import checkpoint, checkpoint_sequential
 from .autodiff.listing import tape
@@ -92,6 +102,7 @@ contiguous_format, preserve_format = "contiguous_format", "preserve_format"
 
 # What a program that only differentiates does not need is imported when first named.
 _LATER = {
+    "amp": "amp",
     "compile": "compiler",
     "compiler": "compiler",
     "data": "data",

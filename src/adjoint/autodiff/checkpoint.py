@@ -22,6 +22,7 @@ from ..errors import (
     need_callable,
     show_site,
 )
+from .casting import as_it_was, chosen
 from .hooks import saved_tensors_hooks
 from .keeping import Packed, alias
 from .modes import enable_grad, packing, recording
@@ -93,7 +94,7 @@ class _Part:
         self.leaves = [_Held(x) if isinstance(x, Box) else x for x in leaves]
         self.position = floor.get().position(default_generator) if rng else None
         self.saved: list = []  # what the first run tells of the tensors it would save
-        self.values, self.digest = {}, digest
+        self.values, self.digest, self.mode = {}, digest, chosen.get()
 
     def drop(self, x):
         """Pack hook of the first run: a number stands for the tensor."""
@@ -122,7 +123,8 @@ class _Part:
         )
         hooks = saved_tensors_hooks(self._keep, _as_it_is)
         try:
-            with self._as_it_was(), enable_grad(), hooks, self.context:
+            mode = as_it_was(self.mode)
+            with self._as_it_was(), enable_grad(), mode, hooks, self.context:
                 self.function(*args, **kwargs)
         except _Enough:
             pass

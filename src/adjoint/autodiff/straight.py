@@ -14,6 +14,7 @@ import numpy as np
 from ..core.bind import NUMPY, Box, bind, floor, quiet
 from ..core.shape import Spec
 from ..errors import ours, scope, user_site
+from .casting import casting
 from .keeping import pack_result, save
 from .modes import inferring, packing, recording
 from .node import UNREAD1, UNREAD2, Node, Unread
@@ -176,7 +177,7 @@ def product(prim, forms, turned=False):
                 return None
             if not (a.flags.c_contiguous and b.flags.c_contiguous):
                 return None
-            if floor.get() is not NUMPY:
+            if floor.get() is not NUMPY or casting.get() is not None:
                 return None
             y = quiet.run(np.matmul, a, b.T if turned else b)
         except (AttributeError, ValueError):

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 
 import numpy as np
 
+from ..autodiff.casting import casting, lower_dtype
 from ..autodiff.modes import inferring, recording
 from ..autodiff.tape import BASE
 from ..core import tree
@@ -105,7 +106,8 @@ class Compiled(Insight):
         if step is None or not step.suits(given):
             return self._as_written(args, kwargs)
         flat = not kwargs and all(isinstance(x, Box) for x in args)
-        usual = flat and recording.get() and not inferring.get()
+        plain = recording.get() and not inferring.get() and casting.get() is None
+        usual = flat and plain
         self.last = step.quick if usual else miss
         return step(given)
 
@@ -129,7 +131,13 @@ class Compiled(Insight):
         """
         leaves = [BASE.wrap(x) if isinstance(x, np.ndarray) else x for x in leaves]
         kinds = tuple(map(key_of, leaves))
-        state = recording.get(), inferring.get(), modes.value, get_default_dtype()
+        state = (
+            recording.get(),
+            inferring.get(),
+            modes.value,
+            get_default_dtype(),
+            lower_dtype(),
+        )
         key = shape, kinds, twice(leaves), *state
         if self._is_unfit(key):
             return None, leaves

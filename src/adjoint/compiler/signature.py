@@ -66,7 +66,13 @@ def difference(old, new) -> str:
     return next((f"{n} {b}, was {a}" for n, a, b in modes if a != b), "another mode")
 
 
-_MODES = "recording is", "inference mode is", "modes are", "the default dtype is"
+_MODES = (
+    "recording is",
+    "inference mode is",
+    "modes are",
+    "the default dtype is",
+    "autocast is to",
+)
 
 
 class _Said(str):

@@ -14,6 +14,7 @@ from ..core.shape import norm_dim
 from ..errors import ArgumentError, DtypeError, ShapeError
 from .face import cast, function, inexact, method, need_number, need_tensor, np_dtype
 from .filling import exponential_
+from .precision import lower
 from .random import rand_like
 from .reductions import argmax
 
@@ -80,6 +81,7 @@ def leaky_relu(input, negative_slope=0.01, inplace=False):
 
 
 @method
+@lower
 def prelu(input, weight):
     """x where x > 0, weight · x elsewhere, with one weight or one a channel (dim 1).
 

@@ -12,6 +12,7 @@ from ..errors import ArgumentError, DtypeError, ShapeError, in_our_words
 from .convolution import batched, per_dim, unbatched
 from .face import FUNCTIONS, function, need_tensor
 from .pooling import elements_at, flat, with_indices
+from .precision import single
 
 # ---------------------------------------------------------------- evenly spread windows
 
@@ -69,6 +70,7 @@ def adaptive_avg_pool2d(input, output_size):
     return _adaptive_avg(2, input, output_size)
 
 
+@single
 def adaptive_avg_pool3d(input, output_size):
     """The means of even windows of (N,C,D,H,W).
 
@@ -104,6 +106,7 @@ def adaptive_max_pool2d(input, output_size, return_indices=False):
     return _adaptive_max(2, input, output_size, return_indices)
 
 
+@single
 def adaptive_max_pool3d(input, output_size, return_indices=False):
     """The maxima of even windows of (N,C,D,H,W).
 
@@ -116,6 +119,7 @@ def adaptive_max_pool3d(input, output_size, return_indices=False):
 # ---------------------------------------------------------------- windows at random places
 
 
+@single
 def fractional_max_pool2d(
     input,
     kernel_size,
@@ -133,6 +137,7 @@ def fractional_max_pool2d(
     return _fractional(2, input, *options)
 
 
+@single
 def fractional_max_pool3d(
     input,
     kernel_size,

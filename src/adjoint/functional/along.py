@@ -14,6 +14,7 @@ from ..errors import DimError, DtypeError, ShapeError
 from .bounds import within
 from .face import give, lift, method, need_tensor, only_method
 from .gathering import need_integers, need_ordered, need_same_dtype, written
+from .precision import widest
 from .scattering import check_reduce, combined, stored
 
 
@@ -103,6 +104,7 @@ def index_fill_(self, dim, index, value):
 
 
 @method
+@widest
 def index_copy(input, dim, index, source, *, out=None):
     """A copy with the slices at `index` replaced by those of `source`.
 

@@ -14,10 +14,12 @@ from ..errors import ArgumentError, DtypeError, ShapeError
 from .dropout import dropout
 from .dtypes import finfo
 from .face import cast, need_tensor
+from .precision import lower
 from .products import matmul
 from .shapes import transpose
 
 
+@lower
 def scaled_dot_product_attention(
     query,
     key,

@@ -10,8 +10,10 @@ from ..errors import ArgumentError, DtypeError, ShapeError
 from .distances import cosine_similarity
 from .face import cast, function, need_number, need_tensor
 from .loss_modes import floats, mode_of, positive_part, reduced
+from .precision import single
 
 
+@single
 def binary_cross_entropy(
     input, target, weight=None, size_average=None, reduce=None, reduction="mean"
 ):
@@ -50,6 +52,7 @@ def _same_shape(name, x, t):
 
 
 @function
+@single
 def binary_cross_entropy_with_logits(
     input,
     target,
@@ -76,6 +79,7 @@ def binary_cross_entropy_with_logits(
     return reduced(loss if weight is None else loss * weight, mode)
 
 
+@single
 def soft_margin_loss(input, target, size_average=None, reduce=None, reduction="mean"):
     """ln(1 + e^(−t x)) for t of ±1.
 
@@ -89,6 +93,7 @@ def soft_margin_loss(input, target, size_average=None, reduce=None, reduction="m
 
 
 @function
+@single
 def hinge_embedding_loss(
     input, target, margin=1.0, size_average=None, reduce=None, reduction="mean"
 ):
@@ -108,6 +113,7 @@ def hinge_embedding_loss(
 
 
 @function
+@single
 def margin_ranking_loss(
     input1, input2, target, margin=0, size_average=None, reduce=None, reduction="mean"
 ):
@@ -131,6 +137,7 @@ def margin_ranking_loss(
 
 
 @function
+@single
 def cosine_embedding_loss(
     input1, input2, target, margin=0, size_average=None, reduce=None, reduction="mean"
 ):

@@ -13,6 +13,7 @@ from ..errors import ArgumentError, DtypeError, ShapeError
 from .distances import linear
 from .face import cast, need_number, need_tensor
 from .loss_modes import as_probabilities, class_indices, floats, mode_of, reduced, total
+from .precision import single
 from .reductions import mean_of
 
 
@@ -109,6 +110,7 @@ def _nll(logs, index, weight, ignore, mode):
     return total(loss) if mode == "sum" else total(loss) / total(share)
 
 
+@single
 def nll_loss(
     input,
     target,
@@ -133,6 +135,7 @@ def nll_loss(
     return op.reshape(loss, shape=tuple(index.shape)) if mode == "none" else loss
 
 
+@single
 def cross_entropy(
     input,
     target,
@@ -297,6 +300,7 @@ def _alone(loss, alone, mode):
     return op.reshape(loss, shape=()) if alone and mode == "none" else loss
 
 
+@single
 def multi_margin_loss(
     input,
     target,
@@ -340,6 +344,7 @@ def _margin_gaps(x, index, margin):
     return op.where(own, number(0, x), op.relu(margin - right + x))
 
 
+@single
 def multilabel_margin_loss(
     input, target, size_average=None, reduce=None, reduction="mean"
 ):

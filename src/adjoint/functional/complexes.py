@@ -12,6 +12,7 @@ from ..core.primitive import conjugate, number, op
 from ..errors import DtypeError, ShapeError
 from . import pointwise as pointwise  # its generated `conj` gives way to the one here
 from .face import FUNCTIONS, alias, function, give, inexact, method, need_tensor
+from .precision import single
 
 
 def is_complex_value(x) -> bool:
@@ -62,6 +63,7 @@ def view_as_real(input):
 
 
 @function
+@single
 def view_as_complex(input):
     """Pairs (real, imaginary) in the last dim as complex numbers: a view.
 
@@ -118,6 +120,7 @@ def complex(real, imag, *, out=None):
 
 
 @function
+@single
 def polar(abs, angle, *, out=None):
     """Complex numbers of magnitude and angle.
 

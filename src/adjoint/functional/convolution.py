@@ -9,6 +9,7 @@ from ..core.primitive import op
 from ..core.shape import whole
 from ..errors import ArgumentError, DtypeError, ShapeError
 from .face import function, need_tensor
+from .precision import lower
 
 
 def per_dim(value, n: int, name: str, low: int = 0) -> tuple[int, ...]:
@@ -124,6 +125,7 @@ def _conv(n, x, weight, bias, stride, padding, dilation, groups):
 
 
 @function
+@lower
 def conv1d(input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
     """Cross-correlation of (N,C,L) with a weight (O,C/groups,K).
 
@@ -134,6 +136,7 @@ def conv1d(input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
 
 
 @function
+@lower
 def conv2d(input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
     """Cross-correlation of (N,C,H,W) with a weight (O,C/groups,KH,KW).
 
@@ -144,6 +147,7 @@ def conv2d(input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
 
 
 @function
+@lower
 def conv3d(input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
     """Cross-correlation of (N,C,D,H,W) with a weight (O,C/groups,KD,KH,KW).
 
@@ -207,6 +211,7 @@ def _scattered(x, weight, stride, padding, extra, dilation, groups, name):
 
 
 @function
+@lower
 def conv_transpose1d(
     input,
     weight,
@@ -228,6 +233,7 @@ def conv_transpose1d(
 
 
 @function
+@lower
 def conv_transpose2d(
     input,
     weight,
@@ -249,6 +255,7 @@ def conv_transpose2d(
 
 
 @function
+@lower
 def conv_transpose3d(
     input,
     weight,
@@ -328,6 +335,7 @@ def _places(size, p):
     return tuple((n + 2 * q[0] - d * (k - 1) - 1) // s + 1 for n, k, s, q, d in dims)
 
 
+@lower
 def conv_tbc(input, weight, bias, pad=0):
     """`conv1d` of (time, batch, channels) with a weight (width, in, out).
 

@@ -13,8 +13,10 @@ from ..ops.index import LENGTH, TARGET
 from .bounds import within
 from .face import need_tensor
 from .loss_modes import mode_of, reduced
+from .precision import single
 
 
+@single
 def ctc_loss(
     log_probs,
     targets,

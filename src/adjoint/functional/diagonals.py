@@ -17,6 +17,7 @@ from .face import (
     method,
     need_tensor,
 )
+from .precision import single
 from .shapes import clone, reshape
 
 
@@ -100,6 +101,7 @@ tril, triu = _triangle("tril", op.tril, "lower"), _triangle("triu", op.triu, "up
 
 
 @method
+@single
 def trace(input):
     """Sum of the diagonal of a matrix.
 

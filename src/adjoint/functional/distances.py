@@ -12,6 +12,7 @@ from ..core.primitive import number, op
 from ..core.shape import broadcast, norm_dim, norm_dims
 from ..errors import ArgumentError, DtypeError, ShapeError, sound
 from .face import cast, function, give, inexact, need_number, need_tensor, promote
+from .precision import lower, single
 
 _LEAD = "abcdefghABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
@@ -42,6 +43,12 @@ def linear(input, weight, bias=None):
     y = _times_transposed(input, weight)
     if y is not None:
         return y if bias is None else _plus_bias(y, bias, "linear")
+    return _linear(input, weight, bias)
+
+
+@lower
+def _linear(input, weight, bias):
+    """`linear` of any tensors."""
     _same_dtype("linear", input=input, weight=weight, **_given(bias=bias))
     x, w = input, weight
     if w.ndim not in (1, 2) or x.ndim == 0 or x.shape[-1] != w.shape[-1]:
@@ -192,6 +199,7 @@ _MODES = (
 
 
 @function
+@single
 def cdist(x1, x2, p=2.0, compute_mode="use_mm_for_euclid_dist_if_necessary"):
     """Distances (Σ |a − b|^p)^(1/p) of each row of x1 from each of x2; at 0 the slope is 0.
 

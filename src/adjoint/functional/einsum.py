@@ -7,7 +7,8 @@ import math
 
 from ..core.primitive import op
 from ..errors import ArgumentError
-from .face import function, need_tensor
+from .face import function, need_tensor, promote
+from .precision import lower
 from .products import LETTERS, pair
 
 
@@ -192,5 +193,16 @@ def _cheapest_pair(terms, result):
 
 def _contracted(la, a, lb, b, letters):
     names = dict(zip(dict.fromkeys([*la, *lb]), LETTERS, strict=False))
+    summed = set(la) & set(lb) - set(letters)
     la, lb, lc = ("".join(names[c] for c in s) for s in (la, lb, letters))
-    return op.contract(a, b, spec=f"{la},{lb}->{lc}")
+    return (_summed if summed else _multiplied)(a, b, f"{la},{lb}->{lc}")
+
+
+@lower
+def _summed(a, b, spec):
+    return op.contract(a, b, spec=spec)
+
+
+def _multiplied(a, b, spec):
+    """A product without a sum, of what may have come out in two precisions."""
+    return op.contract(*promote("einsum", a, b), spec=spec)

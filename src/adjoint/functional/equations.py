@@ -27,6 +27,7 @@ from .matrix_arguments import (
     together,
 )
 from .norms import rank_limits, rank_of
+from .precision import single
 
 # ---------------------------------------------------------------- determinants, inverses
 
@@ -49,6 +50,7 @@ def slogdet(A, *, out=None):
     return give(Slogdet(*op.slogdet(square(A, "slogdet"))), out)
 
 
+@single
 def inv(A, *, out=None):
     """The inverse of square matrices.
 
@@ -59,6 +61,7 @@ def inv(A, *, out=None):
     return give(op.inv(square(A, "inv"), check=True), out)
 
 
+@single
 def inv_ex(A, *, check_errors=False, out=None):
     """The inverse, and for each matrix the number of the zero pivot that it lacks for; 0.
 
@@ -111,6 +114,7 @@ def _solve(A, B, left, name, check):
     return y if left else mT(y)
 
 
+@single
 def solve(A, B, *, left=True, out=None):
     """X with A X = B, or X A = B for left=False; B may hold vectors.
 
@@ -152,6 +156,7 @@ def triangular(a, b, upper, left=True, unit=False):
     return y if left else mT(y)
 
 
+@single
 def tensorsolve(input, other, dims=None, *, out=None):
     """X with tensordot(A, X, X.ndim) = B; `dims` of A are moved to its end first.
 
@@ -174,6 +179,7 @@ def tensorsolve(input, other, dims=None, *, out=None):
     return give(op.reshape(y, shape=shape), out)
 
 
+@single
 def tensorinv(input, ind=2, *, out=None):
     """The inverse of A for tensordot over its first `ind` dims.
 
@@ -197,6 +203,7 @@ def tensorinv(input, ind=2, *, out=None):
 _DRIVERS = ("gels", "gelsy", "gelsd", "gelss")
 
 
+@single
 def lstsq(input, b, rcond=None, *, driver=None):
     """X of least ‖A X − B‖, and of least norm among those where A lacks full rank.
 

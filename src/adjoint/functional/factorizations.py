@@ -28,10 +28,12 @@ from .matrix_arguments import (
     spread_over,
     square,
 )
+from .precision import single
 
 # ---------------------------------------------------------------- factorizations
 
 
+@single
 def cholesky(input, *, upper=False, out=None):
     """L with L Lᴴ = A for Hermitian positive-definite A; its triangle L alone is read.
 
@@ -47,6 +49,7 @@ def _cholesky(x, upper, check):
     return mH(y) if upper else y
 
 
+@single
 def cholesky_ex(input, *, upper=False, check_errors=False, out=None):
     """As cholesky, and the order of the first leading minor that is not positive, or 0.
 
@@ -68,6 +71,7 @@ def _first(mask):
     return op.where(first > n, np.array(0), first)
 
 
+@single
 def qr(A, mode="reduced", *, out=None):
     """Q with orthonormal columns and upper triangular R, A = Q R.
 
@@ -159,6 +163,7 @@ def unpacked(packed, pivots):
     return p, op.tril(left, diagonal=-1) + eye, op.triu(right, diagonal=0)
 
 
+@single
 def lu_solve(LU, pivots, B, *, left=True, adjoint=False, out=None):
     """X with A X = B (X A = B for left=False, Aᴴ for adjoint) from what lu_factor gave.
 
@@ -183,6 +188,7 @@ def lu_solve(LU, pivots, B, *, left=True, adjoint=False, out=None):
     return give(triangular(a, y, upper=True), out)
 
 
+@single
 def householder_product(input, tau, *, out=None):
     """The first columns of H₁ H₂ ..., Hᵢ = 1 − τᵢ vᵢ vᵢᴴ, vᵢ unit lower in column i of A.
 
@@ -218,6 +224,7 @@ def reflected(a, tau, y, forward=False):
 # ---------------------------------------------------------------- spectra
 
 
+@single
 def eig(input, *, out=None):
     """Complex eigenvalues and eigenvectors of norm one.
 
@@ -227,6 +234,7 @@ def eig(input, *, out=None):
     return give(Eig(*op.eig(square(input, "eig"), checked=True)), out)
 
 
+@single
 def eigvals(input, *, out=None):
     """Complex eigenvalues.
 
@@ -242,6 +250,7 @@ def _uplo(UPLO, name):
     return UPLO.upper()
 
 
+@single
 def eigh(input, UPLO="L", *, out=None):
     """Ascending eigenvalues and orthonormal eigenvectors of Hermitian A, read from UPLO.
 
@@ -251,6 +260,7 @@ def eigh(input, UPLO="L", *, out=None):
     return give(Eigh(*op.eigh(square(input, "eigh"), uplo=_uplo(UPLO, "eigh"))), out)
 
 
+@single
 def eigvalsh(input, UPLO="L", *, out=None):
     """Ascending eigenvalues of Hermitian A, read from triangle UPLO.
 
@@ -261,6 +271,7 @@ def eigvalsh(input, UPLO="L", *, out=None):
     return give(op.eigvalsh(x, uplo=_uplo(UPLO, "eigvalsh")), out)
 
 
+@single
 def svd(A, full_matrices=True, *, driver=None, out=None):
     """U, descending S and Vᴴ with A = U diag(S) Vᴴ; not full, U and V have S's columns.
 
@@ -281,6 +292,7 @@ def _need_no_driver(driver, name):
         )
 
 
+@single
 def svdvals(A, *, driver=None, out=None):
     """Descending singular values.
 

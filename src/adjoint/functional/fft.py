@@ -23,6 +23,7 @@ from ..errors import (
 from .arranging import roll
 from .creation import finish
 from .face import cast, give, need_tensor, np_dtype
+from .precision import single
 
 __all__ = [
     "fft",
@@ -155,6 +156,7 @@ def _whole(n: int) -> int:
 # ---------------------------------------------------------------- along one dim
 
 
+@single
 def fft(input, n=None, dim=-1, norm=None, *, out=None):
     """The transform y_k = Σ_j x_j exp(−2πi jk/n) along `dim`.
 
@@ -166,6 +168,7 @@ def fft(input, n=None, dim=-1, norm=None, *, out=None):
     return give(_fft(x, {dim: n}, False, _norm(norm)), out)
 
 
+@single
 def ifft(input, n=None, dim=-1, norm=None, *, out=None):
     """The inverse of `fft` along `dim`.
 
@@ -182,6 +185,7 @@ def _fft(x, sizes, inverse, norm):
     return op.fft(x, dims=tuple(sizes), inverse=inverse, norm=norm) if sizes else x
 
 
+@single
 def rfft(input, n=None, dim=-1, norm=None, *, out=None):
     """The first n//2 + 1 points of the `fft` of a real tensor; the others mirror them.
 
@@ -199,6 +203,7 @@ def _rfft(x, sizes, norm):
     return op.fft(y, dims=(*others,), inverse=False, norm=norm) if others else y
 
 
+@single
 def irfft(input, n=None, dim=-1, norm=None, *, out=None):
     """The real tensor of n points (2 (m − 1) for m given) of which `input` is the `rfft`.
 
@@ -225,6 +230,7 @@ def _irfft(x, sizes, norm):
     return op.irfft(x, dim=last, n=n, norm=norm)
 
 
+@single
 def hfft(input, n=None, dim=-1, norm=None, *, out=None):
     """The real `fft` of a signal that mirrors its conjugate, of which `input` is the half.
 
@@ -236,6 +242,7 @@ def hfft(input, n=None, dim=-1, norm=None, *, out=None):
     return give(_irfft(op.conj(x), {dim: n}, _OPPOSITE[_norm(norm)]), out)
 
 
+@single
 def ihfft(input, n=None, dim=-1, norm=None, *, out=None):
     """The inverse of `hfft`: half of the `ifft` of a real tensor.
 
@@ -250,6 +257,7 @@ def ihfft(input, n=None, dim=-1, norm=None, *, out=None):
 # ---------------------------------------------------------------- over several dims
 
 
+@single
 def fftn(input, s=None, dim=None, norm=None, *, out=None):
     """`fft` along each of `dim`: all of them, or the last ones that `s` gives sizes of.
 
@@ -261,6 +269,7 @@ def fftn(input, s=None, dim=None, norm=None, *, out=None):
     return give(_fft(x, _many(x, s, dim, "fftn"), False, _norm(norm)), out)
 
 
+@single
 def ifftn(input, s=None, dim=None, norm=None, *, out=None):
     """The inverse of `fftn`.
 
@@ -272,6 +281,7 @@ def ifftn(input, s=None, dim=None, norm=None, *, out=None):
     return give(_fft(x, _many(x, s, dim, "ifftn"), True, _norm(norm)), out)
 
 
+@single
 def rfftn(input, s=None, dim=None, norm=None, *, out=None):
     """`fftn` of a real tensor, of which half the last transformed dim says all.
 
@@ -283,6 +293,7 @@ def rfftn(input, s=None, dim=None, norm=None, *, out=None):
     return give(_rfft(x, sizes, _norm(norm)), out)
 
 
+@single
 def irfftn(input, s=None, dim=None, norm=None, *, out=None):
     """The inverse of `rfftn`.
 

@@ -14,8 +14,10 @@ from .attention import attend, causal
 from .distances import linear
 from .face import need_tensor
 from .joining import split
+from .precision import lower
 
 
+@lower
 def multi_head_attention_forward(
     query,
     key,

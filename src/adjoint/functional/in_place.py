@@ -37,7 +37,8 @@ _METHODS_AND_FUNCTIONS = """
 
 
 def in_place(name: str, f):
-    """x ← f(x, ...) under the name `name`."""
+    """x ← f(x, ...) under the name `name`, in the precision of x."""
+    f = getattr(f, "as_given", f)
 
     @wraps(f)
     def method(self, *args, **kwargs):

@@ -22,6 +22,7 @@ from .face import (
     need_tensor,
     result_dtype,
 )
+from .precision import widest
 from .shapes import clone, listed_tensors, reshape, unsqueeze
 
 
@@ -41,6 +42,7 @@ def _joined(tensors, name):
 
 
 @function
+@widest
 def stack(tensors, dim=0, *, out=None):
     """Tensors of one shape along a new dim.
 
@@ -60,6 +62,7 @@ def stack(tensors, dim=0, *, out=None):
 
 
 @function
+@widest
 def cat(tensors, dim=0, *, out=None):
     """Tensors one after the other along `dim`; empty vectors do not count.
 

@@ -11,8 +11,10 @@ from ..core.primitive import number, op
 from ..errors import ArgumentError, ShapeError
 from .face import cast, need_number, need_tensor
 from .loss_modes import _differences, floats, mode_of, reduced, same, total, weighted
+from .precision import single
 
 
+@single
 def mse_loss(
     input, target, size_average=None, reduce=None, reduction="mean", weight=None
 ):
@@ -27,6 +29,7 @@ def mse_loss(
     return weighted(d * d, weight, mode, "mse_loss")
 
 
+@single
 def l1_loss(
     input, target, size_average=None, reduce=None, reduction="mean", weight=None
 ):
@@ -40,6 +43,7 @@ def l1_loss(
     return weighted(op.abs(x - t), weight, mode, "l1_loss")
 
 
+@single
 def smooth_l1_loss(
     input, target, size_average=None, reduce=None, reduction="mean", beta=1.0
 ):
@@ -57,6 +61,7 @@ def smooth_l1_loss(
     return reduced(loss, mode)
 
 
+@single
 def huber_loss(input, target, reduction="mean", delta=1.0, weight=None):
     """d²/2 where |d| < δ, δ (|d| − δ/2) beyond, with d = x − t.
 
@@ -72,6 +77,7 @@ def huber_loss(input, target, reduction="mean", delta=1.0, weight=None):
     return weighted(loss, weight, mode, "huber_loss")
 
 
+@single
 def poisson_nll_loss(
     input,
     target,
@@ -137,6 +143,7 @@ def _variance(var, x, name):
     return v
 
 
+@single
 def kl_div(
     input, target, size_average=None, reduce=None, reduction="mean", log_target=False
 ):

@@ -15,6 +15,7 @@ from . import linalg
 from .face import function, give, method, need_tensor
 from .factorizations import reflected, unpacked
 from .matrix_products import exact, powers
+from .precision import single
 
 Svd = namedtuple("svd", ["U", "S", "V"])
 Triangular = namedtuple("triangular_solve", ["solution", "cloned_coefficient"])
@@ -56,6 +57,7 @@ def logdet(input):
 
 
 @method
+@single
 def inverse(input, *, out=None):
     """The inverse of square matrices.
 
@@ -67,6 +69,7 @@ def inverse(input, *, out=None):
 
 
 @method
+@single
 def pinverse(input, rcond=1e-15):
     """Moore-Penrose inverse; singular values up to rcond σ₁ count as zero.
 
@@ -148,6 +151,7 @@ def vander(x, N=None, increasing=False):
 
 
 @method
+@single
 def cholesky(input, upper=False, *, out=None):
     """L with L Lᴴ = input, or U with Uᴴ U = input for upper=True.
 
@@ -159,6 +163,7 @@ def cholesky(input, upper=False, *, out=None):
 
 
 @method
+@single
 def cholesky_solve(input, input2, upper=False, *, out=None):
     """A⁻¹ input for A = L Lᴴ, L = input2 (for upper=True A = Uᴴ U, U = input2).
 
@@ -173,6 +178,7 @@ def cholesky_solve(input, input2, upper=False, *, out=None):
 
 
 @method
+@single
 def cholesky_inverse(input, upper=False, *, out=None):
     """A⁻¹ for A = L Lᴴ, L = input (for upper=True A = Uᴴ U, U = input).
 
@@ -189,6 +195,7 @@ def cholesky_inverse(input, upper=False, *, out=None):
 
 
 @method
+@single
 def triangular_solve(
     input, A, upper=True, transpose=False, unitriangular=False, *, out=None
 ):
@@ -206,6 +213,7 @@ def triangular_solve(
 
 
 @method
+@single
 def qr(input, some=True, *, out=None):
     """Q and R; for some=False Q is square.
 
@@ -216,6 +224,7 @@ def qr(input, some=True, *, out=None):
 
 
 @method
+@single
 def svd(input, some=True, compute_uv=True, *, out=None):
     """U, S and V with input = U diag(S) Vᴴ; for compute_uv=False U and V are zero.
 
@@ -268,6 +277,7 @@ def lu_unpack(LU_data, LU_pivots, unpack_data=True, unpack_pivots=True):
 
 
 @method
+@single
 def lu_solve(input, LU_data, LU_pivots, *, out=None):
     """A⁻¹ input from what `lu` gives of A.
 
@@ -279,6 +289,7 @@ def lu_solve(input, LU_data, LU_pivots, *, out=None):
 
 
 @method
+@single
 def orgqr(input, input2):
     """The first columns of the product of Householder reflections.
 
@@ -289,6 +300,7 @@ def orgqr(input, input2):
 
 
 @method
+@single
 def geqrf(input, *, out=None):
     """QR as LAPACK keeps it, for orgqr and ormqr; it has no derivative.
 
@@ -300,6 +312,7 @@ def geqrf(input, *, out=None):
 
 
 @method
+@single
 def ormqr(input, tau, other, left=True, transpose=False, *, out=None):
     """Q other (other Q for left=False, Qᴴ for transpose), Q square from what geqrf gave.
 

@@ -11,12 +11,13 @@ from ..core.bind import dtype_of
 from ..core.primitive import conjugate, op
 from ..core.shape import norm_dim, whole
 from ..errors import ArgumentError, ArgumentTypeError, ShapeError
-from ..ops.matrix import col, mm, row
+from ..ops.matrix import col, row
 from . import diagonals, products
 from .equations import inv
 from .face import cast, give, need_tensor, promote
 from .matrix_arguments import matrix_pair, square
 from .norms import as_float
+from .precision import lower
 
 
 def diagonal(A, *, offset=0, dim1=-2, dim2=-1):
@@ -37,6 +38,7 @@ def matmul(input, other, *, out=None):
     return products.matmul(input, other, out=out)
 
 
+@lower
 def vecdot(x, y, *, dim=-1, out=None):
     """Σ x̄ y along `dim`.
 
@@ -151,7 +153,7 @@ def _chain(xs, splits, i, j):
     if i == j:
         return xs[i]
     k = splits[i, j]
-    return mm(_chain(xs, splits, i, k), _chain(xs, splits, k + 1, j))
+    return products.mm(_chain(xs, splits, i, k), _chain(xs, splits, k + 1, j))
 
 
 def matrix_power(input, n, *, out=None):
@@ -176,9 +178,9 @@ def _power(x, n):
     y = None
     while n:
         if n & 1:
-            y = x if y is None else mm(y, x)
+            y = x if y is None else products.matmul(y, x)
         n >>= 1
-        x = mm(x, x) if n else x
+        x = products.matmul(x, x) if n else x
     return y
 
 

@@ -14,6 +14,7 @@ from ..errors import ArgumentError, ArgumentTypeError, DtypeError, ShapeError
 from ..ops.matrix import col, numbers
 from .face import SCALARS, cast, give, need_tensor, np_dtype, promote
 from .matrix_arguments import matrix, square
+from .precision import single
 
 
 def as_float(x, name, dtype):
@@ -136,6 +137,7 @@ def norm(input, ord=None, dim=None, keepdim=False, *, out=None, dtype=None):
     return vector_norm(x, ord, dim, **more)
 
 
+@single
 def cond(input, p=None, *, out=None):
     """Condition number, ‖A‖ ‖A⁻¹‖ in norm `p`; None is 2. Inf where A is singular.
 
@@ -170,6 +172,7 @@ def _norm_of_inverse(x, p):
     return op.where(ok, size, number(np.inf, size))
 
 
+@single
 def matrix_rank(input, tol=None, hermitian=False, *, atol=None, rtol=None, out=None):
     """How many singular values exceed max(atol, rtol σ₁).
 

@@ -17,6 +17,7 @@ from .face import (
     function,
     need_tensor,
 )
+from .precision import single
 from .shapes import clone, sizes
 
 
@@ -58,9 +59,17 @@ def pad(input, pad, mode="constant", value=None):
             f"{mode!r}: 2, 4 or 6 numbers pad one, two or three dims of a tensor with one or "
             "two more"
         )
-    for i in range(k):
+    around = _padded if mode == "circular" else _padded_in_single
+    return around(x, amounts, mode)
+
+
+def _padded(x, amounts, mode):
+    for i in range(len(amounts) // 2):
         x = _pad_dim(x, x.ndim - 1 - i, amounts[2 * i], amounts[2 * i + 1], mode)
     return x
+
+
+_padded_in_single = single(_padded)
 
 
 def _key(x, dim, start, stop):

@@ -13,6 +13,7 @@ from ..core.primitive import number, op
 from ..errors import ArgumentError, DtypeError, ShapeError
 from .convolution import batched, per_dim, unbatched
 from .face import cast, function, need_tensor
+from .precision import single
 
 
 def _plan(n, x, kernel_size, stride, padding, dilation, ceil_mode, name):
@@ -118,6 +119,7 @@ def max_pool2d(
 
 
 @function
+@single
 def max_pool3d(
     input,
     kernel_size,
@@ -203,6 +205,7 @@ def max_unpool1d(input, indices, kernel_size, stride=None, padding=0, output_siz
     return _max_unpool(1, input, indices, kernel_size, stride, padding, output_size)
 
 
+@single
 def max_unpool2d(input, indices, kernel_size, stride=None, padding=0, output_size=None):
     """Maxima put back where max_pool2d found them, zeros elsewhere.
 
@@ -213,6 +216,7 @@ def max_unpool2d(input, indices, kernel_size, stride=None, padding=0, output_siz
     return _max_unpool(2, input, indices, kernel_size, stride, padding, output_size)
 
 
+@single
 def max_unpool3d(input, indices, kernel_size, stride=None, padding=0, output_size=None):
     """Maxima put back where max_pool3d found them, zeros elsewhere.
 
@@ -314,6 +318,7 @@ def avg_pool2d(
     )
 
 
+@single
 def avg_pool3d(
     input,
     kernel_size,
@@ -366,6 +371,7 @@ def lp_pool2d(input, norm_type, kernel_size, stride=None, ceil_mode=False):
     return _lp_pool(2, input, norm_type, kernel_size, stride, ceil_mode)
 
 
+@single
 def lp_pool3d(input, norm_type, kernel_size, stride=None, ceil_mode=False):
     """The p-norm of each window of (N,C,D,H,W), (Σ xᵖ)^(1/p).
 

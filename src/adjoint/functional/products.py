@@ -10,6 +10,7 @@ from ..core.primitive import op
 from ..core.shape import broadcast, norm_dims
 from ..errors import ArgumentError, DtypeError, ShapeError, sound
 from .face import alias, function, give, method, need_tensor, promote
+from .precision import lower
 
 
 def pair(a, b, name):
@@ -39,6 +40,12 @@ def matmul(input, other, *, out=None):
     y = _of_matrices(input, other)
     if y is not None:
         return y if out is None else give(y, out)
+    return _product(input, other, out=out)
+
+
+@lower
+def _product(input, other, *, out=None):
+    """`matmul` of any two tensors."""
     a, b = pair(input, other, "matmul")
     if a.ndim == 0 or b.ndim == 0:
         raise ShapeError(
@@ -54,6 +61,12 @@ def matmul(input, other, *, out=None):
             else "",
         )
     return give(_matmul(a, b), out)
+
+
+def _as_given(a, b, out=None):
+    """The product in the precision of `a` and `b`, whether `autocast` holds or not."""
+    y = _of_matrices(a, b)
+    return _product.as_given(a, b, out=out) if y is None else give(y, out)
 
 
 _of_matrices = straight.product(
@@ -148,7 +161,7 @@ def mv(input, vec, *, out=None):
     tensor([11.])
     """
     _need_ranks("mv", input=(input, 2), vec=(vec, 1))
-    return matmul(input, vec, out=out)
+    return _as_given(input, vec, out)
 
 
 @method
@@ -159,7 +172,7 @@ def dot(input, tensor, *, out=None):
     tensor(11.)
     """
     _need_ranks("dot", input=(input, 1), tensor=(tensor, 1))
-    return matmul(input, tensor, out=out)
+    return _as_given(input, tensor, out)
 
 
 @method
@@ -209,6 +222,7 @@ alias("ger", "outer")
 
 
 @function
+@lower
 def tensordot(a, b, dims=2, *, out=None):
     """Products summed over pairs of dims: the last of a with the first of b, or those listed.
 
@@ -278,6 +292,7 @@ def _plus(name, input, y, beta, alpha, out=None):
 
 
 @method
+@lower
 def addmm(input, mat1, mat2, *, beta=1, alpha=1, out=None):
     """β · input + α · mat1 @ mat2.
 
@@ -296,7 +311,7 @@ def addmv(input, mat, vec, *, beta=1, alpha=1, out=None):
     tensor([3.])
     """
     _need_ranks("addmv", mat=(mat, 2), vec=(vec, 1))
-    return _plus("addmv", input, matmul(mat, vec), beta, alpha, out)
+    return _plus("addmv", input, _as_given(mat, vec), beta, alpha, out)
 
 
 @method
@@ -312,6 +327,7 @@ def addr(input, vec1, vec2, *, beta=1, alpha=1, out=None):
 
 
 @method
+@lower
 def baddbmm(input, batch1, batch2, *, beta=1, alpha=1, out=None):
     """β · input + α · batch1 @ batch2.
 
@@ -322,6 +338,7 @@ def baddbmm(input, batch1, batch2, *, beta=1, alpha=1, out=None):
 
 
 @method
+@lower
 def addbmm(input, batch1, batch2, *, beta=1, alpha=1, out=None):
     """β · input + α · Σ_b batch1[b] @ batch2[b].
 

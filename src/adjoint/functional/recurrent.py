@@ -10,29 +10,36 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..autodiff.casting import casting
 from ..autodiff.tape import BASE
 from ..core.bind import NUMPY, dtype_of, floor
 from ..core.primitive import op
 from ..errors import ArgumentError, DtypeError, ShapeError
 from .dropout import dropout as _dropout
-from .face import function, need_tensor
+from .face import cast, function, need_tensor
+from .precision import lower
 from .scan import scan
 
 
 class Kind(NamedTuple):
-    """A kind of cell: its record, its blocks of gates, and its states."""
+    """A kind of cell: its record, its blocks of gates, and its states.
+
+    Where `autocast` holds, layers of some kinds are `lowered` as a whole; of the others the
+    product with the input alone, and states keep their precision from step to step.
+    """
 
     record: str
     gates: int
     states: int = 1
     options: tuple = ()
+    lowered: bool = True
 
 
 KINDS = {
     "RNN_TANH": Kind("rnn", 1, options=(("act", "tanh"),)),
     "RNN_RELU": Kind("rnn", 1, options=(("act", "relu"),)),
     "LSTM": Kind("lstm", 4, 2),
-    "GRU": Kind("gru", 3),
+    "GRU": Kind("gru", 3, lowered=False),
 }
 
 
@@ -51,7 +58,10 @@ class Weights(NamedTuple):
 
 def unroll(kind, x, sizes, states, weights, reverse=False):
     """The states after each step, from the rows `x` of all steps and the first states."""
-    gates = op.contract(x, weights.ih, spec="ij,kj->ik")
+    d = dtype_of(states[0])
+    gates = cast(_projected(x, weights.ih), d)
+    if dtype_of(weights.hh) != d:  # in autocast alone
+        weights = Weights(*(None if w is None else cast(w, d) for w in weights))
     record, extra = getattr(op, kind.record), []
     if kind.record == "gru":
         extra = [_or_zeros(weights.bias_hh, gates)]
@@ -72,6 +82,12 @@ def unroll(kind, x, sizes, states, weights, reverse=False):
     if floor.get() is NUMPY or len(sizes) == 1:
         return run(gates, states, sizes)
     return _looped(run, gates, states, sizes, reverse)
+
+
+@lower
+def _projected(x, weight):
+    """All steps' part of the gates, in one product."""
+    return op.contract(x, weight, spec="ij,kj->ik")
 
 
 class Lot(NamedTuple):
@@ -189,6 +205,12 @@ def layers(kind, x, sizes, states, weights, stack):
 
     `states` holds those of all layers and directions, `weights` a Weights for each.
     """
+    run = _layers if kind.lowered else _layers.as_given
+    return run(kind, x, sizes, states, weights, stack)
+
+
+@lower
+def _layers(kind, x, sizes, states, weights, stack):
     directions = 2 if stack.bidirectional else 1
     finals = []
     for layer in range(stack.num_layers):
@@ -251,7 +273,9 @@ def _call(name, input, states, params, has_biases, batch_first, *stack):
 
 
 def check_dtypes(name, *xs):
-    """All must have one floating or complex dtype."""
+    """All must have one floating or complex dtype, unless they are cast to one."""
+    if casting.get() is not None:
+        return
     dtypes = {dtype_of(x) for x in xs}
     if len(dtypes) > 1 or dtype_of(xs[0]).kind not in "fVc":
         found = " and ".join(sorted(d.name for d in dtypes))
@@ -381,6 +405,7 @@ def gru_cell(input, hx, w_ih, w_hh, b_ih=None, b_hh=None):
 
 
 @function
+@lower
 def rnn_tanh_cell(input, hx, w_ih, w_hh, b_ih=None, b_hh=None):
     """tanh(W x + U h + b), one step of the simplest network.
 
@@ -391,6 +416,7 @@ def rnn_tanh_cell(input, hx, w_ih, w_hh, b_ih=None, b_hh=None):
 
 
 @function
+@lower
 def rnn_relu_cell(input, hx, w_ih, w_hh, b_ih=None, b_hh=None):
     """relu(W x + U h + b), one step.
 

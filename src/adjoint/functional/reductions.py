@@ -28,6 +28,7 @@ from .face import (
     np_dtype,
     promote,
 )
+from .precision import single
 
 
 class ValuesIndices(NamedTuple):
@@ -169,6 +170,7 @@ def nanmean(input, dim=None, keepdim=False, *, dtype=None, out=None):
 
 
 @method
+@single
 def prod(input, dim=None, keepdim=False, *, dtype=None, out=None):
     """Product of all elements, or over `dim`.
 

@@ -18,6 +18,7 @@ from ..ops.resize import cubic
 from .adaptive_pooling import adaptive_mean
 from .convolution import per_dim
 from .face import function, need_tensor
+from .precision import lower, single
 
 # ---------------------------------------------------------------- interpolate
 
@@ -150,6 +151,7 @@ def upsample_bilinear(input, size=None, scale_factor=None):
 # ---------------------------------------------------------------- grid_sample
 
 
+@single
 def grid_sample(input, grid, mode="bilinear", padding_mode="zeros", align_corners=None):
     """`input` (N,C,·) at the points of `grid` (N,·,2 or 3), coordinates x, y, z in [-1, 1].
 
@@ -274,6 +276,7 @@ def _tap(plane, taps, sizes, padding_mode, align):
     return value * op.reshape(weight, shape=shape)
 
 
+@lower
 def affine_grid(theta, size, align_corners=None):
     """The grid for grid_sample of a batch of affine maps (N,2,3) or (N,3,4).
 

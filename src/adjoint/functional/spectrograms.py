@@ -14,6 +14,7 @@ from .complexes import view_as_complex, view_as_real
 from .convolution import fold
 from .face import cast, method, need_tensor, wrap
 from .padding import pad
+from .precision import single
 from .shapes import transpose
 from .strides import unfold
 
@@ -44,6 +45,7 @@ def _window(name, window, win, n, d):
 
 
 @method
+@single
 def stft(
     input,
     n_fft,

@@ -15,6 +15,7 @@ from ..errors import ArgumentError, ArgumentTypeError, DtypeError, ShapeError
 from ..ops.order import put_along, take_along
 from .cumulative import part
 from .face import cast, concrete, function, give, method, need_tensor, wrap
+from .precision import lower, single
 from .reductions import count_over, dims_of, need_some, start
 
 # ---------------------------------------------------------------- quantiles
@@ -111,6 +112,7 @@ def _taken(x, rank, last):
 
 
 @method
+@single
 def quantile(input, q, dim=None, keepdim=False, *, interpolation="linear", out=None):
     """The q-th quantiles of all elements, or along `dim`; NaN where one element is.
 
@@ -121,6 +123,7 @@ def quantile(input, q, dim=None, keepdim=False, *, interpolation="linear", out=N
 
 
 @method
+@single
 def nanquantile(input, q, dim=None, keepdim=False, *, interpolation="linear", out=None):
     """The q-th quantiles of the elements that are not NaN.
 
@@ -191,8 +194,13 @@ def _covariance(x, w, correction, aweights):
         centred = x - mean
         weighted = centred * w
         free = cast(_free(w, total, correction, aweights), d)
-    y = op.contract(centred, conjugate(weighted), spec="ik,jk->ij")
-    return op.div(y, free)
+    y = _products_of_rows(centred, conjugate(weighted))
+    return op.div(y, cast(free, dtype_of(y)))
+
+
+@lower
+def _products_of_rows(a, b):
+    return op.contract(a, b, spec="ik,jk->ij")
 
 
 def _free(w, total, correction, aweights):

@@ -7,6 +7,7 @@ from ..errors import ArgumentError, ShapeError
 from .distances import pairwise_distance
 from .face import function, need_number
 from .loss_modes import floats, mode_of, positive_part, reduced
+from .precision import single
 
 
 def _triplet(near, far, between, margin, swap, mode):
@@ -16,6 +17,7 @@ def _triplet(near, far, between, margin, swap, mode):
 
 
 @function
+@single
 def triplet_margin_loss(
     anchor,
     positive,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numbers
 import warnings
 
+from ..autodiff.casting import is_autocast_enabled
 from ..core.bind import dtype_of
 from ..errors import ArgumentError, ArgumentTypeError, ShapeError
 from ..functional import creation, recurrent
@@ -157,7 +158,7 @@ class RNNBase(Module):
             if tuple(s.shape) != shape:
                 which = f"hidden[{i}]" if len(shapes) > 1 else "hidden"
                 raise ShapeError(f"Expected {which} size {shape}, got {list(s.shape)}")
-            if dtype_of(s) != dtype_of(x):
+            if dtype_of(s) != dtype_of(x) and not is_autocast_enabled():
                 raise ArgumentError(
                     f"{type(self).__name__}: the input is {x.dtype}, the state {s.dtype}"
                 )
@@ -259,7 +260,7 @@ def _check_kinds(net, name) -> None:
 
 def _check_input(net, x, rank) -> None:
     weight = getattr(net, net._all_weights[0][0])
-    if dtype_of(x) != dtype_of(weight):
+    if dtype_of(x) != dtype_of(weight) and not is_autocast_enabled():
         raise ArgumentError(
             f"RNN input dtype ({x.dtype}) does not match weight dtype ({weight.dtype})",
             hint=f"input.to({weight.dtype}), or model.to({x.dtype})",

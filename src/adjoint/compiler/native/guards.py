@@ -11,6 +11,7 @@ from abc import ABC, abstractmethod
 
 import numpy as np
 
+from ...autodiff.casting import casting
 from ...autodiff.modes import inferring, recording
 from ...autodiff.node import Leaf
 from ...core.bind import NUMPY, Box, changed, floor, moved
@@ -25,6 +26,7 @@ MODES = {
     "floor": (floor, NUMPY),
     "recording": (recording, True),
     "inferring": (inferring, False),
+    "casting": (casting, None),
 }
 
 
