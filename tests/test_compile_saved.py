@@ -103,3 +103,14 @@ def test_a_write_to_state_after_a_body(way, body):
     if want is not None:
         for a, b in zip(got, want, strict=True):
             np.testing.assert_allclose(a, b, rtol=1e-12)
+
+
+def test_a_program_that_writes_without_recording_counts_as_a_write():
+    w = ad.ones(2, 2, requires_grad=True)
+    add = ad.compile(lambda: (w.add_(1.0), None)[1])
+    for _ in range(4):
+        y = (w * w).sum()
+        with ad.no_grad():
+            add()
+        with pytest.raises(GradError, match="modified by an inplace operation"):
+            y.backward()

@@ -21,6 +21,7 @@ ROWS = (
     ("optim",),
     ("io",),
     ("train", "viz", "distributed", "utils"),
+    ("amp",),
     ("demo", "sklearn"),
     ("cli",),
 )

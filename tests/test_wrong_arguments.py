@@ -26,6 +26,7 @@ LEFT_OUT = {
     *("manual_seed", "seed", "set_default_dtype", "set_printoptions", "set_rng_state"),
     *("set_grad_enabled", "set_num_threads", "set_float32_matmul_precision"),
     "set_flush_denormal",
+    *("set_autocast_enabled", "set_autocast_dtype", "set_autocast_cache_enabled"),
     *("compile", "load", "save", "checkpoint", "checkpoint_sequential", "gradcheck"),
     *("gradgradcheck", "hvp", "jvp", "vjp", "linearize", "trace"),
 }

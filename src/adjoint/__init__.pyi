@@ -11,6 +11,7 @@ from .core.dtype import DType as DType
 from .tensor import Dims, DTypeLike, Number
 from .tensor import Size as Size, Tensor as Tensor
 from . import accelerator as accelerator
+from . import amp as amp
 from . import array_api as array_api
 from . import autodiff as autodiff
 from . import autograd as autograd
@@ -39,6 +40,14 @@ from .autodiff.calculus import derivative as derivative
 from .autodiff.calculus import rvec as rvec
 from .autodiff.calculus import second_derivative as second_derivative
 from .autodiff.calculus import vec as vec
+from .autodiff.casting import autocast as autocast
+from .autodiff.casting import clear_autocast_cache as clear_autocast_cache
+from .autodiff.casting import get_autocast_dtype as get_autocast_dtype
+from .autodiff.casting import is_autocast_cache_enabled as is_autocast_cache_enabled
+from .autodiff.casting import is_autocast_enabled as is_autocast_enabled
+from .autodiff.casting import set_autocast_cache_enabled as set_autocast_cache_enabled
+from .autodiff.casting import set_autocast_dtype as set_autocast_dtype
+from .autodiff.casting import set_autocast_enabled as set_autocast_enabled
 from .autodiff.check import GradcheckError as GradcheckError
 from .autodiff.check import gradcheck as gradcheck
 from .autodiff.check import gradgradcheck as gradgradcheck

@@ -85,7 +85,8 @@ chosen: ContextVar[Casting] = ContextVar("chosen", default=_OFF)
 casting: ContextVar[Casting | None] = ContextVar("casting", default=None)
 
 
-def _choose(mode: Casting) -> None:
+def choose(mode: Casting) -> None:
+    """Have this be the mode from here on."""
     chosen.set(mode)
     casting.set(mode if mode.enabled else None)
 
@@ -94,7 +95,7 @@ def _choose(mode: Casting) -> None:
 def as_it_was(mode: Casting):
     """The mode of another time in a block, without its copies."""
     before, now = chosen.get(), casting.get()
-    _choose(mode._replace(copies=None))
+    choose(mode._replace(copies=None))
     try:
         yield
     finally:
@@ -130,7 +131,7 @@ class autocast(Switch):
     def __init__(self, device_type, dtype=None, enabled=True, cache_enabled=None):
         on_cpu = _is_cpu(device_type)
         if dtype is None:
-            dtype = get_autocast_dtype(device_type)
+            dtype = _default_dtype(device_type, enabled)
         if enabled and not on_cpu:
             warnings.warn(
                 f"User provided device_type of '{device_type}', but "
@@ -146,7 +147,6 @@ class autocast(Switch):
             )
         can = on_cpu and lower in _LOWER
         caching = None if cache_enabled is None else bool(cache_enabled)
-        self.device = device_type
         self.value = bool(enabled) and can, lower if can else None, caching
 
     def __enter__(self):
@@ -155,7 +155,7 @@ class autocast(Switch):
         enabled, lower, caching = self.value
         copies = {} if outer.copies is None else outer.copies
         caching = outer.caching if caching is None else caching
-        _choose(Casting(enabled, lower or outer.dtype, caching, copies))
+        choose(Casting(enabled, lower or outer.dtype, caching, copies))
         return self
 
     def __exit__(self, *_):
@@ -165,6 +165,15 @@ class autocast(Switch):
         casting.set(now)
         if outer.copies is None and copies is not None:
             copies.clear()
+
+
+def _default_dtype(device_type, enabled) -> DType:
+    if bfloat16 is None and enabled and chosen.get() is _OFF:
+        raise ArgumentError(
+            "autocast: bfloat16 needs the package ml_dtypes",
+            hint="pip install ml_dtypes, or dtype=float16",
+        )
+    return get_autocast_dtype(device_type)
 
 
 def _is_cpu(device_type) -> bool:
@@ -179,6 +188,13 @@ def _is_cpu(device_type) -> bool:
 def _need_cpu(device_type, name: str) -> None:
     if not _is_cpu(device_type):
         raise ArgumentError(f"{name}: there is no device {device_type!r}, only 'cpu'")
+
+
+def _need_bool(flag, name: str) -> None:
+    if not isinstance(flag, bool):
+        raise ArgumentTypeError(
+            f"{name}(): argument 'enabled' must be bool, not {type(flag).__name__}"
+        )
 
 
 def is_autocast_enabled(device_type: str = "cpu") -> bool:
@@ -197,7 +213,8 @@ def set_autocast_enabled(device_type: str | bool, enabled: bool | None = None) -
     if enabled is None:
         device_type, enabled = "cpu", device_type
     _need_cpu(device_type, "set_autocast_enabled")
-    _choose(chosen.get()._replace(enabled=bool(enabled)))
+    _need_bool(enabled, "set_autocast_enabled")
+    choose(chosen.get()._replace(enabled=enabled))
 
 
 def get_autocast_dtype(device_type: str = "cpu") -> DType:
@@ -218,7 +235,7 @@ def set_autocast_dtype(device_type: str, dtype) -> None:
         raise ArgumentError(
             f"set_autocast_dtype: must be bfloat16 or float16, got {lower.name}"
         )
-    _choose(chosen.get()._replace(dtype=lower))
+    choose(chosen.get()._replace(dtype=lower))
 
 
 def is_autocast_cache_enabled() -> bool:
@@ -228,7 +245,8 @@ def is_autocast_cache_enabled() -> bool:
 
 def set_autocast_cache_enabled(enabled: bool) -> None:
     """Have a weight copied once in a region, or each time that it is read."""
-    _choose(chosen.get()._replace(caching=bool(enabled)))
+    _need_bool(enabled, "set_autocast_cache_enabled")
+    choose(chosen.get()._replace(caching=enabled))
 
 
 def clear_autocast_cache() -> None:

@@ -268,6 +268,7 @@ def _shown(x):
 
 def _as_it_is(x):
     """Another box for the value that x has, which stays when x is given another."""
+    floor.get().keep((x,))  # a program knows the memory as x's, whose version counts
     out = alias(x, x.node)
     out.version = Version()  # not that of the node, which counts writes to x
     return out

@@ -1,7 +1,8 @@
 """In which precision functions compute where `autocast` holds: PyTorch's lists for a CPU.
 
 A function on one of them says so at its definition; all others compute in what they are given.
-What such a function does inside is not cast again. One that is given `out` is left as it is.
+What such a function does inside is not cast again. One that is given `out`, or that writes its
+first argument, computes in what it is given.
 """
 
 from __future__ import annotations
@@ -48,23 +49,24 @@ def _policy(f, name: str, caster: Callable):
     @wraps(f)
     def call(*args, **kwargs):
         mode = casting.get()
-        if mode is None or kwargs.get("out") is not None:
+        if mode is None:
             return f(*args, **kwargs)
-        return _cast(f, caster(mode, (args, kwargs)), args, kwargs)
+        given = kwargs.get("out") is not None
+        return _cast(
+            f, _as_it_is if given else caster(mode, (args, kwargs)), args, kwargs
+        )
 
-    call.as_given = f
+    call.as_given = lambda *args, **kwargs: _cast(f, _as_it_is, args, kwargs)
     LISTS[name].append(call)
     return call
 
 
 def _cast(f, cast: Callable, args, kwargs):
     """f of the arguments as they are cast, and of the tensors in lists of them."""
-
-    def leaf(x):
-        return cast(x) if isinstance(x, Box) else x
-
-    args = [tree.map_leaves(leaf, x) for x in args]
-    kwargs = {k: tree.map_leaves(leaf, x) for k, x in kwargs.items()}
+    if cast is not _as_it_is:
+        args, kwargs = tree.map_leaves(
+            lambda x: cast(x) if isinstance(x, Box) else x, (args, kwargs)
+        )
     token = casting.set(None)
     try:
         return f(*args, **kwargs)

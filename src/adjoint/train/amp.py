@@ -1,8 +1,9 @@
 """Mixed precision: a network computed in half precision, trained in single.
 
 The parameters stay as they are (the master weights); each step computes with copies in half
-precision, made by a cast that gradients pass through. Small float16 gradients would round to
-zero, so the loss is scaled up and the gradients down again (Micikevicius et al., 2018).
+precision, made by a cast that gradients pass through: all of it here, or what `autocast` casts.
+Small float16 gradients would round to zero, so the loss is scaled up and the gradients down
+again (Micikevicius et al., 2018).
 """
 
 from __future__ import annotations
@@ -278,14 +279,20 @@ def precision_of(name) -> str | None:
     """The half precision that is meant: None, "float16" or "bfloat16"."""
     if name is None:
         return None
+    if isinstance(name, str) and name in MIXED:
+        return MIXED[name]
     given = name if isinstance(name, str) else np_dtype(name).name
     if given in ("float32", "single"):
         return None
     if given not in HALVES:
         raise ArgumentError(
-            f"precision must be None, 'float16' or 'bfloat16', got {name!r}"
+            "precision must be None, 'float16', 'bfloat16', '16-mixed' or 'bf16-mixed', "
+            f"got {name!r}"
         )
     return given
+
+
+MIXED = {"16-mixed": "float16", "bf16-mixed": "bfloat16"}
 
 
 def in_half(model, inputs, precision: str):
@@ -298,6 +305,11 @@ def in_half(model, inputs, precision: str):
     """
     halves = {k: _cast(p, precision) for k, p in model.named_parameters()}
     y = functional_call(model, halves, tree.map_leaves(_caster(precision), inputs))
+    return in_single(y)
+
+
+def in_single(y):
+    """Outputs in single precision."""
     return tree.map_leaves(_caster("float32"), y)
 
 

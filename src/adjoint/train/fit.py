@@ -59,8 +59,9 @@ def fit(
     - `metrics`: of `ad.metrics`, or their names, or functions f(y, t).
     - `scheduler`: stepped every epoch; `Schedule(scheduler, every="step")` every update.
     - `accumulate`: batches an update; `clip_norm`, `clip_value`: of their gradients.
-    - `precision`: "float16" (with loss scaling, `scaler`) or "bfloat16"; the parameters stay
-      in single precision.
+    - `precision`: "float16" (with loss scaling, `scaler`) or "bfloat16": the whole model in
+      half precision; "16-mixed" or "bf16-mixed": model and loss inside `autocast`. The
+      parameters stay in single precision.
     - `checkpoint`: a folder, or a `Checkpoint`. `resume=True` goes on from there if there is
       something, bit for bit as if never interrupted; or the path of a checkpoint.
     - `compile`: the whole step, checks and loss scaling too, becomes one native program (with

@@ -7,7 +7,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..autodiff.casting import autocast
 from ..autodiff.modes import no_grad
+from ..core import dtype as dtypes
 from ..core import tree
 from ..core.bind import Box
 from ..core.dtype import get_default_dtype
@@ -17,7 +19,7 @@ from ..nn import utils
 from ..optim import LBFGS
 from ..tensor import Tensor
 from . import faults
-from .amp import GradScaler, in_half, precision_of, trained
+from .amp import MIXED, GradScaler, in_half, in_single, precision_of, trained
 
 
 class Outcome(NamedTuple):
@@ -100,9 +102,17 @@ class Criterion:
     def __init__(self, model, loss=None, precision=None):
         self.model, self.loss = model, loss
         self.precision = precision_of(precision)
+        self.mixed = isinstance(precision, str) and precision in MIXED
 
     def __call__(self, batch):
         """(loss, output, target); the output is None where the model gives the loss."""
+        if not self.mixed:
+            return self._evaluated(batch)
+        with autocast("cpu", getattr(dtypes, self.precision)):
+            loss, y, target = self._evaluated(batch)
+        return loss, in_single(y), target
+
+    def _evaluated(self, batch):
         if self.loss is None:
             whole = tuple(batch) if isinstance(batch, (tuple, list)) else (batch,)
             return self._output(whole), None, None
@@ -111,7 +121,7 @@ class Criterion:
         return self.loss(y, target), y, target
 
     def _output(self, inputs):
-        if self.precision is None:
+        if self.precision is None or self.mixed:
             return self.model(*inputs)
         return in_half(self.model, inputs, self.precision)
 

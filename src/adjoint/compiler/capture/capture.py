@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from ...autodiff.casting import choose, chosen
 from ...autodiff.modes import recording
 from ...autodiff.tape import BASE
 from ...core import tree
@@ -306,9 +307,11 @@ def capture(func, leaves, shape, name: str, moving=frozenset()) -> Captured:
     around = Surroundings(func, args)
     if around.iterators:
         raise Unfit("it takes from an iterator; give it the value as an argument")
-    token = floor.set(level)
+    token, mode = floor.set(level), chosen.get()
     try:
         results = func(*args, **kwargs)
+        if chosen.get() != mode:
+            raise Unfit("it leaves autocast other than it was; a `with` block ends")
         _note(level, around)
         _need_same(given, args, kwargs)
         if around.streams.more():
@@ -326,6 +329,7 @@ def capture(func, leaves, shape, name: str, moving=frozenset()) -> Captured:
         around.rewritten()
         around.streams.rewind()
         floor.reset(token)
+        choose(mode)
         level.changed.undo()
         level.closed = True
     del given, args, kwargs
