@@ -794,3 +794,75 @@ def test_a_function_that_leaves_it_switched_runs_as_written():
         return found
 
     assert contextvars.Context().run(run) == [ad.bfloat16, True] * 3
+
+
+mode = ad.autocast("cpu")
+
+
+class Decorated(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = nn.Linear(3, 3), nn.GRU(3, 3)
+
+    @mode
+    def forward(self, x):
+        y, _ = self.second(self.first(x))
+        with mode, ad.autocast("cpu", enabled=False):
+            return y.float() @ self.first.weight
+
+
+def test_a_mode_that_was_made_before_is_captured_again_and_again():
+    ad.manual_seed(0)
+    net, x = Decorated(), ad.tensor(drawn(2, 1, 3))
+
+    def gradients(x):
+        y = net(x)
+        return y, *autograd.grad(y.sum(), list(net.parameters()))
+
+    expected = gradients(x)
+    assert expected[0].dtype == ad.float32
+    step = ad.compile(gradients)
+    for _ in range(3):
+        for a, b in zip(step(x), expected, strict=True):
+            np.testing.assert_allclose(
+                a.detach().numpy(), b.detach().numpy(), rtol=0.03, atol=0.01
+            )
+    assert len(step.programs) == 1
+    assert not step.unfit
+
+
+LAYERS = {
+    "LSTM": (lambda n: n.LSTM(4, 5, num_layers=2, bidirectional=True), (6, 2, 4)),
+    "GRU": (lambda n: n.GRU(4, 5, num_layers=2), (6, 2, 4)),
+    "RNN": (lambda n: n.RNN(4, 5), (6, 2, 4)),
+    "LSTMCell": (lambda n: n.LSTMCell(4, 5), (2, 4)),
+    "GRUCell": (lambda n: n.GRUCell(4, 5), (2, 4)),
+    "RNNCell": (lambda n: n.RNNCell(4, 5), (2, 4)),
+    "encoder": (
+        lambda n: n.TransformerEncoderLayer(4, 2, 8, dropout=0.0, batch_first=True),
+        (2, 6, 4),
+    ),
+}
+
+
+@pytest.mark.parametrize("before", [False, True], ids=["single", "half"])
+@pytest.mark.parametrize("layer", LAYERS)
+def test_layers_have_pytorchs_numbers(layer, before):
+    torch = pytest.importorskip("torch")
+    make, shape = LAYERS[layer]
+
+    def result(lib):
+        net = given(lib, make(lib.nn))
+        x = lib.tensor(drawn(*shape) - 0.5)
+        with lib.autocast("cpu", dtype=lib.bfloat16):
+            y = net(x.bfloat16() if before else x)
+        y = y[0] if isinstance(y, tuple) else y
+        y.float().sum().backward()
+        grads = [p.grad for p in net.parameters()]
+        return str(y.dtype).rpartition(".")[2], [y.float().detach(), *grads]
+
+    (kind, ours), (their_kind, theirs) = result(ad), result(torch)
+    assert kind == their_kind
+    for a, b in zip(ours, theirs, strict=True):
+        a, b = a.numpy(), b.numpy()
+        assert np.linalg.norm(a - b) <= 0.05 * np.linalg.norm(b) + 1e-3

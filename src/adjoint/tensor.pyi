@@ -167,7 +167,7 @@ class Tensor(Box):
         """input + alpha · other."""
     def addbmm(self, batch1: Any, batch2: Any, *, beta: Any = ..., alpha: Any = ..., out: Tensor | None = ...) -> Tensor:
         """β · input + α · Σ_b batch1[b] @ batch2[b]."""
-    def addbmm_(self, **kwargs: Any) -> Tensor:
+    def addbmm_(self, batch1: Any, batch2: Any, *, beta: Any = ..., alpha: Any = ..., out: Tensor | None = ...) -> Tensor:
         """`addbmm` written into this tensor."""
     def addcdiv(self, tensor1: Tensor, tensor2: Tensor, *, value: Any = ..., out: Tensor | None = ...) -> Tensor:
         """input + value · tensor1 / tensor2."""
@@ -179,7 +179,7 @@ class Tensor(Box):
         """`addcmul` written into this tensor."""
     def addmm(self, mat1: Tensor, mat2: Tensor, *, beta: Any = ..., alpha: Any = ..., out: Tensor | None = ...) -> Tensor:
         """β · input + α · mat1 @ mat2."""
-    def addmm_(self, **kwargs: Any) -> Tensor:
+    def addmm_(self, mat1: Tensor, mat2: Tensor, *, beta: Any = ..., alpha: Any = ..., out: Tensor | None = ...) -> Tensor:
         """`addmm` written into this tensor."""
     def addmv(self, mat: Any, vec: Tensor, *, beta: Any = ..., alpha: Any = ..., out: Tensor | None = ...) -> Tensor:
         """β · input + α · mat @ vec."""
@@ -271,7 +271,7 @@ class Tensor(Box):
         """Accumulate into `.grad` the gradients of this tensor with respect to the leaves."""
     def baddbmm(self, batch1: Any, batch2: Any, *, beta: Any = ..., alpha: Any = ..., out: Tensor | None = ...) -> Tensor:
         """β · input + α · batch1 @ batch2."""
-    def baddbmm_(self, **kwargs: Any) -> Tensor:
+    def baddbmm_(self, batch1: Any, batch2: Any, *, beta: Any = ..., alpha: Any = ..., out: Tensor | None = ...) -> Tensor:
         """`baddbmm` written into this tensor."""
     base: Any
     def bernoulli(self, p: Any = ..., *, generator: Any = ..., out: Tensor | None = ...) -> Tensor:

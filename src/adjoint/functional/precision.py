@@ -56,8 +56,16 @@ def _policy(f, name: str, caster: Callable):
             f, _as_it_is if given else caster(mode, (args, kwargs)), args, kwargs
         )
 
-    call.as_given = lambda *args, **kwargs: _cast(f, _as_it_is, args, kwargs)
+    call.as_given = _in_what_it_is_given(f)
     LISTS[name].append(call)
+    return call
+
+
+def _in_what_it_is_given(f):
+    @wraps(f)
+    def call(*args, **kwargs):
+        return _cast(f, _as_it_is, args, kwargs)
+
     return call
 
 
