@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 from ..autodiff.modes import enable_grad, no_grad, set_grad_enabled
 from ..core.bind import Box, floor
+from ..core.noting import NotingTree
 from ..errors import ArgumentTypeError, ShapeError
 from ..functional import complexes
 from . import packs, saving
@@ -62,7 +63,7 @@ class Optimizer(Hooked):
 
     def __init__(self, params, defaults: dict):
         self.defaults, self.param_groups, self._remade = defaults, [], 0
-        self.state: dict = saving.States()
+        self.state: dict = NotingTree()
         for group in as_groups(params, type(self).__name__):
             self.add_param_group(group)
 
@@ -114,6 +115,7 @@ class Optimizer(Hooked):
             floor.get().reads(vars(self), name)
         floor.get().reads(self.param_groups, None)
         for group in self.param_groups:
+            floor.get().reads(group, "params")
             floor.get().reads(group["params"], None)
             o = floor.get().options(group)
             params = [p for p in o["params"] if p.grad is not None]
@@ -157,6 +159,9 @@ class Optimizer(Hooked):
         """The state of `p`: what is there, or else its first."""
         s = self.state.get(p)
         if s:
+            floor.get().reads(self.state, p)
+            for name in s:
+                floor.get().reads(s, name)
             return s
         if type(self).begin is Optimizer.begin:
             return {}
@@ -227,7 +232,7 @@ class Optimizer(Hooked):
         groups, state = saving.matched(self.param_groups, state_dict)
         for mine, theirs in zip(self.param_groups, groups, strict=True):
             mine.update(theirs)
-        self.state = saving.States(state)
+        self.state = NotingTree(state)
         self._remade += 1
         for hook in self._hooks_of("load_state_dict_post"):
             hook(self)

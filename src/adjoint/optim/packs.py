@@ -120,7 +120,9 @@ def _update(optimizer, pack, o, site):
         _keep(pack, name, value, site)
     _write(pack.params, y, site)
     if pack.states[0]:
-        optimizer.state.update(zip(pack.params, pack.states, strict=True))
+        for x, s in zip(pack.params, pack.states, strict=True):
+            if optimizer.state.get(x) is not s:
+                optimizer.state[x] = s
 
 
 def _in_pieces(optimizer, p, g, old, scalars, o):

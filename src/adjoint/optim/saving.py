@@ -2,42 +2,11 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-
 import numpy as np
 
-from ..core.bind import Box, floor, note_change
+from ..core.bind import Box, floor
 from ..errors import ArgumentError
 from ..functional import complexes, creation
-
-
-class States(defaultdict):
-    """State by parameters; programs are made anew where it is taken away or replaced."""
-
-    def __init__(self, states=()):
-        super().__init__(dict, states)
-
-    def __reduce__(self):
-        return States, (dict(self),)
-
-    def __setitem__(self, p, s):
-        if self.get(p, s) is not s:
-            note_change(lasting=True)
-        super().__setitem__(p, s)
-
-    def __delitem__(self, p):
-        super().__delitem__(p)
-        note_change(lasting=True)
-
-    def pop(self, p, *default):
-        """The state of p, taken away."""
-        note_change(lasting=True)
-        return super().pop(p, *default)
-
-    def clear(self):
-        """Take all away."""
-        super().clear()
-        note_change(lasting=True)
 
 
 def put(s: dict, name: str, old, new, p) -> None:

@@ -35,7 +35,8 @@ def begun(p, *means) -> dict:
 
 def counted(s):
     """The number of this step, which is counted in the state, in double precision."""
-    s["step"] = s["step"] + 1
+    t = s["step"]  # a user may have set it to a number
+    s["step"] = (t if isinstance(t, Box) else creation.full((), float(t))) + 1
     return op.cast(s["step"], dtype=_DOUBLE)
 
 

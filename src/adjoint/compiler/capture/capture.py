@@ -293,6 +293,7 @@ class Capture(Follower, TraceLevel):
         self.arguments.boxes, self.groups.after = [], []
         self.changed.forget()
         self.left.clear()
+        self.sights.clear()
 
 
 def _in_elements(strides, var) -> tuple:

@@ -11,6 +11,7 @@ import numpy as np
 
 from ...core import tree
 from ...core.bind import Box
+from ...core.noting import Noting
 from ...ir.graph import Graph, Var
 from .surroundings import look
 
@@ -182,6 +183,11 @@ class Captured:
         leaves += [m for later in self.after for m in later.args]
         made = [m.output for m in leaves if isinstance(m, Made)]
         return [*range(self.count), *set_to, *(m.output for m in self.moved), *made]
+
+    @property
+    def compared(self) -> list[Seen]:
+        """What every call compares of `seen`; the rest says itself when it changes."""
+        return [s for s in self.seen if not isinstance(s.mapping, Noting)]
 
     @property
     def rare(self) -> bool:

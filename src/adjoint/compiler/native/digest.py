@@ -64,7 +64,7 @@ class _Writer:
         self.text("draws", [n for _, n in c.draws], "results", c.arguments, c.count)
         self.text("answer", answer(c), "leaves", sorted(c.leaves))
         self.text("numbers", [(_named(n), place) for _, n, place in c.numbers])
-        self.text("seen", [_seen(*s) for s in c.seen])
+        self.text("seen", [_seen(*s) for s in c.compared])
         self.text("memory", c.memory)
         self.text("read", [r.numbers.nbytes for r in c.read])
         self.text("gradients", [g.output for g in c.gradients])

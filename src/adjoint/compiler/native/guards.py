@@ -43,7 +43,7 @@ def guards(surface: Surface) -> list[Guard]:
         Arguments(arguments, c.leaves, len(surface.written())),
         *(Owned(*where, arguments) for where in placed),
         *(Reused(i, g) for i, g in enumerate(ours)),
-        *(Kept(i, seen) for i, seen in enumerate(c.seen)),
+        *(Kept(i, seen) for i, seen in enumerate(c.compared)),
         *(Unchanged(i, read) for i, read in enumerate(c.read)),
         *(Option(i, *option, v) for i, (option, v) in enumerate(options)),
         *streams(surface),
