@@ -18,6 +18,7 @@ from ..ops.index import add, write
 from .batch import Batch
 from .forward import Forward
 from .keeping import alias
+from .masked import Masked
 from .modes import inferring, packing, recording
 from .node import Leaf, next_order
 from .tape import BASE, Tape
@@ -33,6 +34,9 @@ def assign(x, new, name: str, fresh: bool = False):
     new = _settled(new, x.level)
     if isinstance(new, Box):
         new.sync()  # a view of what was written to since
+    if isinstance(x.level, Masked):
+        _need_kind(x, new, name)
+        return x.level.become(x, new)
     _need_writable(x, name)
     if not _fits(x, new):
         _need_fit(x, new, name)
@@ -195,6 +199,8 @@ def shared(x):
     A traced value has no memory: those that share it are given what one of them is given.
     """
     x.sync()
+    if isinstance(x.level, Masked):
+        return x.level.cut(x, shared)
     base = x if x.base is None else x.base
     if isinstance(x.value, np.ndarray) and floor.get() is NUMPY:
         base = x
@@ -332,6 +338,11 @@ def _need_fit(x, new, name) -> None:
         raise ShapeError(
             f"{name}: a result of shape {tuple(new.shape)} does not fit {tuple(x.shape)}"
         )
+    _need_kind(x, new, name)
+
+
+def _need_kind(x, new, name) -> None:
+    """The error for a new value of a dtype that loses it."""
     if not np.can_cast(dtype_of(new), dtype_of(x), "same_kind") and _rank_falls(new, x):
         raise DtypeError(
             f"{name}: result type {dtype_of(new).name} can't be cast to the desired output type "

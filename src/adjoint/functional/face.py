@@ -71,6 +71,15 @@ def need_tensor(x, name: str, position: str = "input"):
     )
 
 
+def has_numbers(x) -> bool:
+    """Whether Python can read the numbers of x, which it does not do here."""
+    while isinstance(x, Box):
+        if x.__dict__.get("batch_dim") is not None or not hasattr(x, "value"):
+            return False
+        x = x.value
+    return True
+
+
 def concrete(
     x,
     what: str,
@@ -173,8 +182,8 @@ def result_dtype(*xs):
     if d is not None:
         return d
     arrays = [x for x in xs if isinstance(x, (Box, np.ndarray))]
-    best = _common([dtype_of(x) for x in arrays if len(x.shape)])
-    best = _outrank(best, _common([dtype_of(x) for x in arrays if not len(x.shape)]))
+    best = _common([dtype_of(x) for x in arrays if x.ndim])
+    best = _outrank(best, _common([dtype_of(x) for x in arrays if not x.ndim]))
     numbers = _common([dt.weak(_kind(x), best) for x in xs if isinstance(x, SCALARS)])
     return _outrank(best, numbers)
 

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..autodiff.inplace import assign, store
+from ..autodiff.masked import Masked
 from ..autodiff.straight import picked, seen, shown
 from ..autodiff.tape import BASE
 from ..autodiff.versions import versioned
@@ -26,7 +27,16 @@ from ..errors import (
     user_site,
 )
 from .creation import array_of
-from .face import SCALARS, cast, concrete, lift, method, need_tensor, only_method
+from .face import (
+    SCALARS,
+    cast,
+    concrete,
+    has_numbers,
+    lift,
+    method,
+    need_tensor,
+    only_method,
+)
 
 _WHOLE = slice(None)
 
@@ -110,6 +120,8 @@ def _read(self, key):
     shape = tuple(self.shape)
     mask = _sole_mask(self, key)
     if mask is not None:  # one flat position instead of one a dim
+        if len(mask.shape) and not has_numbers(mask):
+            return Masked(mask).taken(self)
         mask = concrete(mask, "a mask")
         x = op.reshape(self, shape=(mask.size, *shape[mask.ndim :]))
         return op.index(x, np.flatnonzero(mask), dim=0)
@@ -174,6 +186,10 @@ def _write(x, key, new):
             hint="take value.real or value.imag",
         )
     mask = _sole_mask(x, key)
+    if isinstance(new, Box) and isinstance(new.level, Masked):
+        if mask is None or new.ndim != x.ndim - len(mask.shape) + 1:
+            raise new.level.error
+        return _fill(x, mask, new.level.written(new, mask))
     if mask is not None and _fills(x, mask, new):
         return _fill(x, mask, new)
     view, picks = _split(x.shape, key)

@@ -6,12 +6,13 @@ import math
 
 import numpy as np
 
+from ..autodiff.masked import Masked
 from ..core.bind import dtype_of
 from ..core.primitive import op
 from ..core.shape import broadcast, norm_dim, undoing
 from ..errors import ArgumentError, DimError, DtypeError, ShapeError
 from .along import fitting_number
-from .face import cast, concrete, give, method, need_tensor, wrap
+from .face import cast, concrete, give, has_numbers, method, need_tensor, wrap
 from .gathering import need_same_dtype, raveled
 
 # ---------------------------------------------------------------- masks
@@ -50,6 +51,8 @@ def masked_select(input, mask, *, out=None):
     """
     x, mask = need_tensor(input, "masked_select"), _mask(mask, "masked_select")
     shape = broadcast(tuple(x.shape), tuple(mask.shape), name="masked_select")
+    if shape and shape == tuple(mask.shape) and out is None and not has_numbers(mask):
+        return Masked(mask).taken(op.expand(x, shape=shape))
     holds = np.broadcast_to(concrete(mask, "the mask"), shape)
     at = np.flatnonzero(holds)
     return give(op.index(raveled(op.expand(x, shape=shape)), at, dim=0), out)
