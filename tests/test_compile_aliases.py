@@ -194,3 +194,10 @@ def test_what_only_one_branch_hands_on_is_compiled_where_nobody_writes_it():
     for _ in range(3):
         f(ad.ones(3))
     assert f.programs and not f.unfit
+
+
+def test_one_tensor_given_twice_and_then_two():
+    f = ad.compile(lambda x, y: x - y)
+    x, y = ad.tensor([4.0, 6.0]), ad.tensor([1.0, 2.0])
+    for a, b in [(x, x)] * 3 + [(x, y)] * 3 + [(y, x), (x, x), (x, y), (y, y)]:
+        np.testing.assert_array_equal(f(a, b).numpy(), a.numpy() - b.numpy())
