@@ -575,3 +575,82 @@ def test_lengths_that_only_numbers_tell(name):
     fast(ad.tensor([0, 2, 1]))
     with pytest.raises(TraceError, match=f"shape of this result depends[^!]*{hint}"):
         fast(ad.tensor([0, 2, 1]))
+
+
+def its_line(f, *args):
+    """The line that the error of a call names."""
+    with pytest.raises(ad.errors.AdjointError) as caught:
+        f(*args)
+    return str(caught.value).split("\n")[1].partition(": ")[2]
+
+
+def a_class(x, i):
+    y = x * 2
+    return nn.functional.cross_entropy(y, i)  # the class
+
+
+def a_row(x, i):
+    return nn.functional.embedding(i, x).sum()  # the row
+
+
+def a_position(x, i):
+    y = x[i]  # the position
+    return y.sum()
+
+
+def a_position_along_a_dim(x, i):
+    return x.gather(1, i[:, None])  # along a dim
+
+
+def a_divisor(x, i):
+    return 7 // (i - 9)  # the divisor
+
+
+def a_position_in_a_loop(x, i):
+    def body(c, j):
+        return c + x[j].sum(), None  # in a loop
+
+    return ad.scan(body, ad.tensor(0.0), i)[0]
+
+
+def a_class_and_its_gradient(x, i):
+    x = x.detach().requires_grad_()
+    loss = nn.functional.nll_loss(x.log_softmax(-1), i)  # forward
+    loss.backward()
+    return x.grad
+
+
+@pytest.mark.parametrize(
+    "f",
+    (
+        a_class,
+        a_row,
+        a_position,
+        a_position_along_a_dim,
+        a_divisor,
+        a_position_in_a_loop,
+        a_class_and_its_gradient,
+    ),
+    ids=lambda f: f.__name__,
+)
+def test_an_error_of_numbers_names_the_line_within_the_function(f):
+    x, compiled = ad.ones(3, 3), ad.compile(f)
+    for _ in range(2):
+        compiled(x, ad.tensor([0, 1, 2]))
+    want = its_line(f, x, ad.tensor([0, 9, 1]))
+    assert "#" in want
+    assert its_line(compiled, x, ad.tensor([0, 9, 1])) == want
+    compiled(x, ad.tensor([0, 1, 2]))
+
+
+def test_of_two_lines_that_may_have_failed_none_is_named():
+    @ad.compile
+    def f(x, i, j):
+        y = x[i]
+        return y + x[j]
+
+    x, good = ad.ones(3), ad.tensor([0, 1])
+    for _ in range(2):
+        f(x, good, good + 1)
+    assert "its_line" not in its_line(f, x, good, good + 2)
+    assert "f(*args)" in its_line(f, x, good, good + 2)

@@ -9,6 +9,7 @@ from .dims import counted
 from .graph import Const
 from .price import FEW
 
+LETTERS = 32  # letters of a name that a program tells
 BY_VALUES = {"index": 1, "unindex": 1, "index_put": 2, "index_reduce": 2}
 
 
@@ -49,6 +50,27 @@ def doubtful(o, maker) -> list:
     shape = (o.inputs[0] if o.prim.name == "index" else o.outputs[0]).spec.shape
     sizes = zip(o.inputs[first:], shape[o.params["dim"] :], strict=False)
     return [(v, n) for v, n in sizes if not within(v, n, maker)]
+
+
+def every(graph):
+    """All operations, those of bodies of loops and branches among them."""
+    yield from graph.operations
+    for part in graph.parts():
+        yield from every(part)
+
+
+def tells(o) -> list:
+    """What is told of an operation that fails: (dim, size, by whom), or (its name,)."""
+    if o.prim.name == "bounded":
+        return [(o.params["dim"], o.params["n"], o.params["by"][:LETTERS])]
+    if divides(o):
+        return [(o.prim.name,)]
+    first = BY_VALUES.get(o.prim.name)
+    if first is None:
+        return []
+    shape = (o.inputs[0] if o.prim.name == "index" else o.outputs[0]).spec.shape
+    dims = range(o.params["dim"], o.params["dim"] + len(o.inputs) - first)
+    return [(d, shape[d], "") for d in dims]
 
 
 # What gives positions that are inside, or numbers of which the user knows nothing.

@@ -15,11 +15,12 @@ from .complex_parts import is_nonzero, one_over, product, quotient
 from .samples import any1, any2, positive1, positive2
 
 
-def by_zero(name):
+def by_zero(name, site=None):
     """The error of a division of integers by zero."""
     return ArgumentError(
         f"{name}: integer division by zero",
         hint="where(b == 0, 1, b) beforehand, or floating tensors",
+        site=site,
     )
 
 

@@ -50,14 +50,15 @@ LAWS = {
 }
 
 
-def out_of_bounds(i, d, n, by=""):
+def out_of_bounds(i, d, n, by="", site=None):
     """The error of a position outside of a dim, or of what else `d` says."""
     if d < 0:
         kind, text = _OUTSIDE[d]
         by = LAWS.get(by, by) if d == LAW else by
-        return kind(text.format(by=by, i=i, n=n, most=n - 1))
+        return kind(text.format(by=by, i=i, n=n, most=n - 1), site=site)
     by = f"{by}: " if by else ""
-    return DimError(f"{by}index {i} is out of bounds for dimension {d} with size {n}")
+    text = f"{by}index {i} is out of bounds for dimension {d} with size {n}"
+    return DimError(text, site=site)
 
 
 def lawful(x, holds, law: str):

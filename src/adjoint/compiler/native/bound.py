@@ -164,7 +164,7 @@ class Bound(Binding):
         self._raise()
 
     def _raise(self):
-        raise_failure(self.failed, self.native.errors)
+        raise_failure(self.failed, self.native.errors, self.captured.graph)
 
     def settle(self) -> None:
         let_go()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ctypes
 
+from ....errors import BACKWARD, show_site
+from ....ir.positions import LETTERS, every, tells
 from ....ops.arithmetic import by_zero
 from ....ops.index import out_of_bounds
 
@@ -13,21 +15,31 @@ FAILED, TOLD, RAISED, INSIDE, WORDS = "failed", 8, 8, 11, 12
 CALLBACK, OUTSIDE, BY_ZERO, INTERRUPTED = 1, 2, 3, 4
 
 
-def raise_failure(words, errors: list) -> None:
+def raise_failure(words, errors: list, graph) -> None:
     """Raise what a program's words tell, if anything; `errors` are those that NumPy raised."""
     if not words[0]:
         return
     what, words[0] = words[0], 0
     if what == OUTSIDE:
-        raise out_of_bounds(*words[1:4], read_name(words[4:TOLD]))
+        i, d, n = words[1:4]
+        by = read_name(words[4:TOLD])
+        raise out_of_bounds(i, d, n, by, _line(graph, (d, n, by)))
     if what == BY_ZERO:
-        raise by_zero(read_name(words[4:TOLD]))
+        by = read_name(words[4:TOLD])
+        raise by_zero(by, _line(graph, (by,)))
     if what == INTERRUPTED:
         _raise_again(words[RAISED : RAISED + 3])
     # Python has told of an interrupt in a callback, which is then not among the errors.
     error = errors.pop() if errors else KeyboardInterrupt()
     errors.clear()
     raise error
+
+
+def _line(graph, told):
+    """The site of the operation that this is told of; None if several lines have one."""
+    found = [o.site for o in every(graph) if told in tells(o) and o.site is not None]
+    ahead = [s for s in found if not s[2].endswith(BACKWARD)] or found
+    return ahead[0] if len({show_site(s) for s in ahead}) == 1 else None
 
 
 def _raise_again(words):
@@ -39,8 +51,8 @@ def _raise_again(words):
 
 def spelled(name: str) -> list[int]:
     """A name in four words of eight bytes."""
-    raw = name.encode()[:32].ljust(32, b"\0")
-    return [int.from_bytes(raw[i : i + 8], "little") for i in range(0, 32, 8)]
+    raw = name.encode()[:LETTERS].ljust(LETTERS, b"\0")
+    return [int.from_bytes(raw[i : i + 8], "little") for i in range(0, LETTERS, 8)]
 
 
 def read_name(words) -> str:
