@@ -1441,3 +1441,27 @@ def test_module_has_the_names(T):
     names = "backward", "grad", "no_grad", "enable_grad", "inference_mode"
     for name in names:
         assert hasattr(module, name)
+
+
+@pytest.mark.parametrize(
+    "write",
+    (
+        lambda g: g.zero_(),
+        lambda g: g.fill_(2),
+        lambda g: g.mul_(3),
+        lambda g: g.copy_(ad.zeros(3)),
+        lambda g: g.__setitem__(0, 5.0),
+    ),
+)
+def test_a_retained_gradient_is_memory_of_its_own(write):
+    """That of a sum is an expanded number; what is kept can be written, as in PyTorch."""
+    x = ad.ones(3, requires_grad=True)
+    y = x * 2
+    z = y + 1
+    y.retain_grad(), z.retain_grad()
+    z.sum().backward()
+    want = ad.ones(3)
+    write(want), write(y.grad)
+    np.testing.assert_array_equal(y.grad.numpy(), want.numpy())
+    np.testing.assert_array_equal(z.grad.numpy(), np.ones(3))
+    np.testing.assert_array_equal(x.grad.numpy(), np.full(3, 2))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from weakref import WeakKeyDictionary, ref
 
+from ..core.primitive import op
 from ..errors import ArgumentError, GradError
 from .node import Handle
 
@@ -108,4 +109,4 @@ class Retainer:
     def __call__(self, g):
         x = self.tensor()
         if x is not None:
-            x._grad = g if x._grad is None else x._grad + g
+            x._grad = op.contiguous(g) if x._grad is None else x._grad + g
