@@ -168,3 +168,34 @@ def test_parse_refuses_nonsense():
 def test_shapes_are_checked_when_run():
     with pytest.raises(ValueError, match="was traced as"):
         ad.trace(op.exp)(ad.ones(2))(ad.ones(3))
+
+
+def _unused(x, i):
+    x[i]
+    return x * 2
+
+
+def _unused_in_a_branch(x, i):
+    def picked():
+        x[i]
+        return x * 2
+
+    return ad.cond(i.sum() >= 0, picked, lambda: x)
+
+
+def _unused_in_a_loop(x, i):
+    def body(c, j):
+        x[j]
+        return c + 1, None
+
+    return ad.scan(body, x.sum(), i)[0]
+
+
+@pytest.mark.parametrize("f", (_unused, _unused_in_a_branch, _unused_in_a_loop))
+def test_a_traced_program_refuses_positions_that_nothing_needs(f):
+    x, good, bad = ad.ones(3), ad.tensor([0, 1]), ad.tensor([0, 9])
+    program = ad.trace(f)(x, good)
+    np.testing.assert_array_equal(program(x, good).numpy(), f(x, good).numpy())
+    for run in (f, program):
+        with pytest.raises(ad.errors.DimError, match="index 9 is out of bounds"):
+            run(x, bad)

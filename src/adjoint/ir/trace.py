@@ -14,6 +14,7 @@ from ..core import tree
 from ..core.bind import Box, floor
 from ..core.primitive import spec_of
 from ..errors import ArgumentTypeError
+from .positions import tied
 from .program import Program
 from .tracer import TraceLevel, Tracer
 
@@ -66,7 +67,8 @@ def trace(func: Callable) -> Callable:
         finally:
             floor.reset(token)
         outputs, out_shape = tree.flatten(result)
-        level.graph.outputs = [_output(y, level) for y in outputs]
+        made = [_output(y, level) for y in outputs]
+        level.graph.outputs = tied(level.graph, made)
         return Program(level.graph.without_dead(), shape, out_shape)
 
     return wrapped

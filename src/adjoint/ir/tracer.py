@@ -11,9 +11,10 @@ from ..core.bind import Box, at_bottom
 from ..core.dtype import is_inexact
 from ..core.level import Floor
 from ..core.primitive import op
-from ..errors import TraceError, user_site
+from ..errors import TraceError, differentiating, user_site
 from .graph import Const, Graph
 from .laying import Strides
+from .positions import tied
 
 
 class Stateful(TraceError):
@@ -75,6 +76,11 @@ class TraceLevel(Floor):
         if self.strides is None:
             self.strides = Strides(self.graph, self.lies_outside)
         return self.strides.of(value.var)
+
+    def trims(self, graph) -> None:
+        # On the way back nothing is refused that was not before.
+        if not differentiating():
+            graph.outputs = tied(graph, graph.outputs)
 
     def lies_outside(self, var):
         """The same of an input."""
