@@ -1,6 +1,8 @@
 """Threads: the same bits for any number of them, and they are nobody's trouble."""
 
+import copy
 import os
+import pickle
 import subprocess
 import sys
 import textwrap
@@ -617,3 +619,149 @@ def test_none_looks_again_at_what_is_granted(monkeypatch):
     monkeypatch.setenv("ADJOINT_NUM_THREADS", "3")
     ad.set_num_threads(None)
     assert ad.get_num_threads() == 3
+
+
+def seen_meanwhile(look, model, opt):
+    """What `look` gives before, while a step is captured, after; in another thread."""
+    seen, started, go_on = [], threading.Event(), threading.Event()
+    turn = 0
+
+    def work():
+        started.wait()
+        try:
+            seen.append(look())
+        except Exception as error:  # told to the test
+            seen.append(error)
+        go_on.set()
+
+    def pause():
+        started.set()
+        assert go_on.wait(60)
+
+    @ad.compile
+    def step(x):
+        opt.zero_grad()
+        loss = (model(x) ** 2).mean()
+        loss.backward()
+        opt.step()
+        if turn:
+            pause()
+        return loss
+
+    x = rand(6, 4)
+    step(x)
+    turn, thread = 1, threading.Thread(target=work)
+    before = look()
+    thread.start()
+    step(x)  # captured: all is changed on tracers when the other thread looks
+    thread.join()
+    turn = 0
+    assert not step.unfit
+    return before, seen[0]
+
+
+LOOKS = {
+    "gradients": lambda model, opt: [p.grad.numpy().copy() for p in model.parameters()],
+    "parameters": lambda model, opt: [
+        p.detach().numpy().copy() for p in model.parameters()
+    ],
+    "a sum": lambda model, opt: [model[0].weight.sum().item()],
+    "a forward pass": lambda model, opt: [model(rand(6, 4)).detach().numpy()],
+    "a backward pass": lambda model, opt: [
+        g.numpy()
+        for g in ad.autograd.grad(model(rand(6, 4)).sum(), list(model.parameters()))
+    ],
+    "state": lambda model, opt: [
+        x.numpy().copy() for s in opt.state.values() for x in s.values()
+    ],
+    "a copy": lambda model, opt: [
+        p.detach().numpy() for p in copy.deepcopy(model).parameters()
+    ],
+    "a pickle": lambda model, opt: [
+        p.detach().numpy()
+        for p in pickle.loads(pickle.dumps(model.state_dict())).values()
+    ],
+    "buffers": lambda model, opt: [b.numpy().copy() for b in model.buffers()],
+    "classes": lambda model, opt: [
+        isinstance(p, nn.Parameter) and p.__class__ is nn.Parameter and p.is_leaf
+        for p in model.parameters()
+    ],
+}
+
+
+@pytest.mark.parametrize("look", LOOKS.values(), ids=list(LOOKS))
+def test_other_threads_see_nothing_of_a_capture(look):
+    ad.manual_seed(0)
+    model = nn.Sequential(
+        nn.Linear(4, 5), nn.BatchNorm1d(5), nn.Tanh(), nn.Linear(5, 2)
+    )
+    model[1].eval()
+    opt = optim.Adam(model.parameters(), lr=1e-2)
+    before, seen = seen_meanwhile(lambda: look(model, opt), model, opt)
+    assert not isinstance(seen, Exception), seen
+    for a, b in zip(before, seen, strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert all(type(p) is nn.Parameter for p in model.parameters())
+
+
+def test_what_other_threads_do_to_tensors_meanwhile_stays():
+    ad.manual_seed(0)
+    model, other = nn.Linear(4, 2), ad.zeros(3)
+    opt = optim.SGD(model.parameters(), lr=0.0)
+
+    def look():
+        other.add_(1)
+        (model.weight.sum() * 2).backward()
+        model.bias.grad = ad.full((2,), 7.0)
+        model.bias.mine = "something"
+        return model.weight.grad.numpy().copy()
+
+    before, seen = seen_meanwhile(look, model, opt)
+    np.testing.assert_allclose(seen, before + 2, rtol=1e-6)
+    assert model.bias.mine == "something"
+    assert other.tolist() == [2, 2, 2]
+
+
+def test_a_tensor_that_a_capture_puts_elsewhere_is_an_error_for_other_threads():
+    class Model(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.w, self.last = nn.Parameter(ad.ones(3)), ad.zeros(3)
+
+        def forward(self, x):
+            self.last = self.w * x
+            return self.last
+
+    model = Model()
+    caught = []
+
+    def look():
+        try:
+            return [(model.last * 2).sum().item()]
+        except ad.errors.TraceError as error:
+            caught.append(str(error))
+
+    x = ad.ones(3)
+    started, go_on = threading.Event(), threading.Event()
+    turn = 0
+
+    @ad.compile
+    def step(x):
+        y = model(x)
+        if turn:
+            started.set()
+            assert go_on.wait(60)
+        return y * 2
+
+    def work():
+        started.wait()
+        look()
+        go_on.set()
+
+    step(x)
+    turn, thread = 1, threading.Thread(target=work)
+    thread.start()
+    step(x)
+    thread.join()
+    assert "another thread captures a function" in caught[0]
+    assert model.last.tolist() == [1, 1, 1]

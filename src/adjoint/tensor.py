@@ -311,7 +311,7 @@ class Tensor(Box):
 
     def __copy__(self):
         """Another leaf on the same memory."""
-        out = type(self).__new__(type(self))
+        out = object.__new__(self.__class__)
         out.__dict__.update({k: v for k, v in vars(self).items() if k in _OWN})
         out.value, out.plain = self.value, self.plain and self.base is None
         out.version = versioned(self)
@@ -323,7 +323,7 @@ class Tensor(Box):
                 "Only leaf Tensors support deepcopy: a result is part of a graph",
                 hint="detach() first",
             )
-        out = type(self).__new__(type(self))
+        out = object.__new__(self.__class__)
         memo[id(self)] = out
         out.__dict__.update({k: v for k, v in vars(self).items() if k in _OWN})
         out.value, out.plain = copied(self.numpy_of(), memo), True
@@ -336,7 +336,7 @@ class Tensor(Box):
     def __reduce__(self):
         own = {k: v for k, v in vars(self).items() if k in _OWN}
         value = self.detach().numpy_of().copy(order="K")
-        return (_rebuild, (type(self), value, self.requires_grad, own))
+        return (_rebuild, (self.__class__, value, self.requires_grad, own))
 
     # ------------------------------------------------------------ its derivative
 

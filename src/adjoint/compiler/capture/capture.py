@@ -9,6 +9,7 @@ from __future__ import annotations
 import gc
 import types
 import weakref
+from threading import get_ident
 from typing import Any
 
 import numpy as np
@@ -19,9 +20,8 @@ from ...autodiff.tape import BASE
 from ...core import tree
 from ...core.bind import Box, floor
 from ...core.primitive import op, spec_of
-from ...errors import TraceError, calling_site, differentiating
+from ...errors import TraceError, calling_site
 from ...ir.instead import instead
-from ...ir.positions import tied
 from ...ir.tracer import Follower, Stateful, TraceLevel, Tracer
 from .. import log
 from ..late import inner
@@ -39,6 +39,7 @@ class Capture(Follower, TraceLevel):
 
     def __init__(self, name: str, moving=frozenset()):
         super().__init__(name)
+        self.thread = get_ident()
         self.arguments = Arguments(self)
         self.outside = Outside()
         self.changed = Changes()
@@ -57,6 +58,13 @@ class Capture(Follower, TraceLevel):
 
     def process(self, prim, args, params):
         """Write an operation down; what its node has no parent for passes no derivative."""
+        if get_ident() != self.thread:
+            raise TraceError(
+                "another thread captures a function just now, which put this value here; it "
+                "has no numbers yet",
+                hint="have the first calls of a compiled function over before other threads "
+                "read what it replaces",
+            )
         nodes, self.nodes = self.nodes, ()
         if nodes:
             args = [self._placed(x, n) for x, n in zip(args, nodes, strict=True)]
@@ -179,11 +187,6 @@ class Capture(Follower, TraceLevel):
 
     def options(self, group):
         return self.groups.options(group)
-
-    def trims(self, graph) -> None:
-        # On the way back nothing is refused that was not before.
-        if not differentiating():
-            graph.outputs = tied(graph, graph.outputs)
 
     def later(self, f, args, groups) -> bool:
         if self.sections:

@@ -34,6 +34,7 @@ from .captured import (
     Traits,
 )
 from .passing import Passing
+from .screens import attributes
 from .surroundings import ABSENT, SEQUENCES, equal, look
 
 
@@ -150,7 +151,7 @@ class Ending:
             self.captured.after.append(Later(f, given))
 
     def _made(self, y) -> Made:
-        return Made(self._output(y), type(y), own_of(y))
+        return Made(self._output(y), y.__class__, own_of(y))
 
     def _arguments(self):
         """New values of the arguments, and how some must lie in memory."""
@@ -167,7 +168,7 @@ class Ending:
 
     def _memory(self):
         """Tensors that have other memory now."""
-        for x, old, _ in self.level.changed.moved.values():
+        for x, old in self.level.changed.moved.values():
             if x.value is old:
                 continue
             if not _traced(x):
@@ -198,7 +199,9 @@ class Ending:
         level = self.level
         for key, (x, var) in level.outside.held.items():
             owner = level.owners.get(key)
-            place = self.at.get(key) if owner is None else Place(vars(owner), "_grad")
+            place = (
+                self.at.get(key) if owner is None else Place(attributes(owner), "_grad")
+            )
             state = State(var, x if place is None else None, place)
             new = level.outside.now.get(key)
             if new is not None and new is not var:
@@ -224,7 +227,7 @@ class Ending:
         places = changed.places.values()
         yield from (x for x, (node, *_) in places if x.node is not node)
         yield from (x for i, (x, _) in given if self._is_new(i, x))
-        yield from (x for x, *_ in changed.moved.values())
+        yield from (x for x, _ in changed.moved.values())
         yield from self.kept
         for x, _ in changed.grads.values():
             if x.__dict__.get("_grad") is not None:

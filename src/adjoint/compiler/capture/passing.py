@@ -9,6 +9,7 @@ from ...autodiff.views import Chosen
 from ...core import tree
 from ...core.bind import Box
 from .captured import Passed, Place
+from .screens import attributes
 from .surroundings import look
 
 _detached = methodcaller("detach")
@@ -31,7 +32,7 @@ class Passing:
         owners = [*(x for x, _ in changed.grads.values()), *self.level.owners.values()]
         for x in owners:
             if x not in self.level.arguments and vars(x).get("_grad") is not None:
-                yield id(x._grad), Place(vars(x), "_grad")
+                yield id(x._grad), Place(attributes(x), "_grad")
 
     def passed(self, y) -> Passed | None:
         """What a result is that was there before: an argument, a state, or a view of one."""

@@ -1,0 +1,98 @@
+"""Screens: what a captured function does to tensors from outside is seen by its thread alone.
+
+Such a tensor has a class of its own meanwhile: to that thread it shows a copy of its attributes,
+to all others the attributes themselves, which stay as they are.
+"""
+
+from __future__ import annotations
+
+import functools
+from threading import get_ident
+
+_behind: dict[
+    int, tuple
+] = {}  # id of a tensor -> (the thread, its copy of the attributes)
+
+
+class Screens:
+    """Tensors behind screens, until all are taken away; there may be others behind these."""
+
+    def __init__(self):
+        self.tensors: dict[int, tuple] = {}  # (the tensor, what it was behind before)
+
+    def put(self, x) -> None:
+        """What this thread does to `x` from now on no other one sees."""
+        key = id(x)
+        if key in self.tensors:
+            return
+        self.tensors[key] = x, _behind.get(key)
+        _behind[key] = get_ident(), dict(vars(x))
+        if self.tensors[key][1] is None:
+            object.__setattr__(x, "__class__", _screened(type(x)))
+
+    def take_away(self) -> None:
+        """Nothing was done to any of them."""
+        for key, (x, before) in self.tensors.items():
+            if before is None:
+                object.__setattr__(x, "__class__", x.__class__)
+                del _behind[key]
+            else:
+                _behind[key] = before
+        self.tensors.clear()
+
+
+def attributes(x) -> dict:
+    """The attributes of a tensor as they are, be there a screen or not."""
+    return object.__getattribute__(x, "__dict__")
+
+
+def _mine(x):
+    """This thread's copy of the attributes of `x`; None if it sees these themselves."""
+    thread, own = _behind.get(id(x), (None, None))
+    return own if thread == get_ident() else None
+
+
+@functools.cache
+def _screened(kind):
+    """The class of tensors of a class that are behind screens."""
+
+    def __getattribute__(self, name):
+        if name == "__class__":
+            return kind
+        own = _mine(self)
+        if own is None:
+            return kind.__getattribute__(self, name)
+        if name == "__dict__":
+            return own
+        if name in own:
+            return own[name]
+        if name in attributes(self):
+            return getattr(kind, name)  # what it had is gone
+        return kind.__getattribute__(self, name)
+
+    def __setattr__(self, name, x):
+        own = _mine(self)
+        if own is None or name == "__class__" or _sets(kind, name):
+            kind.__setattr__(self, name, x)
+        else:
+            own[name] = x
+
+    def __delattr__(self, name):
+        own = _mine(self)
+        if own is None or _sets(kind, name):
+            kind.__delattr__(self, name)
+        elif name in own:
+            del own[name]
+        else:
+            raise AttributeError(name)
+
+    rules = (__getattribute__, __setattr__, __delattr__)
+    names = {k: getattr(kind, k) for k in ("__module__", "__qualname__", "__doc__")}
+    names |= {f.__name__: f for f in rules}
+    made = type.__new__(type(kind), kind.__name__, (kind,), names)
+    return made
+
+
+def _sets(kind, name) -> bool:
+    """Whether the class itself sees to it that an attribute is set."""
+    return hasattr(type(getattr(kind, name, None)), "__set__")
