@@ -201,3 +201,18 @@ def test_one_tensor_given_twice_and_then_two():
     x, y = ad.tensor([4.0, 6.0]), ad.tensor([1.0, 2.0])
     for a, b in [(x, x)] * 3 + [(x, y)] * 3 + [(y, x), (x, x), (x, y), (y, y)]:
         np.testing.assert_array_equal(f(a, b).numpy(), a.numpy() - b.numpy())
+
+
+def test_two_tensors_and_then_one_given_twice():
+    f = ad.compile(lambda x, y, z: x * 10 if x is z else x - y)
+    x, y = ad.tensor([4.0, 6.0]), ad.tensor([1.0, 2.0])
+    for a, b, c in (
+        [(x, y, y)] * 3 + [(x, y, x)] * 3 + [(x, y, y), (x, x, x), (x, x, y)]
+    ):
+        want = a.numpy() * 10 if a is c else a.numpy() - b.numpy()
+        np.testing.assert_array_equal(f(a, b, c).numpy(), want)
+    (program,) = [p for k, p in f.programs.items() if k[2] == (0, 1, 1)]
+    before = program.run.calls.value
+    for _ in range(3):
+        f(x, y, y)
+    assert program.run.calls.value == before + 3  # one is as quick as two

@@ -106,7 +106,6 @@ class Compiled(Insight):
         if step is None or not step.suits(given):
             return self._as_written(args, kwargs)
         flat = not kwargs and all(isinstance(x, Box) for x in args)
-        flat = flat and twice(leaves) is None  # the quick way does not look for that
         plain = recording.get() and not inferring.get() and casting.get() is None
         usual = flat and plain
         self.last = step.quick if usual else miss

@@ -68,6 +68,10 @@ class Arguments:
         """The number of an argument; any other tensor is itself."""
         return self.number.get(id(x), x)
 
+    def firsts(self) -> tuple[int, ...]:
+        """For each argument the number of the first that is the same tensor."""
+        return tuple(self.number[id(box)] for box, _ in self.boxes)
+
     def strides(self, var):
         """How one lies, which must then be given so from now on; None: row by row."""
         for box, v in self.boxes:

@@ -171,6 +171,7 @@ class Captured:
     alike: list[Box] = field(default_factory=list)  # that an argument may be one of
     owners: list[Box] = field(default_factory=list)  # whose .grad was read
     asks: bool = False  # whether it reads the .grad of arguments
+    firsts: tuple = ()  # for each argument the first that is the same tensor
     leaves: frozenset = frozenset()  # arguments at which gradients arrive
     sized: int = 0  # inputs, the last, that tell how many examples there are
     bespoke: bool = False  # it must run as it is written where gradients are recorded

@@ -54,6 +54,7 @@ class Ending:
         leaves, shape = tree.flatten(results)
         self.captured = c = Captured(self.graph, len(level.arguments.boxes), shape)
         c.leaves = frozenset(level.arguments.awaiting)
+        c.firsts = level.arguments.firsts()
         self.graph.outputs = []
         self._results(leaves)
         self.at: dict = {}  # id of an array that a slot had -> its place

@@ -60,7 +60,7 @@ class _Writer:
         """The program, and what the way in from Python looks at."""
         self.graph(c.graph)
         self.text("states", [(s.place is None, s.written) for s in c.states])
-        self.text("arguments", c.rewritten, c.fresh(), c.rare, c.hands_on)
+        self.text("arguments", c.firsts, c.rewritten, c.fresh(), c.rare, c.hands_on)
         self.text("draws", [n for _, n in c.draws], "results", c.arguments, c.count)
         self.text("answer", answer(c), "leaves", sorted(c.leaves))
         self.text("numbers", [(_named(n), place) for _, n, place in c.numbers])

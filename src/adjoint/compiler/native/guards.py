@@ -40,7 +40,7 @@ def guards(surface: Surface) -> list[Guard]:
     return [
         Modes(),
         Alone(surface.inside >= LEAST),
-        Arguments(arguments, c.leaves, len(surface.written())),
+        Arguments(arguments, c.firsts, c.leaves, len(surface.written())),
         *(Owned(*where, arguments) for where in placed),
         *(Reused(i, g) for i, g in enumerate(ours)),
         *(Kept(i, seen) for i, seen in enumerate(c.compared)),
@@ -101,10 +101,14 @@ class Alone(Guard):
 
 
 class Arguments(Guard):
-    """The arguments are what they were by shape and dtype, and no part of what is written."""
+    """The arguments are what they were by shape and dtype, and no part of what is written.
 
-    def __init__(self, inputs, leaves, written: int):
-        self.inputs, self.leaves, self.written = inputs, leaves, written
+    Those that were one tensor are one, and no others are.
+    """
+
+    def __init__(self, inputs, firsts, leaves, written: int):
+        self.inputs, self.firsts = inputs, firsts
+        self.leaves, self.written = leaves, written
 
     def write(self, e):
         places = e.arguments(len(self.inputs))
@@ -112,6 +116,13 @@ class Arguments(Guard):
             e.memory_of(x, v, i in self.leaves)
             if v.spec.bytes and self.written:
                 e.apart(v, "spans", self.written)
+        for j, first in enumerate(self.firsts):
+            if first < j:
+                e.need(e.same(places[first], places[j]))
+                continue
+            for i in range(j):
+                if self.firsts[i] == i and self.inputs[i].spec == self.inputs[j].spec:
+                    e.need(e.other(places[i], places[j]))
 
     def bind(self, table):
         _bind_tensors(table, self.inputs)

@@ -74,6 +74,10 @@ class Objects:
         """Whether two pointers are one."""
         return self.b.icmp_unsigned("==", x, y)
 
+    def other(self, x, y):
+        """Whether they are two."""
+        return self.b.icmp_unsigned("!=", x, y)
+
     def attribute(self, x, name):
         """x.name; MISS is answered if there is none."""
         y = self.api("PyObject_GetAttr", x, self.slot(("name", name)))
