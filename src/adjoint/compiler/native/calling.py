@@ -78,6 +78,7 @@ class Calling(Jobs):
     def _conv(self, e, k, part, base):
         (o,) = k.roots
         made, f = self._convolution(o, "build")
+        f.alone = True
         room = self.inside(base + part.offsets[k])
         places = [e.pointers[part.schedule.root(v)] for v in (*o.inputs, *o.outputs)]
         n = made.shape.n

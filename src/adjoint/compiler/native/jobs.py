@@ -80,6 +80,7 @@ class Jobs:
     def _function(self, kinds):
         name, marks = f"kernel{next(self.names)}", ("nounwind", "noinline")
         f = self.b.module.internal(name, ir.VoidType(), kinds, *marks)
+        f.alone = True
         return f, ir.IRBuilder(f.append_basic_block())
 
     def _once(self, f):

@@ -13,6 +13,7 @@ from .entry import Entry
 from .guards import guards, streams
 from .kernels.failures import FAILED, WORDS
 from .llvm import text as ir
+from .llvm.cuts import cut
 from .llvm.types import I64, POINTER
 from .pool import LARGE
 from .surface import Surface
@@ -96,29 +97,31 @@ class Plan:
 
     # ------------------------------------------------------------ text
 
-    def texts(self) -> list[str]:
-        """What LLVM is given: the program, and what it makes no effort for, if there is any.
+    def efforts(self) -> list[tuple[str, int]]:
+        """The texts that LLVM is given, and what effort it makes for each.
 
-        That are functions which are hardly called, and the way in from Python, which waits for
-        what it calls. Without effort machine code takes a third of the time.
+        The program is one, or is cut into a few if it is large. The last, without effort, are
+        functions which are hardly called, and the way in from Python, which waits for what it
+        calls: machine code of these takes a third of the time.
         """
         m = ir.Module("adjoint")
         m.rare = ir.Module("adjoint.rare")
         failed = ir.GlobalVariable(m, ir.ArrayType(I64, WORDS), FAILED)
-        failed.initializer = ir.Constant(failed.type.pointee, None)
+        failed.initializer, failed.align = ir.Constant(failed.type.pointee, None), 16
         self._run(m)
         few = len(self.surface.results) < way.MOST
         if way.usable() and few and not self.captured.rare:
             self._call_in(m)
-        modules = [m, m.rare] if m.rare.globals else [m]
-        texts = list(map(str, modules))
-        for m in modules:
-            m.take_apart()
-        return texts
+        made = [(text, 3) for text in cut(m)]
+        if m.rare.globals:
+            made.append((str(m.rare), 0))
+        for x in (m, m.rare):
+            x.take_apart()
+        return made
 
-    def efforts(self):
-        """The texts, and what effort LLVM makes for each."""
-        return zip(self.texts(), (3, 0), strict=False)
+    def texts(self) -> list[str]:
+        """The texts alone."""
+        return [text for text, _ in self.efforts()]
 
     def _run(self, m):
         """The function that runs the program on what the table points to."""

@@ -18,6 +18,7 @@ from . import way
 from .digest import digest
 from .late import callbacks, plan
 from .llvm import machine
+from .llvm.hands import at_once
 from .surface import Surface
 from .table import Slots
 
@@ -56,7 +57,7 @@ class Native:
         return self.plan.part
 
     def texts(self) -> list[str]:
-        """What LLVM is given: the program, and what it makes no effort for, if there is any."""
+        """What LLVM is given: the program, or pieces of it, and what it makes no effort for."""
         return self.plan.texts()
 
     def text(self) -> str:
@@ -83,7 +84,7 @@ class Native:
 
     def _compiled(self, key):
         """The same, from LLVM: modules of code, then constants."""
-        pieces = [machine.machine_code(*made) for made in self.plan.efforts()]
+        pieces = at_once(lambda made: machine.machine_code(*made), self.plan.efforts())
         pieces += self.plan.constants_made()
         about = self.plan.about() | {"sizes": list(map(len, pieces))}
         if key is not None:

@@ -44,10 +44,12 @@ class Module:
         text = f"!{{{', '.join(map(str, values))}}}"
         return self.metadata.setdefault(text, f"!{len(self.metadata)}")
 
+    def notes(self) -> list[str]:
+        """The lines of its notes."""
+        return [f"{number} = {text}" for text, number in self.metadata.items()]
+
     def __str__(self):
-        lines = map(str, self.globals.values())
-        notes = (f"{number} = {text}" for text, number in self.metadata.items())
-        return "\n".join([*lines, *notes, ""])
+        return "\n".join([*map(str, self.globals.values()), *self.notes(), ""])
 
     def take_apart(self) -> None:
         """Its parts name each other, and searching for such garbage takes longer."""
@@ -82,11 +84,17 @@ class GlobalVariable(_Global):
         self.initializer, self.global_constant, self.align = None, False, None
 
     def __str__(self):
-        linkage = self.linkage if self.initializer is not None else "external"
+        if self.initializer is None:
+            return self.elsewhere()
         what = "constant" if self.global_constant else "global"
-        head = " ".join(filter(None, (linkage, what, self.type.pointee.text)))
-        start = "" if self.initializer is None else f" {self.initializer.text}"
-        return f"{self.text} = {head}{start}{aligned(self.align)}"
+        words = self.linkage, what, self.type.pointee.text, self.initializer.text
+        head = " ".join(filter(None, words))
+        return f"{self.text} = {head}{aligned(self.align)}"
+
+    def elsewhere(self) -> str:
+        """What other modules say of it."""
+        head = f"{self.text} = external global {self.type.pointee.text}"
+        return f"{head}{aligned(self.align)}"
 
 
 class Argument(Value):
@@ -102,7 +110,7 @@ class Argument(Value):
 class Function(_Global):
     """A function; without blocks it is somewhere else."""
 
-    __slots__ = ("args", "attributes", "blocks", "count", "written")
+    __slots__ = ("alone", "args", "attributes", "blocks", "count", "written")
 
     def __init__(self, module: Module, kind: FunctionType, name: str):
         super().__init__(module, kind, name)
@@ -112,6 +120,7 @@ class Function(_Global):
         self.attributes: list[str] = []
         self.blocks: list[Block] = []
         self.count, self.written = 0, None
+        self.alone = False  # whether LLVM may work on it apart from its callers
 
     @property
     def return_type(self) -> Type:
@@ -131,19 +140,29 @@ class Function(_Global):
 
     def done(self) -> str:
         """Its text, which will not change any more."""
-        self.written = str(self)
-        return self.written
+        self.written = self.body()
+        return str(self)
 
     def __str__(self):
+        if not self.blocks:
+            return self.head("declare", self.linkage)
+        return f"{self.head('define', self.linkage)}\n{self.body()}"
+
+    def head(self, *words: str, names: dict | None = None) -> str:
+        """Its first line; `names` are those of arguments that have others than usual."""
+        names = names or {}
+        args = [
+            " ".join([x.type.text, *x.attributes, names.get(x, x.text)])
+            for x in self.args
+        ]
+        head = " ".join(filter(None, (*words, self.return_type.text, self.text)))
+        return " ".join([f"{head}({', '.join(args)})", *self.attributes])
+
+    def body(self) -> str:
+        """The lines of its blocks, in braces."""
         if self.written is not None:
             return self.written
-        args = [" ".join([x.type.text, *x.attributes, x.text]) for x in self.args]
-        words = "define" if self.blocks else "declare", self.linkage
-        head = " ".join(filter(None, (*words, self.return_type.text, self.text)))
-        head = " ".join([f"{head}({', '.join(args)})", *self.attributes])
-        if not self.blocks:
-            return head
-        lines = [head, "{"]
+        lines = ["{"]
         for block in self.blocks:
             lines.append(f"{block.name}:")
             lines += [x.line or x.spelled() for x in block.instructions]

@@ -33,7 +33,7 @@ class Packed(Product):
         name = f"product.{form.name}.fill"
         if found := self.module.globals.get(name):
             return found
-        f, b = self.function(name, self.operands[1], p)
+        f, b = self.apart(name, self.operands[1], p)
         right, panels = f.args
         zero, n = I64(0), I64(form.n)
         part = Block(self, b, right, right, right, panels, (zero, zero, zero, n))
@@ -51,7 +51,7 @@ class Packed(Product):
         name = f"product.{form.name}.rows"
         if found := self.module.globals.get(name):
             return found
-        f, b = self.function(name, self.operands[0], p, p, *[I64] * 4)
+        f, b = self.apart(name, self.operands[0], p, p, *[I64] * 4)
         a, panels, c, m0, m1, n1, k1 = f.args
         part = Block(self, b, a, panels, c, panels, (m0, m1, I64(0), n1))
         part.ak, part.first, part.more = a, BIT(1), BIT(0)

@@ -39,6 +39,7 @@ class Product(Paired):
         scratch = b.bitcast(scratch, self.scalar.as_pointer())
         bounds = (0, form.tasks) if form.batch else (0, form.m, 0, form.n)
         f = self.call if form.batch else self.block
+        f.alone = True
         b.call(f, [*places, scratch, *map(I64, bounds)])
 
     def _offset(self, b, p, *terms):
@@ -51,7 +52,7 @@ class Product(Paired):
 
     def _tasks(self, name):
         form, p = self.form, self.scalar.as_pointer()
-        f, b = self.function(name, *self.operands, p, p, I64, I64)
+        f, b = self.apart(name, *self.operands, p, p, I64, I64)
         *places, scratch, first, last = f.args
         down, across, *_ = form.grid
         tiles = I64(down * across)
@@ -76,7 +77,7 @@ class Product(Paired):
         if found:
             return found
         kinds = *self.operands, p, p, *[I64] * 4, BIT
-        f, b = self.function(name, *kinds)
+        f, b = self.apart(name, *kinds)
         a, right, c, scratch, m0, m1, n1, k1, first = f.args
         with loop(b, 0, n1, self.form.strip) as j0:
             j1 = least(b, b.add(j0, I64(self.form.strip)), n1)

@@ -136,7 +136,21 @@ class Vectors:
         with loop(b, 0, -(-count // self.w) * self.w, self.w) as i:
             self.store(b, self.zero, b.gep(p, [i]))
 
+    def apart(self, name, *args):
+        """The same for what LLVM may work on without knowing its callers: they give nothing
+        that the code is better for, but numbers that are written there.
+        """
+        f, b = self.function(name, *args)
+        f.alone = True
+        return f, b
+
     # ------------------------------------------------------------ tiles
+
+    def tile_apart(self, name, sizes, *args):
+        """The same for what LLVM may work on without knowing its callers."""
+        f, b = self.tile(name, sizes, *args)
+        f.alone = True
+        return f, b
 
     def tile(self, name, sizes, *args):
         """(the tile's function, a builder for it if it is new): what it works on lies apart."""
