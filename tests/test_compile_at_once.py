@@ -1,6 +1,7 @@
 """Large programs are cut into modules that LLVM works on at once: the same code by any threads."""
 
 import ctypes
+import itertools
 import re
 import threading
 
@@ -39,7 +40,7 @@ class Trained:
     def __init__(self, wrap=compile, width=40):
         ad.manual_seed(3)
         sizes = (width, 33, width, 5)
-        layers = (nn.Linear(n, m) for n, m in zip(sizes, sizes[1:], strict=False))
+        layers = (nn.Linear(n, m) for n, m in itertools.pairwise(sizes))
         self.net = nn.Sequential(*(f for x in layers for f in (x, nn.GELU())))
         self.opt = optim.Adam(self.net.parameters(), lr=0.01)
         self.step = wrap(self._step)

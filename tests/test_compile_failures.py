@@ -138,7 +138,7 @@ def test_llvm_refuses_the_text(monkeypatch):
     trained.step(x)
     before = trained.state()
     with monkeypatch.context() as m:
-        m.setattr(plan.Plan, "texts", lambda self: ["define nothing"])
+        m.setattr(plan.Plan, "efforts", lambda self: [("define nothing", 3)])
         with pytest.raises(RuntimeError, match="LLVM IR parsing error"):
             trained.step(x)
     same(trained.state(), before)

@@ -16,9 +16,8 @@ import numpy as np
 from .. import cache
 from . import way
 from .digest import digest
-from .late import callbacks, plan
+from .late import callbacks, hands, plan
 from .llvm import machine
-from .llvm.hands import at_once
 from .surface import Surface
 from .table import Slots
 
@@ -84,7 +83,8 @@ class Native:
 
     def _compiled(self, key):
         """The same, from LLVM: modules of code, then constants."""
-        pieces = at_once(lambda made: machine.machine_code(*made), self.plan.efforts())
+        made = self.plan.efforts()
+        pieces = hands.at_once(lambda x: machine.machine_code(*x), made)
         pieces += self.plan.constants_made()
         about = self.plan.about() | {"sizes": list(map(len, pieces))}
         if key is not None:

@@ -15,7 +15,7 @@ from .module import Function, GlobalVariable, Module
 from .types import Constant, IntType
 
 SMALL = 3000  # lines of a module that stays whole: LLVM has it done in 0.1 s
-LEAST, MOST = 1200, 8  # lines of a piece, of which one more costs 4 ms; pieces
+LEAST, MOST = 1500, 8  # lines of a piece, of which one more costs 4 ms; pieces
 _WORD = re.compile(r'@"[^"]*"')
 
 
