@@ -28,7 +28,8 @@ def set_num_threads(n: int | None) -> None:
 
     At first as many as `ADJOINT_NUM_THREADS` or `OMP_NUM_THREADS` says, else as there are
     cores that this process may use. That is looked up once, and again with None: after a change
-    of affinity, or of a container's quota. Results are the same bits for any number.
+    of affinity, or of a container's quota. A large program is also compiled by so many. Results are
+    the same bits for any number.
 
     >>> before = get_num_threads()
     >>> set_num_threads(2)
