@@ -100,7 +100,7 @@ class Cutting(Pairing):
         (source, lines, first row, how many, their step, how many numbers of each, pairs that a
         column has in a panel).
         """
-        f, b = self.tile_apart("third.rows", (1, VECTORS), FLOATS, PAIRS, *[I64] * 5)
+        f, b = self.tile("third.rows", (1, VECTORS), FLOATS, PAIRS, *[I64] * 5)
         if b is None:
             return f
         source, lines, start, count, step, some, pairs = f.args
@@ -136,7 +136,7 @@ class Cutting(Pairing):
 
         (source, lines, how many rows, the step of columns, how many columns).
         """
-        f, b = self.tile_apart("third.columns", (1, 1), FLOATS, PAIRS, I64, I64, I64)
+        f, b = self.tile("third.columns", (1, 1), FLOATS, PAIRS, I64, I64, I64)
         if b is None:
             return f
         source, lines, count, step, some = f.args
@@ -214,7 +214,7 @@ class Cutting(Pairing):
 
         (source, lines, how many numbers, the step of rows, how many rows).
         """
-        f, b = self.tile_apart("third.lines", (HIGH, 1), FLOATS, PAIRS, I64, I64, I64)
+        f, b = self.tile("third.lines", (HIGH, 1), FLOATS, PAIRS, I64, I64, I64)
         if b is None:
             return f
         source, lines, count, step, some = f.args
@@ -293,7 +293,7 @@ class Cutting(Pairing):
         there.
         """
         name, sizes = f"third.{way}.unit", (HIGH, VECTORS)
-        f, b = self.tile_apart(name, sizes, FLOATS, PAIRS, *[I64] * 4)
+        f, b = self.tile(name, sizes, FLOATS, PAIRS, *[I64] * 4)
         if b is not None:
             getattr(self, f"_unit_of_{way}")(b, *f.args)
             b.ret_void()

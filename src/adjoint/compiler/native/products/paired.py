@@ -66,7 +66,7 @@ class Paired(Thirds):
         """
         kinds = [*TOLD, *[FLOATS, PAIRS, I64, I64] * bool(beside)]
         name = f"pair.{by}.{beside}" if beside else f"pair.{by}"
-        f, b = self.tile_apart(name, PAIR_TILES[by], *kinds)
+        f, b = self.tile(name, PAIR_TILES[by], *kinds)
         if b is not None:
             more = [beside] * (by == "thirds")
             n = len(TOLD)
@@ -195,7 +195,7 @@ class Paired(Thirds):
 
     def _looked_at(self):
         """What tiles of thirds do with their sums; told as these are."""
-        f, b = self.tile_apart("third.sums", PAIR_TILES["thirds"], *TOLD)
+        f, b = self.tile("third.sums", PAIR_TILES["thirds"], *TOLD)
         if b is None:
             return f
         a, panel, c, count, first, c_row, rows, columns, room = f.args

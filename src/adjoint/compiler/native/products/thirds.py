@@ -94,7 +94,7 @@ class Thirds(Cutting):
         it need not be, if A or B is).
         """
         kinds = PAIRS, PAIRS, FLOATS, I64, FLOATS, BIT
-        f, b = self.tile_apart("third.again", (HIGH, VECTORS), *kinds)
+        f, b = self.tile("third.again", (HIGH, VECTORS), *kinds)
         if b is None:
             return f
         f.mark("minsize", "cold")

@@ -146,12 +146,6 @@ class Vectors:
 
     # ------------------------------------------------------------ tiles
 
-    def tile_apart(self, name, sizes, *args):
-        """The same for what LLVM may work on without knowing its callers."""
-        f, b = self.tile(name, sizes, *args)
-        f.alone = True
-        return f, b
-
     def tile(self, name, sizes, *args):
         """(the tile's function, a builder for it if it is new): what it works on lies apart."""
         kinds = [x.pointee for x in args if isinstance(x, ir.PointerType)]
