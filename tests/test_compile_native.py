@@ -842,15 +842,3 @@ def test_answers_of_all_kinds():
             assert type(y) is type(want) and repr(y) == repr(want)
         leaves = [y for y in tree.flatten(made)[0] if isinstance(y, ad.Tensor)]
         assert len({y.value.ctypes.data for y in leaves}) == len(leaves)
-
-
-def test_no_kernel_takes_another_ones_name():
-    """The kinds of kernels are one class: a method of one would replace another's."""
-    from adjoint.compiler.native.kernels.emit import Emitter
-
-    homes: dict = {}
-    for kind in Emitter.__mro__[:-1]:
-        for name in vars(kind):
-            homes.setdefault(name, []).append(kind.__name__)
-    twice = {k: v for k, v in homes.items() if len(v) > 1 and not k.startswith("__")}
-    assert set(twice) <= {"load"}, twice

@@ -163,11 +163,11 @@ class Squares(Drawing):
         terms = {k: c for k, c in flat.terms.items() if k is not self.down}
         return self.schedule.root(v), Affine(terms, flat.const).key()
 
-    def load(self, v, index):
-        """v[index] in all lanes, from its square if it was turned."""
-        room = self.squares.get(self._begins(v, index)) if self.squares else None
+    def load_turned(self, v, index):
+        """v[index] in all lanes from its square; None if it was not turned."""
+        room = self.squares.get(self._begins(v, index))
         if room is None or self.flat(v, index).terms.get(self.down) != 1:
-            return super().load(v, index)
+            return None
         place = self.b.mul(self.at[self.down], I64(self.vectors))
         return self.load_from(self.b.gep(room, [place]), 1, v.spec.dtype)
 

@@ -35,6 +35,8 @@ class Storage(Failing):
 
     inside: Any = None  # a mask of the lanes that are there, as `Spaced` has it; or all
     load_inside: Any
+    squares: Any = None  # what was turned to be read along rows, as `Squares` has it
+    load_turned: Any
 
     def __init__(self, builder: ir.IRBuilder, schedule, pointers: dict):
         super().__init__(builder)
@@ -69,6 +71,9 @@ class Storage(Failing):
 
     def load(self, v, index):
         """v[index] in all lanes that are `inside`."""
+        turned = self.load_turned(v, index) if self.squares else None
+        if turned is not None:
+            return turned
         p, step = self.address(v, index)
         if self.inside is not None:
             return self.load_inside(v, p, step)
