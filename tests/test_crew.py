@@ -5,8 +5,10 @@ import ctypes
 import pytest
 
 pytest.importorskip("llvmlite")
+import adjoint as ad
 from adjoint.compiler.native import sharing
 from adjoint.compiler.native.crew import code as crew_code
+from adjoint.compiler.native.crew import crew
 from adjoint.compiler.native.crew.balance import KEPT, LONGEST, SHORTEST
 from adjoint.compiler.native.crew.words import PLACES, WORDS
 from adjoint.compiler.native.llvm.machine import Library, machine_code
@@ -103,3 +105,17 @@ def test_less_than_twenty_milliseconds_decide_nothing(judge):
     assert not judge.alone
     judge.job(together=3.0, alone=1.0)
     assert judge.alone
+
+
+def test_a_job_that_takes_long_is_known():
+    """It is not passed over with brief ones, of which few are judged."""
+    before = ad.get_num_threads()
+    ad.set_num_threads(2)
+    try:
+        f, x = ad.compile(lambda x: x.exp().sin().sum(0)), ad.ones(2048, 2048)
+        for _ in range(3):
+            f(x)
+        place = crew.crew().library.data("crew") + 8 * PLACES["long"]
+        assert ctypes.c_int64.from_address(place).value != 0
+    finally:
+        ad.set_num_threads(before)

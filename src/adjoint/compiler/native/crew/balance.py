@@ -16,28 +16,53 @@ ONE, ENOUGH = 1024, 1100  # the rate 1, and one that is good enough
 # cores. LeNet, MNIST and a neural ODE take 1.2 times as much of all cores' time.
 SHARED = 5, 4  # time that counts as work of four fifths of it
 # Asking how long a thread has worked takes longer than a clock: after a job of fewer nanoseconds
-# so many are passed over, by chance up to SKIPPED, until one takes longer: their time counts, and
-# as much work as in the next one judged.
+# so many such are passed over, by chance up to SKIPPED: their time counts, and as much work as in
+# the next one judged. Longer ones are known by a bit for each job, and judged each time.
 BRIEF, SKIPPED = 100_000, 15
 
 
 class Balance(Words):
     """Writes what draws conclusions from jobs: `judge`, and `account` of one job."""
 
-    def account(self, work, start, alone: bool):
-        """A job that began at `start` is done: so much work, by the threads' own time."""
+    def account(self, job, work, start):
+        """A job of all threads that began at `start` is done: so much work, by their own time."""
         b, now = self.b, self.now()
         took = b.sub(now, start)
-        if not alone:
-            whole, part = SHARED
-            work = b.udiv(b.mul(work, I64(part)), I64(whole))
-            count = b.add(self.get("skipped"), I64(1))
-            brief = b.icmp_signed("<", took, I64(BRIEF))
-            chance = b.and_(b.lshr(now, I64(4)), I64(SKIPPED))
-            for name in ("rest", "skipped"):
-                self.put(name, b.select(brief, chance, I64(0)))
-            work = b.mul(work, count)
-        b.call(self.judge, [work, took, now, BIT(alone)])
+        whole, part = SHARED
+        work = b.udiv(b.mul(work, I64(part)), I64(whole))
+        none_left = b.icmp_unsigned("==", self.get("rest"), I64(0))
+        counts = b.and_(self.mark(job, took), none_left)
+        count = b.add(self.get("skipped"), I64(1))
+        chance = b.and_(b.lshr(now, I64(4)), I64(SKIPPED))
+        for name in ("rest", "skipped"):
+            self.put(name, b.select(counts, chance, self.get(name)))
+        work = b.mul(work, b.select(counts, count, I64(1)))
+        b.call(self.judge, [work, took, now, BIT(0)])
+
+    def account_alone(self, work, start):
+        """A job that one thread has done, by its own time."""
+        now = self.now()
+        self.b.call(self.judge, [work, self.b.sub(now, start), now, BIT(1)])
+
+    def bit(self, job):
+        """The bit of a job among the long ones; a few jobs may share it."""
+        b = self.b
+        number = b.lshr(b.ptrtoint(job, I64), I64(4))
+        number = b.xor(number, b.lshr(number, I64(6)))
+        return b.shl(I64(1), b.and_(number, I64(63)))
+
+    def was_brief(self, job):
+        """Whether a job did not take long when it was last looked at."""
+        found = self.b.and_(self.get("long"), self.bit(job))
+        return self.b.icmp_unsigned("==", found, I64(0))
+
+    def mark(self, job, took):
+        """Note whether a job took long; whether it was brief."""
+        b, bit = self.b, self.bit(job)
+        brief, marked = b.icmp_signed("<", took, I64(BRIEF)), self.get("long")
+        without = b.and_(marked, b.xor(bit, I64(-1)))
+        self.put("long", b.select(brief, without, b.or_(marked, bit)), "monotonic")
+        return brief
 
     def _judge(self):
         """Keep the account of work and time; now and then draw conclusions."""

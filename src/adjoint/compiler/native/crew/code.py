@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..llvm.types import I64, VOID
 from ..sharing import PARALLEL
-from .balance import BRIEF, KEPT, TRIED, Balance
+from .balance import KEPT, TRIED, Balance
 from .threads import Threads
 from .words import HALF, JOB, LINE, NUMBER, TICKETS
 
@@ -54,7 +54,7 @@ class Code(Balance, Threads):
         """All of a job by the caller, to see how long it takes so."""
         spent = self.spent()
         self.b.call(job, args)
-        self.account(self.b.sub(self.spent(), spent), start, True)
+        self.account_alone(self.b.sub(self.spent(), spent), start)
         self._leave_job()
 
     def _by_all(self, args, counts, start):
@@ -63,7 +63,9 @@ class Code(Balance, Threads):
         with b.if_then(b.icmp_unsigned("<", self.get("started"), b.sub(limit, I64(1)))):
             b.call(self.start, [])
         rest = self.get("rest")
-        with b.if_else(b.icmp_unsigned("!=", rest, I64(0))) as (passed, looked_at):
+        some_left = b.icmp_unsigned("!=", rest, I64(0))
+        passes = b.and_(some_left, self.was_brief(args[0]))
+        with b.if_else(passes) as (passed, looked_at):
             with passed:
                 self._passed_over(args, count, start, rest)
             with looked_at:
@@ -71,15 +73,14 @@ class Code(Balance, Threads):
         self._leave_job()
 
     def _passed_over(self, args, count, start, rest):
-        """Do a job whose time alone counts: that of the next few, or until one is long."""
+        """Do a job whose time alone counts, if it is brief: its work is that of another."""
         b = self.b
         self._do(*args, count)
         self._wait(args[2])
         took = b.sub(self.now(), start)
-        self.put("time", b.add(self.get("time"), took), "monotonic")
-        long = b.icmp_signed(">", took, I64(BRIEF))
-        rest = b.select(long, I64(0), b.sub(rest, I64(1)))
-        self.put("rest", rest, "monotonic")
+        with b.if_then(self.mark(args[0], took)):
+            self.put("time", b.add(self.get("time"), took), "monotonic")
+            self.put("rest", b.sub(rest, I64(1)), "monotonic")
 
     def _looked_at(self, args, count, start):
         """Do a job, and account for the work of all threads by what the caller's part took."""
@@ -89,7 +90,7 @@ class Code(Balance, Threads):
         spent = b.sub(self.spent(), spent)
         self._wait(chunks)
         own = b.select(b.icmp_unsigned("==", made, I64(0)), I64(1), made)
-        self.account(b.udiv(b.mul(spent, chunks), own), start, False)
+        self.account(args[0], b.udiv(b.mul(spent, chunks), own), start)
 
     def _leave_job(self):
         self.put("lock", 0, "release")

@@ -19,7 +19,7 @@ PAUSES = 32  # between two looks at the clock
 # number comes what a job is, after "alone" the account that decides whether there is help.
 _LINES = "lock number done waiting sleeping limit alone mutex bell answered finished"
 JOB = "job", "context", "chunks", "threads", "bytes", "floats"
-_ACCOUNT = "work", "time", "held", "period", "together", "rest", "skipped"
+_ACCOUNT = "work", "time", "held", "period", "together", "rest", "skipped", "long"
 PLACES = {name: LINE * i for i, name in enumerate(_LINES.split())}
 PLACES |= {name: PLACES["number"] + i for i, name in enumerate(JOB, 1)}
 PLACES |= {name: PLACES["alone"] + i for i, name in enumerate(_ACCOUNT, 1)}
