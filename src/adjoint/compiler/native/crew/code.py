@@ -73,34 +73,48 @@ class Code(Balance, Threads):
         self._leave_job()
 
     def _passed_over(self, args, count, start, rest):
-        """Do a job whose time alone counts, if it is brief: its work is that of another."""
+        """Do a job whose time alone counts, if it is brief: its work is that of another.
+
+        Of one that was long, perhaps as a thread lost its core, the caller's part by the clock.
+        """
         b = self.b
-        self._do(*args, count)
-        self._wait(args[2])
-        took = b.sub(self.now(), start)
-        with b.if_then(self.mark(args[0], took)):
-            self.put("time", b.add(self.get("time"), took), "monotonic")
-            self.put("rest", b.sub(rest, I64(1)), "monotonic")
+        made, took = self._done(args, count, self.now)
+        with b.if_else(self.mark(args[0], b.sub(self.now(), start))) as (brief, long):
+            with brief:
+                passed = b.sub(self.now(), start)
+                self.put("time", b.add(self.get("time"), passed), "monotonic")
+                self.put("rest", b.sub(rest, I64(1)), "monotonic")
+            with long:
+                self.account(args[0], self._all(took, made, args[2]), start)
 
     def _looked_at(self, args, count, start):
         """Do a job, and account for the work of all threads by what the caller's part took."""
-        b, chunks = self.b, args[2]
-        spent = self.spent()
-        made = self._do(*args, count)
-        spent = b.sub(self.spent(), spent)
-        self._wait(chunks)
+        made, spent = self._done(args, count, self.spent)
+        self.account(args[0], self._all(spent, made, args[2]), start)
+
+    def _all(self, took, made, chunks):
+        """What all chunks take if the caller's part, which is `made` of them, took so long."""
+        b = self.b
         own = b.select(b.icmp_unsigned("==", made, I64(0)), I64(1), made)
-        self.account(args[0], b.udiv(b.mul(spent, chunks), own), start)
+        return b.udiv(b.mul(took, chunks), own)
+
+    def _done(self, args, count, clock):
+        """A job done by all; how many chunks the caller did, and how long it took for them.
+
+        To wake others is none of its work: on a busy machine that takes longer than brief jobs.
+        """
+        job, context, chunks, room, need = args
+        number = self._publish(job, context, chunks, count, need)
+        before = clock()
+        own = [I64(0), number, job, context, chunks, count, room]
+        made = self.b.call(self.work, own)
+        took = self.b.sub(clock(), before)
+        self._wait(chunks)
+        return made, took
 
     def _leave_job(self):
         self.put("lock", 0, "release")
         self.b.ret_void()
-
-    def _do(self, job, context, chunks, room, need, count):
-        """Begin a job and take part; how many chunks the caller did."""
-        number = self._publish(job, context, chunks, count, need)
-        args = [I64(0), number, job, context, chunks, count, room]
-        return self.b.call(self.work, args)
 
     def _publish(self, job, context, chunks, count, need):
         """Make it known, the number last; its number."""
