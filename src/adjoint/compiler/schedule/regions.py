@@ -96,8 +96,8 @@ def lowered(o) -> bool:
 
 def _sums_rows(o) -> bool:
     """A reduction over the last dims, of some numbers."""
-    dims, shape = o.params["dim"], o.inputs[0].spec.shape
-    last = tuple(sorted(dims)) == tuple(range(len(shape) - len(dims), len(shape)))
+    dims, shape = summed(o), o.inputs[0].spec.shape
+    last = dims == tuple(range(len(shape) - len(dims), len(shape)))
     return last and 0 not in shape and _reducible(o)
 
 
@@ -202,7 +202,12 @@ def sums_columns(o, kind) -> bool:
     """A reduction over the first dims, which a loop over rows can do on its way."""
     if kind != "reduce" or 0 in o.inputs[0].spec.shape:
         return False
-    return tuple(sorted(o.params["dim"])) == tuple(range(len(o.params["dim"])))
+    return summed(o) == tuple(range(len(o.params["dim"])))
+
+
+def summed(o) -> tuple[int, ...]:
+    """The dims that a reduction goes over, in order."""
+    return tuple(sorted(o.params["dim"]))
 
 
 def space_of(o, kind) -> tuple[int, ...]:

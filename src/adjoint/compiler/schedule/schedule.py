@@ -18,6 +18,7 @@ from .regions import (
     kind_of,
     same_but_ones,
     space_of,
+    summed,
     sums_columns,
 )
 from .stored import Stored
@@ -137,7 +138,7 @@ class Schedule(Stored):
                     self._join(*homes, o, j.kind)
                 self.arrange(kernels)
             elif _row_by_row(j):
-                j.become_rows(len(_summed(j.roots[0])))
+                j.become_rows(len(summed(j.roots[0])))
 
     def _join(self, kernel, o, kind):
         if kernel.kind == "map" and kind != "map":
@@ -173,7 +174,7 @@ class Schedule(Stored):
             near = inside or math.prod(space) < ALONE or _share(k.reads, reads, space)
             return k.space == space and near and all(reads[v] for v in inside)
         if k.kind == kind == "reduce":
-            alike = k.space == space and _summed(k.roots[0]) == _summed(o)
+            alike = k.space == space and summed(k.roots[0]) == summed(o)
             return alike and not inside and _share(k.reads, reads, space)
         shares = inside or (k.kind == "rows" and k.reads.intersection(reads))
         if k.kind not in ("map", "rows") or not shares:
@@ -257,18 +258,13 @@ def _own_place(k, w, tags) -> bool:
 
 def _row_by_row(k) -> bool:
     """Whether columns are summed as rows come: many long ones, each in a page of its own."""
-    (x, *_), dims = k.roots[0].inputs, _summed(k.roots[0])
+    (x, *_), dims = k.roots[0].inputs, summed(k.roots[0])
     rows = math.prod(x.spec.shape[: len(dims)])
     return rows >= MANY and x.spec.bytes >= max(FAR, LONG * rows)
 
 
 def _sums(o) -> bool:
     return o.prim.name in REDUCTIONS
-
-
-def _summed(o) -> tuple:
-    """The dims that a reduction sums over, in order."""
-    return tuple(sorted(o.params["dim"]))
 
 
 def _own_rank(o, kind) -> int:

@@ -78,14 +78,14 @@ class Code(Balance, Threads):
         Of one that was long, perhaps as a thread lost its core, the caller's part by the clock.
         """
         b = self.b
-        made, took = self._done(args, count, self.now)
-        with b.if_else(self.mark(args[0], b.sub(self.now(), start))) as (brief, long):
+        made, own = self._done(args, count, self.now)
+        took = b.sub(self.now(), start)
+        with b.if_else(self.mark(args[0], took)) as (brief, long):
             with brief:
-                passed = b.sub(self.now(), start)
-                self.put("time", b.add(self.get("time"), passed), "monotonic")
+                self.put("time", b.add(self.get("time"), took), "monotonic")
                 self.put("rest", b.sub(rest, I64(1)), "monotonic")
             with long:
-                self.account(args[0], self._all(took, made, args[2]), start)
+                self.account(args[0], self._all(own, made, args[2]), start)
 
     def _looked_at(self, args, count, start):
         """Do a job, and account for the work of all threads by what the caller's part took."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from ...schedule.regions import summed
 from ..arithmetic.kinds import element
 from ..sharing import Stage, few, pieces
 from .affine import ZERO, Affine
@@ -27,7 +28,7 @@ class Reduction:
 
     def __init__(self, k):
         self.sums = list(map(Sum, k.roots))
-        (dims,) = {tuple(sorted(o.params["dim"])) for o in k.roots}
+        (dims,) = set(map(summed, k.roots))
         self.dims = list(dims)
         self.kept = [d for d in range(len(k.space)) if d not in self.dims]
         self.sizes = [k.space[d] for d in self.dims]
