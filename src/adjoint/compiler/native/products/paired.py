@@ -171,7 +171,7 @@ class Paired(Thirds):
             after = b.add(k, I64(WIDTH))
             later = b.select(b.icmp_signed("<", after, count), after, k)
             here, there = operands(k), operands(later)
-            lines = _evenly(self._next_ones(b, k, here[1], c, c_row))
+            lines = _evenly(self._next_ones(b, k, here, c, c_row))
             cuts = _evenly(self.units(b, beside, k, count, told) if beside else ())
             for (t, loads), asked, units in zip(_ROUND, lines, cuts, strict=True):
                 self._tiles(b, "multiply", t, 4 + t // 2, 6 + t % 2)
@@ -217,12 +217,13 @@ class Paired(Thirds):
             place = I64((part * WIDTH + register - 6) * SIDE)
             self._move(b, "load", register, b.gep(panel, [place]), I64(WIDTH))
 
-    def _next_ones(self, b, k, panel, c, c_row):
-        """(place, how) of lines that a round asks for: of the panel what the next one loads, of
-        C some that are stored to.
+    def _next_ones(self, b, k, operands, c, c_row):
+        """(place, how) of lines that a round asks for: of both operands what the next one loads,
+        of C some that are stored to.
         """
         for i in range(PARTS * WIDTH):
-            yield b.gep(panel, [I64((PARTS * WIDTH + i) * SIDE)]), {}
+            for x in operands:
+                yield b.gep(x, [I64((PARTS * WIDTH + i) * SIDE)]), {}
         start = b.and_(b.lshr(k, I64(2)), I64(HIGH - 1))
         row = b.gep(c, [b.mul(start, c_row)])
         for _ in range(SIDE // VECTORS):
