@@ -41,6 +41,18 @@ def _batch(d):
     )
 
 
+def _copies(v, m, spec, swap=False):
+    """Four equal rows, multiplied by a matrix."""
+    rows = op.expand(v, shape=(4, 3))
+    if swap:
+        return op.contract(m, rows, spec="cb,ab->ac")
+    return op.contract(rows, m, spec=spec)
+
+
+def _put(v, shape, around, key):
+    return op.unslice(op.expand(v, shape=shape), shape=around, key=key)
+
+
 def _picked(y, places):
     """One element of each of four rows."""
     return op.pick(op.reshape(y, shape=(4, 1, y.shape[-1])), places)
@@ -114,6 +126,21 @@ CASES = {
             A,
         )
     ],
+    "contract: of copies of a row, copies": [
+        (lambda v, m: _copies(v, m, "ab,cb->ac"), TAME[:3], M),
+        (lambda m, v: _copies(v, m, "ab,cb->ac", swap=True), M, TAME[:3]),
+        (lambda v, m: _copies(v, m, "ab,cb->ca"), TAME[:1], M),
+    ],
+    "unslice: of copies, copies": [
+        (lambda v: _put(v, (4,), (4, 2), ((0, 4, 1), 1)), ONE),
+        (lambda v: _put(v, (4, 8), (4, 2, 9), ((0, 4, 1), 0, (1, 9, 1))), V),
+        (lambda v: _put(v, (4, 8), (4, 16), ((0, 4, 1), (1, 16, 2))), V),
+    ],
+    "ones_like: a number": [
+        (lambda a: op.ones_like(a), A),
+        (lambda a: op.ones_like(op.sum(a, dim=(0, 1), keepdim=False)), A),
+    ],
+    "zeros_like: a number": [(lambda a: op.zeros_like(a), A)],
     "sum: of 2ⁿ equal ones": [
         (lambda v: op.sum(op.expand(v, shape=(4, 8)), dim=(0,), keepdim=False), V),
         (lambda v: op.sum(op.expand(v, shape=(4, 8)), dim=(0,), keepdim=True), V),

@@ -23,8 +23,6 @@ from .picking import picked, sum_of_put
 from .rewrite import Rewriter
 from .tracer import Tracer
 
-KNOWN = 2**14  # elements of a value that is computed while the program is made
-
 
 class Rule(NamedTuple):
     """If `of` finds what it stands for in an operation of this primitive, the simpler value."""
@@ -214,12 +212,73 @@ def _of_nothing(m, prim):
     return op.expand(m.level.constant(np.zeros((), spec.dtype)), shape=spec.shape)
 
 
+def _all(m, number):
+    """So many elements of one number: those of the input are not needed."""
+    return op.expand(m.level.constant(np.array(number, m.x.dtype)), shape=m.x.shape)
+
+
+def _put_copies(m):
+    """Copies along a dim that zeros are around in other dims alone: one is put there."""
+    found = m.inputs(m.x, "expand")
+    if not found:
+        return None
+    dims = [d for d, k in enumerate(m.key) if isinstance(k, tuple)]  # of x
+    if len(m.key) != len(m.params["shape"]) or len(dims) != m.x.ndim:
+        return None
+    whole = [m.key[d] == (0, m.params["shape"][d], 1) for d in dims]
+    (x,) = found
+    before = (1,) * (m.x.ndim - x.ndim) + tuple(x.shape)
+    copied = [
+        d
+        for d, n, w in zip(dims, before, whole, strict=True)
+        if w and n == 1 and m.params["shape"][d] > 1
+    ]
+    if not copied:
+        return None
+    kept = [1 if d in copied else n for d, n in zip(dims, m.x.shape, strict=True)]
+    x = op.expand(op.reshape(x, shape=before), shape=tuple(kept))
+    shape = [1 if d in copied else n for d, n in enumerate(m.params["shape"])]
+    key = [(0, 1, 1) if d in copied else k for d, k in enumerate(m.key)]
+    y = op.unslice(x, shape=tuple(shape), key=tuple(key))
+    return op.expand(y, shape=tuple(m.params["shape"]))
+
+
+def _of_copies(m):
+    """Products of rows that are copies of one another: of one, copied."""
+    left, right, out = letters_of(m.spec)
+    for i, (mine, other) in enumerate(((left, right), (right, left))):
+        found = m.inputs(m.xs[i], "expand")
+        if not found:
+            continue
+        (x,) = found
+        before = (1,) * (len(mine) - x.ndim) + tuple(x.shape)
+        sizes = zip(mine, before, m.xs[i].shape, strict=True)
+        copied = [c for c, n, size in sizes if n != size and c not in other]
+        if not copied or not set(copied) <= set(out):
+            continue
+        kept = [c for c in mine if c not in copied]
+        size = dict(zip(mine, m.xs[i].shape, strict=True))
+        x = op.reshape(
+            x, shape=tuple(n for c, n in zip(mine, before, strict=True) if c in kept)
+        )
+        xs = list(m.xs)
+        xs[i] = op.expand(x, shape=tuple(size[c] for c in kept))
+        ends = ["".join(kept), other][:: 1 if i == 0 else -1]
+        rest = _kept(out, kept + list(other))
+        y = op.contract(*xs, spec=f"{ends[0]},{ends[1]}->{rest}")
+        y = among(y, rest, out)
+        sizes = {**dict(zip(other, m.xs[1 - i].shape, strict=True)), **size}
+        return op.expand(y, shape=tuple(sizes[c] for c in out))
+    return None
+
+
 RULES = (
     *(
         Rule(name, "of nothing = 0", lambda m, name=name: _of_nothing(m, getattr(op, name)))
         for name in ("contract", "conv", "conv_data", "conv_weight")
     ),
     Rule("contract", "a matrix times a vector is a sum", _of_elements),
+    Rule("contract", "of copies of a row, copies", _of_copies),
     Rule("contract", "diag(d) M = d M, row by row", by_diagonal),
     Rule("pow_scalar", "x¹ = x", lambda m: m.x if m.exponent == 1 else None),
     Rule("pow_scalar", "x⁰ = 1", lambda m: op.ones_like(m.x) if m.exponent == 0 else None),
@@ -248,6 +307,9 @@ RULES = (
     Rule("slice", "all of it", _all_of_it),
     Rule("slice", "what was put there", _back_in_place),
     Rule("sum", "of 2ⁿ equal ones", _summed_copies),
+    Rule("unslice", "of copies, copies", _put_copies),
+    Rule("ones_like", "a number", lambda m: _all(m, 1)),
+    Rule("zeros_like", "a number", lambda m: _all(m, 0)),
     Rule("sum", "of rows with one number", sum_of_put),
     Rule("pick", "f(a, b) at i = f(a at i, b at i)", picked),
 )  # fmt: skip
@@ -359,11 +421,7 @@ class Simplifier(Rewriter):
         made = self.maker.get(v)
         if made is None or v.spec.size == 0:
             return None
-        name = made[0].name
-        if name in ("ones_like", "zeros_like"):
-            one = np.array(name == "ones_like", v.spec.dtype)
-            return one.item()
-        return self.number(made[1][0].var) if name in _SPREADS else None
+        return self.number(made[1][0].var) if made[0].name in _SPREADS else None
 
 
 def _diagonal(level, value):

@@ -14,7 +14,7 @@ from ..schedule.arena import ALIGN, whole
 from ..schedule.schedule import Schedule
 from ..schedule.sooner import sooner
 from .homes import replaced, settled
-from .late import chains, contractions, conv, deep, lots, together
+from .late import chains, contractions, conv, deep, lots, slices, together
 from .llvm.machine import cache
 from .polling import polled
 from .sharing import KINDS, unshared, wanted, worth
@@ -39,6 +39,7 @@ class Part:
         # Who computes it.
         self.long = worth(s) if long is None else long
         self.shares = wanted(s) if self.long else {}  # kernel -> about how many chunks
+        self._slice_by_slice()
         self.deep = self._deep({graph.inputs[j] for j in renewed.values()})
         self.lots: dict = {}  # loop -> its rows in lots, if threads take some each
         self.inner = {k: self._inner(k) for k in s.kernels if k.kind == "loop"}
@@ -67,6 +68,13 @@ class Part:
                 weights = s.root(k.roots[0].inputs[0 if form[1] else 1])
                 found[k] = deep.deep(form[0], weights in updated)
         return {k: cut for k, cut in found.items() if cut}
+
+    def _slice_by_slice(self) -> None:
+        """Groups have no more chunks than tasks: blocks that add up are some if they can be."""
+        for k, n in self.shares.items():
+            if k.kind == "together":
+                k.apart = slices.separable(self.schedule, k)
+                self.shares[k] = min(n, k.tasks)
 
     def _chained(self, renewed) -> dict:
         """kernel -> the chain that it is in; those of a chain follow each other."""

@@ -79,6 +79,8 @@ def unshared(k, long: bool, inside: bool) -> str:
         return "a loop of short steps, each of which needs the one before"
     if k.kind not in KINDS:
         return "each step needs the one before"
+    if k.kind == "together" and k.tasks == 1:
+        return "its blocks add up in one place"
     return "too short to hand over" if long else "the whole program is too short"
 
 

@@ -6,6 +6,7 @@ import math
 from typing import NamedTuple
 
 from ...ops.contract import letters_of
+from ..schedule.together import MANY
 from .arithmetic.kinds import element
 from .llvm import text as ir
 from .llvm.flow import least, loop
@@ -13,6 +14,22 @@ from .llvm.types import BIT, I64
 from .products.contractions import form_of, steps_of
 from .products.packed import Packed, packable, room
 from .products.tasks import Product
+from .sharing import ROOM, apart
+
+
+def separable(s, k) -> bool:
+    """Whether blocks that add up can do so in places of their own, for threads to share them."""
+    if not k.undivided or math.prod(k.sizes) >= MANY or k.band.ends:
+        return False
+    made = [o.outputs[0] for o in (*k.sums, *k.columns)]
+    bytes_ = sum(apart(v.spec.bytes) for v in made) * k.band.blocks
+    alone = all(s.root(v) is v and v not in s.views for v in made)
+    return alone and k.band.blocks > 1 and bytes_ <= ROOM
+
+
+def own_sums(k, _):
+    """(operation, places) of what blocks sum up on their own."""
+    return [(o, k.band.blocks) for o in (*k.sums, *k.columns)] if k.apart else []
 
 
 def panels(s, k) -> int:
@@ -40,10 +57,14 @@ def _ready(s, k):
 
 
 class Slices:
-    """The code of a group; `room` is the worker's own, in which panels come first."""
+    """The code of a group; `room` is the worker's own, in which panels come first.
 
-    def __init__(self, e, k, room):
-        self.e, self.k, self.room = e, k, room
+    Where blocks add up apart, who does all of them adds up products in the result at once, and
+    says so in `done`.
+    """
+
+    def __init__(self, e, k, room, done=None):
+        self.e, self.k, self.room, self.done = e, k, room, done
         self.s, self.b = e.schedule, e.b
         self.own = {v: e.pointers[v] for v in k.made if v in self.s.local}
         self.ready, self.top = _ready(e.schedule, k)
@@ -55,6 +76,7 @@ class Slices:
         if band and band.ends:
             module = b.module
             self.ends = module.table(module.get_unique_name("ends"), band.ends)
+        whole = self._whole(first, last)
         with loop(b, first, last, 1) as t:
             if band is None:
                 self._members(self._index(t))
@@ -62,14 +84,25 @@ class Slices:
                 index = self._index(t)
                 self._fill(index)
                 with loop(b, 0, band.blocks, 1) as i:
-                    self._block(index, b.sub(I64(band.blocks - 1), i))
+                    self._block(index, i)
             else:
                 index = self._index(b.udiv(t, I64(band.blocks)))
                 number = b.urem(t, I64(band.blocks))
                 begins = b.icmp_signed("==", number, I64(0))
                 with b.if_then(b.or_(begins, b.icmp_signed("==", t, first))):
                     self._fill(index)
-                self._block(index, number)
+                self._block(index, number, whole)
+
+    def _whole(self, first, last):
+        """Whether blocks that add up apart are all done here; None if none do."""
+        if self.done is None:
+            return None
+        b = self.b
+        ends = zip((first, last), (I64(0), I64(self.k.tasks)), strict=True)
+        whole = b.and_(*(b.icmp_signed("==", x, y) for x, y in ends))
+        with b.if_then(whole):
+            b.store(I64(1), self.done)
+        return whole
 
     def _index(self, t):
         """The places along all axes of a slice with this number."""
@@ -79,9 +112,10 @@ class Slices:
             t = b.udiv(t, I64(n))
         return tuple(reversed(out))
 
-    def _block(self, index, i):
-        """Rows of a slice; what is inside has memory for them alone."""
+    def _block(self, index, number, whole=None):
+        """Rows of a slice, the last ones first; what is inside has memory for them alone."""
         b, band = self.b, self.k.band
+        i = b.sub(I64(band.blocks - 1), number)
         start = b.mul(i, I64(band.block))
         stop = least(b, b.add(start, I64(band.block)), I64(band.height))
         end = b.load(b.gep(self.ends, [I64(0), i])) if band.ends else None
@@ -89,8 +123,22 @@ class Slices:
             if v in self.k.inside:
                 row = math.prod(v.spec.shape[self.s.local[v] :]) // band.height
                 self.e.pointers[v] = b.gep(p, [b.mul(start, I64(-row))])
-        last = b.icmp_signed("==", i, I64(band.blocks - 1))
-        self._members(index, _Rows(start, stop, end, last))
+        first, homes = b.icmp_signed("==", number, I64(0)), {}
+        if whole is not None:
+            first = b.or_(first, b.not_(whole))
+            homes = dict(self.e.pointers)
+            for o in self.k.sums:
+                y = o.outputs[0]
+                place = b.select(whole, homes[y], self.e.own(o, number))
+                self.e.pointers[y] = place
+        for o in self.k.columns:
+            if whole is not None:
+                self.e.open(o, number)
+                continue
+            with b.if_then(first):
+                self.e.open(o, None)
+        self._members(index, _Rows(start, stop, end, first))
+        self.e.pointers.update(homes)
 
     def _members(self, index, rows=None):
         for m in self.k.members:
@@ -164,7 +212,7 @@ class Slices:
         if band.rows[m] in out:
             start, ends["m"] = rows.start, rows.stop
         else:
-            ends["k"], first = self.b.sub(rows.stop, rows.start), rows.last
+            ends["k"], first = self.b.sub(rows.stop, rows.start), rows.first
         if rows.end is not None and m in band.columns:
             c = band.columns[m]
             ends["k" if c not in out else "m" if c in left else "n"] = rows.end
@@ -204,9 +252,9 @@ class _Places:
 
 
 class _Rows(NamedTuple):
-    """Rows of a block, the end of their columns, and whether it is the last block."""
+    """Rows of a block, the end of their columns, and whether sums begin with it."""
 
     start: ir.Value
     stop: ir.Value
     end: ir.Value | None
-    last: ir.Value
+    first: ir.Value

@@ -14,6 +14,7 @@ SUMS = {
     "rows": rows.own_sums,
     "reduce": reducing.own_sums,
     "conv": lambda *args: conv.own_sums(*args),
+    "together": lambda *args: slices.own_sums(*args),
 }
 ROOMS = {  # what a kernel needs to work in
     "conv": lambda o: conv.kernel(o).bytes,
@@ -79,7 +80,9 @@ class Tenancy:
         if k in p.shares and k.kind in SUMS:
             needed += self._sums(k)
         if k in p.deep:
-            needed += [(Sum(o), p.deep[k].sums), ((k, "done"), ALIGN)]
+            needed.append((Sum(o), p.deep[k].sums))
+        if k in p.deep or (k.kind == "together" and k.apart):
+            needed.append(((k, "done"), ALIGN))
         return needed
 
     def _during(self) -> list[range]:

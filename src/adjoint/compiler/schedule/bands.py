@@ -80,12 +80,22 @@ def reads(s, k):
             yield r, tags if r is w else None
 
 
+def column_sums(k) -> list:
+    """The operations of a kernel of rows that sum up columns."""
+    if k.kind != "rows" or not k.rank:
+        return []
+    return [o for o in k.roots if o.prim.name == "sum" and 0 in o.params["dim"]]
+
+
 def makes(k):
     """(value, the dim or letter that counts each of its dims) of all that it stores."""
+    over = column_sums(k)
     for o in k.roots:
         v = o.outputs[0]
         if _multiplies(k):
             yield v, tuple(letters_of(o.params["spec"])[2])
+        elif o in over:
+            yield v, (None,) * len(v.spec.shape)
         else:
             yield v, tuple(range(len(v.spec.shape)))
 
@@ -100,6 +110,8 @@ class Ends:
     def __init__(self, s, rows: Axis, columns: Axis):
         self.s, self.rows, self.columns = s, rows, columns
         self.facts: dict = {}  # value -> "low" or "zero", beyond its rows' ends
+        self.constants: dict = {}  # value -> its numbers, or None if they are not known
+        self.idle: dict = {}  # value -> whether nobody needs what is beyond
         self.shape = (0, 0)  # rows and columns
         self.found = None  # the end of each row
 
@@ -217,8 +229,11 @@ class Ends:
 
     def _constant(self, v):
         """A value that depends on constants alone, and is not larger than a square."""
-        if isinstance(v, Const):
-            return v.value
+        if v not in self.constants:
+            self.constants[v] = v.value if isinstance(v, Const) else self._computed(v)
+        return self.constants[v]
+
+    def _computed(self, v):
         o = self.s.maker.get(v)
         if o is None or v.spec.size > math.prod(self.shape) or o.prim.outputs != 1:
             return None
@@ -227,9 +242,10 @@ class Ends:
 
     def _idle(self, v) -> bool:
         """Whether nobody needs what is beyond: it is masked, or multiplied by zero."""
-        if v in self.s.graph.outputs:
-            return False
-        return all(self._ignores(o) for o in self.s.readers[v])
+        if v not in self.idle:
+            shown = v in self.s.graph.outputs
+            self.idle[v] = not shown and all(map(self._ignores, self.s.readers[v]))
+        return self.idle[v]
 
     def _ignores(self, o) -> bool:
         y = o.outputs[0]

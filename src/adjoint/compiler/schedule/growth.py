@@ -7,13 +7,14 @@ from typing import NamedTuple
 
 from ...ir.positions import doubtful
 from ...ops.contract import letters_of
-from .bands import UNIT, Axis, Ends, makes, reads
+from .bands import UNIT, Axis, Ends, column_sums, makes, reads
 from .regions import REDUCTIONS
 from .schedule import LARGEST
 
 LEAST = 2**14  # bytes between kernels from which on they are joined
 SLICE = 2**20  # bytes of a slice that stay in the second level of caches
 LEFT, MOST = 8, 64  # blocks of rows with ends at least, rows of one at most
+MANY = 8  # members whose rows threads do from the first to the last, without waiting between
 FEW = 4  # slices that are worth it if they fit into the cache anyway
 
 
@@ -235,6 +236,9 @@ class Growth:
         role = rows.roles[k]
         if role in self.at[k]:
             return False
+        sums = column_sums(k)
+        if sums:
+            return role in range(k.rank) and self._only_after(sums)
         if k.kind != "contract":
             return role in _free(k)
         (o,) = k.roots
@@ -247,7 +251,12 @@ class Growth:
         left, right, out = letters_of(o.params["spec"])
         if role in out:
             return role in (right if swap else left)
-        return o.outputs[0] not in self.inside
+        return self._only_after(k.roots)
+
+    def _only_after(self, sums) -> bool:
+        """Whether no member reads these, which are there when all blocks are done."""
+        made = {self.s.root(o.outputs[0]) for o in sums}
+        return not any(made & k.reads for k in self.members)
 
     def _band(self, rows, columns, shape):
         """The blocks: few enough rows for the cache; of rows with ends, few anyway."""
@@ -257,10 +266,12 @@ class Growth:
         ends = self._ends(rows, columns, shape, n)
         if min(ends, default=width) < width:
             return Band(n, height, width, rows.roles, columns.roles, ends, rows.sums)
-        if room <= SLICE:
+        n = max(UNIT, SLICE // 2 * height // max(room, 1) // UNIT * UNIT)
+        n = min(n, 2 * MOST)
+        long = not self.sizes and len(self.members) >= MANY and height >= FEW * n
+        if room <= SLICE and not long:
             return None
-        n = max(UNIT, SLICE // 2 * height // room // UNIT * UNIT)
-        return Band(min(n, 2 * MOST), height, width, rows.roles, {}, [], rows.sums)
+        return Band(n, height, width, rows.roles, {}, [], rows.sums)
 
     def _ends(self, rows, columns, shape, n) -> list[int]:
         """The column at which each block of n rows ends; empty if all need all columns."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
+from .bands import column_sums
 from .growth import Band, Growth, counted, floats
 from .schedule import Kernel
 from .views import View, split, steps_of
@@ -33,6 +34,7 @@ class Together(Kernel):
     band: Band | None = None
     inside: set = field(default_factory=set)  # values that have memory for a slice
     joined: dict = field(default_factory=dict)  # a part of an array -> the array
+    apart: bool = False  # whether blocks add up in places of their own, joined after
 
     @property
     def made(self) -> list:
@@ -49,8 +51,19 @@ class Together(Kernel):
     @property
     def undivided(self) -> bool:
         """Whether the blocks of a slice are one task: they add up, or there are many slices."""
-        summing = self.band is not None and bool(self.band.sums)
+        summing = bool(self.sums or self.columns) and not self.apart
         return summing or math.prod(self.sizes) >= MANY
+
+    @property
+    def sums(self) -> list:
+        """The products that add up block by block."""
+        found = self.band.sums if self.band else ()
+        return [k.roots[0] for k in self.members if k in found]
+
+    @property
+    def columns(self) -> list:
+        """The sums of columns that add up block by block."""
+        return [o for k in self.members for o in column_sums(k)] if self.band else []
 
     __hash__ = object.__hash__
 

@@ -91,7 +91,7 @@ class Reducing(Sums):
 
         def write(e, chunk):
             for s in r.sums if apart else ():
-                e.pointers[s.y] = e._own(s.o, chunk)
+                e.pointers[s.y] = e.own(s.o, chunk)
             sizes = [n for space in r.spaces() for n in space]
             spans = e.spans(sizes, (*across, *along), chunk)
             reduce = e._reduce_lanes if r.in_lanes else e._reduce_columns

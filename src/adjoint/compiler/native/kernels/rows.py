@@ -189,7 +189,7 @@ class Rows(Sums):
             total = how.finish(self.lanes, total, math.prod(k.space[k.rank :]))
             self.fixed[v] = total
         else:
-            self.pointers[v] = self._own(o, chunk)
+            self.pointers[v] = self.own(o, chunk)
         self.store(total, v, _first(k, v, outer))
 
     def _add_to_column(self, k, o, index):

@@ -45,6 +45,7 @@ HOW = {
         lambda b, x, n: b.mul(x, 1.0 / n if n else math.nan),
     ),
     "conv_weight": How(0, lambda b, x, y: b.add(x, y)),
+    "contract": How(0, lambda b, x, y: b.add(x, y)),
     "prod": How(1, lambda b, x, y: b.mul(x, y)),
     "amax": How(-math.inf, lambda b, x, y: b.largest(y, x)),
     "amin": How(math.inf, lambda b, x, y: b.least(y, x)),
@@ -58,7 +59,7 @@ class Sums(Elements):
         """Nothing is summed up yet: of one chunk, in its own place, which is the result's now."""
         y, how = o.outputs[0], HOW[o.prim.name]
         if chunk is not None:
-            self.pointers[y] = self._own(o, chunk)
+            self.pointers[y] = self.own(o, chunk)
 
         def go(index):
             kind = self.lanes.vector(element(y.spec.dtype))
@@ -98,12 +99,12 @@ class Sums(Elements):
         kind, home = self.lanes.vector(element(y.spec.dtype)), self.pointers[y]
         with self.loop(0, chunks) as i:
             (total,) = i.carry(self.lanes.number(how.first(kind), kind))
-            self.pointers[y] = self._own(o, self.at[i.mark])
+            self.pointers[y] = self.own(o, self.at[i.mark])
             i.next(how.join(self.lanes, total, self.load(Flat(y), index)))
         self.pointers[y] = home
         return i.results[0]
 
-    def _own(self, o, chunk):
+    def own(self, o, chunk):
         """Where a chunk has its own sums."""
         place = self.b.mul(chunk, I64(elements_apart(o)))
         return self.b.gep(self.pointers[Sum(o)], [place])
