@@ -131,6 +131,15 @@ CASES = {
         (lambda m, v: _copies(v, m, "ab,cb->ac", swap=True), M, TAME[:3]),
         (lambda v, m: _copies(v, m, "ab,cb->ca"), TAME[:1], M),
     ],
+    "reshape: of a number, a number": [
+        (lambda a: op.add(a, op.reshape(ONE, shape=(1, 1))), A),
+        (
+            lambda a: op.reshape(
+                op.ones_like(op.sum(a, dim=(0, 1), keepdim=False)), shape=(1,)
+            ),
+            A,
+        ),
+    ],
     "unslice: of copies, copies": [
         (lambda v: _put(v, (4,), (4, 2), ((0, 4, 1), 1)), ONE),
         (lambda v: _put(v, (4, 8), (4, 2, 9), ((0, 4, 1), 0, (1, 9, 1))), V),

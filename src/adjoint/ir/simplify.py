@@ -217,6 +217,13 @@ def _all(m, number):
     return op.expand(m.level.constant(np.array(number, m.x.dtype)), shape=m.x.shape)
 
 
+def _reshaped(m):
+    v = m.x.var
+    if not isinstance(v, Const) or v.spec.size != 1:
+        return None
+    return m.level.constant(v.value.reshape(m.params["shape"]))
+
+
 def _put_copies(m):
     """Copies along a dim that zeros are around in other dims alone: one is put there."""
     found = m.inputs(m.x, "expand")
@@ -301,6 +308,7 @@ RULES = (
     Rule("expand", "to its own shape", lambda m: _of_spec(m, m.x, shape=tuple(m.params["shape"]))),
     Rule("expand", "twice", lambda m: _twice(m, op.expand, shape=m.params["shape"])),
     Rule("reshape", "to its own shape", lambda m: _of_spec(m, m.x, shape=tuple(m.params["shape"]))),
+    Rule("reshape", "of a number, a number", _reshaped),
     Rule("reshape", "twice", lambda m: _twice(m, op.reshape, shape=m.params["shape"])),
     Rule("permute", "no dim", lambda m: m.x if tuple(m.dims) == tuple(range(m.x.ndim)) else None),
     Rule("permute", "twice", _permuted_twice),
