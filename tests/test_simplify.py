@@ -131,7 +131,10 @@ CASES = {
         (lambda m, v: _copies(v, m, "ab,cb->ac", swap=True), M, TAME[:3]),
         (lambda v, m: _copies(v, m, "ab,cb->ca"), TAME[:1], M),
     ],
-    "reshape: of a number, a number": [
+    "expand: of a number": [
+        (lambda a: op.add(a, op.expand(np.ones((1, 1), np.float32), shape=(2, 8))), A),
+    ],
+    "reshape: of a number": [
         (lambda a: op.add(a, op.reshape(ONE, shape=(1, 1))), A),
         (
             lambda a: op.reshape(

@@ -217,11 +217,18 @@ def _all(m, number):
     return op.expand(m.level.constant(np.array(number, m.x.dtype)), shape=m.x.shape)
 
 
-def _reshaped(m):
+def _constant_as(m, shape):
+    """A constant of one element in this shape, if there is one and it is not so already."""
     v = m.x.var
-    if not isinstance(v, Const) or v.spec.size != 1:
+    if not isinstance(v, Const) or v.spec.size != 1 or v.spec.shape == shape:
         return None
-    return m.level.constant(v.value.reshape(m.params["shape"]))
+    return m.level.constant(v.value.reshape(shape))
+
+
+def _stretched_number(m):
+    """Copies of a number: it is written as such."""
+    x = _constant_as(m, ())
+    return None if x is None else op.expand(x, shape=m.params["shape"])
 
 
 def _put_copies(m):
@@ -306,9 +313,10 @@ RULES = (
     Rule("contiguous", "x", lambda m: m.x),
     Rule("cast", "to its own dtype", lambda m: _of_spec(m, m.x, dtype=m.dtype)),
     Rule("expand", "to its own shape", lambda m: _of_spec(m, m.x, shape=tuple(m.params["shape"]))),
+    Rule("expand", "of a number", _stretched_number),
     Rule("expand", "twice", lambda m: _twice(m, op.expand, shape=m.params["shape"])),
     Rule("reshape", "to its own shape", lambda m: _of_spec(m, m.x, shape=tuple(m.params["shape"]))),
-    Rule("reshape", "of a number, a number", _reshaped),
+    Rule("reshape", "of a number", lambda m: _constant_as(m, tuple(m.params["shape"]))),
     Rule("reshape", "twice", lambda m: _twice(m, op.reshape, shape=m.params["shape"])),
     Rule("permute", "no dim", lambda m: m.x if tuple(m.dims) == tuple(range(m.x.ndim)) else None),
     Rule("permute", "twice", _permuted_twice),
