@@ -49,8 +49,10 @@ def _copies(v, m, spec, swap=False):
     return op.contract(rows, m, spec=spec)
 
 
-def _put(v, shape, around, key):
-    return op.unslice(op.expand(v, shape=shape), shape=around, key=key)
+def _put(v, shape, around, key, m):
+    """Copies among zeros, multiplied by a matrix."""
+    x = op.unslice(op.expand(v, shape=shape), shape=around, key=key)
+    return op.contract(x, m, spec="ab,cb->ac")
 
 
 def _picked(y, places):
@@ -130,6 +132,8 @@ CASES = {
         (lambda v, m: _copies(v, m, "ab,cb->ac"), TAME[:3], M),
         (lambda m, v: _copies(v, m, "ab,cb->ac", swap=True), M, TAME[:3]),
         (lambda v, m: _copies(v, m, "ab,cb->ca"), TAME[:1], M),
+        (lambda v, m: _put(v, (4,), (4, 3), ((0, 4, 1), 1), m), ONE, M),
+        (lambda v, m: _put(v, (4, 2), (4, 3), ((0, 4, 1), (0, 3, 2)), m), TAME[:2], M),
     ],
     "expand: of a number": [
         (lambda a: op.add(a, op.expand(np.ones((1, 1), np.float32), shape=(2, 8))), A),
@@ -142,11 +146,6 @@ CASES = {
             ),
             A,
         ),
-    ],
-    "unslice: of copies, copies": [
-        (lambda v: _put(v, (4,), (4, 2), ((0, 4, 1), 1)), ONE),
-        (lambda v: _put(v, (4, 8), (4, 2, 9), ((0, 4, 1), 0, (1, 9, 1))), V),
-        (lambda v: _put(v, (4, 8), (4, 16), ((0, 4, 1), (1, 16, 2))), V),
     ],
     "ones_like: a number": [
         (lambda a: op.ones_like(a), A),

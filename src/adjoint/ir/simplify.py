@@ -231,58 +231,56 @@ def _stretched_number(m):
     return None if x is None else op.expand(x, shape=m.params["shape"])
 
 
-def _put_copies(m):
-    """Copies along a dim that zeros are around in other dims alone: one is put there."""
-    found = m.inputs(m.x, "expand")
-    if not found:
+def _one_of_copies(m, x):
+    """`x` with one element in the dims along which it consists of copies, if there are any."""
+    found, put = m.inputs(x, "expand"), m.made(x, "unslice")
+    if found:
+        (y,) = found
+        return op.reshape(y, shape=(1,) * (x.ndim - y.ndim) + tuple(y.shape))
+    if put is None:
         return None
-    dims = [d for d, k in enumerate(m.key) if isinstance(k, tuple)]  # of x
-    if len(m.key) != len(m.params["shape"]) or len(dims) != m.x.ndim:
+    # Zeros around copies in other dims alone.
+    (inner,) = m.inputs(x, "unslice")
+    y, key, shape = _one_of_copies(m, inner), put["key"], tuple(put["shape"])
+    dims = [
+        d for d, k in enumerate(key) if isinstance(k, tuple)
+    ]  # of what is put there
+    if y is None or len(key) != x.ndim or len(dims) != y.ndim:
         return None
-    whole = [m.key[d] == (0, m.params["shape"][d], 1) for d in dims]
-    (x,) = found
-    before = (1,) * (m.x.ndim - x.ndim) + tuple(x.shape)
-    copied = [
-        d
-        for d, n, w in zip(dims, before, whole, strict=True)
-        if w and n == 1 and m.params["shape"][d] > 1
-    ]
+    sizes = zip(dims, inner.shape, y.shape, strict=True)
+    copied = [d for d, n, one in sizes if n != one and key[d] == (0, shape[d], 1)]
     if not copied:
         return None
-    kept = [1 if d in copied else n for d, n in zip(dims, m.x.shape, strict=True)]
-    x = op.expand(op.reshape(x, shape=before), shape=tuple(kept))
-    shape = [1 if d in copied else n for d, n in enumerate(m.params["shape"])]
-    key = [(0, 1, 1) if d in copied else k for d, k in enumerate(m.key)]
-    y = op.unslice(x, shape=tuple(shape), key=tuple(key))
-    return op.expand(y, shape=tuple(m.params["shape"]))
+    y = op.expand(
+        y, shape=tuple(1 if d in copied else inner.shape[i] for i, d in enumerate(dims))
+    )
+    key = tuple((0, 1, 1) if d in copied else k for d, k in enumerate(key))
+    return op.unslice(
+        y, shape=tuple(1 if d in copied else n for d, n in enumerate(shape)), key=key
+    )
 
 
 def _of_copies(m):
     """Products of rows that are copies of one another: of one, copied."""
     left, right, out = letters_of(m.spec)
     for i, (mine, other) in enumerate(((left, right), (right, left))):
-        found = m.inputs(m.xs[i], "expand")
-        if not found:
+        x = _one_of_copies(m, m.xs[i])
+        if x is None:
             continue
-        (x,) = found
-        before = (1,) * (len(mine) - x.ndim) + tuple(x.shape)
-        sizes = zip(mine, before, m.xs[i].shape, strict=True)
-        copied = [c for c, n, size in sizes if n != size and c not in other]
-        if not copied or not set(copied) <= set(out):
-            continue
-        kept = [c for c in mine if c not in copied]
         size = dict(zip(mine, m.xs[i].shape, strict=True))
-        x = op.reshape(
-            x, shape=tuple(n for c, n in zip(mine, before, strict=True) if c in kept)
+        copied = {c for c, n in zip(mine, x.shape, strict=True) if n != size[c]} - set(
+            other
         )
-        xs = list(m.xs)
-        xs[i] = op.expand(x, shape=tuple(size[c] for c in kept))
-        ends = ["".join(kept), other][:: 1 if i == 0 else -1]
-        rest = _kept(out, kept + list(other))
-        y = op.contract(*xs, spec=f"{ends[0]},{ends[1]}->{rest}")
-        y = among(y, rest, out)
-        sizes = {**dict(zip(other, m.xs[1 - i].shape, strict=True)), **size}
-        return op.expand(y, shape=tuple(sizes[c] for c in out))
+        if not copied or not copied <= set(out):
+            continue
+        kept = _kept(mine, set(mine) - copied)
+        x = op.expand(x, shape=tuple(1 if c in copied else size[c] for c in mine))
+        x = op.reshape(x, shape=tuple(size[c] for c in kept))
+        y, rest = m.xs[1 - i], _kept(out, set(out) - copied)
+        size.update(zip(other, y.shape, strict=True))
+        given = ((x, y), f"{kept},{other}") if i == 0 else ((y, x), f"{other},{kept}")
+        z = among(op.contract(*given[0], spec=f"{given[1]}->{rest}"), rest, out)
+        return op.expand(z, shape=tuple(size[c] for c in out))
     return None
 
 
@@ -323,7 +321,6 @@ RULES = (
     Rule("slice", "all of it", _all_of_it),
     Rule("slice", "what was put there", _back_in_place),
     Rule("sum", "of 2ⁿ equal ones", _summed_copies),
-    Rule("unslice", "of copies, copies", _put_copies),
     Rule("ones_like", "a number", lambda m: _all(m, 1)),
     Rule("zeros_like", "a number", lambda m: _all(m, 0)),
     Rule("sum", "of rows with one number", sum_of_put),

@@ -59,14 +59,16 @@ class Calling(Jobs):
     def _deep(self, e, k, part, base, places):
         """A product cut along its sum: parts of it by threads, then joined unless one did all."""
         own, code = e.pointers[Sum(k.roots[0])], deep.Parts(self.b.module, part.deep[k])
-        done = self.undone(base + part.offsets[k, "done"])
+        done = self.inside(base + part.offsets[k, "done"])
+        done = self.b.bitcast(done, I64.as_pointer())
+        self.b.store(I64(0), done)
         pointers = list(dict.fromkeys([*places, own, done]))
         f, b, given, (*ends, room) = self._job(pointers)
         room = b.bitcast(room, own.type)
         code.some(b, [*(given[p] for p in places), room], given[own], given[done], ends)
         b.ret_void()
         self.share(self._once(f), pointers, code.cut.chunks, self.panel, code.cut.bytes)
-        with self.not_done(done):
+        with self.b.if_then(self.b.icmp_unsigned("==", self.b.load(done), I64(0))):
             pointers = [own, places[2]]
             f, b, given, (*ends, _) = self._job(pointers)
             code.join(b, *(given[p] for p in pointers), ends)

@@ -68,16 +68,6 @@ class Jobs:
         parallel = b.bitcast(parallel, PARALLEL.as_pointer())
         b.call(parallel, [f, context, I64(chunks), room, I64(size)])
 
-    def undone(self, offset):
-        """A word of the arena that says whether one thread has done all of a job: not yet."""
-        place = self.b.bitcast(self.inside(offset), I64.as_pointer())
-        self.b.store(I64(0), place)
-        return place
-
-    def not_done(self, word):
-        """Inside, threads have shared the job: what they have summed up is to be joined."""
-        return self.b.if_then(self.b.icmp_unsigned("==", self.b.load(word), I64(0)))
-
     def _context(self, pointers):
         """Where a job finds the pointers that it works on."""
         b = self.b

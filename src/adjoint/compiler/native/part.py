@@ -70,10 +70,10 @@ class Part:
         return {k: cut for k, cut in found.items() if cut}
 
     def _slice_by_slice(self) -> None:
-        """Groups have no more chunks than tasks: blocks that add up are some if they can be."""
+        """Groups have no more chunks than tasks: blocks that add up do so apart if they can."""
         for k, n in self.shares.items():
             if k.kind == "together":
-                k.apart = slices.separable(self.schedule, k)
+                k.parts = slices.parts(self.schedule, k)
                 self.shares[k] = min(n, k.tasks)
 
     def _chained(self, renewed) -> dict:

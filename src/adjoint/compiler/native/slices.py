@@ -16,20 +16,24 @@ from .products.packed import Packed, packable, room
 from .products.tasks import Product
 from .sharing import ROOM, apart
 
+MOST = 16  # parts of a slice
 
-def separable(s, k) -> bool:
-    """Whether blocks that add up can do so in places of their own, for threads to share them."""
+
+def parts(s, k) -> int:
+    """In how many places of their own blocks can add up, for threads to share them; 0: in none."""
     if not k.undivided or math.prod(k.sizes) >= MANY or k.band.ends:
-        return False
+        return 0
     made = [o.outputs[0] for o in (*k.sums, *k.columns)]
-    bytes_ = sum(apart(v.spec.bytes) for v in made) * k.band.blocks
-    alone = all(s.root(v) is v and v not in s.views for v in made)
-    return alone and k.band.blocks > 1 and bytes_ <= ROOM
+    if any(s.root(v) is not v or v in s.views for v in made):
+        return 0
+    most = ROOM // sum(apart(v.spec.bytes) for v in made)
+    found = min(MOST, most, k.band.blocks)
+    return found if found > 1 else 0
 
 
 def own_sums(k, _):
-    """(operation, places) of what blocks sum up on their own."""
-    return [(o, k.band.blocks) for o in (*k.sums, *k.columns)] if k.apart else []
+    """(operation, places) of what parts sum up on their own."""
+    return [(o, k.parts) for o in (*k.sums, *k.columns)] if k.parts else []
 
 
 def panels(s, k) -> int:
@@ -57,14 +61,10 @@ def _ready(s, k):
 
 
 class Slices:
-    """The code of a group; `room` is the worker's own, in which panels come first.
+    """The code of a group; `room` is the worker's own, in which panels come first."""
 
-    Where blocks add up apart, who does all of them adds up products in the result at once, and
-    says so in `done`.
-    """
-
-    def __init__(self, e, k, room, done=None):
-        self.e, self.k, self.room, self.done = e, k, room, done
+    def __init__(self, e, k, room):
+        self.e, self.k, self.room = e, k, room
         self.s, self.b = e.schedule, e.b
         self.own = {v: e.pointers[v] for v in k.made if v in self.s.local}
         self.ready, self.top = _ready(e.schedule, k)
@@ -76,33 +76,39 @@ class Slices:
         if band and band.ends:
             module = b.module
             self.ends = module.table(module.get_unique_name("ends"), band.ends)
-        whole = self._whole(first, last)
         with loop(b, first, last, 1) as t:
             if band is None:
                 self._members(self._index(t))
             elif self.k.undivided:
                 index = self._index(t)
                 self._fill(index)
-                with loop(b, 0, band.blocks, 1) as i:
-                    self._block(index, i)
+                self._blocks(index, I64(0), I64(band.blocks))
             else:
-                index = self._index(b.udiv(t, I64(band.blocks)))
-                number = b.urem(t, I64(band.blocks))
+                some = self.k.parts or band.blocks
+                index, number = self._index(b.udiv(t, I64(some))), b.urem(t, I64(some))
                 begins = b.icmp_signed("==", number, I64(0))
                 with b.if_then(b.or_(begins, b.icmp_signed("==", t, first))):
                     self._fill(index)
-                self._block(index, number, whole)
+                if self.k.parts:
+                    self._part(index, number)
+                else:
+                    self._block(index, number, BIT(1))
 
-    def _whole(self, first, last):
-        """Whether blocks that add up apart are all done here; None if none do."""
-        if self.done is None:
-            return None
-        b = self.b
-        ends = zip((first, last), (I64(0), I64(self.k.tasks)), strict=True)
-        whole = b.and_(*(b.icmp_signed("==", x, y) for x, y in ends))
-        with b.if_then(whole):
-            b.store(I64(1), self.done)
-        return whole
+    def _part(self, index, number):
+        """Some blocks of a slice, which add up in a place of their own."""
+        b, k, homes = self.b, self.k, dict(self.e.pointers)
+        for o in k.sums:
+            self.e.pointers[o.outputs[0]] = self.e.own(o, number)
+        ends = (b.mul(n, I64(k.band.blocks)) for n in (number, b.add(number, I64(1))))
+        self._blocks(index, *(b.udiv(n, I64(k.parts)) for n in ends), number)
+        self.e.pointers.update(homes)
+
+    def _blocks(self, index, start, stop, part=None):
+        """Blocks of a slice, one after the other, which add up."""
+        for o in self.k.columns:
+            self.e.open(o, part)
+        with loop(self.b, start, stop, 1) as i:
+            self._block(index, i, self.b.icmp_signed("==", i, start))
 
     def _index(self, t):
         """The places along all axes of a slice with this number."""
@@ -112,8 +118,11 @@ class Slices:
             t = b.udiv(t, I64(n))
         return tuple(reversed(out))
 
-    def _block(self, index, number, whole=None):
-        """Rows of a slice, the last ones first; what is inside has memory for them alone."""
+    def _block(self, index, number, first):
+        """Rows of a slice, the last ones first; what is inside has memory for them alone.
+
+        With the first one sums begin.
+        """
         b, band = self.b, self.k.band
         i = b.sub(I64(band.blocks - 1), number)
         start = b.mul(i, I64(band.block))
@@ -123,22 +132,7 @@ class Slices:
             if v in self.k.inside:
                 row = math.prod(v.spec.shape[self.s.local[v] :]) // band.height
                 self.e.pointers[v] = b.gep(p, [b.mul(start, I64(-row))])
-        first, homes = b.icmp_signed("==", number, I64(0)), {}
-        if whole is not None:
-            first = b.or_(first, b.not_(whole))
-            homes = dict(self.e.pointers)
-            for o in self.k.sums:
-                y = o.outputs[0]
-                place = b.select(whole, homes[y], self.e.own(o, number))
-                self.e.pointers[y] = place
-        for o in self.k.columns:
-            if whole is not None:
-                self.e.open(o, number)
-                continue
-            with b.if_then(first):
-                self.e.open(o, None)
         self._members(index, _Rows(start, stop, end, first))
-        self.e.pointers.update(homes)
 
     def _members(self, index, rows=None):
         for m in self.k.members:

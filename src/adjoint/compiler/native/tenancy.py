@@ -80,9 +80,7 @@ class Tenancy:
         if k in p.shares and k.kind in SUMS:
             needed += self._sums(k)
         if k in p.deep:
-            needed.append((Sum(o), p.deep[k].sums))
-        if k in p.deep or (k.kind == "together" and k.apart):
-            needed.append(((k, "done"), ALIGN))
+            needed += [(Sum(o), p.deep[k].sums), ((k, "done"), ALIGN)]
         return needed
 
     def _during(self) -> list[range]:

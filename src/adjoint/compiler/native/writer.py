@@ -135,41 +135,28 @@ class Writer(Chained, Calling, Callbacks):
         """Kernels slice by slice, each slice by one thread."""
         own = {v: part.offsets[v] for v in k.made if v in part.schedule.local}
         key, values, pointers = _pointers(e, k, own)
-        chunks, done = part.shares.get(k, 1), self._done(part, k, base)
-        number = chunks, len(done), part.rooms[k], *own.values()
+        chunks = part.shares.get(k, 1)
+        number = chunks, k.parts, part.rooms[k], *own.values()
         f = self.alike.get((key, number))
         if f is None or key is None:
-            f = self._of_slices(e, k, values, (pointers, done), own, chunks)
+            f = self._of_slices(e, k, values, pointers, own, chunks)
             f = self.alike[key, number] = self._once(f)
         room = self.inside(base + part.offsets[k])
         if chunks == 1:
             self.b.call(f, [self._context(pointers), I64(0), I64(1), room])
             return
-        self.share(f, [*pointers, *done], chunks, room, part.rooms[k])
-        for one_did_all in done:
-            with self.not_done(one_did_all):
-                self._blocks_joined(e, k, part, base, k.sums)
-            self._blocks_joined(e, k, part, base, k.columns)
-
-    def _blocks_joined(self, e, k, part, base, sums):
-        """What blocks have summed up apart becomes the result."""
-        blocks = k.band.blocks
-        for o in sums:
-            for stage in e.closing(o, blocks, blocks):
+        self.share(f, pointers, chunks, room, part.rooms[k])
+        for o in (*k.sums, *k.columns) if k.parts else ():
+            for stage in e.closing(o, k.parts, k.parts):
                 self._stage(e, k, stage, part, base, ("sum", k.roots.index(o)))
 
-    def _done(self, part, k, base) -> list:
-        """The word that says whether one thread has done all, if blocks add up apart."""
-        return [self.undone(base + part.offsets[k, "done"])] if k.apart else []
-
     def _of_slices(self, e, k, values, pointers, own, chunks):
-        f, b, given, (first, last, room) = self._job([p for ps in pointers for p in ps])
+        f, b, given, (first, last, room) = self._job(pointers)
         at = {v: given[e.pointers[v]] for v in values}
         for v, offset in own.items():
             at[v] = b.bitcast(b.gep(room, [I64(offset)]), e.pointers[v].type)
         ends = [b.udiv(b.mul(i, I64(k.tasks)), I64(chunks)) for i in (first, last)]
-        done = [given[p] for p in pointers[1]]
-        slices.Slices(e.elsewhere(b, at), k, room, *done).tasks(*ends)
+        slices.Slices(e.elsewhere(b, at), k, room).tasks(*ends)
         if e.streamed.intersection(k.made):
             b.fence("seq_cst")
         b.ret_void()

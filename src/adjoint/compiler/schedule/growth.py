@@ -15,6 +15,7 @@ LEAST = 2**14  # bytes between kernels from which on they are joined
 SLICE = 2**20  # bytes of a slice that stay in the second level of caches
 LEFT, MOST = 8, 64  # blocks of rows with ends at least, rows of one at most
 MANY = 8  # members whose rows threads do from the first to the last, without waiting between
+NARROW = 128  # numbers in a row of what products are made of
 FEW = 4  # slices that are worth it if they fit into the cache anyway
 
 
@@ -246,12 +247,22 @@ class Growth:
         if found is None:
             return False
         form, swap = found
-        if form.batch or form.sums:
+        if form.batch or form.sums or not self._narrow(o, role):
             return False
         left, right, out = letters_of(o.params["spec"])
         if role in out:
             return role in (right if swap else left)
         return self._only_after(k.roots)
+
+    def _narrow(self, o, role) -> bool:
+        """Whether little work is done on each element: a large product is faster as a whole."""
+        left, right, _ = letters_of(o.params["spec"])
+        sizes = {
+            c: n
+            for letters, v in zip((left, right), o.inputs, strict=True)
+            for c, n in zip(letters, v.spec.shape, strict=True)
+        }
+        return min(sizes[c] for c in sizes if c != role) <= NARROW
 
     def _only_after(self, sums) -> bool:
         """Whether no member reads these, which are there when all blocks are done."""

@@ -34,7 +34,9 @@ class Together(Kernel):
     band: Band | None = None
     inside: set = field(default_factory=set)  # values that have memory for a slice
     joined: dict = field(default_factory=dict)  # a part of an array -> the array
-    apart: bool = False  # whether blocks add up in places of their own, joined after
+    parts: int = (
+        0  # if blocks of a slice add up in so many places of their own, joined after
+    )
 
     @property
     def made(self) -> list:
@@ -45,13 +47,13 @@ class Together(Kernel):
     @property
     def tasks(self) -> int:
         """Parts that can be computed in any order, or at once."""
-        each = 1 if self.undivided or self.band is None else self.band.blocks
-        return math.prod(self.sizes) * each
+        blocks = 1 if self.undivided or self.band is None else self.band.blocks
+        return math.prod(self.sizes) * (self.parts or blocks)
 
     @property
     def undivided(self) -> bool:
         """Whether the blocks of a slice are one task: they add up, or there are many slices."""
-        summing = bool(self.sums or self.columns) and not self.apart
+        summing = bool(self.sums or self.columns) and not self.parts
         return summing or math.prod(self.sizes) >= MANY
 
     @property
