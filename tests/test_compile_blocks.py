@@ -114,6 +114,16 @@ def test_what_all_rows_add_up_to_is_not_read_before():
     agree(f, *params)
 
 
+def test_what_else_is_reduced_over_rows():
+    params = [*network((2, *[32] * 7))]
+
+    def f(*params):
+        h = forward(params, points(2048))
+        return h[-1].sum(0), h[-1].amax(0), h[-2].mean(0), h[-3].amin(0), h[-3].sum(0)
+
+    agree(f, *params)
+
+
 @pytest.mark.parametrize("keepdim", [False, True])
 def test_sums_of_columns_that_rows_read_again(keepdim):
     params = [*network((2, *[32] * 7))]

@@ -244,7 +244,7 @@ def _one_of_copies(m, x):
     y, key, shape = _one_of_copies(m, inner), put["key"], tuple(put["shape"])
     dims = [
         d for d, k in enumerate(key) if isinstance(k, tuple)
-    ]  # of what is put there
+    ]  # what is put has these
     if y is None or len(key) != x.ndim or len(dims) != y.ndim:
         return None
     sizes = zip(dims, inner.shape, y.shape, strict=True)

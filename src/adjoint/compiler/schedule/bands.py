@@ -13,6 +13,7 @@ import numpy as np
 from ...core.primitive import Elementwise
 from ...ir.graph import Const
 from ...ops.contract import letters_of
+from .regions import REDUCTIONS
 
 LOW = -1e30  # an exponential of anything to which so little was added is 0
 UNIT = 16  # columns are left out in multiples of it
@@ -81,10 +82,12 @@ def reads(s, k):
 
 
 def column_sums(k) -> list:
-    """The operations of a kernel of rows that sum up columns."""
+    """The operations of a kernel of rows that sum up columns, if it does nothing else over rows."""
     if k.kind != "rows" or not k.rank:
         return []
-    return [o for o in k.roots if o.prim.name == "sum" and 0 in o.params["dim"]]
+    reducing = (o for o in k.roots if o.prim.name in REDUCTIONS)
+    over = [o for o in reducing if 0 in o.params["dim"]]
+    return over if all(o.prim.name == "sum" for o in over) else []
 
 
 def makes(k):

@@ -262,7 +262,7 @@ class Growth:
             for letters, v in zip((left, right), o.inputs, strict=True)
             for c, n in zip(letters, v.spec.shape, strict=True)
         }
-        return min(sizes[c] for c in sizes if c != role) <= NARROW
+        return min((n for c, n in sizes.items() if c != role), default=0) <= NARROW
 
     def _only_after(self, sums) -> bool:
         """Whether no member reads these, which are there when all blocks are done."""

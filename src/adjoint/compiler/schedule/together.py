@@ -34,9 +34,7 @@ class Together(Kernel):
     band: Band | None = None
     inside: set = field(default_factory=set)  # values that have memory for a slice
     joined: dict = field(default_factory=dict)  # a part of an array -> the array
-    parts: int = (
-        0  # if blocks of a slice add up in so many places of their own, joined after
-    )
+    parts: int = 0  # places of their own in which blocks add up, to be joined after
 
     @property
     def made(self) -> list:
