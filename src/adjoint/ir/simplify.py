@@ -208,13 +208,13 @@ def _of_nothing(m, prim):
     """What sums up products, where there are none: zeros."""
     if 0 not in (*m.xs[0].shape, *m.xs[1].shape):
         return None
-    spec = prim.infer(*map(spec_of, m.xs), **m.params)
-    return op.expand(m.level.constant(np.zeros((), spec.dtype)), shape=spec.shape)
+    return _filled(m, 0, prim.infer(*map(spec_of, m.xs), **m.params))
 
 
-def _all(m, number):
-    """So many elements of one number: those of the input are not needed."""
-    return op.expand(m.level.constant(np.array(number, m.x.dtype)), shape=m.x.shape)
+def _filled(m, number, like):
+    """As many elements as `like` has, all of them one number: it itself is not needed."""
+    number = m.level.constant(np.array(number, like.dtype))
+    return op.expand(number, shape=like.shape)
 
 
 def _constant_as(m, shape):
@@ -242,9 +242,7 @@ def _one_of_copies(m, x):
     # Zeros around copies in other dims alone.
     (inner,) = m.inputs(x, "unslice")
     y, key, shape = _one_of_copies(m, inner), put["key"], tuple(put["shape"])
-    dims = [
-        d for d, k in enumerate(key) if isinstance(k, tuple)
-    ]  # what is put has these
+    dims = [d for d, k in enumerate(key) if isinstance(k, tuple)]
     if y is None or len(key) != x.ndim or len(dims) != y.ndim:
         return None
     sizes = zip(dims, inner.shape, y.shape, strict=True)
@@ -321,8 +319,8 @@ RULES = (
     Rule("slice", "all of it", _all_of_it),
     Rule("slice", "what was put there", _back_in_place),
     Rule("sum", "of 2ⁿ equal ones", _summed_copies),
-    Rule("ones_like", "a number", lambda m: _all(m, 1)),
-    Rule("zeros_like", "a number", lambda m: _all(m, 0)),
+    Rule("ones_like", "a number", lambda m: _filled(m, 1, m.x)),
+    Rule("zeros_like", "a number", lambda m: _filled(m, 0, m.x)),
     Rule("sum", "of rows with one number", sum_of_put),
     Rule("pick", "f(a, b) at i = f(a at i, b at i)", picked),
 )  # fmt: skip

@@ -81,12 +81,16 @@ def reads(s, k):
             yield r, tags if r is w else None
 
 
+def over_rows(k) -> list:
+    """The operations of a kernel of rows that reduce what the rows have made."""
+    return [o for o in k.roots if o.prim.name in REDUCTIONS and 0 in o.params["dim"]]
+
+
 def column_sums(k) -> list:
     """The operations of a kernel of rows that sum up columns, if it does nothing else over rows."""
     if k.kind != "rows" or not k.rank:
         return []
-    reducing = (o for o in k.roots if o.prim.name in REDUCTIONS)
-    over = [o for o in reducing if 0 in o.params["dim"]]
+    over = over_rows(k)
     return over if all(o.prim.name == "sum" for o in over) else []
 
 

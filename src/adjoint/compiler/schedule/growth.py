@@ -7,8 +7,7 @@ from typing import NamedTuple
 
 from ...ir.positions import doubtful
 from ...ops.contract import letters_of
-from .bands import UNIT, Axis, Ends, column_sums, makes, reads
-from .regions import REDUCTIONS
+from .bands import UNIT, Axis, Ends, column_sums, makes, over_rows, reads
 from .schedule import LARGEST
 
 LEAST = 2**14  # bytes between kernels from which on they are joined
@@ -327,5 +326,4 @@ def _free(k) -> set:
         return set(letters_of(k.roots[0].params["spec"])[2])
     if k.kind == "map":
         return set(range(len(k.space) - 1))
-    sums = [o for o in k.roots if o.prim.name in REDUCTIONS]
-    return set() if any(0 in o.params["dim"] for o in sums) else set(range(k.rank))
+    return set() if over_rows(k) else set(range(k.rank))
