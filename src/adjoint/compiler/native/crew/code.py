@@ -15,6 +15,7 @@ class Code(Balance, Threads):
     def __init__(self):
         super().__init__()
         self._judge()
+        self._compare()
         self._work()
         self._worker()
         self._start()
@@ -44,18 +45,14 @@ class Code(Balance, Threads):
         b.position_at_end(taken)
         with b.if_then(kept):  # for long enough
             self.put("alone", 0)
+            self.put("last", start)
         b.cbranch(b.icmp_unsigned("==", state, I64(TRIED)), judged, together)
         with b.goto_block(judged):
-            self._by_one(job, whole, start)
+            b.call(job, whole)
+            self.account_alone(f.args[:2], start)
+            self._leave_job()
         b.position_at_end(together)
         self._by_all(f.args, (limit, count), start)
-
-    def _by_one(self, job, args, start):
-        """All of a job by the caller, to see how long it takes so."""
-        spent = self.spent()
-        self.b.call(job, args)
-        self.account_alone(self.b.sub(self.spent(), spent), start)
-        self._leave_job()
 
     def _by_all(self, args, counts, start):
         """A job by threads, which are started if they are not there."""
@@ -79,18 +76,20 @@ class Code(Balance, Threads):
         """
         b = self.b
         made, own = self._done(args, count, self.now)
-        took = b.sub(self.now(), start)
+        now = self.now()
+        took = b.sub(now, start)
         with b.if_else(self.mark(args[0], took)) as (brief, long):
             with brief:
+                self.lap(self.known(args[:2]), start, now)
                 self.put("time", b.add(self.get("time"), took), "monotonic")
                 self.put("rest", b.sub(rest, I64(1)), "monotonic")
             with long:
-                self.account(args[0], self._all(own, made, args[2]), start)
+                self.account(args[:2], self._all(own, made, args[2]), start)
 
     def _looked_at(self, args, count, start):
         """Do a job, and account for the work of all threads by what the caller's part took."""
         made, spent = self._done(args, count, self.spent)
-        self.account(args[0], self._all(spent, made, args[2]), start)
+        self.account(args[:2], self._all(spent, made, args[2]), start)
 
     def _all(self, took, made, chunks):
         """What all chunks take if the caller's part, which is `made` of them, took so long."""

@@ -17,7 +17,7 @@ from ... import cache
 from ..digest import surroundings
 from ..late import crew_code
 from ..llvm.machine import Library, machine_code
-from .balance import SHORTEST
+from .balance import STARTS
 from .words import PLACES, WORDS
 
 
@@ -41,7 +41,8 @@ class Crew:
         number = self.words[PLACES["number"]]
         ctypes.memset(self.words, 0, ctypes.sizeof(self.words))
         self.words[PLACES["number"]] = number
-        self.words[PLACES["period"]] = SHORTEST
+        for name, value in STARTS.items():
+            self.words[PLACES[name]] = value
         libc = ctypes.CDLL(None)
         for kind, names in (
             ("mutex", ("mutex", "answered")),

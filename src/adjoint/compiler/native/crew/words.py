@@ -12,17 +12,21 @@ from ..llvm import text as ir
 from ..llvm.types import I32, I64, POINTER, VOID
 
 LINE = 16  # words of two cache lines: what different threads write lies apart
-SPIN = 100_000  # nanoseconds that a thread waits awake: Python takes 60 between steps
+# Nanoseconds that a thread waits awake: between steps Python takes 60,000, and on a busy machine
+# who sleeps gets its core back late.
+SPIN = 300_000
 MOMENT = 5_000_000  # nanoseconds between two looks of a caller that sleeps
 PAUSES = 32  # between two looks at the clock
 # What the words are: those that different threads write begin lines of their own. After its
 # number comes what a job is, after "alone" the account that decides whether there is help.
 _LINES = "lock number done waiting sleeping limit alone mutex bell answered finished"
 JOB = "job", "context", "chunks", "threads", "bytes", "floats"
-_ACCOUNT = "work", "time", "held", "period", "together", "rest", "skipped", "long"
+_ACCOUNT = (
+    "work time span last held period lap laps bound goal patience rest skipped long"
+)
 PLACES = {name: LINE * i for i, name in enumerate(_LINES.split())}
 PLACES |= {name: PLACES["number"] + i for i, name in enumerate(JOB, 1)}
-PLACES |= {name: PLACES["alone"] + i for i, name in enumerate(_ACCOUNT, 1)}
+PLACES |= {name: PLACES["alone"] + i for i, name in enumerate(_ACCOUNT.split(), 1)}
 PLACES["started"] = PLACES["limit"] + 1
 TICKETS = LINE * len(_LINES.split())  # of each thread, in lines of their own
 ALIVE = TICKETS + LINE * MOST
@@ -68,6 +72,12 @@ class Words:
         """Add to a word; what it was before."""
         n = I64(n) if isinstance(n, int) else n
         return self.b.atomic_rmw("add", self.place(name), n, "seq_cst")
+
+    def least(self, x, y):
+        return self.b.select(self.b.icmp_unsigned("<", x, y), x, y)
+
+    def most(self, x, y):
+        return self.b.select(self.b.icmp_unsigned(">", x, y), x, y)
 
     def swap(self, place, old, new):
         """Whether the word was `old`, and is `new` now."""
