@@ -92,9 +92,10 @@ def test_the_report_compares_one_thread_with_all():
     one = session.Measured("adjoint", 1, times=[4e-3, 4e-3, 4e-3])
     many = session.Measured("adjoint", 4, times=[1e-3, 1.25e-3, 1.25e-3])
     died = session.Measured("adjoint", 4, failure="it died")
+    copies = session.Measured("adjoint", 1, times=[1.1e-3, 1.1e-3, 1e-3])
     found = [
-        scaling.Scaling(row, [one, many], [one, one]),
-        scaling.Scaling(row, [one, died], [one, died]),
+        scaling.Scaling(row, [one, many, copies], [one, one]),
+        scaling.Scaling(row, [one, died, copies], [one, died]),
     ]
     page = report.document(
         [],
@@ -102,5 +103,36 @@ def test_the_report_compares_one_thread_with_all():
         {},
         [*scaling.section(found, 4)],
     )
-    assert "| a step | 4 ms | 1.25 ms | 3.20 | 4 ms | 4 ms | 1.00 |" in page
+    assert "| a step | 4 ms | 1.25 ms | 3.20 | 3.64 | 4 ms | 4 ms | 1.00 |" in page
     assert "| a step | it died |" in page
+
+
+class Answering:
+    """A worker that answers without a process."""
+
+    def __init__(self, times, died=False):
+        self.line, self.times, self.died = self, times, died
+        self.measured, self.start = (
+            session.Measured("adjoint", 1),
+            {"call": 1e-3, "steps": 1},
+        )
+
+    def send(self, what):
+        self.asked = what
+
+    def answer(self):
+        return None if self.died else (self.times, 2 * self.times)
+
+    def fail(self, why):
+        self.measured.failure = why
+
+
+def test_copies_count_as_one_that_does_what_all_do(monkeypatch):
+    made = iter([Answering(2.0), Answering(3.0), Answering(6.0)])
+    monkeypatch.setattr(scaling, "Worker", lambda *_: next(made))
+    copies = scaling.Copies("mnist", 3, scaling.QUIET, "")
+    assert copies.ask((0.1, 0.2)) == pytest.approx((1.0, 2.0))
+    assert [w.asked for w in copies.workers] == 3 * [(0.1, 0.2)]
+    copies.workers[1].died = True
+    assert copies.ask((0.1, 0.2)) is None
+    assert copies.measured.failure == "one of the copies has ended"
