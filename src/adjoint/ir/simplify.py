@@ -17,6 +17,7 @@ import numpy as np
 from ..core.primitive import Elementwise, op, spec_of
 from ..errors import ArgumentError
 from ..ops.contract import among, letters_of
+from .copies import product_of_copies, summed_copies
 from .diagonals import by_diagonal, diagonal
 from .graph import LOOPS, Const, Graph
 from .picking import picked, sum_of_put
@@ -145,26 +146,6 @@ def _back_in_place(m):
     return m.inputs(m.x, "unslice")[0] if same else None
 
 
-def _summed_copies(m):
-    """The sum over dims along which nothing changes, of floats: x n."""
-    found = m.inputs(m.x, "expand")
-    if not found or m.x.dtype.kind != "f" or m.x.dtype.itemsize < 4:
-        return None
-    (x,) = found
-    shape = (1,) * (m.x.ndim - x.ndim) + tuple(x.shape)
-    copied = [d for d in m.dim if shape[d] != m.x.shape[d]]
-    if not copied or any(m.x.shape[d] == 0 for d in m.dim):
-        return None
-    n = math.prod(m.x.shape[d] for d in copied)
-    if n & (n - 1):  # only powers of two are exact
-        return None
-    kept = tuple(1 if d in copied else m.x.shape[d] for d in range(m.x.ndim))
-    x = op.reshape(x, shape=shape)
-    x = op.expand(x, shape=kept)
-    y = op.sum(x, dim=m.dim, keepdim=m.keepdim)
-    return op.mul(y, np.asarray(n, m.x.dtype))
-
-
 def _first_of_where(m):
     """A choice that is known, or between equals."""
     if m.xs[1].var is m.xs[2].var:
@@ -231,64 +212,13 @@ def _stretched_number(m):
     return None if x is None else op.expand(x, shape=m.params["shape"])
 
 
-def _one_of_copies(m, x):
-    """`x` with one element in the dims along which it consists of copies, if there are any."""
-    found, put = m.inputs(x, "expand"), m.made(x, "unslice")
-    if found:
-        (y,) = found
-        return op.reshape(y, shape=(1,) * (x.ndim - y.ndim) + tuple(y.shape))
-    if put is None:
-        return None
-    # Zeros around copies in other dims alone.
-    (inner,) = m.inputs(x, "unslice")
-    y, key, shape = _one_of_copies(m, inner), put["key"], tuple(put["shape"])
-    dims = [d for d, k in enumerate(key) if isinstance(k, tuple)]
-    if y is None or len(key) != x.ndim or len(dims) != y.ndim:
-        return None
-    sizes = zip(dims, inner.shape, y.shape, strict=True)
-    copied = [d for d, n, one in sizes if n != one and key[d] == (0, shape[d], 1)]
-    if not copied:
-        return None
-    y = op.expand(
-        y, shape=tuple(1 if d in copied else inner.shape[i] for i, d in enumerate(dims))
-    )
-    key = tuple((0, 1, 1) if d in copied else k for d, k in enumerate(key))
-    return op.unslice(
-        y, shape=tuple(1 if d in copied else n for d, n in enumerate(shape)), key=key
-    )
-
-
-def _of_copies(m):
-    """Products of rows that are copies of one another: of one, copied."""
-    left, right, out = letters_of(m.spec)
-    for i, (mine, other) in enumerate(((left, right), (right, left))):
-        x = _one_of_copies(m, m.xs[i])
-        if x is None:
-            continue
-        size = dict(zip(mine, m.xs[i].shape, strict=True))
-        copied = {c for c, n in zip(mine, x.shape, strict=True) if n != size[c]} - set(
-            other
-        )
-        if not copied or not copied <= set(out):
-            continue
-        kept = _kept(mine, set(mine) - copied)
-        x = op.expand(x, shape=tuple(1 if c in copied else size[c] for c in mine))
-        x = op.reshape(x, shape=tuple(size[c] for c in kept))
-        y, rest = m.xs[1 - i], _kept(out, set(out) - copied)
-        size.update(zip(other, y.shape, strict=True))
-        given = ((x, y), f"{kept},{other}") if i == 0 else ((y, x), f"{other},{kept}")
-        z = among(op.contract(*given[0], spec=f"{given[1]}->{rest}"), rest, out)
-        return op.expand(z, shape=tuple(size[c] for c in out))
-    return None
-
-
 RULES = (
     *(
         Rule(name, "of nothing = 0", lambda m, name=name: _of_nothing(m, getattr(op, name)))
         for name in ("contract", "conv", "conv_data", "conv_weight")
     ),
     Rule("contract", "a matrix times a vector is a sum", _of_elements),
-    Rule("contract", "of copies of a row, copies", _of_copies),
+    Rule("contract", "of copies of a row, copies", product_of_copies),
     Rule("contract", "diag(d) M = d M, row by row", by_diagonal),
     Rule("pow_scalar", "x¹ = x", lambda m: m.x if m.exponent == 1 else None),
     Rule("pow_scalar", "x⁰ = 1", lambda m: op.ones_like(m.x) if m.exponent == 0 else None),
@@ -318,7 +248,7 @@ RULES = (
     Rule("permute", "twice", _permuted_twice),
     Rule("slice", "all of it", _all_of_it),
     Rule("slice", "what was put there", _back_in_place),
-    Rule("sum", "of 2ⁿ equal ones", _summed_copies),
+    Rule("sum", "of 2ⁿ equal ones", summed_copies),
     Rule("ones_like", "a number", lambda m: _filled(m, 1, m.x)),
     Rule("zeros_like", "a number", lambda m: _filled(m, 0, m.x)),
     Rule("sum", "of rows with one number", sum_of_put),
