@@ -9,12 +9,13 @@ from adjoint.compiler.native.convolutions.slide import Slide
 from adjoint.compiler.native.convolutions.winograd import _Results
 from adjoint.compiler.native.entry import Entry
 from adjoint.compiler.native.kernels.emit import Emitter
+from adjoint.compiler.native.products.form import Form
 from adjoint.compiler.native.products.packed import Packed
 from adjoint.compiler.native.writer import Writer
 
 
 @pytest.mark.parametrize(
-    "kind", [Emitter, Entry, Lanes, Packed, Writer, _Results, Slide]
+    "kind", [Emitter, Entry, Form, Lanes, Packed, Writer, _Results, Slide]
 )
 def test_each_method_has_one_home(kind):
     homes = {}

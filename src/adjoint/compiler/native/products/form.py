@@ -7,12 +7,11 @@ shares a sum with another.
 from __future__ import annotations
 
 import functools
-import math
 from dataclasses import dataclass
 
 from ..llvm.machine import cache, vector_bits
-from . import grids
 from .cutting import HIGH, PARTS, SQUARE, UNITS, WIDTH, Beside
+from .grids import Grids
 from .matmul import DEPTH, VECTORS, tile_rows, together
 from .paired import PAIR_TILES
 
@@ -39,7 +38,7 @@ ASKING = 32  # rows, and numbers of k, from which on tiles ask for what comes ne
 
 
 @dataclass(frozen=True)
-class Form:
+class Form(Grids):
     """C = A B with all sizes and steps: c[i, j] = Σ a[i, k] b[k, j], perhaps many times.
 
     `a` are the steps of A's rows and columns, `b` those of B's; C's columns lie side by side,
@@ -314,19 +313,6 @@ class Form:
         if self.widens:
             return rows * self.depth
         return some * self.room if self.slivers else 0
-
-    @functools.cached_property
-    def grid(self) -> tuple[int, int, int, int]:
-        """(parts of the rows, of the columns, rows and columns of a part) of one product."""
-        return grids.best(self)
-
-    @functools.cached_property
-    def tasks(self) -> int:
-        """Parts of the result that can be computed in any order, or at once."""
-        if 0 in (self.m, self.n):
-            return 0
-        down, across, *_ = self.grid
-        return down * across * math.prod(s[0] for s in self.batch)
 
 
 def swapped(f: Form) -> Form:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import math
-from typing import TYPE_CHECKING
+from typing import Any
 
 from ..llvm.machine import cache
-
-if TYPE_CHECKING:
-    from .form import Form
 
 # Operations of a task at least, and tasks of a product at the most.
 TASK, TASKS = 2**18, 48
@@ -18,49 +16,74 @@ PACKED = 4.0, 12.0, 32.0
 THIRDS = 58  # products of thirds in a cycle
 
 
-def best(form: Form) -> tuple[int, int, int, int]:
-    """(parts of the rows, of the columns, rows and columns of a part) that lose least."""
-    return min(_possible(form), key=lambda grid: _loss(form, grid))
+class Grids:
+    """How a product is shared out; what is multiplied, and with what tiles, a `Form` says."""
 
+    m: int
+    n: int
+    k: int
+    b: tuple[int, int]
+    batch: tuple
+    sums: tuple
+    item: int
+    by: str
+    kind: Any
+    in_thirds: Any
+    slivers: Any
+    tile: Any
+    width: Any
+    cut: Any
 
-def _possible(form):
-    """Those of which each task is worth being one; where a core's cache does not hold B, as few
-    columns as can be, so that no part of B is packed often. To cut A costs as much.
-    """
-    flop = 2 * form.m * form.n * max(1, form.k) * math.prod(s[0] for s in form.sums)
-    task = TASK * (TIMES[form.by] if form.kind == "pairs" else 1)
-    wanted = max(1, min(TASKS, flop // task))
-    panels, tiles = -(-form.n // form.width), -(-form.m // form.tile[0])
-    large = not form.in_thirds and form.k * form.n * form.item > cache(2)
-    for columns in range(-(-panels // wanted), panels + 1):
-        across = -(-panels // columns)
-        most = wanted // across
-        downs = [max(1, min(most, tiles // 8))] if large else range(1, most + 1)
-        for rows in {-(-tiles // d) for d in downs}:
-            down = -(-tiles // rows)
-            yield down, across, rows * form.tile[0], columns * form.width
-        if large:
-            return
+    @functools.cached_property
+    def grid(self) -> tuple[int, int, int, int]:
+        """(parts of the rows, of the columns, rows and columns of a part) that lose least."""
+        return min(self._possible(), key=self._loss)
 
+    @functools.cached_property
+    def tasks(self) -> int:
+        """Parts of the result that can be computed in any order, or at once."""
+        if 0 in (self.m, self.n):
+            return 0
+        down, across, *_ = self.grid
+        return down * across * math.prod(s[0] for s in self.batch)
 
-def _loss(form, grid) -> float:
-    """What tasks lose, as a part of the work: each packs, or fetches, what it reads; some threads
-    wait for the last ones.
-    """
-    down, across, *size = grid
-    number = down * across * math.prod(s[0] for s in form.batch)
-    rows, columns = min(size[0], form.m), min(size[1], form.n)
-    a, b = _packed(form, rows, columns)
-    packed = a * across / form.n + b * down / form.m
-    uneven = down * rows * across * columns / (form.m * form.n) - 1
-    waits = sum(-number % cores for cores in (4, 8)) / (2 * number)
-    return packed + 1 / number + (uneven + waits) / 2
+    def _possible(self):
+        """Those of which each task is worth being one; where a core's cache does not hold B, as
+        few columns as can be, so that no part of B is packed often. To cut A costs as much.
+        """
+        flop = 2 * self.m * self.n * max(1, self.k) * math.prod(s[0] for s in self.sums)
+        task = TASK * (TIMES[self.by] if self.kind == "pairs" else 1)
+        wanted = max(1, min(TASKS, flop // task))
+        panels, tiles = -(-self.n // self.width), -(-self.m // self.tile[0])
+        large = not self.in_thirds and self.k * self.n * self.item > cache(2)
+        for columns in range(-(-panels // wanted), panels + 1):
+            across = -(-panels // columns)
+            most = wanted // across
+            downs = [max(1, min(most, tiles // 8))] if large else range(1, most + 1)
+            for rows in {-(-tiles // d) for d in downs}:
+                down = -(-tiles // rows)
+                yield down, across, rows * self.tile[0], columns * self.width
+            if large:
+                return
 
+    def _loss(self, grid) -> float:
+        """What tasks lose, as a part of the work: each packs, or fetches, what it reads; some
+        threads wait for the last ones.
+        """
+        down, across, *size = grid
+        number = down * across * math.prod(s[0] for s in self.batch)
+        rows, columns = min(size[0], self.m), min(size[1], self.n)
+        a, b = self._packing(rows, columns)
+        packed = a * across / self.n + b * down / self.m
+        uneven = down * rows * across * columns / (self.m * self.n) - 1
+        waits = sum(-number % cores for cores in (4, 8)) / (2 * number)
+        return packed + 1 / number + (uneven + waits) / 2
 
-def _packed(form, rows, columns) -> tuple[float, float]:
-    """What a number of A and of B costs a task, in products of two numbers."""
-    if form.in_thirds:
-        return tuple(THIRDS * x for x in form.cut(rows, columns))
-    beside = form.kind == "beside" or form.b[1] == 1
-    way = 0 if beside else 1 if form.b[0] == 1 else 2
-    return PACKED[1 if form.slivers else 0], PACKED[way] / 2  # once for a few tasks
+    def _packing(self, rows, columns) -> tuple[float, float]:
+        """What a number of A and of B costs a task, in products of two numbers."""
+        if self.in_thirds:
+            a, b = self.cut(rows, columns)
+            return THIRDS * a, THIRDS * b
+        beside = self.kind == "beside" or self.b[1] == 1
+        way = 0 if beside else 1 if self.b[0] == 1 else 2
+        return PACKED[1 if self.slivers else 0], PACKED[way] / 2  # once for a few tasks
