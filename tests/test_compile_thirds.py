@@ -103,7 +103,7 @@ def test_what_is_cut_beside_products_has_the_same_bits(monkeypatch, layout, size
         made = np.full((m, n), np.nan, np.float32)
         run(form, (x, y, made), [(0, form.tasks)])
         found.append(made)
-        beside = form.beside(form.descends)
+        beside = form.beside_panels if form.descends else form.beside_rows
     assert beside is None
     assert np.array_equal(*found, equal_nan=True)
     assert np.isfinite(found[0]).sum() == m * (n - 2)

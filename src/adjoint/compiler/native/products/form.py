@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from ..llvm.machine import cache, vector_bits
 from .cutting import HIGH, PARTS, SQUARE, UNITS, WIDTH, Beside
@@ -35,6 +36,15 @@ PAIRS = 512  # numbers of k of such a panel at the most: 16 KiB for 16 columns
 LINE = 32  # bfloat16s in a line of memory
 NEAR = 2**15  # bytes of an operand that the first level of caches holds beside another
 ASKING = 32  # rows, and numbers of k, from which on tiles ask for what comes next
+
+
+class Rooms(NamedTuple):
+    """Numbers of pairs that a worker has room for."""
+
+    panels: int  # of B
+    lines: int  # of rows of A
+    turning: int  # before they are packed
+    sums: int  # of a tile that is not whole, or that may be computed again
 
 
 @dataclass(frozen=True)
@@ -235,7 +245,7 @@ class Form(Grids):
         if 0 in (self.m, self.n, self.k) or self.kind not in ("panels", "pairs"):
             return 0
         if self.kind == "pairs":
-            return 4 * sum(self.pair_rooms(self.descends))
+            return 4 * sum(self.rooms_down if self.descends else self.rooms_across)
         return self.item * (self.packed * self.depth + self._a_room())
 
     @property
@@ -249,21 +259,26 @@ class Form(Grids):
         fits = self.m * 4 * self.pairs <= cache(2) // 2
         return self.in_thirds and fits and self.m <= self.n
 
-    def beside(self, descends: bool = False) -> Beside | None:
-        """What tiles cut beside their products, if they do: of the next panel, where A is at
-        hand, or else of the next rows.
-        """
-        if descends:
-            way = "rows" if self.b[1] == 1 else "columns" if self.b[0] == 1 else ""
-            sizes, one = (self.grid[2], self.m), self.tile[0]
-        else:
-            way = "lines" if self.a[1] == 1 else ""
-            most = self.fitting
-            sizes, one = (min(self.grid[3], most), min(self.n, most)), self.width
+    @property
+    def beside_panels(self) -> Beside | None:
+        """What tiles cut of the next panel beside the products of this one, where A is at hand."""
+        way = "rows" if self.b[1] == 1 else "columns" if self.b[0] == 1 else ""
+        return self._beside(way, (self.grid[2], self.m), self.tile[0])
+
+    @property
+    def beside_rows(self) -> Beside | None:
+        """What tiles cut of the next rows beside the products of these."""
+        way, most = "lines" if self.a[1] == 1 else "", self.fitting
+        return self._beside(
+            way, (min(self.grid[3], most), min(self.n, most)), self.width
+        )
+
+    def _beside(self, way, sizes, one) -> Beside | None:
+        """A share for each tile of `one` row or column, of so many in a task, or in all."""
         few = self.k < LINE or 0 < self.k % self.depth < SQUARE
         if self.by != "thirds" or not way or few:
             return None
-        for size in sizes:  # of a task, or of all
+        for size in sizes:
             share = -(-UNITS[way] // -(-size // one))
             number = 1 << max(0, share - 1).bit_length()  # a part of all units
             if number <= MOST[way]:
@@ -290,22 +305,25 @@ class Form(Grids):
         some = GATHERED if self.by == "thirds" and self.a[1] != 1 else 1
         return some * self.tile[0]
 
-    def pair_rooms(self, descends: bool) -> tuple[int, int, int, int]:
-        """Of pairs: those of B in panels, of rows of A, of what is turned before it is packed,
-        and sums of a tile that is not whole, or that may be computed again.
-        """
+    @property
+    def rooms_down(self) -> Rooms:
+        """All rows of A are packed, and a panel at a time; one and the next are cut in turns."""
+        (rows, _), width = self.tile, self.width
+        columns = 2 * width if self.beside_panels else width
+        return self._pair_rooms(columns, -(-self.m // rows) * rows)
+
+    @property
+    def rooms_across(self) -> Rooms:
+        """As many panels as fit, and some rows; they and the next are cut in turns."""
+        rows = 2 * self.tile[0] if self.beside_rows else self.kept or self.gathered
+        return self._pair_rooms(self.fitting, rows)
+
+    def _pair_rooms(self, columns, packed) -> Rooms:
         (rows, _), width = self.tile, self.width
         turned, sums = width * self.depth // 2, rows * width
         if self.by == "thirds":
             turned, sums = 2 * turned, sums + (rows + width) * self.depth
-        beside = self.beside(descends)  # one and the next
-        columns, packed = (
-            self.fitting,
-            2 * rows if beside else self.kept or self.gathered,
-        )
-        if descends:
-            columns, packed = 2 * width if beside else width, -(-self.m // rows) * rows
-        return columns * self.pairs, packed * self.pairs, turned, sums
+        return Rooms(columns * self.pairs, packed * self.pairs, turned, sums)
 
     def _a_room(self) -> int:
         rows = 2 * self.group if self.in_turns else min(self.rows, self.m)

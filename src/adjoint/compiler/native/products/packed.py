@@ -20,7 +20,7 @@ def packable(form: Form) -> bool:
 def room(form: Form) -> int:
     """Bytes of all panels, whole lines; of pairs, of what else their tiles need."""
     if form.kind == "pairs":
-        return 4 * sum(form.pair_rooms(descends=False))
+        return 4 * sum(form.rooms_across)
     return -(-form.n // form.width) * form.width * form.depth * form.item
 
 

@@ -67,12 +67,12 @@ class PairedBlock:
             return
         with loop(b, self.m0, self.m1, form.kept) as m0:
             m1 = least(b, b.add(m0, I64(form.kept)), self.m1)
-            self._part(m0, m1, self.j0, self.j1).cut_rows()
+            self._part(m0, m1, self.j0, self.j1).cut_rows(form.rooms_across)
             with loop(b, self.j0, self.j1, form.fitting) as j0:
                 j1 = least(b, b.add(j0, I64(form.fitting)), self.j1)
                 part = self._part(m0, m1, j0, j1)
                 part.pair_panels()
-                part.pair_tiles(cut=True)
+                part.pair_tiles()
 
     def _part(self, m0, m1, j0, j1):
         """Some rows and columns of this block, for the same of k."""
@@ -81,10 +81,10 @@ class PairedBlock:
         part.columns = self.b.sub(j1, j0)
         return part
 
-    def cut_rows(self, descends=False):
-        """All rows to the room of rows."""
+    def cut_rows(self, rooms):
+        """All rows to the lines of these rooms."""
         b, group = self.b, self.form.gathered
-        _, lines, turning, _ = self._rooms(descends)
+        _, lines, turning, _ = self._places(rooms)
         with loop(b, self.m0, self.m1, group) as i:
             to = self._lines(lines, i)
             self._pair_rows(i, least(b, b.sub(self.m1, i), I64(group)), to, turning)
@@ -96,12 +96,12 @@ class PairedBlock:
     def _pair_down(self):
         """All rows of A are packed; then they meet one panel after the other."""
         form, b, rows, width = self.form, self.b, self.form.tile[0], self.form.width
-        panels, lines, turning, room = self._rooms(descends=True)
-        beside = form.beside(descends=True) if self.depth is None else None
+        panels, lines, turning, room = self._places(form.rooms_down)
+        beside = form.beside_panels if self.depth is None else None
         tiles = (self.m0, self.m1), rows
         turns = Turns(beside, b, width * form.pairs, self.columns, width, *tiles)
         columns = beside is not None and beside.way == "columns"
-        self.cut_rows(descends=True)
+        self.cut_rows(form.rooms_down)
 
         def down(j, state):
             """A panel and all rows."""
@@ -125,21 +125,21 @@ class PairedBlock:
         with self.p.ready(b, form.by):
             strides(b, I64(0), self.columns, width, turns.start(panels), down)
 
-    def pair_tiles(self, cut=False):
-        """All rows of A, those of a tile, or of some, packed before they meet the panels; unless
-        they are `cut`.
+    def pair_tiles(self):
+        """All rows of A meet the panels: those of a tile, or of some, are packed before, unless
+        they are kept for all panels.
         """
         form, b, rows, group = self.form, self.b, self.form.tile[0], self.form.gathered
-        panels, lines, turning, room = self._rooms()
+        panels, lines, turning, room = self._places(form.rooms_across)
         tiles = (I64(0), self.columns), form.width
-        turns = Turns(form.beside(), b, rows * form.pairs, self.m1, group, *tiles)
+        turns = Turns(form.beside_rows, b, rows * form.pairs, self.m1, group, *tiles)
 
         def across(start, state):
             """Some rows and all panels."""
             here, other, ready = state
             after = b.add(start, I64(group))
             end = least(b, after, self.m1)
-            if cut:
+            if form.kept:
                 here = self._lines(lines, start)
             else:
                 with b.if_then(b.not_(ready)):
@@ -181,7 +181,7 @@ class PairedBlock:
         """All of B: where rows lie in order, some panels at a time, for whole lines of memory."""
         form, b, p = self.form, self.b, self.p
         width, done = form.width, I64(0)
-        panels, _, turning, _ = self._rooms()
+        panels, _, turning, _ = self._places(form.rooms_across)
         together = TOGETHER * width
         if form.b[1] == 1 and form.n >= together:
             done = b.sub(self.columns, b.urem(self.columns, I64(together)))
@@ -234,9 +234,10 @@ class PairedBlock:
     def _floats(self, place):
         return self.b.bitcast(place, FLOAT.as_pointer())
 
-    def _rooms(self, descends=False):
+    def _places(self, rooms):
+        """Where panels, lines of rows, what is turned, and sums have their rooms."""
         b, place, found = self.b, self.b.bitcast(self.scratch, PAIRS), []
-        for n in self.form.pair_rooms(descends):
+        for n in rooms:
             found.append(place)
             place = b.gep(place, [I64(n)])
         *pairs, room = found
