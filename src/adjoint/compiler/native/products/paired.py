@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import itertools
 from contextlib import contextmanager
+from typing import Any, NamedTuple
 
 from ..llvm import text as ir
 from ..llvm.flow import least, loop, repeat, strides
@@ -22,8 +23,6 @@ from .thirds import PRODUCTS, Thirds
 # Rows, and vectors of columns. "thirds" are tiles of float32.
 PAIR_TILES = {"tiles": (32, 2), "vectors": (8, 3), "thirds": (HIGH, VECTORS)}
 TOGETHER = 4  # panels that are packed at once: the lines of a row are fetched together
-# What a tile is told: see `pair_tile`.
-TOLD = PAIRS, PAIRS, FLOATS, I64, BIT, I64, I64, I64, FLOATS
 # Its eight registers: 16 rows of 64 bytes. (The first byte: these are the only tiles there are.)
 _SHAPES = [1, 0, *[0x0040_0040_0040_0040] * 2, 0, 0, 0x1010_1010_1010_1010, 0]
 
@@ -55,26 +54,55 @@ def _evenly(things):
     return [things[i:j] for i, j in itertools.pairwise(ends)]
 
 
+class Told(NamedTuple):
+    """What a tile is told; it is, or gets more by, the products of its lines and its panel."""
+
+    a: Any  # lines of A
+    panel: Any
+    c: Any
+    count: Any  # numbers of k
+    first: Any  # whether C has nothing yet
+    step: Any  # of C's rows
+    rows: Any  # that C has of the tile's,
+    columns: Any  # and columns
+    room: Any
+
+
+_KINDS = Told(
+    a=PAIRS,
+    panel=PAIRS,
+    c=FLOATS,
+    count=I64,
+    first=BIT,
+    step=I64,
+    rows=I64,
+    columns=I64,
+    room=FLOATS,
+)
+
+
 class Paired(Thirds):
     """Tiles that multiply pairs, shared by all products."""
 
     def pair_tile(self, by, beside=None):
-        """(lines of A, panel, c, numbers of k, whether at first, step of c's rows, rows, columns,
-        room): what a tile, or the part of it that c has, is or gets more.
+        """The function of a tile, which is `Told` what it multiplies and where that goes.
 
-        One of thirds may cut `Beside` its products what is next, and is told of that.
+        One of thirds may cut `Beside` its products what is next, and is told of that too.
         """
-        kinds = [*TOLD, *[FLOATS, PAIRS, I64, I64] * bool(beside)]
+        kinds = [*_KINDS, *[FLOATS, PAIRS, I64, I64] * bool(beside)]
         name = f"pair.{by}.{beside}" if beside else f"pair.{by}"
         f, b = self.tile(name, PAIR_TILES[by], *kinds)
         if b is not None:
-            more = [beside] * (by == "thirds")
-            n = len(TOLD)
-            getattr(self, f"_by_{by}")(b, *f.args[:n], *more, *f.args[n:])
+            of, rest = Told(*f.args[: len(_KINDS)]), f.args[len(_KINDS) :]
+            if by == "thirds":
+                self._by_thirds(b, of, beside, rest)
+            else:
+                (self._by_tiles if by == "tiles" else self._by_vectors)(b, of)
             b.ret_void()
         return f
 
-    def _by_vectors(self, b, a, panel, c, count, first, c_row, rows, columns, _):
+    def _by_vectors(self, b, of):
+        """Sums in registers; one pair of A in all lanes meets a row of the panel."""
         high, vectors = PAIR_TILES["vectors"]
         brains = ir.VectorType(ir.BrainType(), 2 * SIDE)
         multiply = self.intrinsic(
@@ -83,8 +111,8 @@ class Paired(Thirds):
 
         def step(k, acc):
             line, at = b.lshr(k, I64(4)), b.and_(k, I64(SIDE - 1))
-            ak = b.gep(a, [b.add(b.mul(line, I64(high * SIDE)), at)])
-            row = b.gep(panel, [b.mul(k, I64(vectors * SIDE))])
+            ak = b.gep(of.a, [b.add(b.mul(line, I64(high * SIDE)), at)])
+            row = b.gep(of.panel, [b.mul(k, I64(vectors * SIDE))])
             places = (b.gep(row, [I64(j * SIDE)]) for j in range(vectors))
             ys = [b.load(b.bitcast(p, brains.as_pointer()), align=64) for p in places]
             xs = [b.load(b.gep(ak, [I64(i * SIDE)])) for i in range(high)]
@@ -96,85 +124,90 @@ class Paired(Thirds):
             ]
 
         acc = [ir.Constant(SUMS, [0.0] * SIDE)] * (high * vectors)
-        pairs = b.lshr(b.add(count, I64(1)), I64(1))
+        pairs = b.lshr(b.add(of.count, I64(1)), I64(1))
         acc = repeat(b, I64(0), pairs, 1, acc, step)
-        masks = [self._first(b, b.sub(columns, I64(j * SIDE))) for j in range(vectors)]
+        masks = [
+            self._first(b, b.sub(of.columns, I64(j * SIDE))) for j in range(vectors)
+        ]
         for i in range(high):
-            with b.if_then(b.icmp_signed("<", I64(i), rows)):
-                row = b.gep(c, [b.mul(I64(i), c_row)])
+            with b.if_then(b.icmp_signed("<", I64(i), of.rows)):
+                row = b.gep(of.c, [b.mul(I64(i), of.step)])
                 spots = [(b.gep(row, [I64(j * SIDE)]), m) for j, m in enumerate(masks)]
-                self.add_to(b, acc[i * vectors : (i + 1) * vectors], spots, first)
+                self.add_to(b, acc[i * vectors : (i + 1) * vectors], spots, of.first)
 
-    def _by_tiles(self, b, a, panel, c, count, first, c_row, rows, columns, room):
+    def _by_tiles(self, b, of):
         """Four registers of sums; those of a tile that is not whole go to the room first."""
-        high, vectors = PAIR_TILES["tiles"]
-        full = [b.icmp_signed("==", x, I64(2 * SIDE)) for x in (rows, columns)]
+        width = I64(PAIR_TILES["tiles"][1] * SIDE)
+        full = [b.icmp_signed("==", x, I64(2 * SIDE)) for x in (of.rows, of.columns)]
         whole = b.and_(*full)
-        to = b.select(whole, c, room)
-        step = b.select(whole, c_row, I64(vectors * SIDE))
+        to, step = b.select(whole, of.c, of.room), b.select(whole, of.step, width)
         spots = [
             b.gep(to, [b.add(b.mul(I64(i * SIDE), step), I64(j * SIDE))])
             for i in range(2)
             for j in range(2)
         ]
-        with b.if_else(b.and_(whole, b.not_(first))) as (more, begin):
+        with b.if_else(b.and_(whole, b.not_(of.first))) as (more, begin):
             with more:
                 for t, p in enumerate(spots):
                     self._move(b, "load", t, p, step)
             with begin:
-                for t in range(4):
-                    self._tiles(b, "zero", t)
-
-        def line(k, _):
-            ak = b.gep(a, [b.mul(k, I64(high // 2))])
-            bk = b.gep(panel, [b.mul(k, I64(vectors * SIDE // 2))])
-            for i in range(2):
-                place = b.gep(ak, [I64(i * SIDE * SIDE)])
-                self._move(b, "load", 4 + i, place, I64(SIDE))
-                place = b.gep(bk, [I64(i * SIDE)])
-                self._move(b, "load", 6 + i, place, I64(vectors * SIDE))
-            for t in range(4):
-                self._tiles(b, "multiply", t, 4 + t // 2, 6 + t % 2)
-                for i in range(SIDE * vectors // 4):  # what the next round loads
-                    at = (vectors * SIDE + t * SIDE * vectors // 4 + i) * SIDE
-                    b.prefetch(b.gep(bk, [I64(at)]))
-            return ()
-
-        def ask(k, _):
-            """Also for half of what the next tile stores to."""
-            for i in range(SIDE):
-                row = b.mul(b.add(b.lshr(k, I64(1)), I64(i)), c_row)
-                for j in range(vectors):
-                    at = b.add(row, I64((vectors + j) * SIDE))
-                    b.prefetch(b.gep(c, [at]), write=True)
-            return line(k, _)
-
-        first_two = least(b, count, I64(4 * SIDE))
-        strides(b, I64(0), first_two, 2 * SIDE, (), ask)
-        strides(b, I64(4 * SIDE), count, 2 * SIDE, (), line)
+                self._clear_sums(b)
+        self._lines_of_tiles(b, of)
         for t, p in enumerate(spots):
             self._move(b, "store", t, p, step)
         with b.if_then(b.not_(whole)):
-            self._from_room(b, room, step, (c, c_row), (rows, columns), first)
+            self._from_room(b, of, step)
 
-    def _by_thirds(
-        self, b, a, panel, c, count, first, c_row, rows, columns, room, beside, *told
-    ):
-        """Sums of all parts' products in four registers; they are looked at in the room."""
+    def _lines_of_tiles(self, b, of):
+        """All of k; the first rounds ask for half of what the next tile stores to, too."""
+        vectors = PAIR_TILES["tiles"][1]
+
+        def ask(k, _):
+            for i in range(SIDE):
+                row = b.mul(b.add(b.lshr(k, I64(1)), I64(i)), of.step)
+                for j in range(vectors):
+                    at = b.add(row, I64((vectors + j) * SIDE))
+                    b.prefetch(b.gep(of.c, [at]), write=True)
+            return line(k, _)
+
+        def line(k, _):
+            self._line_of_tiles(b, of, k)
+            return ()
+
+        first_two = least(b, of.count, I64(4 * SIDE))
+        strides(b, I64(0), first_two, 2 * SIDE, (), ask)
+        strides(b, I64(4 * SIDE), of.count, 2 * SIDE, (), line)
+
+    def _line_of_tiles(self, b, of, k):
+        """Products of 32 numbers of k, beside which the panel's next ones are asked for."""
+        high, vectors = PAIR_TILES["tiles"]
+        width = vectors * SIDE
+        ak = b.gep(of.a, [b.mul(k, I64(high // 2))])
+        bk = b.gep(of.panel, [b.mul(k, I64(width // 2))])
+        for i in range(2):
+            self._move(b, "load", 4 + i, b.gep(ak, [I64(i * SIDE * SIDE)]), I64(SIDE))
+            self._move(b, "load", 6 + i, b.gep(bk, [I64(i * SIDE)]), I64(width))
         for t in range(4):
-            self._tiles(b, "zero", t)
+            self._multiply(b, t)
+            for i in range(width // 4):
+                at = (width + t * width // 4 + i) * SIDE
+                b.prefetch(b.gep(bk, [I64(at)]))
+
+    def _by_thirds(self, b, of, beside, told):
+        """Sums of all parts' products in four registers; they are looked at in the room."""
 
         def operands(k):
-            return b.gep(a, [b.mul(k, I64(ROW))]), b.gep(panel, [b.mul(k, I64(PANEL))])
+            pairs = (of.a, ROW), (of.panel, PANEL)
+            return [b.gep(p, [b.mul(k, I64(n))]) for p, n in pairs]
 
         def line(k, _):
             after = b.add(k, I64(WIDTH))
-            later = b.select(b.icmp_signed("<", after, count), after, k)
+            later = b.select(b.icmp_signed("<", after, of.count), after, k)
             here, there = operands(k), operands(later)
-            lines = _evenly(self._next_ones(b, k, here, c, c_row))
-            cuts = _evenly(self.units(b, beside, k, count, told) if beside else ())
+            lines = _evenly(self._next_ones(b, of, k, here))
+            cuts = _evenly(self.units(b, beside, k, of.count, told) if beside else ())
             for (t, loads), asked, units in zip(_ROUND, lines, cuts, strict=True):
-                self._tiles(b, "multiply", t, 4 + t // 2, 6 + t % 2)
+                self._multiply(b, t)
                 for register, part, more in loads:
                     self._load_part(b, register, part, *(there if more else here))
                 for p, way in asked:
@@ -183,28 +216,27 @@ class Paired(Thirds):
                     cut()
             return ()
 
+        self._clear_sums(b)
         for register in range(4, 8):
             part = PRODUCTS[0][register // 6]
             self._load_part(b, register, part, *operands(I64(0)))
-        strides(b, I64(0), count, 2 * SIDE, (), line)
+        strides(b, I64(0), of.count, 2 * SIDE, (), line)
         for t in range(4):
             place = I64((t // 2 * WIDTH + t % 2) * SIDE)
-            self._move(b, "store", t, b.gep(room, [place]), I64(WIDTH))
-        args = a, panel, c, count, first, c_row, rows, columns, room
-        b.call(self._looked_at(), args)
+            self._move(b, "store", t, b.gep(of.room, [place]), I64(WIDTH))
+        b.call(self._looked_at(), of)
 
     def _looked_at(self):
         """What tiles of thirds do with their sums; told as these are."""
-        f, b = self.tile("third.sums", PAIR_TILES["thirds"], *TOLD)
+        f, b = self.tile("third.sums", PAIR_TILES["thirds"], *_KINDS)
         if b is None:
             return f
-        a, panel, c, count, first, c_row, rows, columns, room = f.args
-        masks = [self._first(b, b.sub(columns, I64(j * SIDE))) for j in range(2)]
-        doubtful, zero = self.doubtful(b, room, rows, masks)
+        of = Told(*f.args)
+        doubtful, zero = self.doubtful(b, of.room, of.rows, self._masks(b, of))
         with b.if_then(doubtful, likely=False):
-            more = b.gep(room, [I64(HIGH * WIDTH)])
-            b.call(self.again(), [a, panel, room, count, more, zero])
-        self._from_room(b, room, I64(WIDTH), (c, c_row), (rows, columns), first)
+            more = b.gep(of.room, [I64(HIGH * WIDTH)])
+            b.call(self.again(), [of.a, of.panel, of.room, of.count, more, zero])
+        self._from_room(b, of, I64(WIDTH))
         b.ret_void()
         return f
 
@@ -217,7 +249,7 @@ class Paired(Thirds):
             place = I64((part * WIDTH + register - 6) * SIDE)
             self._move(b, "load", register, b.gep(panel, [place]), I64(WIDTH))
 
-    def _next_ones(self, b, k, operands, c, c_row):
+    def _next_ones(self, b, of, k, operands):
         """(place, how) of lines that a round asks for: of both operands what the next one loads,
         of C some that are stored to.
         """
@@ -225,22 +257,25 @@ class Paired(Thirds):
             for x in operands:
                 yield b.gep(x, [I64((PARTS * WIDTH + i) * SIDE)]), {}
         start = b.and_(b.lshr(k, I64(2)), I64(HIGH - 1))
-        row = b.gep(c, [b.mul(start, c_row)])
+        row = b.gep(of.c, [b.mul(start, of.step)])
         for _ in range(SIDE // VECTORS):
             for j in range(VECTORS):
                 yield b.gep(row, [I64(j * SIDE)]), {"write": True}
-            row = b.gep(row, [c_row])
+            row = b.gep(row, [of.step])
 
-    def _from_room(self, b, room, step, c, size, first):
+    def _from_room(self, b, of, step):
         """What there is of a tile that is not whole, from the room to its place."""
-        (c, c_row), (rows, columns) = c, size
-        masks = [self._first(b, b.sub(columns, I64(j * SIDE))) for j in range(2)]
-        with loop(b, 0, rows, 1) as i:
-            of, to = b.gep(room, [b.mul(i, step)]), b.gep(c, [b.mul(i, c_row)])
-            places = [I64(j * SIDE) for j in range(2)]
-            xs = [self.load(b, b.gep(of, [j])) for j in places]
-            to = [b.gep(to, [j]) for j in places]
-            self.add_to(b, xs, [*zip(to, masks, strict=True)], first)
+        masks, places = self._masks(b, of), [I64(j * SIDE) for j in range(2)]
+        with loop(b, 0, of.rows, 1) as i:
+            here = b.gep(of.room, [b.mul(i, step)])
+            there = b.gep(of.c, [b.mul(i, of.step)])
+            xs = [self.load(b, b.gep(here, [j])) for j in places]
+            to = [b.gep(there, [j]) for j in places]
+            self.add_to(b, xs, [*zip(to, masks, strict=True)], of.first)
+
+    def _masks(self, b, of):
+        """Which lanes there are of each vector of columns."""
+        return [self._first(b, b.sub(of.columns, I64(j * SIDE))) for j in range(2)]
 
     def pair_together(self, b, form, source, panels, count):
         """Some panels at once, of rows whose numbers lie side by side."""
@@ -272,6 +307,14 @@ class Paired(Thirds):
     def release(self, b):
         """Nothing in its registers is needed: the system need not keep it for this thread."""
         b.call(self.intrinsic("llvm.x86.tilerelease", VOID), [])
+
+    def _clear_sums(self, b):
+        for t in range(4):
+            self._tiles(b, "zero", t)
+
+    def _multiply(self, b, t):
+        """Add to sums the products of two of A's rows and of B's columns."""
+        self._tiles(b, "multiply", t, 4 + t // 2, 6 + t % 2)
 
     def _tiles(self, b, what, *tiles):
         name = {"zero": "tilezero", "multiply": "tdpbf16ps"}[what]
