@@ -46,6 +46,34 @@ def shifted(d, start):
     return lambda index: (*index[:d], index[d] + Affine(const=start), *index[d + 1 :])
 
 
+def summed(pairs, start=ZERO):
+    """The sum of indices, so many of each: pairs of both."""
+    for i, n in pairs:
+        start = start + i.times(n)
+    return start
+
+
+def in_order(index, shape):
+    """Which of all elements, in order, the one with this index is."""
+    flat, step = ZERO, 1
+    for i, n in zip(reversed(index), reversed(shape), strict=True):
+        flat, step = flat + i.times(step), step * n
+    return flat
+
+
+def strided(params, index):
+    """Which of the elements of x, in order, as_strided has at this index."""
+    pairs = zip(index, params["stride"], strict=True)
+    return summed(pairs, Affine(const=params["offset"]))
+
+
+def framed(params, index):
+    """Where in x the element of its frames with this index lies."""
+    (*at, k), d = index, params["dim"]
+    at[d] = at[d].times(params["step"]) + k
+    return tuple(at)
+
+
 def on_diagonal(params, count, index):
     """Where in x, of `count` dims, the element of its diagonal with this index lies."""
     *rest, i = index

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..arithmetic.kinds import element
 from ..arithmetic.stream import Stream
-from .affine import ZERO, Affine
+from .affine import Affine, in_order
 from .elements import Elements
 
 
@@ -17,13 +17,7 @@ class Drawing(Elements):
         self.states: dict = {}  # state -> (seed, first block), read before all loops
 
     def _draw(self, o, index):
-        flat, stride = ZERO, 1
-        for n, i in zip(
-            reversed(o.outputs[0].spec.shape), reversed(index), strict=True
-        ):
-            flat = flat + i.times(stride)
-            stride *= n
-        return self.drawn(o, flat)
+        return self.drawn(o, in_order(index, o.outputs[0].spec.shape))
 
     _random_bits = _random_uniform = _random_normal = _random_integers = _draw
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 
 from ....ir.positions import counts, within
+from ...schedule.views import steps_of
 from ..arithmetic.kinds import INT64, element, stored_element
 from ..llvm.types import I32
-from .affine import ZERO, Affine, broadcast
+from .affine import Affine, broadcast, framed, strided, summed
 from .elements import Elements
 from .failures import OUTSIDE
 
@@ -30,8 +31,7 @@ class Gathering(Elements):
         """(what loops count of a place in x, [(value, its index, size, stride, dim)])."""
         dim, shape = o.params["dim"], x.spec.shape
         stop = len(index) - (len(shape) - dim - len(indices))
-        strides = [math.prod(shape[d + 1 :]) for d in range(len(shape))]
-        flat, places = ZERO, []
+        strides, places = steps_of(shape), []
         counted = [*zip(index[:dim], strides[:dim], strict=True)]
         counted += zip(index[stop:], strides[dim + len(indices) :], strict=True)
         for d, v in enumerate(indices, dim):
@@ -40,9 +40,7 @@ class Gathering(Elements):
                 counted.append((at[way], strides[d]))
             else:
                 places.append((v, at, shape[d], strides[d], d))
-        for i, n in counted:
-            flat = flat + i.times(n)
-        return flat, places
+        return summed(counted), places
 
     def _moves(self, places) -> bool:
         """Whether the lanes read at different positions."""
@@ -118,26 +116,19 @@ class Gathering(Elements):
     # ------------------------------------------------------------ frames
 
     def _frames(self, o, index):
-        d, step = o.params["dim"], o.params["step"]
-        *at, k = index
-        at[d] = at[d].times(step) + k
-        return self.value(o.inputs[0], tuple(at))
+        return self.value(o.inputs[0], framed(o.params, index))
 
     def _as_strided(self, o, index):
-        flat = Affine(const=o.params["offset"])
-        for i, n in zip(index, o.params["stride"], strict=True):
-            flat = flat + i.times(n)
-        return self.load_flat(o.inputs[0], flat)
+        return self.load_flat(o.inputs[0], strided(o.params, index))
 
     # ------------------------------------------------------------ search
 
     def _searchsorted(self, o, index):
         """How many elements of a sorted row are below x, by halving; NaN is above all."""
         rows, x = o.inputs
-        *lead, n = rows.spec.shape
-        b, wanted, row = self.lanes, self.value(x, index), ZERO
-        for d in range(len(lead)):
-            row = row + index[d].times(math.prod(rows.spec.shape[d + 1 :]))
+        n = rows.spec.shape[-1]
+        b, wanted = self.lanes, self.value(x, index)
+        row = summed(zip(index, steps_of(rows.spec.shape)[:-1], strict=False))
         start = self.lane_numbers(row)
         found = b.number(0, start)
         for k in reversed(range(n.bit_length())):

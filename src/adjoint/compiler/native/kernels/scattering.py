@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+
 from ..arithmetic.kinds import BFLOAT, FLOAT, HALF, element
-from .affine import Affine
+from .affine import ZERO, Affine, framed, in_order, strided
 from .gathering import Gathering
 from .nests import looped
 
@@ -80,41 +82,21 @@ class Scattering(Gathering):
         yield from self._filling(None, y, chunks)
         if 0 in (*x.spec.shape, *y.spec.shape):
             return
-        place = getattr(self, f"_places_{o.prim.name}")(o)
-        apart = Affine({0: 1}), [Affine()] * (len(x.spec.shape) - 1)
-        far = place((*apart[1], apart[0])).terms.get(0, 0) if x.spec.shape else 0
+        place, last = _place_of(o), Affine({0: 1})
+        first = [ZERO] * (len(x.spec.shape) - 1)
+        far = x.spec.shape and place((*first, last)).terms.get(0, 0)
 
         def go(e, index):
             e.join_at(y, place(index), None, e.value(x, index), ADD)
 
         yield looped(x.spec.shape, go, 1, lanes=bool(far))
 
-    def _places_overlap_add(self, o):
-        d, step, y = o.params["dim"], o.params["step"], o.outputs[0]
 
-        def place(index):
-            *at, k = index
-            at[d] = at[d].times(step) + k
-            return _flat(at, y.spec.shape)
-
-        return place
-
-    def _places_strided_add(self, o):
-        def place(index):
-            flat = Affine(const=o.params["offset"])
-            for i, n in zip(index, o.params["stride"], strict=True):
-                flat = flat + i.times(n)
-            return flat
-
-        return place
-
-
-def _flat(index, shape):
-    flat, stride = Affine(), 1
-    for i, n in zip(reversed(index), reversed(shape), strict=True):
-        flat = flat + i.times(stride)
-        stride *= n
-    return flat
+def _place_of(o):
+    """index of an element -> which of the result's, in order, it is added to."""
+    if o.prim.name == "strided_add":
+        return functools.partial(strided, o.params)
+    return lambda index: in_order(framed(o.params, index), o.outputs[0].spec.shape)
 
 
 def _reading(o):

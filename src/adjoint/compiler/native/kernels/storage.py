@@ -10,7 +10,7 @@ from ..arithmetic.kinds import stored_element
 from ..llvm import text as ir
 from ..llvm.machine import cache, vector_bits
 from ..llvm.types import BIT, BYTE, I32, I64, POINTER
-from .affine import ZERO
+from .affine import ZERO, in_order
 from .failing import Failing
 
 PAGE, LINE = 2**12, 64
@@ -54,14 +54,12 @@ class Storage(Failing):
 
     def flat(self, v, index):
         """Which of the elements of v, in order, v[index] is."""
-        flat = ZERO
-        stride = 1
         rank = self.schedule.local.get(v, 0)
-        shape, index = v.spec.shape[rank:], index[rank:]
-        for n, i in zip(reversed(shape), reversed(index), strict=True):
-            flat = flat + i.times(stride)
-            stride *= n
-        return flat + self.row.times(stride) if v in self.schedule.rows else flat
+        shape = v.spec.shape[rank:]
+        flat = in_order(index[rank:], shape)
+        if v in self.schedule.rows:
+            flat = flat + self.row.times(math.prod(shape))
+        return flat
 
     def address(self, v, index):
         """(pointer to the first lane, step between lanes) of v[index]."""
