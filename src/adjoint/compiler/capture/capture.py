@@ -9,6 +9,7 @@ from __future__ import annotations
 import gc
 import types
 import weakref
+from contextlib import contextmanager
 from threading import get_ident
 from typing import Any
 
@@ -311,23 +312,28 @@ def capture(func, leaves, shape, name: str, moving=frozenset()) -> Captured:
     around = Surroundings(func, args)
     if around.iterators:
         raise Unfit("it takes from an iterator; give it the value as an argument")
-    token, mode = floor.set(level), chosen.get()
-    try:
+    with _undone(level, around):
+        mode = chosen.get()
         results = func(*args, **kwargs)
         if chosen.get() != mode:
             raise Unfit("it leaves autocast other than it was; a `with` block ends")
         _note(level, around)
         _need_same(given, args, kwargs)
-        if around.streams.more():
-            raise Unready  # what it drew there is not known; the next time it is
-        if around.streams.rewind():
-            raise Unfit(
-                "it draws random numbers of NumPy or Python; adjoint's can be in a program"
-            )
-        if around.rewritten():
-            raise Unfit("it writes into an array of NumPy; a tensor can be part of it")
+        _need_untouched(around)
         made = _ended(level, results, around)
         del results
+    del given, args, kwargs
+    _need_open(made.fixed.values(), level)
+    _need_no_leak(level)
+    return made
+
+
+@contextmanager
+def _undone(level, around):
+    """Inside, this level is the floor; what is done to the world outside is undone after."""
+    token, mode = floor.set(level), chosen.get()
+    try:
+        yield
     finally:
         _note(level, around)
         around.rewritten()
@@ -336,10 +342,18 @@ def capture(func, leaves, shape, name: str, moving=frozenset()) -> Captured:
         choose(mode)
         level.changed.undo()
         level.closed = True
-    del given, args, kwargs
-    _need_open(made.fixed.values(), level)
-    _need_no_leak(level)
-    return made
+
+
+def _need_untouched(around) -> None:
+    """What is NumPy's, or Python's, must be as it was: arrays, and streams of random numbers."""
+    if around.streams.more():
+        raise Unready  # what it drew there is not known; the next time it is
+    if around.streams.rewind():
+        raise Unfit(
+            "it draws random numbers of NumPy or Python; adjoint's can be in a program"
+        )
+    if around.rewritten():
+        raise Unfit("it writes into an array of NumPy; a tensor can be part of it")
 
 
 def _ended(level, results, around) -> Captured:
