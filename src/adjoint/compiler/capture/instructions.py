@@ -22,9 +22,6 @@ _THROUGH = (enumerate, zip, next, map, filter, reversed, list, tuple, sorted, it
 _BUILTINS = {id(f): f for f in (globals, vars, getattr, hasattr, setattr, *_THROUGH)}
 _OF_DICTS = ("items", "values", "get", "pop", "setdefault")
 _PLAIN = (int, float, complex, str, bytes, type(None))  # nothing is read of them
-_PAIRS = ("BINARY_OP", "COMPARE_OP", "IS_OP")
-_SINGLES = ("UNARY", "TO_BOOL", "FORMAT", "CONVERT", "LIST_TO_TUPLE")
-_CALLS = ("CALL", "CALL_KW")
 
 
 class Known(NamedTuple):
@@ -69,9 +66,7 @@ def one_of(values):
             if y is not ABSENT and not isinstance(y, (Known, *_PLAIN)):
                 found[id(y)] = y
     several = tuple(found.values())
-    return (
-        ABSENT if not several else several[0] if len(several) == 1 else Several(several)
-    )
+    return Several(several) if len(several) > 1 else next(iter(several), ABSENT)
 
 
 def identity(x):
@@ -97,32 +92,16 @@ class Walk:
         for i in dis.get_instructions(code):
             if i.is_jump_target and not self._is_loop(i):
                 self._forget()
-            for name, arg in _single(i.opname, i.argval):
+            for name, arg in _simple(i):
                 if name == "KW_NAMES":
                     self.keywords = code.co_consts[i.arg]
                 elif name not in _QUIET:
-                    self._one(name, arg, i)
+                    _followed(name)(self, arg)
 
     def _is_loop(self, i) -> bool:
         """Whether a loop begins, of which what it goes through is known."""
         top = self.stack[-1] if self.stack else None
         return i.opname == "FOR_ITER" and isinstance(top, Through)
-
-    def _one(self, name, arg, i) -> None:
-        kind = next((k for k in _KINDS if name.startswith(k)), None)
-        if name in _EXACT:
-            _EXACT[name](self, arg)
-        elif kind is not None:
-            _KINDS[kind](self, arg)
-        elif name in _PAIRS:
-            self._pair(i)
-        elif name.startswith(_SINGLES):
-            self._pop(1)
-            self.stack.append(ABSENT)
-        elif name in _CALLS:
-            self._call(name, arg)
-        else:
-            self._forget()
 
     # ------------------------------------------------------------ the stack
 
@@ -142,7 +121,8 @@ class Walk:
             if isinstance(y, dict):
                 self.found.whole(y)
 
-    def _forget(self) -> None:
+    def _forget(self, arg=None) -> None:
+        """Nothing on the stack is known any more."""
         self._pop(len(self.stack))
 
     def _made(self, count) -> None:
@@ -197,9 +177,8 @@ class Walk:
     def _unpack(self, count) -> None:
         x = self._take()
         rows = [r for r in map(self._items, _all(x)) if len(r) == count]
-        self.stack += [one_of(column) for column in zip(*rows, strict=True)][::-1] or [
-            ABSENT
-        ] * count
+        columns = [one_of(column) for column in zip(*rows, strict=True)]
+        self.stack += columns[::-1] or [ABSENT] * count
 
     def _global(self, arg) -> None:
         x = self.found.kept(self.names, arg)
@@ -282,12 +261,6 @@ class Walk:
             s = self.stack
             s[-1], s[-arg] = s[-arg], s[-1]
 
-    def _pair(self, i) -> None:
-        if i.argrepr == "[]":  # an item, from Python 3.14 on
-            self._item(None)
-        else:
-            self._made(2)
-
     def _contains(self, arg) -> None:
         x, key = self._take(), self._take()
         if x is os.environ:
@@ -297,19 +270,18 @@ class Walk:
 
     # ------------------------------------------------------------ calls
 
-    def _call(self, name, count) -> None:
-        if name == "CALL_KW":
-            names = self._take()
-            self.keywords = names.value if isinstance(names, Known) else ()
+    def _call_by_names(self, count) -> None:
+        names = self._take()
+        self.keywords = names.value if isinstance(names, Known) else ()
+        self._call(count)
+
+    def _call(self, count) -> None:
         keywords, self.keywords = self.keywords, ()
         args = [self._take() for _ in range(count)][::-1]
         f = self._take()
         if isinstance(f, Through) and self.stack and isinstance(self.stack[-1], Local):
-            f, args, count = (
-                self._take(),
-                [f],
-                1,
-            )  # a comprehension and what it goes through
+            # A comprehension, and what it goes through.
+            f, args, count = self._take(), [f], 1
         plain = args[: count - len(keywords)]
         named = dict(zip(keywords, args[count - len(keywords) :], strict=True))
         self.stack.append(self._result(f, plain, named))
@@ -421,17 +393,37 @@ _EXACT = {
     "GET_ITER": Walk._iterator,
     "FOR_ITER": Walk._next,
     "UNPACK_SEQUENCE": Walk._unpack,
+    "CALL": Walk._call,
+    "CALL_KW": Walk._call_by_names,
+    **dict.fromkeys(
+        ["BINARY_OP", "COMPARE_OP", "IS_OP"], lambda self, arg: self._made(2)
+    ),
 }
+# Those of other names, by how they begin.
 _KINDS = {
     "LOAD_CONST": Walk._constant,
     "LOAD_SMALL_INT": Walk._constant,
     "LOAD_FAST": Walk._local,
     "BUILD_": Walk._made,
+    **dict.fromkeys(
+        ("UNARY", "TO_BOOL", "FORMAT", "CONVERT", "LIST_TO_TUPLE"),
+        lambda self, arg: self._made(1),
+    ),
 }
 
 
-def _single(name, arg):
-    """The instructions of which one is made."""
+@functools.cache
+def _followed(name):
+    """What is done on the walk for instructions of this name."""
+    kinds = (f for kind, f in _KINDS.items() if name.startswith(kind))
+    return _EXACT.get(name) or next(kinds, Walk._forget)
+
+
+def _simple(i):
+    """The instructions that one is made of, as Python 3.11 calls them."""
+    name, arg = i.opname, i.argval
+    if name == "BINARY_OP" and i.argrepr == "[]":  # from Python 3.14 on
+        return [("BINARY_SUBSCR", arg)]
     if type(arg) is tuple and "FAST" in name and len(arg) == 2:
         parts = name.replace("_BORROW", "").split("_")
         return [("_".join(parts[:2]), arg[0]), ("_".join(parts[2:]), arg[1])]

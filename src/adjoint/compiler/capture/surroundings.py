@@ -220,26 +220,33 @@ class Surroundings:
         return x
 
     def _entered(self, x):
+        """Look into what is kept somewhere, as far as what it is leads further."""
         self.streams.see(getattr(x, "__self__", x))  # of a method its object
-        if id(x) not in self.arrays and _may_change(x):
-            if x.nbytes > LARGE:
-                log.warning(_LONG, x.nbytes / 2**20)
-            self.arrays[id(x)] = x, x.copy()
-        if isinstance(x, SEQUENCES) and (id(x), None) not in self.places:
-            self.kept(x, None)
-            self._entered_all(x)
-        elif type(x) is tuple and x:
-            self._entered_all(x)
-        elif isinstance(x, dict) and id(x) not in self.dicts:
-            self.dicts[id(x)] = x, frozenset(x)
-        elif isinstance(x, (types.FunctionType, types.MethodType)):
-            self.function(x)
-        elif isinstance(x, Box):
-            self._hooks(x)
-        elif isinstance(x, Iterator):
-            self.iterators.append(x)
-        elif callable(getattr(x, "modules", None)) and not isinstance(x, type):
-            self._module(x)
+        self._compared(x)
+        match x:
+            case list() | set() | deque() if (id(x), None) not in self.places:
+                self.kept(x, None)
+                self._entered_all(x)
+            case tuple() if type(x) is tuple:
+                self._entered_all(x)
+            case dict() if id(x) not in self.dicts:
+                self.dicts[id(x)] = x, frozenset(x)
+            case types.FunctionType() | types.MethodType():
+                self.function(x)
+            case Box():
+                self._hooks(x)
+            case Iterator():
+                self.iterators.append(x)
+            case _ if callable(getattr(x, "modules", None)) and not isinstance(x, type):
+                self._module(x)
+
+    def _compared(self, x):
+        """Of an array that may change, a copy: its numbers may be part of the program."""
+        if id(x) in self.arrays or not _may_change(x):
+            return
+        if x.nbytes > LARGE:
+            log.warning(_LONG, x.nbytes / 2**20)
+        self.arrays[id(x)] = x, x.copy()
 
     def _entered_all(self, x):
         """What is in a container without names."""
