@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 
 from ..llvm.machine import vector_bits
+from ..llvm.types import mangled
 from .kinds import (
     BIT,
     INT32,
@@ -17,7 +18,6 @@ from .kinds import (
     is_int,
     is_mask,
     is_unsigned,
-    mangled,
 )
 from .values import Values, shared_by_lanes
 

@@ -89,10 +89,3 @@ def is_unsigned(x) -> bool:
     """Whether x has no negative numbers."""
     kind = element_of(x.type)
     return isinstance(kind, Unsigned) or kind == BIT
-
-
-def mangled(kind) -> str:
-    """How LLVM's names of intrinsics write a type."""
-    if isinstance(kind, ir.VectorType):
-        return f"v{kind.count}{mangled(kind.element)}"
-    return {"float": "f32", "double": "f64", "half": "f16"}.get(str(kind), str(kind))

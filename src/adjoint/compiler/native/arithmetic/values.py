@@ -7,7 +7,8 @@ from contextlib import contextmanager, nullcontext
 
 from ..llvm import text as ir
 from ..llvm.flow import either
-from .kinds import FORMATS, Format, element_of, is_int_type, mangled
+from ..llvm.types import mangled
+from .kinds import FORMATS, Format, element_of, is_int_type
 
 
 def shared_by_lanes(x):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 
-from ..arithmetic.kinds import BIT, HALF, mangled, stored_element
+from ..arithmetic.kinds import HALF, stored_element
 from ..llvm import text as ir
 from ..llvm.types import I32, I64
 from .affine import ZERO, Affine
@@ -99,10 +99,7 @@ class Spaced(Elements):
             bits = self._masked(p, ir.VectorType(ir.IntType(16), kind.count), mask)
             return self.b.bitcast(bits, kind)
         p = self.b.bitcast(p, kind.as_pointer())
-        name = f"llvm.masked.load.{mangled(kind)}.p0"
-        kinds = [p.type, I32, ir.VectorType(BIT, kind.count), kind]
-        f = self.b.module.declared(name, kind, kinds)
-        return self.b.call(f, [p, I32(1), mask, ir.Constant(kind, None)])
+        return self.b.load_masked(p, mask, ir.Constant(kind, None), 1)
 
 
 __all__ = ["Spaced"]

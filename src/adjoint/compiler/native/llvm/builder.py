@@ -16,6 +16,7 @@ from .types import (
     Value,
     VectorType,
     VoidType,
+    mangled,
 )
 
 
@@ -238,6 +239,19 @@ class IRBuilder:
         """Put a value there."""
         line = f"store {x.type.text} {x.text}, ptr {p.text}{aligned(align)}"
         return self._effect(line, "store", (x, p))
+
+    def load_masked(self, p, mask, other, align: int):
+        """Of a vector the lanes of the mask that lie there; for the rest those of another."""
+        kind = p.type.pointee
+        name, kinds = f"llvm.masked.load.{mangled(kind)}.p0", [I32, mask.type, kind]
+        f = self.module.declared(name, kind, [p.type, *kinds])
+        return self.call(f, [p, I32(align), mask, other])
+
+    def store_masked(self, x, p, mask, align: int):
+        """Put the lanes of the mask there."""
+        name, kinds = f"llvm.masked.store.{mangled(x.type)}.p0", [I32, mask.type]
+        f = self.module.declared(name, VOID, [x.type, p.type, *kinds])
+        return self.call(f, [x, p, I32(align), mask])
 
     def load_atomic(self, p, order: str, align: int):
         """What lies there, which other threads write."""

@@ -270,6 +270,13 @@ def _typed(kind, x) -> str:
     return f"{kind.text} {_word(kind, x)}"
 
 
+def mangled(kind) -> str:
+    """How the names of intrinsics write a type."""
+    if isinstance(kind, VectorType):
+        return f"v{kind.count}{mangled(kind.element)}"
+    return {"float": "f32", "double": "f64", "half": "f16"}.get(kind.text, kind.text)
+
+
 __all__ = [
     "BIT",
     "BYTE",
@@ -292,4 +299,5 @@ __all__ = [
     "Value",
     "VectorType",
     "VoidType",
+    "mangled",
 ]

@@ -188,9 +188,7 @@ class Pairing(Panels):
         p = b.bitcast(p, kind.as_pointer())
         if mask is None:
             return b.load(p, align=2)
-        name = f"llvm.masked.load.v{lanes}i16.p0"
-        f = self.intrinsic(name, kind, p.type, I32, mask.type, kind)
-        return b.call(f, [p, I32(2), mask, ir.Constant(kind, [0] * lanes)])
+        return b.load_masked(p, mask, ir.Constant(kind, [0] * lanes), 2)
 
     def _line(self, b, x, p):
         b.store(x, b.bitcast(p, LINES.as_pointer()), align=64)

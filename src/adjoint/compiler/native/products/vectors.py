@@ -66,20 +66,15 @@ class Vectors:
         p = b.bitcast(p, self.vector.as_pointer())
         if mask is None:
             return b.load(p, align=align)
-        name = f"llvm.masked.load.{self.suffix}.p0"
-        f = self.intrinsic(name, self.vector, p.type, I32, mask.type, self.vector)
-        return b.call(f, [p, I32(align), mask, other or self.zero])
+        return b.load_masked(p, mask, other or self.zero, align)
 
     def _short(self, b, p, mask):
         """A vector of floats of two bytes."""
         kind = ir.VectorType(p.type.pointee, self.w)
-        name = f"v{self.w}{'f16' if p.type.pointee is HALF else 'i16'}"
         p = b.bitcast(p, kind.as_pointer())
         if mask is None:
             return b.load(p, align=2)
-        name = f"llvm.masked.load.{name}.p0"
-        f = self.intrinsic(name, kind, p.type, I32, mask.type, kind)
-        return b.call(f, [p, I32(2), mask, ir.Constant(kind, None)])
+        return b.load_masked(p, mask, ir.Constant(kind, None), 2)
 
     def wide(self, b, x):
         """Numbers as they are summed."""
@@ -101,10 +96,8 @@ class Vectors:
         p = b.bitcast(p, self.vector.as_pointer())
         if mask is None:
             b.store(x, p, align=align)
-            return
-        name = f"llvm.masked.store.{self.suffix}.p0"
-        f = self.intrinsic(name, ir.VoidType(), self.vector, p.type, I32, mask.type)
-        b.call(f, [x, p, I32(align), mask])
+        else:
+            b.store_masked(x, p, mask, align)
 
     def fma(self, b, x, y, z):
         """x y + z."""
