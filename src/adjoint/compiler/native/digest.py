@@ -179,17 +179,30 @@ def _sources() -> list:
     What other files do, such as a layer or an optimizer, is in the captured program. If one
     was changed since it was loaded, nobody else finds what this process makes.
     """
-    found: list[tuple] = []
-    folders = [ROOT, *(os.path.join(ROOT, name) for name in WRITING)]
-    if not os.path.isdir(ROOT):  # it is in an archive
-        folders.clear()
-    for folder in folders:  # which grow while they are gone through
-        with os.scandir(folder) as inside:
-            for f in inside:
-                if f.name.endswith(".py"):
-                    status = f.stat()
-                    found.append((f.name, status.st_size, status.st_mtime_ns))
-                elif folder != ROOT and f.name != "__pycache__" and f.is_dir():
-                    folders.append(f.path)
+    found = sorted(map(_state, _files()))
     changed = any(time > LOADED for _, _, time in found)
-    return [*sorted(found), os.urandom(16).hex() if changed else ""]
+    return [*found, os.urandom(16).hex() if changed else ""]
+
+
+def _state(f) -> tuple:
+    status = f.stat()
+    return f.name, status.st_size, status.st_mtime_ns
+
+
+def _files():
+    """Those files; none where they are in an archive."""
+    if os.path.isdir(ROOT):
+        with os.scandir(ROOT) as top:
+            yield from (f for f in top if f.name.endswith(".py"))
+        for name in WRITING:
+            yield from _below(os.path.join(ROOT, name))
+
+
+def _below(folder):
+    """Python's files in a folder, and in all that are in it."""
+    with os.scandir(folder) as inside:
+        for f in inside:
+            if f.name.endswith(".py"):
+                yield f
+            elif f.name != "__pycache__" and f.is_dir():
+                yield from _below(f.path)
