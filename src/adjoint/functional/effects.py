@@ -21,7 +21,6 @@ from ..autodiff.tape import BASE
 from ..core.bind import NUMPY, Box, floor
 from ..core.primitive import Primitive, op
 from ..errors import CheckError, told
-from ..ir.graph import Graph
 from ..ir.tracer import Stateful
 from ..printing import say
 
@@ -129,8 +128,7 @@ def _orders(graph, orders) -> bool:
             continue
         if o.prim.happens:
             return o.inputs[0] in orders
-        inner = [p for p in o.params.values() if isinstance(p, Graph)]
-        if any(_orders(p, _inside(p, o, orders)) for p in inner):
+        if any(_orders(p, _inside(p, o, orders)) for p in o.bodies()):
             return True
         orders |= {v for v in o.outputs if v.spec.dtype == np.int64}
     return False

@@ -50,18 +50,18 @@ class Operation:
     __slots__ = ("inputs", "origin", "outputs", "params", "path", "prim", "site")
 
     def __init__(self, prim, inputs, params, outputs, site=None, origin=(), path=""):
-        self.prim, self.inputs, self.params, self.outputs = (
-            prim,
-            inputs,
-            params,
-            outputs,
-        )
+        self.prim, self.params = prim, params
+        self.inputs, self.outputs = inputs, outputs
         self.site, self.origin, self.path = site, origin, path
 
     def changed(self, **parts) -> Operation:
         """The same operation, of the same line, with other inputs, params or outputs."""
         own = {name: getattr(self, name) for name in self.__slots__}
         return Operation(**{**own, **parts})
+
+    def bodies(self) -> list[Graph]:
+        """The programs among its parameters: bodies of a loop, or of a branch."""
+        return [p for p in self.params.values() if isinstance(p, Graph)]
 
     def passing(self) -> tuple:
         """The inputs to which cotangents of the outputs may go."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 
 from ...core.primitive import Elementwise
-from ...ir.graph import LOOPS, Graph, Operation
+from ...ir.graph import LOOPS, Operation
 from ...ops.contract import multiplications
 
 CONVOLUTIONS = frozenset({"conv", "conv_data", "conv_weight"})
@@ -36,9 +36,7 @@ def nanoseconds_of(o: Operation) -> float:
     """Of one operation whose operands are near."""
     name = o.prim.name
     if name in LOOPS:
-        bodies = [g for g in o.params.values() if isinstance(g, Graph)]
-        rounds = o.params.get("length", ROUNDS)
-        return rounds * sum(nanoseconds_of(p) for g in bodies for p in g.operations)
+        return o.params.get("length", ROUNDS) * sum(map(nanoseconds_of, _inside(o)))
     if name == "contract" or name in CONVOLUTIONS:
         return flop(o) * PRODUCT * _size(o)
     count = max(math.prod(v.spec.shape) for v in (*o.inputs, *o.outputs))
@@ -47,8 +45,12 @@ def nanoseconds_of(o: Operation) -> float:
 
 def round_of(o: Operation) -> float:
     """Of one round of a loop; what is so small that it is free here takes its time as well."""
-    bodies = [g for g in o.params.values() if isinstance(g, Graph)]
-    return 1 + sum(1 + nanoseconds_of(p) for g in bodies for p in g.operations)
+    return 1 + sum(1 + nanoseconds_of(p) for p in _inside(o))
+
+
+def _inside(o) -> list[Operation]:
+    """The operations of the bodies of a loop or branch."""
+    return [p for body in o.bodies() for p in body.operations]
 
 
 def lasting(o: Operation) -> bool:
@@ -59,8 +61,7 @@ def lasting(o: Operation) -> bool:
         return False
     if o.prim.name != "branch" and _rounds(o) * round_of(o) > LASTING:
         return True
-    bodies = [g for g in o.params.values() if isinstance(g, Graph)]
-    return any(lasting(p) for g in bodies for p in g.operations)
+    return any(map(lasting, _inside(o)))
 
 
 def _rounds(o) -> float:
@@ -86,8 +87,7 @@ def weight(o) -> float:
 def flop(o: Operation) -> int:
     """Operations on numbers."""
     if o.prim.name in LOOPS:
-        bodies = [g for g in o.params.values() if isinstance(g, Graph)]
-        each = [sum(map(flop, g.operations)) for g in bodies]
+        each = [sum(map(flop, body.operations)) for body in o.bodies()]
         if o.prim.name == "branch":
             return max(each)
         return o.params.get("length", ROUNDS) * sum(each)
