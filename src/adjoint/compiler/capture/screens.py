@@ -9,9 +9,8 @@ from __future__ import annotations
 import functools
 from threading import get_ident
 
-_behind: dict[
-    int, tuple
-] = {}  # id of a tensor -> (the thread, its copy of the attributes)
+# id of a tensor -> (the thread, its copy of the attributes)
+_behind: dict[int, tuple] = {}
 
 
 class Screens:
@@ -89,8 +88,7 @@ def _screened(kind):
     rules = (__getattribute__, __setattr__, __delattr__)
     names = {k: getattr(kind, k) for k in ("__module__", "__qualname__", "__doc__")}
     names |= {f.__name__: f for f in rules}
-    made = type.__new__(type(kind), kind.__name__, (kind,), names)
-    return made
+    return type.__new__(type(kind), kind.__name__, (kind,), names)
 
 
 def _sets(kind, name) -> bool:

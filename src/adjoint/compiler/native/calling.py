@@ -95,10 +95,8 @@ class Calling(Jobs):
         """(what computes a convolution, its functions as `form` writes them); equal ones share."""
         made, key = conv.kernel(o), (form, *conv.identity(o))
         if key not in self.convolutions:
-            scalar, name = (
-                element(o.outputs[0].spec.dtype),
-                f"convolution{next(self.names)}",
-            )
+            scalar = element(o.outputs[0].spec.dtype)
+            name = f"convolution{next(self.names)}"
             self.convolutions[key] = getattr(made, form)(self.b.module, scalar, name)
         return made, self.convolutions[key]
 

@@ -58,13 +58,10 @@ class Part:
     def _deep(self, updated) -> dict:
         """kernel -> how its product is cut along its sum, of those that threads share so."""
         s, found = self.schedule, {}
-        for k, n in self.shares.items():
-            form = (
-                contractions.form_of(k.roots[0], steps=s.steps)
-                if k.kind == "contract"
-                else None
-            )
-            if n > 1 and form:
+        products = [k for k in self.shares if k.kind == "contract"]
+        for k in products:
+            form = contractions.form_of(k.roots[0], steps=s.steps)
+            if self.shares[k] > 1 and form:
                 weights = s.root(k.roots[0].inputs[0 if form[1] else 1])
                 found[k] = deep.deep(form[0], weights in updated)
         return {k: cut for k, cut in found.items() if cut}

@@ -51,10 +51,8 @@ def _ready(s, k):
             continue
         (o,) = m.roots
         form, swap = form_of(o, k.axes[m], s.steps)
-        if (
-            packable(form)
-            and s.kernel_of.get(s.root(o.inputs[0 if swap else 1])) is not k
-        ):
+        right = s.root(o.inputs[0 if swap else 1])
+        if packable(form) and s.kernel_of.get(right) is not k:
             found[m] = size
             size += room(form)
     return found, size

@@ -168,9 +168,8 @@ class Growth:
         """The first dim after those that count slices, if no others lie between."""
         dims = self.dims[v]
         end = 1 + max(dims, default=-1)
-        return (
-            end if all(d in dims or v.spec.shape[d] == 1 for d in range(end)) else None
-        )
+        first = all(d in dims or v.spec.shape[d] == 1 for d in range(end))
+        return end if first else None
 
     def worth(self) -> bool:
         """Whether enough memory is saved; last members that cost more are left out."""

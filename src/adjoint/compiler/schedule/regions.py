@@ -156,11 +156,8 @@ def _searchable(o) -> bool:
 
 def _scatters(o) -> bool:
     """Numbers of one type at whole positions."""
-    values, indices = (
-        o.inputs[: BY_VALUES[o.prim.name]],
-        o.inputs[BY_VALUES[o.prim.name] :],
-    )
-    y = o.outputs[0].spec.dtype
+    count, y = BY_VALUES[o.prim.name], o.outputs[0].spec.dtype
+    values, indices = o.inputs[:count], o.inputs[count:]
     alike = all(v.spec.dtype == y for v in values) and y.str[1:] in _LANES
     return alike and all(v.spec.dtype.kind in "iu" for v in indices)
 

@@ -149,8 +149,5 @@ class Exponential(Pieces):
         below = self.compare("<", x, 0.0)
         more = self.fma(self.neg(lost), inverse, self.select(below, m, 0.0))
         y = self.fma(inverse, more, inverse)
-        return (
-            y,
-            self.fma(inverse, more, self.b.fsub(inverse, y)),
-            self.select(below, n, 0),
-        )
+        lost = self.fma(inverse, more, self.b.fsub(inverse, y))
+        return y, lost, self.select(below, n, 0)

@@ -85,16 +85,13 @@ class Formula(np.lib.mixins.NDArrayOperatorsMixin):
     def pieces(self, cases, *others):
         """The formula of the first condition that holds; NaN elsewhere."""
         b, y = self.b, self._of(self._number(math.nan))
-        free, ways = None, []
+        free, masks = None, []
         for condition, _ in cases:
-            mine = condition.x if free is None else b.bit_and(free, condition.x)
-            free = (
-                b.bit_not(condition.x)
-                if free is None
-                else b.bit_and(free, b.bit_not(condition.x))
-            )
-            ways.append(mine)
-        for mask, (_, formula) in zip(ways, cases, strict=True):
+            here = condition.x
+            masks.append(here if free is None else b.bit_and(free, here))
+            rest = b.bit_not(here)
+            free = rest if free is None else b.bit_and(free, rest)
+        for mask, (_, formula) in zip(masks, cases, strict=True):
             self.inside.append(mask)
             found = formula(self, *others)
             self.inside.pop()

@@ -18,9 +18,8 @@ def _alternates(o) -> bool:
     """Two arrays of numbers, stacked along a new last dim."""
     x = o.inputs[0].spec
     pair = o.prim.name == "stack" and len(o.inputs) == 2
-    return (
-        pair and o.params["dim"] == len(x.shape) and x.dtype.kind != "b" and x.size > 0
-    )
+    last = pair and o.params["dim"] == len(x.shape)
+    return last and x.dtype.kind != "b" and x.size > 0
 
 
 class Placing(Scattering):

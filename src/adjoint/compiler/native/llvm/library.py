@@ -25,9 +25,8 @@ class _Absent(ImportError):
 try:
     import llvmlite
     from llvmlite.utils import get_library_name
-except (
-    Exception
-) as error:  # whatever a package that is broken, or for another Python, raises
+except Exception as error:
+    # Whatever a package raises that is broken, or for another Python.
     if isinstance(error, ModuleNotFoundError) and error.name == "llvmlite":
         raise
     raise _Absent(f"llvmlite cannot be imported ({error})") from error

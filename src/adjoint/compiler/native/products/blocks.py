@@ -203,10 +203,8 @@ class Block(PairedBlock):
                 share = self._share(asked, j, I64(0), self.columns, form.width)
                 self._tile(left, right, *place, *share)
                 return
-            with b.if_else(b.and_(more, b.icmp_signed("==", j, I64(0)))) as (
-                then,
-                other,
-            ):
+            first = b.and_(more, b.icmp_signed("==", j, I64(0)))
+            with b.if_else(first) as (then, other):
                 with then:
                     self._tile(left, right, *place, "copies", copied)
                 with other:

@@ -96,10 +96,8 @@ class Parts:
     def _of_parts(self, b, x, y, own, room, first, last):
         form, tasks = self.cut.part, self.cut.part.tasks
         steps = form.k * form.a[1], form.k * form.b[0], form.m * form.n
-        start, end = (
-            b.udiv(first, I64(CHUNKS)),
-            b.udiv(b.sub(last, I64(1)), I64(CHUNKS)),
-        )
+        start = b.udiv(first, I64(CHUNKS))
+        end = b.udiv(b.sub(last, I64(1)), I64(CHUNKS))
         with loop(b, start, b.add(end, I64(1)), 1) as i:
             at = [
                 b.gep(p, [b.mul(i, I64(n))])

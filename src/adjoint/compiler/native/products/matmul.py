@@ -79,10 +79,8 @@ class Tiles(Vectors):
         """The types of a kernel's arguments, in the order in which `kernel` names them."""
         p, right = self.scalar.as_pointer(), self.operands[1]
         kinds = [left or p, p if packed else right, p, I64, BIT]
-        kinds += [I64] * (4 if packed else 5)
-        return (
-            kinds + {"": [], "asks": [p, *[I64] * 5], "copies": [p, I64, p, I64]}[also]
-        )
+        more = {"": [], "asks": [p, *[I64] * 5], "copies": [p, I64, p, I64]}
+        return [*kinds, *[I64] * (4 if packed else 5), *more[also]]
 
     def _column(self, b, a, k, step, row, rows) -> list:
         """The numbers of column k of A's rows."""
