@@ -5,6 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
+pytest.importorskip("llvmlite")
 import adjoint as ad
 from adjoint import compile, nn, op, optim
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+pytest.importorskip("llvmlite")
 import adjoint as ad
 from adjoint import compile, nn, optim
 from adjoint.compiler.binding import MISS

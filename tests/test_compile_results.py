@@ -400,6 +400,7 @@ def test_an_object_that_was_there_is_itself():
 
 def test_large_results_lie_apart_from_others_arrays_in_their_page():
     """So that no load of an argument seems to read what is stored to the result."""
+    pytest.importorskip("llvmlite")
     f = compile(lambda x: x * 2 + 1)
     x = ad.ones(2**19)
     f(x)

@@ -233,6 +233,7 @@ def test_state_that_a_body_reads_is_not_frozen():
 
 
 def test_the_reverse_does_not_compute_again_what_the_loop_kept():
+    pytest.importorskip("llvmlite")
     xs = [ad.tensor(x) for x in RNN]
     f = ad.compile(ad.grad(total(rnn), (0, 1, 2)))
     f(*xs)
@@ -245,6 +246,7 @@ def test_the_reverse_does_not_compute_again_what_the_loop_kept():
 
 
 def test_what_every_step_would_compute_alike_is_computed_once():
+    pytest.importorskip("llvmlite")
     w, x = ad.tensor(W), ad.tensor(RNN[1])
 
     def f(w, x):

@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+pytest.importorskip("llvmlite")
 import adjoint as ad
 from adjoint import nn, optim
 from adjoint.errors import ArgumentError, TraceError

@@ -8,7 +8,7 @@ import adjoint as ad
 from adjoint import nn
 from adjoint.errors import ArgumentError, ArgumentTypeError
 
-LINES = "compiled f: ", "loaded f: "
+LINES = "captured f: ", "compiled f: ", "loaded f: "
 
 
 @pytest.fixture

@@ -1314,6 +1314,7 @@ def test_targets_of_another_shape_are_warned_of():
 
 def test_compiled_steps_take_the_quick_way():
     """Programs are called with tensors alone, whatever a batch is made of."""
+    pytest.importorskip("llvmlite")
     x, t = problem()
     model = nn.Linear(3, 2)
     opt = optim.SGD(model.parameters(), lr=0.1)

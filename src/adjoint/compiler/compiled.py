@@ -193,9 +193,7 @@ class Compiled(Insight):
         step = self._of_batch(captured, leaves, shape, key)
         if step is None:
             step = self._built(captured)
-            if step.native is not None:
-                word = "loaded" if step.native.cached else "compiled"
-                log.info("%s %s: %s", word, name, self._why(key, before))
+            log.info("%s %s: %s", step.made(), name, self._why(key, before))
         self.programs.pop(key, None)
         while len(self.programs) >= max(self.settings.cache_size, 1):
             self.programs.popitem(last=False)

@@ -65,6 +65,12 @@ class Step:
         slow = probe.probed(self.captured.graph, self.backend) if check else None
         return Interpreted(self.captured, slow)
 
+    def made(self) -> str:
+        """What was done for it."""
+        if self.native is None:
+            return "captured"
+        return "loaded" if self.native.cached else "compiled"
+
     def fits(self) -> bool:
         """Whether the world is still what was captured."""
         return self.run.fits()
