@@ -1,6 +1,7 @@
 """Compiled functions notice what they read: numbers, variables, hooks, modes; and what they are."""
 
 import collections
+import contextlib
 import copy
 import functools
 import gc
@@ -108,6 +109,137 @@ def a_global_of_a_helper(wrap):
         SCALE = k
 
     return after((2.0, 2.0, 2.0, 3.0, 3.0, 2.0), change, wrap(lambda x: helper(x)))
+
+
+class Shifted(nn.Module):
+    """A module whose forward reads a global, and an item of a dict of its own."""
+
+    def __init__(self):
+        super().__init__()
+        self.config = {"shift": 0.0}
+
+    def forward(self, x):
+        return x * SCALE + self.config["shift"]
+
+
+class Scaling(ad.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        return x * SCALE
+
+    @staticmethod
+    def backward(ctx, g):
+        return g * SCALE
+
+
+class Scale:
+    """All the ways in which Python comes to a method that reads a global."""
+
+    def __call__(self, x):
+        return x * SCALE
+
+    @staticmethod
+    def of_class(x):
+        return x * SCALE
+
+    def _scale(self, *args):
+        return SCALE
+
+    __getitem__ = __float__ = __enter__ = _scale
+
+    @compile
+    def compiled(self, x):
+        return x * SCALE
+
+    def __len__(self):
+        return int(SCALE)
+
+    def __iter__(self):
+        yield SCALE
+
+    def __contains__(self, x):
+        return x < SCALE
+
+    def __rmul__(self, x):
+        return x * SCALE
+
+    def __exit__(self, *args):
+        pass
+
+
+def wrapped(f):
+    """A decorator as people write it, which reads something as well."""
+
+    @functools.wraps(f)
+    def run(*args):
+        return f(*args) * SCALE
+
+    return run
+
+
+def entered(x):
+    with scale as s:
+        return x * s
+
+
+@contextlib.contextmanager
+def context():
+    yield SCALE
+
+
+def in_context(x):
+    with context() as s:
+        return x * s
+
+
+def plus_one(f):
+    return lambda x: f(x) + 1
+
+
+scale, compiled, partial = Scale(), compile(helper), functools.partial(helper)
+# How a function that is compiled comes to what reads the global.
+READERS = {
+    "a module": lambda wrap: wrap(Shifted()),
+    "parts of a module": lambda wrap: wrap(nn.Sequential(nn.Tanh(), Shifted())),
+    "a module in a partial": lambda wrap: wrap(functools.partial(Shifted())),
+    "a compiled module": lambda wrap: wrap(plus_one(wrap(Shifted()))),
+    "a compiled function": lambda wrap: wrap(lambda x: compiled(x)),
+    "one around it": lambda wrap: wrap(plus_one(wrap(helper))),
+    "compiled twice": lambda wrap: wrap(wrap(helper)),
+    "a compiled method": lambda wrap: wrap(lambda x: scale.compiled(x)),
+    "that method": lambda wrap: wrap(scale.compiled),
+    "what maps a partial": lambda wrap: wrap(lambda x: ad.vmap(partial)(x)),
+    "what maps an object": lambda wrap: wrap(lambda x: ad.vmap(scale)(x)),
+    "a static method": lambda wrap: wrap(lambda x: Scale.of_class(x)),
+    "rules of a Function": lambda wrap: wrap(lambda x: Scaling.apply(x)),
+    "a decorator": lambda wrap: wrap(wrapped(lambda x: x)),
+    "a decorated function": lambda wrap: wrap(plus_one(wrapped(lambda x: x))),
+    "an item": lambda wrap: wrap(lambda x: x * scale[0]),
+    "a length": lambda wrap: wrap(lambda x: x * len(scale)),
+    "a number": lambda wrap: wrap(lambda x: x * float(scale)),
+    "a loop": lambda wrap: wrap(lambda x: sum(x * s for s in scale)),
+    "in": lambda wrap: wrap(lambda x: x * (3 in scale)),
+    "an operator": lambda wrap: wrap(lambda x: 2 * scale * x),
+    "with": lambda wrap: wrap(entered),
+    "a context": lambda wrap: wrap(in_context),
+}
+
+
+@pytest.mark.parametrize("reader", READERS.values(), ids=READERS)
+def test_a_global_is_read_wherever_code_reads_it(reader, monkeypatch):
+    want, got = [], []
+    for out, wrap in (want, lambda f: f), (got, compile):
+        f = reader(wrap)
+        for value in (2.0, 2.0, 2.0, 7.0, 7.0):
+            monkeypatch.setitem(globals(), "SCALE", value)
+            out.append(f(ad.ones(2)).tolist())
+    assert got == want
+
+
+@agrees
+def an_item_that_a_module_keeps(wrap):
+    net = Shifted()
+    return after((0.0, 0.0, 0.0, 2.0), lambda v: net.config.update(shift=v), wrap(net))
 
 
 @agrees

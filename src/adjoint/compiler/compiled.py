@@ -318,6 +318,7 @@ class Method:
 
     def __init__(self, compiled, owner):
         self.compiled, self.__self__ = compiled, owner
+        self.__wrapped__ = types.MethodType(compiled.written, owner)
 
     def __call__(self, *args, **kwargs):
         return self.compiled(*args, **kwargs)

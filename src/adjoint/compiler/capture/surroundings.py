@@ -40,6 +40,22 @@ _ENDS = (
 FAR = 5000  # objects that are looked at for names
 MOST = 200  # places that are looked at
 DEEP = 30  # functions that call each other
+_METHODS = types.FunctionType, classmethod, staticmethod
+# What Python calls for x(), x[i], x * y, `for`, `in`, `with` and the like; comparisons, which
+# data classes write themselves, of all that they have, are not among them.
+_SPECIAL = (
+    *("__call__", "__getitem__", "__contains__", "__len__", "__iter__", "__enter__"),
+    *("__exit__", "__bool__", "__int__", "__float__", "__index__", "__getattr__"),
+    *("__add__", "__radd__", "__sub__", "__rsub__", "__mul__", "__rmul__", "__neg__"),
+    *(
+        "__truediv__",
+        "__rtruediv__",
+        "__matmul__",
+        "__rmatmul__",
+        "__pow__",
+        "__rpow__",
+    ),
+)
 _ENVIRONMENT = ("environ", "getenv")
 LARGE = 2**24  # bytes of an array of NumPy that take long to compare before each call
 _MANY = (
@@ -145,7 +161,12 @@ class Surroundings:
     def function(self, f, args=(), named=None) -> None:
         """What it reads, if a user wrote it, given these arguments."""
         f, args, named = _plain(f, args, named or {})
-        if type(f) is not types.FunctionType or _is_library(f.__module__):
+        if _is_module(f):
+            self._module(f)
+            f, args = type(f).forward, (f, *args)
+        if (inner := _own(f).get("__wrapped__")) is not None:
+            self.function(inner, args, named)
+        if type(f) is not types.FunctionType or _is_library(f.__globals__["__name__"]):
             return
         key = f.__code__, *named, *map(identity, (*args, *named.values()))
         walk = functools.partial(self._inside, f, args, named)
@@ -231,14 +252,16 @@ class Surroundings:
                 self._entered_all(x)
             case dict() if id(x) not in self.dicts:
                 self.dicts[id(x)] = x, frozenset(x)
-            case types.FunctionType() | types.MethodType():
-                self.function(x)
             case Box():
                 self._hooks(x)
             case Iterator():
                 self.iterators.append(x)
-            case _ if callable(getattr(x, "modules", None)) and not isinstance(x, type):
-                self._module(x)
+            case type():
+                self._class(x)
+            case _ if _is_users(x):
+                self._object(x)
+            case _ if callable(x):
+                self.function(x)
 
     def _compared(self, x):
         """Of an array that may change, a copy: its numbers may be part of the program."""
@@ -254,6 +277,20 @@ class Surroundings:
             self._entered(y)
             if isinstance(y, dict):
                 self.whole(y)
+
+    def _class(self, x):
+        """What is called of a class without an object, such as the rules of a `Function`."""
+        for c in x.__mro__:
+            for f in vars(c).values() if not _is_library(c.__module__) else ():
+                if isinstance(f, staticmethod):
+                    self.function(f.__func__)
+
+    def _object(self, x):
+        """What a user's object does where Python calls its methods: x(), x[i], x * y, with x."""
+        for name in _SPECIAL:
+            f = inspect.getattr_static(type(x), name, None)
+            if f is not None:
+                self.function(f, (x,))
 
     def _module(self, x):
         """What its parts do, hooks among them."""
@@ -318,37 +355,45 @@ class Surroundings:
         f = inspect.getattr_static(type(x), name, None)
         f = f.fget if isinstance(f, property) else f
         if isinstance(f, types.FunctionType):
-            self.function(f, (x,))
-            return types.MethodType(f, x)
-        if isinstance(f, (classmethod, staticmethod)):
-            f = f.__get__(x, type(x))
-            self.function(f)
-            return f
+            return self._bound(f, x, type(x))
         if isinstance(f, types.MemberDescriptorType):
             return self.kept(x, name)
         if type(own) is dict:
             self.places.setdefault((id(own), name), (own, name, ABSENT))  # it may come
-        return self._of_class(type(x), name)
+        return self._of_class(type(x), name, x)
 
-    def _of_class(self, kind, name):
+    def _of_class(self, kind, name, owner=None):
         """What a class that a user wrote, or one that it is made of, keeps by a name."""
         for c in kind.__mro__:
             if name in vars(c) and not _is_library(c.__module__):
                 x = vars(c)[name]
+                if isinstance(x, _METHODS) or "__wrapped__" in _own(x):
+                    return self._bound(x, owner, kind)
                 plain = isinstance(x, (*_SIMPLE, list, dict)) or _is_users(x)
                 return self.kept(c, name) if plain else ABSENT
         return ABSENT
 
+    def _bound(self, f, x, kind):
+        """A method of an object, or of its class, looked into."""
+        f = f.__get__(x, kind)
+        self.function(f)
+        return f
+
 
 def _plain(f, args, named):
-    """(the function that is run when `f` is called, all its arguments, those by name)."""
+    """(the function or module that is run when `f` is called, all its arguments, those by name).
+
+    What is made of another function stays what it is.
+    """
     while isinstance(f, functools.partial):
         f, args, named = f.func, (*f.args, *args), {**f.keywords, **named}
     if isinstance(f, types.MethodType):
         f, args = f.__func__, (f.__self__, *args)
-    elif isinstance(type(f).__call__, types.FunctionType):
-        f, args = type(f).__call__, (f, *args)
-    return getattr(f, "__wrapped__", f), args, named
+    call = inspect.getattr_static(type(f), "__call__", None)
+    made = _is_module(f) or "__wrapped__" in _own(f)
+    if not made and isinstance(call, types.FunctionType):
+        f, args = call, (f, *args)
+    return f, args, named
 
 
 def _given(f, args, named) -> dict:
@@ -397,6 +442,12 @@ def _slots(x):
     kinds = [c for c in type(x).__mro__ if not _is_library(c.__module__)]
     slots = types.MemberDescriptorType
     return [k for c in kinds for k, y in vars(c).items() if isinstance(y, slots)]
+
+
+def _own(x) -> dict:
+    """The attributes that something keeps itself, without asking it."""
+    own = getattr(x, "__dict__", None)
+    return own if type(own) is dict else {}
 
 
 def _is_module(x) -> bool:
