@@ -88,3 +88,24 @@ def test_divisors_multiples_and_powers_have_the_bits_of_eager(dtype):
     for found, wanted in zip(compiled(f, x, y), f(x, y), strict=True):
         assert found.dtype == wanted.dtype
         np.testing.assert_array_equal(found.numpy(), wanted.numpy())
+
+
+@pytest.mark.parametrize("dtype", [ad.float32, ad.float64])
+@pytest.mark.parametrize("n", [0.5, -0.5, -1, -2, -1.5, 0, 3, 2.5, 1 / 3])
+def test_powers_at_the_edges_of_numbers(n, dtype):
+    """As eager: signs of zeros too, and denormal numbers, of which 1 / x is infinite."""
+    tiny, inf = 1e-40 if dtype is ad.float32 else 1e-310, np.inf
+    x = ad.tensor([-inf, inf, np.nan, -0.0, 0.0, -1.0, 4.0, tiny] * 3, dtype=dtype)
+    found, wanted = compiled(lambda x: x**n, x).numpy(), (x**n).numpy()
+    np.testing.assert_allclose(found, wanted, rtol=3e-7)
+    numbers = ~np.isnan(wanted)
+    np.testing.assert_array_equal(
+        np.signbit(found[numbers]), np.signbit(wanted[numbers])
+    )
+
+
+def test_the_root_written_as_a_power_is_pytorchs_root():
+    x = ad.tensor([-np.inf, -0.0, 4.0])
+    for y in (x**0.5, compiled(lambda x: x**0.5, x)):
+        np.testing.assert_array_equal(y.numpy(), [np.nan, -0.0, 2.0])
+        assert np.signbit(y.numpy()[1])

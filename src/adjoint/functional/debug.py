@@ -18,7 +18,8 @@ def print(fmt, *values, **named):
     """Print `fmt.format(*values, **named)` each time it is reached, in compiled functions too.
 
     Under vmap the values of all examples are shown as one tensor; in a branch or a loop there,
-    of those that take it.
+    of those that take it. The program that `trace` shows is what is computed alone: running it
+    prints nothing, and checks nothing.
 
     >>> f = compile(lambda x: (debug.print("x = {}, twice {y:.1f}", x, y=x * 2), x + 1)[1])
     >>> f(tensor(1.)), f(tensor(2.))

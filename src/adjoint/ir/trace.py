@@ -38,6 +38,9 @@ def _names(func, args) -> list[str]:
 def trace(func: Callable) -> Callable:
     """args -> the straight-line program of func(*args), as a `Program`.
 
+    It has what the results are computed by, to be read and differentiated on paper. What happens
+    beside that, `debug.print` and `debug.check`, is not part of it; in `compile` it is.
+
     >>> program = trace(lambda x1, x2: x1 ** 2 + x1 * x2)(tensor(2.), tensor(1.))
     >>> print(program)
     f(x1: float32[], x2: float32[]):

@@ -229,6 +229,8 @@ class PowScalar(Elementwise):
             return np.square(x)
         if exponent == 1:
             return np.positive(x)
+        if exponent == 0.5:
+            return np.sqrt(x)  # NaN at -inf, as in PyTorch
         return np.power(x, np.asarray(exponent, x.dtype))
 
     def dx(t, x, exponent):

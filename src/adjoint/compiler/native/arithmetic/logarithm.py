@@ -263,13 +263,16 @@ class Logarithm(Exponential):
                     "Integers to negative integer powers are not allowed"
                 )
             return self.whole_power(x, int(n))
-        if n in (-1, -0.5, -2, -3, -4):
-            x, n = self.div(1.0, x), -n
         if n == 0.5:
-            return self.select(
-                self.compare("==", x, -math.inf),
-                math.inf,
-                self.b.fadd(self.sqrt(x), self.number(0.0, x)),
-            )
+            return self.sqrt(x)
+        if n == -0.5:
+            return self._one_over_root(x)
+        if n in (-1, -2, -3, -4):
+            x, n = self.div(1.0, x), -n
         few = n in (0, 1, 2, 3, 4)
         return self.whole_power(x, int(n)) if few else self.pow(x, float(n))
+
+    def _one_over_root(self, x):
+        """x^-0.5, which is inf at -0, 0 at -inf, and finite where 1 / x is not."""
+        y = self.div(1.0, self.sqrt(self.b.fadd(x, self.number(0.0, x))))
+        return self.select(self.compare("==", x, -math.inf), 0.0, y)
