@@ -1,11 +1,13 @@
 """Compiled functions write what they write eagerly: arguments, gradients, attributes."""
 
+import copy
+
 import numpy as np
 import pytest
 
 import adjoint as ad
 from adjoint import nn, optim
-from agreement import agreeing
+from agreement import agreeing, close, shown
 
 CASES, agrees = agreeing()
 
@@ -701,3 +703,88 @@ def a_parameter_moved_away_and_back(wrap):
     for i in range(4):
         seen += [step(ad.tensor([0.5, 1.0, i])), w.clone(), buffer.clone()]
     return [seen, opt.state[w]["old"]]
+
+
+# ------------------------------------------------------------ what each call makes
+
+
+@agrees
+def deep_copies_are_of_each_call(wrap):
+    """Writing to one leaves nothing for the next call."""
+    held, net = {"x": [ad.ones(2)]}, nn.BatchNorm1d(2)
+    net.weight.grad = ad.ones(2)
+
+    @wrap
+    def f(x):
+        own, other = copy.deepcopy(held), copy.deepcopy(net)
+        own["x"][0].add_(x[0])
+        other(x).square().sum().backward()
+        with ad.no_grad():
+            other.weight.sub_(other.weight.grad)
+        return own, [p.detach() * 1 for p in other.parameters()], list(other.buffers())
+
+    out = [f(ad.arange(6.0).reshape(3, 2) * k) for k in range(4)]
+    return out, held, list(net.parameters()), list(net.buffers()), net.weight.grad
+
+
+@agrees
+def state_that_is_put_back(wrap):
+    """A step that is tried, and taken back."""
+    net = nn.Linear(2, 1).double()
+    nn.init.ones_(net.weight)
+    nn.init.zeros_(net.bias)
+    opt = optim.SGD(net.parameters(), lr=0.1)
+
+    @wrap
+    def f(x):
+        before = copy.deepcopy(net.state_dict())
+        opt.zero_grad()
+        net(x).sum().backward()
+        opt.step()
+        y = net(x)
+        net.load_state_dict(before)
+        return y
+
+    return [f(ad.ones(2).double() * k) for k in range(4)], list(net.parameters())
+
+
+def fitted(wrap, make, opt=optim.Adam):
+    """Parameters that are fitted anew in each call, by an optimizer made there."""
+
+    def f(x, lr):
+        params = make(x)
+        made = opt(params, lr=lr)
+        for _ in range(3):
+            made.zero_grad()
+            (x @ params[0].reshape(-1)).square().mean().backward()
+            made.step()
+        return [p.detach() * 1 for p in params], params[0].grad
+
+    f = wrap(f)
+    x = ad.arange(6.0, dtype=ad.float64).reshape(3, 2)
+    return [f(x + k, lr) for k, lr in enumerate((0.1, 0.1, 0.1, 0.2, 0.2))], f
+
+
+def of_ones(x):
+    return [nn.Parameter(ad.ones(2, dtype=ad.float64))]
+
+
+def of_means(x):
+    return [nn.Parameter(x.mean(0))]
+
+
+@pytest.mark.parametrize("opt", [optim.SGD, optim.Adam, optim.RMSprop])
+@pytest.mark.parametrize("make", [of_ones, of_means])
+def test_an_optimizer_made_inside_is_part_of_the_program(make, opt):
+    wanted, _ = fitted(lambda f: f, make, opt)
+    found, f = fitted(ad.compile, make, opt)
+    assert close(shown(wanted), shown(found))
+    assert len(f.programs) == 2  # one for each learning rate
+
+
+@agrees
+def an_optimizer_of_copies(wrap):
+    net = nn.Linear(2, 1, bias=False).double()
+    nn.init.ones_(net.weight)
+    seen, _ = fitted(wrap, lambda x: list(copy.deepcopy(net).parameters()))
+    return seen, net.weight

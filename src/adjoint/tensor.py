@@ -14,7 +14,7 @@ from .autodiff.straight import viewed
 from .autodiff.versions import versioned
 from .autodiff.views import adopt, layout, refresh
 from .core import dtype as dt
-from .core.bind import Box, at_bottom, dtype_of, floor, moved, note_change
+from .core.bind import NUMPY, Box, at_bottom, dtype_of, floor, moved, note_change
 from .core.device import CPU, device, get_default_device, need_cpu
 from .core.dtype import DType
 from .core.memory import address, copied
@@ -326,12 +326,19 @@ class Tensor(Box):
         out = object.__new__(self.__class__)
         memo[id(self)] = out
         out.__dict__.update({k: v for k, v in vars(self).items() if k in _OWN})
-        out.value, out.plain = copied(self.numpy_of(), memo), True
+        out.value = self._copied_memory(memo)
+        out.plain = type(out.value) is np.ndarray
         if self.requires_grad:
             out.requires_grad_()
         if self.grad is not None:
             out.grad = self.grad.detach().clone()
         return out
+
+    def _copied_memory(self, memo):
+        """Its numbers in other memory; in a program that is written, an operation of it."""
+        if floor.get() is NUMPY or self.level is not Box.level:
+            return copied(self.numpy_of(), memo)
+        return self.detach().clone().value
 
     def __reduce__(self):
         own = {k: v for k, v in vars(self).items() if k in _OWN}

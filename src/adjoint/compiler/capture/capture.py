@@ -32,6 +32,7 @@ from .changes import Changes
 from .ending import Ending, Unfit, Unready
 from .options import Groups
 from .outside import Outside
+from .screens import is_new
 from .surroundings import Surroundings, look
 
 
@@ -278,7 +279,8 @@ class Capture(Follower, TraceLevel):
         self.sights.setdefault((id(mapping), key), (mapping, key, x))
 
     def replaces(self, mapping, key) -> None:
-        self.changed.slot(mapping, key)
+        if not is_new(key):
+            self.changed.slot(mapping, key)
 
     def lies_outside(self, var):
         """How an argument or a state lies; an argument has to lie so from now on."""
@@ -324,7 +326,7 @@ def capture(func, leaves, shape, name: str, moving=frozenset()) -> Captured:
         del results
     del given, args, kwargs
     _need_open(made.fixed.values(), level)
-    _need_no_leak(level)
+    _need_no_leak(level, made)
     return made
 
 
@@ -409,10 +411,14 @@ def _keeps(x, level) -> bool:
     return False
 
 
-def _need_no_leak(level) -> None:
-    """No value of the program may be kept where the program does not put it."""
+def _need_no_leak(level, made) -> None:
+    """No value of the program may be kept where the program does not put it.
+
+    What an object of this call had, such as an optimizer made inside, is not compared later.
+    """
     level.forget()
     if any(r() is not None for r in level.made):
+        made.seen = [s for s in made.seen if not _keeps(s.mapping, level)]
         gc.collect()
     for r in level.made:
         x = r()

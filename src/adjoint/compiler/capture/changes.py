@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .screens import Screens
+from .screens import Screens, is_new
 from .surroundings import look, put
 
 
@@ -32,7 +32,9 @@ class Changes:
         self.moved.setdefault(id(x), (x, x.value))
 
     def slot(self, keeper, key) -> None:
-        self.put(keeper, key, look(keeper, key))
+        before = look(keeper, key)
+        if not is_new(before):  # else the keeper is of this call as well
+            self.put(keeper, key, before)
 
     def put(self, keeper, key, before) -> None:
         """Something was put there, where `before` was."""

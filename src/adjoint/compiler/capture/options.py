@@ -8,6 +8,7 @@ from ...autodiff.tape import BASE
 from ...core.shape import Spec
 from ...ir.tracer import Tracer
 from .ending import Unfit
+from .screens import is_new
 
 
 class Options:
@@ -52,6 +53,8 @@ class Groups:
         """Its learning rate is an input, and what else was seen to change between calls."""
         if id(group) in self.stepped:
             raise Unfit("a scheduler makes its step before the optimizer makes one")
+        if any(map(is_new, group["params"])):
+            return group  # of an optimizer that each call makes
         found = self.read.get(id(group))
         if found is None:
             found = self.read[id(group)] = Options(group)

@@ -9,6 +9,9 @@ from __future__ import annotations
 import functools
 from threading import get_ident
 
+from ...core.bind import Box
+from ...ir.tracer import Tracer
+
 # id of a tensor -> (the thread, its copy of the attributes)
 _behind: dict[int, tuple] = {}
 
@@ -43,6 +46,11 @@ class Screens:
 def attributes(x) -> dict:
     """The attributes of a tensor as they are, be there a screen or not."""
     return object.__getattribute__(x, "__dict__")
+
+
+def is_new(x) -> bool:
+    """Whether it is a tensor that a captured function has made, or was given: of each call."""
+    return isinstance(x, Box) and isinstance(attributes(x).get("value"), Tracer)
 
 
 def _mine(x):
