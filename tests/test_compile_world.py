@@ -243,6 +243,61 @@ def an_item_that_a_module_keeps(wrap):
 
 
 @agrees
+def attributes_given_to_a_parameter(wrap):
+    """Read by name, and of all that a loop goes through."""
+    net = nn.Linear(2, 1).double()
+    nn.init.ones_(net.weight)
+    nn.init.zeros_(net.bias)
+    net.weight.rate, net.weight.average = 0.1, ad.zeros(2)
+
+    @wrap
+    def f(x):
+        net.zero_grad()
+        y = net(x) * net.weight.rate
+        y.sum().backward()
+        with ad.no_grad():
+            for p in net.parameters():
+                p.sub_(p.grad * getattr(p, "rate", 0.5))
+            net.weight.average = net.weight.average * 0.5 + x
+        return y, net.weight.average
+
+    def change(value):
+        net.weight.rate = value
+
+    return after((0.1, 0.1, 0.1, 0.7, 0.7), change, f, ad.ones(2).double()), net.weight
+
+
+@agrees
+def a_number_that_a_parameter_counts(wrap):
+    p = nn.Parameter(ad.ones(2))
+    p.count = 0
+
+    @wrap
+    def f(x):
+        with ad.no_grad():
+            p.add_(x)
+        p.count += 1
+        return p * p.count
+
+    return [f(ad.ones(2)) for _ in range(4)], p.count
+
+
+@agrees
+def the_class_of_a_parameter_that_is_written(wrap):
+    p = nn.Parameter(ad.ones(2))
+
+    @wrap
+    def f(x):
+        with ad.no_grad():
+            p.add_(x)
+        same = type(p) == nn.Parameter and nn.Parameter == type(p)  # noqa: E721
+        other = type(p) == ad.Tensor  # noqa: E721
+        return same, other, type(p) in {nn.Parameter}, isinstance(p, nn.Parameter)
+
+    return [f(ad.ones(2)) for _ in range(4)]
+
+
+@agrees
 def a_variable_around_it(wrap):
     k = 2.0
 

@@ -1,7 +1,10 @@
 """Screens: what a captured function does to tensors from outside is seen by its thread alone.
 
 Such a tensor has a class of its own meanwhile: to that thread it shows a copy of its attributes,
-to all others the attributes themselves, which stay as they are.
+to all others the attributes themselves, which stay as they are. (What users gave it is an attribute
+like those of other objects, of which `surroundings` knows.) That class is equal to its own, but
+`type(x) is Parameter` is False: `type` asks nobody, and rules put into the class itself would slow
+down all tensors of all threads.
 """
 
 from __future__ import annotations
@@ -14,6 +17,10 @@ from ...ir.tracer import Tracer
 
 # id of a tensor -> (the thread, its copy of the attributes)
 _behind: dict[int, tuple] = {}
+
+
+# What tensors have of their own, and their class has nothing for.
+_PARTS = frozenset({"value", "made", "sharers", "laid", "sample", "persistent"})
 
 
 class Screens:
@@ -53,6 +60,12 @@ def is_new(x) -> bool:
     return isinstance(x, Box) and isinstance(attributes(x).get("value"), Tracer)
 
 
+@functools.cache
+def is_given(kind, name) -> bool:
+    """Whether an attribute is one that a user gave a tensor of this class, not a part of it."""
+    return name not in _PARTS and not hasattr(kind, name)
+
+
 def _mine(x):
     """This thread's copy of the attributes of `x`; None if it sees these themselves."""
     thread, own = _behind.get(id(x), (None, None))
@@ -67,7 +80,7 @@ def _screened(kind):
         if name == "__class__":
             return kind
         own = _mine(self)
-        if own is None:
+        if own is None or is_given(kind, name):
             return kind.__getattribute__(self, name)
         if name == "__dict__":
             return own
@@ -79,7 +92,7 @@ def _screened(kind):
 
     def __setattr__(self, name, x):
         own = _mine(self)
-        if own is None or name == "__class__" or _sets(kind, name):
+        if own is None or _sets(kind, name):
             kind.__setattr__(self, name, x)
         else:
             own[name] = x
@@ -96,9 +109,23 @@ def _screened(kind):
     rules = (__getattribute__, __setattr__, __delattr__)
     names = {k: getattr(kind, k) for k in ("__module__", "__qualname__", "__doc__")}
     names |= {f.__name__: f for f in rules}
-    return type.__new__(type(kind), kind.__name__, (kind,), names)
+    return type.__new__(_equal(type(kind)), kind.__name__, (kind,), names)
+
+
+@functools.cache
+def _equal(meta):
+    """The class of classes that are equal to what they are made of."""
+
+    def __eq__(self, other):
+        return other is self or other is self.__base__
+
+    def __hash__(self):
+        return hash(self.__base__)
+
+    return type(meta.__name__, (meta,), {"__eq__": __eq__, "__hash__": __hash__})
 
 
 def _sets(kind, name) -> bool:
-    """Whether the class itself sees to it that an attribute is set."""
-    return hasattr(type(getattr(kind, name, None)), "__set__")
+    """Whether the class itself sees to it that an attribute is set, or it is a user's."""
+    own = name == "__class__" or is_given(kind, name)
+    return own or hasattr(type(getattr(kind, name, None)), "__set__")

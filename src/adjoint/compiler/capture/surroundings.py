@@ -22,6 +22,7 @@ from ...core.bind import Box
 from .. import log
 from .foreign import Streams
 from .instructions import ABSENT, Known, Local, Method, Through, Walk, identity, one_of
+from .screens import attributes, is_given, is_new
 
 _SIMPLE = (int, float, complex, bool, str, bytes)
 _OURS = __name__.partition(".")[0]
@@ -137,11 +138,13 @@ class Surroundings:
         self.left = False  # whether some is not looked at
         self.names: set = set()  # of attributes, wherever the code reads them
         self.plain: dict = {}  # id of an object -> itself, of which attributes are read
+        self.tensors: dict = {}  # id of a tensor -> itself, that may be given attributes
         rows = [_row(x) for x in args]
         self.function(func, rows)
         self._rest(rows)
         self.done.clear()  # what stands for arguments goes with the call
         self.plain.clear()
+        self.tensors.clear()
 
     def changed(self) -> Iterator[tuple]:
         """(keeper, key, what was there) of places that hold something else now."""
@@ -203,7 +206,8 @@ class Surroundings:
         before = -1
         while before < len(self.places) < MOST:
             before = len(self.places)
-            for x in [x for x in self._reached(rows) if id(x) not in named]:
+            others = [x for x in self._reached(rows) if id(x) not in named]
+            for x in [*others, *self.tensors.values()]:
                 for name in sorted(self.names & _has(x)):
                     self.attribute(x, name)
 
@@ -303,7 +307,8 @@ class Surroundings:
             self._hooks(p)
 
     def _hooks(self, x):
-        """What is done with a tensor's gradient."""
+        """What is done with a tensor's gradient; the code may read attributes it was given."""
+        self.tensors[id(x)] = x
         node = x.__dict__.get("node")
         of_node = () if node is None else (node.hooks, node.prehooks)
         for hooks in (x.post_hooks, *of_node):
@@ -331,8 +336,11 @@ class Surroundings:
 
     def attribute(self, x, name):
         """x.name as far as it is kept in x itself, or is a method."""
-        if x is ABSENT or isinstance(x, (Box, Through, *_WALKED)):
+        if x is ABSENT or isinstance(x, (Through, *_WALKED)):
             return ABSENT
+        if isinstance(x, Box):
+            given = is_given(type(x), name) and not is_new(x)
+            return self.kept(attributes(x), name) if given else ABSENT
         if isinstance(x, type):
             return self._of_class(x, name)
         if isinstance(x, dict):
