@@ -1465,3 +1465,13 @@ def test_a_retained_gradient_is_memory_of_its_own(write):
     np.testing.assert_array_equal(y.grad.numpy(), want.numpy())
     np.testing.assert_array_equal(z.grad.numpy(), np.ones(3))
     np.testing.assert_array_equal(x.grad.numpy(), np.full(3, 2))
+
+
+def test_inputs_and_outputs_are_anything_to_go_through(T):
+    """The values of a dict, such as named parameters, or what a generator gives."""
+    p = {"w": T.ones(2, requires_grad=True), "b": T.ones(2, requires_grad=True)}
+    ys = {"y": (p["w"] * 2).sum(), "z": (p["b"] * 3).sum()}
+    gw, gb = T.autograd.grad(ys.values(), p.values(), retain_graph=True)
+    assert gw.tolist() == [2.0, 2.0] and gb.tolist() == [3.0, 3.0]
+    (g,) = T.autograd.grad(ys["z"], (x for x in [p["b"]]), (x for x in [T.ones(())]))
+    assert g.tolist() == [3.0, 3.0]

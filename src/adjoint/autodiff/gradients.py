@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -131,9 +132,9 @@ def _grad_of_batch(outputs, inputs, seeds, *options):
 
 
 def _tuple(x):
-    if type(x) is GradientEdge or not isinstance(x, (tuple, list)):
-        return (x,)
-    return tuple(x)
+    """One, or all that there are in anything to go through, such as the values of a dict."""
+    one = isinstance(x, (Box, GradientEdge, np.ndarray)) or not isinstance(x, Iterable)
+    return (x,) if one else tuple(x)
 
 
 def _tensor_at(x):
