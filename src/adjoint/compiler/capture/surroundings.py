@@ -169,7 +169,9 @@ class Surroundings:
             f, args = type(f).forward, (f, *args)
         if (inner := _own(f).get("__wrapped__")) is not None:
             self.function(inner, args, named)
-        if type(f) is not types.FunctionType or _is_library(f.__globals__["__name__"]):
+        if type(f) is not types.FunctionType or _is_library(
+            f.__globals__.get("__name__")
+        ):
             return
         key = f.__code__, *named, *map(identity, (*args, *named.values()))
         walk = functools.partial(self._inside, f, args, named)
