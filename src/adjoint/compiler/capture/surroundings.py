@@ -45,17 +45,8 @@ _METHODS = types.FunctionType, classmethod, staticmethod
 # What Python calls for x(), x[i], x * y, `for`, `in`, `with` and the like; comparisons, which
 # data classes write themselves, of all that they have, are not among them.
 _SPECIAL = (
-    *("__call__", "__getitem__", "__contains__", "__len__", "__iter__", "__enter__"),
-    *("__exit__", "__bool__", "__int__", "__float__", "__index__", "__getattr__"),
-    *("__add__", "__radd__", "__sub__", "__rsub__", "__mul__", "__rmul__", "__neg__"),
-    *(
-        "__truediv__",
-        "__rtruediv__",
-        "__matmul__",
-        "__rmatmul__",
-        "__pow__",
-        "__rpow__",
-    ),
+    "call getitem contains len iter enter exit bool int float index getattr "
+    "add radd sub rsub mul rmul neg truediv rtruediv matmul rmatmul pow rpow"
 )
 _ENVIRONMENT = ("environ", "getenv")
 LARGE = 2**24  # bytes of an array of NumPy that take long to compare before each call
@@ -169,9 +160,7 @@ class Surroundings:
             f, args = type(f).forward, (f, *args)
         if (inner := _own(f).get("__wrapped__")) is not None:
             self.function(inner, args, named)
-        if type(f) is not types.FunctionType or _is_library(
-            f.__globals__.get("__name__")
-        ):
+        if not _is_written(f):
             return
         key = f.__code__, *named, *map(identity, (*args, *named.values()))
         walk = functools.partial(self._inside, f, args, named)
@@ -293,8 +282,8 @@ class Surroundings:
 
     def _object(self, x):
         """What a user's object does where Python calls its methods: x(), x[i], x * y, with x."""
-        for name in _SPECIAL:
-            f = inspect.getattr_static(type(x), name, None)
+        for name in _SPECIAL.split():
+            f = inspect.getattr_static(type(x), f"__{name}__", None)
             if f is not None:
                 self.function(f, (x,))
 
@@ -452,6 +441,13 @@ def _slots(x):
     kinds = [c for c in type(x).__mro__ if not _is_library(c.__module__)]
     slots = types.MemberDescriptorType
     return [k for c in kinds for k, y in vars(c).items() if isinstance(y, slots)]
+
+
+def _is_written(f) -> bool:
+    """Whether it is a function that a user wrote."""
+    if type(f) is not types.FunctionType:
+        return False
+    return not _is_library(f.__globals__.get("__name__"))
 
 
 def _own(x) -> dict:
