@@ -10,7 +10,7 @@ import math
 import numpy as np
 
 from ..core.primitive import op
-from ..ops.contract import among, letters_of
+from ..ops.contract import among, letters_of, sizes_of
 
 
 def _stretched(x, y) -> tuple[int, ...]:
@@ -59,8 +59,7 @@ def product_of_copies(m):
 def _copied(m, i, x, letters, copied):
     """The product in which x, with one element in dims that are `copied`, is operand i."""
     (mine, other, out), y = letters, m.xs[1 - i]
-    size = dict(zip(mine, m.xs[i].shape, strict=True))
-    size |= zip(other, y.shape, strict=True)
+    size = sizes_of(m.spec, [v.shape for v in m.xs])
     kept, rest = ("".join(c for c in s if c not in copied) for s in (mine, out))
     x = op.expand(x, shape=_ones(copied, ((c, size[c]) for c in mine)))
     x = op.reshape(x, shape=tuple(size[c] for c in kept))

@@ -145,9 +145,14 @@ def free_letter(letters) -> str:
 
 def multiplications(spec: str, shapes) -> int:
     """How many a contraction of these two shapes takes."""
+    return math.prod(sizes_of(spec, shapes).values())
+
+
+def sizes_of(spec: str, shapes) -> dict[str, int]:
+    """What each letter counts to, in a contraction of these two shapes."""
     left, right, _ = letters_of(spec)
-    sizes = zip(left + right, (n for shape in shapes for n in shape), strict=True)
-    return math.prod(dict(sizes).values())
+    sizes = (n for shape in shapes for n in shape)
+    return dict(zip(left + right, sizes, strict=True))
 
 
 @lru_cache(4096)

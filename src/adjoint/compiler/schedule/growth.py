@@ -6,7 +6,7 @@ import math
 from typing import NamedTuple
 
 from ...ir.positions import doubtful
-from ...ops.contract import letters_of
+from ...ops.contract import letters_of, sizes_of
 from .bands import UNIT, Axis, Ends, column_sums, makes, over_rows, reads
 from .schedule import LARGEST
 
@@ -254,12 +254,7 @@ class Growth:
 
     def _narrow(self, o, role) -> bool:
         """Whether little work is done on each element: a large product is faster as a whole."""
-        left, right, _ = letters_of(o.params["spec"])
-        sizes = {
-            c: n
-            for letters, v in zip((left, right), o.inputs, strict=True)
-            for c, n in zip(letters, v.spec.shape, strict=True)
-        }
+        sizes = sizes_of(o.params["spec"], [v.spec.shape for v in o.inputs])
         return min((n for c, n in sizes.items() if c != role), default=0) <= NARROW
 
     def _only_after(self, sums) -> bool:

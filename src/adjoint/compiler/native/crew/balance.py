@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..llvm.flow import least, most
 from ..llvm.types import I64, VOID
 from .words import Words
 
@@ -12,12 +13,8 @@ from .words import Words
 # ways, and the better is kept. A job is known by its function and its context, of which there
 # is one for each place where a kernel stands.
 WINDOW = 20_000_000  # nanoseconds of jobs that are judged together, or
-PAUSE = (
-    10_000_000  # nanoseconds between two jobs, of which those above this do not count
-)
-PREFER = (
-    6  # this part longer may one thread take, which is never slower than one thread
-)
+PAUSE = 10_000_000  # nanoseconds between two jobs that count at the most
+PREFER = 6  # by this part one thread may be slower: it never is slower than one thread
 PART = 16  # this part of the time for which the last verdict held
 SHORTEST, LONGEST = 50_000_000, 2_000_000_000  # nanoseconds until both are tried again
 TRIED, KEPT = 1, 2  # working alone
@@ -66,7 +63,7 @@ class Balance(Words):
         has lost its core to others when it is done waiting. But pauses do not.
         """
         b = self.b
-        between = self.least(b.sub(start, self.get("last")), I64(PAUSE))
+        between = least(b, b.sub(start, self.get("last")), I64(PAUSE))
         span = b.add(b.add(self.get("span"), between), b.sub(now, start))
         ends = b.icmp_unsigned("==", known, self.get("lap"))
         laps = b.add(self.get("laps"), b.zext(ends, I64))
@@ -111,7 +108,7 @@ class Balance(Words):
         self.put("work", work, "monotonic")
         self.put("time", time_, "monotonic")
         part = b.udiv(self.get("period"), I64(PART))
-        window = self.most(part, I64(WINDOW))
+        window = most(b, part, I64(WINDOW))
         over = b.and_(ends, b.icmp_unsigned(">", time_, window))
         first = b.icmp_unsigned("==", self.get("lap"), I64(0))
         patience = self.get("patience")
@@ -123,7 +120,7 @@ class Balance(Words):
                 rate = b.udiv(b.mul(work, I64(ONE)), time_)
                 self._conclude(rate, span, laps)
             with b.if_then(lost):
-                self.put("patience", self.least(b.mul(patience, I64(2)), I64(LONGEST)))
+                self.put("patience", least(b, b.mul(patience, I64(2)), I64(LONGEST)))
             self.begin(known)
         b.ret_void()
 
@@ -154,6 +151,6 @@ class Balance(Words):
             self.put("alone", b.select(slower, I64(0), I64(KEPT)))
             period = self.get("period")
             self.put("held", b.add(now, period))
-            self.put("period", self.least(b.mul(period, I64(2)), I64(LONGEST)))
+            self.put("period", least(b, b.mul(period, I64(2)), I64(LONGEST)))
             self.begin(self.get("lap"))
         b.ret_void()

@@ -22,7 +22,7 @@ PAUSES = 32  # between two looks at the clock
 _LINES = "lock number done waiting sleeping limit alone mutex bell answered finished"
 JOB = "job", "context", "chunks", "threads", "bytes", "floats"
 _ACCOUNT = (
-    "work time span last held period lap laps bound goal patience rest skipped long"
+    "work time span last held period patience lap laps bound goal rest skipped long"
 )
 PLACES = {name: LINE * i for i, name in enumerate(_LINES.split())}
 PLACES |= {name: PLACES["number"] + i for i, name in enumerate(JOB, 1)}
@@ -72,12 +72,6 @@ class Words:
         """Add to a word; what it was before."""
         n = I64(n) if isinstance(n, int) else n
         return self.b.atomic_rmw("add", self.place(name), n, "seq_cst")
-
-    def least(self, x, y):
-        return self.b.select(self.b.icmp_unsigned("<", x, y), x, y)
-
-    def most(self, x, y):
-        return self.b.select(self.b.icmp_unsigned(">", x, y), x, y)
 
     def swap(self, place, old, new):
         """Whether the word was `old`, and is `new` now."""

@@ -54,6 +54,11 @@ def least(b, x, y):
     return b.select(b.icmp_signed("<", x, y), x, y)
 
 
+def most(b, x, y):
+    """The larger of two numbers."""
+    return b.select(b.icmp_signed(">", x, y), x, y)
+
+
 @contextmanager
 def loop(b, start, stop, step):
     """for i in range(start, stop, step), which runs at least once."""

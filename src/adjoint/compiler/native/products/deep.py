@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from ..llvm import text as ir
-from ..llvm.flow import least, loop, strides
+from ..llvm.flow import least, loop, most, strides
 from ..llvm.types import I64
 from ..sharing import JOINED, ROOM
 from .form import Form
@@ -105,7 +105,7 @@ class Parts:
             ]
             before = b.mul(i, I64(CHUNKS))
             t0 = b.sub(first, before)
-            t0 = b.select(b.icmp_signed(">", t0, I64(0)), t0, I64(0))
+            t0 = most(b, t0, I64(0))
             t1 = least(b, b.sub(last, before), I64(CHUNKS))
             t0, t1 = (b.udiv(b.mul(t, I64(tasks)), I64(CHUNKS)) for t in (t0, t1))
             b.call(self.part.call, [*at, room, t0, t1])

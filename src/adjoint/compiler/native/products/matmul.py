@@ -7,7 +7,7 @@ is added to C. So every element's sum is the same, whatever tile, task or thread
 from __future__ import annotations
 
 from ..llvm import text as ir
-from ..llvm.flow import least, repeat, strides
+from ..llvm.flow import least, most, repeat, strides
 from ..llvm.machine import registers
 from ..llvm.types import BIT, I64
 from .vectors import Vectors
@@ -162,7 +162,7 @@ class Tiles(Vectors):
             return step(k, acc)
 
         acc = repeat(b, start, stop, 1, acc, ask)
-        return b.select(b.icmp_signed(">", stop, start), stop, start), acc
+        return most(b, stop, start), acc
 
     def add_to(self, b, xs, spots, first):
         """Sums to memory: as they are at first, added to what is there later."""
