@@ -107,17 +107,17 @@ def test_einsum_forms_are_native(spec, dtype):
 
 
 def run(form, places, ranges):
-    """Call a product for ranges of its tasks, one after the other."""
+    """Call a product for ranges of its tasks, one after the other, as a worker does."""
     module, scalar = ir.Module("product"), ir.FloatType()
     product = Product(module, scalar, form)
     product.call.linkage = "external"
     library = machine.Library(machine.machine_code(str(module)))
-    kinds = [ctypes.c_void_p] * 4 + [ctypes.c_int64] * 2
+    kinds = [ctypes.c_void_p] * 4 + [ctypes.c_int64] * 2 + [ctypes.c_bool]
     f = ctypes.CFUNCTYPE(None, *kinds)(library.address(product.call.name))
     raw = np.full(form.bytes + 64, 0xFF, np.uint8)  # NaN, wherever nothing was written
     scratch = raw.ctypes.data + -raw.ctypes.data % 64
-    for first, last in ranges:
-        f(*(x.ctypes.data for x in places), scratch, first, last)
+    for number, (first, last) in enumerate(ranges):
+        f(*(x.ctypes.data for x in places), scratch, first, last, number > 0)
 
 
 def in_any_order(layout, size, count, dtype, near, **form):
@@ -127,7 +127,7 @@ def in_any_order(layout, size, count, dtype, near, **form):
     x, y = (rng.normal(size=(count, s * k)).astype(dtype) for s in (m, n))
     a_steps = (k, 1) if layout[0] == "n" else (1, m)
     b_steps = (n, 1) if layout[1] == "n" else (1, k)
-    batch = ((count, m * k, n * k, m * n),)
+    batch = ((count, m * k, n * k, m * n),) if count > 1 else ()
     form = Form(m, n, k, a_steps, b_steps, n, batch, (), 4, **form)
     whole, apart, few = np.full((3, count, m, n), np.nan, np.float32)
     run(form, (x, y, whole), [(0, form.tasks)])
@@ -151,6 +151,13 @@ def in_any_order(layout, size, count, dtype, near, **form):
 def test_tasks_in_any_order_give_the_same_bits(layout, size, count):
     form = in_any_order(layout, size, count, np.float32, near=1e-4)
     assert form.tasks > 1 or count == 1
+
+
+def test_what_a_worker_packs_once_serves_all_of_its_tasks():
+    """Panels of all columns, and of no part of them."""
+    form = in_any_order("nt", (1500, 96, 200), 1, np.float32, near=1e-4)
+    assert form.tasks > 1
+    assert form.stays(*form.grid[:2])
 
 
 def test_numbers_that_are_not_finite_stay_in_their_row_and_column():

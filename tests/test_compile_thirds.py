@@ -83,6 +83,15 @@ def test_tasks_in_any_order_give_the_same_bits(layout, size, count):
 
 
 @pytest.mark.parametrize("layout", ["nn", "nt", "tn", "tt"])
+@pytest.mark.parametrize("size", [(1030, 128, 512), (130, 1030, 500)])
+def test_what_a_worker_packs_once_serves_all_of_its_tasks(layout, size):
+    """Panels of all columns; lines of all rows."""
+    form = in_any_order(layout, size, 1, np.float32, near=1e-4, by="thirds")
+    assert form.tasks > 1 and form.stays(*form.grid[:2])
+    assert form.descends == (size[0] < size[1])
+
+
+@pytest.mark.parametrize("layout", ["nn", "nt", "tn", "tt"])
 @pytest.mark.parametrize(
     "size", [(200, 330, 417), (330, 200, 417), (70, 1030, 1026), (700, 64, 96)]
 )

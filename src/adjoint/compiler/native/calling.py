@@ -63,14 +63,14 @@ class Calling(Jobs):
         done = self.b.bitcast(done, I64.as_pointer())
         self.b.store(I64(0), done)
         pointers = list(dict.fromkeys([*places, own, done]))
-        f, b, given, (*ends, room) = self._job(pointers)
+        f, b, given, (*ends, room, _) = self._job(pointers)
         room = b.bitcast(room, own.type)
         code.some(b, [*(given[p] for p in places), room], given[own], given[done], ends)
         b.ret_void()
         self.share(self._once(f), pointers, code.cut.chunks, self.panel, code.cut.bytes)
         with self.b.if_then(self.b.icmp_unsigned("==", self.b.load(done), I64(0))):
             pointers = [own, places[2]]
-            f, b, given, (*ends, _) = self._job(pointers)
+            f, b, given, (*ends, _, _) = self._job(pointers)
             code.join(b, *(given[p] for p in pointers), ends)
             b.ret_void()
             self.share(self._once(f), pointers, code.joints, self.panel, 0)
@@ -107,7 +107,7 @@ class Calling(Jobs):
         """
         (some, n), size = sizes, elements_apart(o)
         pointers = list(dict.fromkeys([*places[:2], own or places[2]]))
-        job, b, given, (first, last, room) = self._job(pointers)
+        job, b, given, (first, last, room, _) = self._job(pointers)
         room = b.bitcast(room, places[0].type)
 
         def images(start, stop, to):

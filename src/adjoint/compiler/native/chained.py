@@ -58,7 +58,7 @@ class Chained(Loops):
         values[2] = Sum(o) if Sum(o) in e.pointers else values[2]
         kept = list(dict.fromkeys(v for v in values if v not in own))
         pointers = [e.pointers[v] for v in kept]
-        f, b, given, (first, last, room) = self._job(pointers)
+        f, b, given, (first, last, room, _) = self._job(pointers)
         at = {v: given[e.pointers[v]] for v in kept}
         for v in own:
             at[v] = b.bitcast(in_room(b, room, own[v], first), e.pointers[v].type)
@@ -75,13 +75,14 @@ class Chained(Loops):
     def _of_pieces(self, begin, each):
         """(function of a range of pieces, the contexts of what it calls)."""
         contexts = [self._context(pointers) for _, pointers in (*begin, *each)]
-        f, b, given, (first, last, room) = self._job(contexts)
+        f, b, given, (first, last, room, done) = self._job(contexts)
 
         def call(jobs, contexts, start, stop):
             for (g, _), context in zip(jobs, contexts, strict=True):
-                b.call(g, [given[context], start, stop, room])
+                b.call(g, [given[context], start, stop, room, done])
 
-        call(begin, contexts[: len(begin)], I64(0), I64(1))
+        with b.if_then(b.icmp_unsigned("==", done, I64(0))):
+            call(begin, contexts[: len(begin)], I64(0), I64(1))
         with loop(b, first, last, 1) as i:
             call(each, contexts[len(begin) :], i, b.add(i, I64(1)))
         b.ret_void()

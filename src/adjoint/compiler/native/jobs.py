@@ -7,7 +7,7 @@ from typing import Self
 
 from .arithmetic.kinds import stored_element
 from .llvm import text as ir
-from .llvm.types import I64, POINTER
+from .llvm.types import BIT, I64, POINTER
 from .sharing import CHUNKS, PARALLEL
 
 
@@ -94,16 +94,20 @@ class Jobs:
     def _tasks(self, call, tasks, places, chunks, room):
         """call(places, room, first task, the one after the last) for all, perhaps by threads.
 
-        Each thread has a room of its own.
+        Each thread has a room of its own; a call with one argument more is told whether it has
+        done tasks in that room before.
         """
         (room, size), kind = room, call.args[len(places)].type
         if chunks <= 1:
-            room = self.b.bitcast(room, kind)
-            self.b.call(call, [*places, room, I64(0), I64(tasks)])
+            told = self.b.bitcast(room, kind), I64(0), I64(tasks), BIT(0)
+            self.b.call(call, [*places, *told[: len(call.args) - len(places)]])
             return
         pointers = list(dict.fromkeys(places))
-        f, b, given, (first, last, own) = self._job(pointers)
+        f, b, given, (first, last, own, done) = self._job(pointers)
         ends = (b.udiv(b.mul(i, I64(tasks)), I64(chunks)) for i in (first, last))
-        b.call(call, [*(given[p] for p in places), b.bitcast(own, kind), *ends])
+        again = b.icmp_unsigned("!=", done, I64(0))
+        told = b.bitcast(own, kind), *ends, again
+        places = [given[p] for p in places]
+        b.call(call, [*places, *told[: len(call.args) - len(places)]])
         b.ret_void()
         self.share(self._once(f), pointers, chunks, room, size)

@@ -153,7 +153,7 @@ class Loops(Polling):
         constants = {c: e.pointers[c] for c in body.constants()}
         places = *ins, *outs, *own.values(), *constants.values()
         pointers = list(dict.fromkeys(places))
-        f, b, given, (first, last, room) = self._job(pointers)
+        f, b, given, (first, last, room, _) = self._job(pointers)
         inner = self.elsewhere(b, room, b.gep(room, [I64(body.whole)]))
         with loop(b, first, last, 1) as number:
             results = [given[own.get(i, p)] for i, p in enumerate(outs)]

@@ -16,8 +16,9 @@ from ..schedule.cost import nanoseconds
 from .llvm import text as ir
 from .llvm.types import I64, POINTER
 
-# (context, first chunk, the one after the last, room), and what has threads call such a function
-CHUNKS = ir.FunctionType(ir.VoidType(), [POINTER, I64, I64, POINTER])
+# (context, first chunk, the one after the last, room, how many of this job's chunks were done in
+# that room before), and what has threads call such a function
+CHUNKS = ir.FunctionType(ir.VoidType(), [POINTER, I64, I64, POINTER, I64])
 PARALLEL = ir.FunctionType(
     ir.VoidType(), [CHUNKS.as_pointer(), POINTER, I64, POINTER, I64]
 )

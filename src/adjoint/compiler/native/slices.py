@@ -67,8 +67,11 @@ class Slices:
         self.own = {v: e.pointers[v] for v in k.made if v in self.s.local}
         self.ready, self.top = _ready(e.schedule, k)
 
-    def tasks(self, first, last):
-        """All slices of a range that is not empty, or blocks of them."""
+    def tasks(self, first, last, done):
+        """All slices of a range that is not empty, or blocks of them.
+
+        So many chunks were done before with panels that are where they were.
+        """
         b, band = self.b, self.k.band
         self.e.begin(self.k)
         if band and band.ends:
@@ -84,13 +87,20 @@ class Slices:
             else:
                 some = self.k.parts or band.blocks
                 index, number = self._index(b.udiv(t, I64(some))), b.urem(t, I64(some))
-                begins = b.icmp_signed("==", number, I64(0))
-                with b.if_then(b.or_(begins, b.icmp_signed("==", t, first))):
+                with b.if_then(self._begins(t, first, number, done)):
                     self._fill(index)
                 if self.k.parts:
                     self._part(index, number)
                 else:
                     self._block(index, number, BIT(1))
+
+    def _begins(self, t, first, number, done):
+        """Whether panels of the slice are not there: of the only one, at the first block done."""
+        b = self.b
+        starts = b.icmp_signed("==", t, first)
+        if math.prod(self.k.sizes) == 1:
+            return b.and_(starts, b.icmp_unsigned("==", done, I64(0)))
+        return b.or_(b.icmp_signed("==", number, I64(0)), starts)
 
     def _part(self, index, number):
         """Some blocks of a slice, which add up in a place of their own."""

@@ -115,7 +115,7 @@ class Writer(Chained, Calling, Callbacks):
         return f, pointers
 
     def _in_chunks(self, e, k, stage, values, pointers, own):
-        f, b, given, (first, last, room) = self._job(pointers)
+        f, b, given, (first, last, room, _) = self._job(pointers)
         at = {v: given[e.pointers[v]] for v in values}
         for v, place in own.items():
             at[v] = b.bitcast(in_room(b, room, place, first), e.pointers[v].type)
@@ -143,7 +143,8 @@ class Writer(Chained, Calling, Callbacks):
             f = self.alike[key, number] = self._once(f)
         room = self.inside(base + part.offsets[k])
         if chunks == 1:
-            self.b.call(f, [self._context(pointers), I64(0), I64(1), room])
+            all_ = self._context(pointers), I64(0), I64(1), room, I64(0)
+            self.b.call(f, all_)
             return
         self.share(f, pointers, chunks, room, part.rooms[k])
         for o in (*k.sums, *k.columns) if k.parts else ():
@@ -151,12 +152,12 @@ class Writer(Chained, Calling, Callbacks):
                 self._stage(e, k, stage, part, base, ("sum", k.roots.index(o)))
 
     def _of_slices(self, e, k, values, pointers, own, chunks):
-        f, b, given, (first, last, room) = self._job(pointers)
+        f, b, given, (first, last, room, done) = self._job(pointers)
         at = {v: given[e.pointers[v]] for v in values}
         for v, offset in own.items():
             at[v] = b.bitcast(b.gep(room, [I64(offset)]), e.pointers[v].type)
         ends = [b.udiv(b.mul(i, I64(k.tasks)), I64(chunks)) for i in (first, last)]
-        slices.Slices(e.elsewhere(b, at), k, room).tasks(*ends)
+        slices.Slices(e.elsewhere(b, at), k, room).tasks(*ends, done)
         if e.streamed.intersection(k.made):
             b.fence("seq_cst")
         b.ret_void()

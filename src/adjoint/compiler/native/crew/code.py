@@ -26,7 +26,7 @@ class Code(Balance, Threads):
         """Do all chunks of a job, in threads if they are there; `room` is the caller's."""
         f = self.function("parallel", VOID, *PARALLEL.args, linkage="external")
         job, context, chunks, room, _ = f.args
-        b, whole = self.b, [context, I64(0), chunks, room]
+        b, whole = self.b, [context, I64(0), chunks, room, I64(0)]
         limit = self.get("limit")
         few = b.icmp_unsigned("<", chunks, limit)
         count = b.select(few, chunks, limit)

@@ -30,7 +30,8 @@ class Threads(Words):
                 self.leave(over, after)
                 many = self._some(b.sub(end, i), v)
                 with b.if_then(self.swap(ticket, t, b.add(t, many))):
-                    b.call(job, [context, i, b.add(i, many), room])
+                    before = b.add(b.load(made), b.load(here))
+                    b.call(job, [context, i, b.add(i, many), room, before])
                     b.store(b.add(b.load(here), many), here)
             with b.if_then(b.icmp_unsigned("!=", b.load(here), I64(0))):
                 b.store(b.add(b.load(made), b.load(here)), made)

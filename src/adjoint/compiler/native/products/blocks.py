@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 
 from ..llvm.flow import least, loop, strides
@@ -21,6 +22,7 @@ class Block(PairedBlock):
         self.m0, self.m1, self.j0, self.j1 = bounds
         self.depth = None  # how much of k there is, if that is known when it runs
         self.begins = BIT(1)
+        self.again = None  # whether what serves all tasks is packed already, if that can be
         form = self.form
         self.left = form.n % form.width
         self.columns = b.sub(self.j1, self.j0)
@@ -55,6 +57,12 @@ class Block(PairedBlock):
             self.ak = self.offset(a, (k0, form.a[1]))
             self.bk = self.offset(right, (k0, form.b[0]))
             getattr(self, f"_{form.kind}")()
+
+    def once(self):
+        """What is packed within it is packed for all tasks of a worker, if that can be."""
+        if self.again is None:
+            return contextlib.nullcontext()
+        return self.b.if_then(self.b.not_(self.again))
 
     def _columns(self, body):
         """body(first column in the strip, vectors, lanes of the last) for all panels."""
@@ -154,7 +162,8 @@ class Block(PairedBlock):
             slivers = self._packed(self.m0, self.m1)
             self._columns(lambda *panel: self._down(slivers, *panel))
             return
-        self._columns(lambda j, *size: self._pack(j, j, *size))
+        with self.once():
+            self._columns(lambda j, *size: self._pack(j, j, *size))
         if form.in_turns:
             self._groups()
             return

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from ..llvm import text as ir
 from ..llvm.flow import least, loop, most, strides
-from ..llvm.types import I64
+from ..llvm.types import BIT, I64
 from ..sharing import JOINED, ROOM
 from .form import Form
 from .matmul import DEPTH
@@ -108,7 +108,7 @@ class Parts:
             t0 = most(b, t0, I64(0))
             t1 = least(b, b.sub(last, before), I64(CHUNKS))
             t0, t1 = (b.udiv(b.mul(t, I64(tasks)), I64(CHUNKS)) for t in (t0, t1))
-            b.call(self.part.call, [*at, room, t0, t1])
+            b.call(self.part.call, [*at, room, t0, t1, BIT(0)])
 
     @property
     def joints(self) -> int:

@@ -120,9 +120,11 @@ class Form(Grids):
         return packed + looked + absent * k / MULTIPLIED <= SMALL * plain
 
     def cut(self, m, n) -> tuple[float, float]:
-        """Cycles that it takes to cut a number of A and of B, not counting what AMX hides."""
+        """Cycles that it takes to cut a number of A and of B for so many rows and columns, not
+        counting what AMX hides.
+        """
         a, b = (CUT[step != 1] / self.lanes for step in (self.a[1], self.b[1]))
-        if m <= n:  # as if it descended
+        if self.m <= self.n:  # as if it descended
             return a, b * (LEFT if 1 in self.b and m > HIGH else 1)
         return a * (LEFT if self.a[1] == 1 and n > WIDTH else 1), b
 
@@ -284,6 +286,18 @@ class Form(Grids):
             if number <= MOST[way]:
                 return Beside(way, number)
         return None
+
+    def stays(self, down, across) -> bool:
+        """Whether what a worker packs for one of so many tasks serves all of them: it is all of an
+        operand, of which they read no parts.
+        """
+        if self.batch or self.sums or not 0 < self.k <= self.depth:
+            return False
+        if self.descends:
+            return down == 1
+        packs = not self.kept if self.kind == "pairs" else not self.narrow
+        packs = packs and self.kind in ("pairs", "panels")
+        return packs and across == 1 and self.n <= self.strip
 
     @property
     def kept(self) -> int:

@@ -10,6 +10,7 @@ from ..llvm.machine import cache
 
 # Operations of a task at least, and tasks of a product at the most.
 TASK, TASKS = 2**18, 48
+RANGES, WORKERS = 12, 5  # of tasks that are taken of a product, by so many, about
 TIMES = {"tiles": 8, "vectors": 8, "thirds": 2}  # as many where pairs are multiplied
 # What a number costs to be copied or fetched, turned, or picked, in products of two numbers.
 PACKED = 4.0, 12.0, 32.0
@@ -29,6 +30,8 @@ class Grids:
     by: str
     kind: Any
     in_thirds: Any
+    descends: Any
+    stays: Any
     slivers: Any
     tile: Any
     width: Any
@@ -70,19 +73,32 @@ class Grids:
         """What tasks lose, as a part of the work: each packs, or fetches, what it reads; some
         threads wait for the last ones.
         """
-        down, across, *size = grid
+        down, across, rows, columns = grid
         number = down * across * math.prod(s[0] for s in self.batch)
-        rows, columns = min(size[0], self.m), min(size[1], self.n)
-        a, b = self._packing(rows, columns)
-        packed = a * across / self.n + b * down / self.m
+        a, b = self._packing(*grid)
+        often_a, often_b = self._often(down, across)
+        packed = a * often_a / self.n + b * often_b / self.m
         uneven = down * rows * across * columns / (self.m * self.n) - 1
         waits = sum(-number % cores for cores in (4, 8)) / (2 * number)
         return packed + 1 / number + (uneven + waits) / 2
 
-    def _packing(self, rows, columns) -> tuple[float, float]:
+    def _often(self, down, across) -> tuple[int, int]:
+        """How often a row of A and a column of B are packed: for each range of tasks, of which
+        columns come last, that a worker takes.
+        """
+        if not self.in_thirds:
+            return across, down
+        stays = self.stays(down, across)
+        if not (stays or self.in_thirds):
+            return across, down
+        calls = WORKERS if stays else RANGES
+        often_a = across if down > 1 else min(across, calls)
+        return often_a, min(down, max(1, calls // across))
+
+    def _packing(self, down, across, rows, columns) -> tuple[float, float]:
         """What a number of A and of B costs a task, in products of two numbers."""
-        if self.in_thirds:
-            a, b = self.cut(rows, columns)
+        if self.in_thirds:  # nothing hides what comes from other cores
+            a, b = self.cut(rows if down == 1 else 1, columns if across == 1 else 1)
             return THIRDS * a, THIRDS * b
         beside = self.kind == "beside" or self.b[1] == 1
         way = 0 if beside else 1 if self.b[0] == 1 else 2

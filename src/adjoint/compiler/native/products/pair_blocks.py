@@ -62,7 +62,8 @@ class PairedBlock:
             self._pair_down()
             return
         if not form.kept:
-            self.pair_panels()
+            with self.once():
+                self.pair_panels()
             self.pair_tiles()
             return
         with loop(b, self.m0, self.m1, form.kept) as m0:
@@ -101,7 +102,8 @@ class PairedBlock:
         tiles = (self.m0, self.m1), rows
         turns = Turns(beside, b, width * form.pairs, self.columns, width, *tiles)
         columns = beside is not None and beside.way == "columns"
-        self.cut_rows(form.rooms_down)
+        with self.once():
+            self.cut_rows(form.rooms_down)
 
         def down(j, state):
             """A panel and all rows."""

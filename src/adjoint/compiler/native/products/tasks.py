@@ -15,7 +15,10 @@ _SHORT = {"V2": BFLOAT, "f2": HALF}
 
 
 class Product(Paired):
-    """The code of a form: call(a, b, c, scratch, first task, last task), the last not done."""
+    """The code of a form: call(a, b, c, scratch, first task, last task, again).
+
+    The last task is not done. `again` says that scratch is as a call for other tasks has left it.
+    """
 
     def __init__(self, module, scalar, form: Form):
         super().__init__(module, scalar)
@@ -40,7 +43,7 @@ class Product(Paired):
         bounds = (0, form.tasks) if form.batch else (0, form.m, 0, form.n)
         f = self.call if form.batch else self.block
         f.alone = True
-        b.call(f, [*places, scratch, *map(I64, bounds)])
+        b.call(f, [*places, scratch, *map(I64, bounds), BIT(0)])
 
     def _offset(self, b, p, *terms):
         """p plus numbers times steps."""
@@ -52,8 +55,8 @@ class Product(Paired):
 
     def _tasks(self, name):
         form, p = self.form, self.scalar.as_pointer()
-        f, b = self.apart(name, *self.operands, p, p, I64, I64)
-        *places, scratch, first, last = f.args
+        f, b = self.apart(name, *self.operands, p, p, I64, I64, BIT)
+        *places, scratch, first, last, again = f.args
         down, across, *_ = form.grid
         tiles = I64(down * across)
         with _until(b, first, last) as (t, done):
@@ -61,7 +64,8 @@ class Product(Paired):
             start = b.mul(number, tiles)
             end = least(b, b.sub(last, start), tiles)
             here = self._of_batch(b, places, number)
-            self._some(b, self.block, [*here, scratch], b.sub(t, start), end)
+            some = b.sub(t, start), end, again
+            self._some(b, self.block, [*here, scratch], *some)
             done(b.add(start, end))
         b.ret_void()
         return f
@@ -97,7 +101,7 @@ class Product(Paired):
             ]
         return places
 
-    def _some(self, b, block, places, first, last):
+    def _some(self, b, block, places, first, last, again):
         """Tasks of one product, those that share columns together."""
         form = self.form
         down, _, rows, columns = form.grid
@@ -113,19 +117,20 @@ class Product(Paired):
             n0, n1 = (b.mul(x, I64(columns)) for x in (j, b.add(j, strips)))
             m0, m1 = (b.mul(x, I64(rows)) for x in (i, b.add(i, some)))
             m1, n1 = least(b, m1, I64(form.m)), least(b, n1, I64(form.n))
-            b.call(block, [*places, m0, m1, n0, n1])
+            b.call(block, [*places, m0, m1, n0, n1, again])
             done(b.add(t, b.mul(some, strips)))
 
     # ------------------------------------------------------------ a block of C
 
     def _block(self, name):
-        """c[m0:m1, n0:n1] = a[m0:m1] b[:, n0:n1]: (a, b, c, scratch, m0, m1, n0, n1)."""
+        """c[m0:m1, n0:n1] = a[m0:m1] b[:, n0:n1]: (a, b, c, scratch, m0, m1, n0, n1, again)."""
         form, p = self.form, self.scalar.as_pointer()
-        f, b = self.function(name, *self.operands, p, p, *[I64] * 4)
-        a, right, c, scratch, m0, m1, n0, n1 = f.args
+        f, b = self.function(name, *self.operands, p, p, *[I64] * 4, BIT)
+        a, right, c, scratch, m0, m1, n0, n1, again = f.args
         with loop(b, n0, n1, form.strip) as j0:
             j1 = least(b, b.add(j0, I64(form.strip)), n1)
             part = Block(self, b, a, right, c, scratch, (m0, m1, j0, j1))
+            part.again = again if form.stays(*form.grid[:2]) else None
             part.summed(form.sums, [])
         b.ret_void()
         return f
