@@ -106,6 +106,8 @@ class Tenancy:
     def _successors(self, k, i, last, placed) -> dict:
         """value of a kernel -> a value that it reads for the last time, whose memory it takes.
 
+        The last one made if there are some: older ones all cores may have read, and to write over
+        lines that all have takes long (docs/notes/threads.md).
         In a chain, where kernels run at once, it is one that the chain has made.
         """
         chain = self.part.chains.get(k)
@@ -114,7 +116,7 @@ class Tenancy:
         beside = {v for m in chain.members for v in m.made} if chain else k.reads
         out: dict = {}
         for v in k.made:
-            for u in sorted(k.reads, key=self.s.order):
+            for u in sorted(k.reads, key=self.s.order, reverse=True):
                 mine = (u in self.first or u in placed) and u in beside
                 free = mine and last[u] == i and u not in out.values()
                 if free and self._follows(k, u, v):

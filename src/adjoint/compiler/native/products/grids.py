@@ -73,9 +73,10 @@ class Grids:
         """What tasks lose, as a part of the work: each packs, or fetches, what it reads; some
         threads wait for the last ones.
         """
-        down, across, rows, columns = grid
+        down, across, *size = grid
         number = down * across * math.prod(s[0] for s in self.batch)
-        a, b = self._packing(*grid)
+        rows, columns = min(size[0], self.m), min(size[1], self.n)
+        a, b = self._packing(down, across, rows, columns)
         often_a, often_b = self._often(down, across)
         packed = a * often_a / self.n + b * often_b / self.m
         uneven = down * rows * across * columns / (self.m * self.n) - 1
