@@ -16,13 +16,13 @@ from typing import NamedTuple
 from ..llvm import text as ir
 from ..llvm.flow import least, loop, most, strides
 from ..llvm.types import BIT, I64
-from ..sharing import JOINED, ROOM
+from ..sharing import JOINED
 from .form import Form
-from .matmul import DEPTH
 from .tasks import Product
 from .vectors import Vectors
 
 FEWEST, MOST = 4, 8  # parts
+SUMS = 2**24  # bytes of the sums of all parts at the most
 SHALLOW = 128  # rows of a part at least
 CHUNKS = 4  # of a part
 
@@ -59,10 +59,11 @@ def deep(form, updated: bool) -> Deep | None:
     for parts in range(FEWEST, MOST + 1):
         k = form.k // parts
         worth = form.a[0] == 1 or (updated and form.m <= k)
-        if worth and form.k % parts == 0 and SHALLOW <= k <= DEPTH:
-            part, steps = replace(form, k=k), (k * form.a[1], k * form.b[0])
+        part = replace(form, k=k)
+        if worth and form.k % parts == 0 and SHALLOW <= k <= part.depth:
+            steps = k * form.a[1], k * form.b[0]
             found = Deep(part, replace(part, sums=((parts, *steps),)), parts)
-            fits = found.sums <= ROOM and part.tasks >= CHUNKS
+            fits = found.sums <= SUMS and part.tasks >= CHUNKS
             return found if fits else None
     return None
 
