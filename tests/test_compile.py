@@ -180,6 +180,14 @@ def test_arguments_of_all_kinds():
         assert out["none"] is None
 
 
+def test_arrays_are_tensors_from_the_first_call_on():
+    net = nn.Linear(2, 1)
+    f, x = compile(net), np.ones((3, 2), np.float32)
+    want = net(ad.tensor(x)).tolist()
+    assert [f(x).tolist() for _ in range(3)] == [want] * 3
+    assert f(input=x).tolist() == want
+
+
 def test_views_from_outside_are_views():
     w = ad.zeros(4)
     head = w[:2]

@@ -104,6 +104,17 @@ def test_powers_at_the_edges_of_numbers(n, dtype):
     )
 
 
+@pytest.mark.parametrize("shape", [(), (1,), (5,), (2, 1)])
+def test_a_power_of_a_half_in_a_tensor_is_no_root(shape):
+    """As in PyTorch: inf at -inf, and no sign of 0; however often the exponent is repeated."""
+    x, half = ad.tensor([-np.inf, -0.0, 4.0, np.inf, -2.0]), ad.full(shape, 0.5)
+    f = ad.compile(lambda x, half: x**half)
+    want = np.broadcast_to([np.inf, 0.0, 2.0, np.inf, np.nan], f(x, half).shape)
+    for y in (f(x, half), x**half):
+        assert np.array_equal(y.numpy(), want, equal_nan=True)
+        assert not np.signbit(y.numpy()[..., :4]).any()
+
+
 def test_the_root_written_as_a_power_is_pytorchs_root():
     x = ad.tensor([-np.inf, -0.0, 4.0])
     for y in (x**0.5, compiled(lambda x: x**0.5, x)):

@@ -283,6 +283,55 @@ def a_number_that_a_parameter_counts(wrap):
 
 
 @agrees
+def an_attribute_with_the_name_of_a_method(wrap):
+    p = nn.Parameter(ad.ones(2))
+    p.mean = 0
+
+    @wrap
+    def f(x):
+        p.mean = x.sum() + p.mean
+        return p * x
+
+    return [f(ad.ones(2)) for _ in range(4)], p.mean
+
+
+@agrees
+def attributes_of_arguments(wrap):
+    """Read, asked for, and set."""
+
+    @wrap
+    def read(x):
+        return x * getattr(x, "scale", 1)
+
+    @wrap
+    def asked(x):
+        return x * 2 if hasattr(x, "scale") else x
+
+    @wrap
+    def put(x):
+        x.total = x.sum()
+        return x * 2
+
+    out = []
+    for scale in (3, 3, 3, 5, 5, 5):
+        x = ad.ones(2) * scale
+        x.scale = scale
+        out += [read(x), asked(x), put(x), x.total]
+    return out
+
+
+@agrees
+def the_class_of_an_argument_with_attributes(wrap):
+    @wrap
+    def f(x):
+        return type(x) == ad.Tensor, isinstance(x, ad.Tensor), x * 2  # noqa: E721
+
+    x = ad.ones(2)
+    x.scale = 3
+    return [f(x) for _ in range(3)]
+
+
+@agrees
 def the_class_of_a_parameter_that_is_written(wrap):
     p = nn.Parameter(ad.ones(2))
 

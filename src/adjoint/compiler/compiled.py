@@ -10,12 +10,9 @@ import weakref
 from collections import OrderedDict
 from contextlib import contextmanager
 
-import numpy as np
-
 from ..autodiff.casting import casting, lower_dtype
 from ..autodiff.modes import inferring, recording
 from ..autodiff.tape import BASE
-from ..core import tree
 from ..core.bind import NUMPY, Box, floor, modes
 from ..core.dtype import get_default_dtype
 from ..errors import TraceError
@@ -25,11 +22,11 @@ from .binding import MISS
 from .building import PATIENCE, Building
 from .capture.capture import capture
 from .capture.captured import inputs_of
-from .capture.ending import Unfit, Unready
+from .capture.unfit import Unfit, Unready
 from .insight import Insight
 from .late import batches, probe
 from .settings import CHECKS, Settings
-from .signature import difference, key_of, samples, twice
+from .signature import difference, key_of, leaves_of, samples, tensor_of, twice
 from .step import Step, miss, native_code
 
 VAIN = 8  # programs that ran but once, after which a call runs as it is written
@@ -95,13 +92,13 @@ class Compiled(Insight):
 
     def _call(self, args, kwargs):
         """Find the program for these arguments, or make it, and run it."""
-        leaves, shape = tree.flatten((args, kwargs))
+        leaves, shape = leaves_of(args, kwargs)
         outside = any(isinstance(x, Box) and x.level is not BASE for x in leaves)
         if floor.get() is NUMPY and not self.warm:
             return self._first(args, kwargs, leaves, shape)
         if outside or floor.get() is not NUMPY:
             return self._as_written(args, kwargs)
-        step, leaves = self._found(leaves, shape)
+        step = self._found(leaves, shape)
         given = inputs_of(leaves)
         if step is None or not step.suits(given):
             return self._as_written(args, kwargs)
@@ -120,16 +117,18 @@ class Compiled(Insight):
             return self._as_written(args, kwargs)
 
     def _as_written(self, args, kwargs):
+        """The function itself, which is given tensors for arrays as its programs are."""
+        args = tuple(map(tensor_of, args))
+        kwargs = {k: tensor_of(x) for k, x in kwargs.items()}
         if self.backend not in CHECKS or floor.get() is not NUMPY:
             return self.func(*args, **kwargs)
         return probe.looked_at(self.backend, self.func, args, kwargs)
 
     def _found(self, leaves, shape):
-        """The program for these arguments, which is not run, and the arguments as tensors.
+        """The program for these arguments, which is not run.
 
         There is none where the function has to run as it is written.
         """
-        leaves = [BASE.wrap(x) if isinstance(x, np.ndarray) else x for x in leaves]
         kinds = tuple(map(key_of, leaves))
         state = (
             recording.get(),
@@ -140,14 +139,14 @@ class Compiled(Insight):
         )
         key = shape, kinds, twice(leaves), *state
         if self._is_unfit(key):
-            return None, leaves
+            return None
         step = _replaced(self.programs.get(key))
         if step is None or not step.fits():
             step = self._anew(key, leaves, shape)
         if step is not None:
             self.programs[key] = step
             self.programs.move_to_end(key)
-        return step, leaves
+        return step
 
     def _anew(self, key, leaves, shape):
         """A new program, unless another thread has made it meanwhile, or makes one for long."""

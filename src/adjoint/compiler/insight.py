@@ -6,12 +6,12 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from ..core import tree
 from ..core.bind import Box
 from ..errors import AdjointError, ArgumentError
 from ..ir.text import pretty, provenance
 from .capture.captured import inputs_of
 from .late import explained
+from .signature import leaves_of
 
 if TYPE_CHECKING:
     from .explained import Explanation
@@ -32,10 +32,10 @@ class Insight:
         like, shape = self.met
         leaves = like() if like and not self.programs else None
         if args or kwargs:
-            leaves, shape = tree.flatten((args, kwargs))
+            leaves, shape = leaves_of(args, kwargs)
             _need_numbers(leaves)
         if leaves is not None:
-            step, _ = self._found(leaves, shape)
+            step = self._found(leaves, shape)
             if step is not None:
                 return step
         if not self.programs and self.unfit:
@@ -139,7 +139,7 @@ class Insight:
         """(seconds of each region, what is said of them), on copies of the states."""
         step = self._step(*args, **kwargs)
         if args or kwargs:
-            leaves = self._found(*tree.flatten((args, kwargs)))[1]
+            leaves, _ = leaves_of(args, kwargs)
             return explained.clocked(
                 step, [x.value.copy() for x in inputs_of(leaves)]
             ), ""

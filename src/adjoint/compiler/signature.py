@@ -10,6 +10,17 @@ from ..core.bind import Box
 from ..core.primitive import spec_of
 
 
+def leaves_of(args, kwargs):
+    """(the leaves of arguments, arrays as tensors, and what they are leaves of)."""
+    leaves, shape = tree.flatten((args, kwargs))
+    return list(map(tensor_of, leaves)), shape
+
+
+def tensor_of(x):
+    """An array of NumPy as a tensor on its memory; anything else as it is."""
+    return BASE.wrap(x) if isinstance(x, np.ndarray) else x
+
+
 def key_of(x):
     """What of an argument makes another program."""
     if isinstance(x, Box):

@@ -177,6 +177,9 @@ class Pow(Elementwise):
     def eager(x1, x2):
         if x2.dtype.kind == "i" and (x2 < 0).any():
             return _int_power(x1, x2)
+        if x2.dtype.kind == "f" and x1.shape != x2.shape and (x2 == 0.5).any():
+            # Of an exponent for several numbers NumPy takes the root, which is NaN at -inf.
+            x2 = np.broadcast_to(x2, np.broadcast_shapes(x1.shape, x2.shape)).copy()
         return np.power(x1, x2)
 
     def dx1(t, x1, x2):

@@ -7,6 +7,8 @@ from ...autodiff.views import Laid
 from ...core.bind import Box
 from ...core.primitive import spec_of
 from ...ir.tracer import Tracer
+from .screens import asked_for, is_given
+from .unfit import Unfit
 
 _OWN = frozenset({"name", "persistent", "lasting"})
 
@@ -58,8 +60,18 @@ class Arguments:
             self.level.fixed.add(var)
         if not x.is_leaf:
             self.strange.add(id(box))
+        if _given_by_users(x):
+            object.__setattr__(box, "__class__", asked_for(type(x)))
         self.number[id(box)] = len(self.boxes)
         return box
+
+    def need_as_they_were(self) -> None:
+        """None has been given an attribute, which the tensor that it stands for would not have."""
+        for box, _ in self.boxes:
+            for name in _given_by_users(box):
+                raise Unfit(
+                    f"it sets the attribute {name} of an argument; return what is there"
+                )
 
     def __contains__(self, x) -> bool:
         return id(x) in self.number
@@ -84,6 +96,11 @@ class Arguments:
 def own_of(x) -> dict:
     """What a tensor has besides its numbers and its place in the graph."""
     return {k: v for k, v in vars(x).items() if k in _OWN}
+
+
+def _given_by_users(x) -> list:
+    """The attributes of a tensor that are no part of it."""
+    return [k for k in vars(x) if is_given(type(x), k)]
 
 
 def row_by_row(x) -> bool:

@@ -29,11 +29,12 @@ from ..late import inner
 from .arguments import Arguments, row_by_row
 from .captured import Captured, Read
 from .changes import Changes
-from .ending import Ending, Unfit, Unready
+from .ending import Ending
 from .options import Groups
 from .outside import Outside
 from .screens import is_new
 from .surroundings import Surroundings, look
+from .unfit import Unfit, Unready
 
 
 class Capture(Follower, TraceLevel):
@@ -321,6 +322,7 @@ def capture(func, leaves, shape, name: str, moving=frozenset()) -> Captured:
             raise Unfit("it leaves autocast other than it was; a `with` block ends")
         _note(level, around)
         _need_same(given, args, kwargs)
+        level.arguments.need_as_they_were()
         _need_untouched(around)
         made = _ended(level, results, around)
         del results

@@ -36,14 +36,7 @@ from .captured import (
 from .passing import Passing
 from .screens import attributes
 from .surroundings import ABSENT, SEQUENCES, equal, look
-
-
-class Unready(Exception):
-    """State that the program would work on was made by this call: it runs as written."""
-
-
-class Unfit(Exception):
-    """The function does what no program can: it always runs as written."""
+from .unfit import Unfit, Unready
 
 
 class Ending:

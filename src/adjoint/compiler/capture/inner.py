@@ -26,7 +26,8 @@ from ...functional.bodies import need_shown
 from ...ir.graph import Graph, Var
 from ...ir.tracer import Tracer, next_number
 from .capture import Capture
-from .ending import Unfit, end
+from .ending import end
+from .unfit import Unfit
 
 
 @dataclass(eq=False, repr=False)

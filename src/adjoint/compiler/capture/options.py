@@ -7,8 +7,8 @@ import numpy as np
 from ...autodiff.tape import BASE
 from ...core.shape import Spec
 from ...ir.tracer import Tracer
-from .ending import Unfit
 from .screens import is_new
+from .unfit import Unfit
 
 
 class Options:

@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import functools
 from threading import get_ident
+from types import FunctionType
 
 from ...core.bind import Box
 from ...ir.tracer import Tracer
+from .unfit import Unfit
 
 # id of a tensor -> (the thread, its copy of the attributes)
 _behind: dict[int, tuple] = {}
@@ -62,8 +64,13 @@ def is_new(x) -> bool:
 
 @functools.cache
 def is_given(kind, name) -> bool:
-    """Whether an attribute is one that a user gave a tensor of this class, not a part of it."""
-    return name not in _PARTS and not hasattr(kind, name)
+    """Whether an attribute is one that a user gave a tensor of this class, not a part of it.
+
+    It may have the name of a method.
+    """
+    if not hasattr(kind, name):
+        return name not in _PARTS
+    return isinstance(getattr(kind, name), FunctionType)
 
 
 def _mine(x):
@@ -106,7 +113,25 @@ def _screened(kind):
         else:
             raise AttributeError(name)
 
-    rules = (__getattribute__, __setattr__, __delattr__)
+    return _of(kind, [__getattribute__, __setattr__, __delattr__])
+
+
+@functools.cache
+def asked_for(kind):
+    """The class of what stands for arguments to which users gave attributes, which it lacks."""
+
+    def __getattr__(self, name):
+        if name.startswith("__"):
+            raise AttributeError(name)
+        raise Unfit(
+            f"it reads the attribute {name} of an argument; give it what is there as an argument"
+        )
+
+    return _of(kind, [__getattr__])
+
+
+def _of(kind, rules):
+    """A class that is equal to `kind`, with rules of its own."""
     names = {k: getattr(kind, k) for k in ("__module__", "__qualname__", "__doc__")}
     names |= {f.__name__: f for f in rules}
     return type.__new__(_equal(type(kind)), kind.__name__, (kind,), names)

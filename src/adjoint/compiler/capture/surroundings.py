@@ -330,8 +330,10 @@ class Surroundings:
         if x is ABSENT or isinstance(x, (Through, *_WALKED)):
             return ABSENT
         if isinstance(x, Box):
-            given = is_given(type(x), name) and not is_new(x)
-            return self.kept(attributes(x), name) if given else ABSENT
+            own, kind = attributes(x), type(x)
+            given = name in own or not hasattr(kind, name)  # else it is a method
+            mine = given and is_given(kind, name) and not is_new(x)
+            return self.kept(own, name) if mine else ABSENT
         if isinstance(x, type):
             return self._of_class(x, name)
         if isinstance(x, dict):
