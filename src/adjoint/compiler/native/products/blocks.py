@@ -22,9 +22,7 @@ class Block(PairedBlock):
         self.m0, self.m1, self.j0, self.j1 = bounds
         self.depth = None  # how much of k there is, if that is known when it runs
         self.begins = BIT(1)
-        self.again = (
-            None  # whether what serves all tasks is packed already, if that can be
-        )
+        self.again = None  # whether what serves all tasks is packed, if anything does
         form = self.form
         self.left = form.n % form.width
         self.columns = b.sub(self.j1, self.j0)

@@ -288,16 +288,15 @@ class Form(Grids):
         return None
 
     def stays(self, down, across) -> bool:
-        """Whether what a worker packs for one of so many tasks serves all of them: it is all of an
-        operand, of which they read no parts.
+        """Whether what a worker packs for one of so many tasks serves all of them: an operand of
+        which each of them reads all, and at once.
         """
         if self.batch or self.sums or not 0 < self.k <= self.depth:
             return False
         if self.descends:
             return down == 1
-        packs = not self.kept if self.kind == "pairs" else not self.narrow
-        packs = packs and self.kind in ("pairs", "panels")
-        return packs and across == 1 and self.n <= self.strip
+        partly = {"pairs": self.kept, "panels": self.narrow}.get(self.kind, True)
+        return not partly and across == 1 and self.n <= self.strip
 
     @property
     def kept(self) -> int:

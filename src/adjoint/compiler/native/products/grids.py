@@ -84,15 +84,12 @@ class Grids:
         return packed + 1 / number + (uneven + waits) / 2
 
     def _often(self, down, across) -> tuple[int, int]:
-        """How often a row of A and a column of B are packed: for each range of tasks, of which
-        columns come last, that a worker takes.
+        """How often a row of A and a column of B are packed: once for each range of tasks that a
+        worker takes, in which those of the same columns follow each other.
         """
         if not self.in_thirds:
             return across, down
-        stays = self.stays(down, across)
-        if not (stays or self.in_thirds):
-            return across, down
-        calls = WORKERS if stays else RANGES
+        calls = WORKERS if self.stays(down, across) else RANGES
         often_a = across if down > 1 else min(across, calls)
         return often_a, min(down, max(1, calls // across))
 
