@@ -21,8 +21,9 @@ from adjoint.compiler.native import digest as digest_module
 from adjoint.compiler.native.llvm import machine
 from adjoint.compiler.native.products import form as form_module
 from adjoint.compiler.native.products.contractions import form_of
+from adjoint.compiler.native.products.deep import deep
 from adjoint.compiler.native.products.form import Form
-from test_compile_products import LAYOUTS, in_any_order, operands, sizes_of
+from test_compile_products import LAYOUTS, in_any_order, operands, run, sizes_of
 
 BRAIN, HALF, SINGLE = np.dtype(ml_dtypes.bfloat16), np.dtype("f2"), np.dtype("f4")
 SIZES = [
@@ -157,6 +158,23 @@ def test_any_number_of_threads_gives_the_same_bits(by):
     assert all(
         np.array_equal(a, b) for ys in found for a, b in zip(ys, found[0], strict=True)
     )
+
+
+def test_parts_of_a_sum_come_to_the_bits_of_all_of_it(by):
+    """Threads sum up a part each; one of them alone adds part after part, also of whole tiles."""
+    m, n, k = 500, 610, 1024
+    rng = np.random.default_rng(3)
+    x, y = (rng.normal(size=(k, s)).astype(BRAIN) for s in (m, n))
+    form = Form(m, n, k, (1, m), (n, 1), n, (), (), 4, kinds=("V2", "V2"), by=by)
+    cut = deep(form, updated=False)
+    whole, *parts = np.full((1 + cut.parts, m, n), np.nan, SINGLE)
+    run(cut.whole, (x, y, whole), [(0, cut.whole.tasks)])
+    at, rows = range(0, k, cut.part.k), cut.part.k
+    for i, part in zip(at, parts, strict=True):
+        places = x[i : i + rows], y[i : i + rows], part
+        run(cut.part, places, [(0, cut.part.tasks)])
+    assert len(parts) > 1
+    assert np.array_equal(whole, functools.reduce(operator.add, parts))
 
 
 @pytest.mark.parametrize("k", [40, 41])

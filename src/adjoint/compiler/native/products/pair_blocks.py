@@ -169,15 +169,16 @@ class PairedBlock:
         high = least(b, b.sub(end, i), I64(form.tile[0]))
         to, some = self._to(i, j), least(b, b.sub(self.columns, j), I64(form.width))
         args = [left, right, to, self.count, self.first, I64(form.c), high, some, room]
+        plain = self.p.pair_tile(form.by, parts=bool(form.sums))
         if share is None:
-            b.call(self.p.pair_tile(form.by), args)
+            b.call(plain, args)
             return
         here, beside, told = share
         with b.if_else(here) as (cuts, only):
             with cuts:
                 b.call(self.p.pair_tile(form.by, beside), [*args, *told])
             with only:
-                b.call(self.p.pair_tile(form.by), args)
+                b.call(plain, args)
 
     def pair_panels(self):
         """All of B: where rows lie in order, some panels at a time, for whole lines of memory."""

@@ -84,20 +84,24 @@ _KINDS = Told(
 class Paired(Thirds):
     """Tiles that multiply pairs, shared by all products."""
 
-    def pair_tile(self, by, beside=None):
+    def pair_tile(self, by, beside=None, parts=False):
         """The function of a tile, which is `Told` what it multiplies and where that goes.
 
-        One of thirds may cut `Beside` its products what is next, and is told of that too.
+        One of thirds may cut `Beside` its products what is next, and is told of that too. Of a
+        sum in `parts` each is summed up by itself, then added, as if threads had made them.
         """
         kinds = [*_KINDS, *[FLOATS, PAIRS, I64, I64] * bool(beside)]
-        name = f"pair.{by}.{beside}" if beside else f"pair.{by}"
-        f, b = self.tile(name, PAIR_TILES[by], *kinds)
+        parts = parts and by == "tiles"  # others always do so
+        ending = f".{beside}" if beside else ".parts" * parts
+        f, b = self.tile(f"pair.{by}{ending}", PAIR_TILES[by], *kinds)
         if b is not None:
             of, rest = Told(*f.args[: len(_KINDS)]), f.args[len(_KINDS) :]
             if by == "thirds":
                 self._by_thirds(b, of, beside, rest)
+            elif by == "tiles":
+                self._by_tiles(b, of, parts)
             else:
-                (self._by_tiles if by == "tiles" else self._by_vectors)(b, of)
+                self._by_vectors(b, of)
             b.ret_void()
         return f
 
@@ -135,11 +139,14 @@ class Paired(Thirds):
                 spots = [(b.gep(row, [I64(j * SIDE)]), m) for j, m in enumerate(masks)]
                 self.add_to(b, acc[i * vectors : (i + 1) * vectors], spots, of.first)
 
-    def _by_tiles(self, b, of):
-        """Four registers of sums; those of a tile that is not whole go to the room first."""
+    def _by_tiles(self, b, of, parts):
+        """Four registers of sums; those of a tile that is not whole, or of a part that is added to
+        others, go to the room first.
+        """
         width = I64(PAIR_TILES["tiles"][1] * SIDE)
         full = [b.icmp_signed("==", x, I64(2 * SIDE)) for x in (of.rows, of.columns)]
         whole = b.and_(*full)
+        whole = b.and_(whole, of.first) if parts else whole
         to, step = b.select(whole, of.c, of.room), b.select(whole, of.step, width)
         spots = [
             b.gep(to, [b.add(b.mul(I64(i * SIDE), step), I64(j * SIDE))])
