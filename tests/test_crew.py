@@ -1,6 +1,9 @@
 """The crew's judgement, whether help is worth its cost, on clocks that the tests invent."""
 
 import ctypes
+import threading
+import time
+from collections import Counter
 
 import pytest
 
@@ -176,5 +179,33 @@ def test_a_job_that_takes_long_is_known():
             f(x)
         place = crew.crew().library.data("crew") + 8 * PLACES["long"]
         assert ctypes.c_int64.from_address(place).value != 0
+    finally:
+        ad.set_num_threads(before)
+
+
+def test_a_worker_is_told_how_many_chunks_of_the_job_it_has_done():
+    """Those of earlier jobs do not count; each chunk is done once."""
+    number, place = ctypes.c_int64, ctypes.c_void_p
+    kind = ctypes.CFUNCTYPE(None, place, number, number, place, number)
+    shared = ctypes.CFUNCTYPE(None, kind, place, number, place, number)
+    parallel = shared(crew.crew().parallel)
+    before = ad.get_num_threads()
+    ad.set_num_threads(3)
+    try:
+        for chunks in (1, 2, 7, 64, 5):
+            calls: list = []
+
+            @kind
+            def job(context, first, last, room, done, calls=calls):
+                calls.append((threading.get_ident(), first, last, done))
+                time.sleep(0.002)  # others come meanwhile
+
+            parallel(job, None, chunks, None, 0)
+            seen = Counter()
+            for who, first, last, done in calls:
+                assert done == seen[who]
+                seen[who] += last - first
+            found = sorted(i for _, first, last, _ in calls for i in range(first, last))
+            assert found == [*range(chunks)]
     finally:
         ad.set_num_threads(before)
