@@ -16,6 +16,7 @@ from .graph import Const, Graph, Var
 KEPT = 2**19  # bytes of a value that are kept
 SMALL = 2  # times as large are wide values, at least
 SHORT = 32  # numbers summed for an element of a value that costs less than its memory
+LAYER = 128  # columns of what a layer makes of its rows, at the most: groups of kernels keep those
 _MOVES = frozenset({"cast", "contiguous", "stop_gradient", "expand"})
 
 
@@ -36,13 +37,16 @@ def _wide(o) -> bool:
 
 
 def _many(o, given) -> bool:
-    """Whether it is many products, a short one, or one of what was computed: no layer's weight."""
+    """Whether it is many products, a short one of two large sides, or one of what was computed:
+    no layer's weight.
+    """
     left, right, out = letters_of(o.params["spec"])
     sizes = list(zip(out, o.outputs[0].spec.shape, strict=True))
     if any(n > 1 and c in left and c in right for c, n in sizes):
         return True
     count = multiplications(o.params["spec"], [v.spec.shape for v in o.inputs])
-    short = count <= SHORT * o.outputs[0].spec.size
+    sides = [n for c, n in sizes if n > 1 and (c in left) != (c in right)]
+    short = count <= SHORT * o.outputs[0].spec.size and min(sides, default=0) > LAYER
     return short or not given.intersection(o.inputs)
 
 

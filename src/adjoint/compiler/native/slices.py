@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import NamedTuple
 
 from ...ops.contract import letters_of
 from ..schedule.together import MANY
 from .arithmetic.kinds import element
+from .kernels.affine import padded
+from .kernels.nests import lined
 from .llvm import text as ir
 from .llvm.flow import least, loop
 from .llvm.types import BIT, I64
@@ -23,7 +26,7 @@ def parts(s, k) -> int:
     """In how many places of their own blocks can add up, for threads to share them; 0: in none."""
     if not k.undivided or math.prod(k.sizes) >= MANY or k.band.ends:
         return 0
-    made = [o.outputs[0] for o in (*k.sums, *k.columns)]
+    made = [o.outputs[0] for o in (*k.sums, *k.totals)]
     if any(s.root(v) is not v or v in s.views for v in made):
         return 0
     most = ROOM // sum(apart(v.spec.bytes) for v in made)
@@ -33,7 +36,7 @@ def parts(s, k) -> int:
 
 def own_sums(k, _):
     """(operation, places) of what parts sum up on their own."""
-    return [(o, k.parts) for o in (*k.sums, *k.columns)] if k.parts else []
+    return [(o, k.parts) for o in (*k.sums, *k.totals)] if k.parts else []
 
 
 def panels(s, k) -> int:
@@ -113,7 +116,7 @@ class Slices:
 
     def _blocks(self, index, start, stop, part=None):
         """Blocks of a slice, one after the other, which add up."""
-        for o in self.k.columns:
+        for o in self.k.totals:
             self.e.open(o, part)
         with loop(self.b, start, stop, 1) as i:
             self._block(index, i, self.b.icmp_signed("==", i, start))
@@ -153,18 +156,28 @@ class Slices:
     def _loops(self, m, index, rows):
         """A map or rows: of the dims that count slices, one place."""
         e, b, band = self.e, self.b, self.k.band
-        spans: list = [None] * len(m.space)
+        space = lined(m.space) if m.kind == "map" or not m.rank else m.space
+        spans: list = [None] * len(space)
         for d, i in zip(self.k.axes[m], index, strict=True):
             spans[d] = i, b.add(i, I64(1))
         if rows:
-            spans[band.rows[m]] = rows.start, rows.stop
+            ends = rows.start, rows.stop
+            in_lanes = band.rows[m] == len(space) - 1
+            spans[band.rows[m]] = self._vectors(ends) if in_lanes else ends
         if rows and rows.end is not None and m in band.columns:
-            spans[-1] = I64(0), b.udiv(rows.end, I64(e.vectors))
-        if m.kind == "rows":
+            spans[-1] = self._vectors((I64(0), rows.end))
+        if m.kind == "map":
+            rank = len(m.space)
+            e.over(space, lambda at: e._store_roots(m, padded(at, rank)), spans)
+        elif m.rank:
             inner = tuple(spans[m.rank :])
             e._rows(m, spans[: m.rank], inner if any(inner) else ())
         else:
-            e.over(m.space, lambda at: e._store_roots(m, at), spans)
+            e.add_all(m, spans)
+
+    def _vectors(self, ends):
+        """The vectors between two places of a dim; the rest of it belongs to the last ones."""
+        return tuple(self.b.udiv(x, I64(self.e.vectors)) for x in ends)
 
     # ------------------------------------------------------------ products
 
@@ -178,7 +191,8 @@ class Slices:
         if m in self.ready:
             x, _, z = p.places
             product = Packed(self.b.module, p.scalar, p.form)
-            self.b.call(product.rows(), [x, self._panels(m, p), z, *bounds[:4]])
+            m0, m1, _, n1, k1, _ = bounds
+            self.b.call(product.rows(), [x, self._panels(m, p), z, m0, m1, n1, k1])
             return
         role, places = self.k.band.rows[m], list(p.places)
         if role not in p.out:  # only a part of the sum is here
@@ -207,18 +221,20 @@ class Slices:
             self.b.call(product.fill(), [p.places[1], self._panels(m, p)])
 
     def _bounds(self, m, form, left, out, rows):
-        """(m0, m1, n1, k1, whether at first) of a product of a block."""
-        band, start = self.k.band, I64(0)
+        """(m0, m1, n0, n1, k1, whether at first) of a product of a block."""
+        band, starts = self.k.band, {"m": I64(0), "n": I64(0)}
         ends = {"m": I64(form.m), "n": I64(form.n), "k": I64(form.k)}
-        first = BIT(1)
-        if band.rows[m] in out:
-            start, ends["m"] = rows.start, rows.stop
+        first, role = BIT(1), band.rows[m]
+        if role in out:
+            c = "m" if role in left else "n"
+            starts[c], ends[c] = rows.start, rows.stop
         else:
             ends["k"], first = self.b.sub(rows.stop, rows.start), rows.first
         if rows.end is not None and m in band.columns:
             c = band.columns[m]
             ends["k" if c not in out else "m" if c in left else "n"] = rows.end
-        return start, *ends.values(), first
+        both = ((starts[c], ends[c]) for c in "mn")
+        return *itertools.chain(*both), ends["k"], first
 
     def _place(self, v, steps, axes):
         """Where the slice of an operand begins."""

@@ -69,7 +69,7 @@ class Tenancy:
         p, (o, *_) = self.part, k.roots
         needed = [(v, self.size(v)) for v in k.made if self._placed(v)]
         if k.kind == "together":
-            needed = self._roomed(k, needed, slices.panels(self.s, k))
+            needed = self._group_room(k, needed)
         elif k in p.chains:
             needed += self._chain_room(k)
         elif k in p.shares and k.kind not in OWN:
@@ -166,9 +166,18 @@ class Tenancy:
         self.within[chain], self.rooms[k] = chain.room(self.s.leaves, ROOMS["conv"])
         return [(k, self.rooms[k])]
 
-    def _roomed(self, k, needed, top=0):
-        """What only one row of needs memory lies in each thread's room, from `top` on."""
-        top, rest = whole(top) if top else 0, []
+    def _group_room(self, k, needed):
+        """What lies between members, and panels of products, lie in each thread's room."""
+        panels = slices.panels(self.s, k)
+        top = whole(panels) if panels else 0
+        places, size = k.room(self.s, self.size)
+        self.offsets.update((v, top + place) for v, place in places.items())
+        self.rooms[k] = top + size
+        return [*(x for x in needed if x[0] not in self.s.local), (k, top + size)]
+
+    def _roomed(self, k, needed):
+        """What only one row of needs memory lies in each thread's room."""
+        top, rest = 0, []
         for v, n in needed:
             if v in self.s.local:
                 self.offsets[v], top = top, top + whole(n)

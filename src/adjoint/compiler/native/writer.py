@@ -145,10 +145,10 @@ class Writer(Chained, Calling, Callbacks):
         if chunks == 1:
             all_ = self._context(pointers), I64(0), I64(1), room, I64(0)
             self.b.call(f, all_)
-            return
-        self.share(f, pointers, chunks, room, part.rooms[k])
-        for o in (*k.sums, *k.columns) if k.parts else ():
-            for stage in e.closing(o, k.parts, k.parts):
+        else:
+            self.share(f, pointers, chunks, room, part.rooms[k])
+        for o, n in k.reduced():
+            for stage in e.closing(o, k.parts or 1, n):
                 self._stage(e, k, stage, part, base, ("sum", k.roots.index(o)))
 
     def _of_slices(self, e, k, values, pointers, own, chunks):

@@ -28,6 +28,19 @@ def whole(n) -> int:
     return max(ALIGN, -(-n // ALIGN) * ALIGN)
 
 
+def lives(members, values, leaves, size) -> list[Tenant]:
+    """These values, of so many bytes, from the kernel that makes each to the last that reads it,
+    of some that run one after the other; `leaves` are who reads it.
+    """
+    number = {k: i for i, k in enumerate(members)}
+    return [
+        Tenant(v, whole(size(v)), number[k], max(number[j] for j in leaves[v]))
+        for k in members
+        for v in k.made
+        if v in values
+    ]
+
+
 def settled(tenants: Sequence[Tenant]) -> tuple[dict, int]:
     """(where each begins, the bytes that they need together)."""
     order = sorted(tenants, key=lambda t: (-t.bytes, t.first - t.last, t.first))

@@ -6,6 +6,7 @@ what is only multiplied by them need not be computed: under a causal mask nearly
 
 from __future__ import annotations
 
+import copy
 import math
 
 import numpy as np
@@ -26,16 +27,28 @@ class Axis:
     """
 
     def __init__(self, s, members, start):
-        self.s, self.members = s, members
-        seed, letter = start
+        self.s, self.members, self.start = s, members, start
         self.roles: dict = {}
         self.dims: dict = {}
         self.sums: set = set()
         self.sound = True
         self.made = {v for k in members for v in k.made}
-        self._set(seed, letter)
+        self._set(*start)
         while self._more():
             pass
+
+    def joined(self, new) -> Axis:
+        """That of a group with these members more."""
+        if len(new) > 1:  # the others may read what these make
+            return Axis(self.s, [*self.members, *new], self.start)
+        axis = copy.copy(self)
+        axis.members, axis.made = (
+            [*self.members, *new],
+            self.made.union(*(k.made for k in new)),
+        )
+        axis.roles, axis.dims, axis.sums = {**self.roles}, {**self.dims}, {*self.sums}
+        axis._more()
+        return axis
 
     def _more(self) -> bool:
         """Whether another member was found to have it."""
@@ -67,15 +80,24 @@ class Axis:
             self.sums.add(k)
 
 
+def waits(s, k) -> set:
+    """The stored values without which a kernel cannot run, but for what it does once."""
+    return {v for v, _ in reads(s, k)} if ends(k) else k.reads
+
+
 def reads(s, k):
-    """(stored value, the dim or letter that counts each of its dims); None: not known."""
+    """(stored value, the dim or letter that counts each of its dims); None: not known.
+
+    What is done once, with sums of all, is not asked.
+    """
     if _multiplies(k):
         (o,) = k.roots
         for v, letters in zip(o.inputs, letters_of(o.params["spec"]), strict=False):
             r = s.root(v)
             yield r, tuple(letters) if r is v else None
         return
-    for o in k.roots:
+    once = ends(k)
+    for o in [o for o in k.roots if o not in once]:
         for w, tags in s.places(o):
             r = s.root(w)
             yield r, tags if r is w else None
@@ -86,17 +108,24 @@ def over_rows(k) -> list:
     return [o for o in k.roots if o.prim.name in REDUCTIONS and 0 in o.params["dim"]]
 
 
-def column_sums(k) -> list:
-    """The operations of a kernel of rows that sum up columns, if it does nothing else over rows."""
-    if k.kind != "rows" or not k.rank:
-        return []
-    over = over_rows(k)
-    return over if all(o.prim.name == "sum" for o in over) else []
+def totals(k) -> list:
+    """The operations that reduce all that a kernel has, or each of its columns, if no element
+    waits for what they give.
+    """
+    waits = not k.rank and any(k.levels.values())
+    return over_rows(k) if k.kind == "rows" and not waits else []
+
+
+def ends(k) -> list:
+    """The operations of such a kernel that are done once, with what all of it was reduced to."""
+    over = [] if k.rank else totals(k)
+    rest = [o for o in k.roots if o not in over] if over else []
+    return [o for o in rest if o.outputs[0].spec.size == 1]
 
 
 def makes(k):
     """(value, the dim or letter that counts each of its dims) of all that it stores."""
-    over = column_sums(k)
+    over = totals(k)
     for o in k.roots:
         v = o.outputs[0]
         if _multiplies(k):

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from ...ir.dims import MET, carried
 from ...ir.graph import Const
 from ...ir.positions import doubtful
-from .arena import Tenant, settled, whole
+from .arena import Tenant, lives, settled, whole
 from .schedule import Kernel
 
 KINDS = frozenset({"map", "put", "reduce", "conv"})
@@ -42,17 +42,12 @@ class Chain:
 
         `needs` says how many bytes a convolution works in.
         """
-        number, end = {k: i for i, k in enumerate(self.members)}, len(self.members)
         found = [
-            Tenant(k, whole(needs(k.roots[0])), 0, end)
+            Tenant(k, whole(needs(k.roots[0])), 0, len(self.members))
             for k in self.members
             if k.kind == "conv"
         ]
-        for k in self.members:
-            for v in self.inside_of(k):
-                last = max(number[j] for j in leaves[v])
-                found.append(Tenant(v, whole(self.step(v)), number[k], last))
-        return settled(found)
+        return settled([*found, *lives(self.members, self.inside, leaves, self.step)])
 
     def inside_of(self, k) -> list:
         """What a member makes for others alone."""

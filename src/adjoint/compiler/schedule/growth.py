@@ -7,15 +7,18 @@ from typing import NamedTuple
 
 from ...ir.positions import doubtful
 from ...ops.contract import letters_of, sizes_of
-from .bands import UNIT, Axis, Ends, column_sums, makes, over_rows, reads
+from .arena import lives, peak
+from .bands import UNIT, Axis, Ends, ends, makes, over_rows, reads, totals, waits
 from .schedule import LARGEST
 
 LEAST = 2**14  # bytes between kernels from which on they are joined
 SLICE = 2**20  # bytes of a slice that stay in the second level of caches
 LEFT, MOST = 8, 64  # blocks of rows with ends at least, rows of one at most
 MANY = 8  # members whose rows threads do from the first to the last, without waiting between
+WHOLE = 2 * LARGEST  # operations of a group, of which no loop nest has all
 NARROW = 128  # numbers in a row of what products are made of
 FEW = 4  # slices that are worth it if they fit into the cache anyway
+BLOCKS = 16  # that are enough for threads, if they have MOST rows
 
 
 class Band(NamedTuple):
@@ -58,6 +61,7 @@ class Growth:
         self.made: set = set()
         self.shown = set(s.alias.values()) | {s.root(v) for v in s.graph.outputs}
         self.inside: list = []  # values that only members read
+        self.once: set = set()  # what members make of all rows
         self.band: Band | None = None  # how slices are cut further
         o = seed.roots[0]
         letters = counted(o)
@@ -65,6 +69,9 @@ class Growth:
         shape = dict(zip(out, o.outputs[0].spec.shape, strict=True))
         self.sizes = tuple(shape[c] for c in letters)
         self._take(seed, tuple(letters))
+        self.axes = [
+            Axis(s, [seed], (seed, c)) for c in rows_of(o)
+        ]  # that may count rows
 
     def grow(self) -> set:
         """Find members; all kernels that must not come before the group, these among them."""
@@ -72,7 +79,7 @@ class Growth:
         start = s.kernels.index(self.seed)
         later: set = set()
         for k in s.kernels[start + 1 :]:
-            makers = {s.kernel_of.get(v) for v in k.reads} - {k}
+            makers = {s.kernel_of.get(v) for v in waits(s, k)} - {k}
             if not makers & later and self._joins(k, makers):
                 continue
             if makers & later or makers & set(self.members):
@@ -90,17 +97,19 @@ class Growth:
         self._take(k, at)
         for j in makers - set(self.members) - {None}:
             self._absorb(j, k)
-        if self.sizes or self._row_by_row():
+        if self.sizes or self._row_by_row(self.members[len(before) :]):
             return True
         self._only(before)
         self.dims = known
         return False
 
-    def _row_by_row(self) -> bool:
-        """Whether what has one slice alone can be cut into blocks of rows."""
+    def _row_by_row(self, new) -> bool:
+        """Whether what has one slice alone can be cut into blocks of rows, with new members."""
         self.inside = self._inside()
-        axes = (Axis(self.s, self.members, (self.seed, c)) for c in self._own())
-        return any(map(self._cuttable, axes))
+        axes = [axis.joined(new) for axis in self.axes]
+        axes = [axis for axis in axes if self._cuttable(axis, new)]
+        self.axes = axes or self.axes
+        return bool(axes)
 
     def _absorb(self, j, k):
         """A product whose result is read by k, and by nobody but members."""
@@ -125,6 +134,7 @@ class Growth:
         if k not in self.members:
             self.members.append(k)
         self.at[k] = at
+        self.once.update(o.outputs[0] for o in (*totals(k), *ends(k)))
         for v, tags in makes(k):
             self.dims[v] = tuple(tags.index(a) for a in at)
             self.made.add(v)
@@ -132,7 +142,7 @@ class Growth:
     def _axes_of(self, k):
         """Which of its dims count slices, if it reads slices only of their own index."""
         s = self.s
-        if sum(m.cost for m in self.members) + k.cost > LARGEST:
+        if sum(m.cost for m in self.members) + k.cost > WHOLE:
             return None
         if k.kind == "contract" and not floats(k.roots[0]):
             return None
@@ -156,7 +166,7 @@ class Growth:
         s, members = self.s, set(self.members)
         return [
             v
-            for v in sorted(self.made, key=s.order)
+            for v in sorted(self.made - self.once, key=s.order)
             if v not in self.shown
             and s.leaves[v]
             and s.leaves[v] <= members
@@ -178,12 +188,17 @@ class Growth:
         self.members.sort(key=self.s.number.__getitem__)
         self._trim()
         self.inside, self.band = self._inside(), self._cut()
-        room = self._saved() // math.prod(self.sizes)
-        return bool(self.band) or (room <= SLICE and math.prod(self.sizes) >= FEW)
+        small = self._room() <= SLICE and math.prod(self.sizes) >= FEW
+        return bool(self.band) or small
 
     def _saved(self) -> int:
         """Bytes of what only members read."""
         return sum(v.spec.bytes for v in self._inside())
+
+    def _room(self) -> int:
+        """Bytes of a slice of that, at the time when most of it is needed."""
+        alive = lives(self.members, self.inside, self.s.leaves, lambda v: v.spec.bytes)
+        return peak(alive)[0] // math.prod(self.sizes)
 
     def _trim(self):
         """Leave out last members that keep slices from being cut and save little memory."""
@@ -201,30 +216,26 @@ class Growth:
 
     def _cut(self):
         """How slices are cut into blocks, if that is possible and worth it."""
-        own = self._own()
+        own = rows_of(*self.seed.roots)
         if len(own) != 2:
             return None
         for c, d in (tuple(own), tuple(own)[::-1]):
             rows = Axis(self.s, self.members, (self.seed, c))
-            if self._cuttable(rows):
+            if self._cuttable(rows, self.members):
                 columns = Axis(self.s, self.members, (self.seed, d))
                 return self._band(rows, columns, (own[c], own[d]))
         return None
 
-    def _own(self) -> dict:
-        """The sizes of the letters that only one operand of the first product has."""
-        (o,) = self.seed.roots
-        left, right, out = letters_of(o.params["spec"])
-        sizes = zip(out, o.outputs[0].spec.shape, strict=True)
-        return {c: n for c, n in sizes if n > 1 and (c in left) != (c in right)}
-
-    def _cuttable(self, rows) -> bool:
-        """Whether members are computed row by row, or only sum over rows."""
+    def _cuttable(self, rows, some) -> bool:
+        """Whether some members, and so all, are computed row by row, or only sum over rows."""
         if not rows.sound or not all(k in rows.roles for k in self.members):
             return False
         if any(not self._first(rows.dims.get(v), v) for v in self.inside):
             return False
-        return all(self._by_rows(k, rows) for k in self.members)
+        late = self.once | {o.outputs[0] for k in rows.sums for o in k.roots}
+        if any(late & waits(self.s, k) for k in self.members):
+            return False  # these are there when all blocks are done
+        return all(self._by_rows(k, rows) for k in some)
 
     def _first(self, d, v) -> bool:
         """Whether this dim is the first of a slice."""
@@ -235,9 +246,10 @@ class Growth:
         role = rows.roles[k]
         if role in self.at[k]:
             return False
-        sums = column_sums(k)
-        if sums:
-            return role in range(k.rank) and self._only_after(sums)
+        if totals(k):
+            return role in range(k.rank or len(k.space))
+        if k.kind == "map" and not self.sizes:
+            return role in range(len(k.space))
         if k.kind != "contract":
             return role in _free(k)
         (o,) = k.roots
@@ -245,33 +257,22 @@ class Growth:
         if found is None:
             return False
         form, swap = found
-        if form.batch or form.sums or not self._narrow(o, role):
+        if form.batch or form.sums or not narrow(o, role):
             return False
         left, right, out = letters_of(o.params["spec"])
-        if role in out:
-            return role in (right if swap else left)
-        return self._only_after(k.roots)
-
-    def _narrow(self, o, role) -> bool:
-        """Whether little work is done on each element: a large product is faster as a whole."""
-        sizes = sizes_of(o.params["spec"], [v.spec.shape for v in o.inputs])
-        return min((n for c, n in sizes.items() if c != role), default=0) <= NARROW
-
-    def _only_after(self, sums) -> bool:
-        """Whether no member reads these, which are there when all blocks are done."""
-        made = {self.s.root(o.outputs[0]) for o in sums}
-        return not any(made & k.reads for k in self.members)
+        return role not in out or form.m == 1 or role in (right if swap else left)
 
     def _band(self, rows, columns, shape):
         """The blocks: few enough rows for the cache; of rows with ends, few anyway."""
         height, width = shape
-        room = sum(v.spec.bytes for v in self.inside) // math.prod(self.sizes)
-        n = max(UNIT, min(MOST, height // LEFT // UNIT * UNIT))
+        room = self._room()
+        n = _block(height, max(UNIT, min(MOST, height // LEFT // UNIT * UNIT)))
         ends = self._ends(rows, columns, shape, n)
         if min(ends, default=width) < width:
             return Band(n, height, width, rows.roles, columns.roles, ends, rows.sums)
         n = max(UNIT, SLICE // 2 * height // max(room, 1) // UNIT * UNIT)
-        n = min(n, 2 * MOST)
+        enough = max(MOST, -(-height // (BLOCKS * UNIT)) * UNIT)
+        n = _block(height, min(n, 2 * MOST, enough))
         long = not self.sizes and len(self.members) >= MANY and height >= FEW * n
         if room <= SLICE and not long:
             return None
@@ -295,6 +296,25 @@ class Growth:
         return columns.sound and all(
             v in self.s.local or v in self.inside for v in squares
         )
+
+
+def _block(height, most) -> int:
+    """Rows of a block, about so many at the most: in the last one there are not just a few."""
+    rows = (*range(most, 0, -UNIT), *range(most + UNIT, height + UNIT, UNIT))
+    return next((n for n in rows if not 0 < height % n < UNIT), most)
+
+
+def rows_of(o) -> dict[str, int]:
+    """The sizes of the letters of a product's result that only one operand has."""
+    left, right, out = letters_of(o.params["spec"])
+    sizes = zip(out, o.outputs[0].spec.shape, strict=True)
+    return {c: n for c, n in sizes if n > 1 and (c in left) != (c in right)}
+
+
+def narrow(o, role) -> bool:
+    """Whether little work is done on each element: a large product is faster as a whole."""
+    sizes = sizes_of(o.params["spec"], [v.spec.shape for v in o.inputs])
+    return min((n for c, n in sizes.items() if c != role), default=0) <= NARROW
 
 
 def floats(o) -> bool:

@@ -95,9 +95,10 @@ def lowered(o) -> bool:
 
 
 def _sums_rows(o) -> bool:
-    """A reduction over the last dims, of some numbers."""
+    """A reduction over the last dims, or all of them that are not one, of some numbers."""
     dims, shape = summed(o), o.inputs[0].spec.shape
-    last = dims == tuple(range(len(shape) - len(dims), len(shape)))
+    rest = range(dims[0], len(shape)) if dims else ()
+    last = all(d in dims or shape[d] == 1 for d in rest)
     return last and 0 not in shape and _reducible(o)
 
 
@@ -230,12 +231,26 @@ def through(p, i, index):
     None has one place; "any" is read at several, or in a way of its own.
     """
     shape = p.inputs[i].spec.shape
+    if p.prim.name == "unslice":
+        return _unsliced(p, index)
     if p.prim.name in _OTHERWISE:
         return ("any",) * len(shape)
     found = ((carried(p, i, d), n) for d, n in enumerate(shape))
     return tuple(
         None if n == 1 else index[d] if isinstance(d, int) else "any" for d, n in found
     )
+
+
+def _unsliced(p, index):
+    """Which dims count those of a slice that is put into zeros: those of which it has all."""
+    (y,), out, rest = p.outputs, [], list(index)
+    for part in p.params["key"]:
+        n = y.spec.shape[len(index) - len(rest)] if rest else 0
+        d = rest.pop(0) if part is not None else None
+        if part is None or isinstance(part, tuple):
+            out.append(d if part is None or part == (0, n, 1) else "any")
+    found = zip((*out, *rest), p.inputs[0].spec.shape, strict=True)
+    return tuple(None if n == 1 else d for d, n in found)
 
 
 def kind_of(o) -> str:

@@ -88,6 +88,24 @@ class Schedule(Stored):
         kernels = [k for k in self.kernels if k is not kernel]
         self.arrange([*kernels[:place], kernel, *kernels[place:]])
 
+    def put_off(self, kernel, roots) -> list[Kernel]:
+        """Let these operations of a kernel run after it, those of one shape at a time."""
+        every, place = kernel.roots, self.number[kernel] + 1
+        for v in kernel.reads:
+            self.leaves[v].discard(kernel)
+        kernel.roots, kernel.reads, kernel.cost = [], set(), 0
+        later: list[Kernel] = []
+        for o in every:
+            space = space_of(o, "map")
+            if o in roots and not (later and later[-1].space == space):
+                later.append(Kernel("map", [], space))
+            self._join(later[-1] if o in roots else kernel, o, "map")
+        for k in (kernel, *later):
+            for v in k.reads:
+                self.leaves[v].add(k)
+        self.arrange([*self.kernels[:place], *later, *self.kernels[place:]])
+        return later
+
     def arrange(self, kernels: list[Kernel]) -> None:
         """Let these kernels run, in this order."""
         self.kernels = kernels
@@ -269,8 +287,7 @@ def _sums(o) -> bool:
 
 def _own_rank(o, kind) -> int:
     """How many dims of its space a reduction goes through row by row."""
-    count = len(o.params["dim"])
-    return len(space_of(o, kind)) - count if kind == "rows" else count
+    return summed(o)[0] if kind == "rows" else len(summed(o))
 
 
 def _share(some, others, space) -> bool:

@@ -11,13 +11,15 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
-from .bands import column_sums
-from .growth import Band, Growth, counted, floats
+from .arena import lives, settled
+from .bands import ends, totals
+from .growth import Band, Growth, counted, floats, narrow, rows_of
 from .schedule import Kernel
 from .views import View, split, steps_of
 
 WIDE = 4  # times as large as its operands is a result whose rows are worth it alone
 MANY = 32  # slices that are tasks enough
+TALL = 512  # rows of a product that are worth it if each is little work
 
 
 @dataclass(eq=False)
@@ -51,7 +53,7 @@ class Together(Kernel):
     @property
     def undivided(self) -> bool:
         """Whether the blocks of a slice are one task: they add up, or there are many slices."""
-        summing = bool(self.sums or self.columns) and not self.parts
+        summing = bool(self.sums or self.totals) and not self.parts
         return summing or math.prod(self.sizes) >= MANY
 
     @property
@@ -61,9 +63,21 @@ class Together(Kernel):
         return [k.roots[0] for k in self.members if k in found]
 
     @property
-    def columns(self) -> list:
-        """The sums of columns that add up block by block."""
-        return [o for k in self.members for o in column_sums(k)] if self.band else []
+    def totals(self) -> list:
+        """What members reduce all they have to, or its columns, block by block."""
+        return [o for k in self.members for o in totals(k)] if self.band else []
+
+    def reduced(self) -> list:
+        """(operation, how many elements are one) of all that adds up block by block."""
+        found = [(o, 1) for o in self.sums]
+        for o in self.totals:
+            shape = o.inputs[0].spec.shape
+            found.append((o, math.prod(shape[d] for d in o.params["dim"])))
+        return found
+
+    def room(self, s, size) -> tuple[dict, int]:
+        """(where in a worker's memory what only members read lies, its bytes)."""
+        return settled(lives(self.members, s.local, s.leaves, size))
 
     __hash__ = object.__hash__
 
@@ -84,17 +98,23 @@ def together(s, form_of) -> None:
 
 
 def _starts(k) -> bool:
-    """Whether it makes many products of matrices, or a matrix that is larger than both."""
+    """Whether it makes many products of matrices, a matrix that is larger than both, or one
+    of many rows, each of little work.
+    """
     if k.kind != "contract" or not floats(k.roots[0]):
         return False
     (o,) = k.roots
     wide = all(WIDE * v.spec.size <= o.outputs[0].spec.size for v in o.inputs)
-    return wide or bool(counted(o))
+    rows = rows_of(o)
+    tall = len(rows) == 2 and any(n >= TALL and narrow(o, c) for c, n in rows.items())
+    return wide or tall or bool(counted(o))
 
 
 def _settled(s, growth, later) -> Together:
     """The group in the schedule, after all that it reads and before what reads it."""
     members = growth.members
+    for k in filter(ends, members):
+        later.update(s.put_off(k, ends(k)))
     group = Together(
         "together",
         [o for k in members for o in k.roots],

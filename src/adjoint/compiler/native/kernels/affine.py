@@ -99,6 +99,11 @@ def keyed(key, index):
     return (*out, *index)
 
 
+def padded(index, rank):
+    """The index of so many dims, of which the ones at the end were not counted."""
+    return (*index, *(ZERO,) * (rank - len(index)))
+
+
 def broadcast(v, index):
     """The index of a value that was broadcast to the index's dims."""
     shape = v.spec.shape

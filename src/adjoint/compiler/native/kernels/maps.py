@@ -9,9 +9,9 @@ from ....ir.graph import Const
 from ....ops.random import Draw
 from ...schedule.cost import SERIES, weight
 from ..arithmetic.kinds import element
-from .affine import ZERO, broadcast
+from .affine import ZERO, broadcast, padded
 from .braid import side_by_side
-from .nests import looped
+from .nests import lined, looped
 from .squares import Squares, crossing
 from .storage import Flat
 
@@ -39,10 +39,19 @@ class Maps(Squares):
             yield self._crossed_stage(k, found, chunks)
             return
         flat = (math.prod(k.space),)
-        space = flat if self._collapses(k) and self._even(k, flat) else k.space
-        if 0 not in k.space:
-            many = self._many(k, space)
-            yield looped(space, lambda e, i: e._store_roots(k, i), chunks, many=many)
+        if 0 in k.space:
+            return
+        if self._collapses(k) and self._even(k, flat):
+            many = self._many(k, flat)
+            yield looped(flat, lambda e, i: e._store_roots(k, i), chunks, many=many)
+            return
+        space, rank = lined(k.space), len(k.space)
+        many = self._many(k, space)
+
+        def body(e, index):
+            e._store_roots(k, padded(index, rank))
+
+        yield looped(space, body, chunks, many=many)
 
     def _many(self, k, space) -> int:
         """Vectors that are computed side by side."""

@@ -25,6 +25,13 @@ def vectored(space, many=1) -> tuple[int, ...]:
     return (*space[:-1], space[-1] // (many * vectors())) if space else ()
 
 
+def lined(space) -> tuple[int, ...]:
+    """A space without the ones at its end, of which lanes would have nothing to count."""
+    while len(space) > 1 and space[-1] == 1:
+        space = space[:-1]
+    return tuple(space)
+
+
 def looped(space, body, chunks, free=None, lanes=True, many=1) -> Stage:
     """The stage of body(emitter, index) for all of a space, its last dim in lanes.
 

@@ -8,8 +8,8 @@ from ..arithmetic.kinds import element
 from ..llvm.flow import least
 from ..llvm.types import I64
 from ..sharing import LINE, Stage, few, pieces
-from .affine import ZERO, Affine, broadcast
-from .nests import vectored
+from .affine import ZERO, Affine, broadcast, padded
+from .nests import lined, vectored
 from .sums import HOW, Sums
 
 MOST, NEAR = 8, 2**9  # rows at a time, and elements of so many at the most
@@ -38,13 +38,16 @@ class Rows(Sums):
 
     def _whole_stages(self, k, chunks):
         """One row in chunks, pass by pass; the sums of a pass are joined before the next."""
-        sizes, cut = vectored(k.space), whole_cut(k, chunks)
+        sizes, cut = vectored(lined(k.space)), whole_cut(k, chunks)
         count = math.prod(cut)
         for items in passes_of(k):
             looped = [o for o in items if role(k, o) != "row"]
 
             def write(e, chunk, looped=looped):
-                e._pass(k, (), looped, e.spans(sizes, cut, chunk), chunk)
+                found = e._pass(k, (), looped, e.spans(sizes, cut, chunk))
+                for o, total in found:
+                    e.pointers[o.outputs[0]] = e.own(o, chunk)
+                    e._store_total(k, o, total)
 
             def finish(e, chunk, items=items):
                 for o in items:
@@ -102,7 +105,11 @@ class Rows(Sums):
 
     def _items(self, k, outer, items, part):
         """What a pass computes of a row, then what a row has one of."""
-        self._pass(k, outer, [o for o in items if role(k, o) != "row"], part)
+        looped = [o for o in items if role(k, o) != "row"]
+        for o, total in self._pass(k, outer, looped, part):
+            n, how = math.prod(k.space[k.rank :]), HOW[o.prim.name]
+            self.fixed[o.outputs[0]] = total = how.finish(self.lanes, total, n)
+            self._store_total(k, o, total, outer)
         for o in items:
             if role(k, o) == "row":
                 self._single(k, o, outer)
@@ -119,15 +126,19 @@ class Rows(Sums):
         self.fixed[v] = x
         self.store(x, v, at)
 
-    def _pass(self, k, outer, items, part=(), chunk=None):
-        """One loop over a row: elements are computed and stored, sums are summed.
+    def add_all(self, k, part):
+        """A part of the only row, of one pass; what it sums up is added to what is there."""
+        for o, total in self._pass(k, (), k.roots, part):
+            before = self.load(o.outputs[0], _first(k, o.outputs[0], ()))
+            total = HOW[o.prim.name].join(self.lanes, before, total)
+            self._store_total(k, o, total)
 
-        Of a chunk, a part of the only row, what is summed is the chunk's own.
-        """
+    def _pass(self, k, outer, items, part=()):
+        """One loop over a row, or a part of it: elements are computed and stored; its sums."""
         if not items:
-            return
+            return []
         sums = [o for o in items if role(k, o) == "sum"]
-        sizes = k.space[k.rank :]
+        sizes = lined(k.space[k.rank :])
         spans = self._spans(sizes[-1])
         kinds = [element(o.outputs[0].spec.dtype) for o in sums]
         starts = [
@@ -140,14 +151,15 @@ class Rows(Sums):
         self.asks = many == 1 or k.levels[items[0]] == max(k.levels.values())
         totals = self._summed(sizes, spans, starts, outer, strip, part, many)
         self.asks = True
-        for o, *parts in zip(sums, *totals, strict=True):
-            self._end(k, o, parts, outer, chunk)
+        pairs = zip(sums, *totals, strict=True)
+        return [(o, self._total(parts, HOW[o.prim.name])) for o, *parts in pairs]
 
     def _strip(self, k, items):
         """What a pass does at an index: the totals of its sums become those with its elements."""
         over = self._written_over(k, items)
 
         def strip(_, index, totals):
+            index = padded(index, len(k.space))
             for v in over:
                 self.value(v, index)
             before, after = iter(totals), []
@@ -181,15 +193,9 @@ class Rows(Sums):
         self.known[v, tuple(a.key() for a in broadcast(v, index))] = x
         self.store(x, v, index)
 
-    def _end(self, k, o, parts, outer, chunk):
-        """The sum of a row, or of a chunk's part of it, from those of its lanes."""
-        how, v = HOW[o.prim.name], o.outputs[0]
-        total = self._total(parts, how)
-        if chunk is None:
-            total = how.finish(self.lanes, total, math.prod(k.space[k.rank :]))
-            self.fixed[v] = total
-        else:
-            self.pointers[v] = self.own(o, chunk)
+    def _store_total(self, k, o, total, outer=()):
+        """What a row, or a part of it, was reduced to."""
+        v = o.outputs[0]
         self.store(total, v, _first(k, v, outer))
 
     def _add_to_column(self, k, o, index):
@@ -247,4 +253,4 @@ def rows_cut(k, chunks) -> tuple[int, ...]:
 
 def whole_cut(k, chunks) -> tuple[int, ...]:
     """In how many pieces each dim of a single row is cut, the last in vectors."""
-    return pieces(vectored(k.space), few(chunks, LINE))
+    return pieces(vectored(lined(k.space)), few(chunks, LINE))

@@ -71,19 +71,19 @@ class Product(Paired):
         return f
 
     def band(self):
-        """The function of a part of one product: (a, b, c, scratch, m0, m1, n1, k1, at first).
+        """The function of a part of one product: (a, b, c, scratch, m0, m1, n0, n1, k1, at first).
 
-        c[m0:m1, :n1] is a[m0:m1, :k1] b[:k1, :n1], added to what is there if not at first.
+        c[m0:m1, n0:n1] is a[m0:m1, :k1] b[:k1, n0:n1], added to what is there if not at first.
         Rows begin and end with tiles and columns with vectors, or with the product.
         """
         p, name = self.scalar.as_pointer(), f"product.{self.form.name}.band"
         found = self.module.globals.get(name)
         if found:
             return found
-        kinds = *self.operands, p, p, *[I64] * 4, BIT
+        kinds = *self.operands, p, p, *[I64] * 5, BIT
         f, b = self.apart(name, *kinds)
-        a, right, c, scratch, m0, m1, n1, k1, first = f.args
-        with loop(b, 0, n1, self.form.strip) as j0:
+        a, right, c, scratch, m0, m1, n0, n1, k1, first = f.args
+        with loop(b, n0, n1, self.form.strip) as j0:
             j1 = least(b, b.add(j0, I64(self.form.strip)), n1)
             part = Block(self, b, a, right, c, scratch, (m0, m1, j0, j1))
             part.depth, part.begins = k1, first
