@@ -242,7 +242,9 @@ def _by_our_names(kwargs, names) -> dict:
 
 
 def _names(f) -> frozenset[str]:
-    """The names of the arguments of a function."""
+    """The names of the arguments of a function, perhaps one in a frame of others."""
+    while hasattr(f, "__wrapped__"):
+        f = f.__wrapped__
     code = getattr(f, "__code__", None)
     if code is None:
         return frozenset()

@@ -192,7 +192,8 @@ class Slices:
             x, _, z = p.places
             product = Packed(self.b.module, p.scalar, p.form)
             m0, m1, _, n1, k1, _ = bounds
-            self.b.call(product.rows(), [x, self._panels(m, p), z, m0, m1, n1, k1])
+            places = x, self._panels(m, p), z, self._scratch(p)
+            self.b.call(product.rows(), [*places, m0, m1, n1, k1])
             return
         role, places = self.k.band.rows[m], list(p.places)
         if role not in p.out:  # only a part of the sum is here
@@ -218,7 +219,8 @@ class Slices:
         for m in self.ready:
             p = _Places(self, m, index)
             product = Packed(self.b.module, p.scalar, p.form)
-            self.b.call(product.fill(), [p.places[1], self._panels(m, p)])
+            places = p.places[1], self._panels(m, p), self._scratch(p)
+            self.b.call(product.fill(), places)
 
     def _bounds(self, m, form, left, out, rows):
         """(m0, m1, n0, n1, k1, whether at first) of a product of a block."""

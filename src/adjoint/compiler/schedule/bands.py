@@ -42,10 +42,8 @@ class Axis:
         if len(new) > 1:  # the others may read what these make
             return Axis(self.s, [*self.members, *new], self.start)
         axis = copy.copy(self)
-        axis.members, axis.made = (
-            [*self.members, *new],
-            self.made.union(*(k.made for k in new)),
-        )
+        axis.members = [*self.members, *new]
+        axis.made = self.made.union(*(k.made for k in new))
         axis.roles, axis.dims, axis.sums = {**self.roles}, {**self.dims}, {*self.sums}
         axis._more()
         return axis
@@ -112,8 +110,8 @@ def totals(k) -> list:
     """The operations that reduce all that a kernel has, or each of its columns, if no element
     waits for what they give.
     """
-    waits = not k.rank and any(k.levels.values())
-    return over_rows(k) if k.kind == "rows" and not waits else []
+    again = not k.rank and any(k.levels.values())
+    return over_rows(k) if k.kind == "rows" and not again else []
 
 
 def ends(k) -> list:

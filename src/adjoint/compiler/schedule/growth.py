@@ -69,9 +69,8 @@ class Growth:
         shape = dict(zip(out, o.outputs[0].spec.shape, strict=True))
         self.sizes = tuple(shape[c] for c in letters)
         self._take(seed, tuple(letters))
-        self.axes = [
-            Axis(s, [seed], (seed, c)) for c in rows_of(o)
-        ]  # that may count rows
+        # Those that may count rows.
+        self.axes = [Axis(s, [seed], (seed, c)) for c in rows_of(o)]
 
     def grow(self) -> set:
         """Find members; all kernels that must not come before the group, these among them."""

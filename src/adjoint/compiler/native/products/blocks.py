@@ -14,11 +14,15 @@ SLIVERS = 8  # that one call packs
 
 
 class Block(PairedBlock):
-    """Some columns of a block, for some of k at a time."""
+    """Some columns of a block, for some of k at a time.
 
-    def __init__(self, product, b, a, right, c, scratch, bounds):
+    What it packs goes to `scratch`; panels of pairs to a place of their own, if they have one.
+    """
+
+    def __init__(self, product, b, a, right, c, scratch, bounds, panels=None):
         self.p, self.form, self.b = product, product.form, b
-        self.a, self.right, self.c, self.scratch = a, right, c, scratch
+        self.a, self.right, self.c = a, right, c
+        self.scratch, self.panels = scratch, panels
         self.m0, self.m1, self.j0, self.j1 = bounds
         self.depth = None  # how much of k there is, if that is known when it runs
         self.begins = BIT(1)

@@ -18,9 +18,9 @@ def packable(form: Form) -> bool:
 
 
 def room(form: Form) -> int:
-    """Bytes of all panels, whole lines; of pairs, of what else their tiles need."""
+    """Bytes of all panels, whole lines."""
     if form.kind == "pairs":
-        return 4 * sum(form.rooms_across)
+        return 4 * form.rooms_across.panels
     return -(-form.n // form.width) * form.width * form.depth * form.item
 
 
@@ -28,17 +28,18 @@ class Packed(Product):
     """The code of such a product."""
 
     def fill(self):
-        """(b, panels): all of B to its panels."""
+        """(b, panels, scratch): all of B to its panels."""
         form, p = self.form, self.scalar.as_pointer()
         name = f"product.{form.name}.fill"
         if found := self.module.globals.get(name):
             return found
-        f, b = self.apart(name, self.operands[1], p)
-        right, panels = f.args
-        zero, n = I64(0), I64(form.n)
-        part = Block(self, b, right, right, right, panels, (zero, zero, zero, n))
+        f, b = self.apart(name, self.operands[1], p, p)
+        right, panels, scratch = f.args
+        bounds, pairs = (I64(0), I64(0), I64(0), I64(form.n)), form.kind == "pairs"
+        room = scratch if pairs else panels
+        part = Block(self, b, right, right, right, room, bounds, panels)
         part.bk, part.count = right, I64(form.k)
-        if form.kind == "pairs":
+        if pairs:
             part.pair_panels()
         else:
             part._columns(lambda j, *size: part._pack(j, j, *size))
@@ -46,14 +47,14 @@ class Packed(Product):
         return f
 
     def rows(self):
-        """(a, panels, c, m0, m1, n1, k1): c[m0:m1, :n1] = a[m0:m1, :k1] b[:k1, :n1]."""
+        """(a, panels, c, scratch, m0, m1, n1, k1): c[m0:m1, :n1] = a[m0:m1, :k1] b[:k1, :n1]."""
         form, p = self.form, self.scalar.as_pointer()
         name = f"product.{form.name}.rows"
         if found := self.module.globals.get(name):
             return found
-        f, b = self.apart(name, self.operands[0], p, p, *[I64] * 4)
-        a, panels, c, m0, m1, n1, k1 = f.args
-        part = Block(self, b, a, panels, c, panels, (m0, m1, I64(0), n1))
+        f, b = self.apart(name, self.operands[0], p, p, p, *[I64] * 4)
+        a, panels, c, scratch, m0, m1, n1, k1 = f.args
+        part = Block(self, b, a, panels, c, scratch, (m0, m1, I64(0), n1), panels)
         part.ak, part.first, part.more = a, BIT(1), BIT(0)
         part.depth = part.count = k1
         if form.kind == "pairs":

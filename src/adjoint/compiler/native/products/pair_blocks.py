@@ -240,6 +240,8 @@ class PairedBlock:
     def _places(self, rooms):
         """Where panels, lines of rows, what is turned, and sums have their rooms."""
         b, place, found = self.b, self.b.bitcast(self.scratch, PAIRS), []
+        if self.panels is not None:
+            found, rooms = [b.bitcast(self.panels, PAIRS)], rooms[1:]
         for n in rooms:
             found.append(place)
             place = b.gep(place, [I64(n)])
