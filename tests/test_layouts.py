@@ -78,3 +78,13 @@ def test_slices_that_overlap_or_leave_gaps_are_added(parts):
     got, text = compiled(g, x)
     assert "cat(" not in text
     assert np.allclose(got.numpy(), g(x).numpy(), atol=1e-5)
+
+
+def test_a_result_that_is_written_permuted_is_read_as_it_was_written():
+    """What it was permuted from is not there any more."""
+    rng = np.random.default_rng(0)
+    x, w, v = (rng.normal(size=s) for s in ((9, 3), (2, 3), (4, 2)))
+    xs = [ad.tensor(a) for a in (x, w, v)]
+    got, text = compiled(lambda x, w, v: (w @ x.T).T @ v.T, *xs)
+    np.testing.assert_allclose(got.numpy(), x @ w.T @ v.T, rtol=1e-12)
+    assert "permute" not in text

@@ -28,6 +28,7 @@ def unturned(graph: Graph) -> Graph:
             if _permutes(after) and _writable(o, after):
                 o = _turned(o, after)
                 taken.add(after)
+                maker.update(dict.fromkeys(o.outputs, o))
         operations.append(o)
     graph.operations = operations
     return graph.without_dead()
