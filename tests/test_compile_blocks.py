@@ -1,5 +1,6 @@
 """Groups of kernels by blocks of rows: what blocks add up is the same for any number of threads."""
 
+import functools
 import itertools
 
 import numpy as np
@@ -254,3 +255,48 @@ def test_copies_are_multiplied_once():
         found = outer(x, w)
     np.testing.assert_allclose(found.numpy(), np.tile(w.numpy().sum(1), (64, 1)))
     assert "64, 4" not in outer.program(x, w, after="simplify")
+
+
+@pytest.mark.parametrize("n", [512, 529, 1025])
+@pytest.mark.parametrize("width", [1, 3, 5])
+def test_blocks_of_columns_that_begin_within_a_panel(n, width):
+    """Products of all rows and one column: panels are wider than what blocks begin with."""
+    params = [*network((5, 1, width, 17, 1), seed=n)]
+    x, t = points(n, 5), points(n, 1)
+
+    def f(*p):
+        return ((forward(p, x)[-1] - t) ** 2).mean()
+
+    agree(ad.func.value_and_grad(f, argnums=tuple(range(8))), *params)
+
+
+def test_blocks_of_columns_of_what_was_there_before():
+    """What is multiplied is not packed once for all blocks if each has other rows of it."""
+    params = [*network((1, 7, 1))][:3]
+    x, t = points(1000, 1), points(1000, 1)
+
+    def scaled(scale, w, b, v):
+        y = x * scale if scale else x
+        return (1 - ((w @ y.T).T + b) @ v.T * ad.sign(t)).clamp(min=0).mean()
+
+    def f(*p):
+        for scale in (None, 0.5):
+            here = functools.partial(scaled, scale)
+            yield ad.func.value_and_grad(here, argnums=(0, 1, 2))(*p)
+
+    agree(lambda *p: [*f(*p)], *params)
+
+
+def test_what_is_made_of_two_sums_of_all_rows_comes_after_both():
+    """The last operations of a loop wait for what a group is made before."""
+    params = [*network((8, 31, 127, 1))]
+    x, t = points(528, 8), points(528, 1)
+
+    def f(*p):
+        total = x.cumsum(0)
+        hidden = x @ p[0].T
+        y = ad.sin(ad.nn.functional.elu(hidden @ p[2].T) @ p[4].T + p[5])
+        loss = ((ad.roll(y, 1, 1) - t) ** 2).mean().sqrt()
+        return loss + ad.sin(total * 0.1).mean(), hidden.mean(1)
+
+    agree(f, *params)

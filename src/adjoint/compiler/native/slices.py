@@ -55,7 +55,8 @@ def _ready(s, k):
         (o,) = m.roots
         form, swap = form_of(o, k.axes[m], s.steps)
         right = s.root(o.inputs[0 if swap else 1])
-        if packable(form) and s.kernel_of.get(right) is not k:
+        same = k.band.rows[m] not in letters_of(o.params["spec"])[0 if swap else 1]
+        if packable(form) and same and s.kernel_of.get(right) is not k:
             found[m] = size
             size += room(form)
     return found, size

@@ -78,12 +78,16 @@ class Growth:
         start = s.kernels.index(self.seed)
         later: set = set()
         for k in s.kernels[start + 1 :]:
-            makers = {s.kernel_of.get(v) for v in waits(s, k)} - {k}
+            makers = self._makers(k, waits(s, k))
             if not makers & later and self._joins(k, makers):
                 continue
-            if makers & later or makers & set(self.members):
+            if self._makers(k, k.reads) & later.union(self.members):
                 later.add(k)
         return later | set(self.members)
+
+    def _makers(self, k, values) -> set:
+        """The other kernels that make them."""
+        return {self.s.kernel_of.get(v) for v in values} - {k}
 
     def _joins(self, k, makers) -> bool:
         """Take a kernel, and those that make what it reads if they fit as well."""

@@ -81,19 +81,18 @@ class Block(PairedBlock):
             strides(b, I64(0), self.full, form.width, (), panel)
         if self.depth is not None:
             self._some_vectors(body)
-        if self.left:
+        elif self.left:
             with b.if_then(b.icmp_signed("==", self.j1, I64(form.n))):
                 body(self.full, -(-self.left // w), (self.left - 1) % w + 1)
 
     def _some_vectors(self, body):
-        """The last panel of a band that ends before the product does."""
-        form, b = self.form, self.b
-        inside = b.icmp_signed("<", self.j1, I64(form.n))
-        rest = b.sub(b.sub(self.j1, self.j0), self.full)
-        for vectors in range(1, form.tile[1]):
-            here = b.icmp_signed("==", rest, I64(vectors * form.lanes))
-            with b.if_then(b.and_(inside, here)):
-                body(self.full, vectors, form.lanes)
+        """The last panel of a band, which begins and ends with any vector, or the product."""
+        form, b, w = self.form, self.b, self.form.lanes
+        rest = b.sub(self.columns, self.full)
+        for size in range(1, form.width):
+            if size % w in (0, form.n % w):
+                with b.if_then(b.icmp_signed("==", rest, I64(size))):
+                    body(self.full, -(-size // w), (size - 1) % w + 1)
 
     def _rows(self, i0, i1, body):
         """body(first row, rows) for all tiles."""
