@@ -15,7 +15,7 @@ FEW = 8  # chunks of results that are enough
 TOGETHER = 8  # vectors of columns
 
 
-class Sum:
+class Reduced:
     """One of the sums of a kernel: of x, given as y."""
 
     def __init__(self, o):
@@ -27,7 +27,7 @@ class Reduction:
     """A kernel that sums over `dims` and has results for each index of those `kept`."""
 
     def __init__(self, k):
-        self.sums = list(map(Sum, k.roots))
+        self.sums = list(map(Reduced, k.roots))
         (dims,) = set(map(summed, k.roots))
         self.dims = list(dims)
         self.kept = [d for d in range(len(k.space)) if d not in self.dims]

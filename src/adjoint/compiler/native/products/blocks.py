@@ -17,16 +17,31 @@ class Block(PairedBlock):
     """Some columns of a block, for some of k at a time.
 
     What it packs goes to `scratch`; panels of pairs to a place of their own, if they have one.
+    `depth` is how much of k there is if that is known when it runs, `begins` whether nothing was
+    summed up before, `again` whether what serves all tasks is packed, if anything does.
     """
 
-    def __init__(self, product, b, a, right, c, scratch, bounds, panels=None):
+    def __init__(
+        self,
+        product,
+        b,
+        a,
+        right,
+        c,
+        scratch,
+        bounds,
+        *,
+        panels=None,
+        depth=None,
+        begins=None,
+        again=None,
+    ):
         self.p, self.form, self.b = product, product.form, b
         self.a, self.right, self.c = a, right, c
         self.scratch, self.panels = scratch, panels
         self.m0, self.m1, self.j0, self.j1 = bounds
-        self.depth = None  # how much of k there is, if that is known when it runs
-        self.begins = BIT(1)
-        self.again = None  # whether what serves all tasks is packed, if anything does
+        self.depth, self.again = depth, again
+        self.begins = BIT(1) if begins is None else begins
         form = self.form
         self.left = form.n % form.width
         self.columns = b.sub(self.j1, self.j0)
@@ -61,6 +76,12 @@ class Block(PairedBlock):
             self.ak = self.offset(a, (k0, form.a[1]))
             self.bk = self.offset(right, (k0, form.b[0]))
             getattr(self, f"_{form.kind}")()
+
+    def at_once(self, count):
+        """The block for all of k, of so many numbers: of one tile's depth."""
+        self.ak, self.bk, self.count = self.a, self.right, count
+        self.first, self.more = BIT(1), BIT(0)
+        return self
 
     def once(self):
         """What is packed within it is packed for all tasks of a worker, if that can be."""

@@ -82,11 +82,11 @@ class Cutting(Pairing):
         with b.if_then(b.icmp_signed("<", done, whole_lines(b, count))):
             self._straightened(b, (1, column), places, (done, count), some, fours)
 
-    def _straightened(self, b, steps, places, rows, some, none=False):
-        """Rows from the first, if there is not none, laid side by side in the room before."""
+    def _straightened(self, b, steps, places, rows, some, fours=False):
+        """Rows from the first, laid side by side in the room before; whole `fours` leave none."""
         (source, panel, room), (row, _), (first, end) = places, steps, rows
         rest = b.sub(end, first)
-        if not none:
+        if not fours:
             with b.if_then(b.icmp_signed(">", rest, I64(0))):
                 of = b.gep(source, [b.mul(first, I64(row))])
                 self._straight(b, steps, (of, room), rest, some)

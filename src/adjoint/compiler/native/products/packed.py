@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..llvm.types import BIT, I64
+from ..llvm.types import I64
 from .blocks import Block
 from .form import Form
 from .tasks import Product
@@ -37,8 +37,8 @@ class Packed(Product):
         right, panels, scratch = f.args
         bounds, pairs = (I64(0), I64(0), I64(0), I64(form.n)), form.kind == "pairs"
         room = scratch if pairs else panels
-        part = Block(self, b, right, right, right, room, bounds, panels)
-        part.bk, part.count = right, I64(form.k)
+        part = Block(self, b, right, right, right, room, bounds, panels=panels)
+        part = part.at_once(I64(form.k))
         if pairs:
             part.pair_panels()
         else:
@@ -54,9 +54,8 @@ class Packed(Product):
             return found
         f, b = self.apart(name, self.operands[0], p, p, p, *[I64] * 4)
         a, panels, c, scratch, m0, m1, n1, k1 = f.args
-        part = Block(self, b, a, panels, c, scratch, (m0, m1, I64(0), n1), panels)
-        part.ak, part.first, part.more = a, BIT(1), BIT(0)
-        part.depth = part.count = k1
+        places, bounds = (a, panels, c, scratch), (m0, m1, I64(0), n1)
+        part = Block(self, b, *places, bounds, panels=panels, depth=k1).at_once(k1)
         if form.kind == "pairs":
             part.pair_tiles()
         else:

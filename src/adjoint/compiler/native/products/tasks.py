@@ -85,9 +85,8 @@ class Product(Paired):
         a, right, c, scratch, m0, m1, n0, n1, k1, first = f.args
         with loop(b, n0, n1, self.form.strip) as j0:
             j1 = least(b, b.add(j0, I64(self.form.strip)), n1)
-            part = Block(self, b, a, right, c, scratch, (m0, m1, j0, j1))
-            part.depth, part.begins = k1, first
-            part.summed((), [])
+            bounds, told = (m0, m1, j0, j1), {"depth": k1, "begins": first}
+            Block(self, b, a, right, c, scratch, bounds, **told).summed((), [])
         b.ret_void()
         return f
 
@@ -127,10 +126,11 @@ class Product(Paired):
         form, p = self.form, self.scalar.as_pointer()
         f, b = self.function(name, *self.operands, p, p, *[I64] * 4, BIT)
         a, right, c, scratch, m0, m1, n0, n1, again = f.args
+        again = again if form.stays(*form.grid[:2]) else None
         with loop(b, n0, n1, form.strip) as j0:
             j1 = least(b, b.add(j0, I64(form.strip)), n1)
-            part = Block(self, b, a, right, c, scratch, (m0, m1, j0, j1))
-            part.again = again if form.stays(*form.grid[:2]) else None
+            bounds = m0, m1, j0, j1
+            part = Block(self, b, a, right, c, scratch, bounds, again=again)
             part.summed(form.sums, [])
         b.ret_void()
         return f
