@@ -233,6 +233,8 @@ def test_numpy_names_and_out():
     x = ad.tensor(X)
     assert ad.sum(x, axis=1, keepdims=True).shape == (3, 1, 2)
     assert ad.amax(x=x, axis=1).shape == (3, 2)
+    assert ad.cat([x, x], axis=2).shape == (*X.shape[:2], 4)
+    assert ad.stack([x, x], axis=1).shape == (3, 2, *X.shape[1:])
     with pytest.raises(TypeError, match="unexpected keyword argument 'axis'"):
         ad.sum(x, dim=1, axis=1)
     with pytest.raises(TypeError, match="unexpected keyword argument 'axes'"):
