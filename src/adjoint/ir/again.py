@@ -9,7 +9,7 @@ instead it is made again, of the operands and of what was small on the way, as s
 from __future__ import annotations
 
 from ..core.primitive import Elementwise
-from ..ops.contract import letters_of, multiplications
+from ..ops.contract import letters_of, multiplications, sides
 from ..ops.random import Draw
 from .graph import Const, Graph, Var
 
@@ -45,8 +45,8 @@ def _many(o, given) -> bool:
     if any(n > 1 and c in left and c in right for c, n in sizes):
         return True
     count = multiplications(o.params["spec"], [v.spec.shape for v in o.inputs])
-    sides = [n for c, n in sizes if n > 1 and (c in left) != (c in right)]
-    short = count <= SHORT * o.outputs[0].spec.size and min(sides, default=0) > LAYER
+    least = min(sides(o.params["spec"], o.outputs[0].spec.shape).values(), default=0)
+    short = count <= SHORT * o.outputs[0].spec.size and least > LAYER
     return short or not given.intersection(o.inputs)
 
 

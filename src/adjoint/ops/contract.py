@@ -143,6 +143,17 @@ def free_letter(letters) -> str:
     return next(c for c in ALPHABET if c not in letters)
 
 
+def sides(spec, shape) -> dict[str, int]:
+    """How large the letters of a result are that one operand alone has, those larger than one.
+
+    >>> sides("aij,ajk->aik", (9, 2, 3))
+    {'i': 2, 'k': 3}
+    """
+    left, right, out = letters_of(spec)
+    sizes = zip(out, shape, strict=True)
+    return {c: n for c, n in sizes if n > 1 and (c in left) != (c in right)}
+
+
 def multiplications(spec: str, shapes) -> int:
     """How many a contraction of these two shapes takes."""
     return math.prod(sizes_of(spec, shapes).values())

@@ -6,7 +6,7 @@ import math
 from typing import NamedTuple
 
 from ...ir.positions import doubtful
-from ...ops.contract import letters_of, sizes_of
+from ...ops.contract import letters_of, sides, sizes_of
 from .arena import lives, peak
 from .bands import UNIT, Axis, Ends, ends, makes, over_rows, reads, totals, waits
 from .schedule import LARGEST
@@ -308,10 +308,8 @@ def _block(height, most) -> int:
 
 
 def rows_of(o) -> dict[str, int]:
-    """The sizes of the letters of a product's result that only one operand has."""
-    left, right, out = letters_of(o.params["spec"])
-    sizes = zip(out, o.outputs[0].spec.shape, strict=True)
-    return {c: n for c, n in sizes if n > 1 and (c in left) != (c in right)}
+    """The sizes of the letters that may count rows of a product's result."""
+    return sides(o.params["spec"], o.outputs[0].spec.shape)
 
 
 def narrow(o, role) -> bool:

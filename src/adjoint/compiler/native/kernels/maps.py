@@ -41,17 +41,13 @@ class Maps(Squares):
         flat = (math.prod(k.space),)
         if 0 in k.space:
             return
-        if self._collapses(k) and self._even(k, flat):
-            many = self._many(k, flat)
-            yield looped(flat, lambda e, i: e._store_roots(k, i), chunks, many=many)
-            return
-        space, rank = lined(k.space), len(k.space)
-        many = self._many(k, space)
+        whole = self._collapses(k) and self._even(k, flat)
+        space, rank = (flat, 1) if whole else (lined(k.space), len(k.space))
 
         def body(e, index):
             e._store_roots(k, padded(index, rank))
 
-        yield looped(space, body, chunks, many=many)
+        yield looped(space, body, chunks, many=self._many(k, space))
 
     def _many(self, k, space) -> int:
         """Vectors that are computed side by side."""
