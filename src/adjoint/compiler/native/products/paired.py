@@ -119,13 +119,14 @@ class Paired(Thirds):
             row = b.gep(of.panel, [b.mul(k, I64(vectors * SIDE))])
             places = (b.gep(row, [I64(j * SIDE)]) for j in range(vectors))
             ys = [b.load(b.bitcast(p, brains.as_pointer()), align=64) for p in places]
-            xs = [b.load(b.gep(ak, [I64(i * SIDE)])) for i in range(high)]
-            xs = [b.bitcast(b.splat(x, SIDE), brains) for x in xs]
-            pairs = [(x, y) for x in xs for y in ys]
-            return [
-                b.call(multiply, [t, x, y])
-                for t, (x, y) in zip(acc, pairs, strict=True)
-            ]
+
+            def sums_of_row(i):
+                x = b.splat(b.load(b.gep(ak, [I64(i * SIDE)])), SIDE)
+                x, sums = b.bitcast(x, brains), acc[i * vectors : (i + 1) * vectors]
+                pairs = zip(sums, ys, strict=True)
+                return [b.call(multiply, [t, x, y]) for t, y in pairs]
+
+            return [t for i in range(high) for t in sums_of_row(i)]
 
         acc = [ir.Constant(SUMS, [0.0] * SIDE)] * (high * vectors)
         pairs = b.lshr(b.add(of.count, I64(1)), I64(1))
