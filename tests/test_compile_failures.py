@@ -246,6 +246,22 @@ def test_results_that_are_no_tensors():
     assert [h(ad.ones(1)) for _ in range(3)] == [3.0] * 3
 
 
+SWAPPED = np.arange(3.0).astype(np.dtype("f8").newbyteorder("S"))
+NO_TENSORS = [SWAPPED, np.array(["a", "b"]), np.array([1, None]), np.zeros(2, "M8[D]")]
+
+
+@pytest.mark.parametrize("array", NO_TENSORS, ids=lambda x: x.dtype.kind)
+def test_arrays_that_no_tensor_holds_are_left_as_they_are(array, caplog):
+    f = compile(lambda x, array: (x * 2, array))
+    for _ in range(3):
+        y, same = f(ad.ones(2), array)
+        assert y.tolist() == [2.0, 2.0]
+        assert same is array
+    (said,) = (r.message for r in caplog.records)
+    assert f"no tensor holds an array of {array.dtype}, which it is given" in said
+    assert ("this machine's byte order" in said) == (array is SWAPPED)
+
+
 def test_an_array_of_traced_numbers_is_told():
     f = compile(lambda x: x.numpy())
     f(ad.ones(2))

@@ -119,6 +119,16 @@ def test_what_copies_and_what_shares():
     assert t.tolist() == [1, 7, 1]
 
 
+SWAPPED = np.array([1.0, 2.0]).astype(np.dtype("f8").newbyteorder("S"))
+
+
+def test_numbers_of_another_byte_order_are_copied():
+    for make in (ad.tensor, ad.as_tensor, ad.asarray, lambda x: ad.tensor([x, x])[0]):
+        x = make(SWAPPED)
+        assert x.dtype is ad.float64
+        assert (x * 2).tolist() == [2.0, 4.0]
+
+
 def test_gradients_asked_for():
     assert ad.ones(2, requires_grad=True).requires_grad
     assert ad.asarray([1.0], requires_grad=True).requires_grad
@@ -194,6 +204,9 @@ def test_what_dtypes_say():
         (lambda: ad.eye(-1), "n must be non-negative"),
         (lambda: ad.from_numpy([1]), "expected np.ndarray"),
         (lambda: ad.from_numpy(np.array(["a"])), "no tensor dtype"),
+        (lambda: ad.from_numpy(SWAPPED), "newbyteorder('=')) has this machine's"),
+        (lambda: ad.ones(2) + SWAPPED, "newbyteorder('=')) has this machine's"),
+        (lambda: ad.asarray(SWAPPED, copy=False), "can't alias ndarray"),
         (lambda: ad.from_dlpack([1]), "has no __dlpack__"),
         (lambda: ad.asarray([1.0], copy=False), "can't alias list"),
         (lambda: ad.asarray(np.ones(2), dtype=ad.float32, copy=False), "float32"),

@@ -1,7 +1,9 @@
 """Why another program is made: one line of the log says it in words; what may be asked for."""
 
 import logging
+from decimal import Decimal
 
+import numpy as np
 import pytest
 
 import adjoint as ad
@@ -51,6 +53,35 @@ def test_arguments(whys):
     with ad.no_grad():
         f(ad.ones(4, requires_grad=True))
     assert whys() == ["recording is False, was True"]
+
+
+NUMBERS = [0.0, -0.0, np.float64(0.0), np.float64(-0.0), np.float32(-0.0), 0, False]
+KINDS = [*NUMBERS, {1}, {1.0}, {True}, frozenset({1}), frozenset({1.0}), float("nan")]
+KINDS += [np.float64("nan"), Decimal("nan"), frozenset({float("nan")}), (0.0,), (-0.0,)]
+
+
+def test_static_values_that_are_equal_but_not_the_same(whys):
+    """Each has a program of its own, which is found again."""
+    f = ad.compile(lambda x, k: (x * 2, repr(k)))
+    for _ in range(3):
+        for k in KINDS:
+            assert f(ad.ones(1), k)[1] == repr(k)
+    assert len(f.programs) == len(KINDS)
+
+
+def test_frozen_sets_in_words(whys):
+    @ad.compile
+    def f(x, k):
+        return x * sum(k)
+
+    f(ad.ones(1), frozenset({1}))
+    for k in (frozenset({1}), frozenset({1.5}), {2}):
+        f(ad.ones(1), k)
+    assert whys() == [
+        "first",
+        "argument 2 is frozenset({1.5}), was frozenset({1})",
+        "argument 2 is {2}, was frozenset({1.5})",
+    ]
 
 
 def test_gradients_of_arguments(whys):

@@ -26,7 +26,15 @@ from .capture.unfit import Unfit, Unready
 from .insight import Insight
 from .late import batches, probe
 from .settings import CHECKS, Settings
-from .signature import difference, key_of, leaves_of, samples, tensor_of, twice
+from .signature import (
+    difference,
+    key_of,
+    leaves_of,
+    samples,
+    tensor_of,
+    twice,
+    unkeyed,
+)
 from .step import Step, miss, native_code
 
 VAIN = 8  # programs that ran but once, after which a call runs as it is written
@@ -168,10 +176,9 @@ class Compiled(Insight):
         """Whether such a call runs as it is written, which is said once if it has no hash."""
         try:
             return key in self.unfit
-        except TypeError as error:
+        except TypeError:
             if not self.unfit:
-                why = f"{error}; pass tuples and frozensets for lists and sets"
-                self._leave(None, why)
+                self._leave(None, unkeyed(key[1]))
             return True
 
     def _made(self, key, leaves, shape, before):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from numbers import Number
+
 import numpy as np
 
 from ..autodiff.tape import BASE
 from ..core import tree
 from ..core.bind import Box
+from ..core.dtype import BY_NUMPY, other_order
 from ..core.primitive import spec_of
 
 
@@ -17,8 +20,12 @@ def leaves_of(args, kwargs):
 
 
 def tensor_of(x):
-    """An array of NumPy as a tensor on its memory; anything else as it is."""
-    return BASE.wrap(x) if isinstance(x, np.ndarray) else x
+    """An array of NumPy as a tensor on its memory; anything else as it is.
+
+    So are arrays of texts, of objects, of another byte order: no tensor holds them.
+    """
+    holds = isinstance(x, np.ndarray) and x.dtype in BY_NUMPY
+    return BASE.wrap(x) if holds else x
 
 
 def key_of(x):
@@ -27,16 +34,33 @@ def key_of(x):
         g = None if x._grad is None else spec_of(x._grad)
         rows = () if x.value.flags.c_contiguous else ("not row by row",)
         return x.shape, x.value.dtype, x.requires_grad, x.is_leaf, *rows, g
-    return type(x), _HASHED[type(x)](x) if type(x) in _HASHED else x
+    return type(x), _apart(x)
 
 
-# What stands for static values in keys: numbers to the bit, and what has no hash itself.
-_HASHED = {
-    float: repr,
-    complex: repr,
-    slice: lambda x: (x.start, x.stop, x.step),
-    set: lambda x: frozenset(map(key_of, x)),
-}
+def _apart(x):
+    """What stands for a static value in a key, and is equal for those that are the same.
+
+    Numbers are the same to the bit: 0.0 is not -0.0, NaN is NaN. Some have no hash themselves.
+    """
+    if type(x) is slice:
+        return x.start, x.stop, x.step
+    if isinstance(x, (set, frozenset)):
+        return frozenset(map(key_of, x))
+    number = isinstance(x, (Number, np.generic)) and not isinstance(x, int)
+    return _Said(repr(x)) if number else x
+
+
+def unkeyed(kinds) -> str:
+    """Why there is no key of arguments of these kinds."""
+    for kind in kinds:
+        try:
+            hash(kind)
+        except TypeError as error:
+            if isinstance(kind[1], np.ndarray):
+                d = kind[1].dtype
+                return f"no tensor holds an array of {d}, which it is given{other_order(d)}"
+            return f"{error}; pass tuples and frozensets for lists and sets"
+    return "its arguments have no hash"
 
 
 def twice(leaves):
@@ -116,9 +140,8 @@ def _told(kind, other=None) -> str:
 
 
 _SHOWN = {
-    float: str,
-    complex: str,
     slice: lambda key: f"slice{key}",
     set: lambda key: repr({x for _, x in key}),
+    frozenset: lambda key: repr(frozenset(x for _, x in key)),
 }
 _TRAITS = ("that requires grad", "without requires grad"), ("a leaf", "no leaf")

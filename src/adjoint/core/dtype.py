@@ -46,6 +46,7 @@ class DType:
         if found is None:
             raise ArgumentTypeError(
                 f"no tensor dtype for {d!r}; there are: {', '.join(BY_NAME)}"
+                + other_order(d)
             )
         return found
 
@@ -68,6 +69,14 @@ class DType:
 
 
 dtype = DType  # as PyTorch calls it
+
+
+def other_order(d) -> str:
+    """What to do about a dtype of another byte order than this machine's, for people."""
+    swapped = isinstance(d, np.dtype) and d.newbyteorder("=") in BY_NUMPY
+    advice = "; x.astype(x.dtype.newbyteorder('=')) has this machine's byte order"
+    return advice if swapped and not d.isnative else ""
+
 
 # Rank is the category of PyTorch's promotion: bool < integer < floating < complex.
 _RANKS = {"b": 0, "u": 1, "i": 1, "f": 2, "V": 2, "c": 3}

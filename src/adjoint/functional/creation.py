@@ -60,7 +60,9 @@ def array_of(data, dtype=None) -> np.ndarray:
         value = quiet.run(value.astype, _inferred(value), copy=False)
     if value.dtype == object and all(isinstance(v, int) for v in value.flat):
         raise _too_large(None, f"{max(value.flat, key=abs)} needs more than 64 bits")
-    if value.dtype.kind in "OUSmM" or value.dtype.newbyteorder("=") not in dt.BY_NUMPY:
+    if not value.dtype.isnative:
+        value = value.astype(value.dtype.newbyteorder("="))
+    if value.dtype not in dt.BY_NUMPY:
         raise ArgumentTypeError(
             f"tensor(): cannot hold {value.dtype} values",
             hint=f"given was a {type(data).__name__}",
@@ -191,11 +193,14 @@ def as_tensor(data, dtype=None, device=None):
     need_cpu(device)
     if isinstance(data, Box):
         return data if dtype is None else cast(data, np_dtype(dtype))
-    if isinstance(data, np.ndarray) and (
-        dtype is None or data.dtype == np_dtype(dtype)
-    ):
+    if shareable(data) and (dtype is None or data.dtype == np_dtype(dtype)):
         return from_numpy(data)
     return tensor(data, dtype=dtype)
+
+
+def shareable(x) -> bool:
+    """Whether x is an array on whose memory a tensor can be."""
+    return isinstance(x, np.ndarray) and x.dtype in dt.BY_NUMPY
 
 
 @function
@@ -209,8 +214,8 @@ def asarray(obj, *, dtype=None, device=None, copy=None, requires_grad=None):
     tensor([1, 2])
     """
     need_cpu(device)
-    shared = isinstance(obj, (Box, np.ndarray))
-    if not shared and hasattr(obj, "__dlpack__"):
+    shared = isinstance(obj, Box) or shareable(obj)
+    if not isinstance(obj, (Box, np.ndarray)) and hasattr(obj, "__dlpack__"):
         obj, shared = from_dlpack(obj), True
     same = shared and (dtype is None or np_dtype(dtype) == dtype_of(obj))
     if copy is False and not same:
@@ -240,7 +245,8 @@ def from_numpy(ndarray):
             f"from_numpy: expected np.ndarray, got {type(ndarray).__name__}"
         )
     if ndarray.dtype not in dt.BY_NUMPY:
-        raise DtypeError(f"from_numpy: no tensor dtype for {ndarray.dtype}")
+        d = ndarray.dtype
+        raise DtypeError(f"from_numpy: no tensor dtype for {d}{dt.other_order(d)}")
     return wrap(ndarray.view(np.ndarray))
 
 
