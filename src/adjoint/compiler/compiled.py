@@ -172,6 +172,15 @@ class Compiled(Insight):
             self.wasted[key] = 0 if again else self.wasted.get(key, 0) + 1
         return self.wasted.get(key, 0) >= VAIN
 
+    def _not_yet(self, key, what) -> None:
+        """The next call may have a program; no longer if the last ones all have made state."""
+        self.wasted[key] = self.wasted.get(key, 0) + 1
+        if self.wasted[key] >= VAIN:
+            self._leave(
+                key,
+                f"each of the last calls has made {what} anew; make it once, before the calls",
+            )
+
     def _is_unfit(self, key) -> bool:
         """Whether such a call runs as it is written, which is said once if it has no hash."""
         try:
@@ -192,8 +201,8 @@ class Compiled(Insight):
             )
         try:
             captured = self._captured(leaves, shape, name, before)
-        except Unready:
-            return None
+        except Unready as error:
+            return self._not_yet(key, error)
         except Unfit as error:
             return self._leave(key, str(error))
         step = self._of_batch(captured, leaves, shape, key)

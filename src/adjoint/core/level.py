@@ -110,6 +110,9 @@ class Floor(Level):
     def reads(self, mapping: dict, key) -> None:
         """mapping[key] decides what is done next, unseen in the function's own code."""
 
+    def makes(self, mapping: dict) -> None:
+        """An object that is only being made now keeps its things in `mapping`."""
+
     def replaces(self, mapping: dict, key) -> None:
         """mapping[key], in which something from outside is kept, is about to be set."""
 

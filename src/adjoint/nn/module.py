@@ -12,7 +12,7 @@ from typing import Any
 
 from ..autodiff.modes import no_grad
 from ..compiler import compile
-from ..core.bind import Box, floor, modes, note_change
+from ..core.bind import NUMPY, Box, floor, modes, note_change
 from ..errors import ArgumentError, ArgumentTypeError, DtypeError, scope
 from ..functional.face import FUNCTIONS
 from ..tensor import Tensor
@@ -42,6 +42,12 @@ class Module:
     _hooks: dict | None = None
     _name = ""
     _places: dict | None = None
+
+    def __new__(cls, *args, **kwargs):
+        self = super().__new__(cls)
+        if (level := floor.get()) is not NUMPY:
+            level.makes(vars(self))
+        return self
 
     def __init__(self):
         """Nothing to do; kept so that subclasses may call it."""

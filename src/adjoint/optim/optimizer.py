@@ -63,7 +63,7 @@ class Optimizer(Hooked):
 
     def __init__(self, params, defaults: dict):
         self.defaults, self.param_groups, self._remade = defaults, [], 0
-        self.state: dict = NotingTree()
+        self.state: dict = saving.begun(NotingTree())
         for group in as_groups(params, type(self).__name__):
             self.add_param_group(group)
 
@@ -144,6 +144,7 @@ class Optimizer(Hooked):
         if s and self.state.get(p) is not s:
             floor.get().replaces(self.state, p)
             self.state[p] = s
+            saving.begun(self.state[p])  # which is another dict, with the same in it
         x.copy_(y)
 
     def result(self, x, y):
@@ -164,9 +165,9 @@ class Optimizer(Hooked):
                 floor.get().reads(s, name)
             return s
         if type(self).begin is Optimizer.begin:
-            return {}
+            return saving.begun({})
         with no_grad():
-            return self.begin(p, o)
+            return saving.begun(self.begin(p, o))
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget the gradients of all parameters, or make them zero.

@@ -9,6 +9,12 @@ from ..errors import ArgumentError
 from ..functional import complexes, creation
 
 
+def begun(s: dict) -> dict:
+    """`s`, which is new: in a program it goes with the call, if nobody keeps it."""
+    floor.get().makes(s)
+    return s
+
+
 def put(s: dict, name: str, old, new, p) -> None:
     """s[name] ← new, in the memory of `old` where that is a tensor."""
     if isinstance(old, Box) and isinstance(new, Box):

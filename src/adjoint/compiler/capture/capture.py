@@ -279,6 +279,9 @@ class Capture(Follower, TraceLevel):
         x = look(mapping, key)
         self.sights.setdefault((id(mapping), key), (mapping, key, x))
 
+    def makes(self, mapping) -> None:
+        self.changed.begun[id(mapping)] = mapping
+
     def replaces(self, mapping, key) -> None:
         if not is_new(key):
             self.changed.slot(mapping, key)
@@ -351,7 +354,7 @@ def _undone(level, around):
 def _need_untouched(around) -> None:
     """What is NumPy's, or Python's, must be as it was: arrays, and streams of random numbers."""
     if around.streams.more():
-        raise Unready  # what it drew there is not known; the next time it is
+        raise Unready("a module")  # what it drew there is not known; next time it is
     if around.streams.rewind():
         raise Unfit(
             "it draws random numbers of NumPy or Python; adjoint's can be in a program"

@@ -15,6 +15,7 @@ class Changes:
         self.grads: dict[int, tuple] = {}  # tensors whose .grad was set
         self.moved: dict[int, tuple] = {}  # tensors given other memory
         self.slots: dict[tuple, tuple] = {}  # (id of a keeper, key): what was put there
+        self.begun: dict[int, dict] = {}  # keepers of objects that were made meanwhile
 
     def place(self, x) -> None:
         """`x` is about to have another place in the graph."""
@@ -33,7 +34,8 @@ class Changes:
 
     def slot(self, keeper, key) -> None:
         before = look(keeper, key)
-        if not is_new(before):  # else the keeper is of this call as well
+        of_this_call = id(keeper) in self.begun or is_new(before)
+        if not of_this_call:
             self.put(keeper, key, before)
 
     def put(self, keeper, key, before) -> None:
@@ -48,5 +50,5 @@ class Changes:
 
     def forget(self) -> None:
         """Let go of all tensors."""
-        for kept in (self.places, self.grads, self.moved, self.slots):
+        for kept in (self.places, self.grads, self.moved, self.slots, self.begun):
             kept.clear()

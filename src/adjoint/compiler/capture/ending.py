@@ -114,12 +114,12 @@ class Ending:
         old, shape = tree.flatten(before)
         leaves, new_shape = tree.flatten(now)
         if before is ABSENT:
-            raise Unready
+            raise Unready(_named(keeper, key))
         kept = now is not ABSENT and not isinstance(keeper, SEQUENCES)
         if not kept or not any(map(_traced, leaves)):
             raise Unfit(_CHANGES.format(_named(keeper, key)))
         if shape != new_shape:
-            raise Unready
+            raise Unready(_named(keeper, key))
         pairs = enumerate(zip(old, leaves, strict=True))
         made = [self._leaf(Place(keeper, key, i), x, y) for i, (x, y) in pairs]
         return Slot(keeper, key, shape, made)
@@ -131,7 +131,7 @@ class Ending:
                 raise Unfit(_CHANGES.format(_named(place.mapping, place.key)))
             return (y,)
         if not isinstance(x, Box) or x.shape != y.shape or x.dtype != y.dtype:
-            raise Unready
+            raise Unready(_named(place.mapping, place.key))
         if y.requires_grad and type(y.node) is Leaf:
             raise Unfit(f"it makes a new leaf {place.key!r} with every call")
         self.at[id(x.value)] = place

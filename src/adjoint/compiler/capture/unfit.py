@@ -4,7 +4,8 @@ from __future__ import annotations
 
 
 class Unready(Exception):
-    """State that the program would work on was made by this call: the next one may have one."""
+    """State that the program would work on was made by this call, which the text names: the
+    next one may have one."""
 
 
 class Unfit(Exception):
