@@ -3,6 +3,7 @@
 import types
 from collections import defaultdict, deque
 from dataclasses import dataclass
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -408,3 +409,74 @@ def test_large_results_lie_apart_from_others_arrays_in_their_page():
     starts = {y.numpy().ctypes.data % 4096 for y in held}
     assert len({y.numpy().ctypes.data for y in held}) == 3
     assert starts == {2048}
+
+
+MAKERS = {
+    "iterator": lambda: iter([1, 2]),
+    "zip": lambda: zip([1], [2], strict=True),
+    "generator": lambda: (k for k in range(2)),
+    "array": lambda: np.zeros(2),
+    "view": lambda: np.zeros(3)[1:],
+    "set": lambda: {1},
+    "bytearray": lambda: bytearray(b"a"),
+    "object": lambda: types.SimpleNamespace(kept=[]),
+    "module": lambda: nn.ReLU(),
+}
+
+
+def _used(x):
+    """What an object gives, which then gives no more, or is another."""
+    if isinstance(x, np.ndarray):
+        x += 1
+        return x.tolist()
+    if isinstance(x, (set, bytearray)):
+        before = list(x)
+        x.clear()
+        return before
+    if hasattr(x, "__next__"):
+        return list(x)
+    before = dict(vars(x))
+    x.kept = [1]
+    return before
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_objects_that_each_call_makes_are_others_each_time(name, caplog):
+    f = compile(lambda x: (x * 2, [MAKERS[name]()]))
+    first = _used(MAKERS[name]())
+    for _ in range(3):
+        y, (made,) = f(ad.ones(1))
+        assert y.tolist() == [2.0]
+        assert _used(made) == first
+    (said,) = (r.message for r in caplog.records)
+    assert f"makes a {type(made).__name__} in each call and returns it" in said
+
+
+THERE = {
+    "array": np.zeros(2),
+    "set": {1},
+    "object": types.SimpleNamespace(),
+    "module": nn.ReLU(),
+}
+
+
+@pytest.mark.parametrize("name", THERE)
+def test_objects_that_were_there_are_results_of_a_program(name):
+    assert called(lambda x: (x * 2, THERE[name]), ad.ones(1))[1] is THERE[name]
+
+
+def test_values_that_each_call_makes_are_results_of_a_program():
+    def f(x):
+        k = len(x)
+        new = (
+            range(k),
+            f"{k} rows",
+            Fraction(k, 3),
+            frozenset({k}),
+            np.float32(k),
+            x.dtype,
+        )
+        return x, new, slice(k), THERE["module"].forward, lambda: k, 2**70 + k
+
+    _, new, *_ = called(f, ad.ones(2))
+    assert new == (range(2), "2 rows", Fraction(2, 3), {2}, 2.0, ad.float32)

@@ -6,8 +6,6 @@ gradients that are set, become outputs. Nothing outside changes while the functi
 
 from __future__ import annotations
 
-import gc
-import types
 import weakref
 from contextlib import contextmanager
 from threading import get_ident
@@ -30,6 +28,7 @@ from .arguments import Arguments, row_by_row
 from .captured import Captured, Read
 from .changes import Changes
 from .ending import Ending
+from .escaping import need_no_leak, need_values
 from .options import Groups
 from .outside import Outside
 from .screens import is_new
@@ -330,8 +329,8 @@ def capture(func, leaves, shape, name: str, moving=frozenset()) -> Captured:
         made = _ended(level, results, around)
         del results
     del given, args, kwargs
-    _need_open(made.fixed.values(), level)
-    _need_no_leak(level, made)
+    need_values(made.fixed.values(), level)
+    need_no_leak(level, made)
     return made
 
 
@@ -385,64 +384,3 @@ def _need_same(given, args, kwargs) -> None:
             "it changes a list, dict or data class among its arguments; return the new one, or "
             "write into its tensors with copy_"
         )
-
-
-_ELSEWHERE = type, types.ModuleType, types.CodeType
-FAR = 10_000  # objects that are looked at
-
-
-def _need_open(results, level) -> None:
-    """Results that are no tensors must not have values of the program in them."""
-    for x in results:
-        if _keeps(x, level):
-            raise Unfit(
-                f"it returns a {type(x).__name__} with tensors in it; in a tuple, a named "
-                "tuple, a list, a dict or a data class they can be results of a program"
-            )
-
-
-def _keeps(x, level) -> bool:
-    """Whether there is a way from an object to a value of the program; not by globals."""
-    seen, todo = set(), [x]
-    while todo and len(seen) < FAR:
-        x = todo.pop()
-        if isinstance(x, Tracer) and x.level is level:
-            return True
-        if id(x) in seen or not gc.is_tracked(x) or isinstance(x, _ELSEWHERE):
-            continue
-        seen.add(id(x))
-        own = type(x) is not types.FunctionType
-        todo += gc.get_referents(x) if own else (x.__closure__, x.__defaults__)
-    return False
-
-
-def _need_no_leak(level, made) -> None:
-    """No value of the program may be kept where the program does not put it.
-
-    What an object of this call had, such as an optimizer made inside, is not compared later.
-    """
-    level.forget()
-    if any(r() is not None for r in level.made):
-        made.seen = [s for s in made.seen if not _keeps(s.mapping, level)]
-        gc.collect()
-    for r in level.made:
-        x = r()
-        if x is not None:
-            raise TraceError(
-                f"a value of shape {list(x.shape)} was kept {_where(x)}: it has no numbers "
-                "yet, and the program does not put them there",
-                hint="return it; or write it into a tensor that is there before the call, "
-                "with copy_",
-            )
-
-
-def _where(x) -> str:
-    """Who keeps a value, as far as that can be told."""
-    boxes = [b for b in gc.get_referrers(x) if isinstance(b, Box)]
-    for box in boxes:
-        for keeper in gc.get_referrers(box):
-            if isinstance(keeper, (list, dict, tuple, set)) and keeper is not boxes:
-                return f"in a {type(keeper).__name__} of {len(keeper)}"
-            if isinstance(getattr(keeper, "__dict__", None), dict):
-                return f"by a {type(keeper).__name__}"
-    return "outside"
