@@ -199,3 +199,35 @@ def test_programs_that_ask_for_an_accelerator_stay_on_the_cpu():
     assert not ad.accelerator.is_available()
     assert ad.accelerator.current_accelerator() is None
     assert ad.accelerator.device_count() == 0
+
+
+def _with(x, write):
+    y = x.clone()
+    write(y)
+    return y
+
+
+TOO_LARGE = {
+    "mul": lambda x: x * 1e300,
+    "add": lambda x: x + 1e300,
+    "a number of NumPy": lambda x: x * np.float64(1e300),
+    "compare": lambda x: ad.where(x < 1e300, 1e300, x),
+    "lerp": lambda x: x.lerp(x * 2, 1e300),
+    "masked_fill": lambda x: x.masked_fill(x > 0, 1e300),
+    "index_fill": lambda x: x.index_fill(0, ad.tensor([0, 1]), 1e300),
+    "full_like": lambda x: ad.full_like(x, 1e300),
+    "pad": lambda x: ad.nn.functional.pad(x, (0, 1), value=1e300)[2:],
+    "nan_to_num": lambda x: (x * float("nan")).nan_to_num(1e300),
+    "item": lambda x: _with(x, lambda y: y.__setitem__(slice(None), 1e300)),
+    "fill": lambda x: _with(x, lambda y: y.fill_(1e300)),
+    "linspace": lambda x: ad.linspace(1e299, 1e300, 2, dtype=x.dtype),
+}
+
+
+@pytest.mark.parametrize("d", [ad.float32, ad.float16])
+@pytest.mark.parametrize("name", TOO_LARGE)
+def test_numbers_that_are_too_large_are_infinite_without_a_warning(name, d):
+    f, x = TOO_LARGE[name], ad.ones(2, dtype=d)
+    for g in (f, ad.compile(f), ad.compile(f, backend="numpy")):
+        for _ in range(2):
+            assert set(g(x).tolist()) == {float("inf")}

@@ -128,7 +128,7 @@ def _with_number(prim, kinds, place):
             value = x.value
             if value.dtype.kind not in floats or floor.get() is not NUMPY:
                 return None
-            c = np.array(number, value.dtype)
+            c = quiet.run(np.array, number, value.dtype)
             y = quiet.run(eager, value, c) if place else quiet.run(eager, c, value)
         except _REFUSED:
             return None

@@ -136,7 +136,7 @@ def _shape(size, name, named=None) -> tuple[int, ...]:
 def _room(shape, d, name, value) -> np.ndarray:
     """A new array, all `value`, or the error that no memory is that large."""
     try:
-        return np.full(shape, value, d)
+        return quiet.run(np.full, shape, value, d)
     except (ValueError, MemoryError):
         raise ShapeError(
             f"{name}: no room for shape {shape}: {math.prod(shape) * d.itemsize} bytes"
@@ -374,11 +374,10 @@ def _fitting(number, d, name):
     try:
         if lost:
             raise OverflowError
-        return (
-            np.array(number if d.kind != "b" else bool(number)).astype(d)[()]
-            if (d.kind in "bfVc")
-            else np.array(int(getattr(number, "real", number)), d)[()]
-        )
+        if d.kind in "bfVc":
+            value = np.array(number if d.kind != "b" else bool(number))
+            return quiet.run(value.astype, d)[()]
+        return np.array(int(getattr(number, "real", number)), d)[()]
     except (OverflowError, ValueError):
         raise DtypeError(
             f"{name}: value {number} cannot be converted to type {d.name} without overflow"

@@ -11,7 +11,7 @@ import numpy as np
 from ..autodiff.modes import recording
 from ..autodiff.tape import BASE
 from ..core import dtype as dt
-from ..core.bind import Box, dtype_of, floor
+from ..core.bind import Box, dtype_of, floor, quiet
 from ..core.primitive import op
 from ..errors import (
     ArgumentTypeError,
@@ -230,7 +230,7 @@ def lift(x, d: np.dtype, name: str):
         return x.astype(d, copy=False)
     if isinstance(x, SCALARS):
         try:
-            return np.array(x, d)
+            return quiet.run(np.array, x, d)
         except OverflowError:
             if d.kind in "iu" and -(2**63) <= x < 2**63:
                 return np.array(x, np.int64).astype(d)  # wraps, as PyTorch's numbers do

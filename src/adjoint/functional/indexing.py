@@ -16,7 +16,7 @@ from ..autodiff.straight import picked, seen, shown
 from ..autodiff.tape import BASE
 from ..autodiff.versions import versioned
 from ..autodiff.views import Chosen, mark_chosen
-from ..core.bind import NUMPY, Box, dtype_of, floor
+from ..core.bind import NUMPY, Box, dtype_of, floor, quiet
 from ..core.primitive import op
 from ..core.shape import broadcast, undoing
 from ..errors import (
@@ -170,7 +170,7 @@ def _written_straight(x, key, new) -> bool:
         if _triples(parts, value.shape) is None:
             return False
     try:
-        value[key] = v
+        quiet.run(value.__setitem__, key, v)
     except (IndexError, ValueError, OverflowError):
         return False
     version = x.version or versioned(x)

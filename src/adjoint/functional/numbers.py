@@ -7,7 +7,7 @@ from collections import namedtuple
 
 import numpy as np
 
-from ..core.bind import Box, dtype_of
+from ..core.bind import Box, dtype_of, quiet
 from ..core.primitive import number, op
 from ..errors import ArgumentTypeError, DtypeError
 from .face import cast, give, inexact, method, need_tensor, promote
@@ -107,7 +107,7 @@ def nan_to_num(input, nan=0.0, posinf=None, neginf=None, *, out=None):
     )
     bad = (op.isnan(x), x == np.array(np.inf, d), x == np.array(-np.inf, d))
     for where, value in zip(bad, numbers, strict=True):
-        x = op.where(where, np.array(value, d), x)
+        x = op.where(where, quiet.run(np.array, value, d), x)
     return give(x, out)
 
 

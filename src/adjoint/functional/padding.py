@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from ..autodiff.straight import viewed
-from ..core.bind import Box, dtype_of
+from ..core.bind import Box, dtype_of, quiet
 from ..core.primitive import op
 from ..errors import (
     ArgumentError,
@@ -155,7 +155,7 @@ def constant_pad_nd(input, pad, value=0):
     inside = np.zeros(shape, bool)
     inside[tuple(slice(a, b) for a, b, _ in key)] = True
     fill = np.array(value.item() if isinstance(value, Box) else value)
-    return op.where(inside, y, fill.astype(dtype_of(y)))
+    return op.where(inside, y, quiet.run(fill.astype, dtype_of(y)))
 
 
 def _is_zero(value) -> bool:

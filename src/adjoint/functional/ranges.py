@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from ..core import dtype as dt
-from ..core.bind import dtype_of
+from ..core.bind import dtype_of, quiet
 from ..core.device import need_cpu
 from ..errors import ArgumentError, ArgumentTypeError, DtypeError
 from .creation import finish, plain_number, whole_count
@@ -139,7 +139,7 @@ def _narrowed(value, d, name):
     """The array in dtype `d`, unless that loses the imaginary part."""
     if value.dtype.kind == "c" and d.kind != "c":
         raise DtypeError(f"{name}: complex numbers do not fit {d.name}")
-    return value.astype(d)
+    return quiet.run(value.astype, d)
 
 
 @function
