@@ -128,8 +128,36 @@ def test_branches_change_nothing(draws):
 
     f = compile(lambda p, x: ad.cond(p, yes, lambda x: x, x))
     f(ad.tensor(True), ad.ones(2))
-    with pytest.raises(TraceError, match="return what is new"):
+    hint = "draw them before it" if draws else "return what is new"
+    with pytest.raises(TraceError, match=hint):
         f(ad.tensor(True), ad.ones(2))
+
+
+def test_what_to_do_about_draws_in_a_loop_under_grad():
+    """backward() goes through them; grad takes them as rows."""
+
+    def total(x):
+        return ad.scan(lambda x, _: (x * ad.rand(2), None), x, length=3)[0].sum()
+
+    def rows(x):
+        noise = ad.rand(3, 2)
+        return ad.scan(lambda x, u: (x * u, None), x, noise)[0].sum()
+
+    def back(x):
+        x = x.detach().requires_grad_()
+        total(x).backward()
+        return x.grad
+
+    f = compile(ad.grad(total))
+    f(ad.ones(2))
+    with pytest.raises(TraceError, match=r"rows of xs; .* or call backward\(\)"):
+        f(ad.ones(2))
+    for f in (ad.grad(rows), back):
+        drawn = []
+        for g in (f, compile(f)):
+            ad.manual_seed(1)
+            drawn.append([g(ad.ones(2)).tolist() for _ in range(3)])
+        np.testing.assert_allclose(drawn[0], drawn[1], rtol=1e-5)
 
 
 # ---------------------------------------------------------------- counts

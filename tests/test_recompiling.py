@@ -55,6 +55,22 @@ def test_arguments(whys):
     assert whys() == ["recording is False, was True"]
 
 
+def test_programs_that_run_but_once_are_told(caplog):
+    """A number that is another in each call is better a tensor."""
+    f = ad.compile(lambda x, t: x * t, cache_size=4)
+    for k in range(20):
+        assert f(ad.ones(1), 0.5 * k).item() == 0.5 * k
+    (said,) = [r.getMessage() for r in caplog.records if r.levelname == "WARNING"]
+    assert "(cache_size=4), and most ran but once: now argument 2 is" in said
+    caplog.clear()
+    g = ad.compile(lambda x, t: x * t, cache_size=4)
+    for k in range(40):
+        for _ in range(3):
+            g(ad.ones(1), k)
+        g(ad.ones(1), ad.tensor(0.5 * k))
+    assert not [r for r in caplog.records if r.levelname == "WARNING"]
+
+
 NUMBERS = [0.0, -0.0, np.float64(0.0), np.float64(-0.0), np.float32(-0.0), 0, False]
 KINDS = [*NUMBERS, {1}, {1.0}, {True}, frozenset({1}), frozenset({1.0}), float("nan")]
 KINDS += [np.float64("nan"), Decimal("nan"), frozenset({float("nan")}), (0.0,), (-0.0,)]

@@ -38,6 +38,10 @@ from .signature import (
 from .step import Step, miss, native_code
 
 VAIN = 8  # programs that ran but once, after which a call runs as it is written
+_THRASHES = (
+    "%s has had more programs than are kept (cache_size=%d), and most ran but once: now %s; "
+    "numbers that change can be tensors, and batch= takes examples of any number"
+)
 
 
 class Compiled(Insight):
@@ -54,6 +58,7 @@ class Compiled(Insight):
         self.pinned: set = set()  # those that the function branches on
         self.unfit: dict = {}  # keys of calls for which there is no program -> why
         self.wasted: dict = {}  # how many programs in a row have run but once
+        self.dropped = 0  # programs that ran but once before they had to make room
         self.batches = batches.Batches(settings.batch) if settings.batch else None
         self.warm = self.backend in CHECKS  # gradients are looked at in programs alone
         self.met: tuple = (None, None)  # what the first call was given
@@ -211,8 +216,20 @@ class Compiled(Insight):
             log.info("%s %s: %s", step.made(), name, self._why(key, before))
         self.programs.pop(key, None)
         while len(self.programs) >= max(self.settings.cache_size, 1):
-            self.programs.popitem(last=False)
+            self._drop(self._why(key, before))
         return step
+
+    def _drop(self, why: str) -> None:
+        """Let go of the program that was not used for longest, to make another.
+
+        That calls hardly ever find theirs again is said once: each waits for a build.
+        """
+        _, step = self.programs.popitem(last=False)
+        if step.run.calls.value > 1:
+            return
+        self.dropped += 1
+        if self.dropped == VAIN:
+            log.warning(_THRASHES, self.__name__, self.settings.cache_size, why)
 
     def _leave(self, key, why: str) -> None:
         """Have such calls run as they are written from now on."""

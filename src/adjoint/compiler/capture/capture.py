@@ -163,7 +163,10 @@ class Capture(Follower, TraceLevel):
 
     def take(self, generator, blocks: int):
         """The state of a generator, of which `blocks` blocks are used up."""
-        self._need_whole("random numbers are drawn")
+        self._need_whole(
+            "random numbers are drawn",
+            "draw them before it and hand them in; in scan, a step may draw",
+        )
         entry = self._stream(generator)
         start = Tracer(self, entry[1])
         state = op.add(start, np.array([0, entry[2]])) if entry[2] else start
@@ -222,11 +225,11 @@ class Capture(Follower, TraceLevel):
         self._need_whole("state is changed by a loop inside")
         return inner.loop(self, *about)
 
-    def _need_whole(self, what):
+    def _need_whole(self, what, hint="return what is new; in scan, state may change"):
         if self.sections:
             raise Stateful(
                 f"{what} in a part of a program that runs under a condition, or many times",
-                hint="return what is new as a value; in scan, state may change",
+                hint=hint,
             )
 
     def write(self, x, new) -> None:

@@ -223,8 +223,10 @@ def loop(outer, func, first, mapped, shape, length: int) -> Loop:
     for x in (*first, *mapped):
         if x.level is not BASE:
             raise TraceError(
-                "scan: a step that changes state cannot run under vmap, grad or jvp",
-                hint="make what it changes part of the carry",
+                "scan: a step that draws random numbers, or changes other state, cannot run "
+                "under vmap, grad or jvp in a program",
+                hint="draw before it, for all steps, and give scan the numbers as rows of xs; "
+                "make other state part of the carry; or call backward()",
             )
     specs = [spec_of(x) for x in first]
     rows = [spec_of(x) for x in mapped]
