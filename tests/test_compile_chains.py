@@ -157,8 +157,25 @@ def normed(x, w, w2):
     return conv(relu(h), w2).square()
 
 
+def one_number(x, w, w2):
+    """Of each image one number: lanes could only count images."""
+    return conv(x, w)[:, :1, 2, 2].tanh()
+
+
+def few_numbers(count):
+    """Of each image so many: two vectors of most processors' lanes, or of some."""
+
+    def f(x, w, w2):
+        h = relu(conv(x, w, padding=1))[:, :, : count // 4 : 2, :2]
+        return h.reshape(16, count).exp()
+
+    f.__name__ = f"{count}_numbers"
+    return f
+
+
 CASES = [plain, by_batch, turned, rolled, picked, crossed, transposed, strided]
-CASES += [grouped, added, weighed, pooled, normed]
+CASES += [grouped, added, weighed, pooled, normed, one_number]
+CASES += [few_numbers(n) for n in (8, 16, 32)]
 
 
 @pytest.mark.parametrize("f", CASES, ids=lambda f: f.__name__)

@@ -9,9 +9,10 @@ from ....ir.graph import Const
 from ....ops.random import Draw
 from ...schedule.cost import SERIES, weight
 from ..arithmetic.kinds import element
+from ..sharing import pieces
 from .affine import ZERO, broadcast, padded
 from .braid import side_by_side
-from .nests import lined, looped
+from .nests import lined, looped, vectored
 from .squares import Squares, crossing
 from .storage import Flat
 
@@ -41,8 +42,11 @@ class Maps(Squares):
         flat = (math.prod(k.space),)
         if 0 in k.space:
             return
-        whole = self._collapses(k) and self._even(k, flat)
-        space, rank = (flat, 1) if whole else (lined(k.space), len(k.space))
+        space, rank = k.space, len(k.space)
+        if self._collapses(k) and self._keeps(k, flat):
+            space, rank = flat, 1
+        elif self._keeps(k, lined(space)):
+            space = lined(space)
 
         def body(e, index):
             e._store_roots(k, padded(index, rank))
@@ -53,10 +57,16 @@ class Maps(Squares):
         """Vectors that are computed side by side."""
         return side_by_side(space) if self._dear(k) else 1
 
-    def _even(self, k, flat) -> bool:
-        """Whether the pieces of its first dim that it may have to keep to end with vectors."""
-        unit = k.pieces * self._many(k, flat) * self.vectors
-        return not unit or flat[0] % unit == 0
+    def _keeps(self, k, space) -> bool:
+        """Whether a space is cut in the pieces of the first dim that it may have to keep to.
+
+        Where that dim is in lanes too, pieces have to end with vectors.
+        """
+        if not k.pieces or len(space) > 1:
+            return True
+        (n,), many = space, self._many(k, space)
+        whole = n % (k.pieces * many * self.vectors) == 0
+        return whole and pieces(vectored(space, many), k.pieces) == (k.pieces,)
 
     def _store_roots(self, k, index):
         """The results of a kernel at an index of its space, or at a place of its elements."""
