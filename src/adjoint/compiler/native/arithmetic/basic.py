@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import math
 
-from ..llvm.machine import vector_bits
+from ..llvm.machine import fuses, vector_bits
 from ..llvm.types import mangled
+from .fused import fused
 from .kinds import (
     BIT,
     INT32,
@@ -36,7 +37,7 @@ class Arithmetic(Values):
         return getattr(self.b, f"f{name}")(x, y, flags=_CONTRACT)
 
     def rounded(self, name, x, y):
-        """The sum or difference of floats, never fused with the product that one may be."""
+        """The sum, difference or product of floats on its own, never fused with another."""
         return getattr(self.b, f"f{name}")(*self.both(x, y))
 
     def add(self, x, y):
@@ -95,7 +96,13 @@ class Arithmetic(Values):
 
     def fma(self, x, y, z):
         """x y + z, rounded once."""
-        return self.call("fma", x, y, z)
+        return self.call("fma", x, y, z) if fuses() else fused(self, x, y, z)
+
+    def mul_add(self, x, y, z):
+        """x y + z, rounded once or, where the processor does not fuse them, twice."""
+        if fuses():
+            return self.call("fma", x, y, z)
+        return self.rounded("add", self.rounded("mul", x, y), z)
 
     def abs(self, x):
         """Without its sign."""
@@ -173,11 +180,11 @@ class Arithmetic(Values):
         return self.select(self.compare("<", x, high), x, high)
 
     def horner(self, x, coefficients):
-        """c0 + x (c1 + x (c2 + ...)), fused."""
+        """c0 + x (c1 + x (c2 + ...)), fused where that is fast."""
         *rest, y = coefficients
         y = self.number(y, x)
         for c in reversed(rest):
-            y = self.fma(y, x, c)
+            y = self.mul_add(y, x, c)
         return y
 
     # ------------------------------------------------------------ numbers in two parts
@@ -332,7 +339,7 @@ class Arithmetic(Values):
     def near_whole(self, x, scale=1.0):
         """(n, n as an integer) with n = x scale rounded, where that is small."""
         f = self.format(x)
-        lifted = self.fma(x, scale, f.magic)
+        lifted = self.mul_add(x, scale, f.magic)
         n = self.b.fsub(lifted, self.number(f.magic, x))
         return n, self.sub(self.as_int(lifted), f.magic_bits)
 

@@ -253,8 +253,8 @@ def _in_radians(b, size, rest):
     low = e.fmul(e.uitofp(e.and_(top, INT64(2047)), DOUBLE), scale)
     big, small, _ = (DOUBLE(c) for c in table.HALF_PI[64])
     y = e.fmul(high, big)
-    lost = b.call("fma", high, big, e.fneg(y))
-    return y, b.call("fma", low, big, b.call("fma", high, small, lost))
+    lost = b.fma(high, big, e.fneg(y))
+    return y, b.fma(low, big, b.fma(high, small, lost))
 
 
 _BEFORE = 64  # zero bits put before those of 2/π

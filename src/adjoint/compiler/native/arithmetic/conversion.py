@@ -16,6 +16,7 @@ from .kinds import (
     is_int_type,
     is_unsigned,
 )
+from .shorts import narrowed, widened
 
 
 class Conversion(Estimate):
@@ -27,7 +28,7 @@ class Conversion(Estimate):
         if was is kind:
             return x
         if isinstance(was, Brain) or was == HALF:
-            return self.cast(self._widened(x), kind)
+            return self.cast(widened(self.b, x), kind)
         if isinstance(kind, Brain) or kind == HALF:
             return self._narrowed(self._to_single(x), kind)
         if kind == BIT:
@@ -59,15 +60,6 @@ class Conversion(Estimate):
         wide = self.b.fptosi(x, self.vector(kind if kind.width > 32 else INT32))
         return wide if kind.width >= 32 else self._resized(wide, kind)
 
-    def _widened(self, x):
-        """A float of two bytes as one of four."""
-        if element_of(x.type) == HALF:
-            return self.b.fpext(x, self.vector(FLOAT))
-        bits = self.b.zext(x, self.vector(INT32))
-        return self.b.bitcast(
-            self.b.shl(bits, self.number(16, bits)), self.vector(FLOAT)
-        )
-
     def _to_single(self, x):
         """As a float; a double is rounded to odd, so that it can be rounded once more."""
         if element_of(x.type) != DOUBLE:
@@ -83,7 +75,7 @@ class Conversion(Estimate):
     def _narrowed(self, x, kind):
         """A float as one of two bytes, to the nearest, halves to even."""
         if kind == HALF:
-            return self.b.fptrunc(x, self.vector(kind))
+            return narrowed(self.b, x)
         bits = self.as_int(x)
         sixteen = self.number(16, bits)
         top = self.b.lshr(bits, sixteen)

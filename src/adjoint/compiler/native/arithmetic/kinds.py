@@ -70,6 +70,13 @@ def element_of(kind):
     return kind.element if isinstance(kind, ir.VectorType) else kind
 
 
+def alike(kind, scalar):
+    """The type of as many lanes of another scalar."""
+    return (
+        ir.VectorType(scalar, kind.count) if isinstance(kind, ir.VectorType) else scalar
+    )
+
+
 def is_int_type(kind) -> bool:
     """Whether lanes of this type are whole numbers or truth values."""
     return isinstance(element_of(kind), ir.IntType)

@@ -100,10 +100,10 @@ class Elements(Storage):
         ]
         minus = self.lanes.neg if o.prim.name == "sub" else lambda x: x
         if factors[0]:
-            return self.lanes.fma(*factors[0], minus(xs[1]))
+            return self.lanes.mul_add(*factors[0], minus(xs[1]))
         if factors[1]:
             x, y = factors[1]
-            return self.lanes.fma(minus(x), y, xs[0])
+            return self.lanes.mul_add(minus(x), y, xs[0])
         return self.lanes.rounded(o.prim.name, *xs)
 
     def _watch_zero(self, o, x):

@@ -63,11 +63,24 @@ def _may_use_tiles() -> bool:
 @functools.cache
 def registers() -> int:
     """How many vectors it can hold."""
-    wide = vector_bits() == 512 or platform.machine().lower() not in _SIXTEEN
-    return 32 if wide else 16
+    return 16 if _is_x86() and vector_bits() < 512 else 32
 
 
-_SIXTEEN = frozenset({"x86_64", "amd64", "i386", "i686"})
+def fuses() -> bool:
+    """Whether it multiplies and adds in one instruction, with one rounding."""
+    return has("fma") or not _is_x86()
+
+
+def converts_halves() -> bool:
+    """Whether it has instructions between float16 and float32."""
+    return has("f16c") or not _is_x86()
+
+
+def _is_x86() -> bool:
+    return platform.machine().lower() in _X86
+
+
+_X86 = frozenset({"x86_64", "amd64", "i386", "i686"})
 _CACHES = {1: 2**15, 2: 2**20, 3: 2**23}  # bytes, where the system does not say
 
 

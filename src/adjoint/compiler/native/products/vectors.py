@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from ..arithmetic.kinds import BFLOAT, FLOAT, HALF, element_of
+from ..arithmetic.kinds import BFLOAT, HALF, element_of
+from ..arithmetic.shorts import widened
 from ..llvm import text as ir
 from ..llvm.flow import either, loop
-from ..llvm.machine import vector_bits
+from ..llvm.machine import fuses, vector_bits
 from ..llvm.types import BIT, I32
 
 
@@ -78,14 +79,7 @@ class Vectors:
 
     def wide(self, b, x):
         """Numbers as they are summed."""
-        kind = x.type
-        if not is_short(element_of(kind)):
-            return x
-        some = isinstance(kind, ir.VectorType)
-        bits, to = (ir.VectorType(t, kind.count) if some else t for t in (I32, FLOAT))
-        if element_of(kind) is HALF:
-            return b.fpext(x, to)
-        return b.bitcast(b.shl(b.zext(x, bits), ir.Constant(bits, 16)), to)
+        return widened(b, x) if is_short(element_of(x.type)) else x
 
     def number(self, b, p):
         """One number from memory, as it is summed."""
@@ -100,7 +94,9 @@ class Vectors:
             b.store_masked(x, p, mask, align)
 
     def fma(self, b, x, y, z):
-        """x y + z."""
+        """x y + z; with two roundings where the processor does not fuse them."""
+        if not fuses():
+            return b.fadd(b.fmul(x, y), z)
         name = f"llvm.fma.{self.suffix}"
         return b.call(self.intrinsic(name, self.vector, *[self.vector] * 3), [x, y, z])
 
