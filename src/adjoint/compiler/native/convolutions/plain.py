@@ -8,10 +8,8 @@ from __future__ import annotations
 
 from ..llvm import text as ir
 from ..llvm.types import I64
-from ..products.matmul import Tiles
+from ..products.matmul import VECTORS, Tiles, tile_rows
 from .geometry import Shape
-
-ROWS, TILES = 8, 24
 
 
 class Plain(Tiles):
@@ -66,8 +64,8 @@ class Plain(Tiles):
 
 def tile_sizes(m):
     """Rows of a tile, and the columns that registers are left for."""
-    rows = min(m, ROWS)
-    return rows, max(3, min(6, TILES // rows))
+    rows = min(m, tile_rows())
+    return rows, max(VECTORS, min(2 * VECTORS, tile_rows() * VECTORS // rows))
 
 
 def in_vectors(elements, lanes):

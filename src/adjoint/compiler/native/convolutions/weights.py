@@ -95,7 +95,7 @@ class Weights(Plain):
             for i in range(height):
                 x = b.gep(here, [b.add(place.to, I64(i * s.places))])
                 x = self.load(b, x, place.mask)
-                self.store(b, x, b.gep(to, [I64(i * self.w)]), align=64)
+                self.store(b, x, b.gep(to, [I64(i * self.w)]), align=self.vector_bytes)
 
     def _tile(self, rows, columns):
         """The function for a tile of this size: over images and the vectors of their places,
@@ -133,7 +133,7 @@ class Weights(Plain):
         """What was gathered for a vector of places, row by row."""
         row = b.gep(panel, [b.mul(v, I64(rows * self.w))])
         places = (b.gep(row, [I64(i * self.w)]) for i in range(rows))
-        return [self.load(b, p, align=64) for p in places]
+        return [self.load(b, p, align=self.vector_bytes) for p in places]
 
     def _add(self, b, w, step, sums, first, sizes):
         """A tile's sums, one after the other in the lanes of vectors, to memory."""

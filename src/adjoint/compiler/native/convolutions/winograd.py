@@ -236,7 +236,8 @@ class _Results(_Small):
                 for i, many in enumerate(widths):
                     at = I64(sum(widths[:i]) * self.w)
                     args = [am, b.gep(of, [at]), b.gep(tm, [at]), I64(self.c), BIT(1)]
-                    b.call(self.kernel_beside(rows, many), [*args, *sizes])
+                    kernel = self.kernel_beside(rows, many, whole=True)
+                    b.call(kernel, [*args, *sizes])
 
             split(b, self.m, tile_rows(), tile)
 

@@ -76,6 +76,11 @@ def converts_halves() -> bool:
     return has("f16c") or not _is_x86()
 
 
+def masks() -> bool:
+    """Whether it loads some lanes of a vector at once; else each is looked at on its own."""
+    return has("avx")
+
+
 def _is_x86() -> bool:
     return platform.machine().lower() in _X86
 

@@ -169,7 +169,8 @@ class Block(PairedBlock):
                 a = self.offset(self.ak, (i, form.a[0]))
                 args = [a, right, self._to(i, j), self.count, self.first]
                 also, more = self._share(asked, i, self.m0, self.m1, form.tile[0])
-                kernel = self.p.kernel_beside(rows, vectors, also, a.type)
+                whole = lanes == form.lanes
+                kernel = self.p.kernel_beside(rows, vectors, also, a.type, whole)
                 b.call(kernel, [*args, *map(I64, steps), *more])
 
             self._rows(self.m0, self.m1, tile)

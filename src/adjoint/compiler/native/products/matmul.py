@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from ..llvm import text as ir
 from ..llvm.flow import least, most, repeat, strides
-from ..llvm.machine import registers
+from ..llvm.machine import masks, registers
 from ..llvm.types import BIT, I64
 from .vectors import Vectors
 
@@ -43,9 +43,13 @@ class Tiles(Vectors):
         """
         return self._kernel("product", rows, vectors, True, also, left)
 
-    def kernel_beside(self, rows, vectors, also="", left=None):
-        """The same over B where it is; the last argument is the step of its rows."""
-        return self._kernel("beside", rows, vectors, False, also, left)
+    def kernel_beside(self, rows, vectors, also="", left=None, whole=False):
+        """The same over B where it is; the last argument is the step of its rows.
+
+        Of `whole` vectors there is a function of its own where processors load no parts of them.
+        """
+        name = "whole" if whole and not masks() else "beside"
+        return self._kernel(name, rows, vectors, False, also, left)
 
     def _kernel(self, name, rows, vectors, packed, also, left):
         kinds = self._kinds(packed, also, left)
@@ -53,12 +57,13 @@ class Tiles(Vectors):
         if b is None:
             return f
         a, right, c, count, first, a_row, a_step, c_row, lanes, *besides = f.args
-        masks = [*[None] * (vectors - 1), self.below(b, lanes)]
+        last = None if name == "whole" else self.below(b, lanes)
+        there = [*[None] * (vectors - 1), last]
         if packed:
             row_of = self._row_of_panel(b, right, vectors)
         else:
             b_row, ahead = besides.pop(0), NEARER if also == "asks" else AHEAD
-            row_of = self._row_in_place(b, right, b_row, masks, ahead, rows >= BUSY)
+            row_of = self._row_in_place(b, right, b_row, there, ahead, rows >= BUSY)
 
         def step(k, acc):
             if also == "copies":
@@ -66,7 +71,7 @@ class Tiles(Vectors):
             ys, xs = row_of(k), self._column(b, a, k, a_step, a_row, rows)
             return self.products(b, [self.splat(b, x) for x in xs], ys, acc)
 
-        spots = self._spots(b, c, c_row, rows, masks)
+        spots = self._spots(b, c, c_row, rows, there)
         start, acc = self._nearing(b, c, c_row, (rows, vectors), count, step)
         if also == "asks":
             start, acc = self._asking(b, start, count, acc, step, besides)
@@ -88,12 +93,12 @@ class Tiles(Vectors):
         places = (b.gep(ak, [b.mul(I64(i), row)]) for i in range(rows))
         return [self.number(b, place) for place in places]
 
-    def _spots(self, b, c, row, rows, masks) -> list:
+    def _spots(self, b, c, row, rows, there) -> list:
         """Where the vectors of a tile of C lie, and the lanes of each that are there."""
         return [
             (b.gep(c, [b.add(b.mul(I64(i), row), I64(j * self.w))]), mask)
             for i in range(rows)
-            for j, mask in enumerate(masks)
+            for j, mask in enumerate(there)
         ]
 
     def _row_of_panel(self, b, panel, vectors):
@@ -102,20 +107,20 @@ class Tiles(Vectors):
         def row_of(k):
             row = b.gep(panel, [b.mul(k, I64(vectors * self.w))])
             places = (b.gep(row, [I64(j * self.w)]) for j in range(vectors))
-            return [self.load(b, p, None, 64) for p in places]
+            return [self.load(b, p, None, self.vector_bytes) for p in places]
 
         return row_of
 
-    def _row_in_place(self, b, right, step, masks, ahead, asks: bool):
+    def _row_in_place(self, b, right, step, there, ahead, asks: bool):
         """k -> the vectors of that row of B where it lies; one some rows `ahead` is asked for."""
 
         def row_of(k):
             row = b.gep(right, [b.mul(k, step)])
             ys = [
                 self.load(b, b.gep(row, [I64(j * self.w)]), mask)
-                for j, mask in enumerate(masks)
+                for j, mask in enumerate(there)
             ]
-            for j in range(len(masks) if asks else 0):
+            for j in range(len(there) if asks else 0):
                 at = b.add(b.mul(step, I64(ahead)), I64(j * self.w))
                 b.prefetch(b.gep(row, [at]))
             return ys

@@ -78,7 +78,8 @@ class Packed(Product):
             if vectors == form.tile[1]:
                 b.call(self.kernel(rows, vectors), [*args, *steps])
             else:
-                b.call(self.kernel_beside(rows, vectors), [*args, *steps, width])
+                kernel = self.kernel_beside(rows, vectors, whole=lanes == form.lanes)
+                b.call(kernel, [*args, *steps, width])
 
         a = part.ak
         part._rows(m0, m1, tile)

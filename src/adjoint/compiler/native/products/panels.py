@@ -31,7 +31,7 @@ class Panels(Tiles):
             out = b.gep(panel, [b.mul(k, I64(vectors * self.w))])
             for j, mask in enumerate(masks):
                 x = self.load(b, b.gep(row, [I64(j * self.w)]), mask)
-                self.store(b, x, b.gep(out, [I64(j * self.w)]), align=64)
+                self.store(b, x, b.gep(out, [I64(j * self.w)]), align=self.vector_bytes)
         b.ret_void()
         return f
 
@@ -71,7 +71,7 @@ class Panels(Tiles):
         def square(k, _):
             for i, x in enumerate(self._square(b, columns, k)):
                 row = b.mul(b.add(k, I64(i)), width)
-                self.store(b, x, b.gep(to, [row]), align=64)
+                self.store(b, x, b.gep(to, [row]), align=self.vector_bytes)
             return ()
 
         def one(k, _):

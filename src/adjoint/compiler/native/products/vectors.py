@@ -17,6 +17,7 @@ class Vectors:
         self.module, self.scalar = module, scalar
         self.kinds = scalar, scalar  # of the numbers of both operands in memory
         self.bits = 64 if scalar == ir.DoubleType() else 32
+        self.vector_bytes = vector_bits() // 8
         self.w = vector_bits() // self.bits
         self.vector = ir.VectorType(scalar, self.w)
         self.zero = ir.Constant(self.vector, [0.0] * self.w)
