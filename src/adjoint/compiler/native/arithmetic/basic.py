@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 
-from ..llvm.machine import fuses, vector_bits
+from ..llvm.machine import fuses, is_arm, rounds, vector_bits
 from ..llvm.types import mangled
 from .fused import fused
 from .kinds import (
@@ -21,6 +21,7 @@ from .kinds import (
     is_unsigned,
 )
 from .values import Values, shared_by_lanes
+from .wholes import WAYS
 
 _CONTRACT = ("contract",)
 
@@ -122,7 +123,9 @@ class Arithmetic(Values):
         return self.call("copysign", *self.both(x, y))
 
     def _whole(self, name, x):
-        return x if is_int(x) else self.call(name, x)
+        if is_int(x):
+            return x
+        return self.call(name, x) if rounds() else WAYS[name](self, x)
 
     def round(self, x):
         """The nearest integer, halves to even."""
@@ -150,7 +153,10 @@ class Arithmetic(Values):
         return self._whole("trunc", x)
 
     def _extreme(self, sign, x, y):
+        """As NumPy has it: of zeros ARM knows the sign, others give the second."""
         x, y = self.both(x, y)
+        if is_arm() and not is_int(x):
+            return self.call("maximum" if sign == ">" else "minimum", x, y)
         chosen = self.select(self.compare(sign, x, y), x, y)
         return chosen if is_int(x) else self.select(self.isnan(x), x, chosen)
 

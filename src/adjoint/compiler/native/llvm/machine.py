@@ -76,9 +76,19 @@ def converts_halves() -> bool:
     return has("f16c") or not _is_x86()
 
 
+def rounds() -> bool:
+    """Whether it rounds to whole numbers."""
+    return has("sse4.1") or not _is_x86()
+
+
 def masks() -> bool:
     """Whether it loads some lanes of a vector at once; else each is looked at on its own."""
     return has("avx")
+
+
+def is_arm() -> bool:
+    """Whether it is one of ARM's, of 64 bits."""
+    return platform.machine().lower() in _ARM
 
 
 def _is_x86() -> bool:
@@ -86,6 +96,7 @@ def _is_x86() -> bool:
 
 
 _X86 = frozenset({"x86_64", "amd64", "i386", "i686"})
+_ARM = frozenset({"arm64", "aarch64"})
 _CACHES = {1: 2**15, 2: 2**20, 3: 2**23}  # bytes, where the system does not say
 
 
