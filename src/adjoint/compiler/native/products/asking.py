@@ -12,7 +12,7 @@ from typing import NamedTuple
 from ..llvm import text as ir
 from ..llvm.types import I64
 from ..sharing import LINE
-from .matmul import DEPTH
+from .matmul import DEPTH, Asking
 
 
 class Lines(NamedTuple):
@@ -24,11 +24,12 @@ class Lines(NamedTuple):
     inner: int
     total: ir.Value
 
-    def share(self, b, tile, tiles):
-        """What this one of so many tiles asks for, as its function is told."""
+    def share(self, b, tile, tiles) -> Asking:
+        """What this one of so many tiles asks for."""
         ends = tile, b.add(tile, I64(1))
         first, last = (b.udiv(b.mul(self.total, t), tiles) for t in ends)
-        return [self.place, *map(I64, (self.near, self.far, self.inner)), first, last]
+        steps = map(I64, (self.near, self.far, self.inner))
+        return Asking(self.place, *steps, first, last)
 
 
 def next_panel(block, j) -> Lines | None:

@@ -8,6 +8,7 @@ import functools
 from ..llvm.flow import least, loop, strides
 from ..llvm.types import BIT, I64
 from .asking import next_columns, next_panel, next_rows
+from .matmul import Copying
 from .pair_blocks import PairedBlock
 
 SLIVERS = 8  # that one call packs
@@ -168,10 +169,10 @@ class Block(PairedBlock):
                 steps = [*form.a, form.c, lanes, form.b[0]]
                 a = self.offset(self.ak, (i, form.a[0]))
                 args = [a, right, self._to(i, j), self.count, self.first]
-                also, more = self._share(asked, i, self.m0, self.m1, form.tile[0])
+                also = self._share(asked, i, self.m0, self.m1, form.tile[0])
                 whole = lanes == form.lanes
-                kernel = self.p.kernel_beside(rows, vectors, also, a.type, whole)
-                b.call(kernel, [*args, *map(I64, steps), *more])
+                kernel = self.p.kernel_beside(rows, vectors, a.type, also, whole)
+                b.call(kernel, [*args, *map(I64, steps), *(also or ())])
 
             self._rows(self.m0, self.m1, tile)
 
@@ -211,7 +212,7 @@ class Block(PairedBlock):
             after = b.add(i, n)
             more = b.icmp_signed("<", after, end)
             source = self.offset(self.ak, (after, 1))
-            copied = [source, I64(form.a[1]), there, I64(form.room)]
+            copied = Copying(source, I64(form.a[1]), there, I64(form.room))
             self._next_to(i, here, more, copied)
             return ()
 
@@ -235,12 +236,12 @@ class Block(PairedBlock):
             place = (b.add(i, I64(t * rows)), rows), (j, vectors, lanes)
             if t:
                 share = self._share(asked, j, I64(0), self.columns, form.width)
-                self._tile(left, right, *place, *share)
+                self._tile(left, right, *place, share)
                 return
             first = b.and_(more, b.icmp_signed("==", j, I64(0)))
             with b.if_else(first) as (then, other):
                 with then:
-                    self._tile(left, right, *place, "copies", copied)
+                    self._tile(left, right, *place, copied)
                 with other:
                     self._tile(left, right, *place)
 
@@ -261,7 +262,7 @@ class Block(PairedBlock):
         def tile(i, rows):
             left = self._left(i, slivers)
             share = self._share(asked, i, self.m0, self.m1, self.form.tile[0])
-            self._tile(left, self.scratch, (i, rows), (j, vectors, lanes), *share)
+            self._tile(left, self.scratch, (i, rows), (j, vectors, lanes), share)
 
         self._rows(self.m0, self.m1, tile)
 
@@ -273,28 +274,28 @@ class Block(PairedBlock):
         def panel(j, vectors, lanes):
             right = self.offset(self.scratch, (j, self.form.depth))
             share = self._share(asked, j, I64(0), self.columns, self.form.width)
-            self._tile(left, right, (i, rows), (j, vectors, lanes), *share)
+            self._tile(left, right, (i, rows), (j, vectors, lanes), share)
 
         self._columns(panel)
 
     def _share(self, asked, i, start, end, size):
-        """(kind of kernel, what it is told): the tile at i asks for its share.
+        """What the tile at i asks for; None if nothing is.
 
         All tiles between two ends, of one size, ask for the whole.
         """
         if asked is None:
-            return "", []
+            return None
         b, size = self.b, I64(size)
         tile = b.udiv(b.sub(i, start), size)
         tiles = b.udiv(b.add(b.sub(end, start), b.sub(size, I64(1))), size)
-        return "asks", asked.share(b, tile, tiles)
+        return asked.share(b, tile, tiles)
 
-    def _tile(self, left, right, across, down, also="", more=()):
+    def _tile(self, left, right, across, down, also=None):
         (a, steps), (i, rows), (j, vectors, lanes) = left, across, down
         args = [a, right, self._to(i, j), self.count, self.first]
         steps = [I64(x) for x in (*steps, self.form.c, lanes)]
-        kernel = self.p.kernel(rows, vectors, also, a.type)
-        self.b.call(kernel, [*args, *steps, *more])
+        kernel = self.p.kernel(rows, vectors, a.type, also)
+        self.b.call(kernel, [*args, *steps, *(also or ())])
 
     def _left(self, i, slivers):
         """Where row i of A starts, and its steps."""

@@ -6,6 +6,8 @@ is added to C. So every element's sum is the same, whatever tile, task or thread
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from ..llvm import text as ir
 from ..llvm.flow import least, most, repeat, strides
 from ..llvm.machine import masks, registers
@@ -30,62 +32,89 @@ def together(rows, item) -> int:
     return max(1, 64 // (rows * item))
 
 
+class Asking(NamedTuple):
+    """What a tile asks for on its way, a line a round: from the `first` of all to the `last`.
+
+    2**inner of them lie `near` apart, then as many `far` from these.
+    """
+
+    place: ir.Value
+    near: ir.Value
+    far: ir.Value
+    inner: ir.Value
+    first: ir.Value
+    last: ir.Value
+
+    name = "asks"
+
+
+class Copying(NamedTuple):
+    """What a tile copies on its way, a row a round: slivers that are read next."""
+
+    source: ir.Value
+    step: ir.Value  # of its columns
+    target: ir.Value
+    room: ir.Value  # from one sliver to the next
+
+    name = "copies"
+
+
 class Tiles(Vectors):
     """Products of a few rows with a few vectors of columns."""
 
-    def kernel(self, rows, vectors, also="", left=None):
+    def kernel(self, rows, vectors, left=None, also=None):
         """The function for a tile of this size over a packed panel, shared by all products.
 
         (a, panel, c, how deep, whether at first, steps of a's rows, of its columns and of c's
-        rows, lanes of the last vector). It may do something `also` on the way: "asks" for `Lines`,
-        "copies" the slivers that are read next (source, step of its columns, target, room). `left`
-        is the type of a place in A, if that is packed or not of the scalar.
+        rows, lanes of the last vector). It may be told what it does `also`, `Asking` or `Copying`.
+        `left` is the type of a place in A, if that is packed or not of the scalar.
         """
-        return self._kernel("product", rows, vectors, True, also, left)
+        return self._kernel("product", rows, vectors, True, left, also)
 
-    def kernel_beside(self, rows, vectors, also="", left=None, whole=False):
-        """The same over B where it is; the last argument is the step of its rows.
+    def kernel_beside(self, rows, vectors, left=None, also=None, whole=False):
+        """The same over B where it is; the step of its rows follows the lanes.
 
         Of `whole` vectors there is a function of its own where processors load no parts of them.
         """
         name = "whole" if whole and not masks() else "beside"
-        return self._kernel(name, rows, vectors, False, also, left)
+        return self._kernel(name, rows, vectors, False, left, also)
 
-    def _kernel(self, name, rows, vectors, packed, also, left):
-        kinds = self._kinds(packed, also, left)
-        f, b = self.tile(name + also, (rows, vectors), *kinds)
+    def _kernel(self, name, rows, vectors, packed, left, also):
+        kinds = self._kinds(packed, left, also)
+        said = also.name if also else ""
+        f, b = self.tile(name + said, (rows, vectors), *kinds)
         if b is None:
             return f
-        a, right, c, count, first, a_row, a_step, c_row, lanes, *besides = f.args
+        a, right, c, count, first, a_row, a_step, c_row, lanes, *told = f.args
         last = None if name == "whole" else self.below(b, lanes)
         there = [*[None] * (vectors - 1), last]
         if packed:
             row_of = self._row_of_panel(b, right, vectors)
         else:
-            b_row, ahead = besides.pop(0), NEARER if also == "asks" else AHEAD
+            b_row, ahead = told.pop(0), NEARER if isinstance(also, Asking) else AHEAD
             row_of = self._row_in_place(b, right, b_row, there, ahead, rows >= BUSY)
+        also = type(also)(*told) if also else None
 
         def step(k, acc):
-            if also == "copies":
-                self.copy(b, k, rows, *besides)
+            if isinstance(also, Copying):
+                self._copy(b, k, rows, also)
             ys, xs = row_of(k), self._column(b, a, k, a_step, a_row, rows)
             return self.products(b, [self.splat(b, x) for x in xs], ys, acc)
 
         spots = self._spots(b, c, c_row, rows, there)
         start, acc = self._nearing(b, c, c_row, (rows, vectors), count, step)
-        if also == "asks":
-            start, acc = self._asking(b, start, count, acc, step, besides)
+        if isinstance(also, Asking):
+            start, acc = self._asking(b, start, count, acc, step, also)
         acc = repeat(b, start, count, 1, acc, step)
         self.add_to(b, acc, spots, first)
         b.ret_void()
         return f
 
-    def _kinds(self, packed, also, left) -> list:
+    def _kinds(self, packed, left, also) -> list:
         """The types of a kernel's arguments, in the order in which `kernel` names them."""
         p, right = self.scalar.as_pointer(), self.operands[1]
         kinds = [left or p, p if packed else right, p, I64, BIT]
-        more = {"": [], "asks": [p, *[I64] * 5], "copies": [p, I64, p, I64]}
-        return [*kinds, *[I64] * (4 if packed else 5), *more[also]]
+        return [*kinds, *[I64] * (4 if packed else 5), *(x.type for x in also or ())]
 
     def _column(self, b, a, k, step, row, rows) -> list:
         """The numbers of column k of A's rows."""
@@ -142,28 +171,29 @@ class Tiles(Vectors):
         acc = [self.zero] * (rows * vectors)
         return end, repeat(b, I64(0), end, 1, acc, ask)
 
-    def copy(self, b, k, rows, source, step, target, room):
+    def _copy(self, b, k, rows, told: Copying):
         """Number k of the rows of the next slivers, which fill a line."""
         kind = ir.VectorType(self.scalar, rows).as_pointer()
-        of, to = b.gep(source, [b.mul(k, step)]), b.gep(target, [b.mul(k, I64(rows))])
-        ahead = b.mul(step, I64(AHEAD))
+        of = b.gep(told.source, [b.mul(k, told.step)])
+        to = b.gep(told.target, [b.mul(k, I64(rows))])
+        ahead = b.mul(told.step, I64(AHEAD))
         b.prefetch(b.gep(of, [ahead]), level=2)
         for i in range(together(rows, self.bits // 8)):
             x = b.load(b.bitcast(b.gep(of, [I64(i * rows)]), kind), align=4)
-            there = b.gep(to, [b.mul(I64(i), room)])
+            there = b.gep(to, [b.mul(I64(i), told.room)])
             b.store(x, b.bitcast(there, kind), align=4)
 
-    def _asking(self, b, start, count, acc, step, asked):
+    def _asking(self, b, start, count, acc, step, told: Asking):
         """The next rounds, of which each asks for a line; where they end, and the sums."""
-        place, minor, major, inner, begin, end = asked
-        mask = b.sub(b.shl(I64(1), inner), I64(1))
-        stop = least(b, b.add(start, b.sub(end, begin)), count)
-        shift = b.sub(begin, start)
+        mask = b.sub(b.shl(I64(1), told.inner), I64(1))
+        stop = least(b, b.add(start, b.sub(told.last, told.first)), count)
+        shift = b.sub(told.first, start)
 
         def ask(k, acc):
             q = b.add(k, shift)
-            at = b.add(b.mul(b.and_(q, mask), minor), b.mul(b.ashr(q, inner), major))
-            b.prefetch(b.gep(place, [at]), level=2)
+            inner = b.mul(b.and_(q, mask), told.near)
+            at = b.add(inner, b.mul(b.ashr(q, told.inner), told.far))
+            b.prefetch(b.gep(told.place, [at]), level=2)
             return step(k, acc)
 
         acc = repeat(b, start, stop, 1, acc, ask)
