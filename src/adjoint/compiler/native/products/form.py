@@ -7,12 +7,13 @@ shares a sum with another.
 from __future__ import annotations
 
 import functools
+import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from ..llvm.machine import cache, vector_bits
 from .cutting import HIGH, PARTS, SQUARE, UNITS, WIDTH, Beside
-from .grids import Grids
+from .grids import Grid, best
 from .matmul import DEPTH, VECTORS, tile_rows, together
 from .paired import PAIR_TILES
 
@@ -48,7 +49,7 @@ class Rooms(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Form(Grids):
+class Form:
     """C = A B with all sizes and steps: c[i, j] = Σ a[i, k] b[k, j], perhaps many times.
 
     `a` are the steps of A's rows and columns, `b` those of B's; C's columns lie side by side,
@@ -75,6 +76,11 @@ class Form(Grids):
         dims = ("_".join(map(str, d)) for d in (*self.batch, *self.sums))
         numbers = (self.m, self.n, self.k, *self.a, *self.b, self.c, self.item)
         return ".".join([*map(str, numbers), *dims, *self.kinds, self.by])
+
+    @property
+    def count(self) -> int:
+        """How many products."""
+        return math.prod(size for size, *_ in self.batch)
 
     @property
     def lanes(self) -> int:
@@ -144,6 +150,18 @@ class Form(Grids):
             few = max(VECTORS, min(most * VECTORS // self.m, 16))
             return self.m, min(few, -(-self.n // self.lanes))
         return min(self.m, most), VECTORS
+
+    @functools.cached_property
+    def grid(self) -> Grid:
+        """How a result is cut into tasks."""
+        return best(self)
+
+    @functools.cached_property
+    def tasks(self) -> int:
+        """Parts of the results that can be computed in any order, or at once."""
+        if 0 in (self.m, self.n):
+            return 0
+        return self.grid.down * self.grid.across * self.count
 
     @property
     def width(self) -> int:
@@ -265,15 +283,14 @@ class Form(Grids):
     def beside_panels(self) -> Beside | None:
         """What tiles cut of the next panel beside the products of this one, where A is at hand."""
         way = "rows" if self.b[1] == 1 else "columns" if self.b[0] == 1 else ""
-        return self._beside(way, (self.grid[2], self.m), self.tile[0])
+        return self._beside(way, (self.grid.rows, self.m), self.tile[0])
 
     @property
     def beside_rows(self) -> Beside | None:
         """What tiles cut of the next rows beside the products of these."""
-        way, most = "lines" if self.a[1] == 1 else "", self.fitting
-        return self._beside(
-            way, (min(self.grid[3], most), min(self.n, most)), self.width
-        )
+        way = "lines" if self.a[1] == 1 else ""
+        sizes = (min(n, self.fitting) for n in (self.grid.columns, self.n))
+        return self._beside(way, sizes, self.width)
 
     def _beside(self, way, sizes, one) -> Beside | None:
         """A share for each tile of `one` row or column, of so many in a task, or in all."""
@@ -287,16 +304,16 @@ class Form(Grids):
                 return Beside(way, number)
         return None
 
-    def stays(self, down, across) -> bool:
-        """Whether what a worker packs for one of so many tasks serves all of them: an operand of
+    def stays(self, grid: Grid) -> bool:
+        """Whether what a worker packs for one task of a grid serves all of them: an operand of
         which each of them reads all, and at once.
         """
         if self.batch or self.sums or not 0 < self.k <= self.depth:
             return False
         if self.descends:
-            return down == 1
+            return grid.down == 1
         partly = {"pairs": self.kept, "panels": self.narrow}.get(self.kind, True)
-        return not partly and across == 1 and self.n <= self.strip
+        return not partly and grid.across == 1 and self.n <= self.strip
 
     @property
     def kept(self) -> int:

@@ -57,8 +57,7 @@ class Product(Paired):
         form, p = self.form, self.scalar.as_pointer()
         f, b = self.apart(name, *self.operands, p, p, I64, I64, BIT)
         *places, scratch, first, last, again = f.args
-        down, across, *_ = form.grid
-        tiles = I64(down * across)
+        tiles = I64(form.grid.down * form.grid.across)
         with _until(b, first, last) as (t, done):
             number = b.udiv(t, tiles)
             start = b.mul(number, tiles)
@@ -126,7 +125,7 @@ class Product(Paired):
         form, p = self.form, self.scalar.as_pointer()
         f, b = self.function(name, *self.operands, p, p, *[I64] * 4, BIT)
         a, right, c, scratch, m0, m1, n0, n1, again = f.args
-        again = again if form.stays(*form.grid[:2]) else None
+        again = again if form.stays(form.grid) else None
         with loop(b, n0, n1, form.strip) as j0:
             j1 = least(b, b.add(j0, I64(form.strip)), n1)
             bounds = m0, m1, j0, j1
