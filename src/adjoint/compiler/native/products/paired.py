@@ -131,9 +131,7 @@ class Paired(Thirds):
         acc = [ir.Constant(SUMS, [0.0] * SIDE)] * (high * vectors)
         pairs = b.lshr(b.add(of.count, I64(1)), I64(1))
         acc = repeat(b, I64(0), pairs, 1, acc, step)
-        masks = [
-            self._first(b, b.sub(of.columns, I64(j * SIDE))) for j in range(vectors)
-        ]
+        masks = self._masks(b, of, vectors)
         for i in range(high):
             with b.if_then(b.icmp_signed("<", I64(i), of.rows)):
                 row = b.gep(of.c, [b.mul(I64(i), of.step)])
@@ -240,7 +238,7 @@ class Paired(Thirds):
         if b is None:
             return f
         of = Told(*f.args)
-        doubtful, zero = self.doubtful(b, of.room, of.rows, self._masks(b, of))
+        doubtful, zero = self.doubtful(b, of.room, of.rows, self._masks(b, of, VECTORS))
         with b.if_then(doubtful, likely=False):
             more = b.gep(of.room, [I64(HIGH * WIDTH)])
             b.call(self.again(), [of.a, of.panel, of.room, of.count, more, zero])
@@ -273,7 +271,7 @@ class Paired(Thirds):
 
     def _from_room(self, b, of, step):
         """What there is of a tile that is not whole, from the room to its place."""
-        masks, places = self._masks(b, of), [I64(j * SIDE) for j in range(2)]
+        masks, places = self._masks(b, of, 2), [I64(j * SIDE) for j in range(2)]
         with loop(b, 0, of.rows, 1) as i:
             here = b.gep(of.room, [b.mul(i, step)])
             there = b.gep(of.c, [b.mul(i, of.step)])
@@ -281,9 +279,9 @@ class Paired(Thirds):
             to = [b.gep(there, [j]) for j in places]
             self.add_to(b, xs, [*zip(to, masks, strict=True)], of.first)
 
-    def _masks(self, b, of):
+    def _masks(self, b, of, vectors):
         """Which lanes there are of each vector of columns."""
-        return [self._first(b, b.sub(of.columns, I64(j * SIDE))) for j in range(2)]
+        return [self.below(b, b.sub(of.columns, I64(j * SIDE))) for j in range(vectors)]
 
     def pair_together(self, b, form, source, panels, count):
         """Some panels at once, of rows whose numbers lie side by side."""

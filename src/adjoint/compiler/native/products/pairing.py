@@ -34,7 +34,7 @@ class Pairing(Panels):
             return f
         source, lines, count, step, apart, some = f.args
         numbers = (b.sub(some, I64(j * SIDE)) for j in range(vectors))
-        masks = [None if panels > 1 else self._first(b, n) for n in numbers]
+        masks = [None if panels > 1 else self.below(b, n) for n in numbers]
 
         def row(k, here):
             """Two rows, or one and nothing: the second is the upper half of each pair."""
@@ -43,7 +43,7 @@ class Pairing(Panels):
             for i, (j, mask) in itertools.product(range(panels), enumerate(masks)):
                 place = I64((i * vectors + j) * SIDE)
                 at = [b.gep(p, [place]) for p in (of, b.gep(of, [step]))[:here]]
-                xs = [b.zext(self._shorts(b, p, SIDE, mask), LINES) for p in at]
+                xs = [b.zext(self.shorts(b, p, SIDE, mask), LINES) for p in at]
                 if here == 2:
                     xs = [xs[0], b.shl(xs[1], ir.Constant(LINES, 16))]
                 line = b.or_(*xs) if here == 2 else xs[0]
@@ -147,14 +147,14 @@ class Pairing(Panels):
             to = b.gep(lines, [b.mul(i, I64(SIDE))])
 
             def line(k, mask):
-                x = self._shorts(b, b.gep(row, [k]), 2 * SIDE, mask)
+                x = self.shorts(b, b.gep(row, [k]), 2 * SIDE, mask)
                 there = b.gep(to, [b.mul(k, I64(rows // 2))])
                 b.store(x, b.bitcast(there, kind.as_pointer()), align=64)
                 return ()
 
             strides(b, I64(0), whole, 2 * SIDE, (), lambda k, _: line(k, None))
             with b.if_then(b.icmp_signed("<", whole, count)):
-                line(whole, self._first(b, b.sub(count, whole), 2 * SIDE))
+                line(whole, self.below(b, b.sub(count, whole), 2 * SIDE))
         b.ret_void()
         return f
 
@@ -176,19 +176,6 @@ class Pairing(Panels):
             self._turn(b, columns, there, I64(rows), I64(SIDE))
         b.ret_void()
         return f
-
-    def _first(self, b, count, lanes=SIDE):
-        """The mask of the first `count` of so many lanes."""
-        kind = ir.VectorType(I32, lanes)
-        numbers = ir.Constant(kind, [*range(lanes)])
-        return b.icmp_signed("<", numbers, b.splat(b.trunc(count, I32), lanes))
-
-    def _shorts(self, b, p, lanes, mask=None):
-        kind = ir.VectorType(BFLOAT, lanes)
-        p = b.bitcast(p, kind.as_pointer())
-        if mask is None:
-            return b.load(p, align=2)
-        return b.load_masked(p, mask, ir.Constant(kind, [0] * lanes), 2)
 
     def _line(self, b, x, p):
         b.store(x, b.bitcast(p, LINES.as_pointer()), align=64)

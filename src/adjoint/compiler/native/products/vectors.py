@@ -45,18 +45,17 @@ class Vectors:
         lanes = [i < count for i in range(self.w)]
         return ir.Constant(ir.VectorType(BIT, self.w), lanes)
 
-    def below(self, b, count):
-        """The mask of the first `count` lanes, a number known when it runs."""
-        return self._compared(b, "<", count)
+    def below(self, b, count, lanes=None):
+        """The mask of the first `count` of so many lanes, or all, a number known when it runs."""
+        return self._compared(b, "<", count, lanes or self.w)
 
     def above(self, b, start):
         """The mask of the lanes from `start` on."""
-        return self._compared(b, ">=", start)
+        return self._compared(b, ">=", start, self.w)
 
-    def _compared(self, b, sign, count):
-        kind = ir.VectorType(I32, self.w)
-        lanes = ir.Constant(kind, list(range(self.w)))
-        return b.icmp_signed(sign, lanes, b.splat(b.trunc(count, I32), self.w))
+    def _compared(self, b, sign, count, lanes):
+        numbers = ir.Constant(ir.VectorType(I32, lanes), [*range(lanes)])
+        return b.icmp_signed(sign, numbers, b.splat(b.trunc(count, I32), lanes))
 
     def load(self, b, p, mask=None, align=4, other=None):
         """A vector from memory; where the mask is off, `other` or zero.
@@ -64,15 +63,15 @@ class Vectors:
         Floats of two bytes are widened.
         """
         if is_short(p.type.pointee):
-            return self.wide(b, self._short(b, p, mask))
+            return self.wide(b, self.shorts(b, p, self.w, mask))
         p = b.bitcast(p, self.vector.as_pointer())
         if mask is None:
             return b.load(p, align=align)
         return b.load_masked(p, mask, other or self.zero, align)
 
-    def _short(self, b, p, mask):
+    def shorts(self, b, p, lanes, mask=None):
         """A vector of floats of two bytes."""
-        kind = ir.VectorType(p.type.pointee, self.w)
+        kind = ir.VectorType(p.type.pointee, lanes)
         p = b.bitcast(p, kind.as_pointer())
         if mask is None:
             return b.load(p, align=2)
