@@ -17,29 +17,26 @@ SLIVERS = 8  # that one call packs
 class Block(PairedBlock):
     """Some columns of a block, for some of k at a time.
 
-    What it packs goes to `scratch`; panels of pairs to a place of their own, if they have one.
-    `depth` is how much of k there is if that is known when it runs, `begins` whether nothing was
-    summed up before, `again` whether what serves all tasks is packed, if anything does.
+    `places` are those of A, of B, of C, and of scratch for what is packed; panels of pairs go to
+    `panels`, if they have a place of their own. `depth` is how much of k there is if that is
+    known when it runs, `begins` whether nothing was summed up before, `again` whether what
+    serves all tasks is packed, if anything does.
     """
 
     def __init__(
         self,
         product,
         b,
-        a,
-        right,
-        c,
-        scratch,
+        places,
         bounds,
-        *,
         panels=None,
         depth=None,
         begins=None,
         again=None,
     ):
         self.p, self.form, self.b = product, product.form, b
-        self.a, self.right, self.c = a, right, c
-        self.scratch, self.panels = scratch, panels
+        self.a, self.right, self.c, self.scratch = places
+        self.panels = panels
         self.m0, self.m1, self.j0, self.j1 = bounds
         self.depth, self.again = depth, again
         self.begins = BIT(1) if begins is None else begins

@@ -33,7 +33,7 @@ OFTEN, KEPT = 3, 2**23
 # look at a tile's sums; multiply-adds of float32 in a cycle. What of a cut remains that is made
 # beside products, and what may be lost to thirds.
 CUT, LOOKED, MULTIPLIED, LEFT, SMALL = (7, 10), 250, 29, 0.25, 0.22
-PAIRS = 512  # numbers of k of such a panel at the most: 16 KiB for 16 columns
+PAIR_DEPTH = 512  # numbers of k of such a panel at the most: 16 KiB for 16 columns
 LINE = 32  # bfloat16s in a line of memory
 NEAR = 2**15  # bytes of an operand that the first level of caches holds beside another
 ASKING = 32  # rows, and numbers of k, from which on tiles ask for what comes next
@@ -120,7 +120,7 @@ class Form:
         tiles = -(-m // HIGH) * -(-n // WIDTH)
         a, b = self.cut(m, n)
         packed = k * (m * a + n * b)
-        looked = tiles * -(-k // PAIRS) * LOOKED
+        looked = tiles * -(-k // PAIR_DEPTH) * LOOKED
         absent = tiles * HIGH * WIDTH - m * n
         plain = m * n * k / MULTIPLIED
         return packed + looked + absent * k / MULTIPLIED <= SMALL * plain
@@ -171,7 +171,7 @@ class Form:
     @property
     def depth(self) -> int:
         """How much of k goes into a tile at a time."""
-        most = {"dots": LONG, "pairs": PAIRS}.get(self.kind, DEPTH)
+        most = {"dots": LONG, "pairs": PAIR_DEPTH}.get(self.kind, DEPTH)
         parts, some = max(1, -(-self.k // most)), LINE if self.kind == "pairs" else 4
         return max(some, -(-self.k // parts // some) * some)
 

@@ -37,7 +37,8 @@ class Packed(Product):
         right, panels, scratch = f.args
         bounds, pairs = (I64(0), I64(0), I64(0), I64(form.n)), form.kind == "pairs"
         room = scratch if pairs else panels
-        part = Block(self, b, right, right, right, room, bounds, panels=panels)
+        places = right, right, right, room  # it is only packed
+        part = Block(self, b, places, bounds, panels=panels)
         part = part.at_once(I64(form.k))
         if pairs:
             part.pair_panels()
@@ -55,7 +56,7 @@ class Packed(Product):
         f, b = self.apart(name, self.operands[0], p, p, p, *[I64] * 4)
         a, panels, c, scratch, m0, m1, n1, k1 = f.args
         places, bounds = (a, panels, c, scratch), (m0, m1, I64(0), n1)
-        part = Block(self, b, *places, bounds, panels=panels, depth=k1).at_once(k1)
+        part = Block(self, b, places, bounds, panels=panels, depth=k1).at_once(k1)
         if form.kind == "pairs":
             part.pair_tiles()
         else:

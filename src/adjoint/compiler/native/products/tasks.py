@@ -81,11 +81,11 @@ class Product(Paired):
             return found
         kinds = *self.operands, p, p, *[I64] * 5, BIT
         f, b = self.apart(name, *kinds)
-        a, right, c, scratch, m0, m1, n0, n1, k1, first = f.args
+        *places, m0, m1, n0, n1, k1, first = f.args
         with loop(b, n0, n1, self.form.strip) as j0:
             j1 = least(b, b.add(j0, I64(self.form.strip)), n1)
-            bounds, told = (m0, m1, j0, j1), {"depth": k1, "begins": first}
-            Block(self, b, a, right, c, scratch, bounds, **told).summed((), [])
+            bounds = m0, m1, j0, j1
+            Block(self, b, places, bounds, depth=k1, begins=first).summed((), [])
         b.ret_void()
         return f
 
@@ -124,13 +124,12 @@ class Product(Paired):
         """c[m0:m1, n0:n1] = a[m0:m1] b[:, n0:n1]: (a, b, c, scratch, m0, m1, n0, n1, again)."""
         form, p = self.form, self.scalar.as_pointer()
         f, b = self.function(name, *self.operands, p, p, *[I64] * 4, BIT)
-        a, right, c, scratch, m0, m1, n0, n1, again = f.args
+        *places, m0, m1, n0, n1, again = f.args
         again = again if form.stays(form.grid) else None
         with loop(b, n0, n1, form.strip) as j0:
             j1 = least(b, b.add(j0, I64(form.strip)), n1)
             bounds = m0, m1, j0, j1
-            part = Block(self, b, a, right, c, scratch, bounds, again=again)
-            part.summed(form.sums, [])
+            Block(self, b, places, bounds, again=again).summed(form.sums, [])
         b.ret_void()
         return f
 
