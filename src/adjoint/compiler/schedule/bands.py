@@ -80,7 +80,7 @@ class Axis:
 
 def waits(s, k) -> set:
     """The stored values without which a kernel cannot run, but for what it does once."""
-    return {v for v, _ in reads(s, k)} if ends(k) else k.reads
+    return {v for v, _ in reads(s, k)} if finals(k) else k.reads
 
 
 def reads(s, k):
@@ -94,7 +94,7 @@ def reads(s, k):
             r = s.root(v)
             yield r, tuple(letters) if r is v else None
         return
-    once = ends(k)
+    once = finals(k)
     for o in [o for o in k.roots if o not in once]:
         for w, tags in s.places(o):
             r = s.root(w)
@@ -114,7 +114,7 @@ def totals(k) -> list:
     return over_rows(k) if k.kind == "rows" and not again else []
 
 
-def ends(k) -> list:
+def finals(k) -> list:
     """The operations of such a kernel that are done once, with what all of it was reduced to."""
     over = [] if k.rank else totals(k)
     rest = [o for o in k.roots if o not in over] if over else []

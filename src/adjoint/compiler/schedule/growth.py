@@ -8,7 +8,7 @@ from typing import NamedTuple
 from ...ir.positions import doubtful
 from ...ops.contract import letters_of, sides, sizes_of
 from .arena import lives, peak
-from .bands import UNIT, Axis, Ends, ends, makes, over_rows, reads, totals, waits
+from .bands import UNIT, Axis, Ends, finals, makes, over_rows, reads, totals, waits
 from .schedule import LARGEST
 
 LEAST = 2**14  # bytes between kernels from which on they are joined
@@ -120,7 +120,7 @@ class Growth:
             return
         o = j.roots[0]
         v = o.outputs[0]
-        if not all(self._reader_inside(r) for r in self.s.leaves[v]):
+        if not self.s.leaves[v].issubset(self.members):
             return
         found = [t for w, t in reads(self.s, k) if w is v and t is not None]
         if not found or not all(a in found[0] for a in self.at[k]):
@@ -130,14 +130,11 @@ class Growth:
         if all(a in letters[0] and a in letters[1] for a in at):
             self._take(j, at)
 
-    def _reader_inside(self, k) -> bool:
-        return k in self.members
-
     def _take(self, k, at):
         if k not in self.members:
             self.members.append(k)
         self.at[k] = at
-        self.once.update(o.outputs[0] for o in (*totals(k), *ends(k)))
+        self.once.update(o.outputs[0] for o in (*totals(k), *finals(k)))
         for v, tags in makes(k):
             self.dims[v] = tuple(tags.index(a) for a in at)
             self.made.add(v)
@@ -152,7 +149,7 @@ class Growth:
         if any(doubtful(o, s.maker) for o in s.operations(k)):
             return None
         found = set()
-        for v, tags in reads(self.s, k):
+        for v, tags in reads(s, k):
             if v in self.dims:
                 if tags is None:
                     return None
@@ -216,6 +213,7 @@ class Growth:
     def _only(self, members):
         self.members = members
         self.made = {v for k in members for v in k.made}
+        self.once &= self.made
 
     def _cut(self):
         """How slices are cut into blocks, if that is possible and worth it."""

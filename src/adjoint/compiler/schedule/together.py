@@ -12,7 +12,7 @@ import math
 from dataclasses import dataclass, field
 
 from .arena import lives, settled
-from .bands import ends, totals
+from .bands import finals, totals
 from .growth import Band, Growth, counted, floats, narrow, rows_of
 from .schedule import Kernel
 from .views import View, split, steps_of
@@ -113,8 +113,8 @@ def _starts(k) -> bool:
 def _settled(s, growth, later) -> Together:
     """The group in the schedule, after all that it reads and before what reads it."""
     members = growth.members
-    for k in filter(ends, members):
-        later.update(s.put_off(k, ends(k)))
+    for k in filter(finals, members):
+        later.update(s.put_off(k, finals(k)))
     group = Together(
         "together",
         [o for k in members for o in k.roots],
