@@ -77,7 +77,8 @@ class Calling(Jobs):
 
     def _conv(self, e, k, part, base):
         (o,) = k.roots
-        made, f = self._convolution(o, "build")
+        made = conv.kernel(o)
+        f = self._convolution(o, made.build)
         f.alone = True
         room = self.inside(base + part.offsets[k])
         places = [e.pointers[part.schedule.root(v)] for v in (*o.inputs, *o.outputs)]
@@ -91,14 +92,14 @@ class Calling(Jobs):
         room = self.b.bitcast(room, f.args[3].type)
         self.b.call(f, [*places, room, I64(0), I64(n)])
 
-    def _convolution(self, o, form):
-        """(what computes a convolution, its functions as `form` writes them); equal ones share."""
-        made, key = conv.kernel(o), (form, *conv.identity(o))
+    def _convolution(self, o, write):
+        """The functions that `write`, of what computes a convolution, makes; equal ones share."""
+        key = write.__name__, *conv.identity(o)
         if key not in self.convolutions:
             scalar = element(o.outputs[0].spec.dtype)
             name = f"convolution{next(self.names)}"
-            self.convolutions[key] = getattr(made, form)(self.b.module, scalar, name)
-        return made, self.convolutions[key]
+            self.convolutions[key] = write(self.b.module, scalar, name)
+        return self.convolutions[key]
 
     def _images(self, f, places, sizes, o, own):
         """(job, pointers): a convolution's images by threads, `some` a chunk.

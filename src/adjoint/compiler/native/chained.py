@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .late import conv
 from .llvm.flow import loop
 from .llvm.types import I64
 from .loops import Loops
@@ -44,7 +45,8 @@ class Chained(Loops):
     def _piece_of_conv(self, e, k, part, lists):
         begin, each, after = lists
         (o,), pieces = k.roots, part.chains[k].pieces
-        made, functions = self._convolution(o, "in_two")
+        made = conv.kernel(o)
+        functions = self._convolution(o, made.in_two)
         for g, jobs in zip(functions, (begin, each), strict=True):
             jobs.append(self._images_of(e, k, part, g, made.shape.n // pieces))
         if Sum(o) in e.pointers:

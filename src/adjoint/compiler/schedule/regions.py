@@ -16,6 +16,10 @@ from .cost import CONVOLUTIONS, ORDERED
 _MOVES = (
     "bits expand permute slice select flip cast contiguous stop_gradient reshape real"
 )
+_SAME = frozenset(
+    {"cast", "bits", "contiguous", "stop_gradient", "real", "expand", "bounded"}
+)
+VIEWS = frozenset({"view_as_real", "view_as_complex"})
 PLACED = frozenset({"stack", "cat", "unslice", "undiagonal", "overwrite", "roll"})
 _MAKES = "diagonal tril triu ones_like zeros_like put pick frames as_strided"
 SEEN = frozenset(_MOVES.split()) - {"bits", "cast", "real"}
@@ -58,9 +62,6 @@ def inline(o: Operation) -> bool:
     if p.name in _SPACES:
         return spaced(o)
     return p.name in INDEXED or isinstance(p, Draw) or lowered(o)
-
-
-VIEWS = frozenset({"view_as_real", "view_as_complex"})
 
 
 def shows(o) -> bool:
@@ -218,11 +219,6 @@ def is_row(shape, space, rank) -> bool:
     rest = shape[rank:]
     short = math.prod(space[rank:]) != 1
     return short and shape[:rank] == space[:rank] and all(n == 1 for n in rest)
-
-
-_SAME = frozenset(
-    {"cast", "bits", "contiguous", "stop_gradient", "real", "expand", "bounded"}
-)
 
 
 def through(p, i, index):

@@ -10,10 +10,11 @@ from ..arithmetic.kinds import stored_element
 from ..llvm import text as ir
 from ..llvm.machine import cache, vector_bits
 from ..llvm.types import BIT, BYTE, I32, I64, POINTER
+from ..sharing import LINE
 from .affine import ZERO, in_order
 from .failing import Failing
 
-PAGE, LINE = 2**12, 64
+PAGE = 2**12
 
 
 class Flat:
