@@ -113,9 +113,9 @@ def programs():
         yield lambda: functions, (numbers(131, dtype=dtype),), near[dtype]
     for dtype in near:
         for m, k, n in SIZES if dtype == "float32" else SIZES[:1]:
-            x, w = numbers(m, k, dtype=dtype), numbers(n, k, dtype=dtype)
-            yield lambda: lambda x, w: x @ w.T, (x, w), near[dtype]
-            yield lambda: ad.matmul, (x, w.T.contiguous()), near[dtype]
+            xs = numbers(m, k, dtype=dtype), numbers(n, k, dtype=dtype)
+            yield lambda: lambda x, w: x @ w.T, xs, near[dtype]
+            yield lambda: ad.matmul, (xs[0], xs[1].T.contiguous()), near[dtype]
     yield lambda: rows, (numbers(20, 45),), near["float32"]
     yield lambda: scanned, (numbers(5, 5), numbers(7, 5)), near["float32"]
     for k, padding in ((5, 2), (2, 0)):

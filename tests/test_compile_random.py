@@ -4,6 +4,7 @@ import importlib
 import re
 import sys
 
+import numpy as np
 import pytest
 
 import adjoint as ad
