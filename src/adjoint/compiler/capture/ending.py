@@ -297,6 +297,8 @@ _CHANGES = (
 def _named(keeper, key) -> str:
     if isinstance(keeper, SEQUENCES):
         return f"a {type(keeper).__name__}"
+    if isinstance(key, Box):
+        return f"what is kept for a tensor of shape {list(key.shape)}"
     return "a variable" if key == "cell_contents" else repr(key)
 
 
