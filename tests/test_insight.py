@@ -318,3 +318,34 @@ def test_a_trace_that_has_no_room_leaves_the_one_before(step, tmp_path, monkeypa
     with pytest.raises(OSError, match=r"No space left.*trace\.json"):
         step.profile(*ARGS, to=file)
     assert [f.read_text() for f in tmp_path.iterdir()] == ["before"]
+
+
+@pytest.mark.parametrize("now", [None, ad.ones(2), ad.ones(1000).double()])
+def test_a_state_that_is_another_by_now(now):
+    """The program is measured on memory of its own, as large as what it was made for."""
+    kept = {"h": ad.zeros(1000)}
+
+    @ad.compile
+    def f(x):
+        kept["h"] = kept["h"] + x
+        return kept["h"].sum()
+
+    for _ in range(2):
+        f(ad.ones(1000))
+    kept["h"] = now
+    assert all(r.seconds >= 0 for r in f.explain().regions)
+    assert kept["h"] is now
+
+
+def test_a_gradient_that_is_gone():
+    w = ad.ones(3, requires_grad=True)
+
+    @ad.compile
+    def f(x):
+        (w * x).sum().backward()
+
+    for _ in range(3):
+        f(ad.ones(3))
+    w.grad = None
+    assert f.explain().regions
+    assert w.grad is None

@@ -49,7 +49,7 @@ class Binding:
         if any(x._grad is not None for x in c.absent):
             yield "a tensor without .grad has one"
         if moved.value != self.moved.value:
-            yield from (_other(s) for s in c.states if s.place is None and not _same(s))
+            yield from (_other(s) for s in c.states if s.place is None and not same(s))
             self.point_to_states()
         self.stirred = {
             (id(kept), k) for kept, items in c.seen for k in _changes(kept, items)
@@ -62,7 +62,7 @@ class Binding:
         for r in c.read:
             if not same_bits(r.tensor.value, r.numbers):
                 yield f"numbers that Python reads are others, {show_site(r.site)}"
-        yield from (_other(s) for s in c.states if s.place is not None and not _same(s))
+        yield from (_other(s) for s in c.states if s.place is not None and not same(s))
 
     def apart(self, given) -> bool:
         """Whether the program may write what it writes: no argument has a part of it."""
@@ -112,7 +112,7 @@ def _changes(keeper, items) -> list:
     return [k for k, v in items.items() if not equal(look(keeper, k), v)]
 
 
-def _same(s) -> bool:
+def same(s) -> bool:
     """Whether a state is what it was when it was captured, but for its numbers."""
     return _is(s.source(), s.var.spec)
 
