@@ -93,6 +93,15 @@ def keeps(x):
     return [v for v in x if v > 0]
 
 
+def slices(x):
+    i = x.sum().long()
+    return x[None, i : i + 2]
+
+
+def slices_up_to(x):
+    return x[: x.sum().long()]
+
+
 SAID = {
     returns: "return ad.cond(x.sum() > 0, lambda: x * 2, lambda: -x)",
     assigns: "y = ad.cond((x.sum() > 0) & ~(x.mean() > 9), lambda: x * 2, lambda: x - 1)",
@@ -110,6 +119,8 @@ SAID = {
     prints: "ad.debug.print",
     a_number: "use the tensor itself, or return it",
     keeps: "where(mask, a, b) keeps the shape",
+    slices: "write i + ad.arange(2) for i:i + 2",
+    slices_up_to: "how long a slice is has to be known: take i + ad.arange(n)",
 }
 WORKING = (returns, assigns, adds, chooses, repeats, counts, both, between, inverts)
 
@@ -170,3 +181,16 @@ def test_without_the_source_it_is_said_in_general():
     scope = {}
     exec("def f(x):\n    return x if x.sum() > 0 else -x", scope)
     assert said_of(scope["f"])[1].startswith("where, cond, scan and while_loop")
+
+
+def test_a_slice_from_a_number_of_the_program_on():
+    """What the hint of `slices` says, as a cache of keys and values is written."""
+
+    @ad.compile
+    def f(cache, i, x):
+        cache[:, i + ad.arange(2)] = x
+        return cache
+
+    for i in range(3):
+        cache = f(ad.zeros(2, 4), ad.tensor(i), ad.ones(2, 2))
+        assert cache[0].tolist() == [float(i <= k < i + 2) for k in range(4)]

@@ -10,6 +10,7 @@ import pytest
 
 import adjoint as ad
 from adjoint import nn
+from adjoint.errors import TraceError
 from adjoint.functional.recurrent import _lots
 from adjoint.nn.utils import rnn
 from peers import numbers
@@ -508,3 +509,13 @@ def test_bad_input_gives_our_error(call, kind, text):
 def test_useless_dropout_warns():
     with pytest.warns(UserWarning, match="num_layers greater than 1"):
         nn.GRU(3, 4, dropout=0.5)
+
+
+def test_lengths_that_are_not_there_yet():
+    """What is packed has as many rows as the lengths say: a program needs them as numbers."""
+    f = ad.compile(lambda x, n: rnn.pack_padded_sequence(x, n).data)
+    with pytest.raises(TraceError, match=r"values of lengths.*\n.*\n.*list of ints"):
+        for _ in range(2):
+            f(X, ad.tensor([3, 2]))
+    for n in ([3, 2], [3, 2], [3, 1]):
+        assert len(f(X, n)) == sum(n)

@@ -24,6 +24,7 @@ from ..errors import (
     ArgumentTypeError,
     DimError,
     DtypeError,
+    TraceError,
     user_site,
 )
 from .creation import array_of
@@ -407,6 +408,8 @@ def _triple(k: slice, n: int):
         return (0, n, 1)
     try:
         start, stop, step = k.indices(n)
+    except TraceError:  # a bound without numbers; to Python it is a TypeError
+        raise
     except TypeError:
         raise ArgumentTypeError(
             f"slice indices must be integers or None or have an __index__ method, got {k}"

@@ -188,6 +188,28 @@ def _filtered(node, below, path):
     return None
 
 
+def _sliced(node, below, path):
+    """x[i : i + n]  ->  x[i + arange(n)]"""
+    parts = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
+    bounds = [p for p in parts if isinstance(p, ast.Slice)]
+    if below is not None or not bounds:
+        return None
+    for p in bounds:
+        if _begins(p.upper, p.lower) and p.step is None:
+            first, n = _text(p.lower), _text(p.upper.right)
+            return f"write {first} + ad.arange({n}) for {_text(p)}"
+    return (
+        "how long a slice is has to be known: take i + ad.arange(n) for n places from i on, "
+        "or all of them, and ad.where for those that count"
+    )
+
+
+def _begins(end, first) -> bool:
+    """Whether it is `first + n`."""
+    adds = isinstance(end, ast.BinOp) and isinstance(end.op, ast.Add)
+    return adds and first is not None and ast.dump(end.left) == ast.dump(first)
+
+
 _RULES = {
     ast.If: _branch,
     ast.IfExp: _chosen,
@@ -197,6 +219,7 @@ _RULES = {
     ast.BoolOp: _joined,
     ast.UnaryOp: _inverted,
     ast.Compare: _between,
+    ast.Subscript: _sliced,
     ast.Call: _call,
     ast.ListComp: _filtered,
     ast.GeneratorExp: _filtered,

@@ -11,11 +11,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ...core.bind import Box, dtype_of
+from ...core.bind import dtype_of
 from ...core.primitive import op
 from ...errors import ArgumentError, ArgumentTypeError, ShapeError
 from ...functional.creation import tensor
-from ...functional.face import need_tensor
+from ...functional.face import concrete, need_tensor
 from ...functional.joining import cat
 
 
@@ -163,9 +163,9 @@ def _packed(data, sizes, places) -> PackedSequence:
 
 
 def _lengths(lengths) -> np.ndarray:
-    if isinstance(lengths, Box):
-        lengths = lengths.numpy()
-    return np.asarray(lengths, np.int64)
+    """Their numbers, which decide the shape of what is packed."""
+    hint = "give them as a list of ints; each list has a program of its own"
+    return np.asarray(concrete(lengths, "lengths", hint), np.int64)
 
 
 def _sizes(lengths):
