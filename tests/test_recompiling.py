@@ -193,3 +193,58 @@ def test_options_of_pytorch():
         for _ in range(3):
             assert g(ad.ones(2)).tolist() == [2.0, 2.0]
     assert g.backend == "numpy"
+
+
+class Session:
+    def __repr__(self):
+        return "Session()"
+
+
+def test_what_looks_the_same_is_another(whys):
+    session = Session()
+
+    @ad.compile
+    def f(x):
+        return x * (2 if session else 3)
+
+    f(ad.ones(2)), f(ad.ones(2)), whys()
+    session = Session()
+    f(ad.ones(2))
+    assert whys() == ["a variable around it is another Session"]
+
+
+def test_modules_that_are_switched(whys):
+    net = nn.Linear(2, 2)
+
+    @ad.compile
+    def f(x):
+        return net(x)
+
+    f(ad.ones(2)), f(ad.ones(2)), whys()
+    net.eval()
+    f(ad.ones(2))
+    assert whys() == ["modules were switched between train() and eval()"]
+
+
+def test_groups_of_an_optimizer(whys, caplog):
+    """Also: that new state is found, by a parameter, is no text of that parameter."""
+    net = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
+    opt = ad.optim.Adam(net[0].parameters())
+
+    @ad.compile
+    def f(x):
+        opt.zero_grad()
+        net(x).sum().backward()
+        opt.step()
+
+    for _ in range(3):
+        f(ad.ones(2))
+    whys()
+    opt.add_param_group({"params": net[1].parameters()})
+    for _ in range(3):
+        f(ad.ones(2))
+    assert not [r for r in caplog.records if r.levelname == "WARNING"]
+    assert whys() == ["the groups or the state of an optimizer are others"]
+    opt.load_state_dict(opt.state_dict())
+    f(ad.ones(2))
+    assert whys() == ["the groups or the state of an optimizer are others"]

@@ -11,7 +11,7 @@ from ..autodiff.modes import no_grad, recording
 from ..core.bind import Box, changed, moved, remade
 from ..errors import show_site
 from .capture.ending import traits
-from .capture.surroundings import ABSENT, equal, look, same_bits
+from .capture.surroundings import ABSENT, equal, look, named, same_bits
 
 MISS = object()  # the answer of a quick call that has to be looked at
 
@@ -56,7 +56,7 @@ class Binding:
         }
         for kept, items in c.seen:
             for k in _changes(kept, items):
-                yield f"{_name(k)} is {_short(look(kept, k))}, was {_short(items[k])}"
+                yield _why(k, look(kept, k), items[k])
         if any(traits(x) != t for x, t in c.traits):
             yield "a tensor from outside passes gradients in another way"
         for r in c.read:
@@ -123,10 +123,22 @@ def _other(s) -> str:
     return f"the state {s.var.name} is {now}, was {s.var.spec}"
 
 
+def _why(key, now, before) -> str:
+    """What is kept under a key, and was before; what both look like is not said twice."""
+    if isinstance(key, str) and key == "_remade":
+        return "the groups or the state of an optimizer are others"
+    shown, earlier = _short(now), _short(before)
+    if shown == earlier:
+        return f"{_name(key)} is another {type(now).__name__}"
+    return f"{_name(key)} is {shown}, was {earlier}"
+
+
 def _name(key) -> str:
-    if key in (None, "cell_contents"):
-        return "a list that it reads" if key is None else "a variable around it"
-    return key if isinstance(key, str) else repr(key)
+    if key is None:
+        return "a list that it reads"
+    if isinstance(key, str):
+        return "a variable around it" if key == "cell_contents" else key
+    return named(key)
 
 
 def _short(x) -> str:

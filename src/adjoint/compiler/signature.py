@@ -98,15 +98,15 @@ def difference(old, new) -> str:
     if old[2] != new[2]:
         return "other arguments are the same tensor"
     modes = zip(_MODES, old[3:], new[3:], strict=True)
-    return next((f"{n} {b}, was {a}" for n, a, b in modes if a != b), "another mode")
+    return next((n.format(b, a) for n, a, b in modes if a != b), "another mode")
 
 
 _MODES = (
-    "recording is",
-    "inference mode is",
-    "modes are",
-    "the default dtype is",
-    "autocast is to",
+    "recording is {}, was {}",
+    "inference mode is {}, was {}",
+    "modules were switched between train() and eval()",
+    "the default dtype is {}, was {}",
+    "autocast is to {}, was {}",
 )
 
 

@@ -111,7 +111,7 @@ class Optimizer(Hooked):
         if closure is not None:
             with enable_grad():
                 loss = closure()
-        for name in ("param_groups", "state", "_remade"):
+        for name in ("_remade", "param_groups", "state"):
             floor.get().reads(vars(self), name)
         floor.get().reads(self.param_groups, None)
         for group in self.param_groups:

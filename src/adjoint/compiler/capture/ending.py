@@ -35,7 +35,7 @@ from .captured import (
 )
 from .passing import Passing
 from .screens import attributes
-from .surroundings import ABSENT, SEQUENCES, equal, look
+from .surroundings import ABSENT, SEQUENCES, equal, look, named
 from .unfit import Unfit, Unready
 
 
@@ -297,9 +297,7 @@ _CHANGES = (
 def _named(keeper, key) -> str:
     if isinstance(keeper, SEQUENCES):
         return f"a {type(keeper).__name__}"
-    if isinstance(key, Box):
-        return f"what is kept for a tensor of shape {list(key.shape)}"
-    return "a variable" if key == "cell_contents" else repr(key)
+    return "a variable" if key == "cell_contents" else named(key)
 
 
 def _may_be(x, y) -> bool:

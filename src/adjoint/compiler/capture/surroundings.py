@@ -76,6 +76,13 @@ def look(keeper, key):
     return getattr(keeper, key, ABSENT)  # of an object with slots
 
 
+def named(key) -> str:
+    """A key in a message; a tensor is told by its shape, for it may have no numbers now."""
+    if isinstance(key, Box):
+        return f"what is kept for a tensor of shape {list(key.shape)}"
+    return repr(key)
+
+
 def put(keeper, key, x) -> None:
     """Keep x there; ABSENT takes away what is there."""
     if isinstance(keeper, SEQUENCES):
