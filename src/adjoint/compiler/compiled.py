@@ -38,6 +38,10 @@ from .signature import (
 from .step import Step, miss, native_code
 
 VAIN = 8  # programs that ran but once, after which a call runs as it is written
+_VAIN = (
+    "what it reads was changed before each of the last calls: now {}; hold it in a tensor, or "
+    "give it as one"
+)
 _THRASHES = (
     "%s has had more programs than are kept (cache_size=%d), and most ran but once: now %s; "
     "numbers that change can be tensors, and batch= takes examples of any number"
@@ -199,11 +203,7 @@ class Compiled(Insight):
         """A new program; None where this call, or every such call, runs as it is written."""
         name = self.__name__
         if self._in_vain(key, before):
-            return self._leave(
-                key,
-                "what it reads was changed before each of the last calls; hold it in a "
-                "tensor, or make it an argument",
-            )
+            return self._leave(key, _VAIN.format(self._why(key, before)))
         try:
             captured = self._captured(leaves, shape, name, before)
         except Unready as error:
