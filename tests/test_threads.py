@@ -330,6 +330,24 @@ def test_the_environment_and_the_quota_limit_the_number(monkeypatch, tmp_path):
     (first / "cpu.cfs_quota_us").write_text("-1\n")
     assert counting.quota(tmp_path, own) == 2.5
     assert counting.quota(tmp_path, tmp_path / "none") == np.inf
+    own.write_bytes(b"\nno group\n0::/\xff\n1:cpu,cpuacct:/c\n")
+    (first / "cpu.cfs_quota_us").write_text("150000\n")
+    assert counting.quota(tmp_path, own) == 1.5
+
+
+def test_systems_that_tell_of_no_affinity(monkeypatch):
+    """It is missing, as on macOS, or refused."""
+
+    def refused(pid):
+        raise PermissionError
+
+    monkeypatch.setattr(os, "cpu_count", lambda: 6)
+    monkeypatch.setattr(os, "sched_getaffinity", refused, raising=False)
+    assert counting.cores() == 6
+    monkeypatch.delattr(os, "sched_getaffinity")
+    assert counting.cores() == 6
+    monkeypatch.setattr(os, "cpu_count", lambda: None)
+    assert counting.cores() == 1
 
 
 # ---------------------------------------------------------------- processes

@@ -10,6 +10,7 @@ from importlib import metadata
 
 from ..core import dtype as dtypes
 from ..core.primitive import op
+from ..core.threads import cores
 from ..functional.face import FUNCTIONS
 from ..io import safe_open
 
@@ -35,7 +36,7 @@ def info(given):
         "platform": f"{platform.system()} {platform.machine()}",
         "packages": {k: v for k in OTHERS if (v := installed(k))},
         "cores": os.cpu_count(),
-        "usable_cores": usable_cores(),
+        "usable_cores": cores(),
         "thread_settings": {k: os.environ[k] for k in THREADS if k in os.environ},
         "default_dtype": str(dtypes.get_default_dtype()).split(".")[-1],
         "dtypes": list(dtypes.BY_NAME),
@@ -103,13 +104,6 @@ def installed(name: str) -> str:
         return metadata.version(name)
     except metadata.PackageNotFoundError:
         return ""
-
-
-def usable_cores() -> int:
-    """The cores that this process may run on."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _shown(v) -> str:

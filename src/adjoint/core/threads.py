@@ -37,19 +37,22 @@ def granted() -> int:
         first = os.environ.get(name, "").split(",")[0].strip()
         if first.isdecimal() and int(first) > 0:
             return int(first)
-    cores = (
-        len(os.sched_getaffinity(0))
-        if hasattr(os, "sched_getaffinity")
-        else os.cpu_count() or 1
-    )
-    return max(1, math.ceil(min(cores, quota())))
+    return max(1, math.ceil(min(cores(), quota())))
+
+
+def cores() -> int:
+    """Those that this process may run on, as far as the system tells."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except (AttributeError, OSError):  # there is none on macOS; a sandbox may refuse it
+        return os.cpu_count() or 1
 
 
 def quota(groups=_GROUPS, own="/proc/self/cgroup") -> float:
     """How many cores' time the control groups around this process may use."""
     limits = [math.inf]
-    for line in _text(own).splitlines():
-        _, names, path = line.split(":", 2)
+    groups_of = (line.split(":", 2) for line in _text(own).splitlines())
+    for _, names, path in (words for words in groups_of if len(words) == 3):
         for folder in _around(groups, names, path):
             limits += _second(folder) if not names else _first(folder)
     return min(limits)
@@ -87,7 +90,7 @@ def _text(file) -> str:
     Without pathlib, whose import takes longer than that of any module here.
     """
     try:
-        with open(file) as f:
+        with open(file, errors="surrogateescape") as f:  # names may be of any bytes
             return f.read()
     except OSError:
         return ""

@@ -168,9 +168,10 @@ def surroundings() -> str:
 
 def _libc() -> str:
     """The C library, whose functions code may call."""
-    name = "CS_GNU_LIBC_VERSION"
-    known = name in getattr(os, "confstr_names", ())
-    return str(os.confstr(name)) if known else platform.system()
+    try:
+        return str(os.confstr("CS_GNU_LIBC_VERSION"))
+    except (AttributeError, ValueError, OSError):  # Windows, macOS, musl
+        return platform.system()
 
 
 def _sources() -> list:

@@ -106,16 +106,21 @@ def cache(level: int) -> int:
 
 
 @functools.cache
-def _caches() -> dict[int, int]:
+def _caches(folder="/sys/devices/system/cpu/cpu0/cache") -> dict[int, int]:
     """The sizes of data caches by their levels, as the system tells them."""
-    folder, found = "/sys/devices/system/cpu/cpu0/cache", {}
+    found = {}
     with suppress(OSError):
         for name in filter(lambda x: x.startswith("index"), os.listdir(folder)):
-            place = os.path.join(folder, name)
-            kind, level, size = (_line(place, x) for x in ("type", "level", "size"))
-            if kind != "Instruction":
-                found[int(level)] = int(size[:-1]) * {"K": 2**10, "M": 2**20}[size[-1]]
+            # Virtual machines may tell of a cache, but not how large it is.
+            with suppress(OSError, ValueError, KeyError, IndexError):
+                found |= _cache(os.path.join(folder, name))
     return found
+
+
+def _cache(place: str) -> dict[int, int]:
+    kind, level, size = (_line(place, x) for x in ("type", "level", "size"))
+    bytes = int(size[:-1]) * {"K": 2**10, "M": 2**20}[size[-1]]
+    return {} if kind == "Instruction" else {int(level): bytes}
 
 
 def _line(place: str, name: str) -> str:
