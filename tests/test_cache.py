@@ -419,6 +419,47 @@ def test_what_makes_another_digest():
     assert key_of(lambda y: y.sum(0), x + 1) == keys[0]
 
 
+@pytest.mark.parametrize(
+    "name, other",
+    [
+        ("processor", ("another", digest_module.processor()[1])),
+        ("processor", (digest_module.processor()[0], "-avx2,+sse2")),
+        ("vector_bits", 64),
+        ("registers", 8),
+        ("cache", 12345),
+        ("_libc", "another"),
+    ],
+)
+def test_code_of_another_machine_is_not_loaded(folder, monkeypatch, name, other):
+    """A folder may be shared by machines, or move with a home to another one."""
+    x, surroundings = ad.ones(2), digest_module.surroundings
+    made(polynomial, x)
+    with monkeypatch.context() as there:
+        surroundings.cache_clear()
+        there.setattr(digest_module, name, lambda *_: other)
+        assert not made(polynomial, x)[1].cached
+        assert made(polynomial, x)[1].cached
+    surroundings.cache_clear()
+    assert made(polynomial, x)[1].cached
+    assert len(files()) == 2
+
+
+@pytest.mark.parametrize(
+    "place, name, other",
+    [
+        (digest_module.llvm, "version", ("0.0.0", 1)),
+        (digest_module.llvm, "triple", "another-kind"),
+        (digest_module.sharing, "possible", None),
+        (digest_module.way, "usable", None),
+    ],
+)
+def test_what_else_makes_another_digest(monkeypatch, place, name, other):
+    look = digest_module.surroundings.__wrapped__
+    here = look()
+    monkeypatch.setattr(place, name, lambda: other)
+    assert look() != here == digest_module.surroundings()
+
+
 def test_all_that_writes_code_is_looked_at():
     """It imports nothing from other folders but errors and their like; capturing may."""
     root = Path(digest_module.ROOT)

@@ -20,7 +20,7 @@ from ...ir.graph import Graph
 from ..cache import hashed
 from ..capture.surroundings import ABSENT
 from ..results import answer
-from . import way
+from . import sharing, way
 from .llvm import library as llvm
 from .llvm import machine
 from .llvm.machine import cache, processor, registers, vector_bits
@@ -162,6 +162,7 @@ def surroundings() -> str:
             sys.version_info,
             np.__version__,
             way.usable(),
+            sharing.possible(),
         )
     )
 
