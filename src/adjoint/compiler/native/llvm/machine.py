@@ -14,13 +14,36 @@ from .remains import let_go
 
 @functools.cache
 def processor() -> tuple[str, str]:
-    """Its name and all of its features, as LLVM calls them."""
-    return llvm.processor()
+    """Its name and all of its features, as LLVM calls them.
+
+    A virtual machine may hide some that others need. What is missing stands last: with it LLVM
+    takes away what needs it, which a later word would bring back.
+    """
+    name, features = llvm.processor()
+    return name, ",".join(sorted(features.split(","), key=lambda f: f[:1] == "-"))
 
 
+@functools.cache
 def has(feature: str) -> bool:
-    """Whether this processor has it."""
-    return f"+{feature}" in processor()[1].split(",")
+    """Whether this processor has it, with all that LLVM says it needs."""
+    shown = f"+{feature}" in processor()[1].split(",")
+    return shown and all(map(has, _NEEDS.get(feature, ())))
+
+
+_NEEDS = {
+    "ssse3": ("sse3",),
+    "sse4.1": ("ssse3",),
+    "sse4.2": ("sse4.1",),
+    "avx": ("sse4.2",),
+    "fma": ("avx",),
+    "f16c": ("avx",),
+    "avx2": ("avx",),
+    "avx512f": ("avx2", "fma", "f16c"),
+    "avx512vl": ("avx512f",),
+    "avx512bw": ("avx512f",),
+    "avx512bf16": ("avx512bw",),
+    "amx-bf16": ("amx-tile",),
+}
 
 
 def host(effort: int = 3) -> llvm.Machine:
