@@ -18,7 +18,9 @@ def threads():
 
 
 def numbers(shape, dtype="f4"):
-    return (np.random.default_rng(0).normal(size=shape) * 50).astype(dtype)
+    x = np.random.default_rng(0).normal(size=shape) * 50
+    # Of a number below 0 an unsigned one is made as each processor likes, but of a whole number.
+    return (x if np.dtype(dtype).kind == "f" else x.astype("i8")).astype(dtype)
 
 
 def compiled(f, *arrays):
