@@ -6,9 +6,10 @@ see; and its first call makes state that a second one would make again.
 
 from __future__ import annotations
 
-import os
 import threading
 from contextlib import contextmanager
+
+from ..core.forks import at_fork
 
 PATIENCE = 10.0  # seconds that a thread waits, lest one waits that is waited for
 
@@ -18,8 +19,7 @@ class Alone:
 
     def __init__(self):
         self._renew()
-        if hasattr(os, "register_at_fork"):
-            os.register_at_fork(after_in_child=self._renew)
+        at_fork(after_in_child=self._renew)
 
     def _renew(self):
         self.lock = threading.RLock()

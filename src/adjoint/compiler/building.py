@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextvars
-import os
 import threading
 import weakref
 from collections.abc import Callable
 from typing import Any
+
+from ..core.forks import at_fork
 
 PATIENCE = 0.3  # seconds that a call waits before it is interpreted
 
@@ -51,5 +52,4 @@ def _settle() -> None:
         building.thread.join()
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_settle)
+at_fork(before=_settle)

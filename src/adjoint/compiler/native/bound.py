@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import functools
-import os
 import threading
 import time
 import weakref
@@ -12,6 +11,7 @@ import weakref
 import numpy as np
 from numpy.lib.array_utils import byte_bounds
 
+from ...core.forks import at_fork
 from ..binding import MISS, Binding, Interpreted
 from . import way
 from .guards import guards
@@ -32,8 +32,7 @@ def _forked() -> None:
         bound.busy.value = bound.room.busy.value = 0
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forked)
+at_fork(after_in_child=_forked)
 
 
 class Bound(Binding):

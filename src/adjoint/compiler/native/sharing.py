@@ -8,10 +8,10 @@ places of their own, which are joined in order when all are done.
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable
 from typing import NamedTuple
 
+from ...core import forks
 from ..schedule.cost import nanoseconds
 from .llvm import text as ir
 from .llvm.types import I64, POINTER
@@ -50,7 +50,7 @@ class Stage(NamedTuple):
 
 def possible() -> bool:
     """Whether there are POSIX's threads, and with them a crew."""
-    return hasattr(os, "register_at_fork")
+    return forks.possible()  # a system with the one has the other
 
 
 def worth(schedule) -> bool:

@@ -9,9 +9,9 @@ chunk makes the caller work alone for a time. Whoever waits spins shortly, then 
 from __future__ import annotations
 
 import ctypes
-import os
 import threading
 
+from ....core.forks import at_fork
 from ....core.threads import MOST, threads
 from ... import cache
 from ..digest import surroundings
@@ -33,7 +33,7 @@ class Crew:
             self.library.address("resize")
         )
         self._begin()
-        os.register_at_fork(after_in_child=self._begin)
+        at_fork(after_in_child=self._begin)
         threads.told.append(self._resize)
 
     def _begin(self):
@@ -67,12 +67,11 @@ def _code() -> bytes:
 
 _lock = threading.Lock()
 _crews: list = []
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(
-        before=_lock.acquire,
-        after_in_parent=_lock.release,
-        after_in_child=_lock.release,
-    )
+at_fork(
+    before=_lock.acquire,
+    after_in_parent=_lock.release,
+    after_in_child=_lock.release,
+)
 
 
 def crew() -> Crew:
