@@ -1,12 +1,13 @@
 """checkpoint and saved-tensor hooks; where it can, each test runs with PyTorch as well."""
 
+import functools
 import weakref
 
 import numpy as np
 import pytest
 
 import adjoint as ad
-from adjoint.func import grad, hessian, jvp, vmap
+from adjoint.func import grad, hessian, jacrev, jvp, linearize, vmap
 
 
 @pytest.fixture(params=["adjoint", "torch"])
@@ -416,6 +417,66 @@ def test_under_transforms():
         lambda f: jvp(grad(f), (x,), (x,))[1],
     ):
         np.testing.assert_allclose(nums(transform(f)), nums(transform(plain)))
+
+
+INSIDE = {
+    "grad": lambda ck, w: ck(lambda x: grad(lambda y: (y.sin() ** 2).sum())(x), w),
+    "a gradient of what is around": lambda ck, w: ck(
+        lambda x: grad(lambda y: ((y * x) ** 2).sum())(x.detach()), w
+    ),
+    "jacrev": lambda ck, w: ck(lambda x: jacrev(lambda y: y * y.sum())(x).sum(0), w),
+    "hessian": lambda ck, w: ck(lambda x: hessian(lambda y: y.exp().prod())(x)[0], w),
+    "jvp": lambda ck, w: ck(lambda x: jvp(lambda y: y**3, (x,), (x * x,))[1], w),
+    "linearize": lambda ck, w: ck(lambda x: linearize(ad.tanh, x)[1](x), w),
+    "rows": lambda ck, w: ck(lambda x: ad.map(grad(lambda y: y.sin() ** 2), x), w),
+    "a loop": lambda ck, w: ck(
+        lambda x: grad(lambda y: ad.fori_loop(0, 3, lambda i, c: c.sin() * x, y).sum())(
+            x
+        ),
+        w,
+    ),
+    "a step": lambda ck, w: ad.fori_loop(
+        0, 2, lambda i, c: ck(lambda x: grad(lambda y: (y.sin() * x).sum())(x), c), w
+    ),
+    "a part in a part": lambda ck, w: ck(
+        lambda x: grad(lambda y: ck(lambda z: (z * x).sin() * z, y).sum())(x), w
+    ),
+    "an argument of a level further out": lambda ck, w: grad(
+        lambda x: ck(lambda x, w: ((x * w) ** 2).sum(), x, w)
+    )(w),
+    "rows with an argument from outside": lambda ck, w: ad.map(
+        lambda r: grad(lambda y: ck(lambda y, r: (y.var(0) + r) ** 2, y, r[1]).sum())(
+            r
+        ),
+        ad.stack([w, w * w]),
+    ).sum(0),
+}
+SEEN_BY = {
+    "grad": lambda f, x: grad(lambda x: (f(x) ** 2).sum())(x),
+    "backward": lambda f, x: backward(f, x),
+    "hessian": lambda f, x: hessian(lambda x: f(x).sin().sum())(x),
+    "vmap": lambda f, x: vmap(grad(lambda x: (f(x) ** 2).sum()))(ad.stack([x, -x])),
+}
+
+
+def backward(f, x):
+    x = x.detach().requires_grad_()
+    (f(x) ** 2).sum().backward()
+    return x.grad
+
+
+@pytest.mark.parametrize("how", SEEN_BY)
+@pytest.mark.parametrize("name", INSIDE)
+def test_derivatives_inside_are_differentiated(name, how):
+    x = ad.tensor([0.3, -0.7, 1.1], dtype=ad.float64)
+    f = functools.partial(INSIDE[name], lambda f, *args: f(*args))
+    g = functools.partial(INSIDE[name], ad.checkpoint)
+    want = SEEN_BY[how](f, x)
+    np.testing.assert_allclose(nums(SEEN_BY[how](g, x)), nums(want), rtol=1e-9)
+    compiled = ad.compile(lambda x: SEEN_BY[how](g, x), backend="numpy")
+    for _ in range(2):
+        got = compiled(x)
+    np.testing.assert_allclose(nums(got), nums(want), rtol=1e-9)
 
 
 def test_arguments_are_checked():

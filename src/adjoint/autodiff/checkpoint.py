@@ -12,7 +12,7 @@ from contextlib import contextmanager, nullcontext
 import numpy as np
 
 from ..core import tree
-from ..core.bind import Box, at_bottom, floor
+from ..core.bind import Box, at_bottom, depth, floor, nested
 from ..core.generator import default_generator
 from ..core.primitive import spec_of
 from ..errors import (
@@ -25,7 +25,7 @@ from ..errors import (
 from .casting import as_it_was, chosen
 from .hooks import saved_tensors_hooks
 from .keeping import Packed, alias
-from .modes import enable_grad, packing, recording
+from .modes import Hooks, enable_grad, packing_of, recording
 from .node import Leaf
 from .versions import versioned
 
@@ -42,13 +42,16 @@ class _Held:
     """An input of the part: itself, or what the hooks around the part made of it."""
 
     def __init__(self, x):
-        outer = packing.get()
+        outer = packing_of(x.level)
         self.x = Packed(outer, x) if outer else x
         self.version = 0 if x.version is None else x.version.n
         self.needs = x.requires_grad
 
-    def fresh(self):
-        """The input again, as a leaf of the second run."""
+    def fresh(self, depth):
+        """The input again: of this depth, as a leaf of the second run.
+
+        What is of a level further out passes the derivatives of that one.
+        """
         x = self.x.restore() if type(self.x) is Packed else self.x
         if self.x is x and x.version is not None and x.version.n != self.version:
             raise GradError(
@@ -56,8 +59,9 @@ class _Held:
                 "the checkpointed function ran",
                 hint="clone() it before",
             )
-        x = alias(x, None)  # derivatives of levels outside of this one pass
-        if self.needs:
+        inner = x.level.depth >= depth
+        x = alias(x, None if inner or not self.needs else x.node)
+        if inner and self.needs:
             x.node = Leaf(x)
         return x
 
@@ -95,6 +99,13 @@ class _Part:
         self.position = floor.get().position(default_generator) if rng else None
         self.saved: list = []  # what the first run tells of the tensors it would save
         self.values, self.digest, self.mode = {}, digest, chosen.get()
+        self.depth = depth()
+
+    def hooks(self, pack, unpack):
+        """These hooks for the part: what transforms inside of it save, they read inside."""
+        out = saved_tensors_hooks(pack, unpack)
+        out.value = Hooks(pack, unpack, self.depth)
+        return out
 
     def drop(self, x):
         """Pack hook of the first run: a number stands for the tensor."""
@@ -119,12 +130,12 @@ class _Part:
         self.values, self.seen = {}, 0
         args, kwargs = tree.unflatten(
             self.shape,
-            [x.fresh() if isinstance(x, _Held) else x for x in self.leaves],
+            [x.fresh(self.depth) if isinstance(x, _Held) else x for x in self.leaves],
         )
-        hooks = saved_tensors_hooks(self._keep, _as_it_is)
+        hooks = self.hooks(self._keep, _as_it_is)
         try:
-            mode = as_it_was(self.mode)
-            with self._as_it_was(), enable_grad(), mode, hooks, self.context:
+            mode, place = as_it_was(self.mode), nested(self.depth)
+            with self._as_it_was(), enable_grad(), mode, place, hooks, self.context:
                 self.function(*args, **kwargs)
         except _Enough:
             pass
@@ -215,7 +226,7 @@ def checkpoint(
             return function(*args, **kwargs)
     digest = _no_digest if determinism_check == "none" else _digest
     part = _Part(function, args, kwargs, preserve_rng_state, again, early_stop, digest)
-    with saved_tensors_hooks(part.drop, part.recall), first:
+    with part.hooks(part.drop, part.recall), first:
         return function(*args, **kwargs)
 
 

@@ -13,7 +13,7 @@ from ..errors import ArgumentTypeError, GradError, user_site
 from .backward import reachable
 from .inplace import forbid_leaf, take_place
 from .keeping import Packed, alias
-from .modes import no_grad, packing, recording
+from .modes import no_grad, packing_of, recording
 from .node import RELEASED, Leaf, Node, Unread, stale
 from .tape import BASE, belongs
 from .versions import versioned
@@ -189,8 +189,8 @@ def _keep(node, i, x, outs, given):
         if x is y:
             constant = not is_inexact(dtype_of(y)) or among(y, given["constant"])
             x, output = alias(x, None), None if constant else k
-    pack = packing.get()
-    return Kept(Packed(pack, x) if pack else x, n, output)
+    hooks = packing_of(node.level)
+    return Kept(Packed(hooks, x) if hooks else x, n, output)
 
 
 class FunctionNode(Node):

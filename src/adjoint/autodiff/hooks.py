@@ -8,7 +8,7 @@ from contextvars import ContextVar
 import numpy as np
 
 from ..errors import ArgumentTypeError, GradError
-from .modes import Switch, packing
+from .modes import Hooks, Switch, packing
 
 _refusal: ContextVar[str | None] = ContextVar("refusal", default=None)
 
@@ -29,7 +29,7 @@ class saved_tensors_hooks(Switch):
     def __init__(self, pack_hook, unpack_hook):
         if not (callable(pack_hook) and callable(unpack_hook)):
             raise ArgumentTypeError("saved_tensors_hooks: both hooks must be callable")
-        self.value = pack_hook, unpack_hook
+        self.value = Hooks(pack_hook, unpack_hook)
 
     def __enter__(self):
         if _refusal.get() is not None:

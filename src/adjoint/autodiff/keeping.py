@@ -6,7 +6,7 @@ import numpy as np
 
 from ..core.bind import floor
 from ..errors import GradError
-from .modes import packing
+from .modes import packing_of
 from .versions import Version, Versions
 
 
@@ -17,8 +17,8 @@ def save(node, i, x):
     version = x.version
     if version is not None and version.n:
         node.stamps = {**(node.stamps or {}), i: version.n}
-    pack = packing.get()
-    return Packed(pack, x) if pack else x
+    hooks = packing_of(node.level)
+    return Packed(hooks, x) if hooks else x
 
 
 class Packed:
@@ -27,7 +27,7 @@ class Packed:
     __slots__ = ("node", "packed", "unpack")
 
     def __init__(self, hooks, x):
-        self.packed, self.unpack, self.node = hooks[0](x), hooks[1], x.node
+        self.packed, self.unpack, self.node = hooks.pack(x), hooks.unpack, x.node
 
     def restore(self):
         """The tensor again, with its place in the graph."""
@@ -43,8 +43,8 @@ class PackedResult:
     __slots__ = ("packed", "single", "unpack")
 
     def __init__(self, hooks, results):
-        self.single, self.unpack = not isinstance(results, tuple), hooks[1]
-        self.packed = [hooks[0](y) for y in ((results,) if self.single else results)]
+        self.single, self.unpack = not isinstance(results, tuple), hooks.unpack
+        self.packed = [hooks.pack(y) for y in ((results,) if self.single else results)]
 
     def restore(self):
         """The value or values again."""
@@ -61,7 +61,7 @@ def pack_result(node) -> None:
     else:
         node.y_version = Version()
         shown = _shown(node, y, node.y_version)
-    node.saved_y = PackedResult(packing.get(), shown)
+    node.saved_y = PackedResult(packing_of(node.level), shown)
 
 
 def _shown(node, value, version):

@@ -4,16 +4,33 @@ from __future__ import annotations
 
 import functools
 import inspect
+import math
+from collections.abc import Callable
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, NamedTuple
 
 recording: ContextVar[bool] = ContextVar("recording", default=True)
 inferring: ContextVar[bool] = ContextVar("inferring", default=False)
 anomalies: ContextVar[tuple[bool, bool]] = ContextVar(
     "anomalies", default=(False, True)
 )
-# The innermost (pack, unpack) pair of saved-tensor hooks.
-packing: ContextVar[tuple | None] = ContextVar("packing", default=None)
+
+
+class Hooks(NamedTuple):
+    """What packs and unpacks what nodes save, but for those of levels deeper than `depth`."""
+
+    pack: Callable
+    unpack: Callable
+    depth: float = math.inf
+
+
+packing: ContextVar[Hooks | None] = ContextVar("packing", default=None)  # the innermost
+
+
+def packing_of(level) -> Hooks | None:
+    """The hooks for what nodes of this level save."""
+    hooks = packing.get()
+    return hooks if hooks and level.depth <= hooks.depth else None
 
 
 class Switch:

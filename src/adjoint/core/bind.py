@@ -112,6 +112,21 @@ def is_outermost() -> bool:
     return _depth.get() == 1
 
 
+def depth() -> int:
+    """How deep the levels nest here."""
+    return _depth.get()
+
+
+@contextmanager
+def nested(least: int) -> Iterator[None]:
+    """A block whose new levels lie inside of what had this depth, over though that may be."""
+    token = _depth.set(max(least, _depth.get()))
+    try:
+        yield
+    finally:
+        _depth.reset(token)
+
+
 @contextmanager
 def new_level(level: Level) -> Iterator[Level]:
     """Nest `level` inside all that are active in this context."""
