@@ -487,3 +487,26 @@ def test_detach_cuts_what_was_written_unseen_in_a_loop_of_a_loop():
     compiled = ad.compile(tangent, backend="numpy")
     for _ in range(2):
         same(compiled(x), -2 * x.sin())
+
+
+def test_a_view_that_a_body_makes_of_what_is_around_is_written_in_it():
+    """A view is looked at first after its base was given numbers of the body."""
+
+    def body(x, y):
+        z = (y * 1).reshape(9)
+        z[1:2].copy_(x[0, :1])
+        z[0] += z[8] * x[1, 1]
+        return z.view(3, 3) * 0.5 + z[:3]
+
+    def f(x, y):
+        test = lambda s: s[0] < 3  # noqa: E731
+        step = lambda s: (s[0] + 1, body(s[1], y))  # noqa: E731
+        z = ad.while_loop(test, step, (ad.tensor(0), x))[1]
+        z = ad.cond(x.sum() > 0, lambda: body(z, x), lambda: z)
+        return ad.scan(lambda c, r: (body(c, y + r), c[0]), z, x)
+
+    x = ad.arange(9.0, dtype=ad.float64).reshape(3, 3)
+    g = ad.compile(f)
+    for k in range(3):
+        for a, b in zip(g(x + k, x.sin()), f(x + k, x.sin()), strict=True):
+            np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=1e-12)

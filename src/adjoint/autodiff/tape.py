@@ -140,6 +140,8 @@ class BaseTape(Tape):
                 parents.append(node)
                 if node is not None:
                     track = True
+            elif x.level.depth > self.depth:  # its base went to a deeper level
+                return bind(prim, *args, **params)
             else:
                 floor.get().see(args)
                 return super().process(prim, args, params)
