@@ -26,6 +26,8 @@ OTHERS = [d for d in DTYPES if d not in ("float32", "float64")]
 # Records that take floats alone, though NumPy has a result, and what looks into sorted rows.
 FLOATS = {"distances", "log_softmax", "softmax", "std", "var", "vector_norm"}
 FLOATS |= {"searchsorted", "rnn", "lstm", "gru"}
+# What draws counts is asked for them in double precision; a rounding makes it another count.
+DOUBLE = {"binomial_of", "poisson_of"}
 SINGLE = {"f": np.float32, "c": np.complex64}
 
 
@@ -87,7 +89,7 @@ def test_values_and_derivatives(name):
         agree(*everything(PRIMS[name], single))
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [n for n in NAMES if n not in DOUBLE])
 def test_values_in_other_dtypes(name):
     prim, start = PRIMS[name], NAMES.index(name)
     for d in OTHERS if ALL else OTHERS[start % len(OTHERS) :][:1]:
