@@ -6,7 +6,7 @@ import numpy as np
 
 from ..core.bind import floor
 from ..errors import GradError
-from .modes import packing_of
+from .modes import packing, packing_of
 from .versions import Version, Versions
 
 
@@ -17,7 +17,7 @@ def save(node, i, x):
     version = x.version
     if version is not None and version.n:
         node.stamps = {**(node.stamps or {}), i: version.n}
-    hooks = packing_of(node.level)
+    hooks = packing.get() and packing_of(node.level)
     return Packed(hooks, x) if hooks else x
 
 

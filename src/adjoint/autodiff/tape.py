@@ -11,7 +11,7 @@ from ..core.primitive import spec_of
 from ..core.shape import Spec
 from ..errors import user_site
 from .keeping import pack_result, save
-from .modes import inferring, packing_of, recording
+from .modes import inferring, packing, packing_of, recording
 from .node import Node, Unread
 from .views import mark_view, mark_views, refresh
 
@@ -91,7 +91,7 @@ class Tape(Level):
                 saved.append(spec_of(x))
         if keeps is None:
             node.saved = Unread(saved)
-        if prim.saves_y and packing_of(self):
+        if prim.saves_y and packing.get() and packing_of(self):
             pack_result(node)
         return node
 
