@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import adjoint as ad
-from adjoint.autodiff.modes import packing
+from adjoint.autodiff.hooks import saved_tensors_hooks
 from adjoint.core.dtype import is_inexact
 from adjoint.core.primitive import op
 from adjoint.func import grad, jvp, vmap
@@ -276,11 +276,8 @@ def test_saved_values_that_were_overwritten():
 
 def test_packed_values():
     x = leaf(3.0, "x")
-    token = packing.set((lambda t: t.detach().numpy(), ad.tensor))
-    try:
+    with saved_tensors_hooks(lambda t: t.detach().numpy(), ad.tensor):
         y = x.exp() * x
-    finally:
-        packing.reset(token)
     assert ad.tape(y)[1].saved == ("z1 (packed)", "x (packed)")
     assert ad.tape(y)["x"].grad.item() == pytest.approx(4 * math.exp(3))
 
