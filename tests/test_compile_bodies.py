@@ -510,3 +510,23 @@ def test_a_view_that_a_body_makes_of_what_is_around_is_written_in_it():
     for k in range(3):
         for a, b in zip(g(x + k, x.sin()), f(x + k, x.sin()), strict=True):
             np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=1e-12)
+
+
+def test_a_checkpoint_in_a_body_computes_with_what_is_around():
+    """What the levels around the body save is kept: the body is finished when they read it."""
+
+    def f(x):
+        a = x.detach().requires_grad_()
+        part = lambda z: ad.where(z > a, z * a.exp(), a.sin())  # noqa: E731
+        body = lambda s: (s[0] + 1, ad.checkpoint(part, s[1]))  # noqa: E731
+        y = ad.while_loop(lambda s: s[0] < 2, body, (ad.tensor(0), a * 1.1))[1]
+        z = ad.checkpoint(
+            lambda y: ad.fori_loop(0, 2, lambda i, z: body((i, z))[1], y), y
+        )
+        return z, ad.autograd.grad(z.sum(), [a])
+
+    x = start()
+    for options in ({}, {"backend": "numpy"}):
+        g = ad.compile(f, **options)
+        for k in range(3):
+            same(g(x + k), f(x + k))

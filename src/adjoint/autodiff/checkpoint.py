@@ -99,12 +99,16 @@ class _Part:
         self.position = floor.get().position(default_generator) if rng else None
         self.saved: list = []  # what the first run tells of the tensors it would save
         self.values, self.digest, self.mode = {}, digest, chosen.get()
-        self.depth = depth()
+        self.depth, self.within = depth(), floor.get().within
 
     def hooks(self, pack, unpack):
-        """These hooks for the part: what transforms inside of it save, they read inside."""
+        """These hooks for the part: what transforms inside of it save, they read inside.
+
+        What levels around the body of a loop save is read when the body is finished, and could
+        not run again: they keep it.
+        """
         out = saved_tensors_hooks(pack, unpack)
-        out.value = Hooks(pack, unpack, self.depth)
+        out.value = Hooks(pack, unpack, self.depth, self.within)
         return out
 
     def drop(self, x):

@@ -17,11 +17,12 @@ anomalies: ContextVar[tuple[bool, bool]] = ContextVar(
 
 
 class Hooks(NamedTuple):
-    """What packs and unpacks what nodes save, but for those of levels deeper than `depth`."""
+    """What packs and unpacks what nodes save on levels from depth `least` to `depth`."""
 
     pack: Callable
     unpack: Callable
     depth: float = math.inf
+    least: float = -math.inf
 
 
 packing: ContextVar[Hooks | None] = ContextVar("packing", default=None)  # the innermost
@@ -30,7 +31,7 @@ packing: ContextVar[Hooks | None] = ContextVar("packing", default=None)  # the i
 def packing_of(level) -> Hooks | None:
     """The hooks for what nodes of this level save."""
     hooks = packing.get()
-    return hooks if hooks and level.depth <= hooks.depth else None
+    return hooks if hooks and hooks.least <= level.depth <= hooks.depth else None
 
 
 class Switch:

@@ -49,6 +49,8 @@ class Floor(Level):
     is read and written of that which lies outside.
     """
 
+    within = 0  # the depth of the level on which the innermost part is written down
+
     # Memory from outside: tensors with their numbers.
 
     def holds(self, x) -> bool:

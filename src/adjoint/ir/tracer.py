@@ -7,7 +7,7 @@ from itertools import count
 
 import numpy as np
 
-from ..core.bind import Box, at_bottom
+from ..core.bind import Box, at_bottom, depth
 from ..core.dtype import is_inexact
 from ..core.level import Floor
 from ..core.primitive import op
@@ -101,12 +101,13 @@ class TraceLevel(Floor):
     @contextmanager
     def apart(self):
         """Inside, what changes anything from outside raises `Stateful`."""
-        before = self.begun
+        before = self.begun, self.within
         self.sections, self.begun = self.sections + 1, next_number()
+        self.within = depth()
         try:
             yield
         finally:
-            self.sections, self.begun = self.sections - 1, before
+            self.sections, (self.begun, self.within) = self.sections - 1, before
 
     def changes(self, x) -> None:
         y = at_bottom(x if x.base is None else x.base)
