@@ -556,3 +556,58 @@ def test_backward_through_hooks_frees_the_packed():
         y = x.exp() * x
     y.backward()
     assert ghosts and not any(g() for g in ghosts)
+
+
+# ---------------------------------------------------------------- compiled functions in a part
+
+
+def norm_of_all(w):
+    return w.norm() * w * w.exp().sum()
+
+
+def in_parts(f, w):
+    """f checkpointed, twice in one part, in a part in a part, and for constants beside."""
+    twice = lambda w: f(w) + f(f(w).sin())  # noqa: E731
+    nested = lambda w: ad.checkpoint(f, w * 2) * f(w.detach() + 1) * w  # noqa: E731
+    return [ad.checkpoint(g, w).sum() for g in (f, twice, nested)]
+
+
+@pytest.mark.parametrize("calls", [0, 1, 2])
+@pytest.mark.parametrize("first", [0, 1, 2])
+def test_a_compiled_function_runs_in_the_same_way_again(calls, first):
+    """Its first call is as it is written; so it is when the part of that call runs again."""
+    w = ad.tensor([0.1, 0.7, 1.3], requires_grad=True)
+    want = [ad.autograd.grad(y, w)[0] for y in in_parts(norm_of_all, w)]
+    f = ad.compile(lambda w: norm_of_all(w))
+    for _ in range(calls):
+        f(w.detach())
+    for _ in range(3):
+        parts = in_parts(f, w)
+        parts = parts[first:] + parts[:first]
+        for k, y in enumerate(parts):
+            f(w.detach())  # has its quick way ready, if it has one
+            (g,) = ad.autograd.grad(y, w)
+            close = pytest.approx(nums(want[(first + k) % 3]), rel=1e-4)
+            assert nums(g) == close
+
+
+def test_a_part_in_a_part_calls_a_compiled_function_first():
+    f = ad.compile(lambda w: norm_of_all(w))
+    w = ad.tensor([0.1, 0.7, 1.3], requires_grad=True)
+    inner = lambda w: ad.checkpoint(f, w.sin()).exp()  # noqa: E731
+    y = ad.checkpoint(lambda w: ad.checkpoint(inner, w * 2) * f(w), w).sum()
+    f(w.detach())
+    (g,) = ad.autograd.grad(y, w)
+    h = lambda w: (norm_of_all((w * 2).sin()).exp() * norm_of_all(w)).sum()  # noqa: E731
+    assert nums(g) == pytest.approx(nums(grad(h)(w.detach())), rel=1e-4)
+
+
+def test_hooks_around_a_call_see_no_values_of_the_program():
+    f, seen = ad.compile(norm_of_all), []
+    w = ad.tensor([0.1, 0.7, 1.3], requires_grad=True)
+    for _ in range(3):
+        seen.append([])
+        pack = lambda t: seen[-1].append(t.detach().numpy().copy()) or t  # noqa: E731
+        with ad.autograd.graph.saved_tensors_hooks(pack, lambda t: t):
+            f(w)
+    assert len(seen[1]) == len(seen[2]) and all(seen)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from contextlib import contextmanager, nullcontext
+from contextvars import ContextVar
 
 import numpy as np
 
@@ -36,6 +37,36 @@ class CheckpointError(GradError):
 
 class _Enough(Exception):
     """All that backward can ask for has been computed."""
+
+
+_running: ContextVar[_Part | None] = ContextVar("running", default=None)
+
+
+def begins(f) -> None:
+    """Tell the parts that run here that f is called for the first time, and does something else.
+
+    When they run again that call is a first one again: `f.look()` has its next one ask.
+    """
+    for part in _around():
+        part.begun.add(f)
+
+
+def begins_again(f) -> bool:
+    """Whether this call of f stands for its first one, in a part that runs again."""
+    found = any(f in part.due for part in _around())
+    if found:
+        begins(f)  # in parts inside of that one, which run for the first time
+        for part in _around():
+            part.due.discard(f)
+    return found
+
+
+def _around():
+    """The parts that run here, the innermost first."""
+    part = _running.get()
+    while part is not None:
+        yield part
+        part = part.outer
 
 
 class _Held:
@@ -100,6 +131,7 @@ class _Part:
         self.saved: list = []  # what the first run tells of the tensors it would save
         self.values, self.digest, self.mode = {}, digest, chosen.get()
         self.depth, self.within = depth(), floor.get().within
+        self.outer, self.begun, self.due = _running.get(), set(), set()
 
     def hooks(self, pack, unpack):
         """These hooks for the part: what transforms inside of it save, they read inside.
@@ -110,6 +142,20 @@ class _Part:
         out = saved_tensors_hooks(pack, unpack)
         out.value = Hooks(pack, unpack, self.depth, self.within)
         return out
+
+    @contextmanager
+    def running(self, again: bool):
+        """The part runs: what it calls first is noted, or is due to be called so again."""
+        token = _running.set(self)
+        if again:
+            self.due = set(self.begun)
+            for f in self.due:
+                f.look()
+        try:
+            yield
+        finally:
+            self.due = set()
+            _running.reset(token)
 
     def drop(self, x):
         """Pack hook of the first run: a number stands for the tensor."""
@@ -136,10 +182,15 @@ class _Part:
             self.shape,
             [x.fresh(self.depth) if isinstance(x, _Held) else x for x in self.leaves],
         )
-        hooks = self.hooks(self._keep, _as_it_is)
+        hooks, place = self.hooks(self._keep, _as_it_is), nested(self.depth)
         try:
-            mode, place = as_it_was(self.mode), nested(self.depth)
-            with self._as_it_was(), enable_grad(), mode, place, hooks, self.context:
+            with (
+                self._as_it_was(),
+                place,
+                hooks,
+                self.running(again=True),
+                self.context,
+            ):
                 self.function(*args, **kwargs)
         except _Enough:
             pass
@@ -178,7 +229,12 @@ class _Part:
 
     @contextmanager
     def _as_it_was(self):
-        """The random stream where it was when the part ran first."""
+        """The modes, and the random stream where it was, as when the part ran first."""
+        with enable_grad(), as_it_was(self.mode), self._at_position():
+            yield
+
+    @contextmanager
+    def _at_position(self):
         if self.position is None:
             yield
             return
@@ -230,7 +286,7 @@ def checkpoint(
             return function(*args, **kwargs)
     digest = _no_digest if determinism_check == "none" else _digest
     part = _Part(function, args, kwargs, preserve_rng_state, again, early_stop, digest)
-    with part.hooks(part.drop, part.recall), first:
+    with part.hooks(part.drop, part.recall), part.running(again=False), first:
         return function(*args, **kwargs)
 
 

@@ -11,6 +11,7 @@ from collections import OrderedDict
 from contextlib import contextmanager
 
 from ..autodiff.casting import casting, lower_dtype
+from ..autodiff.checkpoint import begins, begins_again
 from ..autodiff.modes import inferring, recording
 from ..autodiff.tape import BASE
 from ..core.bind import NUMPY, Box, floor, modes
@@ -113,7 +114,7 @@ class Compiled(Insight):
         outside = any(isinstance(x, Box) and x.level is not BASE for x in leaves)
         if floor.get() is NUMPY and not self.warm:
             return self._first(args, kwargs, leaves, shape)
-        if outside or floor.get() is not NUMPY:
+        if outside or floor.get() is not NUMPY or begins_again(self):
             return self._as_written(args, kwargs)
         step = self._found(leaves, shape)
         given = inputs_of(leaves)
@@ -131,7 +132,12 @@ class Compiled(Insight):
             if self.warm:
                 return self._call(args, kwargs)
             self.warm, self.met = True, (samples(leaves), shape)
+            begins(self)
             return self._as_written(args, kwargs)
+
+    def look(self) -> None:
+        """Have the next call look for its program, or whether it has none."""
+        self.last = miss
 
     def _as_written(self, args, kwargs):
         """The function itself, which is given tensors for arrays as its programs are."""

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from ...autodiff.casting import choose, chosen
-from ...autodiff.modes import recording
+from ...autodiff.modes import packing, recording
 from ...autodiff.tape import BASE
 from ...core import tree
 from ...core.bind import Box, floor
@@ -339,14 +339,19 @@ def capture(func, leaves, shape, name: str, moving=frozenset()) -> Captured:
 
 @contextmanager
 def _undone(level, around):
-    """Inside, this level is the floor; what is done to the world outside is undone after."""
+    """Inside, this level is the floor; what is done to the world outside is undone after.
+
+    Hooks from outside pack what the program saves when it runs, and nothing that it is made of.
+    """
     token, mode = floor.set(level), chosen.get()
+    hooks = packing.set(None)
     try:
         yield
     finally:
         _note(level, around)
         around.rewritten()
         around.streams.rewind()
+        packing.reset(hooks)
         floor.reset(token)
         choose(mode)
         level.changed.undo()
