@@ -339,6 +339,15 @@ def optimizer_state_made_later(wrap):
 
 
 @agrees
+def lazy_layers_called_later(wrap):
+    """What the function has not called yet takes its size in the call that finds it."""
+    ad.manual_seed(0)
+    models = [nn.Sequential(nn.LazyLinear(n), nn.Tanh()) for n in (2, 3)]
+    f = wrap(lambda x, i: models[i](x).exp() * 2)
+    return [f(ad.ones(2, 4), i) for i in (0, 0, 1, 1, 0, 1)]
+
+
+@agrees
 def another_group_of_parameters(wrap):
     ws = [ad.ones(2, requires_grad=True), ad.ones(2, requires_grad=True)]
     opt = optim.Adam(ws[:1], lr=0.1)

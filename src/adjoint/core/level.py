@@ -77,6 +77,9 @@ class Floor(Level):
     def moves(self, x) -> None:
         """`x` is about to be given other memory."""
 
+    def shapes(self, x) -> None:
+        """`x`, which has no shape yet, is about to get one."""
+
     def perhaps(self, y, x) -> None:
         """`y` shows the memory of `x` or is new, as numbers decide when a program runs."""
 

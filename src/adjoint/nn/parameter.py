@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..autodiff.inplace import share
-from ..core.bind import Box, at_bottom, dtype_of
+from ..core.bind import Box, at_bottom, dtype_of, floor
 from ..core.device import need_cpu
 from ..errors import ArgumentTypeError, ShapeError
 from ..functional.face import np_dtype
@@ -106,6 +106,7 @@ class _Uninitialized:
     def materialize(self, shape, device=None, dtype=None) -> None:
         """Become an ordinary parameter or buffer of this shape; its numbers are not set."""
         need_cpu(device)
+        floor.get().shapes(self)
         d = dtype_of(self) if dtype is None else np_dtype(dtype)
         self.value = np.zeros(tuple(shape), d)
         self.__class__ = self.becomes

@@ -256,6 +256,9 @@ class Capture(Follower, TraceLevel):
                 )
         super().changes(x)
 
+    def shapes(self, x) -> None:
+        raise Unready("the parameters of a lazy layer")
+
     def perhaps(self, y, x) -> None:
         base = x if x.base is None else x.base
         self.doubtful.append((weakref.ref(y), weakref.ref(base)))
