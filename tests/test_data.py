@@ -1,5 +1,6 @@
 """Datasets, samplers and the loader: PyTorch's behaviour, exact resume, workers that fail."""
 
+import multiprocessing
 import os
 import random
 import signal
@@ -24,6 +25,16 @@ ROOT = Path(__file__).parents[1]
 @pytest.fixture(autouse=True)
 def seeded():
     ad.manual_seed(11)
+
+
+@pytest.fixture(autouse=True)
+def forked():
+    """Workers that take what cannot be pickled, as was Python's default up to 3.13."""
+    before = multiprocessing.get_start_method(allow_none=True)
+    if "fork" in multiprocessing.get_all_start_methods():
+        multiprocessing.set_start_method("fork", force=True)
+    yield
+    multiprocessing.set_start_method(before, force=True)
 
 
 def lists(loader):
@@ -677,14 +688,16 @@ def test_a_loader_with_workers_inside_a_worker_is_refused():
         list(DataLoader(Items(lambda i: next(iter(inner))), num_workers=1))
 
 
-def test_spawned_workers():
-    loader = DataLoader(ad.arange(6), 2, num_workers=1, multiprocessing_context="spawn")
+@pytest.mark.parametrize("method", ["spawn", "forkserver"])
+def test_workers_that_are_not_forked(method):
+    if method not in multiprocessing.get_all_start_methods():
+        pytest.skip("there is no such method here")
+    how = {"num_workers": 1, "multiprocessing_context": method}
+    loader = DataLoader(ad.arange(6), 2, **how)
     assert lists(loader) == [[0, 1], [2, 3], [4, 5]]
-    loader = DataLoader(
-        Items(lambda i: i), num_workers=1, multiprocessing_context="spawn"
-    )
-    with pytest.raises(ad.errors.ArgumentTypeError, match="could not be started"):
-        list(loader)
+    with pytest.raises(ad.errors.ArgumentTypeError, match="could not be") as caught:
+        list(DataLoader(Items(lambda i: i), **how))
+    assert "must be picklable" in str(caught.value) and "'fork'" in str(caught.value)
 
 
 SCRIPT = """
@@ -704,7 +717,8 @@ def main():
     print(*(p.pid for p, _ in batches.pool.workers), flush=True)
     %s
 
-main()
+if __name__ == "__main__":
+    main()
 """
 
 

@@ -103,8 +103,9 @@ def _start(context, recipe, info, init):
             f"DataLoader: the worker could not be started: {error}",
             hint="num_workers=0 inside a worker"
             if isinstance(error, AssertionError)
-            else "where processes are spawned, dataset, collate_fn and worker_init_fn must "
-            "be picklable: defined at the top of a module",
+            else "where processes are not forked, dataset, collate_fn and worker_init_fn must "
+            "be picklable: defined at the top of a module; multiprocessing_context='fork' "
+            "forks where the system can",
         ) from error
     finally:
         theirs.close()

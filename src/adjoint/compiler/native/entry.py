@@ -18,7 +18,7 @@ from .answers import Answers
 from .kernels.failures import FAILED
 from .llvm import text as ir
 from .llvm.types import BIT, I32, I64, POINTER
-from .objects import COUNT, DATA, DESCR, FLAGS, ITEMS, NDIM, SHAPE, SIZE, TYPE
+from .objects import COUNT, DATA, DESCR, FLAGS, ITEMS, LISTED, NDIM, SHAPE, SIZE, TYPE
 
 ORDERED = 0x1 | 0x100  # flags of an array: row-major, aligned
 
@@ -78,7 +78,7 @@ class Entry(Answers):
         """A list has the items that it had."""
         x = self.slot(key)
         self.need(self.b.icmp_unsigned("==", self.field(x, SIZE, I64), I64(count)))
-        self._same_bits(self.field(x, ITEMS), self.slot(wanted), 8 * count)
+        self._same_bits(self.field(x, LISTED), self.slot(wanted), 8 * count)
 
     def bits(self, key, wanted, size: int):
         """The memory of a tensor has the bits that it had."""
@@ -225,7 +225,7 @@ class Entry(Answers):
 
     def unshared(self, x, count):
         """Only `count` references to an object exist."""
-        self.need(self.b.icmp_unsigned("==", self.field(x, COUNT, I64), I64(count)))
+        self.need(self.b.icmp_unsigned("==", self.field(x, COUNT, I32), I32(count)))
 
     # ------------------------------------------------------------ what is done
 

@@ -9,7 +9,8 @@ from .llvm.types import I32, I64, POINTER
 
 # Where CPython's objects and NumPy's arrays keep what is read here.
 COUNT, TYPE, DATA, NDIM, SHAPE, DESCR, FLAGS = 0, 8, 16, 24, 32, 56, 64
-SIZE, ITEMS = 16, 24  # of tuples
+SIZE, LISTED = 16, 24  # of lists, where the items are told
+ITEMS = tuple.__basicsize__  # of tuples: the items themselves
 API = {
     "PyObject_GetAttr": (POINTER, [POINTER, POINTER]),
     "PyDict_GetItemWithError": (POINTER, [POINTER, POINTER]),

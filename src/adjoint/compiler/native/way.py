@@ -9,7 +9,7 @@ import sys
 import numpy as np
 
 from .llvm import library as llvm
-from .objects import API, COUNT, DATA, DESCR, FLAGS, ITEMS, NDIM, SHAPE, TYPE
+from .objects import API, COUNT, DATA, DESCR, FLAGS, ITEMS, LISTED, NDIM, SHAPE, TYPE
 
 MOST = 1000  # results that are made in machine code
 EMPTY = "PyArray_Empty"  # (rank, sizes, dtype, whether column-major) -> a new array
@@ -19,7 +19,8 @@ _EMPTY = 184  # its number in NumPy's table of functions
 def usable() -> bool:
     """Whether this interpreter keeps its objects as is assumed here."""
     x = np.ones((2, 3), np.float32)
-    count = ctypes.c_int64.from_address(id(x) + COUNT).value
+    count = _half(x, COUNT)
+    more = [x, x]
     return (
         sys.implementation.name == "cpython"
         and sys.version_info >= (3, 11)
@@ -27,18 +28,23 @@ def usable() -> bool:
         and not hasattr(sys, "gettotalrefcount")
         and getattr(sys, "_is_gil_enabled", lambda: True)()
         and _word((x,), ITEMS) == id(x)
-        and count == sys.getrefcount(x) - 1
+        and ctypes.c_int64.from_address(_word(more, LISTED)).value == id(x)
+        and _half(x, COUNT) == count + 2
         and _word(x, TYPE) == id(np.ndarray)
         and _word(x, DATA) == x.ctypes.data
-        and _word(x, NDIM) & 0xFFFFFFFF == 2
+        and _half(x, NDIM) == 2
         and ctypes.c_int64.from_address(_word(x, SHAPE)).value == 2
         and _word(x, DESCR) == id(x.dtype)
-        and _word(x, FLAGS) & 0xFFFFFFFF == x.flags.num & 0xFFFFFFFF
+        and _half(x, FLAGS) == x.flags.num & 0xFFFFFFFF
     )
 
 
 def _word(x, offset: int) -> int:
     return ctypes.c_int64.from_address(id(x) + offset).value
+
+
+def _half(x, offset: int) -> int:
+    return ctypes.c_uint32.from_address(id(x) + offset).value
 
 
 class Method(ctypes.Structure):
