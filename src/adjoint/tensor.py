@@ -376,6 +376,7 @@ class Tensor(Box):
                     hint="use detach()",
                 )
             return self
+        floor.get().marks(self)
         if requires_grad:
             _need_gradable(self)
         if requires_grad and self.node is None:

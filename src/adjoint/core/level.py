@@ -121,6 +121,12 @@ class Floor(Level):
     def replaces(self, mapping: dict, key) -> None:
         """mapping[key], in which something from outside is kept, is about to be set."""
 
+    def switches(self, module) -> None:
+        """`module` is about to be switched between training and evaluation."""
+
+    def marks(self, x) -> None:
+        """It is about to be said whether gradients arrive at `x`."""
+
     def options(self, group: dict) -> dict:
         """The options of a group of parameters, about to be read."""
         return group

@@ -523,6 +523,7 @@ def _count_switch(module, training) -> None:
     """Have them find the program for these modes, which may have been made before."""
     if bool(training) != module.training:
         note_change()
+        floor.get().switches(module)
         modes.value ^= hash((id(module), "training"))
 
 

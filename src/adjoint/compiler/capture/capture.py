@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 
-from ...autodiff.casting import choose, chosen
 from ...autodiff.modes import packing, recording
 from ...autodiff.tape import BASE
 from ...core import tree
@@ -32,6 +31,7 @@ from .escaping import need_no_leak, need_values
 from .options import Groups
 from .outside import Outside
 from .screens import is_new
+from .standing import Standing
 from .surroundings import Surroundings, look
 from .unfit import Unfit, Unready
 
@@ -44,13 +44,15 @@ class Capture(Follower, TraceLevel):
         self.thread = get_ident()
         self.arguments = Arguments(self)
         self.outside = Outside()
-        self.changed = Changes()
+        self.changed, self.standing = Changes(), Standing()
         self.groups = Groups(self, moving)
         self.draws: dict[int, list] = {}  # generators: [generator, variable, blocks]
         self.sights: dict = {}  # places that were read, with what was there
         self.read: dict[int, Read] = {}  # tensors whose numbers Python has read
         self.owners: dict[int, Box] = {}  # id of a gradient's array -> whose it is
         self.absent: dict[int, Box] = {}  # tensors whose missing .grad was read
+        # Tensors that were told whether they require grad, and whether they did before.
+        self.marked: dict[int, tuple] = {}
         self.doubtful: list = []  # pairs of tensors that may turn out to be one
         self.made: list = []  # all values, weakly
         self.fixed: set = set()  # variables that depend on nothing with a derivative
@@ -291,6 +293,17 @@ class Capture(Follower, TraceLevel):
         if not is_new(key):
             self.changed.slot(mapping, key)
 
+    def switches(self, module) -> None:
+        self.changed.switch(module)
+
+    def marks(self, x) -> None:
+        if not self.holds(x):
+            return
+        # One that requires no grad at first may be one that the call makes, as detach() does.
+        _, required = self.marked.setdefault(id(x), (x, x.node is not None))
+        if required:
+            self.changed.place(x)
+
     def lies_outside(self, var):
         """How an argument or a state lies; an argument has to lie so from now on."""
         steps = self.arguments.strides(var)
@@ -309,6 +322,7 @@ class Capture(Follower, TraceLevel):
         self.changed.forget()
         self.left.clear()
         self.sights.clear()
+        self.marked.clear()
 
 
 def _in_elements(strides, var) -> tuple:
@@ -324,10 +338,8 @@ def capture(func, leaves, shape, name: str, moving=frozenset()) -> Captured:
     if around.iterators:
         raise Unfit("it takes from an iterator; give it the value as an argument")
     with _undone(level, around):
-        mode = chosen.get()
         results = func(*args, **kwargs)
-        if chosen.get() != mode:
-            raise Unfit("it leaves autocast other than it was; a `with` block ends")
+        level.standing.need_as_they_were()
         _note(level, around)
         _need_same(given, args, kwargs)
         level.arguments.need_as_they_were()
@@ -346,7 +358,7 @@ def _undone(level, around):
 
     Hooks from outside pack what the program saves when it runs, and nothing that it is made of.
     """
-    token, mode = floor.set(level), chosen.get()
+    token = floor.set(level)
     hooks = packing.set(None)
     try:
         yield
@@ -356,7 +368,7 @@ def _undone(level, around):
         around.streams.rewind()
         packing.reset(hooks)
         floor.reset(token)
-        choose(mode)
+        level.standing.put_back()
         level.changed.undo()
         level.closed = True
 

@@ -16,6 +16,7 @@ class Changes:
         self.moved: dict[int, tuple] = {}  # tensors given other memory
         self.slots: dict[tuple, tuple] = {}  # (id of a keeper, key): what was put there
         self.begun: dict[int, dict] = {}  # keepers of objects that were made meanwhile
+        self.switched: dict[int, tuple] = {}  # modules with the mode that they were in
 
     def place(self, x) -> None:
         """`x` is about to have another place in the graph."""
@@ -42,13 +43,21 @@ class Changes:
         """Something was put there, where `before` was."""
         self.slots.setdefault((id(keeper), key), (keeper, key, before))
 
+    def switch(self, module) -> None:
+        """`module` is about to be switched between training and evaluation."""
+        if id(vars(module)) not in self.begun:
+            self.switched.setdefault(id(module), (module, module.training))
+
     def undo(self) -> None:
-        """Tensors and places from outside have what they had before."""
+        """Tensors, modules and places from outside have what they had before."""
         self.screens.take_away()
+        for module, training in self.switched.values():
+            module.training = training
         for slot in self.slots.values():
             put(*slot)
 
     def forget(self) -> None:
         """Let go of all tensors."""
-        for kept in (self.places, self.grads, self.moved, self.slots, self.begun):
-            kept.clear()
+        kept = self.places, self.grads, self.moved, self.slots, self.begun
+        for x in (*kept, self.switched):
+            x.clear()

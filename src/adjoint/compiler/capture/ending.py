@@ -58,6 +58,7 @@ class Ending:
         self._memory()
         self._gradients()
         self._refusals()
+        self._need_marks()
         self._states()
         self._guards(around)
         c.bespoke = c.bespoke or any(map(in_graph, self._changed()))
@@ -143,6 +144,10 @@ class Ending:
         for f, args in self.level.groups.after:
             given = [self._made(x) if _traced(x) else (x,) for x in args]
             self.captured.after.append(Later(f, given))
+        for module, before in self.level.changed.switched.values():
+            if (now := module.training) != before:
+                given = [(module,), ("training",), (now,)]
+                self.captured.after.append(Later(setattr, given))
 
     def _made(self, y) -> Made:
         return Made(self._output(y), y.__class__, own_of(y))
@@ -204,6 +209,17 @@ class Ending:
             self.captured.states.append(state)
         self._need_apart()
 
+    def _need_marks(self):
+        """What was frozen for a while has to require grad again."""
+        if any(x.node is None for x in self._frozen()):
+            raise Unfit(
+                "it has a tensor not require grad any more; do that before the calls, or let it "
+                "require grad again at the end"
+            )
+
+    def _frozen(self) -> list:
+        return [x for x, required in self.level.marked.values() if required]
+
     def _need_apart(self):
         """Memory that is written must not be part of another state's."""
         pairs = zip(self.captured.states, self.level.outside.held.values(), strict=True)
@@ -219,7 +235,7 @@ class Ending:
         """Tensors that have another place in the graph than before."""
         changed, given = self.level.changed, enumerate(self.level.arguments.boxes)
         places = changed.places.values()
-        yield from (x for x, (node, *_) in places if x.node is not node)
+        yield from (x for x, (node, *_) in places if _elsewhere(x.node, node))
         yield from (x for i, (x, _) in given if self._is_new(i, x))
         yield from (x for x, _ in changed.moved.values())
         yield from self.kept
@@ -241,6 +257,7 @@ class Ending:
         c.seen = [*self._seen(around), *(Seen(o.group, o.others()) for o in groups)]
         tensors = [x for x, _ in level.outside.held.values()]
         tensors += [*level.owners.values(), *level.absent.values()]
+        tensors += self._frozen()
         c.traits = [Traits(x, traits(x)) for x in {id(x): x for x in tensors}.values()]
         asked = [box for box, _ in level.arguments.boxes if box.requires_grad]
         c.alike = [x for x in tensors if any(_may_be(x, box) for box in asked)]
@@ -292,6 +309,12 @@ _CHANGES = (
     "it changes {}, which is no tensor; a tensor that is written with copy_ or add_ can be "
     "part of a program"
 )
+
+
+def _elsewhere(node, before) -> bool:
+    """Whether it is another place in the graph: a leaf that was frozen for a while is not."""
+    leaves = type(node) is type(before) is Leaf
+    return node is not before and not (leaves and not (before.hooks or before.prehooks))
 
 
 def _named(keeper, key) -> str:
