@@ -109,6 +109,20 @@ def test_a_damaged_file_is_compiled_again(folder, caplog, harm):
     assert made(polynomial, x)[1].cached
 
 
+@pytest.mark.parametrize("put", [os.mkdir, getattr(os, "mkfifo", os.mkdir)])
+def test_what_is_no_file_is_left_alone(folder, put):
+    x = ad.tensor([1.0, 2.0])
+    want = made(polynomial, x)[0]
+    place = folder / files()[0]
+    place.unlink()
+    put(place)
+    assert cache.entries() == []
+    assert cache.clear() == (0, 0)
+    got, native = made(polynomial, x)
+    assert got == want
+    assert not native.cached
+
+
 def test_a_file_under_another_name_is_refused(folder):
     saved().rename(folder / f"{'1' * 64}.code")
     assert cache.load("1" * 64) is None
@@ -221,9 +235,13 @@ def test_nobody_home(monkeypatch):
     assert made(polynomial, ad.tensor([1.0, 2.0]))[0].item() == 18
 
 
-def test_a_limit_that_is_no_number_is_the_usual_one(monkeypatch):
-    monkeypatch.setenv("ADJOINT_CACHE_MB", "plenty")
-    assert cache.limit() == 512_000_000
+@pytest.mark.parametrize(
+    ("said", "limit"),
+    [("plenty", 512), ("", 512), ("inf", 512), ("nan", 512), ("1.5", 1.5), ("-1", 0)],
+)
+def test_a_limit_that_makes_no_sense_is_the_usual_one(monkeypatch, said, limit):
+    monkeypatch.setenv("ADJOINT_CACHE_MB", said)
+    assert cache.limit() == limit * 1_000_000
 
 
 # ---------------------------------------------------------------- processes
@@ -509,7 +527,7 @@ def test_the_command(folder, capsys, monkeypatch):
 
     assert said("path") == str(folder)
     made(polynomial, ad.ones(2))
-    assert "1 programs" in said()
+    assert "1 program," in said()
     assert "polynomial" in said("list")
     answer = json.loads(said("--json"))
     (program,) = answer["programs"]

@@ -1,5 +1,6 @@
 """What a user may do without thinking: each gives PyTorch's answer or an error of ours."""
 
+import enum
 import operator
 import re
 
@@ -23,6 +24,23 @@ def test_comparison_with_numbers_and_arrays_is_elementwise():
     for other in (1, 1.0, True, np.float32(1), np.array([1.0, 3.0]), ad.ones(2)):
         assert (x == other).tolist() == [True, False]
         assert (x != other).tolist() == [False, True]
+
+
+class Level(enum.IntEnum):
+    HIGH = 3
+
+
+class Metres(float):
+    pass
+
+
+@pytest.mark.parametrize(("n", "plain"), [(Level.HIGH, 3), (Metres(3), 3.0)])
+@pytest.mark.parametrize("name", ["add", "sub", "truediv", "floordiv", "pow", "lt"])
+def test_numbers_of_classes_of_ones_own_are_numbers(name, n, plain):
+    f = getattr(operator, name)
+    for x in (ad.tensor([1.0, 2.0]), ad.tensor([1, 2])):
+        for y, want in (f(x, n), f(x, plain)), (f(n, x), f(plain, x)):
+            assert y.dtype == want.dtype and y.tolist() == want.tolist()
 
 
 @pytest.mark.parametrize("name", ["add", "sub", "mul", "div", "floor_divide"])

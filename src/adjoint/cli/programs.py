@@ -26,7 +26,7 @@ def _clear():
     answer = {"removed": count, "bytes": size}
     if programs.path() is None:
         return 0, answer, OFF
-    return 0, answer, f"removed {count} programs, {size / 1e6:.1f} MB"
+    return 0, answer, f"removed {_counted(count)}, {size / 1e6:.1f} MB"
 
 
 def _list():
@@ -44,8 +44,12 @@ def _list():
         for e in found
     ]
     total, most = answer["bytes"] / 1e6, answer["limit"] / 1e6
-    head = f"{len(found)} programs, {total:.1f} of {most:.0f} MB, in {_path()[2]}"
+    head = f"{_counted(len(found))}, {total:.1f} of {most:.0f} MB, in {_path()[2]}"
     return 0, answer, "\n".join([head, *lines])
+
+
+def _counted(n: int) -> str:
+    return f"{n} program{'s' * (n != 1)}"
 
 
 def _age(seconds: float) -> str:

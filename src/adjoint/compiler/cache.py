@@ -82,8 +82,8 @@ def _usual() -> str | None:
 def limit() -> int:
     """Bytes that the files may take together."""
     try:
-        return int(float(os.environ.get("ADJOINT_CACHE_MB", MOST)) * 1e6)
-    except ValueError:
+        return max(int(float(os.environ.get("ADJOINT_CACHE_MB", MOST)) * 1e6), 0)
+    except (ValueError, OverflowError):
         return MOST * 1_000_000
 
 
@@ -123,9 +123,10 @@ def load(key: str) -> tuple[dict, bytes] | None:
         if folder is None:
             return None
         file = os.path.join(folder, key + SUFFIX)
-        with open(file, "rb") as f:
+        with open(file, "rb", opener=_at_once) as f:
             status = os.fstat(f.fileno())
-            raw = f.read() if _ours(status) else b""
+            usable = stat.S_ISREG(status.st_mode) and _ours(status)
+            raw = f.read() if usable else b""
     except OSError:
         return None
     found = _opened(raw, key)
@@ -135,6 +136,11 @@ def load(key: str) -> tuple[dict, bytes] | None:
         with contextlib.suppress(OSError):
             os.utime(file)
     return found
+
+
+def _at_once(file, flags) -> int:
+    """Open a file; a pipe that lies there is not waited for."""
+    return os.open(file, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def _opened(raw: bytes, key: str) -> tuple[dict, bytes] | None:
@@ -211,7 +217,8 @@ def _files() -> Iterator[tuple[str, os.stat_result]]:
         for f in () if folder is None else os.scandir(folder):
             if f.name.endswith((SUFFIX, UNFINISHED)):
                 with contextlib.suppress(OSError):  # removed meanwhile
-                    yield f.path, f.stat(follow_symlinks=False)
+                    if f.is_file(follow_symlinks=False):
+                        yield f.path, f.stat(follow_symlinks=False)
 
 
 def _remove(file) -> bool:

@@ -202,8 +202,8 @@ def promote(a: np.dtype, b: np.dtype) -> np.dtype:
 
 
 def weak(kind: type, other: np.dtype | None) -> np.dtype:
-    """The dtype a Python scalar of type `kind` takes beside `other`."""
-    scalar = _PYTHON[kind]
+    """The dtype a Python scalar of type `kind`, such as an IntEnum, takes beside `other`."""
+    scalar = next(d for of, d in _PYTHON.items() if issubclass(kind, of))
     if other is not None and BY_NUMPY[other].rank >= scalar.rank:
         return other
     if scalar.rank == 3:
