@@ -2,6 +2,7 @@
 
 import logging
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -14,6 +15,7 @@ import adjoint as ad
 from adjoint import compile, nn, optim
 from adjoint.compiler import compiled, step
 from adjoint.compiler.capture import capture
+from adjoint.compiler.capture.changes import Changes
 from adjoint.errors import AdjointError, TraceError
 from adjoint.ir import passes
 
@@ -163,6 +165,68 @@ def test_a_step_that_fails_when_it_runs():
         same(trained.state(grads=False), before)
     table.neg_()
     assert np.isfinite(trained.step(x).item())
+
+
+def test_ctrl_c_a_second_time_while_all_is_undone(monkeypatch):
+    trained, x = Trained(), X.clone()
+    trained.step(x)
+    before, came = trained.state(), []
+    undo = Changes.undo
+
+    def interrupted(self):
+        came.append(signal.raise_signal(signal.SIGINT))
+        undo(self)
+
+    with monkeypatch.context() as m:
+        m.setattr(Changes, "undo", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            trained.step(x)
+    assert len(came) == 1
+    same(trained.state(), before)
+    goes_on(trained, 1)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="POSIX")
+def test_a_fork_waits_for_what_another_thread_captures():
+    """Else the child has tensors and modes of a capture that nobody ends, and locked locks."""
+    code = """
+import os, threading, time
+import adjoint as ad
+from adjoint import nn
+model, inside = nn.Dropout(), threading.Event()
+
+@ad.compile
+def f(x):
+    model.eval()
+    inside.set()
+    time.sleep(0.3)
+    return model.train()(x * 2)
+
+f(ad.ones(2))
+inside.clear()
+thread = threading.Thread(target=f, args=(ad.ones(2),))
+thread.start()
+inside.wait()
+if (child := os.fork()) == 0:
+    whole = model.training and f(ad.ones(3)).shape == (3,) and f(ad.ones(3)).shape == (3,)
+    os._exit(0 if whole else 1)
+thread.join()
+deadline = time.monotonic() + 60
+while (found := os.waitpid(child, os.WNOHANG)) == (0, 0) and time.monotonic() < deadline:
+    time.sleep(0.05)
+if found == (0, 0):
+    os.kill(child, 9)
+print(found[1] == 0 and found[0] == child)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "ADJOINT_CACHE": "off"},
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "True"
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="POSIX")

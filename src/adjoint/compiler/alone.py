@@ -7,7 +7,7 @@ see; and its first call makes state that a second one would make again.
 from __future__ import annotations
 
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from ..core.forks import at_fork
 
@@ -19,11 +19,23 @@ class Alone:
 
     def __init__(self):
         self._renew()
-        at_fork(after_in_child=self._renew)
+        at_fork(
+            before=self._wait,
+            after_in_parent=self._go_on,
+            after_in_child=self._renew,
+        )
 
     def _renew(self):
         self.lock = threading.RLock()
         self.turn, self.waited = 0, -1  # of how many; during which one waited in vain
+
+    def _wait(self):
+        """Before a fork: the child would inherit what is half done, and no thread to end it."""
+        self.lock.acquire(timeout=PATIENCE)
+
+    def _go_on(self):
+        with suppress(RuntimeError):  # it waited in vain
+            self.lock.release()
 
     @contextmanager
     def __call__(self):

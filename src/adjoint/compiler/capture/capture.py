@@ -33,6 +33,7 @@ from .outside import Outside
 from .screens import is_new
 from .standing import Standing
 from .surroundings import Surroundings, look
+from .undisturbed import undisturbed
 from .unfit import Unfit, Unready
 
 
@@ -363,14 +364,15 @@ def _undone(level, around):
     try:
         yield
     finally:
-        _note(level, around)
-        around.rewritten()
-        around.streams.rewind()
-        packing.reset(hooks)
-        floor.reset(token)
-        level.standing.put_back()
-        level.changed.undo()
-        level.closed = True
+        with undisturbed():
+            _note(level, around)
+            around.rewritten()
+            around.streams.rewind()
+            packing.reset(hooks)
+            floor.reset(token)
+            level.standing.put_back()
+            level.changed.undo()
+            level.closed = True
 
 
 def _need_untouched(around) -> None:
