@@ -14,7 +14,7 @@ import pytest
 import adjoint as ad
 from adjoint import compile, nn, optim
 from adjoint.compiler import compiled, step
-from adjoint.compiler.capture import capture
+from adjoint.compiler.capture import capture, screens
 from adjoint.compiler.capture.changes import Changes
 from adjoint.errors import AdjointError, TraceError
 from adjoint.ir import passes
@@ -165,6 +165,25 @@ def test_a_step_that_fails_when_it_runs():
         same(trained.state(grads=False), before)
     table.neg_()
     assert np.isfinite(trained.step(x).item())
+
+
+@pytest.mark.parametrize("place", ["get_ident", "_screened"])
+def test_ctrl_c_while_a_tensor_comes_behind_its_screen(monkeypatch, place):
+    trained, x = Trained(), X.clone()
+    trained.step(x)
+    before, usual, came = trained.state(), getattr(screens, place), []
+
+    def interrupted(*args):
+        if not came:
+            came.append(place)
+            signal.raise_signal(signal.SIGINT)
+        return usual(*args)
+
+    monkeypatch.setattr(screens, place, interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        trained.step(x)
+    same(trained.state(), before)
+    goes_on(trained, 1)
 
 
 def test_ctrl_c_a_second_time_while_all_is_undone(monkeypatch):

@@ -46,7 +46,7 @@ class Screens:
         for key, (x, before) in self.tensors.items():
             if before is None:
                 object.__setattr__(x, "__class__", x.__class__)
-                del _behind[key]
+                _behind.pop(key, None)  # it is not there if Ctrl-C came in `put`
             else:
                 _behind[key] = before
         self.tensors.clear()
