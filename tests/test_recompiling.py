@@ -1,5 +1,6 @@
 """Why another program is made: one line of the log says it in words; what may be asked for."""
 
+import copy
 import logging
 from decimal import Decimal
 
@@ -224,6 +225,66 @@ def test_modules_that_are_switched(whys):
     net.eval()
     f(ad.ones(2))
     assert whys() == ["modules were switched between train() and eval()"]
+
+
+@pytest.mark.parametrize("snapshot", [
+    copy.deepcopy,
+    lambda net: Dropping().eval(),
+], ids=["copied", "made"])  # fmt: skip
+def test_modules_that_no_program_has_seen(whys, snapshot):
+    """A snapshot of the model, made and switched between calls, is none of theirs."""
+    net = Dropping()
+
+    @ad.compile
+    def f(x):
+        return net(x)
+
+    x = ad.ones(4)
+    f(x), f(x)
+    assert whys() == ["first"]
+    for _ in range(3):
+        other = snapshot(net).eval()
+        other(x), f(x)
+        del other
+    assert whys() == []
+
+
+def test_a_young_module_is_seen_with_the_next_program(whys):
+    net = Dropping()
+
+    @ad.compile
+    def f(x):
+        return net(x)
+
+    x = ad.ones(64)
+    f(x), f(x), whys()
+    net = Dropping().eval()
+    assert f(x).tolist() == x.tolist()
+    assert whys() == ["a variable around it is another Dropping"]
+    net.train()
+    assert f(x).tolist() != x.tolist()
+    assert whys() == ["modules were switched between train() and eval()"]
+
+
+def test_modules_that_classes_keep():
+    class Kept:
+        net = nn.Dropout(0.5).eval()
+
+    f, x = ad.compile(lambda x: Kept.net(x)), ad.ones(64)
+    assert f(x).tolist() == f(x).tolist() == x.tolist()
+    Kept.net = copy.deepcopy(Kept.net).train()
+    assert f(x).tolist() != x.tolist()
+
+
+class Dropping(nn.Module):
+    """A model with both modes."""
+
+    def __init__(self):
+        super().__init__()
+        self.drop = nn.Dropout(0.5)
+
+    def forward(self, x):
+        return self.drop(x)
 
 
 def test_groups_of_an_optimizer(whys, caplog):

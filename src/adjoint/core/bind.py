@@ -59,6 +59,10 @@ def hushed() -> Iterator[None]:
 # is the same number again when all modules are switched as they were before.
 moved, changed, remade, modes = (ctypes.c_int64(0) for _ in range(4))
 
+# Ids of modules made since the last capture began. No program can have seen them, so what is
+# done to them changes none: a snapshot of a model may be made, switched and let go.
+young: set[int] = set()
+
 
 class Box:
     """A value with the level that looks after it; `value` is what lies one level below."""

@@ -12,7 +12,7 @@ from typing import Any
 
 from ..autodiff.modes import no_grad
 from ..compiler import compile
-from ..core.bind import NUMPY, Box, floor, modes, note_change
+from ..core.bind import NUMPY, Box, floor, modes, note_change, young
 from ..errors import ArgumentError, ArgumentTypeError, DtypeError, scope
 from ..functional.face import FUNCTIONS
 from ..tensor import Tensor
@@ -45,6 +45,7 @@ class Module:
 
     def __new__(cls, *args, **kwargs):
         self = super().__new__(cls)
+        young.add(id(self))
         if (level := floor.get()) is not NUMPY:
             level.makes(vars(self))
         return self
@@ -82,14 +83,14 @@ class Module:
         if name == "training":
             _count_switch(self, value)
         elif value is not vars(self).get(name):
-            note_change(lasting=True)
+            _note_change(self)
             floor.get().replaces(vars(self), name)
         object.__setattr__(self, name, value)
 
     def __delattr__(self, name: str):
         if self._places is not None:
             self._places.pop(name, None)
-        note_change(lasting=True)
+        _note_change(self)
         floor.get().replaces(vars(self), name)
         object.__delattr__(self, name)
 
@@ -519,9 +520,15 @@ class Held(dict):
             self[name] = x
 
 
+def _note_change(module) -> None:
+    """Have programs that may have seen the module be made anew."""
+    if id(module) not in young:
+        note_change(lasting=True)
+
+
 def _count_switch(module, training) -> None:
     """Have them find the program for these modes, which may have been made before."""
-    if bool(training) != module.training:
+    if bool(training) != module.training and id(module) not in young:
         note_change()
         floor.get().switches(module)
         modes.value ^= hash((id(module), "training"))
@@ -591,7 +598,7 @@ def _place(module, name, kind, value) -> None:
         value.__dict__["_name"] = name
     elif kind is Buffer:
         value = as_buffer(value, getattr(value, "persistent", True))
-    note_change(lasting=True)
+    _note_change(module)
     object.__setattr__(module, name, value)
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from ...autodiff.modes import packing, recording
 from ...autodiff.tape import BASE
 from ...core import tree
-from ...core.bind import Box, floor
+from ...core.bind import Box, floor, young
 from ...core.primitive import op, spec_of
 from ...errors import TraceError, calling_site
 from ...ir.instead import instead
@@ -333,6 +333,7 @@ def _in_elements(strides, var) -> tuple:
 def capture(func, leaves, shape, name: str, moving=frozenset()) -> Captured:
     """Trace func(*args, **kwargs) on containers of these leaves: tensors and static values."""
     level = Capture(name, moving)
+    young.clear()
     given = level.arguments.stand_ins(leaves)
     args, kwargs = tree.unflatten(shape, given)
     around = Surroundings(func, args)

@@ -377,7 +377,8 @@ class Surroundings:
                 x = vars(c)[name]
                 if isinstance(x, _METHODS) or "__wrapped__" in _own(x):
                     return self._bound(x, owner, kind)
-                plain = isinstance(x, (*_SIMPLE, list, dict)) or _is_users(x)
+                plain = isinstance(x, (*_SIMPLE, list, dict))
+                plain = plain or _is_users(x) or _is_module(x)
                 return self.kept(c, name) if plain else ABSENT
         return ABSENT
 
