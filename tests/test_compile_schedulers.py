@@ -426,3 +426,36 @@ def test_lbfgs_runs_as_it_is_written_and_its_closure_compiled(caplog):
     assert found[1] == pytest.approx(found[0])
     assert found[2] == pytest.approx(found[0])
     assert "compile the closure instead" in caplog.text
+
+
+class Own(optim.Optimizer):
+    """One that makes its step itself."""
+
+    def __init__(self, params):
+        super().__init__(params, {"lr": 0.5})
+
+    def step(self, closure=None):
+        with ad.no_grad():
+            for group in self.param_groups:
+                for p in group["params"]:
+                    p.sub_(group["lr"] * p.grad)
+
+
+def test_a_scheduler_before_the_step_of_an_own_optimizer(caplog):
+    """That step takes the rate as the scheduler leaves it."""
+    found = []
+    for wrap in (lambda f: f, ad.compile):
+        p = ad.ones(2, requires_grad=True)
+        opt = Own([p])
+        rate = rates.LambdaLR(opt, lambda e: 0.5**e)
+
+        @wrap
+        def f(p=p, opt=opt, rate=rate):
+            opt.zero_grad()
+            p.sum().backward()
+            rate.step()
+            opt.step()
+
+        found.append([(f(), p.tolist())[1] for _ in range(4)])
+    assert found[1] == found[0]
+    assert "a scheduler makes its step before the optimizer" in caplog.text

@@ -9,6 +9,7 @@ import pytest
 
 import adjoint as ad
 from adjoint import nn
+from adjoint.core import bind
 from adjoint.errors import ArgumentError, ArgumentTypeError
 
 LINES = "captured f: ", "compiled f: ", "loaded f: "
@@ -264,6 +265,17 @@ def test_a_young_module_is_seen_with_the_next_program(whys):
     net.train()
     assert f(x).tolist() != x.tolist()
     assert whys() == ["modules were switched between train() and eval()"]
+
+
+def test_young_modules_are_not_remembered_without_end(monkeypatch):
+    """Forgotten, they count as seen; what they do stays right."""
+    monkeypatch.setattr(bind, "_MANY_YOUNG", 10)
+    nets = [Dropping() for _ in range(50)]
+    assert len(bind.young) <= 10
+    f, x = ad.compile(lambda x: nets[0](x)), ad.ones(64)
+    for train in (True, False) * 3:
+        nets[0].train(train), nets[-1].train(not train)
+        assert (f(x).tolist() == x.tolist()) is not train
 
 
 def test_modules_that_classes_keep():

@@ -61,7 +61,16 @@ moved, changed, remade, modes = (ctypes.c_int64(0) for _ in range(4))
 
 # Ids of modules made since the last capture began. No program can have seen them, so what is
 # done to them changes none: a snapshot of a model may be made, switched and let go.
+# Where nothing is captured for long they are forgotten, which costs at most a new program.
 young: set[int] = set()
+_MANY_YOUNG = 100_000
+
+
+def note_birth(module) -> None:
+    """No program has seen this module yet."""
+    if len(young) >= _MANY_YOUNG:
+        young.clear()
+    young.add(id(module))
 
 
 class Box:

@@ -131,6 +131,9 @@ class Floor(Level):
         """The options of a group of parameters, about to be read."""
         return group
 
+    def steps(self, groups: list) -> None:
+        """An optimizer is about to read the options of its groups."""
+
     def later(self, f, args, groups) -> bool:
         """Whether f(*args), Python's own work on options of these groups, is done at the end
         of every call instead of now."""

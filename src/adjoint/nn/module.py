@@ -12,7 +12,7 @@ from typing import Any
 
 from ..autodiff.modes import no_grad
 from ..compiler import compile
-from ..core.bind import NUMPY, Box, floor, modes, note_change, young
+from ..core.bind import NUMPY, Box, floor, modes, note_birth, note_change, young
 from ..errors import ArgumentError, ArgumentTypeError, DtypeError, scope
 from ..functional.face import FUNCTIONS
 from ..tensor import Tensor
@@ -45,7 +45,7 @@ class Module:
 
     def __new__(cls, *args, **kwargs):
         self = super().__new__(cls)
-        young.add(id(self))
+        note_birth(self)
         if (level := floor.get()) is not NUMPY:
             level.makes(vars(self))
         return self

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from ..autodiff.node import Handle
+from ..core.bind import floor
 from ..errors import ArgumentError
 
 _EVERYWHERE: dict = {"step_pre": OrderedDict(), "step_post": OrderedDict()}
@@ -66,6 +67,7 @@ def with_hooks(step):
     def wrapper(self, *args, **kwargs):
         if self._stepping:
             return step(self, *args, **kwargs)
+        floor.get().steps(self.param_groups)
         self._stepping = self._opt_called = True
         try:
             args = (self, *args)

@@ -196,6 +196,9 @@ class Capture(Follower, TraceLevel):
     def options(self, group):
         return self.groups.options(group)
 
+    def steps(self, groups) -> None:
+        self.groups.need_now(groups)
+
     def later(self, f, args, groups) -> bool:
         if self.sections:
             raise Unfit(

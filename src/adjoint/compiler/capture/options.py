@@ -51,8 +51,7 @@ class Groups:
 
     def options(self, group) -> dict:
         """Its learning rate is an input, and what else was seen to change between calls."""
-        if id(group) in self.stepped:
-            raise Unfit("a scheduler makes its step before the optimizer makes one")
+        self.need_now([group])
         if any(map(is_new, group["params"])):
             return group  # of an optimizer that each call makes
         found = self.read.get(id(group))
@@ -62,6 +61,11 @@ class Groups:
                 if name == "lr" or (id(group), name) in self.moving:
                     found.lift(name, self._input)
         return found.lifted
+
+    def need_now(self, groups) -> None:
+        """The options of these groups must not be others by now than they seem."""
+        if not self.stepped.isdisjoint(map(id, groups)):
+            raise Unfit("a scheduler makes its step before the optimizer makes one")
 
     def _input(self, name):
         """A number that is an input."""
