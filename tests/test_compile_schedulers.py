@@ -1,6 +1,7 @@
 """Schedulers, averages of models and counters of Python inside a compiled step."""
 
 import logging
+import math
 
 import numpy as np
 import pytest
@@ -429,16 +430,18 @@ def test_lbfgs_runs_as_it_is_written_and_its_closure_compiled(caplog):
 
 
 class Own(optim.Optimizer):
-    """One that makes its step itself."""
+    """One that makes its step itself, of rates as they are."""
 
-    def __init__(self, params):
-        super().__init__(params, {"lr": 0.5})
+    def __init__(self, params, of=None):
+        super().__init__(params, {"lr": 0.5, "betas": (0.9, 0.99)})
+        self.of = of or (lambda lr, p: p.sub_(lr * p.grad))
 
     def step(self, closure=None):
         with ad.no_grad():
             for group in self.param_groups:
                 for p in group["params"]:
-                    p.sub_(group["lr"] * p.grad)
+                    p.mul_(group["betas"][0])
+                    self.of(group["lr"], p)
 
 
 def test_a_scheduler_before_the_step_of_an_own_optimizer(caplog):
@@ -448,6 +451,8 @@ def test_a_scheduler_before_the_step_of_an_own_optimizer(caplog):
         p = ad.ones(2, requires_grad=True)
         opt = Own([p])
         rate = rates.LambdaLR(opt, lambda e: 0.5**e)
+        p.sum().backward()
+        opt.step()
 
         @wrap
         def f(p=p, opt=opt, rate=rate):
@@ -459,3 +464,73 @@ def test_a_scheduler_before_the_step_of_an_own_optimizer(caplog):
         found.append([(f(), p.tolist())[1] for _ in range(4)])
     assert found[1] == found[0]
     assert "a scheduler makes its step before the optimizer" in caplog.text
+
+
+def own_step(wrap, of):
+    """(what training with an optimizer of one's own gives, the function, the optimizer)."""
+    p = ad.ones(3, requires_grad=True)
+    opt = Own([p], of)
+    rate = rates.ExponentialLR(opt, 0.7)
+
+    @wrap
+    def f(x):
+        opt.zero_grad()
+        loss = (p * x).square().sum()
+        loss.backward()
+        opt.step()
+        rate.step()
+        return loss
+
+    found = [f(ad.full((3,), 0.1 * i)).item() for i in range(7)]
+    return [*found, *p.tolist()], f, opt
+
+
+@pytest.mark.parametrize("of", [
+    lambda lr, p: p.sub_(lr * p.grad),
+    lambda lr, p: p.add_(p.grad, alpha=-lr),
+    lambda lr, p: p.addcmul_(p.grad, p.grad.sign(), value=-lr),
+    lambda lr, p: p.addcdiv_(p.grad, p.abs() + 1, value=-lr / (1 + lr)),
+    lambda lr, p: p.mul_(1 - lr * 0.1).sub_(p.grad.sign().mul_(lr)),
+], ids=["times", "alpha", "addcmul", "addcdiv", "decay"])  # fmt: skip
+def test_rates_that_an_own_optimizer_reads_are_inputs(of, caplog):
+    want = own_step(lambda f: f, of)[0]
+    got, f, opt = own_step(ad.compile, of)
+    assert got == pytest.approx(want, rel=1e-5)
+    assert type(opt.param_groups[0]["lr"]) is float
+    (program,) = f.programs.values()
+    assert program.run.calls.value >= 4
+    assert "as it is written" not in caplog.text
+
+
+@pytest.mark.parametrize("of", [
+    lambda lr, p: p.sub_(float(lr) * p.grad),
+    lambda lr, p: p.sub_(p.grad * (lr if lr > 0.2 else 0.1)),
+    lambda lr, p: p.sub_(p.grad * float(f"{lr:.3f}")),
+    lambda lr, p: p.sub_(p.grad * math.sqrt(lr)),
+], ids=["float", "branch", "text", "math"])  # fmt: skip
+def test_rates_that_are_needed_as_numbers(of):
+    """A program for each: right, if not fast."""
+    want = own_step(lambda f: f, of)[0]
+    got, _, opt = own_step(ad.compile, of)
+    assert got == pytest.approx(want, rel=1e-5)
+    assert type(opt.param_groups[0]["lr"]) is float
+
+
+@pytest.mark.parametrize(
+    "told", [abs, lambda lr: lr * 2, str], ids=["itself", "twice", "text"]
+)
+def test_rates_that_are_results(told):
+    """They are numbers of Python."""
+    p = ad.ones(2, requires_grad=True)
+    opt = Own([p])
+
+    @ad.compile
+    def f():
+        p.grad = ad.ones(2)
+        opt.step()
+        return told(opt.param_groups[0]["lr"])
+
+    for k in range(6):
+        opt.param_groups[0]["lr"] = 0.1 * k
+        y = f()
+        assert type(y) is type(told(0.1)) and y == told(0.1 * k)

@@ -16,7 +16,6 @@ from ..autodiff.modes import inferring, recording
 from ..autodiff.tape import BASE
 from ..core.bind import NUMPY, Box, floor, modes
 from ..core.dtype import get_default_dtype
-from ..errors import TraceError
 from . import log
 from .alone import alone
 from .binding import MISS
@@ -292,12 +291,13 @@ class Compiled(Insight):
             self.moving |= before.run.stirred - self.pinned
         try:
             return capture(self.func, leaves, shape, name, frozenset(self.moving))
-        except TraceError:
+        except Exception:  # what a user raises who wants a float, too
             if not self.moving:
                 raise
-        self.pinned |= self.moving  # something branches on them
+        captured = capture(self.func, leaves, shape, name)
+        self.pinned |= self.moving  # something needs them as numbers of Python
         self.moving = set()
-        return capture(self.func, leaves, shape, name)
+        return captured
 
     def _why(self, key, before) -> str:
         """Why a program was made."""

@@ -196,23 +196,35 @@ def sub(input, other, *, alpha=1, out=None):
 
 def _scaled(name, input, other, alpha):
     """alpha · other in the dtype of the result, which alpha has to fit."""
-    alpha = alpha.item() if isinstance(alpha, Box) else alpha
-    if not isinstance(alpha, SCALARS):
+    alpha, kind = _constant(alpha)
+    if kind is None:
         raise ArgumentTypeError(
             f"{name}(): argument 'alpha' must be Number, not {type(alpha).__name__}"
         )
     d = result_dtype(*need_operands(name, (input, other)))
-    if d.kind in "biu" and isinstance(alpha, (float, complex)):
+    if d.kind in "biu" and kind in "fc":
         raise DtypeError(
             f"{name}: For integral input tensors, argument alpha must not be a floating point "
             f"number, got {alpha}"
         )
-    if d.kind != "c" and isinstance(alpha, complex):
+    if d.kind != "c" and kind == "c":
         raise DtypeError(
             f"{name}: For non-complex input tensors, argument alpha must not be a complex "
             f"number, got {alpha}"
         )
     return op.mul(lift(other, d, name), lift(alpha, d, name))
+
+
+def _constant(x):
+    """(x, its kind): a number, or a tensor of one, which may be without its value yet.
+
+    None is the kind of all else.
+    """
+    if isinstance(x, Box) and x.numel() == 1:
+        return x.detach().reshape(()), dtype_of(x).kind
+    if isinstance(x, SCALARS):
+        return x, np.asarray(x).dtype.kind
+    return x, None
 
 
 def _no_bool(*xs):
@@ -522,12 +534,15 @@ def _one_dtype(name, *xs):
     return [lift(x, d, name) for x in xs], d
 
 
-def _value(value, d, name):
-    """The factor `value` as an array of dtype `d`, whole for integers."""
-    value = value.item() if isinstance(value, Box) else value
-    if isinstance(value, complex) and d.kind != "c":
+def _times(x, value, d, name):
+    """x times the factor `value`, in dtype `d`: whole for integers."""
+    value, kind = _constant(value)
+    if kind == "c" and d.kind != "c":
         raise DtypeError(f"{name}: the value {value} does not fit {d.name}")
-    return lift(int(value) if d.kind in "iu" else value, d, name)
+    if isinstance(value, Box):
+        return _mul(x, lift(value, d, name))
+    value = int(value) if d.kind in "iu" else value
+    return x if value == 1 else _mul(x, lift(value, d, name))
 
 
 @method
@@ -538,10 +553,7 @@ def addcmul(input, tensor1, tensor2, *, value=1, out=None):
     tensor([13.])
     """
     (x, a, b), d = _one_dtype("addcmul", input, tensor1, tensor2)
-    product = _mul(a, b)
-    if value != 1:
-        product = _mul(product, _value(value, d, "addcmul"))
-    y = _add(x, product)
+    y = _add(x, _times(_mul(a, b), value, d, "addcmul"))
     return give(y, out)
 
 
@@ -559,10 +571,7 @@ def addcdiv(input, tensor1, tensor2, *, value=1, out=None):
             "addcdiv: integer division is not supported", hint="div has a rounding_mode"
         )
     (x, a, b), d = _one_dtype("addcdiv", input, tensor1, tensor2)
-    quotient = _div(a, b)
-    if value != 1:
-        quotient = _mul(quotient, _value(value, d, "addcdiv"))
-    y = _add(x, quotient)
+    y = _add(x, _times(_div(a, b), value, d, "addcdiv"))
     return give(y, out)
 
 

@@ -142,6 +142,8 @@ class Capture(Follower, TraceLevel):
     told = False  # that texts have no numbers
 
     def shown(self, x) -> None:
+        if self.groups.shown:
+            raise TraceError("a text is made, which may be of a number that is an input")
         if not self.told:
             log.warning(
                 "%s makes a text of a tensor, such as print does: only now, and without "
@@ -343,7 +345,9 @@ def capture(func, leaves, shape, name: str, moving=frozenset()) -> Captured:
     if around.iterators:
         raise Unfit("it takes from an iterator; give it the value as an argument")
     with _undone(level, around):
+        level.groups.show(around.places.values())
         results = func(*args, **kwargs)
+        level.groups.hide()
         level.standing.need_as_they_were()
         _note(level, around)
         _need_same(given, args, kwargs)
@@ -369,6 +373,7 @@ def _undone(level, around):
         yield
     finally:
         with undisturbed():
+            level.groups.hide()
             _note(level, around)
             around.rewritten()
             around.streams.rewind()

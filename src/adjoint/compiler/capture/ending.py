@@ -57,6 +57,7 @@ class Ending:
         self._arguments()
         self._memory()
         self._gradients()
+        self._need_tensors()
         self._refusals()
         self._need_marks()
         self._states()
@@ -187,6 +188,21 @@ class Ending:
             tensor = self.level.arguments.or_number(x)
             self.captured.gradients.append(Gradient(tensor, y))
 
+    def _need_tensors(self):
+        """What is computed of options is no result where these are numbers of Python.
+
+        It would be of float64, in which they are inputs, or even be a float.
+        """
+        groups = self.level.groups
+        if not groups.shown:
+            return
+        made = {v for *_, v in groups.numbers()}
+        for o in self.graph.operations:
+            if not made.isdisjoint(o.inputs):
+                made.update(o.outputs)
+        if any(v in made and v.spec.dtype == np.float64 for v in self.graph.outputs):
+            raise TraceError("a result is computed of options that are inputs")
+
     def _refusals(self):
         """What no result needs is tried all the same, where eager may refuse its positions."""
         live = [*self.graph.outputs, *self.level.outside.now.values()]
@@ -269,9 +285,10 @@ class Ending:
     def _seen(self, around):
         """What was there in all places that were read, by their keepers."""
         level, kept = self.level, {}
+        free = level.changed.slots.keys() | level.groups.shown.keys()
         for place, (keeper, key, x) in {**around.places, **level.sights}.items():
             comes = place in around.places and type(keeper) is dict
-            if (x is not ABSENT or comes) and place not in level.changed.slots:
+            if (x is not ABSENT or comes) and place not in free:
                 kept.setdefault(id(keeper), Seen(keeper, {})).items[key] = x
         return kept.values()
 

@@ -48,6 +48,7 @@ class Groups:
         self.read: dict[int, Options] = {}  # by the id of the group
         self.after: list = []  # (function, arguments): for Python, after each call
         self.stepped: set = set()  # ids of groups whose options these change
+        self.shown: dict = {}  # (group, name, what is there usually, the input) by place
 
     def options(self, group) -> dict:
         """Its learning rate is an input, and what else was seen to change between calls."""
@@ -67,6 +68,20 @@ class Groups:
         if not self.stepped.isdisjoint(map(id, groups)):
             raise Unfit("a scheduler makes its step before the optimizer makes one")
 
+    def show(self, places) -> None:
+        """Have the function find inputs in the groups of which it reads these places itself."""
+        for group, name, x in places:
+            place = id(group), name
+            if place in self.moving and place not in self.shown and _is_group(group):
+                group[name] = y = self.options(group)[name]
+                self.shown[place] = group, name, x, y
+
+    def hide(self) -> None:
+        """Groups are as they were; what the function put there stays, to be noticed."""
+        for group, name, x, y in self.shown.values():
+            if group.get(name) is y:
+                group[name] = x
+
     def _input(self, name):
         """A number that is an input."""
         count = sum(len(o.numbers) for o in self.read.values())
@@ -82,3 +97,8 @@ class Groups:
     def numbers(self) -> list:
         """(group, name, place in a tuple, variable) of all that are inputs."""
         return [(o.group, *n) for o in self.read.values() for n in o.numbers]
+
+
+def _is_group(x) -> bool:
+    """Whether a place that was read is in a group of parameters."""
+    return isinstance(x, dict) and isinstance(x.get("params"), list)
