@@ -216,3 +216,78 @@ def test_two_tensors_and_then_one_given_twice():
     for _ in range(3):
         f(x, y, y)
     assert program.run.calls.value == before + 3  # one is as quick as two
+
+
+def both(w, v, x):
+    return w * x + v.sin()
+
+
+def both_the_other_way(w, v, x):
+    return v.sin() * w.sum() + x
+
+
+def one_is_written(w, v, x):
+    with ad.no_grad():
+        v.add_(x)
+    return w * 2
+
+
+@pytest.mark.parametrize("required", [False, True])
+@pytest.mark.parametrize("f", [both, both_the_other_way, one_is_written])
+def test_tensors_of_one_memory_that_part_later(f, required):
+    """One is given other memory between two calls: no longer do both read what the other has."""
+
+    def told(wrap):
+        w = ad.tensor([0.1, 0.2], requires_grad=required)
+        v = w.detach()
+        g, rows = wrap(lambda x: f(w, v, x)), []
+        for i in range(8):
+            rows.append(g(ad.full((2,), float(i))).tolist())
+            if i == 3:
+                w.data = ad.full((2,), 5.0)
+            if i == 5:
+                v.data = w.data
+            rows.append([w.tolist(), v.tolist()])
+        return rows
+
+    for a, b in zip(told(ad.compile), told(lambda f: f), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5)
+
+
+def by_backward(y, x):
+    (y * x).sin().sum().backward()
+    return y.grad
+
+
+def by_grad(y, x):
+    return ad.autograd.grad((y * x).sin().sum(), y)[0] * y
+
+
+def backward_twice(y, x):
+    for _ in range(2):
+        (y * x).sin().sum().backward()
+    return y.grad * 1, y * 2
+
+
+@pytest.mark.parametrize(
+    "of", [lambda w: w.detach(), lambda w: w.data], ids=["detach", "data"]
+)
+@pytest.mark.parametrize("f", [by_backward, by_grad, backward_twice])
+@pytest.mark.parametrize("required", [False, True])
+def test_a_leaf_that_each_call_makes_of_state(f, of, required, caplog):
+    """It ends with the call, gradient and all, and has the memory that the state has by then."""
+
+    def told(wrap):
+        w = ad.tensor([0.1, 0.2], requires_grad=required)
+        g, rows = wrap(lambda x: f(of(w).requires_grad_(), x)), []
+        for i in range(8):
+            ys = g(ad.full((2,), float(i)))
+            rows += [y.tolist() for y in (ys if isinstance(ys, tuple) else (ys,))]
+            if i == 5:
+                w.data = ad.full((2,), 0.5)
+        return rows, g
+
+    got, g = told(ad.compile)
+    np.testing.assert_allclose(got, told(lambda f: f)[0], rtol=1e-5, atol=1e-7)
+    (program,) = g.programs.values()
+    assert program.run.calls.value == 7 and not caplog.records

@@ -15,6 +15,7 @@ import pytest
 import adjoint as ad
 from adjoint import compile, nn, optim
 from adjoint.compiler.capture import surroundings
+from adjoint.core import tree
 from adjoint.errors import ArgumentError, ArgumentTypeError, GradError, TraceError
 from agreement import agreeing
 
@@ -725,6 +726,55 @@ def test_a_value_that_is_kept_elsewhere_is_told():
     f(ad.ones(2))
     with pytest.raises(TraceError, match="in a list"):
         f(ad.ones(2))
+
+
+def items_are_set(h, x):
+    h[0] = h[0] * 0.5 + x
+    h[-1] = h[0] - h[1]
+
+
+def in_layers(layers, x):
+    for row in layers[1]:
+        row[0] = row[0] + x
+        x = row[0] * row[1]
+
+
+def a_loop_with_grad(h, x):
+    y = h[0].detach().requires_grad_()
+    (y * x).sin().sum().backward()
+    h[0] = h[0] - y.grad
+
+
+def pushed_out(q, x):
+    q.append(q[0] + x)
+    q[0] = q[0] * 1
+    q[1] = q[1] * 1
+
+
+@pytest.mark.parametrize(
+    "start", [list, lambda x: collections.deque(x, maxlen=3)], ids=["list", "deque"]
+)
+@pytest.mark.parametrize("f", [items_are_set, in_layers, a_loop_with_grad, pushed_out])
+def test_items_of_lists_are_set(f, start, caplog):
+    """Lists that keep their length are state like dicts, items in lists of lists too."""
+
+    def found(wrap):
+        h = start(ad.full((2,), float(i)) for i in range(3))
+        if f is in_layers:
+            h[1] = [[ad.ones(2), ad.zeros(2)], [ad.ones(2), ad.ones(2)]]
+        if f is pushed_out and isinstance(h, list):
+            h = collections.deque(h, maxlen=3)
+        g = wrap(lambda x: f(h, x))
+        told = []
+        for i in range(6):
+            g(ad.full((2,), 0.1 * i))
+            told += [y.tolist() for y in tree.flatten(list(h))[0]]
+        return told, g
+
+    got, g = found(ad.compile)
+    np.testing.assert_allclose(got, found(lambda f: f)[0], rtol=1e-5)
+    (program,) = g.programs.values()
+    assert program.run.calls.value == 5 and not caplog.records
 
 
 def test_what_runs_as_it_is_written_says_so(caplog):

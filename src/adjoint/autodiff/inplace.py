@@ -206,6 +206,7 @@ def shared(x):
         base = x
     floor.get().keep((base,))  # a program has the memory from it, not from its views
     out = base.level.wrap(_cut(base.value, base.level))
+    floor.get().shares(out)
     out.detached = base.level is not BASE
     if base.__dict__.get("batch_dim") is not None:
         out.batch_dim = base.batch_dim

@@ -50,6 +50,8 @@ class Binding:
             yield "a tensor without .grad has one"
         if moved.value != self.moved.value:
             yield from (_other(s) for s in c.states if s.place is None and not same(s))
+            if not all(map(_together, c.states)):
+                yield "tensors that were one memory are so no more"
             self.point_to_states()
         self.stirred = {
             (id(kept), k) for kept, items in c.seen for k in _changes(kept, items)
@@ -115,6 +117,12 @@ def _changes(keeper, items) -> list:
 def same(s) -> bool:
     """Whether a state is what it was when it was captured, but for its numbers."""
     return _is(s.source(), s.var.spec)
+
+
+def _together(s) -> bool:
+    """Whether the tensors that had the memory of a state still have it."""
+    found = (r() for r in s.beside)
+    return all(y is None or y.value is s.tensor.value for y in found)
 
 
 def _other(s) -> str:

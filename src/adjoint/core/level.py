@@ -80,6 +80,9 @@ class Floor(Level):
     def shapes(self, x) -> None:
         """`x`, which has no shape yet, is about to get one."""
 
+    def shares(self, y) -> None:
+        """The new tensor `y` was made on memory that was there before."""
+
     def perhaps(self, y, x) -> None:
         """`y` shows the memory of `x` or is new, as numbers decide when a program runs."""
 

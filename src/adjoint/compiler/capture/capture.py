@@ -52,6 +52,7 @@ class Capture(Follower, TraceLevel):
         self.read: dict[int, Read] = {}  # tensors whose numbers Python has read
         self.owners: dict[int, Box] = {}  # id of a gradient's array -> whose it is
         self.absent: dict[int, Box] = {}  # tensors whose missing .grad was read
+        self.likes: dict[int, Box] = {}  # tensors of this call on memory from outside
         # Tensors that were told whether they require grad, and whether they did before.
         self.marked: dict[int, tuple] = {}
         self.doubtful: list = []  # pairs of tensors that may turn out to be one
@@ -113,7 +114,7 @@ class Capture(Follower, TraceLevel):
     def hold(self, x) -> None:
         """Make a tensor from outside an input; a view is one of its base."""
         if self.outside.has(x.value):
-            self.outside.meet(x)
+            self.outside.meet(x, lasting=id(x) not in self.likes)
             return
         base = x.base
         if base is not None and self.holds(base):
@@ -143,7 +144,9 @@ class Capture(Follower, TraceLevel):
 
     def shown(self, x) -> None:
         if self.groups.shown:
-            raise TraceError("a text is made, which may be of a number that is an input")
+            raise TraceError(
+                "a text is made, which may be of a number that is an input"
+            )
         if not self.told:
             log.warning(
                 "%s makes a text of a tensor, such as print does: only now, and without "
@@ -215,7 +218,7 @@ class Capture(Follower, TraceLevel):
     def read_grad(self, x) -> None:
         """The .grad of `x` is about to be read."""
         self.arguments.asked = self.arguments.asked or x in self.arguments
-        if id(x) in self.changed.grads or not self.holds(x):
+        if id(x) in self.changed.grads or id(x) in self.likes or not self.holds(x):
             return
         g = x.__dict__.get("_grad")
         if g is None:
@@ -266,6 +269,10 @@ class Capture(Follower, TraceLevel):
 
     def shapes(self, x) -> None:
         raise Unready("the parameters of a lazy layer")
+
+    def shares(self, y) -> None:
+        if self.holds(y):
+            self.likes[id(y)] = y
 
     def perhaps(self, y, x) -> None:
         base = x if x.base is None else x.base
@@ -329,6 +336,7 @@ class Capture(Follower, TraceLevel):
         self.left.clear()
         self.sights.clear()
         self.marked.clear()
+        self.likes.clear()
 
 
 def _in_elements(strides, var) -> tuple:

@@ -61,6 +61,7 @@ class State:
     tensor: Box | None
     place: Place | None
     written: int | None = None  # the number of the output that is its new value
+    beside: list = field(default_factory=list)  # others on the same memory, weakly
 
     def source(self) -> Any:
         """The tensor that has the memory now."""

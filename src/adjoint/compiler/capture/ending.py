@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from itertools import pairwise
 
 import numpy as np
@@ -117,7 +118,8 @@ class Ending:
         leaves, new_shape = tree.flatten(now)
         if before is ABSENT:
             raise Unready(_named(keeper, key))
-        kept = now is not ABSENT and not isinstance(keeper, SEQUENCES)
+        longer = isinstance(keeper, SEQUENCES) and shape != new_shape
+        kept = now is not ABSENT and not isinstance(keeper, set) and not longer
         if not kept or not any(map(_traced, leaves)):
             raise Unfit(_CHANGES.format(_named(keeper, key)))
         if shape != new_shape:
@@ -178,7 +180,9 @@ class Ending:
 
     def _gradients(self):
         """Gradients that are others now; those in the same memory are states."""
-        for x, old in self.level.changed.grads.values():
+        for key, (x, old) in self.level.changed.grads.items():
+            if key in self.level.likes:
+                continue  # it ends with the call
             g = x.__dict__.get("_grad")
             if g is old or (g is not None and old is not None and g.value is old.value):
                 continue
@@ -218,6 +222,12 @@ class Ending:
                 self.at.get(key) if owner is None else Place(attributes(owner), "_grad")
             )
             state = State(var, x if place is None else None, place)
+            others = (y for y in level.outside.beside(x) if id(y) not in level.likes)
+            state.beside = [weakref.ref(y) for y in others]
+            if state.beside and place is not None:
+                raise Unfit(
+                    "it reads a tensor that has the memory of another, which is given a new one"
+                )
             new = level.outside.now.get(key)
             if new is not None and new is not var:
                 state.written = len(self.graph.outputs)

@@ -16,7 +16,9 @@ class Outside:
         self.held: dict[int, tuple] = {}  # (its tensor, the input)
         self.now: dict[int, object] = {}  # its value so far, if a view or written
         self.shown: dict[int, object] = {}  # what views show at first
-        self.sharing: dict[int, dict] = {}  # id of another tensor -> the tensor, weakly
+        self.sharing: dict[
+            int, dict
+        ] = {}  # ids of several tensors -> the tensors, weakly
 
     def has(self, array) -> bool:
         return id(array) in self.held or id(array) in self.now
@@ -34,13 +36,17 @@ class Outside:
         """`x` is a view, and `var` the part that it shows."""
         self.now[id(x.value)] = self.shown[id(x.value)] = var
 
-    def meet(self, x) -> None:
-        """`x` has memory that is known; if it has a gradient it stands for it from now on."""
+    def meet(self, x, lasting) -> None:
+        """`x` has memory that is known; if it has a gradient it stands for it from now on.
+
+        One that does not last longer than the call stands for nothing.
+        """
         key = id(x.value)
         first, var = self.held.get(key, (x, None))
         if first is not x:
-            self.sharing.setdefault(key, {}).setdefault(id(x), weakref.ref(x))
-        if first.node is None and x.node is not None:
+            for y in (first, x):
+                self.sharing.setdefault(key, {}).setdefault(id(y), weakref.ref(y))
+        if lasting and first.node is None and x.node is not None:
             self.held[key] = x, var
 
     def stand(self, x) -> None:
@@ -51,9 +57,6 @@ class Outside:
 
     def beside(self, x):
         """The other tensors of its memory."""
-        first, _ = self.held.get(id(x.value), (x, None))
-        if first is not x:
-            yield first
         for other in self.sharing.get(id(x.value), {}).values():
             if (y := other()) is not None and y is not x:
                 yield y

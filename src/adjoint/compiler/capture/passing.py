@@ -24,12 +24,13 @@ class Passing:
 
     def _homes(self):
         """(id of a tensor, the place where the program keeps it)."""
-        changed = self.level.changed
+        changed, likes = self.level.changed, self.level.likes
         for keeper, key, _ in changed.slots.values():
             for i, y in enumerate(tree.flatten(look(keeper, key))[0]):
                 if isinstance(y, Box):
                     yield id(y), Place(keeper, key, i)
-        owners = [*(x for x, _ in changed.grads.values()), *self.level.owners.values()]
+        lasting = (x for k, (x, _) in changed.grads.items() if k not in likes)
+        owners = [*lasting, *self.level.owners.values()]
         for x in owners:
             if x not in self.level.arguments and vars(x).get("_grad") is not None:
                 yield id(x._grad), Place(attributes(x), "_grad")
