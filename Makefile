@@ -54,7 +54,8 @@ test-torch: $(VENV)/test.stamp $(VENV)/torch.stamp ## all tests, those against P
 fuzz: $(VENV)/test.stamp ## thousands of random programs, eager against compiled
 	ADJOINT_FUZZ=4000 $(BIN)/python -m pytest -q -n $(JOBS) \
 	  tests/test_compile_fuzz.py tests/test_compile_modules.py \
-	  tests/test_compile_records.py tests/test_examples.py
+	  tests/test_compile_records.py tests/test_examples.py \
+	  tests/test_bodies_fuzz.py tests/test_bundles.py
 
 lint: $(VENV)/lint.stamp ## ruff: rules and formatting
 	$(BIN)/ruff check .
