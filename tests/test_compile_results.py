@@ -480,3 +480,41 @@ def test_values_that_each_call_makes_are_results_of_a_program():
 
     _, new, *_ = called(f, ad.ones(2))
     assert new == (range(2), "2 rows", Fraction(2, 3), {2}, 2.0, ad.float32)
+
+
+OWN = {
+    "of an argument": lambda x: (x * 2).detach().requires_grad_() * x,
+    "of nothing": lambda x: ad.ones(2, requires_grad=True) * x,
+    "a parameter": lambda x: nn.Parameter(ad.ones(2)) * x,
+    "a gradient": lambda x: ad.autograd.grad(
+        (y := x.detach().requires_grad_()).pow(3).sum(), y, create_graph=True
+    )[0],
+}
+
+
+@pytest.mark.parametrize("name", OWN)
+@pytest.mark.parametrize("run", [called, lambda f, x: f(x)])
+def test_what_leads_to_leaves_of_the_call_alone_is_in_a_graph(name, run):
+    x = ad.tensor([1.0, 2.0])
+    y = run(OWN[name], x)
+    assert y.requires_grad
+    assert not y.is_leaf
+    assert y.grad_fn is not None
+    y.sum().backward(ad.tensor(1.0))
+    assert x.grad is None
+
+
+def test_a_graph_of_own_leaves_is_walked_once():
+    def f(x):
+        y = (x * 2).detach().requires_grad_()
+        return (y * y).sum(), y.sum().int(), x + 1
+
+    for run in (called, lambda f, x: f(x)):
+        y, count, rest = run(f, ad.ones(2))
+        assert not count.requires_grad
+        assert not rest.requires_grad
+        y.backward()
+        with pytest.raises(ad.errors.GradError, match="a second time"):
+            y.backward()
+        with ad.no_grad():
+            assert not run(f, ad.ones(2))[0].requires_grad

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from ..autodiff import transforms
 from ..autodiff.function import Function
+from ..autodiff.tape import BASE
 from ..core.dtype import is_inexact
 
 
@@ -11,12 +14,14 @@ class Live(Function):
     """forward runs the program, backward a program made of its reverse."""
 
     @staticmethod
-    def forward(ctx, step, extras, *inputs):
-        """`inputs` are the arguments and the states; `step.outputs` runs on them."""
-        written = step.overwritten()
-        kept = [x.detach().clone() if i in written else x for i, x in enumerate(inputs)]
+    def forward(ctx, step, extras, own, *inputs):
+        """`inputs` are the arguments and the states; `step.outputs` runs on them.
+
+        Where none of them requires grad, the graph leads to leaves that the call makes, which
+        nobody outside has: `own` stands for these.
+        """
         ctx.step, ctx.extras = step, extras
-        ctx.save_for_backward(*kept)
+        ctx.save_for_backward(*([own] if own is not None else _kept(step, inputs)))
         out = step.outputs(inputs, extras)
         smooth = _smooth(step.captured)
         ctx.mark_non_differentiable(*(y for i, y in enumerate(out) if i not in smooth))
@@ -25,10 +30,25 @@ class Live(Function):
     @staticmethod
     def backward(ctx, *gs):
         """The gradients of the inputs, computed anew from them; None where there are none."""
-        reached = zip(ctx.needs_input_grad[2:], ctx.step.reached, strict=True)
+        reached = zip(ctx.needs_input_grad[3:], ctx.step.reached, strict=True)
         wanted = tuple(n and r for n, r in reached)
+        if not any(wanted):
+            return (None, None, None, *(None for w in wanted))
         grads = iter(ctx.step.pullback(wanted)(ctx.saved_tensors, gs, ctx.extras))
-        return (None, None, *(next(grads) if w else None for w in wanted))
+        return (None, None, None, *(next(grads) if w else None for w in wanted))
+
+
+def own_leaf(inputs):
+    """What stands for the leaves of a call, where no input leads to others."""
+    if any(x.requires_grad for x in inputs):
+        return None
+    return BASE.wrap(np.zeros(())).requires_grad_()
+
+
+def _kept(step, inputs) -> list:
+    """The inputs as they are before the program runs, which writes some."""
+    written = step.overwritten()
+    return [x.detach().clone() if i in written else x for i, x in enumerate(inputs)]
 
 
 def _smooth(captured) -> list:

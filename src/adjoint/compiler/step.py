@@ -19,7 +19,7 @@ from .capture.captured import Captured
 from .capture.ending import traits
 from .capture.surroundings import put
 from .late import probe
-from .live import Live, pullback, reached
+from .live import Live, own_leaf, pullback, reached
 from .results import assembled, kept
 from .settings import CHECKS
 
@@ -92,10 +92,10 @@ class Step:
     def __call__(self, given):
         if self.captured.live and recording.get():
             inputs = [*given, *(s.source() for s in self.captured.states)]
-            if any(x.requires_grad for x in inputs):
-                extras = self.run.extras()
-                results: Any = Live.apply(self, extras, *inputs)
-                return self.assemble(*results, *self._handed(given))
+            results: Any = Live.apply(
+                self, self.run.extras(), own_leaf(inputs), *inputs
+            )
+            return self.assemble(*results, *self._handed(given))
         return self.wrap(*self._run(given, self.run.extras()), *self._handed(given))
 
     def _handed(self, given):
