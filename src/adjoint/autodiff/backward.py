@@ -173,7 +173,7 @@ class Sweep:
             out = hook(boxed)
             if out is not None:
                 _check_hooked(hook, boxed, out)
-                g = out if self.create else stripped(out, node.level)
+                g = cotangent(out, node.level, self.create)
         return g
 
     def _collect(self, node, g):
@@ -261,6 +261,20 @@ def at_least(g, level) -> bool:
     return isinstance(g, Box) and g.level.depth >= level.depth
 
 
+def cotangent(x, level, create: bool):
+    """What a user gives for a cotangent, perhaps from outside, as a sweep on `level` has it."""
+    if not isinstance(x, Box):
+        return x
+    x.sync()
+    if x.level.depth < level.depth:
+        x = level.own(x)
+    below = floor.get()
+    if below is NUMPY:
+        return x if create else stripped(x, level)
+    below.keep((x,))
+    return x if create else below.known(stripped(x, level))
+
+
 def _boxed(node, xs):
     wrap = node.level.wrap
     return tuple(x if x is None or isinstance(x, Box) else wrap(x) for x in xs)
@@ -273,7 +287,7 @@ def _before(node, g, create):
         out = hook(gs)
         if out is not None:
             gs = out if isinstance(out, tuple) else (out,)
-    gs = list(gs) if create else [stripped(x, node.level) for x in gs]
+    gs = [cotangent(x, node.level, create) for x in gs]
     return gs if isinstance(g, list) else gs[0]
 
 
@@ -284,7 +298,7 @@ def _node_hooks(node, g, gs, create):
         out = hook(gs, gy)
         if out is not None:
             gs = out if isinstance(out, tuple) else (out,)
-    return gs if create else [stripped(x, node.level) for x in gs]
+    return [cotangent(x, node.level, create) for x in gs]
 
 
 def _need_numbers(node, gs) -> None:

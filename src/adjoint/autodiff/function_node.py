@@ -10,7 +10,7 @@ from ..core.bind import Box, dtype_of
 from ..core.dtype import is_inexact
 from ..core.primitive import op, spec_of, sum_to
 from ..errors import ArgumentTypeError, GradError, user_site
-from .backward import reachable
+from .backward import cotangent, reachable
 from .inplace import forbid_leaf, take_place
 from .keeping import Packed, alias
 from .modes import no_grad, packing_of, recording
@@ -289,7 +289,7 @@ class _Pull:
             g = self._reduced(i, g, spec)
         if dtype_of(g) != spec.dtype:
             g = op.cast(g, dtype=spec.dtype)
-        return g.value if self.level is BASE and not boxed and belongs(g, BASE) else g
+        return cotangent(g, self.level, boxed)
 
     def _reduced(self, i, g, spec):
         """Broadcasting undone, where it is that."""

@@ -11,10 +11,10 @@ from ..core.bind import Box, dtype_of, new_level
 from ..core.primitive import op
 from ..errors import ArgumentError, ArgumentTypeError, GradError
 from .accumulation import accumulate, in_dtype_of
-from .backward import Sweep, at_least
+from .backward import Sweep, at_least, cotangent
 from .batch import Batch
 from .node import GradientEdge, Leaf
-from .tape import BASE, stripped
+from .tape import BASE
 
 
 def backward(
@@ -200,7 +200,7 @@ def _seed(y, seed, create):
         )
     elif dtype_of(seed) != d:
         seed = op.cast(seed, dtype=d)
-    return seed if create else stripped(seed, y.level)
+    return cotangent(seed, y.level, create)
 
 
 def _need_number(y, d) -> None:
