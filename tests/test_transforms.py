@@ -302,3 +302,26 @@ def test_vmap_shows_what_was_written_into_its_inputs(name):
     with pytest.raises(RuntimeError):
         T.func.vmap(lambda a, b: b.add_(a), in_dims=(0, None))(T.ones(2, 3), one)
     assert one.tolist() == [0, 0, 0]
+
+
+@pytest.mark.parametrize("outer", ["vmap", "jvp", "jet", "jacfwd"])
+def test_no_gradient_is_asked_for_where_nothing_is_recorded(outer):
+    run = {
+        "vmap": lambda f: vmap(f)(X),
+        "jvp": lambda f: jvp(f, (X,), (X,)),
+        "jet": lambda f: ad.jet(f, (X,), ([X],)),
+        "jacfwd": lambda f: jacfwd(f)(X),
+    }[outer]
+
+    def leaf(x):
+        y = x.detach().requires_grad_()
+        return ad.autograd.grad((y * y).sum(), y)[0]
+
+    for wrap in (lambda f: f, ad.compile):
+        with pytest.raises(
+            ad.errors.GradError, match=r"inside vmap, jvp or jet"
+        ) as error:
+            wrap(lambda: run(leaf))()
+        assert "func.grad" in str(error.value)
+
+    run(lambda x: grad(lambda y: (y * y).sum())(x) + ad.nn.Parameter(ad.ones(1)))

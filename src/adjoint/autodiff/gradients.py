@@ -14,7 +14,7 @@ from .accumulation import accumulate, in_dtype_of
 from .backward import Sweep, at_least, cotangent
 from .batch import Batch
 from .node import GradientEdge, Leaf
-from .tape import BASE
+from .tape import BASE, Tape
 
 
 def backward(
@@ -176,13 +176,22 @@ def _start(outputs, seeds, create):
         if y.base is not None:
             y.sync()
         if y.node is None:
-            raise GradError(
-                "element 0 of tensors does not require grad and does not have a grad_fn: "
-                "nothing with requires_grad=True went into it"
-            )
+            raise _without_graph(y)
         nodes.append(y.node)
         values.append(_seed(y, seeds[i], create))
     return nodes, values
+
+
+def _without_graph(y) -> GradError:
+    """The error for an output that leads to no leaf."""
+    says = "element 0 of tensors does not require grad and does not have a grad_fn: "
+    if isinstance(y.level, Tape):
+        return GradError(says + "nothing with requires_grad=True went into it")
+    return GradError(
+        says + "it is a value inside vmap, jvp or jet, which record nothing",
+        hint="func.grad(f)(x) is the gradient of f there, or call requires_grad_() and "
+        "backward() around the transform",
+    )
 
 
 def _seed(y, seed, create):
