@@ -518,3 +518,51 @@ def test_a_graph_of_own_leaves_is_walked_once():
             y.backward()
         with ad.no_grad():
             assert not run(f, ad.ones(2))[0].requires_grad
+
+
+def test_a_result_has_gradients_in_what_it_is_made_of_alone():
+    def f(x, z, w):
+        return (x * w).sum(), (z * z).sum(), (x + z).sum()
+
+    g = compile(f)
+    for run in (f, g, g, g):
+        x, z, w = (ad.ones(3, requires_grad=True) for _ in range(3))
+        one, two, _ = run(x, z, w)
+        found = ad.autograd.grad(two, (x, z, w), allow_unused=True, retain_graph=True)
+        assert [y is None for y in found] == [True, False, True]
+        one.backward()
+        assert z.grad is None
+        assert x.grad.tolist() == w.grad.tolist() == [1.0] * 3
+
+
+def test_gradients_of_gradients_of_some_results():
+    def f(x, z):
+        return (x**3).sum(), (x * z * z).sum()
+
+    g = compile(f)
+    for run in (f, g, g, g):
+        x, z = ad.tensor(2.0, requires_grad=True), ad.tensor(3.0, requires_grad=True)
+        one, two = run(x, z)
+        (dx,) = ad.autograd.grad(one, x, create_graph=True)
+        (dz,) = ad.autograd.grad(two, z, create_graph=True)
+        (dx + dz).backward()
+        assert (x.grad.item(), z.grad.item()) == (12 + 6, 4)
+
+
+def test_a_gradient_that_was_none_is_none_after_each_call():
+    w, v = ad.ones(2, requires_grad=True), nn.Parameter(ad.ones(2))
+    sgd = ad.optim.SGD([v], lr=0.1)
+
+    def f(x):
+        w.grad = None
+        sgd.zero_grad()
+        return x * 2
+
+    g = compile(f)
+    for k in range(4):
+        if k == 3:
+            w.grad, v.grad = ad.ones(2), ad.ones(2)
+        g(ad.ones(2))
+        assert w.grad is None
+        assert v.grad is None
+    assert g.programs

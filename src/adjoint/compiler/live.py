@@ -25,16 +25,19 @@ class Live(Function):
         out = step.outputs(inputs, extras)
         smooth = _smooth(step.captured)
         ctx.mark_non_differentiable(*(y for i, y in enumerate(out) if i not in smooth))
+        ctx.set_materialize_grads(False)
         return tuple(out)
 
     @staticmethod
     def backward(ctx, *gs):
         """The gradients of the inputs, computed anew from them; None where there are none."""
-        reached = zip(ctx.needs_input_grad[3:], ctx.step.reached, strict=True)
+        given = tuple(i for i, g in enumerate(gs) if g is not None)
+        reached = zip(ctx.needs_input_grad[3:], ctx.step.reached(given), strict=True)
         wanted = tuple(n and r for n, r in reached)
         if not any(wanted):
             return (None, None, None, *(None for w in wanted))
-        grads = iter(ctx.step.pullback(wanted)(ctx.saved_tensors, gs, ctx.extras))
+        pull, gs = ctx.step.pullback(wanted, given), [gs[i] for i in given]
+        grads = iter(pull(ctx.saved_tensors, gs, ctx.extras))
         return (None, None, None, *(next(grads) if w else None for w in wanted))
 
 
@@ -57,10 +60,10 @@ def _smooth(captured) -> list:
     return [i for i in sorted(captured.live) if is_inexact(outputs[i].spec.dtype)]
 
 
-def reached(captured) -> list[bool]:
-    """Which inputs the differentiable results depend on: the others have no gradient."""
+def reached(captured, given) -> list[bool]:
+    """Which inputs results of these numbers depend on: the others get no gradient of them."""
     graph = captured.graph
-    alive = {graph.outputs[i] for i in _smooth(captured)}
+    alive = {graph.outputs[i] for i in given}
     for o in reversed(graph.operations):
         if alive.intersection(o.outputs):
             alive.update(v for v in o.passing() if is_inexact(v.spec.dtype))
@@ -68,24 +71,24 @@ def reached(captured) -> list[bool]:
     return [v in alive for v in graph.inputs[:count]]
 
 
-def pullback(captured_for, wanted):
+def pullback(captured_for, wanted, given):
     """(inputs, cotangents, other inputs) -> gradients of the wanted inputs.
 
-    `captured_for(inputs)` is the program that gave the results, for as many examples.
+    `captured_for(inputs)` is the program that gave the results, for as many examples; the
+    cotangents are of the results of the numbers `given`.
     """
 
     def pull(inputs, gs, extras):
         captured = captured_for(inputs)
-        smooth = _smooth(captured)
 
         def f(*moving):
             moving = iter(moving)
             xs = [next(moving) if w else x for x, w in zip(inputs, wanted, strict=True)]
             ys = captured.graph.run([*xs, *extras])
-            return tuple(ys[i] for i in smooth)
+            return tuple(ys[i] for i in given)
 
         moving = [x for x, w in zip(inputs, wanted, strict=True) if w]
         _, back = transforms.vjp(f, *moving)
-        return back(tuple(gs[i] for i in smooth))
+        return back(tuple(gs))
 
     return pull

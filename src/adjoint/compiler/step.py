@@ -44,7 +44,7 @@ class Step:
         self.captured, self.backend, self.compiled = captured, backend, compiled
         self.building = building  # of the native program, if this only stands in for it
         self.reverse: dict = {}
-        self.reached = reached(captured) if captured.live else []
+        self.ways: dict = {}  # numbers of results -> which inputs they depend on
         self.wrap = assembled(captured, BASE.wrap)
         self.assemble = assembled(captured, lambda y: y)
         self.quick = miss
@@ -149,16 +149,24 @@ class Step:
         states = enumerate(c.states, c.arguments)
         return {*c.rewritten, *(i for i, s in states if s.written is not None)}
 
-    def pullback(self, wanted) -> Callable:
-        """The compiled function of the reverse, for these inputs: one for all sizes of a batch."""
+    def reached(self, given) -> list[bool]:
+        """Which inputs the results of these numbers depend on."""
+        if given not in self.ways:
+            self.ways[given] = reached(self.captured, given)
+        return self.ways[given]
+
+    def pullback(self, wanted, given) -> Callable:
+        """The compiled function of the reverse, of these inputs from the results of the numbers
+        `given`: one for all sizes of a batch."""
         family = getattr(self.run, "family", None)
         known = self.reverse if family is None else family.reverse
-        if wanted not in known:
+        key = wanted, given
+        if key not in known:
             found = (lambda _: self.captured) if family is None else family.captured_for
             most = family is not None and family.most
-            f, memory = pullback(found, wanted), self.captured.memory
-            known[wanted] = self.compiled(f, self.backend, memory, most)
-        return known[wanted]
+            f, memory = pullback(found, wanted, given), self.captured.memory
+            known[key] = self.compiled(f, self.backend, memory, most)
+        return known[key]
 
 
 def _of(tensor, given):

@@ -184,7 +184,8 @@ class Ending:
             if key in self.level.likes:
                 continue  # it ends with the call
             g = x.__dict__.get("_grad")
-            if g is old or (g is not None and old is not None and g.value is old.value):
+            kept = g is old and (g is not None or id(x) in self.level.absent)
+            if kept or (g is not None and old is not None and g.value is old.value):
                 continue
             if id(x) in self.level.arguments.strange:
                 self.captured.bespoke = True
