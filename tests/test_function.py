@@ -690,3 +690,43 @@ def test_tied_parameters_are_swapped_together():
     assert net.tied is net.second.bias and nums(net.tied) == [0.0, 0.0]
     with pytest.raises(RuntimeError, match="tied"):
         call(net, {**zeros, "tied": ad.zeros(2)}, ad.ones(2))
+
+
+class Doubled(Function):
+    """Twice x, in the memory of x; its backward is not the derivative, to be told from it."""
+
+    @staticmethod
+    def forward(ctx, x):
+        ctx.mark_dirty(x.mul_(2))
+        return x
+
+    @staticmethod
+    def backward(ctx, g):
+        return g * 5
+
+
+def _dirty(x):
+    y = x * 1
+    Doubled.apply(y)
+    return (y * 3).sum()
+
+
+def _dirty_view(x):
+    y = x * 1
+    Doubled.apply(y.view(-1))
+    return (y * 3).sum()
+
+
+@pytest.mark.parametrize("f", [_dirty, _dirty_view])
+def test_what_a_function_overwrites_in_a_compiled_function(f):
+    def step(x):
+        return ad.autograd.grad(f(x), x)[0], f(x)
+
+    g = ad.compile(step)
+    for k in range(4):
+        x = ad.tensor([1.0, 2.0 + k], requires_grad=True)
+        grad, y = g(x)
+        assert grad.tolist() == [15.0, 15.0]
+        assert y.item() == 6 * (3 + k)
+        y.backward()
+        assert x.grad.tolist() == [15.0, 15.0]

@@ -308,7 +308,9 @@ def forbid_leaf(x, name: str) -> None:
 
 def take_place(x, node) -> None:
     """x, whose memory a user's function has written, is the result of `node` from now on."""
-    _write(x, alias(x, node))
+    new = alias(x, node)
+    take = _write if _same_memory_kind(x, new) else _replace
+    take(x, new)
 
 
 def _need_writable(x, name) -> None:
