@@ -566,3 +566,26 @@ def test_a_gradient_that_was_none_is_none_after_each_call():
         assert w.grad is None
         assert v.grad is None
     assert g.programs
+
+
+@pytest.mark.parametrize("mine", [False, True])
+def test_second_derivatives_in_what_the_call_has_written(mine):
+    w = ad.tensor([1.0, 2.0], requires_grad=True)
+
+    def f(x):
+        v = x if mine else w
+        with ad.no_grad():
+            v.add_(1)
+        return (v**3 * x).sum()
+
+    g, power = compile(f), 4 if mine else 3
+    for k in range(4):
+        with ad.no_grad():
+            w.copy_(ad.tensor([1.0, 2.0 + k]))
+        x = ad.tensor([1.0, 2.0 + k] if mine else [1.0, 1.0], requires_grad=True)
+        v = x if mine else w
+        v.grad = None
+        (dv,) = ad.autograd.grad(g(x), v, create_graph=True)
+        dv.sum().backward()
+        want = [power * (power - 1) * n ** (power - 2) for n in (2.0, 3.0 + k)]
+        assert v.grad.tolist() == want

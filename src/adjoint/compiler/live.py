@@ -6,6 +6,7 @@ import numpy as np
 
 from ..autodiff import transforms
 from ..autodiff.function import Function
+from ..autodiff.keeping import alias
 from ..autodiff.tape import BASE
 from ..core.dtype import is_inexact
 
@@ -49,9 +50,13 @@ def own_leaf(inputs):
 
 
 def _kept(step, inputs) -> list:
-    """The inputs as they are before the program runs, which writes some."""
+    """The inputs as they are before the program runs, which writes some, in their places."""
     written = step.overwritten()
-    return [x.detach().clone() if i in written else x for i, x in enumerate(inputs)]
+    return [_copied(x) if i in written else x for i, x in enumerate(inputs)]
+
+
+def _copied(x):
+    return alias(x.detach().clone(), x.node)
 
 
 def _smooth(captured) -> list:
