@@ -589,3 +589,40 @@ def test_second_derivatives_in_what_the_call_has_written(mine):
         dv.sum().backward()
         want = [power * (power - 1) * n ** (power - 2) for n in (2.0, 3.0 + k)]
         assert v.grad.tolist() == want
+
+
+def test_what_is_recorded_inside_is_recorded_where_nothing_else_is():
+    def f(x):
+        with ad.enable_grad():
+            y = x * 2
+        return y, x * 3
+
+    g = compile(f)
+    for run in (f, g, g, g):
+        x = ad.ones(2, requires_grad=True)
+        with ad.no_grad():
+            y, z = run(x)
+        assert y.requires_grad
+        assert not z.requires_grad
+        y.sum().backward()
+        assert x.grad.tolist() == [2.0, 2.0]
+    assert g.programs
+
+
+def _with_gradient(x):
+    y = x * 2
+    y.grad = x * 3
+    return y
+
+
+def _with_attribute(x):
+    y = x * 2
+    y.scale = 3
+    return y
+
+
+def test_what_a_result_was_given_is_kept():
+    given_gradient, given_attribute = compile(_with_gradient), compile(_with_attribute)
+    for _ in range(3):
+        assert given_gradient(ad.ones(2)).grad.tolist() == [3.0, 3.0]
+        assert given_attribute(ad.ones(2)).scale == 3

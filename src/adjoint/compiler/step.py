@@ -7,7 +7,7 @@ import importlib
 from collections.abc import Callable
 from typing import Any
 
-from ..autodiff.modes import recording
+from ..autodiff.modes import enable_grad, recording
 from ..autodiff.tape import BASE
 from ..autodiff.versions import Counted, versioned
 from ..core import tree
@@ -77,7 +77,7 @@ class Step:
 
     def suits(self, given) -> bool:
         """Whether the program does for these arguments what the function does."""
-        if self.captured.bespoke and recording.get():
+        if self.captured.bespoke and (recording.get() or self.captured.live):
             return False  # the function's own graph is the one to walk back
         laid = self.captured.laid.items()
         if any(given[i].value.strides != strides for i, strides in laid):
@@ -90,11 +90,14 @@ class Step:
         return not self.captured.writes or self.run.apart(given)
 
     def __call__(self, given):
-        if self.captured.live and recording.get():
+        if (
+            self.captured.live
+        ):  # in a part under enable_grad, if nothing is recorded here
             inputs = [*given, *(s.source() for s in self.captured.states)]
-            results: Any = Live.apply(
-                self, self.run.extras(), own_leaf(inputs), *inputs
-            )
+            with enable_grad():
+                results: Any = Live.apply(
+                    self, self.run.extras(), own_leaf(inputs), *inputs
+                )
             return self.assemble(*results, *self._handed(given))
         return self.wrap(*self._run(given, self.run.extras()), *self._handed(given))
 

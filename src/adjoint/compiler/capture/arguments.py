@@ -60,7 +60,7 @@ class Arguments:
             self.level.fixed.add(var)
         if not x.is_leaf:
             self.strange.add(id(box))
-        if _given_by_users(x):
+        if given_by_users(x):
             object.__setattr__(box, "__class__", asked_for(type(x)))
         self.number[id(box)] = len(self.boxes)
         return box
@@ -68,7 +68,7 @@ class Arguments:
     def need_as_they_were(self) -> None:
         """None has been given an attribute, which the tensor that it stands for would not have."""
         for box, _ in self.boxes:
-            for name in _given_by_users(box):
+            for name in given_by_users(box):
                 raise Unfit(
                     f"it sets the attribute {name} of an argument; return what is there"
                 )
@@ -98,7 +98,7 @@ def own_of(x) -> dict:
     return {k: v for k, v in vars(x).items() if k in _OWN}
 
 
-def _given_by_users(x) -> list:
+def given_by_users(x) -> list:
     """The attributes of a tensor that are no part of it."""
     return [k for k in vars(x) if is_given(type(x), k)]
 

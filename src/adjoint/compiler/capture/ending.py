@@ -19,7 +19,7 @@ from ...functional.effects import attempt
 from ...ir.instead import instead
 from ...ir.positions import refused
 from ...ir.tracer import Tracer
-from .arguments import own_of
+from .arguments import given_by_users, own_of
 from .captured import (
     Captured,
     Dressed,
@@ -382,6 +382,10 @@ def _dress(y) -> Dressed | None:
     leaf = type(y.node) is Leaf
     if leaf and (vars(y).get("_grad") is not None or any(traits(y)[1:])):
         raise Unfit("it returns a new leaf with a gradient or hooks of its own")
+    if not y.requires_grad and vars(y).get("_grad") is not None:
+        raise Unfit("it returns a new tensor with a gradient of its own")
+    if given := given_by_users(y):
+        raise Unfit(f"it returns a new tensor with an attribute {given[0]} of its own")
     plain = type(y) is Box.face and not own_of(y)
     return None if plain and not leaf else Dressed(type(y), own_of(y), leaf)
 
