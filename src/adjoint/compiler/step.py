@@ -90,9 +90,8 @@ class Step:
         return not self.captured.writes or self.run.apart(given)
 
     def __call__(self, given):
-        if (
-            self.captured.live
-        ):  # in a part under enable_grad, if nothing is recorded here
+        if self.captured.live:
+            # Where nothing is recorded here, they are of a part under enable_grad.
             inputs = [*given, *(s.source() for s in self.captured.states)]
             with enable_grad():
                 results: Any = Live.apply(
