@@ -1158,3 +1158,88 @@ def test_sets_that_are_read_are_read_anew():
         if k == 3:
             s.add(7)
         assert f(ad.ones(2)).tolist() == [float(len(s))] * 2
+
+
+def read_by(masks):
+    """Ways in which functions read items of a dict that may not be there yet."""
+
+    def caught(x):
+        try:
+            return x * masks["a"]
+        except KeyError:
+            return x
+
+    def looped(x):
+        for _, v in masks.items():
+            x = x * v
+        return x
+
+    def product(x):
+        for key in ("a", "b"):
+            if key in masks:
+                x = x * masks[key]
+        return x
+
+    return [
+        caught,
+        looped,
+        product,
+        lambda x: x * masks.get("a", 2),
+        lambda x: x * len(masks),
+        lambda x: x * (3 if "a" in masks else 2),
+        lambda x: x * sum(masks.values(), 1),
+        lambda x: x * 2 if masks else x,
+    ]
+
+
+@pytest.mark.parametrize("n", range(len(read_by({}))))
+def test_items_that_come_to_a_dict_and_go_again(n):
+    masks = {}
+    f = read_by(masks)[n]
+    g = compile(f)
+    for k in range(12):
+        if k == 4:
+            masks["a"] = 5
+        if k == 8:
+            masks.pop("a")
+            masks["c"] = 7
+        assert g(ad.ones(2)).tolist() == f(ad.ones(2)).tolist(), k
+
+
+def test_masks_that_come_between_the_steps():
+    def trained(wrap):
+        ad.manual_seed(0)
+        m, masks = nn.Linear(3, 2), {}
+        opt = optim.SGD(m.parameters(), lr=0.1, momentum=0.9)
+
+        def step(x):
+            opt.zero_grad()
+            (m(x) ** 2).sum().backward()
+            opt.step()
+            with ad.no_grad():
+                for name, p in m.named_parameters():
+                    if name in masks:
+                        p.mul_(masks[name])
+
+        f = wrap(step)
+        for k in range(8):
+            if k == 4:
+                masks["weight"] = (m.weight.abs() > 0.2).float()
+            f(ad.randn(4, 3))
+        return m.weight
+
+    assert ad.allclose(trained(compile), trained(lambda f: f))
+    assert (trained(compile) == 0).any()
+
+
+def test_a_dict_that_each_call_adds_to():
+    for wrap in (lambda f: f, compile):
+        seen = {}
+
+        def f(x, seen=seen):
+            seen[len(seen)] = x * 2
+            return x * len(seen)
+
+        g = wrap(f)
+        assert [g(ad.ones(1)).item() for _ in range(14)] == list(range(1, 15))
+        assert len(seen) == 14

@@ -297,8 +297,9 @@ class Ending:
         """What was there in all places that were read, by their keepers."""
         level, kept = self.level, {}
         free = level.changed.slots.keys() | level.groups.shown.keys()
-        for place, (keeper, key, x) in {**around.places, **level.sights}.items():
-            comes = place in around.places and type(keeper) is dict
+        places = {**around.places, **around.counts, **level.sights}
+        for place, (keeper, key, x) in places.items():
+            comes = place in around.places and isinstance(keeper, dict)
             if (x is not ABSENT or comes) and place not in free:
                 kept.setdefault(id(keeper), Seen(keeper, {})).items[key] = x
         return kept.values()

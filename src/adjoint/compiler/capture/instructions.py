@@ -247,8 +247,9 @@ class Walk:
         elif isinstance(x, Several):
             return self._each(x, lambda y: self._item_of(y, key))
         elif isinstance(x, dict):
-            known = isinstance(key, Known)
-            return self.found.kept(x, key.value) if known else self.found.whole(x)
+            if not isinstance(key, Known):
+                return self.found.whole(x)
+            return self.found.kept(x, key.value, comes=True)
         return _at(self._items(x), key.value if isinstance(key, Known) else None)
 
     def _copy(self, arg) -> None:

@@ -60,8 +60,20 @@ _LONG = (
 )
 
 
+class Count:
+    """The key under which a dict is asked how many items it has."""
+
+    def __repr__(self):
+        return "the number of items of a dict"
+
+
+COUNT = Count()
+
+
 def look(keeper, key):
     """What a dict or class has under a key, a cell, or a list or set as a whole; or ABSENT."""
+    if key is COUNT:
+        return len(keeper)
     if isinstance(keeper, SEQUENCES):
         return tuple(keeper)
     if isinstance(keeper, type):
@@ -128,6 +140,7 @@ class Surroundings:
     def __init__(self, func, args=()):
         self.places: dict = {}
         self.dicts: dict = {}  # id of a dict -> (itself, its keys)
+        self.counts: dict = {}  # of a dict of which any item may be read: a place
         self.done: dict = {}  # what was walked through -> what it was given, kept alive
         self.arrays: dict = {}  # id of an array -> (itself, a copy)
         self.iterators: list = []  # which a call uses up
@@ -320,7 +333,8 @@ class Surroundings:
         self.left = True
 
     def whole(self, x):
-        """Any item of a dict may be read, and is given."""
+        """Any item of a dict may be read, and is given; so may those that are not there yet."""
+        self.counts.setdefault((id(x), COUNT), (x, COUNT, len(x)))
         return one_of([self.kept(x, key) for key in list(x)[:MOST]])
 
     def items(self, x) -> tuple:

@@ -18,7 +18,7 @@ from ...core import LOADED
 from ...core.primitive import Primitive, op
 from ...ir.graph import Graph
 from ..cache import hashed
-from ..capture.surroundings import ABSENT
+from ..capture.surroundings import ABSENT, COUNT
 from ..results import answer
 from . import sharing, way
 from .llvm import library as llvm
@@ -120,8 +120,9 @@ def _seen(keeper, items):
     """What the code compares: items of a list, or what is under some keys."""
     if isinstance(keeper, list):
         return "list", [len(x) for x in items.values()]
-    names = [(_named(name), x is ABSENT) for name, x in items.items()]
-    return isinstance(keeper, dict), names
+    count = items.get(COUNT)
+    names = [(_named(k), x is ABSENT) for k, x in items.items() if k is not COUNT]
+    return isinstance(keeper, dict), names, count
 
 
 def _param(x):

@@ -66,6 +66,11 @@ class Entry(Answers):
             "PyDict_GetItemWithError", self.slot(key), self.slot(("name", name))
         )
 
+    def holds(self, key, wanted: int):
+        """A dict has so many items."""
+        found = self.api("PyDict_Size", self.slot(key))
+        self.need(self.b.icmp_signed("==", found, I64(wanted)))
+
     def kept(self, key, name, is_dict: bool):
         """What a dict, or a cell, keeps under a name."""
         if is_dict:

@@ -16,7 +16,7 @@ from ...autodiff.modes import inferring, recording
 from ...autodiff.node import Leaf
 from ...core.bind import NUMPY, Box, changed, floor, moved
 from ..capture.captured import Gradient, Read, Seen, State
-from ..capture.surroundings import ABSENT
+from ..capture.surroundings import ABSENT, COUNT
 from .room import LEAST
 from .surface import Surface
 from .table import Table
@@ -175,12 +175,13 @@ class Kept(Guard):
         for name, x in self.items.items():
             if isinstance(self.keeper, list):
                 e.items(("keeper", self.i), ("items", self.i), len(x))
-                continue
-            if x is ABSENT:
+            elif name is COUNT:
+                e.holds(("keeper", self.i), x)
+            elif x is ABSENT:
                 e.missing(("keeper", self.i), name)
-                continue
-            found = e.kept(("keeper", self.i), name, isinstance(self.keeper, dict))
-            e.need(e.same(found, e.slot(("item", self.i, name))))
+            else:
+                found = e.kept(("keeper", self.i), name, isinstance(self.keeper, dict))
+                e.need(e.same(found, e.slot(("item", self.i, name))))
 
     def bind(self, table):
         table.object(("keeper", self.i), self.keeper)
@@ -188,10 +189,10 @@ class Kept(Guard):
             if isinstance(self.keeper, list):
                 table.kept.append(x)
                 table.array(("items", self.i), np.array([id(y) for y in x], np.int64))
-                continue
-            if x is not ABSENT:
-                table.object(("item", self.i, name), x)
-            table.name(name)
+            elif name is not COUNT:
+                if x is not ABSENT:
+                    table.object(("item", self.i, name), x)
+                table.name(name)
 
 
 class Unchanged(Guard):

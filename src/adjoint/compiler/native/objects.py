@@ -14,6 +14,7 @@ ITEMS = tuple.__basicsize__  # of tuples: the items themselves
 API = {
     "PyObject_GetAttr": (POINTER, [POINTER, POINTER]),
     "PyDict_GetItemWithError": (POINTER, [POINTER, POINTER]),
+    "PyDict_Size": (I64, [POINTER]),
     "PyObject_CallNoArgs": (POINTER, [POINTER]),
     "PyObject_SetAttr": (I32, [POINTER, POINTER, POINTER]),
     "PyType_GenericNew": (POINTER, [POINTER, POINTER, POINTER]),
