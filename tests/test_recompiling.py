@@ -321,3 +321,105 @@ def test_groups_of_an_optimizer(whys, caplog):
     opt.load_state_dict(opt.state_dict())
     f(ad.ones(2))
     assert whys() == ["the groups or the state of an optimizer are others"]
+
+
+def test_gradients_that_are_summed_up_over_some_steps(whys):
+    """The first step of each cycle finds no gradients, the others do."""
+
+    def trained(wrap):
+        ad.manual_seed(0)
+        m = nn.Linear(3, 2)
+        opt = ad.optim.SGD(m.parameters(), lr=0.1, momentum=0.9)
+
+        def f(x):
+            loss = (m(x) ** 2).mean() / 4
+            loss.backward()
+            return loss
+
+        g = wrap(f)
+        losses = []
+        for k in range(24):
+            losses.append(g(ad.randn(5, 3)).item())
+            if k % 4 == 3:
+                opt.step()
+                opt.zero_grad()
+        return losses, m.state_dict()
+
+    losses, state = trained(ad.compile)
+    assert len(whys()) == 2
+    wanted, as_eager = trained(lambda f: f)
+    assert np.allclose(losses, wanted)
+    assert all(ad.allclose(state[k], as_eager[k]) for k in state)
+
+
+class Adapted(nn.Module):
+    """A layer with an adapter, which is merged into it for evaluation."""
+
+    merged = False
+
+    def __init__(self):
+        super().__init__()
+        self.layer, self.merged, self.scale = nn.Linear(3, 3), False, 2
+        self.a = nn.Parameter(ad.randn(3, 3))
+
+    def train(self, mode=True):
+        if mode is self.merged:
+            with ad.no_grad():
+                self.layer.weight += (-1 if mode else 1) * self.scale * self.a
+            self.merged = not mode
+        return super().train(mode)
+
+    def forward(self, x):
+        y = self.layer(x)
+        return y if self.merged else y + self.scale * (x @ self.a.T)
+
+
+def test_attributes_of_modules_that_are_as_they_were(whys):
+    m = Adapted()
+
+    @ad.compile
+    def f(x):
+        return m(x).sum()
+
+    x = ad.randn(2, 3)
+    for k in range(6):
+        for _ in range(2):
+            m.train(k % 2 == 0)
+            assert ad.allclose(f(x), m(x).sum())
+    assert len(whys()) == 2
+    m.scale = 3
+    assert ad.allclose(f(x), m(x).sum())
+    assert whys() == ["an attribute of a module is another"]
+    m.scale = 3.0
+    m.extra = 2
+    assert ad.allclose(f(x), m(x).sum())
+    assert whys() == ["the parameters or hooks of a module are others"]
+
+
+def test_few_earlier_programs_are_kept(whys):
+    """Numbers that are never again what they were have no programs that wait for them."""
+
+    class Config:
+        k = 0.0
+
+    c = Config()
+
+    @ad.compile(cache_size=2)
+    def f(x):
+        return x * c.k
+
+    for k in (1, 2, 1, 2, 1, 2):
+        c.k = k
+        assert f(ad.ones(1)).item() == k
+    assert len(whys()) == 2
+    assert len(f.programs) + sum(map(len, f.earlier.values())) == 2
+    for k in (3, 3, 4, 4, 5, 5, 6, 6):
+        c.k = k
+        assert f(ad.ones(1)).item() == k
+    assert len(whys()) == 4
+    assert len(f.programs) + sum(map(len, f.earlier.values())) == 2
+    only = ad.compile(lambda x: x * c.k, cache_size=1)
+    for k in (1, 2, 1, 2, 1, 2):
+        c.k = k
+        assert only(ad.ones(1)).item() == k
+    assert len(only.programs) == 1 and not only.earlier

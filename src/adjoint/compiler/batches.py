@@ -199,6 +199,9 @@ class Member(Binding):
             self.why = self.family.run.why
         return not self.why
 
+    def may_fit_again(self) -> bool:
+        return super().may_fit_again() and self.family.run.may_fit_again()
+
     def __call__(self, arrays, extras):
         """The arrays of all outputs that are new memory, as many examples as there are."""
         arrays, given = self.for_all(arrays)

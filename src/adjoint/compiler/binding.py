@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..autodiff.modes import no_grad, recording
-from ..core.bind import Box, changed, moved, remade
+from ..core.bind import Box, changed, flags, moved, remade
 from ..errors import show_site
 from .capture.ending import traits
 from .capture.surroundings import ABSENT, equal, look, named, same_bits
@@ -25,6 +25,7 @@ class Binding:
         self.captured = captured
         self.calls, self.moved, self.changed = (ctypes.c_int64(0) for _ in range(3))
         self.changed.value, self.remade = changed.value, remade.value
+        self.flags = flags.value
         self.stirred: set = set()  # options that were found changed
         self.why = ""  # of the world, what was found changed
         self.point_to_states()
@@ -40,11 +41,17 @@ class Binding:
         self.why = next(self._changed(), "")
         return not self.why
 
+    def may_fit_again(self) -> bool:
+        """Whether the world may come to be as it was captured; what is made anew stays so."""
+        return remade.value == self.remade
+
     def _changed(self):
         """What is not as it was captured, in words."""
         c = self.captured
-        if remade.value != self.remade:
+        if not self.may_fit_again():
             yield "the parameters or hooks of a module are others"
+        if flags.value != self.flags:
+            yield "an attribute of a module is another"
         self.changed.value = changed.value  # modes alone: this is the program for them
         if any(x._grad is not None for x in c.absent):
             yield "a tensor without .grad has one"

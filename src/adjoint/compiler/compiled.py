@@ -9,6 +9,7 @@ import types
 import weakref
 from collections import OrderedDict
 from contextlib import contextmanager
+from itertools import chain
 
 from ..autodiff.casting import casting, lower_dtype
 from ..autodiff.checkpoint import begins, begins_again
@@ -37,6 +38,7 @@ from .signature import (
 )
 from .step import Step, miss, native_code
 
+EARLIER = 3  # programs for the same arguments that are kept, for the world may be theirs again
 VAIN = 8  # programs that ran but once, after which a call runs as it is written
 _VAIN = (
     "what it reads was changed before each of the last calls: now {}; hold it in a tensor, or "
@@ -58,6 +60,7 @@ class Compiled(Insight):
         self.settings, self.backend = settings, settings.backend
         self.methods: dict = {}  # id of an object -> its own compiled method
         self.programs: OrderedDict = OrderedDict()
+        self.earlier: dict = {}  # keys -> programs that did not fit, the latest last
         self.moving: set = set()  # options that change from call to call
         self.pinned: set = set()  # those that the function branches on
         self.unfit: dict = {}  # keys of calls for which there is no program -> why
@@ -176,8 +179,24 @@ class Compiled(Insight):
             step = _replaced(self.programs.get(key))
             if not mine or self._is_unfit(key):
                 return None
-            fits = step is not None and step.fits()
-            return step if fits else self._made(key, leaves, shape, step)
+            if step is not None and step.fits():
+                return step
+            return self._again(key, step) or self._made(key, leaves, shape, step)
+
+    def _again(self, key, before):
+        """An earlier program that fits again: as in each cycle of steps that sum gradients up."""
+        for step in self.earlier.get(key, ()):
+            if step.fits():
+                self.earlier[key].remove(step)
+                self._put_by(key, before)
+                return _replaced(step)
+        return None
+
+    def _put_by(self, key, step) -> None:
+        """Keep a program that does not fit, if it may fit again."""
+        most = min(EARLIER, max(self.settings.cache_size, 1) - 1)
+        if most and step is not None and step.may_fit_again():
+            self.earlier[key] = [*self.earlier.get(key, ()), step][-most:]
 
     def _in_vain(self, key, before) -> bool:
         """Whether programs for these arguments have run but once, time and again."""
@@ -219,17 +238,22 @@ class Compiled(Insight):
         if step is None:
             step = self._built(captured)
             log.info("%s %s: %s", step.made(), name, self._why(key, before))
-        self.programs.pop(key, None)
-        while len(self.programs) >= max(self.settings.cache_size, 1):
+        self._put_by(key, self.programs.pop(key, None))
+        while self.programs and self._count() >= max(self.settings.cache_size, 1):
             self._drop(self._why(key, before))
         return step
+
+    def _count(self) -> int:
+        """How many programs are kept."""
+        return len(self.programs) + sum(map(len, self.earlier.values()))
 
     def _drop(self, why: str) -> None:
         """Let go of the program that was not used for longest, to make another.
 
         That calls hardly ever find theirs again is said once: each waits for a build.
         """
-        _, step = self.programs.popitem(last=False)
+        key, step = self.programs.popitem(last=False)
+        self.earlier.pop(key, None)
         if step.run.calls.value > 1:
             return
         self.dropped += 1
@@ -275,7 +299,7 @@ class Compiled(Insight):
         (tensor(2.), tensor(4.))
         >>> f.wait()
         """
-        for step in self.programs.values():
+        for step in [*self.programs.values(), *chain(*self.earlier.values())]:
             if step.building is not None:
                 step.building.result()
 

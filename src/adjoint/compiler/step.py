@@ -75,6 +75,10 @@ class Step:
         """Whether the world is still what was captured."""
         return self.run.fits()
 
+    def may_fit_again(self) -> bool:
+        """Whether it may be again, if it is not."""
+        return self.run.may_fit_again()
+
     def suits(self, given) -> bool:
         """Whether the program does for these arguments what the function does."""
         if self.captured.bespoke and (recording.get() or self.captured.live):

@@ -56,8 +56,9 @@ def hushed() -> Iterator[None]:
 # Counters of what a compiled program cannot see: tensors that were given other memory, and
 # modules that were changed. While they stand still it need not look for itself. A module that
 # is switched between training and evaluation counts as changed, but not as remade; `modes`
-# is the same number again when all modules are switched as they were before.
-moved, changed, remade, modes = (ctypes.c_int64(0) for _ in range(4))
+# is the same number again when all modules are switched as they were before, and `flags` when
+# numbers, texts and the like that are kept as their attributes are as they were before.
+moved, changed, remade, modes, flags = (ctypes.c_int64(0) for _ in range(5))
 
 # Ids of modules made since the last capture began. No program can have seen them, so what is
 # done to them changes none: a snapshot of a model may be made, switched and let go.
@@ -107,6 +108,14 @@ def note_change(lasting: bool = False) -> None:
     if floor.get() is NUMPY:
         changed.value += 1
         remade.value += lasting
+
+
+def note_flag(module, name, before, after) -> None:
+    """Have them look again, for an attribute that is as simple as it was."""
+    if floor.get() is NUMPY:
+        changed.value += 1
+        for x in (before, after):
+            flags.value ^= hash((id(module), name, type(x), repr(x)))
 
 
 def bind(prim, *args, **params):

@@ -12,7 +12,16 @@ from typing import Any
 
 from ..autodiff.modes import no_grad
 from ..compiler import compile
-from ..core.bind import NUMPY, Box, floor, modes, note_birth, note_change, young
+from ..core.bind import (
+    NUMPY,
+    Box,
+    floor,
+    modes,
+    note_birth,
+    note_change,
+    note_flag,
+    young,
+)
 from ..errors import ArgumentError, ArgumentTypeError, DtypeError, scope
 from ..functional.face import FUNCTIONS
 from ..tensor import Tensor
@@ -83,7 +92,7 @@ class Module:
         if name == "training":
             _count_switch(self, value)
         elif value is not vars(self).get(name):
-            _note_change(self)
+            _note_attribute(self, name, value)
             floor.get().replaces(vars(self), name)
         object.__setattr__(self, name, value)
 
@@ -526,6 +535,15 @@ def _note_change(module) -> None:
         note_change(lasting=True)
 
 
+def _note_attribute(module, name, value) -> None:
+    """Have them be made anew; those for a simple value are found again when it is that again."""
+    before = vars(module).get(name, module)
+    if not {type(before), type(value)} <= _SIMPLE:
+        _note_change(module)
+    elif id(module) not in young:
+        note_flag(module, name, before, value)
+
+
 def _count_switch(module, training) -> None:
     """Have them find the program for these modes, which may have been made before."""
     if bool(training) != module.training and id(module) not in young:
@@ -546,6 +564,8 @@ def _kind(x):
     return Module if isinstance(x, Module) else None
 
 
+# Of attributes that say all of themselves.
+_SIMPLE = {bool, int, float, complex, str, type(None)}
 _WANTED = {
     Parameter: ("parameter", "Parameter"),
     Module: ("child module", "Module"),
