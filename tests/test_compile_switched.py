@@ -230,3 +230,80 @@ def test_it_is_switched_where_results_are_looked_at(check):
         m.train()
         f(X)
         assert not m.training and not m[0].training
+
+
+def test_two_networks_in_turn_are_two_programs(caplog):
+    """Each step has the critic require grad or not, and leaves it so."""
+    caplog.set_level("INFO", logger="adjoint.compiler")
+
+    def trained(wrap):
+        ad.manual_seed(0)
+        maker, critic = nn.Linear(2, 2), nn.Linear(2, 1)
+        opts = optim.SGD(maker.parameters(), 0.1), optim.SGD(critic.parameters(), 0.1)
+
+        def of_maker(z):
+            critic.requires_grad_(False)
+            opts[0].zero_grad()
+            loss = critic(maker(z)).square().mean()
+            loss.backward()
+            opts[0].step()
+            return loss
+
+        def of_critic(z):
+            critic.requires_grad_(True)
+            opts[1].zero_grad()
+            loss = (critic(z) - critic(maker(z).detach())).square().mean()
+            loss.backward()
+            opts[1].step()
+            return loss
+
+        told = []
+        steps = wrap(of_critic), wrap(of_maker)
+        for i in range(6):
+            for step in steps:
+                told.append((step(X * (i + 1)).item(), critic.weight.requires_grad))
+        told.append((critic.weight.tolist(), critic.weight.grad.tolist()))
+        return told
+
+    for (a, more), (b, other) in zip(
+        trained(ad.compile), trained(lambda f: f), strict=True
+    ):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
+        np.testing.assert_allclose(more, other, rtol=1e-4, atol=1e-6)
+    said = [r.getMessage().split(" ", 1)[1] for r in caplog.records]
+    assert said == ["of_critic: first", "of_maker: first"]
+
+
+def test_an_argument_that_is_made_to_require_grad():
+    @ad.compile
+    def f(x):
+        x.requires_grad_()
+        (x**3).sum().backward()
+        return x.detach() * 2
+
+    for k in range(5):
+        x = ad.ones(2) * k
+        y = f(x)
+        assert x.requires_grad and x.grad.tolist() == [3.0 * k * k] * 2
+        assert y.tolist() == [2.0 * k] * 2
+
+
+def test_what_is_still_to_be_walked_back_keeps_what_required_grad(caplog):
+    def told(wrap):
+        w, v, out = ad.ones(2, requires_grad=True), ad.ones(2), []
+
+        def f(x):
+            w.requires_grad_(False)
+            v.requires_grad_(True)
+            return (w * x).sum() + (v * x).sum()
+
+        g = wrap(f)
+        for k in range(5):
+            g(ad.ones(2) * k).backward()
+            out.append((w.grad, w.requires_grad, v.requires_grad, v.grad.tolist()))
+            w.requires_grad_(True)
+            v.requires_grad_(False)
+        return out
+
+    assert told(ad.compile) == told(lambda f: f)
+    assert "returns what has to be walked back" in caplog.text

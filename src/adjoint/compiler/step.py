@@ -136,6 +136,8 @@ class Step:
             x = _of(m.tensor, given)
             x.value, x.plain = made[m.output], True
             moved.value += 1
+        for m in c.marks:
+            _of(m.tensor, given).requires_grad_(m.required)
         for s in c.slots:
             leaves = [kept(leaf, made) for leaf in s.leaves]
             put(s.mapping, s.key, tree.unflatten(s.shape, leaves))

@@ -310,11 +310,10 @@ class Capture(Follower, TraceLevel):
         self.changed.switch(module)
 
     def marks(self, x) -> None:
-        if not self.holds(x):
-            return
-        # One that requires no grad at first may be one that the call makes, as detach() does.
-        _, required = self.marked.setdefault(id(x), (x, x.node is not None))
-        if required:
+        outside = self.holds(x) and id(x) not in self.likes
+        if outside or x in self.arguments:
+            self.marked.setdefault(id(x), (x, x.node))
+        if outside:
             self.changed.place(x)
 
     def lies_outside(self, var):

@@ -129,6 +129,13 @@ class Read(NamedTuple):
     site: Any
 
 
+class Mark(NamedTuple):
+    """A leaf, or the number of an argument, and whether it requires grad after the call."""
+
+    tensor: Box | int
+    required: bool
+
+
 class Traits(NamedTuple):
     """What makes a tensor from outside pass gradients as it did."""
 
@@ -165,6 +172,7 @@ class Captured:
     rewritten: dict[int, int] = field(default_factory=dict)  # argument -> output
     laid: dict[int, tuple] = field(default_factory=dict)  # argument -> its strides
     moved: list[Moved] = field(default_factory=list)
+    marks: list[Mark] = field(default_factory=list)
     slots: list[Slot] = field(default_factory=list)
     after: list[Later] = field(default_factory=list)
     absent: list[Box] = field(default_factory=list)  # whose .grad was read and was None
@@ -202,6 +210,7 @@ class Captured:
             or self.alike
             or self.rewritten
             or self.moved
+            or self.marks
             or self.slots
             or self.after
             or any(

@@ -26,6 +26,7 @@ from .captured import (
     Gradient,
     Later,
     Made,
+    Mark,
     Moved,
     Place,
     Read,
@@ -55,12 +56,12 @@ class Ending:
         self.kept: list = []  # what slots have now
         self._slots()
         self._later()
+        self._marks()
         self._arguments()
         self._memory()
         self._gradients()
         self._need_tensors()
         self._refusals()
-        self._need_marks()
         self._states()
         self._guards(around)
         c.bespoke = c.bespoke or any(map(in_graph, self._changed()))
@@ -236,16 +237,18 @@ class Ending:
             self.captured.states.append(state)
         self._need_apart()
 
-    def _need_marks(self):
-        """What was frozen for a while has to require grad again."""
-        if any(x.node is None for x in self._frozen()):
-            raise Unfit(
-                "it has a tensor not require grad any more; do that before the calls, or let it "
-                "require grad again at the end"
-            )
-
-    def _frozen(self) -> list:
-        return [x for x, required in self.level.marked.values() if required]
+    def _marks(self):
+        """What requires grad after each call, or does so no more."""
+        for x, before in self.level.marked.values():
+            if (x.node is None) is (before is None):
+                continue
+            if self.captured.live:
+                raise Unfit(
+                    "it has a tensor begin or cease to require grad, and returns what has to be "
+                    "walked back; do that before the calls"
+                )
+            tensor = self.level.arguments.or_number(x)
+            self.captured.marks.append(Mark(tensor, x.node is not None))
 
     def _need_apart(self):
         """Memory that is written must not be part of another state's."""
@@ -284,8 +287,12 @@ class Ending:
         c.seen = [*self._seen(around), *(Seen(o.group, o.others()) for o in groups)]
         tensors = [x for x, _ in level.outside.held.values()]
         tensors += [*level.owners.values(), *level.absent.values()]
-        tensors += self._frozen()
-        c.traits = [Traits(x, traits(x)) for x in {id(x): x for x in tensors}.values()]
+        marked = level.marked
+        tensors += [x for x, _ in marked.values() if x not in level.arguments]
+        c.traits = [
+            Traits(x, _traits(*marked[key][::-1]) if key in marked else traits(x))
+            for key, x in {id(x): x for x in tensors}.items()
+        ]
         asked = [box for box, _ in level.arguments.boxes if box.requires_grad]
         c.alike = [x for x in tensors if any(_may_be(x, box) for box in asked)]
         c.read = list(level.read.values())
@@ -371,7 +378,10 @@ def end(level, y):
 
 def traits(x) -> tuple:
     """What of a tensor decides whether and how gradients arrive at it."""
-    node = x.node
+    return _traits(x.node, x)
+
+
+def _traits(node, x) -> tuple:
     if node is None:
         return (False,)
     hooks = [tuple(h or ()) for h in (node.prehooks, node.hooks, x.post_hooks)]
