@@ -118,6 +118,29 @@ def test_norms_that_are_not_finite():
         nn.utils.clip_grad_norm_((q for q in []), 1.0)
 
 
+def test_norms_that_are_not_finite_in_a_compiled_step():
+    m = nn.Linear(2, 1)
+    opt = ad.optim.SGD(m.parameters(), lr=0.1, momentum=0.9)
+
+    @ad.compile
+    def step(x):
+        opt.zero_grad()
+        m(x).sum().backward()
+        norm = nn.utils.clip_grad_norm_(m.parameters(), 1.0, error_if_nonfinite=True)
+        opt.step()
+        return norm
+
+    for _ in range(3):
+        assert step(ad.ones(3, 2)).isfinite()
+    before = m.weight.tolist()
+    with pytest.raises(
+        RuntimeError, match=r"norm of order 2.0 .* is non-finite \(nan\)"
+    ):
+        step(ad.ones(3, 2) * math.nan)
+    assert m.weight.tolist() == before
+    assert step(ad.ones(3, 2)).isfinite() and len(step.programs) == 1
+
+
 def test_made_without_first_numbers():
     layer = nn.utils.skip_init(nn.Linear, 2, 3, bias=False)
     assert repr(layer) == repr(nn.Linear(2, 3, bias=False))

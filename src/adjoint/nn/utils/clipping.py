@@ -7,9 +7,13 @@ from types import GeneratorType
 
 from ...autodiff.modes import no_grad
 from ...core.bind import Box
-from ...errors import ArgumentError
-from ...functional import linalg
+from ...functional import debug, linalg
 from ...functional.face import FUNCTIONS
+
+_NOT_FINITE = (
+    "The total norm of order {} for gradients from `parameters` is non-finite ({}), so it "
+    "cannot be clipped; error_if_nonfinite=False scales by it anyway"
+)
 
 
 def get_total_norm(
@@ -25,12 +29,8 @@ def get_total_norm(
         return FUNCTIONS["tensor"](0.0)
     norms = [linalg.vector_norm(x, float(norm_type)) for x in tensors]
     total = linalg.vector_norm(FUNCTIONS["stack"](norms), float(norm_type))
-    if error_if_nonfinite and not total.isfinite():
-        raise ArgumentError(
-            f"The total norm of order {norm_type} for gradients from `parameters` is "
-            f"non-finite ({total.item()}), so it cannot be clipped",
-            hint="error_if_nonfinite=False scales by it anyway",
-        )
+    if error_if_nonfinite:
+        debug.check(total.isfinite(), _NOT_FINITE, norm_type, total)
     return total
 
 
