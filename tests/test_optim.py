@@ -1093,3 +1093,36 @@ def test_no_warnings():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         descend(ad, "Adam", {}, steps=2)
+
+
+def test_options_of_a_step_of_ones_own_are_its_own():
+    """A rate of None that the step finds itself, as many optimizers out there have it."""
+
+    class Relative(optim.Optimizer):
+        def __init__(self, params, lr=None, betas=(None, 0.9), eps=(1e-30, 1e-3)):
+            super().__init__(params, {"lr": lr, "betas": betas, "eps": eps})
+
+        @ad.no_grad()
+        def step(self):
+            for group in self.param_groups:
+                for p in group["params"]:
+                    rate = group["lr"] or 0.5 * p.norm()
+                    p.sub_(rate * p.grad)
+
+    for wrap in (lambda f: f, ad.compile):
+        w = ad.tensor([3.0, 4.0], requires_grad=True)
+        opt = Relative([w])
+
+        def step(opt=opt, w=w):
+            opt.zero_grad()
+            w.sum().backward()
+            opt.step()
+
+        f = wrap(step)
+        for _ in range(3):
+            f()
+        assert w.tolist() == pytest.approx([-0.6738846, 0.3261154], rel=1e-5)
+    with pytest.raises(ad.errors.ArgumentError, match="Invalid learning rate"):
+        optim.LBFGS([w], lr=-1.0)
+    with pytest.raises(TypeError, match="lr must be a number"):
+        optim.SGD([w], lr=None)

@@ -7,6 +7,7 @@ from ..core.bind import floor
 from ..errors import ArgumentError, ArgumentTypeError
 from ..functional import complexes
 from ..functional.face import FUNCTIONS
+from .groups import check_options
 from .optimizer import Optimizer
 from .terms import options
 from .wolfe import Point, strong_wolfe
@@ -50,7 +51,7 @@ class LBFGS(Optimizer):
 
     def check(self, o):
         """One group, a known line search."""
-        super().check(o)
+        check_options(o)
         if self.param_groups:
             raise ArgumentError(
                 "LBFGS doesn't support per-parameter options (parameter groups)"
