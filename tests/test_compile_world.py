@@ -7,6 +7,7 @@ import functools
 import gc
 import pickle
 import random
+import types
 import weakref
 
 import numpy as np
@@ -1243,3 +1244,75 @@ def test_a_dict_that_each_call_adds_to():
         g = wrap(f)
         assert [g(ad.ones(1)).item() for _ in range(14)] == list(range(1, 15))
         assert len(seen) == 14
+
+
+class Described:
+    """A descriptor that looks into the object."""
+
+    def __get__(self, owner, kind):
+        return owner.table["scale"]
+
+
+def answering(n):
+    """Objects that answer for attributes and items by code of their own, and what changes that."""
+    table = {"scale": 2.0}
+
+    class Plain(dict):
+        __getattr__ = dict.__getitem__
+        __setattr__ = dict.__setitem__
+
+    class Looking:
+        def __init__(self, table):
+            self.__dict__["_table"] = table
+
+        def __getattr__(self, name):
+            value = self.__dict__["_table"][name]
+            return Looking(value) if isinstance(value, dict) else value
+
+    class Nested(Looking):
+        pass
+
+    class Owner:
+        scale = Described()
+
+        def __init__(self):
+            self.table = table
+
+    class Module(nn.Module):
+        def forward(self, x):
+            return x * self.scale
+
+        def __getattr__(self, name):
+            if name == "scale":
+                return table["scale"]
+            raise AttributeError(name)
+
+    plain, looking, owner, module = Plain(scale=2.0), Looking(table), Owner(), Module()
+    nested, deep = Nested({"model": table}), {"scale": 2.0}
+    user, chain = collections.UserDict(scale=2.0), collections.ChainMap({}, table)
+    shown, several = types.MappingProxyType(table), collections.UserList([2.0])
+    set_table = functools.partial(table.__setitem__, "scale")
+    return [
+        (lambda x: x * plain.scale, lambda v: setattr(plain, "scale", v)),
+        (lambda x: x * looking.scale, set_table),
+        (lambda x: x * nested.model.scale, set_table),
+        (lambda x: x * owner.scale, set_table),
+        (lambda x: module(x), set_table),
+        (lambda x: x * user["scale"], lambda v: user.update(scale=v)),
+        (lambda x: x * user.get("other", 1), lambda v: user.update(other=v)),
+        (lambda x: x * chain["scale"], lambda v: chain.update(scale=v)),
+        (lambda x: x * shown["scale"], set_table),
+        (lambda x: x * several[-1], several.append),
+        (lambda x: x * vars(owner)["table"]["scale"], set_table),
+        (lambda x: x * deep["scale"], lambda v: deep.update(scale=v)),
+    ][n]
+
+
+@pytest.mark.parametrize("n", range(12))
+def test_objects_that_answer_by_code_of_their_own(n):
+    f, change = answering(n)
+    g = compile(f)
+    for value in (None, None, None, 3.0, 3.0, 5.0):
+        if value is not None:
+            change(value)
+        assert g(ad.ones(2)).tolist() == f(ad.ones(2)).tolist()

@@ -303,7 +303,8 @@ class Walk:
         key = args[1] if len(args) > 1 else None
         if isinstance(key, Known) and type(key.value) is str and has_own(args[0]):
             return self._attribute_of(args[0], key.value)  # getattr(x, "name")
-        if args and (f is os.getenv or getattr(f, "__self__", None) is os.environ):
+        bound = isinstance(f, types.MethodType) and f.__self__ is os.environ
+        if args and (f is os.getenv or bound):
             self._environment(args[0])
         else:
             self._called(f, [_value(x) for x in args], named)
@@ -349,7 +350,7 @@ class Walk:
             known = isinstance(f, types.FunctionType)
         elif not isinstance(f, _FUNCTIONS):
             call = inspect.getattr_static(type(f), "__call__", None)
-            if callable(getattr(f, "modules", None)):  # its own reads are known
+            if callable(getattr(type(f), "modules", None)):  # its own reads are known
                 call = getattr(type(f), "forward", None)
             else:
                 known = f is not ABSENT

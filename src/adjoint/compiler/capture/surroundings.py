@@ -7,11 +7,12 @@ key. What they held when the program was made is compared before the program is 
 from __future__ import annotations
 
 import functools
+import gc
 import inspect
 import os
 import sys
 import types
-from collections import deque
+from collections import ChainMap, UserDict, UserList, deque
 from collections.abc import Iterator, Mapping
 from itertools import islice
 
@@ -41,6 +42,7 @@ _ENDS = (
 FAR = 5000  # objects that are looked at for names
 MOST = 200  # places that are looked at
 DEEP = 30  # functions that call each other
+_BOUND = types.MethodType, types.BuiltinMethodType  # methods of an object
 _METHODS = types.FunctionType, classmethod, staticmethod
 # What Python calls for x(), x[i], x * y, `for`, `in`, `with` and the like; comparisons, which
 # data classes write themselves, of all that they have, are not among them.
@@ -257,7 +259,7 @@ class Surroundings:
 
     def _entered(self, x):
         """Look into what is kept somewhere, as far as what it is leads further."""
-        self.streams.see(getattr(x, "__self__", x))  # of a method its object
+        self.streams.see(x.__self__ if isinstance(x, _BOUND) else x)
         self._compared(x)
         match x:
             case list() | set() | deque() if (id(x), None) not in self.places:
@@ -271,12 +273,24 @@ class Surroundings:
                 self._hooks(x)
             case Iterator():
                 self.iterators.append(x)
+            case UserDict() | UserList():
+                self._behind(self.kept(vars(x), "data"))
+            case ChainMap():
+                self._behind(self.kept(vars(x), "maps"))
+            case types.MappingProxyType():
+                self._behind(gc.get_referents(x))
             case type():
                 self._class(x)
             case _ if _is_users(x):
                 self._object(x)
             case _ if callable(x):
                 self.function(x)
+
+    def _behind(self, x):
+        """What a container of Python's own library looks into: of dicts any item may be read."""
+        for d in x if isinstance(x, list) else [x]:
+            if isinstance(d, dict):
+                self.whole(d)
 
     def _compared(self, x):
         """Of an array that may change, a copy: its numbers may be part of the program."""
@@ -365,9 +379,11 @@ class Surroundings:
             return x.get if name == "get" else ABSENT
         self.plain[id(x)] = x
         own = getattr(x, "__dict__", None)
+        if name == "__dict__" and type(own) is dict:
+            return own
         if type(own) is not dict or name not in own:
             return self._of_object(x, name, own)
-        if callable(getattr(x, "modules", None)) and not _loose(own[name]):
+        if _is_module(x) and not _loose(own[name]):
             self._entered(own[name])  # a module counts its own changes
             return own[name]
         return self.kept(own, name)
@@ -375,6 +391,7 @@ class Surroundings:
     def _of_object(self, x, name, own):
         """What an object has by a name that it does not keep itself: a method, or a slot."""
         f = inspect.getattr_static(type(x), name, None)
+        self._answer(x, f)
         f = f.fget if isinstance(f, property) else f
         if isinstance(f, types.FunctionType):
             return self._bound(f, x, type(x))
@@ -383,6 +400,13 @@ class Surroundings:
         if type(own) is dict:
             self.places.setdefault((id(own), name), (own, name, ABSENT))  # it may come
         return self._of_class(type(x), name, x)
+
+    def _answer(self, x, found) -> None:
+        """What a user's code reads that answers for an attribute: of x, or what its class has."""
+        for asked, name in ((x, "__getattr__"), (found, "__get__")):
+            f = inspect.getattr_static(type(asked), name, None)
+            if isinstance(f, types.FunctionType):
+                self.function(f, (asked,) if asked is x else (asked, x))
 
     def _of_class(self, kind, name, owner=None):
         """What a class that a user wrote, or one that it is made of, keeps by a name."""
