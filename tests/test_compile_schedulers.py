@@ -534,3 +534,32 @@ def test_rates_that_are_results(told):
         opt.param_groups[0]["lr"] = 0.1 * k
         y = f()
         assert type(y) is type(told(0.1)) and y == told(0.1 * k)
+
+
+def test_rates_among_tensors_of_float64():
+    """What is computed of both is a tensor of float64 in eager, too."""
+
+    def trained(wrap):
+        ad.manual_seed(0)
+        p = ad.ones(3, dtype=ad.float64, requires_grad=True)
+        opt = Own([p])
+
+        def f(x):
+            opt.zero_grad()
+            (p * x).square().sum().backward()
+            p.grad += opt.param_groups[0]["lr"] * 0.1 * p.detach()
+            opt.step()
+            return p.sum() * opt.param_groups[0]["lr"]
+
+        g, found = wrap(f), []
+        for k in range(8):
+            opt.param_groups[0]["lr"] = 0.1 * k
+            found.append(g(ad.full((3,), 0.1 * k, dtype=ad.float64)))
+        return found, p, g
+
+    want, p, _ = trained(lambda f: f)
+    got, q, f = trained(ad.compile)
+    assert [y.item() for y in got] == pytest.approx([y.item() for y in want], rel=1e-12)
+    assert {y.dtype for y in got} == {ad.float64} and ad.allclose(p, q, rtol=1e-12)
+    (program,) = f.programs.values()
+    assert program.run.calls.value == 6

@@ -197,14 +197,18 @@ class Ending:
     def _need_tensors(self):
         """What is computed of options is no result where these are numbers of Python.
 
-        It would be of float64, in which they are inputs, or even be a float.
+        It would be of float64, in which they are inputs, or even be a float. With what is
+        computed of tensors of float64 they make such a tensor in eager, too.
         """
         groups = self.level.groups
         if not groups.shown:
             return
         made = {v for *_, v in groups.numbers()}
+        wide = {v for v in self.graph.inputs if v.spec.dtype == np.float64} - made
         for o in self.graph.operations:
-            if not made.isdisjoint(o.inputs):
+            if not wide.isdisjoint(o.inputs):
+                wide.update(v for v in o.outputs if v.spec.dtype == np.float64)
+            elif not made.isdisjoint(o.inputs):
                 made.update(o.outputs)
         if any(v in made and v.spec.dtype == np.float64 for v in self.graph.outputs):
             raise TraceError("a result is computed of options that are inputs")
