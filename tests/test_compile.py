@@ -362,6 +362,7 @@ def test_states_that_trade_places():
 
 
 def test_switches_between_training_and_evaluation_find_their_programs_again():
+    ad.manual_seed(0)  # some sums are at the edge of what five digits tell apart
     model = nn.Sequential(nn.Linear(3, 3), nn.Dropout(0.5))
     f = ad.compile(lambda x: model(x).sum())
     x = ad.ones(2, 3)
