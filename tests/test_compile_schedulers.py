@@ -507,7 +507,9 @@ def test_rates_that_an_own_optimizer_reads_are_inputs(of, caplog):
     lambda lr, p: p.sub_(p.grad * (lr if lr > 0.2 else 0.1)),
     lambda lr, p: p.sub_(p.grad * float(f"{lr:.3f}")),
     lambda lr, p: p.sub_(p.grad * math.sqrt(lr)),
-], ids=["float", "branch", "text", "math"])  # fmt: skip
+    lambda lr, p: p.sub_(p.grad * (lr if isinstance(lr, float) else 7.0)),
+    lambda lr, p: p.sub_(p.grad * (7.0 if hasattr(lr, "shape") else lr)),
+], ids=["float", "branch", "text", "math", "class", "shape"])  # fmt: skip
 def test_rates_that_are_needed_as_numbers(of):
     """A program for each: right, if not fast."""
     want = own_step(lambda f: f, of)[0]

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from ...autodiff.tape import BASE
+from ...core.bind import Box
 from ...core.shape import Spec
 from ...ir.tracer import Tracer
-from .screens import is_new
+from .screens import is_new, shown_for
 from .unfit import Unfit
 
 
@@ -73,7 +74,7 @@ class Groups:
         for group, name, x in places:
             place = id(group), name
             if place in self.moving and place not in self.shown and _is_group(group):
-                group[name] = y = self.options(group)[name]
+                group[name] = y = _shown(self.options(group)[name])
                 self.shown[place] = group, name, x, y
 
     def hide(self) -> None:
@@ -97,6 +98,14 @@ class Groups:
     def numbers(self) -> list:
         """(group, name, place in a tuple, variable) of all that are inputs."""
         return [(o.group, *n) for o in self.read.values() for n in o.numbers]
+
+
+def _shown(x):
+    """An input in the place of its number."""
+    if isinstance(x, Box):
+        x = BASE.wrap(x.value)
+        object.__setattr__(x, "__class__", shown_for(type(x)))
+    return x
 
 
 def _is_group(x) -> bool:

@@ -10,15 +10,18 @@ down all tensors of all threads.
 from __future__ import annotations
 
 import functools
+import sys
 from threading import get_ident
 from types import FunctionType
 
 from ...core.bind import Box
+from ...errors import TraceError
 from ...ir.tracer import Tracer
 from .unfit import Unfit
 
 # id of a tensor -> (the thread, its copy of the attributes)
 _behind: dict[int, tuple] = {}
+_OURS = __name__.partition(".")[0]
 
 
 # What tensors have of their own, and their class has nothing for.
@@ -128,6 +131,23 @@ def asked_for(kind):
         )
 
     return _of(kind, [__getattr__])
+
+
+@functools.cache
+def shown_for(kind):
+    """The class of what stands for a number of Python that code finds in its place.
+
+    Whoever asks whether it is a float, or a tensor, needs the number itself.
+    """
+
+    def __getattribute__(self, name):
+        asks = sys._getframe(1).f_globals.get("__name__", "")
+        lacks = name == "__class__" or not hasattr(float, name)
+        if lacks and asks.partition(".")[0] != _OURS:
+            raise TraceError(f"it is asked for {name} of an option that is an input")
+        return kind.__getattribute__(self, name)
+
+    return _of(kind, [__getattribute__])
 
 
 def _of(kind, rules):
