@@ -291,3 +291,78 @@ def test_a_leaf_that_each_call_makes_of_state(f, of, required, caplog):
     np.testing.assert_allclose(got, told(lambda f: f)[0], rtol=1e-5, atol=1e-7)
     (program,) = g.programs.values()
     assert program.run.calls.value == 7 and not caplog.records
+
+
+def told_between(f, change, wrap):
+    """What a function of a tensor and its view gives, with one of them changed on the way."""
+    w = ad.tensor([[0.1, 0.2], [0.3, 0.4]])
+    v = w.t()
+    g, rows = wrap(lambda x: f(w, v, x)), []
+    for i in range(6):
+        rows.append(g(ad.full((2, 2), float(i))).tolist())
+        rows.append([w.tolist(), v.tolist()])
+        if i == 2:
+            change(w, v)
+    return rows
+
+
+def view_is_read(w, v, x):
+    return v * x
+
+
+def view_is_written(w, v, x):
+    with ad.no_grad():
+        v.add_(x)
+    return w + v
+
+
+def give_the_view(w, v):
+    v.data = ad.full((2, 2), 5.0)
+
+
+def give_the_base(w, v):
+    w.data = ad.full((2, 2), 5.0)
+
+
+def give_the_view_a_part(w, v):
+    v.data = w
+
+
+@pytest.mark.parametrize("change", [give_the_view, give_the_base, give_the_view_a_part])
+@pytest.mark.parametrize("f", [both, view_is_read, view_is_written])
+def test_a_view_and_its_base_that_part_later(f, change):
+    """The view stays a view, of memory that its base does not have."""
+    got = told_between(f, change, ad.compile)
+    for a, b in zip(got, told_between(f, change, lambda f: f), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5)
+
+
+def test_the_memory_of_an_argument_given_to_state():
+    def told(wrap):
+        h, rows = ad.ones(2), []
+
+        @wrap
+        def f(x):
+            h.data = x.detach()
+            return h.mul_(2) * 1
+
+        for i in range(4):
+            x = ad.full((2,), float(i))
+            rows.append([f(x).tolist(), h.tolist(), x.tolist()])
+        return rows
+
+    assert told(ad.compile) == told(lambda f: f)
+
+
+def test_a_gradient_that_was_none_is_cleared_again():
+    w = ad.ones(2, requires_grad=True)
+
+    @ad.compile
+    def f(x):
+        w.grad = None
+        return x * w
+
+    for _ in range(4):
+        f(ad.ones(2))
+        assert w.grad is None
+        w.grad = ad.ones(2)

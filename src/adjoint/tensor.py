@@ -418,7 +418,7 @@ class Tensor(Box):
             )
         if self.requires_grad and dtype_of(new).kind not in "fVc":
             raise DtypeError(f"data: a tensor that requires grad cannot be {new.dtype}")
-        floor.get().moves(self)
+        floor.get().moves(self, new)
         floor.get().leaves(self, True)
         if new.level.depth > self.level.depth:
             adopt(self, in_place_of(self, new, True))

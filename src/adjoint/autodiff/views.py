@@ -146,6 +146,18 @@ def replay(chain, x):
     return x
 
 
+def lies_in_base(x) -> bool:
+    """Whether a view still shows the memory of its base: either may have been given another."""
+    y = x.base.value
+    if type(y) is not np.ndarray:
+        return True  # a value of a program has no memory
+    for prim, params, pick in x.chain:
+        y = prim.eager(y, **params)
+        y = y if pick is None else y[pick]
+    same = (y.shape, y.strides, y.ctypes.data), (x.value.shape, x.value.strides)
+    return same[0] == (*same[1], x.value.ctypes.data)
+
+
 def overwritten(x, new, chain):
     """x with the part that the views in `chain` show replaced by `new`."""
     for n, (prim, _, _) in enumerate(chain):

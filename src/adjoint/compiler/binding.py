@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..autodiff.modes import no_grad, recording
+from ..autodiff.views import lies_in_base
 from ..core.bind import Box, changed, flags, moved, remade
 from ..errors import show_site
 from .capture.ending import traits
@@ -59,6 +60,8 @@ class Binding:
             yield from (_other(s) for s in c.states if s.place is None and not same(s))
             if not all(map(_together, c.states)):
                 yield "tensors that were one memory are so no more"
+            if not all(y is None or lies_in_base(y) for y in (r() for r in c.views)):
+                yield "a view has other memory than its base by now"
             self.point_to_states()
         self.stirred = {
             (id(kept), k) for kept, items in c.seen for k in _changes(kept, items)

@@ -74,8 +74,8 @@ class Floor(Level):
     def changes(self, x) -> None:
         """`x` is about to be written in place."""
 
-    def moves(self, x) -> None:
-        """`x` is about to be given other memory."""
+    def moves(self, x, new) -> None:
+        """`x` is about to be given other memory, that of `new`."""
 
     def shapes(self, x) -> None:
         """`x`, which has no shape yet, is about to get one."""

@@ -15,6 +15,7 @@ import numpy as np
 
 from ...autodiff.modes import packing, recording
 from ...autodiff.tape import BASE
+from ...autodiff.views import lies_in_base
 from ...core import tree
 from ...core.bind import Box, floor, young
 from ...core.primitive import op, spec_of
@@ -118,6 +119,10 @@ class Capture(Follower, TraceLevel):
             return
         base = x.base
         if base is not None and self.holds(base):
+            if not lies_in_base(x):
+                raise Unfit(
+                    "it reads a view, which has other memory than its base by now"
+                )
             self.hold(base)
             value = Tracer(self, self.var(base.value))
             for prim, params, _ in x.chain:
@@ -291,8 +296,12 @@ class Capture(Follower, TraceLevel):
         else:
             super().leaves(x, whole)
 
-    def moves(self, x) -> None:
+    def moves(self, x, new) -> None:
         if x in self.arguments or self.holds(x):
+            base = new if new.base is None else new.base
+            sharers = (r() for r in base.__dict__.get("sharers", ()))
+            if any(y in self.arguments for y in (base, *sharers)):
+                raise Unfit("it gives a tensor the memory of an argument")
             self.changed.memory(x)
 
     def reads(self, mapping, key) -> None:

@@ -163,6 +163,7 @@ class Captured:
     count: int = 0  # how many outputs are results
     dressed: dict[int, Dressed] = field(default_factory=dict)  # outputs that are more
     states: list[State] = field(default_factory=list)
+    views: list = field(default_factory=list)  # of states, from outside, weakly
     draws: list = field(default_factory=list)  # (generator, blocks used up)
     numbers: list = field(default_factory=list)  # (group, name, place in a tuple)
     seen: list[Seen] = field(default_factory=list)

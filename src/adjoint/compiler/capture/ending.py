@@ -185,14 +185,21 @@ class Ending:
             if key in self.level.likes:
                 continue  # it ends with the call
             g = x.__dict__.get("_grad")
-            kept = g is old and (g is not None or id(x) in self.level.absent)
-            if kept or (g is not None and old is not None and g.value is old.value):
+            if self._is_as_it_was(x, g, old):
                 continue
             if id(x) in self.level.arguments.strange:
                 self.captured.bespoke = True
             y = None if g is None else self._output(g)
             tensor = self.level.arguments.or_number(x)
             self.captured.gradients.append(Gradient(tensor, y))
+
+    def _is_as_it_was(self, x, g, old) -> bool:
+        """Whether the gradient of x needs nothing done after the call; one that was None may be
+        there before another call, if nothing says that it is not."""
+        if g is None or old is None:
+            told = id(x) in self.level.absent or x in self.level.arguments
+            return g is old and told
+        return g is old or g.value is old.value
 
     def _need_tensors(self):
         """What is computed of options is no result where these are numbers of Python.
@@ -299,6 +306,7 @@ class Ending:
         ]
         asked = [box for box, _ in level.arguments.boxes if box.requires_grad]
         c.alike = [x for x in tensors if any(_may_be(x, box) for box in asked)]
+        c.views = level.outside.views
         c.read = list(level.read.values())
         for r in c.read:
             self._need_still(r)

@@ -16,9 +16,9 @@ class Outside:
         self.held: dict[int, tuple] = {}  # (its tensor, the input)
         self.now: dict[int, object] = {}  # its value so far, if a view or written
         self.shown: dict[int, object] = {}  # what views show at first
-        self.sharing: dict[
-            int, dict
-        ] = {}  # ids of several tensors -> the tensors, weakly
+        self.views: list = []  # those that were shown, weakly
+        # Ids of several tensors -> the tensors, weakly.
+        self.sharing: dict[int, dict] = {}
 
     def has(self, array) -> bool:
         return id(array) in self.held or id(array) in self.now
@@ -34,6 +34,7 @@ class Outside:
 
     def show(self, x, var) -> None:
         """`x` is a view, and `var` the part that it shows."""
+        self.views.append(weakref.ref(x))
         self.now[id(x.value)] = self.shown[id(x.value)] = var
 
     def meet(self, x, lasting) -> None:
