@@ -1316,3 +1316,29 @@ def test_objects_that_answer_by_code_of_their_own(n):
         if value is not None:
             change(value)
         assert g(ad.ones(2)).tolist() == f(ad.ones(2)).tolist()
+
+
+@pytest.mark.parametrize("change", [
+    lambda items: items.reverse(),
+    lambda items: items.append(ad.zeros(2)),
+    lambda items: items.__setitem__(0, ad.full((2,), 9.0)),
+], ids=["reversed", "longer", "replaced"])  # fmt: skip
+def test_what_is_beside_an_item_that_is_set(change):
+    """A list is set as a whole; what somebody put beside that item between calls stays."""
+
+    def told(wrap):
+        items, rows = [ad.zeros(2), ad.zeros(2)], []
+
+        @wrap
+        def f(x):
+            items[1] = x * 0.5
+            return x * 3
+
+        for i in range(7):
+            f(ad.full((2,), float(i)))
+            rows.append([y.tolist() for y in items])
+            if i in (2, 4):
+                change(items)
+        return rows
+
+    assert told(ad.compile) == told(lambda f: f)

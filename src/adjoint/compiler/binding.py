@@ -69,6 +69,8 @@ class Binding:
         for kept, items in c.seen:
             for k in _changes(kept, items):
                 yield _why(k, look(kept, k), items[k])
+        if not all(s.stays() for s in c.slots):
+            yield "a container that the function sets tensors in has others beside them"
         if any(traits(x) != t for x, t in c.traits):
             yield "a tensor from outside passes gradients in another way"
         for r in c.read:

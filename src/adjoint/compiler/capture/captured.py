@@ -13,7 +13,7 @@ from ...core import tree
 from ...core.bind import Box
 from ...core.noting import Noting
 from ...ir.graph import Graph, Var
-from .surroundings import look
+from .surroundings import SEQUENCES, equal, look
 
 
 class Place(NamedTuple):
@@ -105,6 +105,16 @@ class Slot(NamedTuple):
     key: Any
     shape: tree.TreeDef
     leaves: list
+
+    def stays(self) -> bool:
+        """Whether what is there beside the `Made` is as it was: it is put there again."""
+        if not isinstance(self.mapping, SEQUENCES) and len(self.leaves) == 1:
+            return True
+        now, shape = tree.flatten(look(self.mapping, self.key))
+        pairs = zip(now, self.leaves, strict=False)
+        return shape == self.shape and all(
+            isinstance(m, Made) or equal(x, m[0]) for x, m in pairs
+        )
 
 
 class Moved(NamedTuple):
