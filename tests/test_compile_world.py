@@ -1342,3 +1342,31 @@ def test_what_is_beside_an_item_that_is_set(change):
         return rows
 
     assert told(ad.compile) == told(lambda f: f)
+
+
+@pytest.mark.parametrize("kept", [
+    lambda w, x: x,
+    lambda w, x: x.detach(),
+    lambda w, x: x[:],
+    lambda w, x: w[:].detach(),
+    lambda w, x: w.view(2),
+], ids=["argument", "detached", "part", "of state", "view"])  # fmt: skip
+def test_what_is_kept_shares_memory_as_in_eager(kept):
+    """Written later, it is written where it lies."""
+
+    def told(wrap):
+        w, table, rows = ad.ones(2), {"k": ad.zeros(2)}, []
+
+        @wrap
+        def f(x):
+            table["k"] = kept(w, x)
+            return x * w
+
+        for i in range(5):
+            x = ad.full((2,), float(i))
+            f(x)
+            table["k"].add_(1)
+            rows.append([x.tolist(), w.tolist(), table["k"].tolist()])
+        return rows
+
+    assert told(ad.compile) == told(lambda f: f)

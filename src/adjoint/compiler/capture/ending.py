@@ -137,11 +137,23 @@ class Ending:
             return (y,)
         if not isinstance(x, Box) or x.shape != y.shape or x.dtype != y.dtype:
             raise Unready(_named(place.mapping, place.key))
+        if self._was_there(y):
+            raise Unfit(
+                f"it keeps an argument, or what shares memory with state, as {place.key!r}"
+            )
         if y.requires_grad and type(y.node) is Leaf:
             raise Unfit(f"it makes a new leaf {place.key!r} with every call")
         self.at[id(x.value)] = place
         self.kept.append(y)
         return self._made(y)
+
+    def _was_there(self, y) -> bool:
+        """Whether it is, or shows, an argument or memory from outside: no new tensor."""
+        level, base = self.level, y if y.base is None else y.base
+        near = [base, *(r() for r in base.__dict__.get("sharers", ()))]
+        return any(
+            x in level.arguments or (x is not None and level.holds(x)) for x in near
+        )
 
     def _later(self):
         """What Python does after each call, with results of the program."""
