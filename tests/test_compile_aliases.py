@@ -316,6 +316,11 @@ def view_is_written(w, v, x):
     return w + v
 
 
+def view_is_written_detached(w, v, x):
+    v.detach().add_(x)
+    return w * x
+
+
 def give_the_view(w, v):
     v.data = ad.full((2, 2), 5.0)
 
@@ -329,7 +334,9 @@ def give_the_view_a_part(w, v):
 
 
 @pytest.mark.parametrize("change", [give_the_view, give_the_base, give_the_view_a_part])
-@pytest.mark.parametrize("f", [both, view_is_read, view_is_written])
+@pytest.mark.parametrize(
+    "f", [both, view_is_read, view_is_written, view_is_written_detached]
+)
 def test_a_view_and_its_base_that_part_later(f, change):
     """The view stays a view, of memory that its base does not have."""
     got = told_between(f, change, ad.compile)

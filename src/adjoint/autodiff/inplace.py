@@ -204,7 +204,8 @@ def shared(x):
     base = x if x.base is None else x.base
     if isinstance(x.value, np.ndarray) and floor.get() is NUMPY:
         base = x
-    floor.get().keep((base,))  # a program has the memory from it, not from its views
+    # A program has the memory from the base, and looks whether a view still lies there.
+    floor.get().keep((base, x) if isinstance(x.value, np.ndarray) else (base,))
     out = base.level.wrap(_cut(base.value, base.level))
     floor.get().shares(out)
     out.detached = base.level is not BASE
