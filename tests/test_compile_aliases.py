@@ -373,3 +373,79 @@ def test_a_gradient_that_was_none_is_cleared_again():
         f(ad.ones(2))
         assert w.grad is None
         w.grad = ad.ones(2)
+
+
+class World:
+    """State that events between calls replace."""
+
+    def __init__(self):
+        self.a = ad.tensor([1.0, 2.0, 3.0, 4.0])
+        self.c = ad.tensor([4.0, 3.0, 2.0, 1.0])
+        self.part = self.a[1:3]
+
+
+def view_of_replaced(w, x):
+    y = w.a * x
+    w.c = w.c.detach() * 0.5
+    return y
+
+
+def view_of_replaced_in_a_loop(w, x):
+    y = ad.scan(lambda k, r: (k * 0.5 + r * w.a, k), x, ad.stack([x, x * 2]))[0]
+    w.c = w.c.detach() * 0.5
+    return y
+
+
+def show_the_replaced(w):
+    w.a = w.c.view(4)
+
+
+def view_is_replaced(w, x):
+    y = w.c * 1
+    with ad.no_grad():
+        w.a[1:3].add_(x[:2])
+        w.part.mul_(0.7)
+    w.a = x.detach() * 2
+    return y
+
+
+def put_a_view(w):
+    w.kept = ad.tensor([1.0, 2.0, 3.0, 4.0])
+    w.a, w.part = w.kept[:], w.kept[1:3]
+
+
+def both_are_written(w, x):
+    with ad.no_grad():
+        w.a[0] = x[1]
+        w.c.add_(x)
+    return w.a * w.c
+
+
+def one_memory(w):
+    w.c.data = w.a[:]
+
+
+@pytest.mark.parametrize(
+    ("f", "change"),
+    [
+        (view_of_replaced, show_the_replaced),
+        (view_of_replaced_in_a_loop, show_the_replaced),
+        (view_is_replaced, put_a_view),
+        (both_are_written, one_memory),
+    ],
+)
+def test_memory_that_comes_to_be_shared(f, change):
+    """What is shared is found also if it is shared only between two calls."""
+    rows = []
+    for wrap in (lambda f: f, lambda f: ad.compile(f, backend="numpy"), ad.compile):
+        w = World()
+        g = wrap(lambda x: f(w, x))  # noqa: B023
+        seen = []
+        for i in range(7):
+            if i == 3:
+                change(w)
+            y = g(ad.ones(4) + i)
+            seen.append(ad.cat([z.detach() for z in (y, w.a, w.c, w.part)]).tolist())
+        rows.append(seen)
+    for got in rows[1:]:
+        np.testing.assert_allclose(got, rows[0], rtol=1e-5)

@@ -11,7 +11,7 @@ from ..autodiff.modes import no_grad, recording
 from ..autodiff.views import lies_in_base
 from ..core.bind import Box, changed, flags, moved, remade
 from ..errors import show_site
-from .capture.ending import traits
+from .capture.ending import apart, traits
 from .capture.surroundings import ABSENT, equal, look, named, same_bits
 
 MISS = object()  # the answer of a quick call that has to be looked at
@@ -77,6 +77,8 @@ class Binding:
             if not same_bits(r.tensor.value, r.numbers):
                 yield f"numbers that Python reads are others, {show_site(r.site)}"
         yield from (_other(s) for s in c.states if s.place is not None and not same(s))
+        if not apart(zip(self.memory(), c.states, strict=True)):
+            yield "memory that it writes is part of another tensor by now"
 
     def apart(self, given) -> bool:
         """Whether the program may write what it writes: no argument has a part of it."""

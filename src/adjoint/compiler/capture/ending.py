@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import weakref
-from itertools import pairwise
 
 import numpy as np
 from numpy.lib.array_utils import byte_bounds
@@ -137,6 +136,8 @@ class Ending:
             return (y,)
         if not isinstance(x, Box) or x.shape != y.shape or x.dtype != y.dtype:
             raise Unready(_named(place.mapping, place.key))
+        if id(x.value) in self.level.outside.shown:
+            raise Unready(_named(place.mapping, place.key))  # it was a view, y is none
         if self._was_there(y):
             raise Unfit(
                 f"it keeps an argument, or what shares memory with state, as {place.key!r}"
@@ -253,6 +254,11 @@ class Ending:
                 raise Unfit(
                     "it reads a tensor that has the memory of another, which is given a new one"
                 )
+            if place is not None and level.outside.is_viewed(x):
+                raise Unfit(
+                    f"it reads a view of what {_named(place.mapping, place.key)} keeps, and "
+                    "gives that a new tensor; the view shows the old one"
+                )
             new = level.outside.now.get(key)
             if new is not None and new is not var:
                 state.written = len(self.graph.outputs)
@@ -278,11 +284,8 @@ class Ending:
         pairs = zip(self.captured.states, self.level.outside.held.values(), strict=True)
         moved = self.level.changed.moved
         arrays = [(moved.get(id(x), (x, x.value))[1], s) for s, (x, _) in pairs]
-        spans = [(*byte_bounds(x), s) for x, s in arrays if x.size]
-        spans.sort(key=lambda span: span[0])
-        for (_, end, a), (start, _, b) in pairwise(spans):
-            if start < end and not (a.written is b.written is None):
-                raise Unfit("it writes memory that several tensors have a part of")
+        if not apart(arrays):
+            raise Unfit("it writes memory that several tensors have a part of")
 
     def _changed(self):
         """Tensors that have another place in the graph than before."""
@@ -398,6 +401,17 @@ def end(level, y):
         y = y.value
     var = level.var(y)
     return var if node is None else level.passing(var, node, level.left)
+
+
+def apart(arrays) -> bool:
+    """Whether what is written is no part of another; `arrays` are pairs with their states."""
+    spans = [(*byte_bounds(x), s.written is not None) for x, s in arrays if x.size]
+    reach = {True: 0, False: 0}  # where what is written, and what is not, ends so far
+    for start, end, written in sorted(spans):
+        if start < reach[True] or (written and start < reach[False]):
+            return False
+        reach[written] = max(reach[written], end)
+    return True
 
 
 def traits(x) -> tuple:

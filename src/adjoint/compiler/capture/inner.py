@@ -67,6 +67,7 @@ class Inner(Capture):
         super().__init__("scan", outer.groups.moving)
         self.outer, self.length = outer, length
         self.cleared: list = []
+        self.outside.views = outer.outside.views  # it shows views for the whole program
 
     # ------------------------------------------------------------ what is outside
 

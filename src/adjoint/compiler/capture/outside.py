@@ -37,6 +37,11 @@ class Outside:
         self.views.append(weakref.ref(x))
         self.now[id(x.value)] = self.shown[id(x.value)] = var
 
+    def is_viewed(self, x) -> bool:
+        """Whether a view from outside was met, the base of which has the memory of `x`."""
+        found = (y for r in self.views if (y := r()) is not None)
+        return any(y.base.value is x.value for y in found)
+
     def meet(self, x, lasting) -> None:
         """`x` has memory that is known; if it has a gradient it stands for it from now on.
 
