@@ -449,3 +449,25 @@ def test_memory_that_comes_to_be_shared(f, change):
         rows.append(seen)
     for got in rows[1:]:
         np.testing.assert_allclose(got, rows[0], rtol=1e-5)
+
+
+def test_a_view_whose_base_left_the_graph():
+    """Gradients go where they go in eager: the view is in the graph still."""
+    grads = []
+    for wrap in (lambda f: f, ad.compile):
+        a = ad.tensor([1.0, 2.0], requires_grad=True)
+        m, part = a.view(2, 1), a[1:]
+
+        def f(x):
+            with ad.no_grad():
+                part.mul_(0.5)  # noqa: B023
+            (m.reshape(2) * x).sum().backward()  # noqa: B023
+            return x * 1
+
+        g = wrap(f)
+        for i in range(5):
+            if i == 3:
+                a.detach_()
+            g(ad.ones(2))
+        grads.append(a.grad.tolist())
+    assert grads[0] == grads[1]

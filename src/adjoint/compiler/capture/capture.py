@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from ...autodiff.modes import packing, recording
+from ...autodiff.node import Leaf
 from ...autodiff.tape import BASE
 from ...autodiff.views import lies_in_base
 from ...core import tree
@@ -123,6 +124,8 @@ class Capture(Follower, TraceLevel):
                 raise Unfit(
                     "it reads a view, which has other memory than its base by now"
                 )
+            if base.node is None and x.node is not None and type(x.node) is not Leaf:
+                raise Unfit("it reads a view in a graph that its base has left")
             self.hold(base)
             value = Tracer(self, self.var(base.value))
             for prim, params, _ in x.chain:
