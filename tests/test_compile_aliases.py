@@ -471,3 +471,30 @@ def test_a_view_whose_base_left_the_graph():
             g(ad.ones(2))
         grads.append(a.grad.tolist())
     assert grads[0] == grads[1]
+
+
+def shown_and_written(c, m, x):
+    y = c * x
+    m.add_(0.1)
+    return y
+
+
+def given_its_own_part(c, m, x):
+    c.data = c.detach()
+    return x + 1
+
+
+@pytest.mark.parametrize("f", [shown_and_written, given_its_own_part])
+def test_a_view_and_a_tensor_on_its_memory(f):
+    """`c` is a view of a, `m` one of a tensor that has the memory of `c`."""
+    rows = []
+    for wrap in (lambda f: f, ad.compile):
+        a = ad.tensor([1.0, 2.0, 3.0, 4.0])
+        c = a[:]
+        m = c.data.view(2, 2)
+        g = wrap(lambda x: f(c, m, x))  # noqa: B023
+        for i in range(4):
+            g(ad.ones(4) + i)
+            a.mul_(1.5)
+            rows.append([a.tolist(), c.tolist(), m.tolist()])
+    assert rows[:4] == rows[4:]

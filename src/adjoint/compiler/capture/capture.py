@@ -255,6 +255,8 @@ class Capture(Follower, TraceLevel):
         """The memory of `x` will hold `new`."""
         self._need_whole(f"a tensor of shape {tuple(x.shape)} is written in place")
         self.hold(x)
+        if x.base is None and id(x.value) in self.outside.shown:
+            raise Unfit("it writes memory that is shown by a view of another tensor")
         self.changed.place(x)
         self.keep((new,))
         for y in self.outside.beside(x):
@@ -302,9 +304,12 @@ class Capture(Follower, TraceLevel):
     def moves(self, x, new) -> None:
         if x in self.arguments or self.holds(x):
             base = new if new.base is None else new.base
-            sharers = (r() for r in base.__dict__.get("sharers", ()))
+            found = (r() for r in base.__dict__.get("sharers", ()))
+            sharers = [y for y in found if y is not None]
             if any(y in self.arguments for y in (base, *sharers)):
                 raise Unfit("it gives a tensor the memory of an argument")
+            if not self.holds(new) and any(map(self.holds, (base, *sharers))):
+                raise Unfit("it gives a tensor the memory of another")
             self.changed.memory(x)
 
     def reads(self, mapping, key) -> None:
