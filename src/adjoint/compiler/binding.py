@@ -56,13 +56,6 @@ class Binding:
         self.changed.value = changed.value  # modes alone: this is the program for them
         if any(x._grad is not None for x in c.absent):
             yield "a tensor without .grad has one"
-        if moved.value != self.moved.value:
-            yield from (_other(s) for s in c.states if s.place is None and not same(s))
-            if not all(map(_together, c.states)):
-                yield "tensors that were one memory are so no more"
-            if not all(y is None or lies_in_base(y) for y in (r() for r in c.views)):
-                yield "a view has other memory than its base by now"
-            self.point_to_states()
         self.stirred = {
             (id(kept), k) for kept, items in c.seen for k in _changes(kept, items)
         }
@@ -76,9 +69,22 @@ class Binding:
         for r in c.read:
             if not same_bits(r.tensor.value, r.numbers):
                 yield f"numbers that Python reads are others, {show_site(r.site)}"
-        yield from (_other(s) for s in c.states if s.place is not None and not same(s))
-        if not apart(zip(self.memory(), c.states, strict=True)):
+        yield from self._others(moved.value != self.moved.value)
+
+    def _others(self, anew):
+        """What states are others; `anew` if some tensors were given other memory."""
+        c = self.captured
+        looked = [s for s in c.states if anew or s.place is not None]
+        yield from (_other(s) for s in looked if not same(s))
+        views = anew or any(s.source().value.base is not None for s in looked)
+        if views and not apart(zip(self.memory(), c.states, strict=True)):
             yield "memory that it writes is part of another tensor by now"
+        if anew:
+            if not all(map(_together, c.states)):
+                yield "tensors that were one memory are so no more"
+            if not all(y is None or lies_in_base(y) for y in (r() for r in c.views)):
+                yield "a view has other memory than its base by now"
+            self.point_to_states()
 
     def apart(self, given) -> bool:
         """Whether the program may write what it writes: no argument has a part of it."""
