@@ -1370,3 +1370,24 @@ def test_what_is_kept_shares_memory_as_in_eager(kept):
         return rows
 
     assert told(ad.compile) == told(lambda f: f)
+
+
+def test_what_is_kept_with_a_gradient_has_it():
+    class Keeper:
+        last = None
+
+    def kept(wrap):
+        keeper, out = Keeper(), []
+        keeper.last = ad.zeros(2)
+
+        @wrap
+        def f(x):
+            keeper.last = x.sum() * x
+            keeper.last.grad = x.detach() * 0.5
+
+        for k in range(4):
+            f(ad.ones(2) * k)
+            out.append((keeper.last.tolist(), keeper.last.grad.tolist()))
+        return out
+
+    assert kept(compile) == kept(lambda f: f)

@@ -144,6 +144,10 @@ class Ending:
             )
         if y.requires_grad and type(y.node) is Leaf:
             raise Unfit(f"it makes a new leaf {place.key!r} with every call")
+        if vars(y).get("_grad") is not None:
+            raise Unfit(
+                f"it keeps a new tensor with a gradient of its own, {place.key!r}"
+            )
         self.at[id(x.value)] = place
         self.kept.append(y)
         return self._made(y)
