@@ -242,6 +242,19 @@ def test_requires_grad_of_a_result_cannot_be_taken_back(T):
         y.requires_grad = False
 
 
+def test_a_leaf_that_was_frozen_since_takes_no_gradient(T):
+    w, x = leaf(T, 3.0), leaf(T, 2.0)
+    y = w * x
+    w.requires_grad_(False)
+    y.backward()
+    assert w.grad is None and float(x.grad) == 3.0
+    z = leaf(T, 4.0)
+    y = z * x
+    z.requires_grad_(False).requires_grad_()
+    y.backward()
+    assert float(z.grad) == 2.0
+
+
 # ---------------------------------------------------------------- hooks
 
 

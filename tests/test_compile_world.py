@@ -1391,3 +1391,253 @@ def test_what_is_kept_with_a_gradient_has_it():
         return out
 
     assert kept(compile) == kept(lambda f: f)
+
+
+def test_a_capture_that_ends_in_vain_leaves_the_graph_outside_whole():
+    def told(wrap):
+        w, kept, out = ad.ones(2, requires_grad=True), [ad.zeros(2)], []
+
+        @wrap
+        def f(x):
+            loss = (kept[0] * x).sin().sum()
+            if loss.requires_grad:
+                loss.backward()
+            kept[0] = w * 0.5
+
+        for k in range(4):
+            f(ad.ones(2) * k)
+            out.append((kept[0].tolist(), w.grad is not None and w.grad.tolist()))
+        return out
+
+    assert told(compile) == told(lambda f: f)
+
+
+def same(got, want):
+    (got, shape), (want, other) = tree.flatten(got), tree.flatten(want)
+    assert shape == other and [x is None for x in got] == [x is None for x in want]
+    pairs = ((x, y) for x, y in zip(got, want, strict=True) if x is not None)
+    assert all(np.isclose(x, y, 1e-5, 1e-6) for x, y in pairs)
+
+
+LOOKS = {
+    "cond": lambda x, v: ad.cond(x.sum() > 0, lambda: v * x[:2], lambda: v + 1),
+    "fori_loop": lambda x, v: ad.fori_loop(0, 2, lambda i, c: c.sin() + v, x[:2]),
+    "scan": lambda x, v: ad.scan(lambda c, r: (c + r * v, c), x[:2], x)[0],
+}
+
+
+@pytest.mark.parametrize("early", [False, True])
+@pytest.mark.parametrize("look", LOOKS)
+def test_parts_of_a_program_see_views_of_what_was_written(look, early):
+    def told(wrap):
+        a = ad.tensor([-0.89, -0.51, 0.34, -0.57], requires_grad=True)
+        beside, view, out = a.detach()[:], a[1:3], []
+
+        @wrap
+        def f(x):
+            y = view.sum() if early else 0
+            with ad.no_grad():
+                beside[1:3].add_(x[:2])
+            z = LOOKS[look](x, view)
+            return z, view * 1 + y
+
+        for i in range(4):
+            out.append([y.tolist() for y in f(ad.arange(4.0) * i - 2)])
+            out.append(a.tolist())
+        return out
+
+    same(told(compile), told(lambda f: f))
+
+
+@pytest.mark.parametrize("how", [lambda w: w * 2, lambda w: w[:], lambda w: w])
+def test_derivatives_through_the_graph_of_an_argument(how):
+    def told(wrap):
+        w, out = ad.full((4,), 0.3).requires_grad_(), []
+
+        @wrap
+        def f(x):
+            return ad.autograd.grad((x * w).sin().sum(), w)[0]
+
+        @wrap
+        def g(x):
+            (x * x).sum().backward(inputs=[w])
+
+        for _ in range(3):
+            out.append(f(how(w)).tolist())
+            g(how(w))
+            out.append(w.grad.tolist())
+        return out
+
+    same(told(compile), told(lambda f: f))
+
+
+@pytest.mark.parametrize("where", ["alone", "beside", "view"])
+def test_what_begins_to_require_grad_between_calls(where):
+    """Also if the function has only asked whether it does."""
+
+    def told(wrap):
+        w, out = nn.Parameter(ad.full((4,), 0.3)), []
+        p = {"alone": ad.ones(4), "beside": w.detach(), "view": w.detach()[:]}[where]
+
+        @wrap
+        def f(x):
+            loss = (w * x).sum()
+            if p.requires_grad and p.is_leaf:
+                loss = loss + (p * x * x).sum()
+            loss.backward()
+            return loss
+
+        for i in range(5):
+            if i == 3:
+                p.requires_grad_()
+            out.append(f(ad.arange(4.0) + i).tolist())
+            out += [None if y.grad is None else y.grad.tolist() for y in (w, p)]
+        return out
+
+    same(told(compile), told(lambda f: f))
+
+
+def test_memory_of_a_view_that_another_tensor_has():
+    def told(wrap):
+        h, out = ad.full((4,), 0.2), []
+        view = h.view(4)
+        other = view.data.view(2, 2).t()
+
+        @wrap
+        def f(x):
+            view.data.mul_(x)
+            return other.reshape(4) * x
+
+        for i in range(4):
+            out.append((f(ad.arange(4.0) + i).tolist(), h.tolist(), other.tolist()))
+        return out
+
+    same(told(compile), told(lambda f: f))
+
+
+def test_a_loop_reads_what_was_detached_of_a_view():
+    def told(wrap):
+        w, items, out = nn.Parameter(ad.full((4,), 0.3)), [None], []
+        m = w.detach().view(2, 2)
+
+        @wrap
+        def f(x):
+            items[0] = m.reshape(4).detach()
+            y = ad.fori_loop(0, 2, lambda i, c: c.sin() + items[0], x * w)
+            return m.reshape(4), y
+
+        for i in range(3):
+            out.append([y.tolist() for y in f(ad.arange(4.0) + i)])
+        return out
+
+    same(told(compile), told(lambda f: f))
+
+
+class _Two(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.w = nn.Parameter(ad.ones(2))
+        self.register_buffer("h", ad.zeros(2))
+
+
+def test_a_parameter_put_where_a_buffer_was():
+    def told(wrap):
+        net, out = _Two(), []
+
+        @wrap
+        def f(x):
+            y = net.h * 2
+            net.h = x
+            return y
+
+        for x in (ad.ones(2), net.w, net.w, net.w):
+            out.append((f(x).tolist(), list(net.state_dict())))
+        return out
+
+    assert told(compile) == told(lambda f: f)
+
+
+def _moved_by_data(other):
+    """(the function, what is there after each call, what is done between the calls)."""
+    w, v = ad.arange(4.0), ad.ones(4)
+    view = w.view(2, 2).t()
+
+    def f(x):
+        if other == "its own":
+            v.data = v.data * 0.5 + x
+            with ad.no_grad():
+                v.add_(1)
+        elif other == "what is written then":
+            y = x * 2
+            v.data = y
+            y.add_(1)
+        elif other == "a part":
+            y = ad.stack([x, x])
+            v.data = y[0]
+            y.mul_(2)
+        elif other == "what has it already":
+            v.data = w
+        else:
+            w.data = x * 0.5
+        return v * x, view.reshape(4) + x, view
+
+    def between(i):
+        if i == 2:
+            w.data = ad.full((4,), 5.0)
+
+    return f, lambda: [w.tolist(), v.tolist(), view.tolist()], between
+
+
+@pytest.mark.parametrize(
+    "other",
+    ["its own", "what is written then", "a part", "what has it already", "view"],
+)
+def test_memory_that_is_given_inside(other):
+    def told(wrap):
+        f, seen, between = _moved_by_data(other)
+        f, out = wrap(f), []
+        for i in range(5):
+            between(i)
+            out += [y.tolist() for y in f(ad.arange(4.0) + i)]
+            out.append(seen())
+        return out
+
+    same(told(compile), told(lambda f: f))
+
+
+def test_a_view_of_a_result_that_was_given_other_memory():
+    def told(wrap):
+        kept, out = [ad.zeros(4)], []
+
+        @wrap
+        def f(x):
+            y = x * 2
+            part = y.view(4)
+            kept[0] = y
+            y.data = x + 10
+            return part, y
+
+        for i in range(4):
+            out.append([y.tolist() for y in f(ad.arange(4.0) + i)])
+        return out
+
+    assert told(compile) == told(lambda f: f)
+
+
+def test_what_is_put_into_a_slot_may_have_the_memory_of_another():
+    def told(wrap):
+        a, out = ad.tensor([0.6, -0.23]), []
+        items = [a, ad.zeros(2)]
+
+        @wrap
+        def f(x):
+            items[1] = x.detach() * 2
+            return x + items[0]
+
+        for i in range(6):
+            if i == 3:
+                items[1] = a.detach()
+            out.append((f(ad.ones(2) * i).tolist(), a.tolist(), items[1].tolist()))
+        return out
+
+    assert told(compile) == told(lambda f: f)

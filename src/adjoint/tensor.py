@@ -352,11 +352,18 @@ class Tensor(Box):
         if self.base is not None:
             refresh(self)
 
+    def _place(self):
+        """Its place in the graph, for Python to look at."""
+        if self.base is not None:
+            refresh(self)
+        if floor.get() is not NUMPY:
+            floor.get().places(self)
+        return self.node
+
     @property
     def requires_grad(self) -> bool:
         """Whether a derivative with respect to it, or through it, can be asked for."""
-        self.sync()
-        return self.node is not None
+        return self._place() is not None
 
     @requires_grad.setter
     def requires_grad(self, flag: bool):
@@ -391,18 +398,13 @@ class Tensor(Box):
     @property
     def is_leaf(self) -> bool:
         """Not the recorded result of an operation."""
-        self.sync()
-        return self.node is None or type(self.node) is Leaf
+        node = self._place()
+        return node is None or type(node) is Leaf
 
     @property
     def grad_fn(self):
         """The node that computed it; None for a leaf."""
-        self.sync()
-        return (
-            None
-            if self.node is None or type(self.node) is Leaf
-            else edge_of(self.node)[0]
-        )
+        return None if self.is_leaf else edge_of(self.node)[0]
 
     @property
     def data(self):

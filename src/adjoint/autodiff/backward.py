@@ -67,6 +67,7 @@ class Sweep:
         self.members: set | None = None
         self.nodes = reachable(roots)
         goals = targets if targets is not None else into
+        floor.get().walks(self.nodes, goals)
         self.useful = None if goals is None else _leading_to(self.nodes, goals)
         for i, root in enumerate(roots):
             before = self.grads.get(root)
@@ -186,9 +187,14 @@ class Sweep:
         slots[i] = g if slots[i] is None else slots[i] + g
 
     def _arrive(self, node, g, alone):
-        """The cotangent of a leaf is complete; `alone`: nothing else refers to its memory."""
+        """The cotangent of a leaf is complete; `alone`: nothing else refers to its memory.
+
+        One that was frozen since the graph was recorded takes none.
+        """
         tensor = node.tensor()
-        if tensor is None or (self.into is not None and node not in self.into):
+        if tensor is None or tensor.node is None:
+            return
+        if self.into is not None and node not in self.into:
             return
         if node.before:
             g, alone = _before(node, g, self.create), False

@@ -232,6 +232,19 @@ def share(x, data) -> None:
     x.__dict__.get("sharers", []).append(weakref.ref(x))
 
 
+def joined(x, new) -> None:
+    """x, which is given the memory of the traced `new`, shares it from now on, and no other."""
+    left = x.__dict__.pop("sharers", [])
+    left[:] = [r for r in left if r() is not x]
+    for known in ("laid", "made"):
+        x.__dict__.pop(known, None)
+        if known in new.__dict__:
+            x.__dict__[known] = new.__dict__[known]
+    if new.base is None:
+        x.sharers = new.__dict__.setdefault("sharers", [weakref.ref(new)])
+        x.sharers.append(weakref.ref(x))
+
+
 def _need_place(x, new) -> None:
     """A tensor that outlasts a transform cannot stand for a value within it."""
     deeper = isinstance(new, Box) and new.level.depth > x.level.depth

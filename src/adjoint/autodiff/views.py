@@ -149,7 +149,7 @@ def replay(chain, x):
 def lies_in_base(x) -> bool:
     """Whether a view still shows the memory of its base: either may have been given another."""
     y = x.base.value
-    if type(y) is not np.ndarray:
+    if type(y) is not np.ndarray or type(x.value) is not np.ndarray:
         return True  # a value of a program has no memory
     for prim, params, pick in x.chain:
         y = prim.eager(y, **params)
@@ -175,6 +175,7 @@ def refresh(x):
     if x.seen == base.writes:
         return
     below = floor.get()
+    below.parts(x)
     held = below is not NUMPY and below.holds(x)
     if held:
         below.hold(x)
@@ -187,7 +188,7 @@ def refresh(x):
     if isinstance(x.value, np.ndarray) and isinstance(again.value, np.ndarray):
         settle(x, again.node)
     elif held:
-        below.write(x, again)
+        below.follow(x, again)
         settle(x, again.node)
     else:
         adopt(x, again)

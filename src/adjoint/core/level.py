@@ -77,6 +77,9 @@ class Floor(Level):
     def moves(self, x, new) -> None:
         """`x` is about to be given other memory, that of `new`."""
 
+    def parts(self, x) -> None:
+        """The base of the view `x` was written, or given other memory, since `x` looked."""
+
     def shapes(self, x) -> None:
         """`x`, which has no shape yet, is about to get one."""
 
@@ -95,11 +98,17 @@ class Floor(Level):
         """`x` is about to be given a value that has not its place in the graph, and not its
         tangent if `whole`."""
 
+    def places(self, x) -> None:
+        """Python is about to look at the place of `x` in the graph."""
+
     def read_grad(self, x) -> None:
         """The gradient of `x` is about to be read."""
 
     def rebind(self, x) -> None:
         """The gradient of `x` is about to be set."""
+
+    def walks(self, nodes, goals) -> None:
+        """Derivatives are about to go through `nodes`, to `goals` or (None) all leaves."""
 
     def walked(self, node, g, gs) -> None:
         """The derivative of a node made `gs` of `g`."""

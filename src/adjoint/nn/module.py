@@ -582,6 +582,7 @@ def _fitting(module, name, kind, value):
     free = Parameter if kind is Parameter else (Parameter, Module, Buffer)
     if isinstance(value, free):
         if _kind(value) is not kind:  # it comes last among those of its kind
+            floor.get().replaces(vars(module), name)
             vars(module).pop(name, None)
         return value
     if kind in (Buffer, Passing) and isinstance(value, Box):

@@ -73,6 +73,10 @@ class Arguments:
                     f"it sets the attribute {name} of an argument; return what is there"
                 )
 
+    def strange_nodes(self) -> set:
+        """Where the graphs of arguments end that are part of one."""
+        return {x.node for x, _ in self.boxes if id(x) in self.strange}
+
     def __contains__(self, x) -> bool:
         return id(x) in self.number
 

@@ -13,8 +13,9 @@ from typing import Any
 
 import numpy as np
 
+from ...autodiff.inplace import joined
 from ...autodiff.modes import packing, recording
-from ...autodiff.node import Leaf
+from ...autodiff.node import Leaf, next_order
 from ...autodiff.tape import BASE
 from ...autodiff.views import lies_in_base
 from ...core import tree
@@ -44,7 +45,7 @@ class Capture(Follower, TraceLevel):
 
     def __init__(self, name: str, moving=frozenset()):
         super().__init__(name)
-        self.thread = get_ident()
+        self.thread, self.start = get_ident(), next_order()
         self.arguments = Arguments(self)
         self.outside = Outside()
         self.changed, self.standing = Changes(), Standing()
@@ -54,9 +55,12 @@ class Capture(Follower, TraceLevel):
         self.read: dict[int, Read] = {}  # tensors whose numbers Python has read
         self.owners: dict[int, Box] = {}  # id of a gradient's array -> whose it is
         self.absent: dict[int, Box] = {}  # tensors whose missing .grad was read
+        self.placed: dict = {}  # those of which Python saw whether they are in a graph, weakly
         self.likes: dict[int, Box] = {}  # tensors of this call on memory from outside
         # Tensors that were told whether they require grad, and whether they did before.
         self.marked: dict[int, tuple] = {}
+        self.parted: dict = {}  # tensors given other memory, and how often they were written then
+        self.joint: list = []  # with parts of others that they have, and how often these were
         self.doubtful: list = []  # pairs of tensors that may turn out to be one
         self.made: list = []  # all values, weakly
         self.fixed: set = set()  # variables that depend on nothing with a derivative
@@ -115,15 +119,14 @@ class Capture(Follower, TraceLevel):
 
     def hold(self, x) -> None:
         """Make a tensor from outside an input; a view is one of its base."""
+        base = x.base
+        part = base is not None and self.holds(base)
+        if part and not self.outside.is_shown(x) and not lies_in_base(x):
+            raise Unfit("it reads a view, which has other memory than its base by now")
         if self.outside.has(x.value):
             self.outside.meet(x, lasting=id(x) not in self.likes)
             return
-        base = x.base
-        if base is not None and self.holds(base):
-            if not lies_in_base(x):
-                raise Unfit(
-                    "it reads a view, which has other memory than its base by now"
-                )
+        if part:
             if base.node is None and x.node is not None and type(x.node) is not Leaf:
                 raise Unfit("it reads a view in a graph that its base has left")
             self.hold(base)
@@ -223,6 +226,10 @@ class Capture(Follower, TraceLevel):
     def needs_python(self, why) -> None:
         raise Unfit(why)
 
+    def places(self, x) -> None:
+        if self.holds(x):
+            self.placed.setdefault(id(x), weakref.ref(x))
+
     def read_grad(self, x) -> None:
         """The .grad of `x` is about to be read."""
         self.arguments.asked = self.arguments.asked or x in self.arguments
@@ -255,8 +262,12 @@ class Capture(Follower, TraceLevel):
         """The memory of `x` will hold `new`."""
         self._need_whole(f"a tensor of shape {tuple(x.shape)} is written in place")
         self.hold(x)
-        if x.base is None and id(x.value) in self.outside.shown:
+        if x.base is None and self.outside.is_shown(x):
             raise Unfit("it writes memory that is shown by a view of another tensor")
+        self.follow(x, new)
+
+    def follow(self, x, new) -> None:
+        """What `x` shows is `new`, as it was written or its base was."""
         self.changed.place(x)
         self.keep((new,))
         for y in self.outside.beside(x):
@@ -301,6 +312,29 @@ class Capture(Follower, TraceLevel):
         else:
             super().leaves(x, whole)
 
+    def walks(self, nodes, goals) -> None:
+        for goal in goals or ():
+            x = goal.tensor() if type(goal) is Leaf else None
+            if x is not None:
+                self.places(x)
+        strange = self.arguments.strange_nodes()
+        for node in strange.intersection(nodes):
+            if goals is None or any(
+                g is not node and self._is_earlier(g) for g in goals
+            ):
+                raise Unfit(
+                    "it goes back through the graph of an argument; detach() it before the call"
+                )
+
+    def _is_earlier(self, node) -> bool:
+        """Whether the graph of an argument may lead there."""
+        given = type(node) is Leaf and node.tensor() in self.arguments
+        return given or node.order < self.start
+
+    def walked(self, node, g, gs) -> None:
+        if node.order < self.start:
+            self.changed.walk(node)
+
     def moves(self, x, new) -> None:
         if x in self.arguments or self.holds(x):
             base = new if new.base is None else new.base
@@ -310,7 +344,24 @@ class Capture(Follower, TraceLevel):
                 raise Unfit("it gives a tensor the memory of an argument")
             if not self.holds(new) and any(map(self.holds, (base, *sharers))):
                 raise Unfit("it gives a tensor the memory of another")
+            if self.holds(new) and self.holds(x):
+                self.keep(
+                    (new, x)
+                )  # which may be one memory now, and two before a call
             self.changed.memory(x)
+        if x.base is not None:
+            raise Unfit("it gives a view other memory than its base has")
+        x.writes += 1
+        self.parted[id(x)] = x, x.writes
+        if isinstance(new.value, Tracer):
+            joined(x, new)
+        if new.base is not None:
+            self.joint.append([(y, y.writes) for y in (x, new.base)])
+
+    def parts(self, x) -> None:
+        _, writes = self.parted.get(id(x.base), (None, 0))
+        if x.seen < writes:
+            raise Unfit("it needs a view of a tensor that it has given other memory")
 
     def reads(self, mapping, key) -> None:
         x = look(mapping, key)
@@ -353,6 +404,8 @@ class Capture(Follower, TraceLevel):
         self.sights.clear()
         self.marked.clear()
         self.likes.clear()
+        self.parted.clear()
+        self.joint.clear()
 
 
 def _in_elements(strides, var) -> tuple:

@@ -17,6 +17,7 @@ class Changes:
         self.slots: dict[tuple, tuple] = {}  # (id of a keeper, key): what was put there
         self.begun: dict[int, dict] = {}  # keepers of objects that were made meanwhile
         self.switched: dict[int, tuple] = {}  # modules with the mode that they were in
+        self.walked: dict[int, tuple] = {}  # nodes with what they had saved
 
     def place(self, x) -> None:
         """`x` is about to have another place in the graph."""
@@ -48,9 +49,15 @@ class Changes:
         if id(vars(module)) not in self.begun:
             self.switched.setdefault(id(module), (module, module.training))
 
+    def walk(self, node) -> None:
+        """`node` is walked back, which may free what it has saved."""
+        self.walked.setdefault(id(node), (node, node.saved, node.saved_y))
+
     def undo(self) -> None:
-        """Tensors, modules and places from outside have what they had before."""
+        """What lies outside is as it was before: tensors, their graph, modules and places."""
         self.screens.take_away()
+        for node, saved, y in self.walked.values():
+            node.saved, node.saved_y = saved, y
         for module, training in self.switched.values():
             module.training = training
         for slot in self.slots.values():
@@ -59,5 +66,5 @@ class Changes:
     def forget(self) -> None:
         """Let go of all tensors."""
         kept = self.places, self.grads, self.moved, self.slots, self.begun
-        for x in (*kept, self.switched):
+        for x in (*kept, self.switched, self.walked):
             x.clear()

@@ -148,7 +148,7 @@ class Ending:
             raise Unfit(
                 f"it keeps a new tensor with a gradient of its own, {place.key!r}"
             )
-        self.at[id(x.value)] = place
+        self.at[id(x.value)] = place, x
         self.kept.append(y)
         return self._made(y)
 
@@ -188,6 +188,8 @@ class Ending:
 
     def _memory(self):
         """Tensors that have other memory now."""
+        if any(y.writes != n for pair in self.level.joint for y, n in pair):
+            raise Unfit("it writes memory of which it has given a part to a tensor")
         for x, old in self.level.changed.moved.values():
             if x.value is old:
                 continue
@@ -248,9 +250,13 @@ class Ending:
         level = self.level
         for key, (x, var) in level.outside.held.items():
             owner = level.owners.get(key)
-            place = (
-                self.at.get(key) if owner is None else Place(attributes(owner), "_grad")
-            )
+            place, kept = self.at.get(key, (None, x))
+            if owner is not None:
+                place = Place(attributes(owner), "_grad")
+            elif kept is not x:
+                raise Unready(
+                    _named(place.mapping, place.key)
+                )  # it is another's memory
             state = State(var, x if place is None else None, place)
             others = (y for y in level.outside.beside(x) if id(y) not in level.likes)
             state.beside = [weakref.ref(y) for y in others]
@@ -288,7 +294,7 @@ class Ending:
         pairs = zip(self.captured.states, self.level.outside.held.values(), strict=True)
         moved = self.level.changed.moved
         arrays = [(moved.get(id(x), (x, x.value))[1], s) for s, (x, _) in pairs]
-        if not apart(arrays):
+        if self.level.outside.is_missed() or not apart(arrays):
             raise Unfit("it writes memory that several tensors have a part of")
 
     def _changed(self):
@@ -315,7 +321,9 @@ class Ending:
         c.asks = level.arguments.asked
         groups = level.groups.read.values()
         c.seen = [*self._seen(around), *(Seen(o.group, o.others()) for o in groups)]
-        tensors = [x for x, _ in level.outside.held.values()]
+        placed = (y for r in level.placed.values() if (y := r()) is not None)
+        met = [*level.outside.met(), *placed]
+        tensors = [x for x in met if id(x) not in level.likes]
         tensors += [*level.owners.values(), *level.absent.values()]
         marked = level.marked
         tensors += [x for x, _ in marked.values() if x not in level.arguments]

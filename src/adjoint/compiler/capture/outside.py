@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import weakref
 
+import numpy as np
+
 
 class Outside:
     """Arrays of tensors from outside: the input that each is, and what it holds so far.
@@ -17,6 +19,7 @@ class Outside:
         self.now: dict[int, object] = {}  # its value so far, if a view or written
         self.shown: dict[int, object] = {}  # what views show at first
         self.views: list = []  # those that were shown, weakly
+        self.besides: list = []  # tensors that show the same and are no views, weakly
         # Ids of several tensors -> the tensors, weakly.
         self.sharing: dict[int, dict] = {}
 
@@ -37,10 +40,21 @@ class Outside:
         self.views.append(weakref.ref(x))
         self.now[id(x.value)] = self.shown[id(x.value)] = var
 
+    def is_shown(self, x) -> bool:
+        """Whether it has the memory of a view that was met."""
+        return id(x.value) in self.shown
+
     def is_viewed(self, x) -> bool:
         """Whether a view from outside was met, the base of which has the memory of `x`."""
         found = (y for r in self.views if (y := r()) is not None)
         return any(y.base.value is x.value for y in found)
+
+    def is_missed(self) -> bool:
+        """Whether a tensor has memory of a view, but would not see what was written there."""
+        besides = {id(y.value) for r in self.besides if (y := r()) is not None}
+        found = (y for r in self.views if (y := r()) is not None)
+        met = (y for y in found if id(y.value) in besides)
+        return any(self.is_written(y.base.value) for y in met)
 
     def meet(self, x, lasting) -> None:
         """`x` has memory that is known; if it has a gradient it stands for it from now on.
@@ -48,6 +62,8 @@ class Outside:
         One that does not last longer than the call stands for nothing.
         """
         key = id(x.value)
+        if lasting and x.base is None and self.is_shown(x):
+            self.besides.append(weakref.ref(x))
         first, var = self.held.get(key, (x, None))
         if first is not x:
             for y in (first, x):
@@ -66,6 +82,13 @@ class Outside:
         for other in self.sharing.get(id(x.value), {}).values():
             if (y := other()) is not None and y is not x:
                 yield y
+
+    def met(self):
+        """The tensors that were read or written: those that stand for memory, and others."""
+        for x, _ in self.held.values():
+            yield from (x, *self.beside(x))
+        views = (y for r in self.views if (y := r()) is not None)
+        yield from (y for y in views if isinstance(y.value, np.ndarray))
 
     def write(self, x, var) -> None:
         self.now[id(x.value)] = var

@@ -37,18 +37,19 @@ class Passing:
 
     def passed(self, y) -> Passed | None:
         """What a result is that was there before: an argument, a state, or a view of one."""
+        y.sync()
         x = y if y.base is None else y.base
         if y is not x and (y.node is None) is not (x.node is None):
             return None  # the view was made where nothing is recorded
         if any(type(prim) is Chosen for prim, _, _ in y.chain or ()):
             return None  # which part it is, the program alone knows
-        found = self._there_before(x)
+        found = self._there_before(x, y)
         if found is None or y is x:
             return found
         views = (partial(prim, **params) for prim, params, _ in y.chain)
         return Passed(found.source, (*found.views, *views))
 
-    def _there_before(self, x) -> Passed | None:
+    def _there_before(self, x, y) -> Passed | None:
         level = self.level
         if x in level.arguments:
             return Passed(level.arguments.number[id(x)])
@@ -59,7 +60,7 @@ class Passing:
             return Passed(self.homes[id(x)])
         if not level.holds(x) or id(x.value) in level.owners:
             return None
-        level.keep((x,))
+        level.keep((x, y))
         held, _ = level.outside.held.get(id(x.value), (None, None))
         if held is None:
             return None
