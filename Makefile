@@ -52,10 +52,10 @@ test-torch: $(VENV)/test.stamp $(VENV)/torch.stamp ## all tests, those against P
 	$(BIN)/python -m pytest -q -n $(JOBS)
 
 fuzz: $(VENV)/test.stamp ## thousands of random programs, eager against compiled
-	ADJOINT_FUZZ=4000 $(BIN)/python -m pytest -q -n $(JOBS) \
+	ADJOINT_FUZZ=4000 ADJOINT_WORLDS=2500 $(BIN)/python -m pytest -q -n $(JOBS) \
 	  tests/test_compile_fuzz.py tests/test_compile_modules.py \
 	  tests/test_compile_records.py tests/test_examples.py \
-	  tests/test_bodies_fuzz.py tests/test_bundles.py
+	  tests/test_bodies_fuzz.py tests/test_bundles.py tests/test_world_fuzz.py
 
 lint: $(VENV)/lint.stamp ## ruff: rules and formatting
 	$(BIN)/ruff check .

@@ -1641,3 +1641,67 @@ def test_what_is_put_into_a_slot_may_have_the_memory_of_another():
         return out
 
     assert told(compile) == told(lambda f: f)
+
+
+def test_an_own_step_that_sets_data():
+    """As many write it: `p.data = p.data - lr * p.grad`. It is one program."""
+
+    def told(wrap):
+        ad.manual_seed(0)
+        net, out = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 1)), []
+
+        @wrap
+        def f(x):
+            loss = (net(x) ** 2).mean()
+            net.zero_grad()
+            loss.backward()
+            for p in net.parameters():
+                p.data = p.data - 0.1 * p.grad
+            return loss
+
+        for i in range(4):
+            out.append(f(ad.ones(2, 3) * i).tolist())
+            out.append([(p.tolist(), p.grad.tolist()) for p in net.parameters()])
+        return out, f
+
+    (want, _), (got, f) = told(lambda f: f), told(compile)
+    same(got, want)
+    (step,) = f.programs.values()
+    assert not f.unfit and step.suits([ad.ones(2, 3)])
+
+
+@pytest.mark.parametrize("read", [False, True])
+@pytest.mark.parametrize("recording", [False, True])
+def test_data_and_grad_are_set(recording, read):
+    def told(wrap):
+        p, out = ad.tensor([2.0, 3.0], requires_grad=True), []
+
+        @wrap
+        def f(x):
+            y = (p * x).sum() if read else 0
+            p.data = p.data * 0.5 + x if read else x * 2
+            p.grad = p.detach() * x
+            return (p * p * x).sum() + y
+
+        for i in range(4):
+            with ad.set_grad_enabled(recording):
+                loss = f(ad.ones(2) * (i + 1))
+            out.append((loss.tolist(), p.tolist(), p.grad.tolist()))
+            if recording:
+                loss.backward()
+                out.append(p.grad.tolist())
+        return out
+
+    same(told(compile), told(lambda f: f))
+
+
+def test_an_argument_in_a_graph_is_no_leaf():
+    @compile
+    def f(x):
+        return x * 2 if x.is_leaf else x * 3
+
+    x = ad.ones(2, requires_grad=True)
+    for _ in range(2):
+        assert (f(x).tolist(), f(x * 1).tolist()) == ([2, 2], [3, 3])
+        with ad.no_grad():
+            assert f(x[:]).tolist() == f(x.view(2)).tolist()

@@ -399,7 +399,7 @@ class Tensor(Box):
     def is_leaf(self) -> bool:
         """Not the recorded result of an operation."""
         node = self._place()
-        return node is None or type(node) is Leaf
+        return node is None or (type(node) is Leaf and not node.outer)
 
     @property
     def grad_fn(self):

@@ -171,6 +171,7 @@ class Leaf(Node):
     """Where a leaf's gradient arrives; the leaf owns it, so it refers back weakly."""
 
     rare = True
+    outer = False  # its tensor stands for a result of what lies around a program
 
     def __init__(self, tensor):
         self.prim = self.params = self.saved_y = self.site = None

@@ -56,6 +56,7 @@ class Arguments:
             box.laid = Laid(x.value.strides)
         if x.requires_grad:
             box.node = Leaf(box)
+            box.node.outer = not x.is_leaf
         else:
             self.level.fixed.add(var)
         if not x.is_leaf:

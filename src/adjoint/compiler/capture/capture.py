@@ -105,6 +105,10 @@ class Capture(Follower, TraceLevel):
         if recording.get() and any(nodes) and (self.left or None in nodes):
             self.nodes = tuple(nodes)
 
+    def was_there(self, x) -> bool:
+        """Whether it is from outside; its memory may have been given inside."""
+        return self.holds(x) or id(x) in self.changed.moved
+
     def keep(self, args) -> None:
         """Those of them that are from outside are inputs."""
         for x in args:
@@ -227,13 +231,13 @@ class Capture(Follower, TraceLevel):
         raise Unfit(why)
 
     def places(self, x) -> None:
-        if self.holds(x):
+        if self.was_there(x):
             self.placed.setdefault(id(x), weakref.ref(x))
 
     def read_grad(self, x) -> None:
         """The .grad of `x` is about to be read."""
         self.arguments.asked = self.arguments.asked or x in self.arguments
-        if id(x) in self.changed.grads or id(x) in self.likes or not self.holds(x):
+        if id(x) in self.changed.grads or id(x) in self.likes or not self.was_there(x):
             return
         g = x.__dict__.get("_grad")
         if g is None:
@@ -301,7 +305,7 @@ class Capture(Follower, TraceLevel):
 
     def rebind(self, x) -> None:
         """The .grad of `x` is about to be set."""
-        if x in self.arguments or self.holds(x):
+        if x in self.arguments or self.was_there(x):
             self._need_whole(f"the gradient of a {tuple(x.shape)} tensor is set")
             self.changed.grad(x)
 
@@ -336,7 +340,7 @@ class Capture(Follower, TraceLevel):
             self.changed.walk(node)
 
     def moves(self, x, new) -> None:
-        if x in self.arguments or self.holds(x):
+        if x in self.arguments or self.was_there(x):
             base = new if new.base is None else new.base
             found = (r() for r in base.__dict__.get("sharers", ()))
             sharers = [y for y in found if y is not None]
@@ -378,7 +382,7 @@ class Capture(Follower, TraceLevel):
         self.changed.switch(module)
 
     def marks(self, x) -> None:
-        outside = self.holds(x) and id(x) not in self.likes
+        outside = self.was_there(x) and id(x) not in self.likes
         if outside or x in self.arguments:
             self.marked.setdefault(id(x), (x, x.node))
         if outside:

@@ -303,7 +303,10 @@ class Ending:
         places = changed.places.values()
         yield from (x for x, (node, *_) in places if _elsewhere(x.node, node))
         yield from (x for i, (x, _) in given if self._is_new(i, x))
-        yield from (x for x, _ in changed.moved.values())
+        if (
+            self.captured.live
+        ):  # the way back finds the memory that these had, no more there
+            yield from (x for x, _ in changed.moved.values())
         yield from self.kept
         for x, _ in changed.grads.values():
             if x.__dict__.get("_grad") is not None:

@@ -102,7 +102,7 @@ class Inner(Capture):
         raise Unfit("a scheduler makes a step in a loop")
 
     def read_grad(self, x) -> None:
-        if id(x) not in self.changed.grads and self.holds(x):
+        if id(x) not in self.changed.grads and self.was_there(x):
             self.outer.read_grad(x)
         super().read_grad(x)
 
