@@ -74,9 +74,10 @@ class Binding:
     def _others(self, anew):
         """What states are others; `anew` if some tensors were given other memory."""
         c = self.captured
-        looked = [s for s in c.states if anew or s.place is not None]
-        yield from (_other(s) for s in looked if not same(s))
-        views = anew or any(s.source().value.base is not None for s in looked)
+        pairs = zip(c.states, c.sources(), strict=True)
+        looked = [(s, x) for s, x in pairs if anew or s.place is not None]
+        yield from (_other(s, x) for s, x in looked if not is_of(x, s.var.spec))
+        views = anew or any(x.value.base is not None for _, x in looked)
         if views and not apart(zip(self.memory(), c.states, strict=True)):
             yield "memory that it writes is part of another tensor by now"
         if anew:
@@ -93,16 +94,19 @@ class Binding:
             return False
         if not all(_writable(given[i]) for i in c.rewritten):
             return False
-        written = [s.source().value for s in c.states if s.written is not None]
+        memory = self.memory()
+        written = [
+            y for s, y in zip(c.states, memory, strict=True) if s.written is not None
+        ]
         pairs = [(x.value, y) for x in args.values() for y in written]
         for i in c.rewritten:
             others = [x.value for x in args.values() if x is not given[i]]
-            pairs += [(given[i].value, y) for y in (*others, *self.memory())]
+            pairs += [(given[i].value, y) for y in (*others, *memory)]
         return not any(np.may_share_memory(x, y) for x, y in pairs)
 
     def memory(self) -> list:
         """The arrays of all states, gradients that owners have among them."""
-        return [s.source().value for s in self.captured.states]
+        return [x.value for x in self.captured.sources()]
 
     def extras(self) -> list:
         """The arrays of the other inputs: states of generators, and numbers."""
@@ -134,19 +138,14 @@ def _changes(keeper, items) -> list:
     return [k for k, v in items.items() if not equal(look(keeper, k), v)]
 
 
-def same(s) -> bool:
-    """Whether a state is what it was when it was captured, but for its numbers."""
-    return _is(s.source(), s.var.spec)
-
-
 def _together(s) -> bool:
     """Whether the tensors that had the memory of a state still have it."""
     found = (r() for r in s.beside)
     return all(y is None or y.value is s.tensor.value for y in found)
 
 
-def _other(s) -> str:
-    x = s.source()
+def _other(s, x) -> str:
+    """What is in the place of a state."""
     now = f"{x.dtype}{list(x.shape)}" if isinstance(x, Box) else _short(x)
     return f"the state {s.var.name} is {now}, was {s.var.spec}"
 
@@ -182,7 +181,7 @@ def _writable(x) -> bool:
     return x.value.flags.writeable and not recorded
 
 
-def _is(x, spec) -> bool:
+def is_of(x, spec) -> bool:
     """Whether a tensor is an array of this shape and dtype."""
     y = x.value if isinstance(x, Box) else None
     return isinstance(y, np.ndarray) and y.shape == spec.shape and y.dtype == spec.dtype

@@ -96,7 +96,7 @@ class Step:
     def __call__(self, given):
         if self.captured.live:
             # Where nothing is recorded here, they are of a part under enable_grad.
-            inputs = [*given, *(s.source() for s in self.captured.states)]
+            inputs = [*given, *self.captured.sources()]
             with enable_grad():
                 results: Any = Live.apply(
                     self, self.run.extras(), own_leaf(inputs), *inputs

@@ -26,7 +26,7 @@ from ...ir.instead import instead
 from ...ir.tracer import Follower, Stateful, TraceLevel, Tracer
 from .. import log
 from ..late import inner
-from .arguments import Arguments, row_by_row
+from .arguments import Arguments
 from .captured import Captured, Read
 from .changes import Changes
 from .ending import Ending
@@ -394,10 +394,15 @@ class Capture(Follower, TraceLevel):
         if steps is not None:
             return _in_elements(steps, var)
         for x, v in self.outside.held.values():
-            if v is var and isinstance(x.value, Tracer):
-                return x.value.level.lies(x.value)
-            if v is var and not row_by_row(x):
-                return _in_elements(x.value.strides, var)
+            value = self.changed.first(x) if v is var else None
+            if isinstance(value, Tracer):
+                return value.level.lies(value)
+            if value is not None and not value.flags.c_contiguous:
+                return (
+                    None
+                    if x.__dict__.get("sample")
+                    else _in_elements(value.strides, var)
+                )
         return None
 
     def forget(self) -> None:

@@ -25,7 +25,14 @@ class Place(NamedTuple):
 
     def get(self):
         """What is there now; None if there is nothing."""
-        leaves = tree.flatten(look(self.mapping, self.key))[0]
+        return self.among(self.leaves())
+
+    def leaves(self) -> list:
+        """The leaves of the container."""
+        return tree.flatten(look(self.mapping, self.key))[0]
+
+    def among(self, leaves):
+        """Its own of these."""
         return leaves[self.i] if self.i < len(leaves) else None
 
 
@@ -62,10 +69,6 @@ class State:
     place: Place | None
     written: int | None = None  # the number of the output that is its new value
     beside: list = field(default_factory=list)  # others on the same memory, weakly
-
-    def source(self) -> Any:
-        """The tensor that has the memory now."""
-        return self.tensor if self.place is None else self.place.get()
 
 
 @dataclass(eq=False, repr=False)
@@ -196,6 +199,18 @@ class Captured:
     sized: int = 0  # inputs, the last, that tell how many examples there are
     bespoke: bool = False  # it must run as it is written where gradients are recorded
     memory: int | None = None  # bytes that the program may take
+
+    def sources(self) -> list:
+        """The tensors that have the memory of the states now; each container is opened once."""
+        places = [s.place for s in self.states]
+        opened: dict = {}
+        for p in places:
+            if p is not None and (id(p.mapping), p.key) not in opened:
+                opened[id(p.mapping), p.key] = p.leaves()
+        return [
+            s.tensor if p is None else p.among(opened[id(p.mapping), p.key])
+            for s, p in zip(self.states, places, strict=True)
+        ]
 
     def fresh(self) -> list[int]:
         """Numbers of the outputs that are new memory: results, gradients and all that is set."""

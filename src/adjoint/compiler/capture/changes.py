@@ -34,6 +34,10 @@ class Changes:
         self.place(x)
         self.moved.setdefault(id(x), (x, x.value))
 
+    def first(self, x):
+        """The value that `x` had before it was given other memory, if it was."""
+        return self.moved.get(id(x), (x, x.value))[1]
+
     def slot(self, keeper, key) -> None:
         before = look(keeper, key)
         of_this_call = id(keeper) in self.begun or is_new(before)

@@ -254,9 +254,7 @@ class Ending:
             if owner is not None:
                 place = Place(attributes(owner), "_grad")
             elif kept is not x:
-                raise Unready(
-                    _named(place.mapping, place.key)
-                )  # it is another's memory
+                place = None  # what is kept there has the memory of x, this time
             state = State(var, x if place is None else None, place)
             others = (y for y in level.outside.beside(x) if id(y) not in level.likes)
             state.beside = [weakref.ref(y) for y in others]
@@ -292,8 +290,7 @@ class Ending:
     def _need_apart(self):
         """Memory that is written must not be part of another state's."""
         pairs = zip(self.captured.states, self.level.outside.held.values(), strict=True)
-        moved = self.level.changed.moved
-        arrays = [(moved.get(id(x), (x, x.value))[1], s) for s, (x, _) in pairs]
+        arrays = [(self.level.changed.first(x), s) for s, (x, _) in pairs]
         if self.level.outside.is_missed() or not apart(arrays):
             raise Unfit("it writes memory that several tensors have a part of")
 

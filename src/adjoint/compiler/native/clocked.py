@@ -6,7 +6,7 @@ import time
 
 import numpy as np
 
-from ..binding import number, same
+from ..binding import is_of, number
 from .bound import Bound
 from .pool import Pool
 from .program import Native
@@ -25,9 +25,12 @@ class Clocked(Bound):
         self.copies = [np.zeros(*s.var.spec) for s in captured.states]
 
     def memory(self):
-        for s, copy in zip(self.captured.states, self.copies, strict=True):
-            if same(s):  # a state may be another by now, such as a .grad that is None
-                np.copyto(copy, s.source().value)
+        c = self.captured
+        for s, x, copy in zip(c.states, c.sources(), self.copies, strict=True):
+            if is_of(
+                x, s.var.spec
+            ):  # it may be another by now, such as a .grad that is None
+                np.copyto(copy, x.value)
         return self.copies
 
     def __call__(self, arrays, extras=()):
