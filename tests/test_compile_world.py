@@ -1705,3 +1705,113 @@ def test_an_argument_in_a_graph_is_no_leaf():
         assert (f(x).tolist(), f(x * 1).tolist()) == ([2, 2], [3, 3])
         with ad.no_grad():
             assert f(x[:]).tolist() == f(x.view(2)).tolist()
+
+
+@pytest.mark.parametrize("event", ["leaves", "enters", "hook"])
+def test_graphs_that_state_enters_and_leaves_between_quick_calls(event):
+    def told(wrap):
+        w, v = (ad.ones(2, requires_grad=True) for _ in range(2))
+        u, q, out = ad.ones(2), ad.ones(2, requires_grad=True), []
+
+        @wrap
+        def f(x):
+            loss = (w * x * u * v).sum()
+            loss.backward()
+            return loss
+
+        for i in range(6):
+            if i == 4 and event == "leaves":
+                w.detach_()
+            elif i == 4 and event == "enters":
+                u.mul_(q)
+            elif i == 4:
+                w.register_hook(lambda g: g * 100)
+            if i < 5:
+                out.append(f(ad.ones(2) * i).tolist())
+            out += [None if y.grad is None else y.grad.tolist() for y in (w, v, q)]
+        return out
+
+    assert told(compile) == told(lambda f: f)
+
+
+@pytest.mark.parametrize("many", [3, 12])
+def test_a_list_of_tensors_that_a_step_fills(many):
+    def told(wrap):
+        ad.manual_seed(0)
+        ps = [ad.rand(2, 2, requires_grad=True) for _ in range(many)]
+        vel, out = [ad.zeros(2, 2) for _ in ps], []
+
+        @wrap
+        def f(x):
+            y = x
+            for p in ps:
+                y = (y @ p).tanh()
+            gs = ad.autograd.grad((y * y).sum(), ps)
+            with ad.no_grad():
+                for i, (p, g) in enumerate(zip(ps, gs, strict=True)):
+                    vel[i] = 0.9 * vel[i] + g
+                    p -= 0.1 * vel[i]
+            return y
+
+        for i in range(4):
+            out.append(f(ad.ones(3, 2) * i).tolist())
+            out.append([y.tolist() for y in (*ps, *vel)])
+        return out, f
+
+    (got, f), (want, _) = told(compile), told(lambda f: f)
+    same(got, want)
+    assert f.programs and not f.unfit
+
+
+def test_sam_as_it_is_written():
+    def told(wrap):
+        ad.manual_seed(0)
+        net, out = nn.Linear(3, 2), []
+        state = {p: {} for p in net.parameters()}
+
+        @wrap
+        def f(x):
+            (net(x) ** 2).sum().backward()
+            for p in net.parameters():
+                state[p]["old_p"] = p.data.clone()
+                p.data = p.data + 0.05 * p.grad
+            net.zero_grad()
+            loss = (net(x) ** 2).sum()
+            loss.backward()
+            for p in net.parameters():
+                p.data = state[p]["old_p"]
+            with ad.no_grad():
+                for p in net.parameters():
+                    p -= 0.01 * p.grad
+            net.zero_grad()
+            return loss.detach()
+
+        for i in range(5):
+            out.append(f(ad.ones(2, 3) * i).tolist())
+            out.append([p.tolist() for p in net.parameters()])
+            out.append([s["old_p"].tolist() for s in state.values()])
+        return out, f
+
+    (got, f), (want, _) = told(compile), told(lambda f: f)
+    same(got, want)
+    assert f.programs and not f.unfit
+
+
+def test_what_is_detached_of_a_tensor_given_other_memory():
+    """How it lies is asked of what it was."""
+
+    def told(wrap):
+        w, out = ad.arange(6.0).reshape(2, 3).t().contiguous(), []
+
+        @wrap
+        def f(x):
+            w.data = w.data * 0.9 + x
+            y = (x @ w.t()).detach()
+            return y.clone().detach(), w.t().reshape(6)
+
+        for i in range(4):
+            out.append([y.tolist() for y in f(ad.ones(3, 2) * i)])
+            out.append(w.tolist())
+        return out
+
+    same(told(compile), told(lambda f: f))

@@ -58,6 +58,7 @@ class Tensor(Box):
     name = None
     tangent = None
     detached = False  # a section shows that it is cut off
+    watched = False  # a program is right for its place in the graph alone
     __array_priority__ = 1000
 
     def __init__(self, *data, dtype=None, device=None):
@@ -446,6 +447,8 @@ class Tensor(Box):
         """Leave the graph."""
         if self.base is not None:
             raise GradError("Can't detach views in-place", hint="use detach() instead")
+        if self.watched:
+            note_change()
         self.node = None
         return self
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..core.bind import NUMPY, Box, at_bottom, dtype_of, floor, moved
+from ..core.bind import NUMPY, Box, at_bottom, dtype_of, floor, moved, note_change
 from ..core.primitive import op
 from .keeping import alias
 from .modes import recording
-from .node import Node
+from .node import Leaf, Node
 from .versions import versioned
 
 
@@ -198,6 +198,8 @@ def settle(x, node):
     """x has its place at `node` from now on, and keeps its gradient there if it does."""
     if x.retainer is not None:
         x.retainer.move(node)
+    if x.watched and (x.node is None or node is None or type(x.node) is Leaf):
+        note_change()
     x.node = node
 
 

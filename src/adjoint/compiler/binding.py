@@ -29,6 +29,8 @@ class Binding:
         self.flags = flags.value
         self.stirred: set = set()  # options that were found changed
         self.why = ""  # of the world, what was found changed
+        for x, _ in captured.traits:
+            x.watched = True
         self.point_to_states()
 
     def point_to_states(self) -> None:
@@ -56,12 +58,11 @@ class Binding:
         self.changed.value = changed.value  # modes alone: this is the program for them
         if any(x._grad is not None for x in c.absent):
             yield "a tensor without .grad has one"
-        self.stirred = {
-            (id(kept), k) for kept, items in c.seen for k in _changes(kept, items)
-        }
-        for kept, items in c.seen:
-            for k in _changes(kept, items):
-                yield _why(k, look(kept, k), items[k])
+        others = [
+            (kept, k, x) for kept, items in c.seen for k, x in _changes(kept, items)
+        ]
+        self.stirred = {(id(kept), k) for kept, k, _ in others}
+        yield from (_why(k, look(kept, k), x) for kept, k, x in others)
         if not all(s.stays() for s in c.slots):
             yield "a container that the function sets tensors in has others beside them"
         if any(traits(x) != t for x, t in c.traits):
@@ -134,8 +135,8 @@ def number(group, name, place) -> float:
 
 
 def _changes(keeper, items) -> list:
-    """The keys under which something else is kept now."""
-    return [k for k, v in items.items() if not equal(look(keeper, k), v)]
+    """The keys under which something else is kept now, with what was there."""
+    return [(k, x) for k, x in items.items() if not equal(look(keeper, k), x)]
 
 
 def _together(s) -> bool:

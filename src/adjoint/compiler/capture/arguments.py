@@ -74,9 +74,20 @@ class Arguments:
                     f"it sets the attribute {name} of an argument; return what is there"
                 )
 
-    def strange_nodes(self) -> set:
-        """Where the graphs of arguments end that are part of one."""
-        return {x.node for x, _ in self.boxes if id(x) in self.strange}
+    def need_own(self, nodes, goals, start) -> None:
+        """Derivatives through `nodes` to `goals` (None: all leaves) go through the function's
+        own graph, which began at `start`, and not on through that of an argument."""
+        strange = {x.node for x, _ in self.boxes if id(x) in self.strange}
+        for node in strange.intersection(nodes):
+            others = () if goals is None else (g for g in goals if g is not node)
+            if goals is None or any(g.order < start or self._is_of(g) for g in others):
+                raise Unfit(
+                    "it goes back through the graph of an argument; detach() it before the call"
+                )
+
+    def _is_of(self, node) -> bool:
+        """Whether it is the place of an argument, of which others may be made."""
+        return type(node) is Leaf and node.tensor() in self
 
     def __contains__(self, x) -> bool:
         return id(x) in self.number

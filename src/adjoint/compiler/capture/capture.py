@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 
-from ...autodiff.inplace import joined
 from ...autodiff.modes import packing, recording
 from ...autodiff.node import Leaf, next_order
 from ...autodiff.tape import BASE
@@ -31,6 +30,7 @@ from .captured import Captured, Read
 from .changes import Changes
 from .ending import Ending
 from .escaping import need_no_leak, need_values
+from .memory import Memory
 from .options import Groups
 from .outside import Outside
 from .screens import is_new
@@ -49,6 +49,7 @@ class Capture(Follower, TraceLevel):
         self.arguments = Arguments(self)
         self.outside = Outside()
         self.changed, self.standing = Changes(), Standing()
+        self.memory = Memory()
         self.groups = Groups(self, moving)
         self.draws: dict[int, list] = {}  # generators: [generator, variable, blocks]
         self.sights: dict = {}  # places that were read, with what was there
@@ -59,8 +60,6 @@ class Capture(Follower, TraceLevel):
         self.likes: dict[int, Box] = {}  # tensors of this call on memory from outside
         # Tensors that were told whether they require grad, and whether they did before.
         self.marked: dict[int, tuple] = {}
-        self.parted: dict = {}  # tensors given other memory, and how often they were written then
-        self.joint: list = []  # with parts of others that they have, and how often these were
         self.doubtful: list = []  # pairs of tensors that may turn out to be one
         self.made: list = []  # all values, weakly
         self.fixed: set = set()  # variables that depend on nothing with a derivative
@@ -321,19 +320,7 @@ class Capture(Follower, TraceLevel):
             x = goal.tensor() if type(goal) is Leaf else None
             if x is not None:
                 self.places(x)
-        strange = self.arguments.strange_nodes()
-        for node in strange.intersection(nodes):
-            if goals is None or any(
-                g is not node and self._is_earlier(g) for g in goals
-            ):
-                raise Unfit(
-                    "it goes back through the graph of an argument; detach() it before the call"
-                )
-
-    def _is_earlier(self, node) -> bool:
-        """Whether the graph of an argument may lead there."""
-        given = type(node) is Leaf and node.tensor() in self.arguments
-        return given or node.order < self.start
+        self.arguments.need_own(nodes, goals, self.start)
 
     def walked(self, node, g, gs) -> None:
         if node.order < self.start:
@@ -349,23 +336,12 @@ class Capture(Follower, TraceLevel):
             if not self.holds(new) and any(map(self.holds, (base, *sharers))):
                 raise Unfit("it gives a tensor the memory of another")
             if self.holds(new) and self.holds(x):
-                self.keep(
-                    (new, x)
-                )  # which may be one memory now, and two before a call
+                self.keep((new, x))  # one memory now perhaps, and two before a call
             self.changed.memory(x)
-        if x.base is not None:
-            raise Unfit("it gives a view other memory than its base has")
-        x.writes += 1
-        self.parted[id(x)] = x, x.writes
-        if isinstance(new.value, Tracer):
-            joined(x, new)
-        if new.base is not None:
-            self.joint.append([(y, y.writes) for y in (x, new.base)])
+        self.memory.give(x, new)
 
     def parts(self, x) -> None:
-        _, writes = self.parted.get(id(x.base), (None, 0))
-        if x.seen < writes:
-            raise Unfit("it needs a view of a tensor that it has given other memory")
+        self.memory.need_base(x)
 
     def reads(self, mapping, key) -> None:
         x = look(mapping, key)
@@ -398,11 +374,8 @@ class Capture(Follower, TraceLevel):
             if isinstance(value, Tracer):
                 return value.level.lies(value)
             if value is not None and not value.flags.c_contiguous:
-                return (
-                    None
-                    if x.__dict__.get("sample")
-                    else _in_elements(value.strides, var)
-                )
+                own = not x.__dict__.get("sample")
+                return _in_elements(value.strides, var) if own else None
         return None
 
     def forget(self) -> None:
@@ -413,8 +386,7 @@ class Capture(Follower, TraceLevel):
         self.sights.clear()
         self.marked.clear()
         self.likes.clear()
-        self.parted.clear()
-        self.joint.clear()
+        self.memory.forget()
 
 
 def _in_elements(strides, var) -> tuple:
