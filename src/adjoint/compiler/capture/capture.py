@@ -30,9 +30,9 @@ from .captured import Captured, Read
 from .changes import Changes
 from .ending import Ending
 from .escaping import need_no_leak, need_values
-from .memory import Memory
 from .options import Groups
 from .outside import Outside
+from .parting import Parting
 from .screens import is_new
 from .standing import Standing
 from .surroundings import Surroundings, look
@@ -49,7 +49,7 @@ class Capture(Follower, TraceLevel):
         self.arguments = Arguments(self)
         self.outside = Outside()
         self.changed, self.standing = Changes(), Standing()
-        self.memory = Memory()
+        self.parting = Parting()
         self.groups = Groups(self, moving)
         self.draws: dict[int, list] = {}  # generators: [generator, variable, blocks]
         self.sights: dict = {}  # places that were read, with what was there
@@ -338,10 +338,10 @@ class Capture(Follower, TraceLevel):
             if self.holds(new) and self.holds(x):
                 self.keep((new, x))  # one memory now perhaps, and two before a call
             self.changed.memory(x)
-        self.memory.give(x, new)
+        self.parting.give(x, new)
 
     def parts(self, x) -> None:
-        self.memory.need_base(x)
+        self.parting.need_base(x)
 
     def reads(self, mapping, key) -> None:
         x = look(mapping, key)
@@ -386,7 +386,7 @@ class Capture(Follower, TraceLevel):
         self.sights.clear()
         self.marked.clear()
         self.likes.clear()
-        self.memory.forget()
+        self.parting.forget()
 
 
 def _in_elements(strides, var) -> tuple:

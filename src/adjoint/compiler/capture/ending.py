@@ -188,7 +188,7 @@ class Ending:
 
     def _memory(self):
         """Tensors that have other memory now."""
-        self.level.memory.need_parts()
+        self.level.parting.need_parts()
         for x, old in self.level.changed.moved.values():
             if x.value is old:
                 continue

@@ -1,4 +1,4 @@
-"""Memory: tensors that a function gives other memory (`x.data = y`), and what shows it."""
+"""Parting: tensors that a function gives other memory (`x.data = y`), and what shows it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from ...ir.tracer import Tracer
 from .unfit import Unfit
 
 
-class Memory:
+class Parting:
     """What was given other memory while a function was captured."""
 
     def __init__(self):
