@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..autodiff.tape import BASE
 from ..core import tree
-from .capture.captured import Made
+from .capture.captured import Had, Made
 
 ONE, TUPLE, OTHER = "one tensor", "a tuple of tensors", "other"
 
@@ -20,8 +20,13 @@ def answer(captured) -> str:
     return TUPLE if flat else OTHER
 
 
-def kept(leaf, made):
-    """What the program keeps or hands on: what was there, or a new tensor."""
+def kept(leaf, made, had=()):
+    """What the program keeps or hands on: what was there, or a new tensor.
+
+    `had` are the tensors that the states were before the call.
+    """
+    if isinstance(leaf, Had):
+        return had[leaf.state]
     if not isinstance(leaf, Made):
         return leaf[0]
     x = BASE.wrap(made[leaf.output])

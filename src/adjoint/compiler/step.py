@@ -138,8 +138,9 @@ class Step:
             moved.value += 1
         for m in c.marks:
             _of(m.tensor, given).requires_grad_(m.required)
+        had = c.sources() if c.slots else ()
         for s in c.slots:
-            leaves = [kept(leaf, made) for leaf in s.leaves]
+            leaves = [kept(leaf, made, had) for leaf in s.leaves]
             put(s.mapping, s.key, tree.unflatten(s.shape, leaves))
         for f, args in c.after:
             f(*(kept(x, made) for x in args))

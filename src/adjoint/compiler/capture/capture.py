@@ -335,6 +335,8 @@ class Capture(Follower, TraceLevel):
                 raise Unfit("it gives a tensor the memory of an argument")
             if not self.holds(new) and any(map(self.holds, (base, *sharers))):
                 raise Unfit("it gives a tensor the memory of another")
+            if self.holds(new) and new.base is not None:
+                raise Unfit("it gives a tensor the memory of a view")
             if self.holds(new) and self.holds(x):
                 self.keep((new, x))  # one memory now perhaps, and two before a call
             self.changed.memory(x)

@@ -87,6 +87,12 @@ class Made(NamedTuple):
     own: dict
 
 
+class Had(NamedTuple):
+    """What a place had before the call, given on to another: the tensor of a state."""
+
+    state: int
+
+
 class Dressed(NamedTuple):
     """What a result has besides its numbers: its class, what it keeps, and if it is a leaf."""
 
@@ -102,7 +108,7 @@ class Dressed(NamedTuple):
 
 
 class Slot(NamedTuple):
-    """A place that the program sets, to a container of `Made` or (what was there,)."""
+    """A place that the program sets, to a container of `Made`, `Had` or (what was there,)."""
 
     mapping: dict
     key: Any
@@ -110,13 +116,13 @@ class Slot(NamedTuple):
     leaves: list
 
     def stays(self) -> bool:
-        """Whether what is there beside the `Made` is as it was: it is put there again."""
+        """Whether what is there beside those is as it was: it is put there again."""
         if not isinstance(self.mapping, SEQUENCES) and len(self.leaves) == 1:
             return True
         now, shape = tree.flatten(look(self.mapping, self.key))
         pairs = zip(now, self.leaves, strict=False)
         return shape == self.shape and all(
-            isinstance(m, Made) or equal(x, m[0]) for x, m in pairs
+            isinstance(m, (Made, Had)) or equal(x, m[0]) for x, m in pairs
         )
 
 

@@ -23,6 +23,7 @@ from .captured import (
     Captured,
     Dressed,
     Gradient,
+    Had,
     Later,
     Made,
     Mark,
@@ -76,6 +77,7 @@ class Ending:
         """New tensors are outputs; those that were there, and other values, stay as they are."""
         c, first, tensors, shown = self.captured, {}, [], {}
         passing = Passing(self.level)
+        self.gone = passing.gone
         for i, y in enumerate(leaves):
             if not isinstance(y, Box):
                 c.fixed[i] = y
@@ -120,7 +122,8 @@ class Ending:
             raise Unready(_named(keeper, key))
         longer = isinstance(keeper, SEQUENCES) and shape != new_shape
         kept = now is not ABSENT and not isinstance(keeper, set) and not longer
-        if not kept or not any(map(_traced, leaves)):
+        made = (y for y in leaves if _traced(y) or id(y) in self.gone)
+        if not kept or not any(True for _ in made):
             raise Unfit(_CHANGES.format(_named(keeper, key)))
         if shape != new_shape:
             raise Unready(_named(keeper, key))
@@ -130,14 +133,17 @@ class Ending:
 
     def _leaf(self, place, x, y):
         """A leaf of a place, which was x and is y: made by the program, or as it was."""
-        if not _traced(y):
-            if not equal(x, y):
-                raise Unfit(_CHANGES.format(_named(place.mapping, place.key)))
+        if not _traced(y) and equal(x, y):
             return (y,)
+        if not _traced(y) and id(y) not in self.gone:
+            raise Unfit(_CHANGES.format(_named(place.mapping, place.key)))
         if not isinstance(x, Box) or x.shape != y.shape or x.dtype != y.dtype:
             raise Unready(_named(place.mapping, place.key))
         if id(x.value) in self.level.outside.shown:
             raise Unready(_named(place.mapping, place.key))  # it was a view, y is none
+        if id(y) in self.gone:
+            self.at[id(x.value)] = place, x
+            return Had(self._state(y, place))
         if self._was_there(y):
             raise Unfit(
                 f"it keeps an argument, or what shares memory with state, as {place.key!r}"
@@ -151,6 +157,17 @@ class Ending:
         self.at[id(x.value)] = place, x
         self.kept.append(y)
         return self._made(y)
+
+    def _state(self, y, place) -> int:
+        """The number of the state that `y` is, which another place had before."""
+        level = self.level
+        plain = level.holds(y) and y.base is None and y.node is None
+        if plain:
+            level.keep((y,))
+            held = level.outside.held
+            if held.get(id(y.value), (None, None))[0] is y:
+                return list(held).index(id(y.value))
+        raise Unfit(_CHANGES.format(_named(place.mapping, place.key)))
 
     def _was_there(self, y) -> bool:
         """Whether it is, or shows, an argument or memory from outside: no new tensor."""
@@ -194,8 +211,14 @@ class Ending:
                 continue
             if not _traced(x):
                 raise Unfit("it gives a tensor the memory of another")
+            self._need_lasting(x)
             tensor = self.level.arguments.or_number(x)
             self.captured.moved.append(Moved(tensor, self._output(x)))
+
+    def _need_lasting(self, x) -> None:
+        """What is set of a tensor is set of the same one in each call."""
+        if id(x) in self.gone:
+            raise Unfit("it changes a tensor, and keeps another in its place")
 
     def _gradients(self):
         """Gradients that are others now; those in the same memory are states."""
@@ -205,6 +228,7 @@ class Ending:
             g = x.__dict__.get("_grad")
             if self._is_as_it_was(x, g, old):
                 continue
+            self._need_lasting(x)
             if id(x) in self.level.arguments.strange:
                 self.captured.bespoke = True
             y = None if g is None else self._output(g)
@@ -278,6 +302,7 @@ class Ending:
         for x, before in self.level.marked.values():
             if (x.node is None) is (before is None):
                 continue
+            self._need_lasting(x)
             if self.captured.live:
                 raise Unfit(
                     "it has a tensor begin or cease to require grad, and returns what has to be "

@@ -11,6 +11,7 @@ from ...core.bind import Box
 from .captured import Passed, Place
 from .screens import attributes
 from .surroundings import look
+from .unfit import Unfit
 
 _detached = methodcaller("detach")
 
@@ -21,6 +22,14 @@ class Passing:
     def __init__(self, level):
         self.level = level
         self.homes = dict(self._homes())
+        self.gone = set(map(id, self._gone()))
+
+    def _gone(self):
+        """Tensors in the place of which slots have others."""
+        for keeper, key, before in self.level.changed.slots.values():
+            old, now = tree.flatten(before)[0], tree.flatten(look(keeper, key))[0]
+            now += [None] * (len(old) - len(now))
+            yield from (x for x, y in zip(old, now, strict=False) if x is not y)
 
     def _homes(self):
         """(id of a tensor, the place where the program keeps it)."""
@@ -63,5 +72,9 @@ class Passing:
         level.keep((x, y))
         held, _ = level.outside.held.get(id(x.value), (None, None))
         if held is None:
+            return None
+        if id(held) in self.gone or id(held) in level.changed.moved:
+            if x.node is not None:
+                raise Unfit("it returns what a place had, which is part of a graph")
             return None
         return Passed(held) if held is x else Passed(held, (_detached,))
