@@ -127,6 +127,42 @@ def test_same_path_as_torch_float32(name, options, torch):
     np.testing.assert_allclose(got, want, rtol=2e-4, atol=2e-5)
 
 
+def _shared(lib, name, options, wrap=lambda f: f):
+    """Steps of two parameters that have one memory."""
+    w = lib.nn.Parameter(lib.tensor([0.3, 0.5], dtype=lib.float64))
+    v = lib.nn.Parameter(lib.tensor([0.3, 0.5], dtype=lib.float64))
+    v.data = w.data
+    opt, out = getattr(lib.optim, name)([w, v], **options), []
+
+    @wrap
+    def step(x):
+        opt.zero_grad()
+        ((w * x).sum() + (v * v * x).sum()).backward()
+        opt.step()
+        return x
+
+    for i in range(4):
+        step(lib.tensor([1.0, 2.0], dtype=lib.float64) * (i + 1))
+        out.append([y.detach().numpy().copy() for y in (w, v)])
+    return np.array(out)
+
+
+@pytest.mark.parametrize(("name", "options"), CASES[::2], ids=show)
+def test_parameters_of_one_memory_as_torch(name, options, torch):
+    want = _shared(torch, name, options)
+    np.testing.assert_allclose(_shared(ad, name, options), want, rtol=1e-6, atol=1e-12)
+
+
+@pytest.mark.parametrize(("name", "options"), CASES[::2], ids=show)
+def test_parameters_of_one_memory_one_after_the_other(name, options, monkeypatch):
+    together = _shared(ad, name, options)
+    compiled = _shared(ad, name, options, ad.compile)
+    monkeypatch.setattr(packs, "run", lambda optimizer, params, o: params)
+    alone = _shared(ad, name, options)
+    np.testing.assert_allclose(together, alone, rtol=1e-13)
+    np.testing.assert_allclose(compiled, alone, rtol=1e-6, atol=1e-12)
+
+
 @pytest.mark.parametrize(("name", "options"), OURS, ids=show)
 def test_packs_pieces_and_single_parameters_agree(name, options, monkeypatch):
     together = descend(ad, name, options, steps=8)

@@ -65,12 +65,15 @@ def run(optimizer, params, o) -> list:
 def _packed(optimizer, params, o):
     """Packs of those parameters that are plain arrays with states alike, and the others."""
     packs: dict = {}
-    left, known = [], optimizer.state
+    left, known, owners = [], optimizer.state, set()
     for p in params:
         s = known.get(p) or optimizer.state_of(p, o)
         a, g = p.value, p._grad.value
         shape, d = a.shape, a.dtype
         plain = p.plain and shape and a.size and a.flags.writeable
+        owner = id(a if a.base is None else a.base)
+        plain = plain and owner not in owners  # else it goes on from what another has written
+        owners.add(owner)
         if not plain or type(g) is not np.ndarray or g.shape != shape or g.dtype != d:
             left.append(p)
             continue
