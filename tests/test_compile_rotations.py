@@ -150,3 +150,47 @@ def test_what_is_changed_and_replaced_runs_as_written():
         return out
 
     assert told(compile) == told(lambda f: f)
+
+
+def test_what_is_in_two_places_at_first():
+    """Which of them was read tells the next call, where they have parted."""
+
+    def told(wrap):
+        m, out = Places(), []
+        m.a = m.b = m.window[1] = ad.arange(2.0)
+
+        @wrap
+        def f(x):
+            y = m.window[0] + m.b * 2
+            m.window.append(x * 0.5)
+            m.window.pop(0)
+            m.a = m.a + y
+            return y
+
+        for i in range(5):
+            out.append((f(ad.arange(2.0) + i).tolist(), m.told()))
+        return out, f
+
+    got, f = told(compile)
+    assert got == told(lambda f: f)[0]
+    assert f.programs and not f.unfit
+
+
+def test_nested_state_stays_one_program():
+    def told(wrap):
+        m, out = Places(), []
+        m.a = ((ad.zeros(2), ad.ones(2)), ad.ones(2) * 2)
+
+        @wrap
+        def f(x):
+            (u, v), w = m.a
+            m.a = ((v, u + x), w * 0.5)
+            return u + v + w
+
+        for i in range(5):
+            out.append(f(ad.arange(2.0) + i).tolist())
+        return out, f
+
+    got, f = told(compile)
+    assert got == told(lambda f: f)[0]
+    assert f.programs and not f.unfit

@@ -25,6 +25,7 @@ NAMES = "abc"
 PLACES = ["a", "b", "c", "net.w", "net.h", "net.inner.w", "obj.t", "items[0]"]
 PLACES += ["items[1]", "table['k']", "m", "part", "net.alone"]
 FLAT = PLACES[:10]  # those of four elements
+KEEPERS = ["obj.t", "items[0]", "items[1]", "table['k']", "net.h", *NAMES]
 OPTIMIZERS = [
     "optim.SGD({}, lr=0.1)",
     "optim.SGD({}, lr=0.1, momentum=0.9)",
@@ -163,6 +164,7 @@ class World:
     def statement(self):
         kinds = [self.reads, self.reads, self.aliases, self.writes, self.writes]
         kinds += [self.sets, self.gradients, self.gradients, self.steps, self.flows]
+        kinds += [self.moves]
         return self.pick(*kinds)()
 
     def reads(self):
@@ -204,6 +206,21 @@ class World:
         if where == "data":
             return f"{self.place()}.data = {fresh}"
         return f"{where} = {fresh}"
+
+    def moves(self):
+        """What a place had goes elsewhere."""
+        u, v = self.pick(*KEEPERS), self.pick(*KEEPERS)
+        fresh = f"({self.value()} * 0.5).detach()"
+        if self.often(0.5):
+            old = self.named(self.pick(u, f"{u}.detach()", f"{u}[:]", f"{u}.data"))
+            return f"{old}\n    {u}{self.pick('', '', '.data')} = {fresh}"
+        return self.pick(
+            f"{u}, {v} = {v}, {u}",
+            f"{u}, {v} = {v}, {fresh}",
+            "items.reverse()",
+            f"items.append({fresh}); items.pop(0)",
+            f"{v}.data = {v}.data * 0.5 + {fresh}",
+        )
 
     def gradients(self):
         u, v = self.place(), self.pick(*self.values, self.place())

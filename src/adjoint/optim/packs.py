@@ -72,7 +72,9 @@ def _packed(optimizer, params, o):
         shape, d = a.shape, a.dtype
         plain = p.plain and shape and a.size and a.flags.writeable
         owner = id(a if a.base is None else a.base)
-        plain = plain and owner not in owners  # else it goes on from what another has written
+        plain = (
+            plain and owner not in owners
+        )  # else it goes on from what another has written
         owners.add(owner)
         if not plain or type(g) is not np.ndarray or g.shape != shape or g.dtype != d:
             left.append(p)

@@ -54,6 +54,7 @@ class Ending:
         self._results(leaves)
         self.at: dict = {}  # id of an array that a slot had -> its place
         self.kept: list = []  # what slots have now
+        self.homes = around.homes(level.sights)
         self._slots()
         self._later()
         self._marks()
@@ -141,6 +142,9 @@ class Ending:
             raise Unready(_named(place.mapping, place.key))
         if id(x.value) in self.level.outside.shown:
             raise Unready(_named(place.mapping, place.key))  # it was a view, y is none
+        others = self.homes.get(id(x), set()) - {(id(place.mapping), *place[1:])}
+        if others and self.level.outside.has(x.value):
+            raise Unready(_named(place.mapping, place.key))  # where was it read?
         if id(y) in self.gone:
             self.at[id(x.value)] = place, x
             return Had(self._state(y, place))
@@ -279,8 +283,8 @@ class Ending:
             elif kept is not x:
                 place = None  # what is kept there has the memory of x, this time
             state = State(var, x if place is None else None, place)
-            others = (y for y in level.outside.beside(x) if id(y) not in level.likes)
-            state.beside = [weakref.ref(y) for y in others]
+            others = level.outside.beside(x, key)
+            state.beside = [weakref.ref(y) for y in others if id(y) not in level.likes]
             if state.beside and place is not None:
                 raise Unfit(
                     "it reads a tensor that has the memory of another, which is given a new one"

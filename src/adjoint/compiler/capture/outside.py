@@ -77,16 +77,16 @@ class Outside:
         if key in self.held:
             self.held[key] = x, self.held[key][1]
 
-    def beside(self, x):
-        """The other tensors of its memory."""
-        for other in self.sharing.get(id(x.value), {}).values():
+    def beside(self, x, key=None):
+        """The other tensors of its memory, or of what it had: the array of the id `key`."""
+        for other in self.sharing.get(key or id(x.value), {}).values():
             if (y := other()) is not None and y is not x:
                 yield y
 
     def met(self):
         """The tensors that were read or written: those that stand for memory, and others."""
-        for x, _ in self.held.values():
-            yield from (x, *self.beside(x))
+        for key, (x, _) in self.held.items():
+            yield from (x, *self.beside(x, key))
         views = (y for r in self.views if (y := r()) is not None)
         yield from (y for y in views if isinstance(y.value, np.ndarray))
 

@@ -152,6 +152,7 @@ class Surroundings:
         self.names: set = set()  # of attributes, wherever the code reads them
         self.plain: dict = {}  # id of an object -> itself, of which attributes are read
         self.tensors: dict = {}  # id of a tensor -> itself, that may be given attributes
+        self.modules: dict = {}  # id of a module -> itself, which counts its own changes
         rows = [_row(x) for x in args]
         self.function(func, rows)
         self._rest(rows)
@@ -166,6 +167,18 @@ class Surroundings:
                 yield keeper, key, before
         for keeper, keys in self.dicts.values():
             yield from ((keeper, key, ABSENT) for key in keeper if key not in keys)
+
+    def homes(self, more) -> dict:
+        """id of a tensor -> the places that have it, as what they kept: these, and `more`."""
+        rows = [*{**self.places, **more}.values()]
+        for m in self.modules.values():
+            rows += ((vars(m), k, x) for k, x in vars(m).items() if isinstance(x, Box))
+        found: dict = {}
+        for keeper, key, x in rows:
+            for i, y in enumerate(tree.flatten(x)[0] if type(x) is tuple else (x,)):
+                if isinstance(y, Box):
+                    found.setdefault(id(y), set()).add((id(keeper), key, i))
+        return found
 
     def rewritten(self) -> bool:
         """Whether arrays of NumPy have other numbers now; they get back what they had."""
@@ -324,6 +337,7 @@ class Surroundings:
     def _module(self, x):
         """What its parts do, hooks among them."""
         for m in x.modules():
+            self.modules[id(m)] = m
             self.function(type(m).forward, (m,))
             for hooks in (getattr(m, "_hooks", None) or {}).values():
                 for hook in tree.flatten(list(hooks.values()))[0]:
@@ -384,7 +398,8 @@ class Surroundings:
         if type(own) is not dict or name not in own:
             return self._of_object(x, name, own)
         if _is_module(x) and not _loose(own[name]):
-            self._entered(own[name])  # a module counts its own changes
+            self.modules[id(x)] = x
+            self._entered(own[name])
             return own[name]
         return self.kept(own, name)
 
