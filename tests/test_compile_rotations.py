@@ -194,3 +194,22 @@ def test_nested_state_stays_one_program():
     got, f = told(compile)
     assert got == told(lambda f: f)[0]
     assert f.programs and not f.unfit
+
+
+def test_what_has_the_memory_of_a_slot_for_one_call():
+    def told(wrap):
+        m, seen, out = Places(), [ad.ones(2)], []
+
+        @wrap
+        def f(x):
+            y = seen[0] * 0.5
+            m.a = m.a * 0.5 + y + x
+            return y
+
+        for i in range(7):
+            if i == 4:
+                seen[0] = m.a.detach()[:]
+            out.append((f(ad.arange(2.0) + i).tolist(), m.a.tolist()))
+        return out
+
+    assert told(compile) == told(lambda f: f)

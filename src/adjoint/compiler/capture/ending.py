@@ -281,6 +281,8 @@ class Ending:
             if owner is not None:
                 place = Place(attributes(owner), "_grad")
             elif kept is not x:
+                if any(y is kept for y in level.outside.beside(x, key)):
+                    raise Unready(_named(place.mapping, place.key))  # read, as x was
                 place = None  # what is kept there has the memory of x, this time
             state = State(var, x if place is None else None, place)
             others = level.outside.beside(x, key)
