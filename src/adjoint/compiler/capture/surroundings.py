@@ -97,6 +97,14 @@ def named(key) -> str:
     return repr(key)
 
 
+def _leaves(x) -> list:
+    """The leaves of a container that has an end; of any other none."""
+    try:
+        return tree.flatten(x)[0]
+    except tree.Endless:
+        return []
+
+
 def put(keeper, key, x) -> None:
     """Keep x there; ABSENT takes away what is there."""
     if isinstance(keeper, SEQUENCES):
@@ -175,7 +183,7 @@ class Surroundings:
             rows += ((vars(m), k, x) for k, x in vars(m).items() if isinstance(x, Box))
         found: dict = {}
         for keeper, key, x in rows:
-            for i, y in enumerate(tree.flatten(x)[0] if type(x) is tuple else (x,)):
+            for i, y in enumerate(_leaves(x) if type(x) is tuple else (x,)):
                 if isinstance(y, Box):
                     found.setdefault(id(y), set()).add((id(keeper), key, i))
         return found
