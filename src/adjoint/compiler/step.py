@@ -138,7 +138,7 @@ class Step:
             moved.value += 1
         for m in c.marks:
             _of(m.tensor, given).requires_grad_(m.required)
-        had = c.sources() if c.slots else ()
+        had = c.sources() if c.slots and c.rotates else ()
         for s in c.slots:
             leaves = [kept(leaf, made, had) for leaf in s.leaves]
             put(s.mapping, s.key, tree.unflatten(s.shape, leaves))

@@ -28,8 +28,9 @@ class Place(NamedTuple):
         return self.among(self.leaves())
 
     def leaves(self) -> list:
-        """The leaves of the container."""
-        return tree.flatten(look(self.mapping, self.key))[0]
+        """The leaves of the container, which may be a tensor alone."""
+        x = look(self.mapping, self.key)
+        return [x] if isinstance(x, Box) else tree.flatten(x)[0]
 
     def among(self, leaves):
         """Its own of these."""
@@ -217,6 +218,11 @@ class Captured:
             s.tensor if p is None else p.among(opened[id(p.mapping), p.key])
             for s, p in zip(self.states, places, strict=True)
         ]
+
+    @property
+    def rotates(self) -> bool:
+        """Whether what a place had goes to another."""
+        return any(isinstance(m, Had) for s in self.slots for m in s.leaves)
 
     def fresh(self) -> list[int]:
         """Numbers of the outputs that are new memory: results, gradients and all that is set."""

@@ -147,12 +147,13 @@ class Bound(Binding):
         for v, x in zip((*s.results, *s.gradients), made, strict=True):
             self.table.point(v, x.ctypes.data)
         self.native.function(self.table.pointers)
-        states = zip(c.states, s.states, strict=True)
-        written = {v for state, v in states if state.written is not None}
-        written.update(s.arguments[i] for i in c.rewritten)
-        for x, y, v in back:
-            if v in written:
-                np.copyto(x, y)
+        if back:
+            states = zip(c.states, s.states, strict=True)
+            written = {v for state, v in states if state.written is not None}
+            written.update(s.arguments[i] for i in c.rewritten)
+            for x, y, v in back:
+                if v in written:
+                    np.copyto(x, y)
         return made
 
     def _failure(self):
