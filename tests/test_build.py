@@ -162,7 +162,8 @@ def test_what_is_rare_is_a_module_without_effort():
     program, rare = (
         re.findall(r'^define .*?"(.*?)"', text, re.M) for text in step.native.texts()
     )
-    assert {"adjoint.far.f32", "call", "memory of a tensor of 0 dims"} <= {*rare}
+    finder = "memory of a tensor of 0 dims, in no graph"
+    assert {"adjoint.far.f32", "call", finder} <= {*rare}
     assert "run" in program
     assert {*program}.isdisjoint(rare)
     names = re.findall(r"^(\w+):", step.native.assembly(), re.M)

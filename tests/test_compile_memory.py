@@ -324,7 +324,7 @@ def test_gradients_of_compiled_functions_keep_the_budget():
             p.grad = None
         f(x).backward()
     (step,) = f.programs.values()
-    (back,) = step.reverse.values()
+    (back,) = step.live.reverse.values()
     assert back.settings.memory == 8_000_000
     assert back.memory().peak <= 8_000_000
     found = [p.grad.numpy() for p in net.parameters()]

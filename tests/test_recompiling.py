@@ -41,9 +41,9 @@ def test_arguments(whys):
         ((ad.ones(4).double(),), {}, "argument 1 is float64[4], was float32[4]"),
         ((x, 3), {}, "it was given (float32[2, 3], 3), before (float64[4])"),
         ((x, 0.5), {}, "argument 2 is 0.5, was 3"),
-        ((x.T, 0.5), {}, "argument 1 is float32[3, 2], was float32[2, 3]"),
-        ((ad.ones(3, 2), 0.5), {}, "argument 1 is float32[3, 2], row by row, was float32"
-            "[3, 2], not row by row"),
+        ((ad.ones(3, 2), 0.5), {}, "argument 1 is float32[3, 2], was float32[2, 3]"),
+        ((x.T, 0.5), {}, "argument 1 is float32[3, 2], not row by row, was float32"
+            "[3, 2], row by row"),
         ((x,), {"c": "a"}, "it was given (float32[2, 3], c='a'), before (float32[3, 2], 0.5)"),
         ((x,), {"c": [x]}, "it was given (float32[2, 3], c=[float32[2, 3]]), before "
             "(float32[2, 3], c='a')"),
@@ -105,7 +105,7 @@ def test_frozen_sets_in_words(whys):
 def test_gradients_of_arguments(whys):
     @ad.compile
     def f(x):
-        return x * 2
+        return x * 2 if x.grad is None else x * x.grad
 
     for _ in range(2):
         f(ad.ones(2))

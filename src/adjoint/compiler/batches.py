@@ -133,7 +133,7 @@ class Family:
         self.captured = replace(first, graph=graph, sized=extra)
         self.run = run(self.captured)
         self.traced = {n: first, n + 1: second}  # a size -> what was captured of it
-        self.reverse: dict = {}  # inputs that want a gradient -> the compiled reverse
+        self.reverse: dict = {}  # as that of `Live`, of all sizes
 
     def captured_for(self, inputs):
         """What was captured of as many examples as these are."""

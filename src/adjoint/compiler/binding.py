@@ -74,15 +74,18 @@ class Binding:
 
     def _others(self, anew):
         """What states are others; `anew` if some tensors were given other memory."""
-        c = self.captured
-        pairs = zip(c.states, c.sources(), strict=True)
+        c, found = self.captured, self.captured.sources()
+        pairs = zip(c.states, found, strict=True)
         looked = [(s, x) for s, x in pairs if anew or s.place is not None]
         yield from (_other(s, x) for s, x in looked if not is_of(x, s.var.spec))
-        views = anew or any(x.value.base is not None for _, x in looked)
-        if views and not apart(zip(self.memory(), c.states, strict=True)):
+        part = any(x.value.base is not None for _, x in looked)
+        part = part or (looked and len({id(x.value) for x in found}) < len(found))
+        if (anew or part) and not apart(zip(self.memory(), c.states, strict=True)):
             yield "memory that it writes is part of another tensor by now"
         if anew:
-            if not all(map(_together, c.states)):
+            if not all(map(_together, c.states)) or not all(
+                _shows(*x) for x in c.besides
+            ):
                 yield "tensors that were one memory are so no more"
             if not all(y is None or lies_in_base(y) for y in (r() for r in c.views)):
                 yield "a view has other memory than its base by now"
@@ -143,6 +146,12 @@ def _together(s) -> bool:
     """Whether the tensors that had the memory of a state still have it."""
     found = (r() for r in s.beside)
     return all(y is None or y.value is s.tensor.value for y in found)
+
+
+def _shows(x, view) -> bool:
+    """Whether a tensor that had the memory of a view still has it."""
+    y, v = x(), view()
+    return y is None or (v is not None and y.value is v.value)
 
 
 def _other(s, x) -> str:

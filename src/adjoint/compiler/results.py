@@ -12,7 +12,7 @@ ONE, TUPLE, OTHER = "one tensor", "a tuple of tensors", "other"
 def answer(captured) -> str:
     """What a program's results are put together to."""
     c, shape = captured, captured.results
-    if c.fixed or c.passed or c.twice or c.dressed or c.count == 0:
+    if c.live or c.fixed or c.passed or c.twice or c.dressed or c.count == 0:
         return OTHER
     if shape == tree.LEAF:
         return ONE

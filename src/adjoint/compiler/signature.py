@@ -46,6 +46,12 @@ def key_of(x):
     return type(x), _apart(x)
 
 
+def same_statics(leaves, kinds) -> bool:
+    """Whether what is no tensor among arguments is what these keys were made of."""
+    pairs = zip(leaves, kinds, strict=True)
+    return all(isinstance(x, Box) or key_of(x) == kind for x, kind in pairs)
+
+
 def _apart(x):
     """What stands for a static value in a key, and is equal for those that are the same.
 

@@ -5,9 +5,7 @@ from __future__ import annotations
 import functools
 import importlib
 from collections.abc import Callable
-from typing import Any
 
-from ..autodiff.modes import enable_grad, recording
 from ..autodiff.tape import BASE
 from ..autodiff.versions import Counted, versioned
 from ..core import tree
@@ -19,7 +17,7 @@ from .capture.captured import Captured
 from .capture.ending import traits
 from .capture.surroundings import put
 from .late import probe
-from .live import Live, own_leaf, pullback, reached
+from .live import Live
 from .results import assembled, kept
 from .settings import CHECKS
 
@@ -30,37 +28,38 @@ def miss(*args):
 
 
 class Step:
-    """A captured program with the state it is bound to; `compiled` makes one of its reverse."""
+    """A captured program with the state it is bound to; `reverse` compiles its way back."""
 
     def __init__(
         self,
         captured: Captured,
         backend: str,
-        compiled: Callable,
+        reverse: Callable,
         native=None,
         building=None,
         run=None,
     ):
-        self.captured, self.backend, self.compiled = captured, backend, compiled
+        self.captured, self.backend = captured, backend
         self.building = building  # of the native program, if this only stands in for it
-        self.reverse: dict = {}
-        self.ways: dict = {}  # numbers of results -> which inputs they depend on
         self.wrap = assembled(captured, BASE.wrap)
         self.assemble = assembled(captured, lambda y: y)
+        self.live = Live(captured, reverse, self.assemble) if captured.live else None
         self.quick = miss
         self.run = self._bound(native) if run is None else run
         self.native = self.run.native
         for s in captured.states:
             if s.written is not None and s.tensor is not None:
                 Counted.by(versioned(s.tensor), self.run.calls)
-        if run is None and self.native is not None and self.run.call is not None:
-            self.quick = self.run.call
+        quick = None if self.native is None or run else self.run.call
+        if quick is not None and not captured.is_walked:
+            self.quick = quick
 
     def _bound(self, native):
         """What runs the program: machine code, if there is any, or NumPy."""
         code = native_code() if self.backend == "native" else None
         if code is not None:
-            return code.Bound(native or code.Native(self.captured), self.assemble)
+            answer = self.assemble if self.live is None else self.live.answer
+            return code.Bound(native or code.Native(self.captured), answer)
         check = self.backend in CHECKS
         slow = probe.probed(self.captured.graph, self.backend) if check else None
         return Interpreted(self.captured, slow)
@@ -81,8 +80,8 @@ class Step:
 
     def suits(self, given) -> bool:
         """Whether the program does for these arguments what the function does."""
-        if self.captured.bespoke and (recording.get() or self.captured.live):
-            return False  # the function's own graph is the one to walk back
+        if self.captured.is_walked:
+            return False
         laid = self.captured.laid.items()
         if any(given[i].value.strides != strides for i, strides in laid):
             return False  # what is a view of it, and what a copy, is known for others
@@ -94,19 +93,16 @@ class Step:
         return not self.captured.writes or self.run.apart(given)
 
     def __call__(self, given):
-        if self.captured.live:
-            # Where nothing is recorded here, they are of a part under enable_grad.
-            inputs = [*given, *self.captured.sources()]
-            with enable_grad():
-                results: Any = Live.apply(
-                    self, self.run.extras(), own_leaf(inputs), *inputs
-                )
-            return self.assemble(*results, *self._handed(given))
-        return self.wrap(*self._run(given, self.run.extras()), *self._handed(given))
-
-    def _handed(self, given):
-        """The arguments, if some of them are results."""
-        return given if self.captured.hands_on else ()
+        handed = given if self.captured.hands_on else ()
+        extras = self.run.extras()
+        if self.live is None:
+            return self.wrap(*self._run(given, extras), *handed)
+        inputs = [*given, *self.captured.sources()]
+        kept = self.live.kept(inputs)
+        made = list(map(BASE.wrap, self._run(given, extras)))
+        family = getattr(self.run, "family", None)
+        self.live.record(made, inputs, kept, extras, family)
+        return self.assemble(*made, *handed)
 
     def _run(self, given, extras):
         """The arrays of the results, after all that the program sets has its new value."""
@@ -144,38 +140,6 @@ class Step:
             put(s.mapping, s.key, tree.unflatten(s.shape, leaves))
         for f, args in c.after:
             f(*(kept(x, made) for x in args))
-
-    # ------------------------------------------------------------ as one operation
-
-    def outputs(self, inputs, extras):
-        """The results as tensors; the first inputs are the arguments."""
-        given = list(inputs[: self.captured.arguments])
-        return [BASE.wrap(y) for y in self._run(given, extras)]
-
-    def overwritten(self) -> set:
-        """Numbers of the inputs whose memory the program writes."""
-        c = self.captured
-        states = enumerate(c.states, c.arguments)
-        return {*c.rewritten, *(i for i, s in states if s.written is not None)}
-
-    def reached(self, given) -> list[bool]:
-        """Which inputs the results of these numbers depend on."""
-        if given not in self.ways:
-            self.ways[given] = reached(self.captured, given)
-        return self.ways[given]
-
-    def pullback(self, wanted, given) -> Callable:
-        """The compiled function of the reverse, of these inputs from the results of the numbers
-        `given`: one for all sizes of a batch."""
-        family = getattr(self.run, "family", None)
-        known = self.reverse if family is None else family.reverse
-        key = wanted, given
-        if key not in known:
-            found = (lambda _: self.captured) if family is None else family.captured_for
-            most = family is not None and family.most
-            f, memory = pullback(found, wanted, given), self.captured.memory
-            known[key] = self.compiled(f, self.backend, memory, most)
-        return known[key]
 
 
 def _of(tensor, given):

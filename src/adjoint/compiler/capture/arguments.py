@@ -22,6 +22,7 @@ class Arguments:
         self.number: dict[int, int] = {}  # id of what stands for it -> its number
         self.strange: set = set()  # ids of those that are results of other programs
         self.awaiting: set = set()  # numbers of those at which gradients arrive
+        self.inner: set = set()  # of those that are results in a graph
         self.asked = False  # whether the gradient of one was read
 
     def stand_ins(self, leaves) -> list:
@@ -43,8 +44,9 @@ class Arguments:
         box = known.get(id(x))
         if box is None:
             box = known[id(x)] = self._made(x, var)
-        if x.requires_grad and x.is_leaf:
-            self.awaiting.add(len(self.boxes))
+        if x.requires_grad:
+            kinds = self.awaiting if x.is_leaf else self.inner
+            kinds.add(len(self.boxes))
         self.boxes.append((box, var))
         return box
 

@@ -113,6 +113,20 @@ class Capture(Follower, TraceLevel):
         for x in args:
             if isinstance(x, Box) and self.holds(x):
                 self.hold(x)
+                self._stay(x)
+
+    def _stay(self, x) -> None:
+        """A tensor keeps its place in the graph outside when what shares its memory is written."""
+        base = x if x.base is None else x.base
+        was = (
+            x.node is not None and x.node.order < self.start and x.node not in self.left
+        )
+        before = self.outside.before(base.value)
+        if was and before is not None and self.outside.is_written(base.value):
+            value = Tracer(self, before)
+            for prim, params, _ in x.chain if base is not x else ():
+                value = prim(value, **params)
+            self.left[x.node] = value.var, False
 
     def knows(self, value) -> bool:
         """Whether it is a value of this program, or memory that it holds."""
@@ -289,6 +303,9 @@ class Capture(Follower, TraceLevel):
                     "it writes where a branch returns what it was given: whether that is "
                     "the same memory, numbers decide; clone() it"
                 )
+        for y in (x, base):
+            if self.holds(y):
+                self.changed.place(y)
         super().changes(x)
 
     def shapes(self, x) -> None:

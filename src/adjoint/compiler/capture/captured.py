@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,6 +15,8 @@ from ...core.bind import Box
 from ...core.noting import Noting
 from ...ir.graph import Graph, Var
 from .surroundings import SEQUENCES, equal, look
+
+MANY = 64  # tensors that a call from Python compares its arguments with, at most
 
 
 class Place(NamedTuple):
@@ -184,6 +187,9 @@ class Captured:
     dressed: dict[int, Dressed] = field(default_factory=dict)  # outputs that are more
     states: list[State] = field(default_factory=list)
     views: list = field(default_factory=list)  # of states, from outside, weakly
+    besides: list = field(
+        default_factory=list
+    )  # (a tensor, the view that it shows), weakly
     draws: list = field(default_factory=list)  # (generator, blocks used up)
     numbers: list = field(default_factory=list)  # (group, name, place in a tuple)
     seen: list[Seen] = field(default_factory=list)
@@ -203,9 +209,13 @@ class Captured:
     asks: bool = False  # whether it reads the .grad of arguments
     firsts: tuple = ()  # for each argument the first that is the same tensor
     leaves: frozenset = frozenset()  # arguments at which gradients arrive
+    inner: frozenset = frozenset()  # arguments that are results in a graph
     sized: int = 0  # inputs, the last, that tell how many examples there are
-    bespoke: bool = False  # it must run as it is written where gradients are recorded
+    bespoke: bool = False  # no program shows all that happens on the way back
     memory: int | None = None  # bytes that the program may take
+    recording: bool = True  # the modes that it was captured in, and runs in
+    inferring: bool = False
+    is_cast: bool = False  # captured where autocast chose precisions
 
     def sources(self) -> list:
         """The tensors that have the memory of the states now; each container is opened once."""
@@ -241,11 +251,12 @@ class Captured:
     def rare(self) -> bool:
         """Whether a call does more than a program that Python calls can."""
         grads = {id(g.tensor) for g in self.gradients}
+        before = self.draws or self.numbers or self.needed & self.overwritten
         return bool(
-            self.live
+            (self.live and before)  # of which the way back needs what was there
             or self.laid
             or self.absent
-            or self.alike
+            or len(self.alike) > MANY
             or self.rewritten
             or self.moved
             or self.marks
@@ -260,7 +271,36 @@ class Captured:
             or any(isinstance(s.mapping, (set, deque)) for s in self.seen)
             or self.asks
             or self.sized
+            or self.is_cast
         )
+
+    @property
+    def is_walked(self) -> bool:
+        """Whether it must run as it is written, as its own graph is the one to walk back."""
+        return self.bespoke and bool(self.recording or self.live)
+
+    @cached_property
+    def needed(self) -> set[int]:
+        """Numbers of the inputs that results which can be walked back are made of."""
+        alive = {self.graph.outputs[i] for i in self.live}
+        for o in reversed(self.graph.operations):
+            if alive.intersection(o.outputs):
+                alive.update(o.inputs)
+        return {i for i, v in enumerate(self.graph.inputs) if v in alive}
+
+    @property
+    def overwritten(self) -> set[int]:
+        """Numbers of the inputs whose memory the program writes."""
+        states = enumerate(self.states, self.arguments)
+        return {*self.rewritten, *(i for i, s in states if s.written is not None)}
+
+    @property
+    def displaced(self) -> set[int]:
+        """Numbers of the inputs that tensors have no more when the program has run."""
+        given = {m.tensor for m in self.moved if isinstance(m.tensor, int)}
+        moved = {id(m.tensor) for m in self.moved}
+        states = enumerate(self.states, self.arguments)
+        return given | {i for i, s in states if id(s.tensor) in moved}
 
     @property
     def hands_on(self) -> bool:

@@ -8,7 +8,9 @@ import numpy as np
 from numpy.lib.array_utils import byte_bounds
 
 from ...autodiff.backward import in_graph, reachable
+from ...autodiff.casting import casting
 from ...autodiff.function_node import bespoke
+from ...autodiff.modes import inferring, recording
 from ...autodiff.node import Leaf
 from ...autodiff.tape import BASE
 from ...core import tree
@@ -50,6 +52,9 @@ class Ending:
         self.captured = c = Captured(self.graph, len(level.arguments.boxes), shape)
         c.leaves = frozenset(level.arguments.awaiting)
         c.firsts = level.arguments.firsts()
+        c.inner = frozenset(level.arguments.inner)
+        c.recording, c.inferring = recording.get(), inferring.get()
+        c.is_cast = casting.get() is not None
         self.graph.outputs = []
         self._results(leaves)
         self.at: dict = {}  # id of an array that a slot had -> its place
@@ -90,8 +95,24 @@ class Ending:
             else:
                 tensors.append(y)
         self._graphs(tensors, shown)
+        self._need_one_place([tensors[i].node for i in c.live])
         c.bespoke = bespoke([tensors[i].node for i in c.live])
         c.count = len([self._output(y) for y in tensors])
+
+    def _need_one_place(self, nodes):
+        """A program has one gradient for each memory that the way back from its results reaches."""
+        outside, start = self.level.outside, self.level.start
+        way = {n for n in reachable(nodes) if n.order < start}
+        for key, (x, _) in outside.held.items():
+            if any(
+                y.node in way and y.node is not x.node for y in outside.beside(x, key)
+            ):
+                raise Unfit(_PLACES)
+        for y in outside.viewed():
+            if y.node in way and (type(y.node) is Leaf or y.base.node is None):
+                raise Unfit(_PLACES)
+        if any(y.node in way for y in outside.besides()):
+            raise Unfit(_PLACES)
 
     def _graphs(self, tensors, shown):
         """Which results are in a graph, and what else they are; `shown` were there before."""
@@ -134,13 +155,17 @@ class Ending:
 
     def _leaf(self, place, x, y):
         """A leaf of a place, which was x and is y: made by the program, or as it was."""
-        if not _traced(y) and equal(x, y):
+        if equal(x, y) and (not _traced(y) or id(y) in self.level.changed.moved):
             return (y,)
+        if id(y) in self.level.changed.moved:
+            raise Unfit(
+                f"it gives a tensor other memory, and keeps it as {place.key!r} too"
+            )
         if not _traced(y) and id(y) not in self.gone:
             raise Unfit(_CHANGES.format(_named(place.mapping, place.key)))
         if not isinstance(x, Box) or x.shape != y.shape or x.dtype != y.dtype:
             raise Unready(_named(place.mapping, place.key))
-        if id(x.value) in self.level.outside.shown:
+        if self.level.outside.is_shown(x):
             raise Unready(_named(place.mapping, place.key))  # it was a view, y is none
         others = self.homes.get(id(x), set()) - {(id(place.mapping), *place[1:])}
         if others and self.level.outside.has(x.value):
@@ -364,6 +389,7 @@ class Ending:
         asked = [box for box, _ in level.arguments.boxes if box.requires_grad]
         c.alike = [x for x in tensors if any(_may_be(x, box) for box in asked)]
         c.views = level.outside.views
+        c.besides = level.outside.other
         c.read = list(level.read.values())
         for r in c.read:
             self._need_still(r)
@@ -413,6 +439,10 @@ class Ending:
 _CHANGES = (
     "it changes {}, which is no tensor; a tensor that is written with copy_ or add_ can be "
     "part of a program"
+)
+_PLACES = (
+    "what it returns is walked back to several tensors that share their memory, each with a "
+    "gradient of its own; walk it back inside"
 )
 
 

@@ -68,6 +68,7 @@ class Inner(Capture):
         self.outer, self.length = outer, length
         self.cleared: list = []
         self.outside.views = outer.outside.views  # it shows views for the whole program
+        self.outside.known = outer.outside.known
 
     # ------------------------------------------------------------ what is outside
 
@@ -94,6 +95,10 @@ class Inner(Capture):
         super().write(x, new)
         if isinstance(x.value, Tracer):
             self.outside.stand(x)  # the one to be written afterwards
+
+    def parts(self, x) -> None:
+        self.outer.parts(x)
+        super().parts(x)
 
     def options(self, group):
         return self.outer.options(group)

@@ -19,7 +19,8 @@ class Outside:
         self.now: dict[int, object] = {}  # its value so far, if a view or written
         self.shown: dict[int, object] = {}  # what views show at first
         self.views: list = []  # those that were shown, weakly
-        self.besides: list = []  # tensors that show the same and are no views, weakly
+        self.known: set = set()  # ids of their arrays
+        self.other: list = []  # tensors that show what a view does, weakly, each with the view
         # Ids of several tensors -> the tensors, weakly.
         self.sharing: dict[int, dict] = {}
 
@@ -31,6 +32,10 @@ class Outside:
         key = id(array)
         return self.now[key] if key in self.now else self.held[key][1]
 
+    def before(self, array):
+        """The input that it is; None if it is a part of one, or none."""
+        return self.held.get(id(array), (None, None))[1]
+
     def add(self, x, var) -> None:
         """The memory of `x` is an input."""
         self.held[id(x.value)] = x, var
@@ -38,22 +43,29 @@ class Outside:
     def show(self, x, var) -> None:
         """`x` is a view, and `var` the part that it shows."""
         self.views.append(weakref.ref(x))
+        self.known.add(id(x.value))
         self.now[id(x.value)] = self.shown[id(x.value)] = var
 
     def is_shown(self, x) -> bool:
-        """Whether it has the memory of a view that was met."""
-        return id(x.value) in self.shown
+        """Whether it has the memory of a view that was met, be it in a loop inside."""
+        return id(x.value) in self.known
+
+    def viewed(self):
+        """The views that were shown, and are still there."""
+        yield from (y for r in self.views if (y := r()) is not None)
+
+    def besides(self):
+        """The tensors that show the same as one of these, and are no views."""
+        yield from (y for r, _ in self.other if (y := r()) is not None)
 
     def is_viewed(self, x) -> bool:
         """Whether a view from outside was met, the base of which has the memory of `x`."""
-        found = (y for r in self.views if (y := r()) is not None)
-        return any(y.base.value is x.value for y in found)
+        return any(y.base.value is x.value for y in self.viewed())
 
     def is_missed(self) -> bool:
         """Whether a tensor has memory of a view, but would not see what was written there."""
-        besides = {id(y.value) for r in self.besides if (y := r()) is not None}
-        found = (y for r in self.views if (y := r()) is not None)
-        met = (y for y in found if id(y.value) in besides)
+        besides = {id(y.value) for y in self.besides()}
+        met = (y for y in self.viewed() if id(y.value) in besides)
         return any(self.is_written(y.base.value) for y in met)
 
     def meet(self, x, lasting) -> None:
@@ -63,7 +75,8 @@ class Outside:
         """
         key = id(x.value)
         if lasting and x.base is None and self.is_shown(x):
-            self.besides.append(weakref.ref(x))
+            view = next((y for y in self.viewed() if y.value is x.value), x)
+            self.other.append((weakref.ref(x), weakref.ref(view)))
         first, var = self.held.get(key, (x, None))
         if first is not x:
             for y in (first, x):
@@ -87,8 +100,7 @@ class Outside:
         """The tensors that were read or written: those that stand for memory, and others."""
         for key, (x, _) in self.held.items():
             yield from (x, *self.beside(x, key))
-        views = (y for r in self.views if (y := r()) is not None)
-        yield from (y for y in views if isinstance(y.value, np.ndarray))
+        yield from (y for y in self.viewed() if isinstance(y.value, np.ndarray))
 
     def write(self, x, var) -> None:
         self.now[id(x.value)] = var

@@ -67,9 +67,18 @@ class Passing:
                 return Passed(level.arguments.number[id(box)], (_detached,))
         if id(x) in self.homes:
             return Passed(self.homes[id(x)])
-        if not level.holds(x) or id(x.value) in level.owners:
+        if y is x and id(x) in level.changed.moved and id(x) not in self.gone:
+            return Passed(x)
+        if not level.holds(x):
             return None
+        if (owner := level.owners.get(id(x.value))) is not None:
+            g = vars(owner).get("_grad")
+            shares = g is not None and g.value is x.value
+            place = Place(attributes(owner), "_grad")
+            return Passed(place, (_detached,)) if shares else None
         level.keep((x, y))
+        if id(x) not in level.likes and id(x) not in self.gone:
+            return Passed(x)
         held, _ = level.outside.held.get(id(x.value), (None, None))
         if held is None:
             return None

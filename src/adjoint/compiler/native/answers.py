@@ -85,5 +85,5 @@ class Answers(Objects):
         x = self.api("PyType_GenericNew", self.slot(("type", Box.face)), none, none)
         self.api("PyObject_SetAttr", x, self.slot(("name", "value")), array)
         true = self.slot(("constant", True))
-        self.api("PyObject_SetAttr", x, self.slot(("name", "plain")), true)
+        self.api("PyObject_SetAttr", x, self.slot("made as"), true)
         return x

@@ -84,6 +84,7 @@ class Bound(Binding):
         for spec in self.surface.specs:
             table.object(("dtype", spec.dtype), spec.dtype)
         table.object("assemble", self.assemble)
+        table.object("made as", "inference" if self.captured.inferring else "plain")
         table.object("failure", self._failure)
         table.object("miss", MISS)
         library = self.native.library

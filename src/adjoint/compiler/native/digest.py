@@ -61,6 +61,7 @@ class _Writer:
         self.graph(c.graph)
         self.text("states", [(s.place is None, s.written) for s in c.states])
         self.text("arguments", c.firsts, c.rewritten, c.fresh(), c.rare, c.hands_on)
+        self.text("live", bool(c.live), "inner", sorted(c.inner), len(c.alike))
         self.text("draws", [n for _, n in c.draws], "results", c.arguments, c.count)
         self.text("answer", answer(c), "leaves", sorted(c.leaves))
         self.text("numbers", [(_named(n), place) for _, n, place in c.numbers])

@@ -15,6 +15,7 @@ from ...autodiff.node import Leaf
 from ...core.bind import Box
 from . import way
 from .answers import Answers
+from .guards import APART, LEAF
 from .kernels.failures import FAILED
 from .llvm import text as ir
 from .llvm.types import BIT, I32, I64, POINTER
@@ -121,45 +122,52 @@ class Entry(Answers):
         self.given = [self.b.load(p) for p in places]
         return self.given
 
-    def memory_of(self, tensor, v, leaf=False):
+    def memory_of(self, tensor, v, home=APART):
         """The table's pointer to a plain tensor's memory, if it is as expected.
 
-        `leaf`: it is one at which gradients arrive.
+        `home`: where it is in the graph of its results.
         """
-        f = self._finder(len(v.spec.shape), leaf)
+        f = self._finder(len(v.spec.shape), home)
         dtype = self.slot(("dtype", v.spec.dtype))
         data = self.b.call(f, [tensor, self.table, dtype, *map(I64, v.spec.shape)])
         self.need(self.b.icmp_unsigned("!=", data, POINTER(None)))
         self.b.store(data, self.place(v))
 
-    def _finder(self, rank: int, leaf: bool):
+    def _finder(self, rank: int, home: str):
         """(tensor, table, dtype, sizes) -> where its memory starts; null if it is another."""
-        name = f"memory of {'a leaf' if leaf else 'a tensor'} of {rank} dims"
+        name = f"memory of a tensor of {rank} dims, {home}"
         f = self.module.globals.get(name)
         if f is None:
             kinds = [POINTER, POINTER.as_pointer(), POINTER, *[I64] * rank]
             f = self.module.internal(name, POINTER, kinds)
-            self._write_finder(f, leaf)
+            self._write_finder(f, home)
         return f
 
-    def _write_finder(self, f, leaf):
+    def _write_finder(self, f, home):
         e = copy(self)
         e.b, e.table = ir.IRBuilder(f.append_basic_block()), f.args[1]
         e.miss = f.append_basic_block("miss")
         tensor, _, dtype, *sizes = f.args
         e.need(e.same(e.field(tensor, TYPE), e.slot(("type", Box.face))))
-        for key, wanted in (("plain", ("constant", True)), ("node", None)):
-            found = e.attribute(tensor, key)
-            e.drop(found)
-            if wanted is None and leaf:
-                e.need(e.same(e.field(found, TYPE), e.slot(("type", Leaf))))
-            else:
-                e.need(e.same(found, e.slot(wanted or ("constant", None))))
-        x = e.attribute(tensor, "value")
-        e.drop(x)  # the tensor holds it
+        plain, node, x = (e._own(tensor, key) for key in ("plain", "node", "value"))
+        e.need(e.same(plain, e.slot(("constant", True))))
+        none, leaf = e.slot(("constant", None)), e.slot(("type", Leaf))
+        if home == APART:
+            e.need(e.same(node, none))
+        elif home == LEAF:
+            e.need(e.same(e.field(node, TYPE), leaf))
+        else:
+            e.need(e.other(node, none))
+            e.need(e.other(e.field(node, TYPE), leaf))
         e.array(x, dtype, sizes)
         e.b.ret(e.field(x, DATA))
         ir.IRBuilder(e.miss).ret(POINTER(None))
+
+    def _own(self, tensor, key):
+        """An attribute of a tensor, which holds it."""
+        x = self.attribute(tensor, key)
+        self.drop(x)
+        return x
 
     def apart(self, v, spans, count: int):
         """A value's memory is no part of those between pairs of addresses."""

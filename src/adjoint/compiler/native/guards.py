@@ -7,6 +7,7 @@ state, be the code of this process or from disk. A key means the same in both.
 
 from __future__ import annotations
 
+import itertools
 from abc import ABC, abstractmethod
 
 import numpy as np
@@ -21,13 +22,7 @@ from .room import LEAST
 from .surface import Surface
 from .table import Table
 
-# The context variables that the quick way looks at, and what they must be for it.
-MODES = {
-    "floor": (floor, NUMPY),
-    "recording": (recording, True),
-    "inferring": (inferring, False),
-    "casting": (casting, None),
-}
+APART, LEAF, INNER = "in no graph", "a leaf", "in a graph"  # where arguments are
 
 
 def guards(surface: Surface) -> list[Guard]:
@@ -38,9 +33,10 @@ def guards(surface: Surface) -> list[Guard]:
     placed = [(i, s, v) for i, (s, v) in states if s.place is not None]
     ours = [g for g in c.gradients if g.output is not None]
     return [
-        Modes(),
+        Modes(c.recording, c.inferring),
         Alone(surface.inside >= LEAST),
-        Arguments(arguments, c.firsts, c.leaves, len(surface.written())),
+        Arguments(arguments, c.firsts, homes(c), len(surface.written())),
+        Strangers(homes(c), c.alike),
         *(Owned(*where, arguments) for where in placed),
         *(Reused(i, g) for i, g in enumerate(ours)),
         *(Kept(i, seen) for i, seen in enumerate(c.compared)),
@@ -71,16 +67,22 @@ class Guard(ABC):
 class Modes(Guard):
     """The engine is in the modes it was in, and no state has moved or changed."""
 
+    def __init__(self, is_recording: bool, is_inferring: bool):
+        wanted = NUMPY, is_recording, is_inferring, None
+        self.wanted = list(
+            zip((floor, recording, inferring, casting), wanted, strict=True)
+        )
+
     def write(self, e):
-        for key, (_, wanted) in MODES.items():
-            e.context(("context", key), ("constant", wanted))
+        for i in range(len(self.wanted)):
+            e.context(("context", i), ("mode", i))
         e.number("moved", "moved before")
         e.number("changed", "changed before")
 
     def bind(self, table):
-        for key, (var, wanted) in MODES.items():
-            table.object(("context", key), var)
-            table.object(("constant", wanted), wanted)
+        for i, (var, value) in enumerate(self.wanted):
+            table.object(("context", i), var)
+            table.object(("mode", i), value)
         table.counter("moved", moved)
         table.counter("changed", changed)
 
@@ -106,14 +108,14 @@ class Arguments(Guard):
     Those that were one tensor are one, and no others are.
     """
 
-    def __init__(self, inputs, firsts, leaves, written: int):
+    def __init__(self, inputs, firsts, homes, written: int):
         self.inputs, self.firsts = inputs, firsts
-        self.leaves, self.written = leaves, written
+        self.homes, self.written = homes, written
 
     def write(self, e):
         places = e.arguments(len(self.inputs))
         for i, (x, v) in enumerate(zip(places, self.inputs, strict=True)):
-            e.memory_of(x, v, i in self.leaves)
+            e.memory_of(x, v, self.homes[i])
             if v.spec.bytes and self.written:
                 e.apart(v, "spans", self.written)
         for j, first in enumerate(self.firsts):
@@ -127,6 +129,24 @@ class Arguments(Guard):
     def bind(self, table):
         _bind_tensors(table, self.inputs)
         table.object(("type", Leaf), Leaf)
+
+
+class Strangers(Guard):
+    """No argument in a graph is one of these tensors: in the program they are two."""
+
+    def __init__(self, homes, tensors):
+        self.homes, self.tensors = homes, tensors
+
+    def write(self, e):
+        inside = (
+            x for x, home in zip(e.given, self.homes, strict=True) if home != APART
+        )
+        for x, i in itertools.product(inside, range(len(self.tensors))):
+            e.need(e.other(x, e.slot(("stranger", i))))
+
+    def bind(self, table):
+        for i, x in enumerate(self.tensors):
+            table.object(("stranger", i), x)
 
 
 class Owned(Guard):
@@ -243,6 +263,12 @@ class Stream(Guard):
     def bind(self, table):
         table.counter(("stream", self.i), self.generator.place)
         table.array(("drawn", self.i), np.zeros(2, np.int64))
+
+
+def homes(c) -> list[str]:
+    """Where each argument is in the graph of its results, as it was when it was captured."""
+    kinds = dict.fromkeys(c.leaves, LEAF) | dict.fromkeys(c.inner, INNER)
+    return [kinds.get(i, APART) for i in range(c.arguments)]
 
 
 def _bind_tensors(table: Table, values) -> None:

@@ -161,7 +161,8 @@ class Plan:
         for stream in streams(self.surface):
             stream.draw(e)
         e.go()
-        e.finish(answer(self.captured), arrays, self.captured.hands_on)
+        c = self.captured
+        e.finish(answer(c), arrays, c.hands_on or bool(c.live))
         e.give_up()
 
 
