@@ -210,6 +210,25 @@ def a_list_that_gets_one_twice(wrap):
 
 
 @agrees
+def a_window_that_has_one_twice(wrap):
+    items = [ad.zeros(2), ad.ones(2)]
+
+    def f(x):
+        items.append((x * 0.5).detach())
+        items.pop(0)
+        items[1].data = items[1].data * 0.5
+        return x * 1
+
+    f, out = wrap(f), []
+    for i in range(7):
+        if i in (2, 4):
+            items[1] = items[0]
+        f(ad.full((2,), float(i)))
+        out.append([y.clone() for y in items])
+    return out
+
+
+@agrees
 def a_view_is_read_in_a_loop_when_its_base_has_other_memory(wrap):
     a = leaf().detach()
     b = a[:]
@@ -239,6 +258,49 @@ def a_view_in_a_place_is_read_in_a_loop(wrap):
 
     f = wrap(f)
     return [f(ad.full((4,), float(i))) for i in range(5)]
+
+
+@agrees
+def a_place_that_gets_what_requires_grad(wrap):
+    w, state = leaf(), {"c": ad.ones(4)}
+
+    def f(x):
+        y = state["c"]
+        loss = (y * x).sin().sum()
+        if loss.requires_grad:
+            loss.backward()
+        state["c"] = (x * 0.5).detach()
+        return y
+
+    f, out = wrap(f), []
+    for i in range(6):
+        if i == 4:
+            state["c"] = w.view(4)
+        y = f(ad.full((4,), float(i)))
+        out.append((y, y.requires_grad, w.grad))
+    return out
+
+
+@agrees
+def a_view_that_is_a_leaf_of_what_is_written(wrap):
+    h = ad.ones(4)
+    c = h.view(4)
+
+    def f(x):
+        with ad.no_grad():
+            h.mul_(0.9)
+        loss = (c * x).sin().sum()
+        if loss.requires_grad:
+            loss.backward()
+        return x * 1
+
+    f, out = wrap(f), []
+    for i in range(5):
+        if i == 3:
+            c.requires_grad_(True)
+        f(ad.full((4,), float(i)))
+        out.append((c.requires_grad, c.grad if c.grad is None else c.grad.clone()))
+    return out
 
 
 @agrees

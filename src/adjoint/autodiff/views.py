@@ -185,11 +185,13 @@ def refresh(x):
         again = replay(x.chain, base)
     finally:
         recording.reset(token)
+    leaf = again.node is None and type(x.node) is Leaf  # which no graph leads to
+    node = x.node if leaf else again.node
     if isinstance(x.value, np.ndarray) and isinstance(again.value, np.ndarray):
-        settle(x, again.node)
+        settle(x, node)
     elif held:
         below.follow(x, again)
-        settle(x, again.node)
+        settle(x, node)
     else:
         adopt(x, again)
 

@@ -77,7 +77,7 @@ class Binding:
         c, found = self.captured, self.captured.sources()
         pairs = zip(c.states, found, strict=True)
         looked = [(s, x) for s, x in pairs if anew or s.place is not None]
-        yield from (_other(s, x) for s, x in looked if not is_of(x, s.var.spec))
+        yield from (_other(s, x) for s, x in looked if not _suits(x, s))
         part = any(x.value.base is not None for _, x in looked)
         part = part or (looked and len({id(x.value) for x in found}) < len(found))
         if (anew or part) and not apart(zip(self.memory(), c.states, strict=True)):
@@ -157,6 +157,8 @@ def _shows(x, view) -> bool:
 def _other(s, x) -> str:
     """What is in the place of a state."""
     now = f"{x.dtype}{list(x.shape)}" if isinstance(x, Box) else _short(x)
+    if is_of(x, s.var.spec):
+        return f"the state {s.var.name} passes gradients in another way"
     return f"the state {s.var.name} is {now}, was {s.var.spec}"
 
 
@@ -189,6 +191,11 @@ def _writable(x) -> bool:
     base = x if x.base is None else x.base
     recorded = recording.get() and (x.node is not None or base.node is not None)
     return x.value.flags.writeable and not recorded
+
+
+def _suits(x, s) -> bool:
+    """Whether a tensor is what a state is, and passes gradients as that does."""
+    return is_of(x, s.var.spec) and s.traits in (None, traits(x))
 
 
 def is_of(x, spec) -> bool:

@@ -72,6 +72,7 @@ class State:
     tensor: Box | None
     place: Place | None
     written: int | None = None  # the number of the output that is its new value
+    traits: tuple | None = None  # of what is in a place, which gradients may come to
     beside: list = field(default_factory=list)  # others on the same memory, weakly
 
 

@@ -168,8 +168,8 @@ class Ending:
         if self.level.outside.is_shown(x):
             raise Unready(_named(place.mapping, place.key))  # it was a view, y is none
         others = self.homes.get(id(x), set()) - {(id(place.mapping), *place[1:])}
-        if others and self.level.outside.has(x.value):
-            raise Unready(_named(place.mapping, place.key))  # where was it read?
+        if others:
+            raise Unready(_named(place.mapping, place.key))  # from which was it taken?
         if id(y) in self.gone:
             self.at[id(x.value)] = place, x
             return Had(self._state(y, place))
@@ -310,6 +310,7 @@ class Ending:
                     raise Unready(_named(place.mapping, place.key))  # read, as x was
                 place = None  # what is kept there has the memory of x, this time
             state = State(var, x if place is None else None, place)
+            state.traits = None if place is None or owner is not None else traits(x)
             others = level.outside.beside(x, key)
             state.beside = [weakref.ref(y) for y in others if id(y) not in level.likes]
             if state.beside and place is not None:
