@@ -83,9 +83,8 @@ class Binding:
         if (anew or part) and not apart(zip(self.memory(), c.states, strict=True)):
             yield "memory that it writes is part of another tensor by now"
         if anew:
-            if not all(map(_together, c.states)) or not all(
-                _shows(*x) for x in c.besides
-            ):
+            shown = all(_shows(*pair) for pair in c.besides)
+            if not (shown and all(map(_together, c.states))):
                 yield "tensors that were one memory are so no more"
             if not all(y is None or lies_in_base(y) for y in (r() for r in c.views)):
                 yield "a view has other memory than its base by now"

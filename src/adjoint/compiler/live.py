@@ -15,16 +15,15 @@ from ..core.dtype import is_inexact
 from ..errors import user_site
 
 
-class Live:
-    """The record of that operation: its rule runs a program made of the program's reverse."""
+class Record:
+    """What a node asks of its record, besides the rule."""
 
-    name, family, saves_y, differentiable, view = (
-        "compiled",
-        "function",
-        False,
-        True,
-        False,
-    )
+    name, family = "compiled", "function"
+    saves_y, differentiable, view = False, True, False
+
+
+class Live(Record):
+    """The record of that operation: its rule runs a program made of the program's reverse."""
 
     def __init__(self, captured, compiled, assemble):
         self.captured, self.compiled, self.assemble = captured, compiled, assemble
@@ -37,14 +36,14 @@ class Live:
 
     def kept(self, inputs) -> list:
         """The inputs as the way back needs them, before the program runs, which writes some."""
-        numbered = enumerate(inputs)
-        return [
-            self._kept(x, i) if i in self.needed else BASE.wrap(x.value)
-            for i, x in numbered
-        ]
+        return [self._kept(i, x) for i, x in enumerate(inputs)]
 
-    def _kept(self, x, i):
-        return alias(x.detach().clone(), x.node) if i in self.copied else x
+    def _kept(self, i, x):
+        if i in self.copied:
+            return alias(x.detach().clone(), x.node)
+        return (
+            x if i in self.needed else BASE.wrap(x.value)
+        )  # no matter what is written there
 
     def answer(self, *results):
         """The results of a call that machine code has done, and its arguments, in the graph."""
@@ -111,16 +110,8 @@ class Live:
         return known[key]
 
 
-class Ended:
+class Ended(Record):
     """The record of one whose graph leads nowhere that anybody has."""
-
-    name, family, saves_y, differentiable, view = (
-        "compiled",
-        "function",
-        False,
-        True,
-        False,
-    )
 
     def __init__(self, outputs):
         self.outputs = outputs

@@ -117,14 +117,13 @@ class Capture(Follower, TraceLevel):
 
     def _stay(self, x) -> None:
         """A tensor keeps its place in the graph outside when what shares its memory is written."""
-        base = x if x.base is None else x.base
-        was = (
-            x.node is not None and x.node.order < self.start and x.node not in self.left
-        )
+        if x.node is None or x.node.order >= self.start or x.node in self.left:
+            return
+        base, chain = (x, ()) if x.base is None else (x.base, x.chain)
         before = self.outside.before(base.value)
-        if was and before is not None and self.outside.is_written(base.value):
+        if before is not None and self.outside.is_written(base.value):
             value = Tracer(self, before)
-            for prim, params, _ in x.chain if base is not x else ():
+            for prim, params, _ in chain:
                 value = prim(value, **params)
             self.left[x.node] = value.var, False
 

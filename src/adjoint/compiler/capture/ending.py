@@ -103,15 +103,12 @@ class Ending:
         """A program has one gradient for each memory that the way back from its results reaches."""
         outside, start = self.level.outside, self.level.start
         way = {n for n in reachable(nodes) if n.order < start}
+        others = list(outside.besides())
         for key, (x, _) in outside.held.items():
-            if any(
-                y.node in way and y.node is not x.node for y in outside.beside(x, key)
-            ):
-                raise Unfit(_PLACES)
+            others += (y for y in outside.beside(x, key) if y.node is not x.node)
         for y in outside.viewed():
-            if y.node in way and (type(y.node) is Leaf or y.base.node is None):
-                raise Unfit(_PLACES)
-        if any(y.node in way for y in outside.besides()):
+            others += [y] * (type(y.node) is Leaf or y.base.node is None)
+        if any(y.node in way for y in others):
             raise Unfit(_PLACES)
 
     def _graphs(self, tensors, shown):
