@@ -20,6 +20,13 @@ class Places:
         return [x.tolist() for x in rows]
 
 
+def need_program(told, backend="native"):
+    """What is told with a program is told without, to the bit; there is a program."""
+    got, f = told(lambda f: compile(f, backend=backend))
+    assert got == told(lambda f: f)[0]
+    assert f.programs and not f.unfit
+
+
 def leapfrog(m, x):
     new = 2 * m.b - m.a + 0.1 * x
     m.a, m.b = m.b, new
@@ -119,9 +126,7 @@ def test_it_is_as_without_compile(form, backend):
             out.append(([y.tolist() for y in ys], m.told()))
         return out, f
 
-    got, f = told(lambda f: compile(f, backend=backend))
-    assert got == told(lambda f: f)[0]
-    assert f.programs and not f.unfit
+    need_program(told, backend)
 
 
 def test_the_tensors_themselves_go_round():
@@ -171,9 +176,7 @@ def test_what_is_in_two_places_at_first():
             out.append((f(ad.arange(2.0) + i).tolist(), m.told()))
         return out, f
 
-    got, f = told(compile)
-    assert got == told(lambda f: f)[0]
-    assert f.programs and not f.unfit
+    need_program(told)
 
 
 def test_nested_state_stays_one_program():
@@ -191,9 +194,7 @@ def test_nested_state_stays_one_program():
             out.append(f(ad.arange(2.0) + i).tolist())
         return out, f
 
-    got, f = told(compile)
-    assert got == told(lambda f: f)[0]
-    assert f.programs and not f.unfit
+    need_program(told)
 
 
 def test_what_has_the_memory_of_a_slot_for_one_call():

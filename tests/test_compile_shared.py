@@ -235,9 +235,8 @@ def a_view_is_read_in_a_loop_when_its_base_has_other_memory(wrap):
 
     def f(x):
         a.data = x * 0.5
-        return ad.scan(lambda c, r: (c * 0.5 + r * b, c), x * 1, ad.stack([x, x * 2]))[
-            0
-        ]
+        rows = ad.stack([x, x * 2])
+        return ad.scan(lambda c, r: (c * 0.5 + r * b, c), x * 1, rows)[0]
 
     f, out = wrap(f), []
     for i in range(4):

@@ -1419,6 +1419,13 @@ def same(got, want):
     assert all(np.isclose(x, y, 1e-5, 1e-6) for x, y in pairs)
 
 
+def need_program(told):
+    """What is told with a program is told without, but for rounding; there is a program."""
+    (got, f), (want, _) = told(compile), told(lambda f: f)
+    same(got, want)
+    assert f.programs and not f.unfit
+
+
 LOOKS = {
     "cond": lambda x, v: ad.cond(x.sum() > 0, lambda: v * x[:2], lambda: v + 1),
     "fori_loop": lambda x, v: ad.fori_loop(0, 2, lambda i, c: c.sin() + v, x[:2]),
@@ -1758,9 +1765,7 @@ def test_a_list_of_tensors_that_a_step_fills(many):
             out.append([y.tolist() for y in (*ps, *vel)])
         return out, f
 
-    (got, f), (want, _) = told(compile), told(lambda f: f)
-    same(got, want)
-    assert f.programs and not f.unfit
+    need_program(told)
 
 
 def test_sam_as_it_is_written():
@@ -1792,9 +1797,7 @@ def test_sam_as_it_is_written():
             out.append([s["old_p"].tolist() for s in state.values()])
         return out, f
 
-    (got, f), (want, _) = told(compile), told(lambda f: f)
-    same(got, want)
-    assert f.programs and not f.unfit
+    need_program(told)
 
 
 def test_what_is_detached_of_a_tensor_given_other_memory():

@@ -27,7 +27,7 @@ from .function_node import (
 )
 from .keeping import alias
 from .modes import no_grad, recording
-from .node import Node, Unread
+from .node import Node, Record, Unread
 from .tape import BASE, Tape, belongs
 
 
@@ -230,15 +230,10 @@ _AT: dict[type, Callable] = {Tape: _at_tape, Forward: _at_forward, Batch: _at_ba
 # ---------------------------------------------------------------- once only
 
 
-class _Twice:
+class _Twice(Record):
     """The record behind what `once_differentiable` returned: no second derivative."""
 
-    name, family, saves_y, differentiable = (
-        "once_differentiable",
-        "function",
-        False,
-        True,
-    )
+    name = "once_differentiable"
 
     def vjp(self, g, y, xs, params, need):
         """There is none."""

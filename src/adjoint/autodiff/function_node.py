@@ -14,7 +14,7 @@ from .backward import cotangent, reachable
 from .inplace import forbid_leaf, take_place
 from .keeping import Packed, alias
 from .modes import no_grad, packing_of, recording
-from .node import RELEASED, Leaf, Node, Unread, stale
+from .node import RELEASED, Leaf, Node, Record, Unread, stale
 from .tape import BASE, belongs
 from .versions import versioned
 
@@ -216,10 +216,8 @@ class FunctionNode(Node):
         return getattr(self.prim.ctx, name)
 
 
-class _Pull:
+class _Pull(Record):
     """The record that the node of a Function has: its reverse rule is the user's."""
-
-    family, saves_y, differentiable, outputs, view = "function", False, True, 1, False
 
     def __init__(self, cls, ctx, level, specs, made):
         self.pull, self.ctx, self.level = cls._pull(), ctx, level

@@ -37,6 +37,13 @@ _CALLED = {
 _CONTRACTIONS = {(2, 2): "mm", (2, 1): "mv", (1, 2): "mv", (1, 1): "dot"}  # by ranks
 
 
+class Record:
+    """What is asked of the record of a node that is no primitive's; its rule is `vjp`."""
+
+    name = family = "function"
+    saves_y, differentiable, outputs, view = False, True, 1, False
+
+
 class Node:
     """One recorded operation."""
 

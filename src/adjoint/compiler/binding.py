@@ -21,6 +21,7 @@ class Binding:
     """What a program works on, and whether that is still what was captured."""
 
     native: Any = None  # the machine code, if there is any
+    call: Any = None  # its way in from Python, if it has one
 
     def __init__(self, captured):
         self.captured = captured

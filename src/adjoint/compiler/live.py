@@ -8,22 +8,17 @@ from ..autodiff import transforms
 from ..autodiff.backward import cotangent
 from ..autodiff.keeping import alias, save
 from ..autodiff.modes import no_grad
-from ..autodiff.node import Node
+from ..autodiff.node import Node, Record
 from ..autodiff.tape import BASE, belongs, place
 from ..core.bind import Box
 from ..core.dtype import is_inexact
 from ..errors import user_site
 
 
-class Record:
-    """What a node asks of its record, besides the rule."""
-
-    name, family = "compiled", "function"
-    saves_y, differentiable, view = False, True, False
-
-
 class Live(Record):
     """The record of that operation: its rule runs a program made of the program's reverse."""
+
+    name = "compiled"
 
     def __init__(self, captured, compiled, assemble):
         self.captured, self.compiled, self.assemble = captured, compiled, assemble
@@ -41,9 +36,8 @@ class Live(Record):
     def _kept(self, i, x):
         if i in self.copied:
             return alias(x.detach().clone(), x.node)
-        return (
-            x if i in self.needed else BASE.wrap(x.value)
-        )  # no matter what is written there
+        # What is not needed may be written meanwhile: nobody looks at its version.
+        return x if i in self.needed else BASE.wrap(x.value)
 
     def answer(self, *results):
         """The results of a call that machine code has done, and its arguments, in the graph."""
@@ -112,6 +106,8 @@ class Live(Record):
 
 class Ended(Record):
     """The record of one whose graph leads nowhere that anybody has."""
+
+    name = "compiled"
 
     def __init__(self, outputs):
         self.outputs = outputs

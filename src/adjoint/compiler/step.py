@@ -50,9 +50,8 @@ class Step:
         for s in captured.states:
             if s.written is not None and s.tensor is not None:
                 Counted.by(versioned(s.tensor), self.run.calls)
-        quick = None if self.native is None or run else self.run.call
-        if quick is not None and not captured.is_walked:
-            self.quick = quick
+        if self.run.call is not None and not captured.is_walked:
+            self.quick = self.run.call
 
     def _bound(self, native):
         """What runs the program: machine code, if there is any, or NumPy."""
@@ -134,7 +133,7 @@ class Step:
             moved.value += 1
         for m in c.marks:
             _of(m.tensor, given).requires_grad_(m.required)
-        had = c.sources() if c.slots and c.rotates else ()
+        had = c.sources() if c.rotates else ()
         for s in c.slots:
             leaves = [kept(leaf, made, had) for leaf in s.leaves]
             put(s.mapping, s.key, tree.unflatten(s.shape, leaves))

@@ -15,7 +15,7 @@ from ..autodiff.backward import in_graph, reachable
 from ..autodiff.function_node import bespoke
 from ..autodiff.keeping import as_it_is
 from ..autodiff.modes import recording
-from ..autodiff.node import Leaf, Node, Unread
+from ..autodiff.node import Leaf, Node, Record, Unread
 from ..autodiff.tape import BASE, Tape
 from ..autodiff.versions import Version, versioned
 from ..core import tree
@@ -132,10 +132,10 @@ class BodyTape(Tape):
         return self.passing(x, not live).value.var, live
 
 
-class _Outside:
+class _Outside(Record):
     """The record of what stands for a value from outside: no sweep inside comes to it."""
 
-    name, family, saves_y, differentiable = "outside", "function", False, True
+    name = "outside"
 
     def __init__(self, x):
         self.source = x

@@ -70,12 +70,10 @@ def _packed(optimizer, params, o):
         s = known.get(p) or optimizer.state_of(p, o)
         a, g = p.value, p._grad.value
         shape, d = a.shape, a.dtype
-        plain = p.plain and shape and a.size and a.flags.writeable
         owner = id(a if a.base is None else a.base)
-        plain = (
-            plain and owner not in owners
-        )  # else it goes on from what another has written
+        first = owner not in owners  # others go on from what it has written
         owners.add(owner)
+        plain = first and p.plain and shape and a.size and a.flags.writeable
         if not plain or type(g) is not np.ndarray or g.shape != shape or g.dtype != d:
             left.append(p)
             continue

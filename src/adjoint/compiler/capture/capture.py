@@ -16,7 +16,7 @@ import numpy as np
 from ...autodiff.modes import packing, recording
 from ...autodiff.node import Leaf, next_order
 from ...autodiff.tape import BASE
-from ...autodiff.views import lies_in_base
+from ...autodiff.views import lies_in_base, replay
 from ...core import tree
 from ...core.bind import Box, floor, young
 from ...core.primitive import op, spec_of
@@ -119,13 +119,11 @@ class Capture(Follower, TraceLevel):
         """A tensor keeps its place in the graph outside when what shares its memory is written."""
         if x.node is None or x.node.order >= self.start or x.node in self.left:
             return
-        base, chain = (x, ()) if x.base is None else (x.base, x.chain)
+        base = x if x.base is None else x.base
         before = self.outside.before(base.value)
         if before is not None and self.outside.is_written(base.value):
-            value = Tracer(self, before)
-            for prim, params, _ in chain:
-                value = prim(value, **params)
-            self.left[x.node] = value.var, False
+            shown = replay(x.chain, Tracer(self, before))
+            self.left[x.node] = shown.var, False
 
     def knows(self, value) -> bool:
         """Whether it is a value of this program, or memory that it holds."""
@@ -146,10 +144,8 @@ class Capture(Follower, TraceLevel):
             if base.node is None and x.node is not None and type(x.node) is not Leaf:
                 raise Unfit("it reads a view in a graph that its base has left")
             self.hold(base)
-            value = Tracer(self, self.var(base.value))
-            for prim, params, _ in x.chain:
-                value = prim(value, **params)
-            self.outside.show(x, value.var)
+            shown = replay(x.chain, Tracer(self, self.var(base.value)))
+            self.outside.show(x, shown.var)
             self.changed.place(x)
             return
         name = f"s{len(self.outside.held) + 1}"

@@ -188,9 +188,7 @@ class Captured:
     dressed: dict[int, Dressed] = field(default_factory=dict)  # outputs that are more
     states: list[State] = field(default_factory=list)
     views: list = field(default_factory=list)  # of states, from outside, weakly
-    besides: list = field(
-        default_factory=list
-    )  # (a tensor, the view that it shows), weakly
+    besides: list = field(default_factory=list)  # weakly (a tensor, the view it shows)
     draws: list = field(default_factory=list)  # (generator, blocks used up)
     numbers: list = field(default_factory=list)  # (group, name, place in a tuple)
     seen: list[Seen] = field(default_factory=list)
@@ -230,7 +228,7 @@ class Captured:
             for s, p in zip(self.states, places, strict=True)
         ]
 
-    @property
+    @cached_property
     def rotates(self) -> bool:
         """Whether what a place had goes to another."""
         return any(isinstance(m, Had) for s in self.slots for m in s.leaves)
@@ -252,9 +250,8 @@ class Captured:
     def rare(self) -> bool:
         """Whether a call does more than a program that Python calls can."""
         grads = {id(g.tensor) for g in self.gradients}
-        before = self.draws or self.numbers or self.needed & self.overwritten
         return bool(
-            (self.live and before)  # of which the way back needs what was there
+            (self.live and self.looks_back)
             or self.laid
             or self.absent
             or len(self.alike) > MANY
@@ -288,6 +285,11 @@ class Captured:
             if alive.intersection(o.outputs):
                 alive.update(o.inputs)
         return {i for i, v in enumerate(self.graph.inputs) if v in alive}
+
+    @property
+    def looks_back(self) -> bool:
+        """Whether the way back needs what was there before the program ran."""
+        return bool(self.draws or self.numbers or self.needed & self.overwritten)
 
     @property
     def overwritten(self) -> set[int]:

@@ -106,8 +106,8 @@ class Ending:
         others = list(outside.besides())
         for key, (x, _) in outside.held.items():
             others += (y for y in outside.beside(x, key) if y.node is not x.node)
-        for y in outside.viewed():
-            others += [y] * (type(y.node) is Leaf or y.base.node is None)
+        views = outside.viewed()
+        others += (y for y in views if type(y.node) is Leaf or y.base.node is None)
         if any(y.node in way for y in others):
             raise Unfit(_PLACES)
 
@@ -141,8 +141,7 @@ class Ending:
             raise Unready(_named(keeper, key))
         longer = isinstance(keeper, SEQUENCES) and shape != new_shape
         kept = now is not ABSENT and not isinstance(keeper, set) and not longer
-        made = (y for y in leaves if _traced(y) or id(y) in self.gone)
-        if not kept or not any(True for _ in made):
+        if not kept or not any(_traced(y) or id(y) in self.gone for y in leaves):
             raise Unfit(_CHANGES.format(_named(keeper, key)))
         if shape != new_shape:
             raise Unready(_named(keeper, key))

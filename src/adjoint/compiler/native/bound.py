@@ -52,7 +52,6 @@ class Bound(Binding):
             self.table.point(("callback", i), address)
         self.busy, self.zero = ctypes.c_int64(0), ctypes.c_int64(0)
         _bound.add(self)
-        self.call = None
         failed = native.library.data(FAILED)
         self.failed = (ctypes.c_int64 * WORDS).from_address(failed)
         count = native.captured.count  # gradients are written again by other rules

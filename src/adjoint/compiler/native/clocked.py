@@ -27,9 +27,8 @@ class Clocked(Bound):
     def memory(self):
         c = self.captured
         for s, x, copy in zip(c.states, c.sources(), self.copies, strict=True):
-            if is_of(
-                x, s.var.spec
-            ):  # it may be another by now, such as a .grad that is None
+            # It may be another by now, such as a .grad that is None.
+            if is_of(x, s.var.spec):
                 np.copyto(copy, x.value)
         return self.copies
 

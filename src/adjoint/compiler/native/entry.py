@@ -76,9 +76,7 @@ class Entry(Answers):
         """What a dict, or a cell, keeps under a name."""
         if is_dict:
             return self.item(key, name)
-        y = self.attribute(self.slot(key), name)
-        self.drop(y)  # the cell holds it
-        return y
+        return self.own(self.slot(key), name)
 
     def items(self, key, wanted, count: int):
         """A list has the items that it had."""
@@ -149,7 +147,7 @@ class Entry(Answers):
         e.miss = f.append_basic_block("miss")
         tensor, _, dtype, *sizes = f.args
         e.need(e.same(e.field(tensor, TYPE), e.slot(("type", Box.face))))
-        plain, node, x = (e._own(tensor, key) for key in ("plain", "node", "value"))
+        plain, node, x = (e.own(tensor, key) for key in ("plain", "node", "value"))
         e.need(e.same(plain, e.slot(("constant", True))))
         none, leaf = e.slot(("constant", None)), e.slot(("type", Leaf))
         if home == APART:
@@ -162,12 +160,6 @@ class Entry(Answers):
         e.array(x, dtype, sizes)
         e.b.ret(e.field(x, DATA))
         ir.IRBuilder(e.miss).ret(POINTER(None))
-
-    def _own(self, tensor, key):
-        """An attribute of a tensor, which holds it."""
-        x = self.attribute(tensor, key)
-        self.drop(x)
-        return x
 
     def apart(self, v, spans, count: int):
         """A value's memory is no part of those between pairs of addresses."""

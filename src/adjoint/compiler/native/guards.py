@@ -31,13 +31,14 @@ def guards(surface: Surface) -> list[Guard]:
     options = zip(c.numbers, surface.numbers, strict=True)
     states = enumerate(zip(c.states, surface.states, strict=True))
     placed = [(i, s, v) for i, (s, v) in states if s.place is not None]
+    where = homes(c)
     ours = [g for g in c.gradients if g.output is not None]
     return [
         Modes(c.recording, c.inferring),
         Alone(surface.inside >= LEAST),
-        Arguments(arguments, c.firsts, homes(c), len(surface.written())),
-        Strangers(homes(c), c.alike),
-        *(Owned(*where, arguments) for where in placed),
+        Arguments(arguments, c.firsts, where, len(surface.written())),
+        Strangers(where, c.alike),
+        *(Owned(*one, arguments) for one in placed),
         *(Reused(i, g) for i, g in enumerate(ours)),
         *(Kept(i, seen) for i, seen in enumerate(c.compared)),
         *(Unchanged(i, read) for i, read in enumerate(c.read)),
@@ -68,10 +69,8 @@ class Modes(Guard):
     """The engine is in the modes it was in, and no state has moved or changed."""
 
     def __init__(self, is_recording: bool, is_inferring: bool):
-        wanted = NUMPY, is_recording, is_inferring, None
-        self.wanted = list(
-            zip((floor, recording, inferring, casting), wanted, strict=True)
-        )
+        modes = (recording, is_recording), (inferring, is_inferring)
+        self.wanted = (floor, NUMPY), *modes, (casting, None)
 
     def write(self, e):
         for i in range(len(self.wanted)):
@@ -138,9 +137,8 @@ class Strangers(Guard):
         self.homes, self.tensors = homes, tensors
 
     def write(self, e):
-        inside = (
-            x for x, home in zip(e.given, self.homes, strict=True) if home != APART
-        )
+        given = zip(e.given, self.homes, strict=True)
+        inside = [x for x, home in given if home != APART]
         for x, i in itertools.product(inside, range(len(self.tensors))):
             e.need(e.other(x, e.slot(("stranger", i))))
 
@@ -173,8 +171,7 @@ class Reused(Guard):
         self.i, self.tensor = i, gradient.tensor
 
     def write(self, e):
-        g = e.attribute(e.slot(("leaf", self.i)), "_grad")
-        e.drop(g)
+        g = e.own(e.slot(("leaf", self.i)), "_grad")
         e.need(e.same(g, e.slot(("gradient", self.i))))
         e.unshared(g, 2)
         e.unshared(e.slot(("memory", self.i)), 1)

@@ -86,6 +86,12 @@ class Objects:
         self.need(self.b.icmp_unsigned("!=", y, POINTER(None)))
         return y
 
+    def own(self, x, name):
+        """x.name, which x itself holds."""
+        y = self.attribute(x, name)
+        self.drop(y)
+        return y
+
     def keep(self, x):
         """Give the reference `x` back at the end."""
         n = self.b.load(self.held)
